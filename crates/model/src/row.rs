@@ -1,0 +1,229 @@
+//! Rows on the ingest path, borrowed from the request's bytes.
+//!
+//! A [`Decode`] implementation walks an OTLP request once and hands each row to a [`RowSink`].
+//! Nothing is allocated per row: strings and lists point into the request, and the decoder
+//! reuses its scratch vectors. The trait lives here because the wire (`otlp`) and the store
+//! (`storage`) may not know each other.
+
+use crate::metric::{Exemplar, MetricKind, PointValue, Temporality};
+use crate::resource::EntityRef;
+use crate::value::{KeyValueRef, ValueRef};
+use crate::{Signal, SpanId, TraceId};
+
+/// A borrowed resource with its envelope's schema URL.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ResourceRef<'a> {
+    /// Attributes as sent.
+    pub attributes: &'a [KeyValueRef<'a>],
+    /// How many attributes the sender dropped.
+    pub dropped_attributes_count: u32,
+    /// Entities that the resource stands for.
+    pub entity_refs: &'a [EntityRef],
+    /// Schema URL of the envelope.
+    pub schema_url: &'a str,
+}
+
+/// A borrowed scope with its envelope's schema URL.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScopeRef<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Version.
+    pub version: &'a str,
+    /// Attributes as sent.
+    pub attributes: &'a [KeyValueRef<'a>],
+    /// How many attributes the sender dropped.
+    pub dropped_attributes_count: u32,
+    /// Schema URL of the envelope.
+    pub schema_url: &'a str,
+}
+
+/// A borrowed span; see [`crate::Span`] for the fields.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct SpanRef<'a> {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub parent_span_id: Option<SpanId>,
+    pub trace_state: &'a str,
+    pub flags: u32,
+    pub name: &'a str,
+    pub kind: i32,
+    pub start_unix_nano: u64,
+    pub end_unix_nano: u64,
+    pub attributes: &'a [KeyValueRef<'a>],
+    pub dropped_attributes_count: u32,
+    pub events: &'a [EventRef<'a>],
+    pub dropped_events_count: u32,
+    pub links: &'a [LinkRef<'a>],
+    pub dropped_links_count: u32,
+    /// `None` where no status was sent.
+    pub status: Option<(i32, &'a str)>,
+    /// Attributes of all events and links, one after the other; events and links hold ranges.
+    pub nested_attributes: &'a [KeyValueRef<'a>],
+}
+
+/// A borrowed span event.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct EventRef<'a> {
+    pub time_unix_nano: u64,
+    pub name: &'a str,
+    /// First and one past the last index into [`SpanRef::nested_attributes`].
+    pub attributes: (u32, u32),
+    pub dropped_attributes_count: u32,
+}
+
+/// A borrowed span link.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct LinkRef<'a> {
+    pub trace_id: &'a [u8],
+    pub span_id: &'a [u8],
+    pub trace_state: &'a str,
+    /// First and one past the last index into [`SpanRef::nested_attributes`].
+    pub attributes: (u32, u32),
+    pub dropped_attributes_count: u32,
+    pub flags: u32,
+}
+
+/// A borrowed log record; see [`crate::LogRecord`] for the fields.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct LogRef<'a> {
+    pub time_unix_nano: u64,
+    pub observed_time_unix_nano: u64,
+    pub severity_number: i32,
+    pub severity_text: &'a str,
+    pub body: ValueRef<'a>,
+    pub attributes: &'a [KeyValueRef<'a>],
+    pub dropped_attributes_count: u32,
+    pub flags: u32,
+    pub trace_id: Option<TraceId>,
+    pub span_id: Option<SpanId>,
+    pub event_name: &'a str,
+}
+
+/// A borrowed metric; see [`crate::Metric`] for the fields.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct MetricRef<'a> {
+    pub name: &'a str,
+    pub description: &'a str,
+    pub unit: &'a str,
+    pub kind: MetricKind,
+    pub temporality: Temporality,
+    pub monotonic: bool,
+    pub metadata: &'a [KeyValueRef<'a>],
+}
+
+/// A borrowed data point; see [`crate::DataPoint`] for the fields.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct PointRef<'a> {
+    pub attributes: &'a [KeyValueRef<'a>],
+    pub start_unix_nano: u64,
+    pub time_unix_nano: u64,
+    pub flags: u32,
+    pub value: &'a PointValue,
+    pub exemplars: &'a [Exemplar],
+}
+
+/// Why one row of an otherwise good request is refused. Counted, and answered as
+/// `partial_success`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reject {
+    /// A span's trace id is not 16 bytes or is all zero.
+    InvalidTraceId,
+    /// A span's span id is not 8 bytes or is all zero.
+    InvalidSpanId,
+    /// A sum or histogram without a temporality.
+    UnspecifiedTemporality,
+    /// A data point without a time.
+    ZeroTime,
+    /// A metric without a name.
+    EmptyMetricName,
+    /// A histogram whose counts do not fit its bounds.
+    MalformedHistogram,
+}
+
+impl Reject {
+    /// Every reason.
+    pub const ALL: [Reject; 6] = [
+        Reject::InvalidTraceId,
+        Reject::InvalidSpanId,
+        Reject::UnspecifiedTemporality,
+        Reject::ZeroTime,
+        Reject::EmptyMetricName,
+        Reject::MalformedHistogram,
+    ];
+
+    /// The reason as a counter's label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Reject::InvalidTraceId => "invalid_trace_id",
+            Reject::InvalidSpanId => "invalid_span_id",
+            Reject::UnspecifiedTemporality => "unspecified_temporality",
+            Reject::ZeroTime => "zero_time",
+            Reject::EmptyMetricName => "empty_metric_name",
+            Reject::MalformedHistogram => "malformed_histogram",
+        }
+    }
+
+    /// The reason as a sentence for the sender.
+    pub fn message(self) -> &'static str {
+        match self {
+            Reject::InvalidTraceId => "span with a trace id that is not 16 bytes or is all zero",
+            Reject::InvalidSpanId => "span with a span id that is not 8 bytes or is all zero",
+            Reject::UnspecifiedTemporality => {
+                "sum or histogram with unspecified aggregation temporality"
+            }
+            Reject::ZeroTime => "data point with a time of 0",
+            Reject::EmptyMetricName => "metric without a name",
+            Reject::MalformedHistogram => {
+                "histogram whose bucket counts are not one more than its bounds"
+            }
+        }
+    }
+}
+
+/// Takes the rows of a request, in the order sent. A resource holds for the scopes after it, a
+/// scope for the rows after it.
+pub trait RowSink {
+    /// The resource of the scopes that follow.
+    fn resource(&mut self, resource: &ResourceRef<'_>);
+    /// The scope of the rows that follow.
+    fn scope(&mut self, scope: &ScopeRef<'_>);
+    /// One span.
+    fn span(&mut self, span: &SpanRef<'_>);
+    /// One log record.
+    fn log(&mut self, log: &LogRef<'_>);
+    /// The metric of the points that follow.
+    fn metric(&mut self, metric: &MetricRef<'_>);
+    /// One data point.
+    fn point(&mut self, point: &PointRef<'_>);
+    /// `count` rows were refused.
+    fn reject(&mut self, reason: Reject, count: u64);
+}
+
+/// The request's bytes are not a request of its signal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("malformed protobuf at byte {offset}: {reason}")]
+pub struct DecodeError {
+    /// Where in the request.
+    pub offset: usize,
+    /// What is wrong there.
+    pub reason: &'static str,
+}
+
+/// Reads OTLP export requests in protobuf.
+pub trait Decode: Send + Sync {
+    /// Hands every row of `request` to `sink`. On an error the sink may have seen some rows:
+    /// its owner takes them back.
+    fn decode(
+        &self,
+        signal: Signal,
+        request: &[u8],
+        sink: &mut dyn RowSink,
+    ) -> Result<(), DecodeError>;
+}
