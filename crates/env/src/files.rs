@@ -1,0 +1,180 @@
+//! The file system as the storage and queue paths use it: positioned reads and writes, and
+//! explicit syncs of files and of folders.
+//!
+//! Durability rules that every caller may rely on and every implementation must keep:
+//!
+//! - What was written to a file is durable once [`File::sync_data`] returns `Ok`.
+//! - That a file exists under its name (after create, rename, hard link or remove) is durable
+//!   once [`Files::sync_dir`] of its folder returns `Ok`.
+//! - [`Files::create_dir_all`] returns with the folders themselves durable.
+//! - After a failed sync nothing is known about what reached the disk; a second sync that
+//!   succeeds proves nothing. The caller must give up, not retry.
+
+use std::fmt::Debug;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use bytes::Bytes;
+
+/// An open file. Reads and writes name their offset, so one handle may be shared by threads.
+pub trait File: Send + Sync + Debug {
+    /// Reads up to `buffer.len()` bytes at `offset`; 0 means end of file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes the parts one after another at `offset`, in one system call where possible. On
+    /// an error some leading part of the bytes may have been written.
+    fn write_vectored_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
+
+    /// Length in bytes, including preallocated space.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Cuts the file, or extends it with zeroes.
+    fn set_size(&self, bytes: u64) -> io::Result<()>;
+
+    /// Reserves disk space so that the file is at least `bytes` long; the new part reads as
+    /// zeroes. Fails with `StorageFull` when there is no room and with `Unsupported` where the
+    /// file system cannot reserve.
+    fn preallocate(&self, bytes: u64) -> io::Result<()>;
+
+    /// Makes the content (and the size) durable.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Writes all of `bytes` at `offset`.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_vectored_at(&[bytes], offset)
+    }
+
+    /// Writes at the current end of the file and returns where the bytes start. For one
+    /// writer at a time: two concurrent appends may choose the same offset.
+    fn append(&self, bytes: &[u8]) -> io::Result<u64> {
+        let offset = self.size()?;
+        self.write_at(bytes, offset)?;
+        Ok(offset)
+    }
+
+    /// Fills `buffer` from `offset`, or fails with `UnexpectedEof`.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let read = self.read_full_at(buffer, offset)?;
+        if read < buffer.len() {
+            return Err(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                format!("file ends {} bytes early", buffer.len() - read),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Fills as much of `buffer` as the file has from `offset` on; returns how much that was.
+    fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// What a name in a folder stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    File,
+    Dir,
+    /// A socket, a device, a broken link: nothing that storage owns.
+    Other,
+}
+
+/// One name in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub kind: EntryKind,
+    /// Length of a file; 0 for anything else.
+    pub bytes: u64,
+}
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still use.
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+}
+
+/// Holds an exclusive lock until it is dropped.
+pub trait Lock: Send + Sync + Debug {}
+
+/// Names, folders and whole files.
+pub trait Files: Send + Sync + Debug {
+    /// Opens an existing file for reading.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Opens an existing file for reading and writing.
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Creates a file for reading and writing, or empties the one that is there.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Creates a file for reading and writing; fails with `AlreadyExists` if there is one.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// The whole content in memory of its own.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The whole content, mapped where the platform can. Only for files that are never
+    /// shortened or overwritten while the bytes are in use (deleting them is fine).
+    fn map(&self, path: &Path) -> io::Result<Bytes>;
+
+    /// What the path stands for, with its size; `None` if there is nothing.
+    fn stat(&self, path: &Path) -> io::Result<Option<Entry>>;
+
+    /// The names in a folder in ascending order. Names that are not UTF-8 are left out: none
+    /// of ours are.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+
+    /// Creates a folder and its missing ancestors and makes them durable.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// Gives a file another name in the same file system, replacing what had that name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name; fails with `AlreadyExists` if that is taken.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a folder and all that it holds.
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Room on the file system that holds `path`, which must exist.
+    fn space(&self, path: &Path) -> io::Result<Space>;
+
+    /// Takes an exclusive lock on a file, which is created if missing; fails with `WouldBlock`
+    /// at once if somebody else, in this process or another, holds it. [`crate::LockFile`] is
+    /// the friendlier way to call it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
+
+    /// Replaces a file's content so that a reader, or a restart after a crash, sees either the
+    /// old or the new content whole: writes `NAME.tmp`, syncs it, renames it, syncs the folder.
+    fn write_atomic(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = Path::new(&temporary);
+        let file = self.create(temporary)?;
+        file.write_at(content, 0)?;
+        file.sync_data()?;
+        drop(file);
+        self.rename(temporary, path)?;
+        match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => self.sync_dir(dir),
+            _ => self.sync_dir(Path::new(".")),
+        }
+    }
+}
