@@ -1,1 +1,10 @@
-//! 
+//! The query API: request and response types of `/api/v1/`, and its client.
+//!
+//! Times are unix nanoseconds. Ids are lower-case hex. Every answer carries the three members of
+//! [`Completeness`]: what was scanned, what was cut, and until when it is complete.
+
+pub mod client;
+pub mod types;
+
+pub use client::{Client, ClientError};
+pub use types::*;

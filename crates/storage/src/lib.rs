@@ -1,1 +1,6 @@
-//! 
+//! The storage engine: WAL, head, blocks and their index.
+
+pub mod filter;
+pub mod message;
+pub mod read;
+pub mod write;

@@ -1,0 +1,350 @@
+//! What a reader is asked and what it answers: plain messages, so that the same calls work in
+//! process and over the network.
+//!
+//! An answer is a stream of [`Reply`]s that ends with one [`Reply::End`]. Dropping the stream
+//! cancels the work. A stream that ends without `End` was cut off.
+
+use model::metric::Series;
+use model::{DataPoint, LogRecord, Signal, Span, Tenant, TimeRange};
+use serde::{Deserialize, Serialize};
+
+use crate::filter::{Field, Filter};
+
+/// Which rows a request is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Whose rows.
+    pub tenant: Tenant,
+    /// Of which signal.
+    pub signal: Signal,
+    /// Which of them.
+    pub filter: Filter,
+    /// When. A span is inside if any instant between its start and end is.
+    pub range: TimeRange,
+}
+
+/// How much a request may use up. Reaching one of them ends the scan with what was found and a
+/// [`Cut`] in the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Time for the whole request.
+    pub timeout_ms: u64,
+    /// Decoded bytes held or looked at.
+    pub scanned_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout_ms: 30_000, scanned_bytes: 1 << 30 }
+    }
+}
+
+/// In which order rows come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Latest time first.
+    Newest,
+    /// Earliest time first.
+    Oldest,
+}
+
+/// How much of each row is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Columns {
+    /// Everything.
+    Full,
+    /// Ids, parent, times, name, kind, status code and the resource's `service.name`: enough
+    /// for a list of traces. Other members hold their defaults.
+    Summary,
+}
+
+/// A question to a reader.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Rows of traces or logs in time order. Answered by [`Reply::Spans`] or [`Reply::Logs`].
+    Rows {
+        /// Which.
+        selection: Selection,
+        /// In which order.
+        order: Order,
+        /// How many at most. Rows that share their time with the last one come too, up to
+        /// 1,000 more, so that a cursor by time misses none.
+        limit: usize,
+        /// Stop once rows of this many distinct traces were sent (spans only).
+        traces: Option<usize>,
+        /// How much of each.
+        columns: Columns,
+    },
+    /// Rows counted by time and fields. Answered by [`Reply::Counts`].
+    Counts {
+        /// Which.
+        selection: Selection,
+        /// Width of a time bucket in nanoseconds, aligned to the epoch; none for no buckets.
+        step_nano: Option<u64>,
+        /// Group by the text of these; a row without the field has an empty text.
+        by: Vec<Field>,
+        /// How many groups at most; the smallest are cut.
+        groups: usize,
+    },
+    /// Span durations by group. Answered by [`Reply::Durations`].
+    Durations {
+        /// Which.
+        selection: Selection,
+        /// Group by the text of these.
+        by: Vec<Field>,
+        /// How many groups at most.
+        groups: usize,
+    },
+    /// Names of fields with counts. Answered by [`Reply::Fields`].
+    Fields {
+        /// Over which rows.
+        selection: Selection,
+    },
+    /// Values of one field with counts. Answered by [`Reply::Values`].
+    Values {
+        /// Over which rows.
+        selection: Selection,
+        /// Of which field.
+        field: Field,
+        /// Only values that begin with this.
+        prefix: String,
+        /// How many at most, most frequent first.
+        limit: usize,
+    },
+    /// Metric series with their points. Answered by [`Reply::Series`].
+    Series {
+        /// Whose.
+        tenant: Tenant,
+        /// When; empty points where only the series are wanted.
+        range: TimeRange,
+        /// Conditions on the Prometheus view of the labels, `__name__` included. A series comes
+        /// if it *may* yield a Prometheus series that matches: `le` and `quantile` are not
+        /// looked at, and `x_bucket`, `x_sum`, `x_count` select the histogram or summary `x`.
+        matchers: Vec<Matcher>,
+        /// Whether points are wanted, or only which series exist.
+        points: bool,
+        /// How many series at most.
+        limit: usize,
+    },
+    /// New rows as they are acknowledged. Answered by [`Reply::Tail`] until dropped; has no
+    /// time limit.
+    Tail {
+        /// Which; the range is not looked at.
+        selection: Selection,
+        /// How many rows may wait for a slow reader before newer ones are dropped and counted.
+        buffer: usize,
+    },
+    /// What the store holds. Answered by [`Reply::Status`].
+    Status {
+        /// Whose.
+        tenant: Tenant,
+    },
+}
+
+/// How a label is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MatchOp {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`, anchored at both ends.
+    Regex,
+    /// `!~`, anchored at both ends.
+    NotRegex,
+}
+
+/// A condition on a label; a label that is missing has the empty value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matcher {
+    /// Label name in the Prometheus view.
+    pub name: String,
+    /// Operator.
+    pub op: MatchOp,
+    /// Value or pattern.
+    pub value: String,
+}
+
+/// One part of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Spans, in order within and between parts.
+    Spans(Vec<Span>),
+    /// Log records, in order within and between parts.
+    Logs(Vec<LogRecord>),
+    /// Counts per bucket and group.
+    Counts(Vec<Count>),
+    /// Durations per group.
+    Durations(Vec<Durations>),
+    /// Field names.
+    Fields(Vec<FieldCount>),
+    /// Field values.
+    Values(Vec<ValueCount>),
+    /// Series with points in time order; a series may come in several parts.
+    Series(Vec<SeriesPoints>),
+    /// New rows.
+    Tail(Tail),
+    /// What the store holds.
+    Status(Status),
+    /// The last part.
+    End(Summary),
+}
+
+/// Rows in one bucket and group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Start of the bucket in unix nanoseconds; 0 without buckets.
+    pub start_unix_nano: u64,
+    /// The group's texts.
+    pub key: Vec<String>,
+    /// How many rows.
+    pub count: u64,
+}
+
+/// Span durations of one group, mergeable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Durations {
+    /// The group's texts.
+    pub key: Vec<String>,
+    /// How many spans.
+    pub count: u64,
+    /// How many of them with status error.
+    pub errors: u64,
+    /// Occupied buckets of an hdrhistogram over nanoseconds with 2 significant digits:
+    /// (a value inside the bucket, count).
+    pub buckets: Vec<(u64, u64)>,
+}
+
+/// How often a field occurs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldCount {
+    /// The field.
+    pub field: Field,
+    /// Value type: `string`, `int`, `double`, `bool`, `bytes`, `array`, `kvlist`.
+    pub kind: String,
+    /// Rows that have it.
+    pub count: u64,
+}
+
+/// How often a value occurs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueCount {
+    /// The value's text.
+    pub value: String,
+    /// Rows that have it.
+    pub count: u64,
+}
+
+/// A series and some of its points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesPoints {
+    /// The series.
+    pub series: Series,
+    /// Points by time.
+    pub points: Vec<DataPoint>,
+}
+
+/// New rows of a live tail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tail {
+    /// Counts every matching row, sent or dropped, from 1: the number of the last row here.
+    pub sequence: u64,
+    /// Rows dropped since the tail began because the reader was slow.
+    pub dropped: u64,
+    /// New log records.
+    pub logs: Vec<LogRecord>,
+    /// New spans.
+    pub spans: Vec<Span>,
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Per signal and UTC day.
+    pub partitions: Vec<PartitionStatus>,
+    /// Rows in memory, also in the WAL.
+    pub head_rows: u64,
+    /// Bytes in the WAL.
+    pub wal_bytes: u64,
+}
+
+/// One partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// Signal.
+    pub signal: Signal,
+    /// UTC days since the epoch.
+    pub day: u32,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+/// How an answer came about, and what it lacks.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// Work done.
+    pub stats: Stats,
+    /// What was left out and why.
+    pub cuts: Vec<Cut>,
+    /// Up to when each source is complete.
+    pub sources: Vec<Source>,
+}
+
+/// Work done for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stats {
+    /// Blocks decoded in part or in whole.
+    pub blocks: u64,
+    /// Rows looked at.
+    pub rows: u64,
+    /// Bytes decoded.
+    pub bytes: u64,
+    /// Wall time.
+    pub elapsed_ms: u64,
+}
+
+/// Something that an answer lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Which limit: `rows`, `bytes`, `time`, `groups`, `series`, `damage`, `source`, ...
+    pub limit: String,
+    /// Its value.
+    pub value: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Up to when one source of data is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Name of the agent or collector.
+    pub name: String,
+    /// Which of the two.
+    pub kind: SourceKind,
+    /// Everything before this is here; 0 where nothing is known.
+    pub unix_nano: u64,
+    /// How it is doing.
+    pub state: SourceState,
+}
+
+/// Who a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SourceKind {
+    /// An agent.
+    Agent,
+    /// A collector.
+    Collector,
+}
+
+/// How a source is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SourceState {
+    /// Up to date.
+    Live,
+    /// Behind.
+    Lagging,
+    /// Not heard of, or not reachable.
+    Lost,
+}

@@ -1,0 +1,28 @@
+//! The reading side's one interface.
+
+use futures::stream::BoxStream;
+
+use crate::message::{Limits, Reply, Request};
+
+/// A stream of replies that ends with [`Reply::End`].
+pub type Replies = BoxStream<'static, Result<Reply, ReadError>>;
+
+/// Answers requests over stored rows: a store in this process, or a collector elsewhere.
+pub trait Read: Send + Sync {
+    /// The name under which answers list this source.
+    fn name(&self) -> &str;
+
+    /// Starts the work; it goes on while the stream is polled and ends when it is dropped.
+    fn execute(&self, request: Request, limits: Limits) -> Replies;
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+pub enum ReadError {
+    /// The request itself is wrong, for example a pattern that is no regex.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store or the way to it failed; others may still answer.
+    #[error("{0}")]
+    Unavailable(String),
+}
