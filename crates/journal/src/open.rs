@@ -1,0 +1,345 @@
+//! Opens a journal: reads every segment, counts and cuts damage, and continues the last one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use env::{Env, LockFile};
+use parking_lot::Mutex;
+
+use crate::cursor::{Cursor, Step};
+use crate::format::{
+    DATA_START, HeaderState, SegmentHeader, VERSION, segment_number, segment_path,
+};
+use crate::journal::{Active, Journal, create_segment};
+use crate::reader::{Segment, Shared, State};
+use crate::{JournalError, Options, Position, Recovery};
+
+/// A segment file before its records were looked at.
+struct Found {
+    number: u64,
+    size: u64,
+    header: Option<SegmentHeader>,
+    /// Whether anything but zeroes stands behind the place of the headers.
+    has_data: bool,
+}
+
+pub(crate) fn open(
+    env: &Env,
+    dir: &Path,
+    options: Options,
+) -> Result<(Journal, Recovery), JournalError> {
+    let failed = |action| {
+        move |source| JournalError::Io {
+            action,
+            path: dir.to_owned(),
+            source,
+        }
+    };
+    env.files.create_dir_all(dir).map_err(failed("create"))?;
+    let lock = LockFile::acquire(&*env.files, dir).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => JournalError::Locked(error),
+        _ => failed("lock")(error),
+    })?;
+
+    let mut recovery = Recovery::default();
+    let mut found = find_segments(env, dir)?;
+    let mut number_min = options.segment_min.max(1);
+    set_aside_unreadable(env, dir, &mut found, &mut recovery, &mut number_min)?;
+    let mut segments = BTreeMap::new();
+    let mut last = None;
+    for (index, segment) in found.iter().enumerate() {
+        let following = found.get(index + 1);
+        let Some(header) = segment.header else {
+            continue;
+        };
+        let end = check_segment(env, dir, segment, &header, following, &mut recovery)?;
+        segments.insert(
+            segment.number,
+            Segment {
+                end,
+                seed: header.seed(),
+            },
+        );
+        last = Some((segment, header, end));
+        recovery.missing_segments += following.map_or(0, |next| missing_between(segment, next));
+    }
+    recovery.segments = segments.len() as u64;
+
+    let active = match last {
+        Some((segment, header, end)) => {
+            let active = continue_segment(env, dir, segment, &header, end)?;
+            if active.number < number_min {
+                sync(&*active.file, segment_path(dir, active.number))?;
+                // No previous end: the gap in the numbers is meant.
+                create_segment(env, dir, number_min, 0)?
+            } else {
+                active
+            }
+        }
+        None => create_segment(env, dir, number_min, 0)?,
+    };
+    sync(&*active.file, segment_path(dir, active.number))?;
+    let dir_synced = env.files.sync_dir(dir);
+    dir_synced.map_err(|source| JournalError::Sync {
+        path: dir.to_owned(),
+        source,
+    })?;
+    report(dir, &recovery);
+
+    segments.entry(active.number).or_insert(Segment {
+        end: DATA_START,
+        seed: active.seed,
+    });
+    let synced = Position {
+        segment: active.number,
+        offset: active.written,
+    };
+    let journal = Journal {
+        env: env.clone(),
+        dir: dir.to_owned(),
+        options,
+        _lock: lock,
+        shared: Arc::new(Shared {
+            files: Arc::clone(&env.files),
+            dir: dir.to_owned(),
+            state: Mutex::new(State { segments, synced }),
+        }),
+        active,
+        buffer: Vec::new(),
+        filled: Vec::new(),
+        tail_dirty: false,
+        doomed: Vec::new(),
+        file_unsynced: false,
+        dir_unsynced: false,
+        failed: false,
+    };
+    Ok((journal, recovery))
+}
+
+fn sync(file: &dyn env::File, path: PathBuf) -> Result<(), JournalError> {
+    file.sync_data()
+        .map_err(|source| JournalError::Sync { path, source })
+}
+
+/// All segments in order, with their headers. An unknown version is an error before anything
+/// is changed.
+fn find_segments(env: &Env, dir: &Path) -> Result<Vec<Found>, JournalError> {
+    let entries = env.files.list(dir).map_err(|source| JournalError::Io {
+        action: "list",
+        path: dir.to_owned(),
+        source,
+    })?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let Some(number) = segment_number(&entry.name) else {
+            continue;
+        };
+        let path = segment_path(dir, number);
+        let read = || {
+            let file = env.files.open(&path)?;
+            let mut bytes = vec![0; DATA_START as usize];
+            let read = file.read_full_at(&mut bytes, 0)?;
+            bytes.truncate(read);
+            Ok((file, bytes))
+        };
+        let (file, bytes) = read().map_err(|source| io_error("read", &path, source))?;
+        let header = match SegmentHeader::decode(&bytes, number) {
+            HeaderState::Good(header) => Some(header),
+            HeaderState::Unreadable => None,
+            HeaderState::UnknownVersion(version) => {
+                return Err(JournalError::UnsupportedVersion {
+                    path,
+                    version,
+                    supported: VERSION,
+                });
+            }
+        };
+        let has_data = header.is_some()
+            || has_data(&*file).map_err(|source| io_error("read", &path, source))?;
+        found.push(Found {
+            number,
+            size: entry.bytes,
+            header,
+            has_data,
+        });
+    }
+    found.sort_by_key(|segment| segment.number);
+    Ok(found)
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> JournalError {
+    JournalError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn has_data(file: &dyn env::File) -> io::Result<bool> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = DATA_START;
+    loop {
+        let read = file.read_full_at(&mut buffer, at)?;
+        if buffer[..read].iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+        if read < buffer.len() {
+            return Ok(false);
+        }
+        at += read as u64;
+    }
+}
+
+/// Removes a last segment whose creation a crash interrupted, and renames segments with data
+/// but without a readable header, so that an operator can look at them.
+fn set_aside_unreadable(
+    env: &Env,
+    dir: &Path,
+    found: &mut Vec<Found>,
+    recovery: &mut Recovery,
+    number_min: &mut u64,
+) -> Result<(), JournalError> {
+    let last = found.last().map(|segment| segment.number);
+    let mut kept = Vec::new();
+    for segment in found.drain(..) {
+        if segment.header.is_some() {
+            kept.push(segment);
+            continue;
+        }
+        let path = segment_path(dir, segment.number);
+        if !segment.has_data && Some(segment.number) == last {
+            recovery.torn_bytes += segment.size;
+            let removed = env.files.remove_file(&path);
+            removed.map_err(|source| io_error("remove", &path, source))?;
+            *number_min = (*number_min).max(segment.number);
+            continue;
+        }
+        let mut aside = path.clone().into_os_string();
+        aside.push(".quarantined");
+        let renamed = env.files.rename(&path, Path::new(&aside));
+        renamed.map_err(|source| io_error("set aside", &path, source))?;
+        recovery.quarantined_segments += 1;
+        recovery.corrupt_bytes += segment.size;
+        // Its number had durable records: it must not be used again.
+        *number_min = (*number_min).max(segment.number + 1);
+        tracing::error!(
+            segment = %path.display(),
+            bytes = segment.size,
+            "journal segment has no readable header; set aside as *.quarantined"
+        );
+    }
+    *found = kept;
+    Ok(())
+}
+
+/// Reads every record of a segment and returns where its good records end.
+fn check_segment(
+    env: &Env,
+    dir: &Path,
+    segment: &Found,
+    header: &SegmentHeader,
+    following: Option<&Found>,
+    recovery: &mut Recovery,
+) -> Result<u64, JournalError> {
+    let path = segment_path(dir, segment.number);
+    let file = env
+        .files
+        .open(&path)
+        .map_err(|source| io_error("open", &path, source))?;
+    // The segment after this one says where this one was closed.
+    let closed_at = following
+        .filter(|next| next.number == segment.number + 1)
+        .and_then(|next| next.header)
+        .map(|next| next.previous_end);
+    let limit = closed_at.map_or(segment.size, |end| end.min(segment.size));
+    let mut cursor = Cursor::new(file, header.seed(), DATA_START, limit);
+    loop {
+        match cursor
+            .step()
+            .map_err(|source| io_error("read", &path, source))?
+        {
+            Step::Record { at, next, .. } => {
+                recovery.records += 1;
+                recovery.record_bytes += next - at;
+            }
+            Step::Damaged { at, next } => corrupt(&path, at, next, recovery),
+            Step::End { at, garbage_bytes } => {
+                let lost_to = closed_at.unwrap_or(0).max(at + garbage_bytes);
+                if following.is_none() {
+                    recovery.torn_bytes += garbage_bytes;
+                } else if lost_to > at {
+                    corrupt(&path, at, lost_to, recovery);
+                }
+                return Ok(at);
+            }
+        }
+    }
+}
+
+/// Segments that are gone between two that follow each other.
+fn missing_between(segment: &Found, next: &Found) -> u64 {
+    let gap_is_meant = next.header.is_some_and(|header| header.previous_end == 0);
+    if gap_is_meant {
+        return 0;
+    }
+    next.number - segment.number - 1
+}
+
+fn corrupt(path: &Path, from: u64, to: u64, recovery: &mut Recovery) {
+    recovery.corrupt_regions += 1;
+    recovery.corrupt_bytes += to - from;
+    tracing::error!(
+        segment = %path.display(),
+        from,
+        to,
+        "journal is damaged; the records in this stretch are lost"
+    );
+}
+
+/// Opens the last segment for appending, cut after its last good record.
+fn continue_segment(
+    env: &Env,
+    dir: &Path,
+    segment: &Found,
+    header: &SegmentHeader,
+    end: u64,
+) -> Result<Active, JournalError> {
+    let path = segment_path(dir, segment.number);
+    let file = env
+        .files
+        .open_write(&path)
+        .map_err(|source| io_error("open", &path, source))?;
+    if segment.size != end {
+        file.set_size(end)
+            .map_err(|source| io_error("cut", &path, source))?;
+    }
+    Ok(Active {
+        number: segment.number,
+        file: Arc::from(file),
+        seed: header.seed(),
+        written: end,
+        allocated: end,
+    })
+}
+
+fn report(dir: &Path, recovery: &Recovery) {
+    if recovery.is_damaged() {
+        tracing::error!(
+            journal = %dir.display(),
+            corrupt_regions = recovery.corrupt_regions,
+            corrupt_bytes = recovery.corrupt_bytes,
+            quarantined_segments = recovery.quarantined_segments,
+            missing_segments = recovery.missing_segments,
+            "journal opened with losses"
+        );
+    }
+    if recovery.torn_bytes > 0 {
+        tracing::warn!(
+            journal = %dir.display(),
+            torn_bytes = recovery.torn_bytes,
+            "cut an interrupted write from the end of the journal"
+        );
+    }
+}
