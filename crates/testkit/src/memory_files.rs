@@ -1,0 +1,588 @@
+//! A file system in memory that knows what would survive a power cut.
+//!
+//! Two states are kept side by side: what a running process sees, and what is durable. A
+//! file's bytes and size become durable with `sync_data`, names in a folder with `sync_dir`,
+//! new folders at once (that is the contract of `create_dir_all`). A power cut keeps all of
+//! the durable state and, by choice, none or a random part of the rest: any subset of the
+//! 512-byte sectors and size changes of a file, and any prefix of the name changes of a folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use env::{Entry, EntryKind, File, Files, Lock, Space};
+use parking_lot::Mutex;
+
+const SECTOR_BYTES: usize = 512;
+
+/// What happens to unsynced state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The process died, the machine did not: everything written is still there.
+    Nothing,
+    /// Everything unsynced is gone.
+    Everything,
+    /// A random part of it survives.
+    Random(u64),
+}
+
+#[derive(Debug)]
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Resize(usize),
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+enum NameChange {
+    Link(PathBuf, usize),
+    Unlink(PathBuf),
+    Rename(PathBuf, PathBuf),
+    RemoveTree(PathBuf),
+}
+
+#[derive(Debug, Default, Clone)]
+struct Names {
+    files: BTreeMap<PathBuf, usize>,
+    dirs: BTreeSet<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inodes: Vec<Inode>,
+    live: Names,
+    durable: Names,
+    /// Unsynced name changes with the folder whose sync makes them durable.
+    renames: Vec<(PathBuf, NameChange)>,
+    locks: BTreeSet<PathBuf>,
+    capacity: Option<u64>,
+    /// Grows with every power cut; handles from before it are dead.
+    boot: u64,
+}
+
+/// Cheap to clone; clones share the content.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryFiles {
+    state: Arc<Mutex<State>>,
+}
+
+impl MemoryFiles {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Limits the bytes of all files together; a write beyond it fails with `StorageFull`
+    /// after writing what fits.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity = bytes;
+    }
+
+    /// Bytes of all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.state.lock().used()
+    }
+
+    /// Ends the life of every open handle and lock, and of unsynced state as `loss` says.
+    pub fn power_cut(&self, loss: Loss) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        state.boot += 1;
+        state.locks.clear();
+        let mut random = match loss {
+            Loss::Nothing => return,
+            Loss::Everything => None,
+            Loss::Random(seed) => Some(fastrand::Rng::with_seed(seed)),
+        };
+        for inode in &mut state.inodes {
+            let pending = std::mem::take(&mut inode.pending);
+            if let Some(random) = &mut random {
+                keep_some(&mut inode.durable, pending, random);
+            }
+            inode.live = inode.durable.clone();
+        }
+        let renames = std::mem::take(&mut state.renames);
+        if let Some(random) = &mut random {
+            let mut cut_dirs = BTreeSet::new();
+            for (dir, change) in renames {
+                if !cut_dirs.contains(&dir) && random.bool() {
+                    state.durable.apply(&change);
+                } else {
+                    cut_dirs.insert(dir);
+                }
+            }
+        }
+        state.live = state.durable.clone();
+    }
+
+    /// Flips one bit of a file, in what is seen and in what is durable: a disk error.
+    pub fn flip_bit(&self, path: &Path, byte: usize, bit: u8) {
+        let mut state = self.state.lock();
+        let Some(&id) = state.live.files.get(path) else {
+            return;
+        };
+        let inode = &mut state.inodes[id];
+        for content in [&mut inode.live, &mut inode.durable] {
+            if let Some(byte) = content.get_mut(byte) {
+                *byte ^= 1 << bit;
+            }
+        }
+    }
+
+    /// A copy of the durable and visible content that shares nothing with this one: to try
+    /// several endings from the same state.
+    pub fn fork(&self) -> Self {
+        let state = self.state.lock();
+        let inodes = state.inodes.iter().map(|inode| Inode {
+            live: inode.live.clone(),
+            durable: inode.durable.clone(),
+            pending: inode.pending.iter().map(Change::copy).collect(),
+        });
+        let copy = State {
+            inodes: inodes.collect(),
+            live: state.live.clone(),
+            durable: state.durable.clone(),
+            renames: state.renames.clone(),
+            locks: BTreeSet::new(),
+            capacity: state.capacity,
+            boot: 0,
+        };
+        Self {
+            state: Arc::new(Mutex::new(copy)),
+        }
+    }
+
+    fn handle(&self, state: &State, id: usize, writable: bool) -> Box<dyn File> {
+        Box::new(MemoryFile {
+            state: Arc::clone(&self.state),
+            id,
+            writable,
+            boot: state.boot,
+        })
+    }
+
+    fn open_as(&self, path: &Path, writable: bool) -> io::Result<Box<dyn File>> {
+        let state = self.state.lock();
+        let id = state.live.file(path)?;
+        Ok(self.handle(&state, id, writable))
+    }
+}
+
+impl Change {
+    fn copy(&self) -> Self {
+        match self {
+            Self::Write { offset, bytes } => Self::Write {
+                offset: *offset,
+                bytes: bytes.clone(),
+            },
+            Self::Resize(size) => Self::Resize(*size),
+        }
+    }
+}
+
+/// Applies each sector and each size change or not, as the dice fall.
+fn keep_some(content: &mut Vec<u8>, pending: Vec<Change>, random: &mut fastrand::Rng) {
+    for change in pending {
+        match change {
+            Change::Resize(size) => {
+                if random.bool() {
+                    content.resize(size, 0);
+                }
+            }
+            Change::Write { offset, bytes } => {
+                let mut at = 0;
+                while at < bytes.len() {
+                    let to_boundary = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
+                    let end = (at + to_boundary).min(bytes.len());
+                    if random.bool() {
+                        write_into(content, offset + at, &bytes[at..end]);
+                    }
+                    at = end;
+                }
+            }
+        }
+    }
+}
+
+fn write_into(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    if content.len() < offset + bytes.len() {
+        content.resize(offset + bytes.len(), 0);
+    }
+    content[offset..offset + bytes.len()].copy_from_slice(bytes);
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_owned()
+}
+
+fn missing(path: &Path) -> io::Error {
+    io::Error::new(
+        ErrorKind::NotFound,
+        format!("{} does not exist", path.display()),
+    )
+}
+
+impl Names {
+    fn file(&self, path: &Path) -> io::Result<usize> {
+        self.files.get(path).copied().ok_or_else(|| missing(path))
+    }
+
+    fn has_dir(&self, dir: &Path) -> bool {
+        dir.as_os_str().is_empty() || dir.parent().is_none() || self.dirs.contains(dir)
+    }
+
+    fn apply(&mut self, change: &NameChange) {
+        match change {
+            NameChange::Link(path, id) => {
+                self.files.insert(path.clone(), *id);
+            }
+            NameChange::Unlink(path) => {
+                self.files.remove(path);
+            }
+            NameChange::Rename(from, to) => {
+                if let Some(id) = self.files.remove(from) {
+                    self.files.insert(to.clone(), id);
+                }
+            }
+            NameChange::RemoveTree(dir) => {
+                self.files.retain(|path, _| !path.starts_with(dir));
+                self.dirs.retain(|path| !path.starts_with(dir));
+            }
+        }
+    }
+}
+
+impl State {
+    fn used(&self) -> u64 {
+        let ids: BTreeSet<usize> = self.live.files.values().copied().collect();
+        ids.iter()
+            .map(|id| self.inodes[*id].live.len() as u64)
+            .sum()
+    }
+
+    /// How far a file may grow.
+    fn room_for(&self, id: usize) -> usize {
+        let Some(capacity) = self.capacity else {
+            return usize::MAX;
+        };
+        let others = self.used() - self.inodes[id].live.len() as u64;
+        capacity.saturating_sub(others) as usize
+    }
+
+    fn change(&mut self, dir: PathBuf, change: NameChange) {
+        self.live.apply(&change);
+        self.renames.push((dir, change));
+    }
+
+    fn create(&mut self, path: &Path) -> io::Result<usize> {
+        if !self.live.has_dir(&parent(path)) {
+            return Err(missing(&parent(path)));
+        }
+        let id = self.inodes.len();
+        self.inodes.push(Inode::default());
+        self.change(parent(path), NameChange::Link(path.to_owned(), id));
+        Ok(id)
+    }
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    state: Arc<Mutex<State>>,
+    id: usize,
+    writable: bool,
+    boot: u64,
+}
+
+impl MemoryFile {
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state.lock();
+        if state.boot != self.boot {
+            return Err(io::Error::other("the file was open before the power cut"));
+        }
+        act(&mut state)
+    }
+
+    fn with_write<T>(&self, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        if !self.writable {
+            return Err(io::Error::from_raw_os_error(9));
+        }
+        self.with(act)
+    }
+}
+
+impl File for MemoryFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.with(|state| {
+            let content = &state.inodes[self.id].live;
+            let start = (offset as usize).min(content.len());
+            let count = buffer.len().min(content.len() - start);
+            buffer[..count].copy_from_slice(&content[start..start + count]);
+            Ok(count)
+        })
+    }
+
+    fn write_vectored_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        self.with_write(|state| {
+            let mut bytes = parts.concat();
+            let offset = offset as usize;
+            let old_size = state.inodes[self.id].live.len();
+            let end_max = state.room_for(self.id).max(old_size);
+            let fits = end_max.saturating_sub(offset).min(bytes.len());
+            let full = fits < bytes.len();
+            bytes.truncate(fits);
+            if !bytes.is_empty() {
+                let inode = &mut state.inodes[self.id];
+                write_into(&mut inode.live, offset, &bytes);
+                inode.pending.push(Change::Write { offset, bytes });
+            }
+            if full {
+                return Err(io::Error::from_raw_os_error(28));
+            }
+            Ok(())
+        })
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.with(|state| Ok(state.inodes[self.id].live.len() as u64))
+    }
+
+    fn set_size(&self, bytes: u64) -> io::Result<()> {
+        self.with_write(|state| {
+            let inode = &mut state.inodes[self.id];
+            inode.live.resize(bytes as usize, 0);
+            inode.pending.push(Change::Resize(bytes as usize));
+            Ok(())
+        })
+    }
+
+    fn preallocate(&self, bytes: u64) -> io::Result<()> {
+        let (size, room) = self.with_write(|state| {
+            Ok((
+                state.inodes[self.id].live.len() as u64,
+                state.room_for(self.id) as u64,
+            ))
+        })?;
+        if bytes <= size {
+            return Ok(());
+        }
+        if bytes > room {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        self.set_size(bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.with(|state| {
+            let inode = &mut state.inodes[self.id];
+            for change in std::mem::take(&mut inode.pending) {
+                match change {
+                    Change::Resize(size) => inode.durable.resize(size, 0),
+                    Change::Write { offset, bytes } => {
+                        write_into(&mut inode.durable, offset, &bytes);
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+#[derive(Debug)]
+struct MemoryLock {
+    state: Arc<Mutex<State>>,
+    path: PathBuf,
+    boot: u64,
+}
+
+impl Lock for MemoryLock {}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        let mut state = self.state.lock();
+        if state.boot == self.boot {
+            state.locks.remove(&self.path);
+        }
+    }
+}
+
+impl Files for MemoryFiles {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.open_as(path, false)
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.open_as(path, true)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let mut state = self.state.lock();
+        let id = match state.live.files.get(path).copied() {
+            Some(id) => {
+                let inode = &mut state.inodes[id];
+                inode.live.clear();
+                inode.pending.push(Change::Resize(0));
+                id
+            }
+            None => state.create(path)?,
+        };
+        Ok(self.handle(&state, id, true))
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let mut state = self.state.lock();
+        if state.live.files.contains_key(path) || state.live.dirs.contains(path) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let id = state.create(path)?;
+        Ok(self.handle(&state, id, true))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let state = self.state.lock();
+        let id = state.live.file(path)?;
+        Ok(state.inodes[id].live.clone())
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        self.read(path).map(Bytes::from)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<Entry>> {
+        let state = self.state.lock();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let file = state.live.files.get(path).map(|id| Entry {
+            name: name.clone(),
+            kind: EntryKind::File,
+            bytes: state.inodes[*id].live.len() as u64,
+        });
+        let dir = || Entry {
+            name,
+            kind: EntryKind::Dir,
+            bytes: 0,
+        };
+        Ok(file.or_else(|| state.live.dirs.contains(path).then(dir)))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let paths: Vec<PathBuf> = {
+            let state = self.state.lock();
+            if !state.live.has_dir(dir) {
+                return Err(missing(dir));
+            }
+            let all = state.live.files.keys().chain(&state.live.dirs);
+            all.filter(|path| path.parent() == Some(dir))
+                .cloned()
+                .collect()
+        };
+        let mut entries = Vec::new();
+        for path in paths {
+            entries.extend(self.stat(&path)?);
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        for part in dir.ancestors().filter(|part| !part.as_os_str().is_empty()) {
+            if state.live.files.contains_key(part) {
+                return Err(ErrorKind::NotADirectory.into());
+            }
+            state.live.dirs.insert(part.to_owned());
+            state.durable.dirs.insert(part.to_owned());
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.live.file(from)?;
+        if !state.live.has_dir(&parent(to)) {
+            return Err(missing(&parent(to)));
+        }
+        state.change(
+            parent(to),
+            NameChange::Rename(from.to_owned(), to.to_owned()),
+        );
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let id = state.live.file(from)?;
+        if state.live.files.contains_key(to) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        state.change(parent(to), NameChange::Link(to.to_owned(), id));
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.live.file(path)?;
+        state.change(parent(path), NameChange::Unlink(path.to_owned()));
+        Ok(())
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if !state.live.dirs.contains(dir) {
+            return Err(missing(dir));
+        }
+        state.change(parent(dir), NameChange::RemoveTree(dir.to_owned()));
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if !state.live.has_dir(dir) {
+            return Err(missing(dir));
+        }
+        let (synced, rest) = std::mem::take(&mut state.renames)
+            .into_iter()
+            .partition(|(of, _)| of == dir);
+        let synced: Vec<(PathBuf, NameChange)> = synced;
+        state.renames = rest;
+        synced
+            .iter()
+            .for_each(|(_, change)| state.durable.apply(change));
+        Ok(())
+    }
+
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        let state = self.state.lock();
+        let total_bytes = state.capacity.unwrap_or(1 << 40);
+        Ok(Space {
+            free_bytes: total_bytes.saturating_sub(state.used()),
+            total_bytes,
+        })
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        let mut state = self.state.lock();
+        if !state.live.files.contains_key(path) {
+            state.create(path)?;
+        }
+        if !state.locks.insert(path.to_owned()) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(MemoryLock {
+            state: Arc::clone(&self.state),
+            path: path.to_owned(),
+            boot: state.boot,
+        }))
+    }
+}
