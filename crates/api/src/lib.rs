@@ -6,5 +6,8 @@
 pub mod client;
 pub mod types;
 
-pub use client::{Client, ClientError};
+pub use client::{
+    Client, ClientError, FieldsParams, HistogramParams, LogOrder, LogsParams, PointsParams, Range,
+    Tail, TraceOrder, TracesParams, ValuesParams,
+};
 pub use types::*;
