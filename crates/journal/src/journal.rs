@@ -8,7 +8,7 @@ use env::{Env, File, LockFile};
 
 use crate::format::{DATA_START, RECORD_HEADER_BYTES, Seed, SegmentHeader, segment_path};
 use crate::reader::{Segment, Shared, Tail};
-use crate::{JournalError, Options, Position, Reader, Recovery};
+use crate::{ErrorKind, JournalError, Options, Position, Reader, Recovery};
 
 /// Records up to this size are gathered in memory before they are written.
 const DIRECT_BYTES: usize = 64 << 10;
@@ -119,9 +119,7 @@ impl Journal {
             self.sync_active()?;
         }
         if self.dir_unsynced {
-            let synced = self.env.files.sync_dir(&self.dir);
-            synced.map_err(|source| self.fail(self.dir.clone(), source))?;
-            self.dir_unsynced = false;
+            self.sync_dir()?;
         }
         self.filled.clear();
         let end = self.end();
@@ -217,8 +215,7 @@ impl Journal {
             self.shared.state.lock().segments.remove(number);
         }
         if !free.is_empty() {
-            let synced = self.env.files.sync_dir(&self.dir);
-            synced.map_err(|source| self.fail(self.dir.clone(), source))?;
+            self.sync_dir()?;
         }
         Ok(free.len() as u64)
     }
@@ -283,12 +280,23 @@ impl Journal {
         Ok(())
     }
 
+    fn sync_dir(&mut self) -> Result<(), JournalError> {
+        let synced = self.env.files.sync_dir(&self.dir);
+        synced.map_err(|source| self.fail(self.dir.clone(), source))?;
+        self.dir_unsynced = false;
+        Ok(())
+    }
+
     /// Finishes what a failed write or a rollback left undone.
     fn repair(&mut self) -> Result<(), JournalError> {
-        while let Some(number) = self.doomed.last().copied() {
-            self.remove_segment(number)?;
-            self.dir_unsynced = true;
-            self.doomed.pop();
+        if !self.doomed.is_empty() {
+            for number in &self.doomed {
+                self.remove_segment(*number)?;
+            }
+            // Before the segment in front of them is cut: a later segment that came back would
+            // make the cut look like damage.
+            self.sync_dir()?;
+            self.doomed.clear();
         }
         if self.tail_dirty {
             self.set_active_size(self.active.written)?;
@@ -388,6 +396,7 @@ impl Journal {
         let next = match next {
             Ok(next) => next,
             Err(error) => {
+                self.failed = error.kind() == ErrorKind::Fatal;
                 self.doomed.push(self.active.number + 1);
                 return Err(error);
             }
@@ -424,7 +433,8 @@ impl Journal {
     }
 }
 
-/// Creates a segment file with its header; nothing is synced yet.
+/// Creates a segment file with a durable header, so that a segment with records but without a
+/// header is always damage and never an interrupted creation. Its name is not durable yet.
 pub(crate) fn create_segment(
     env: &Env,
     dir: &Path,
@@ -443,9 +453,11 @@ pub(crate) fn create_segment(
     });
     let file = created.map_err(|source| JournalError::Io {
         action: "create",
-        path,
+        path: path.clone(),
         source,
     })?;
+    let synced = file.sync_data();
+    synced.map_err(|source| JournalError::Sync { path, source })?;
     Ok(Active {
         number,
         file: Arc::from(file),
@@ -454,3 +466,6 @@ pub(crate) fn create_segment(
         allocated: DATA_START,
     })
 }
+
+#[cfg(test)]
+mod tests;

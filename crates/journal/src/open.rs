@@ -72,8 +72,9 @@ pub(crate) fn open(
             let active = continue_segment(env, dir, segment, &header, end)?;
             if active.number < number_min {
                 sync(&*active.file, segment_path(dir, active.number))?;
-                // No previous end: the gap in the numbers is meant.
-                create_segment(env, dir, number_min, 0)?
+                // Without a previous end a gap in the numbers is meant.
+                let follows = number_min == active.number + 1;
+                create_segment(env, dir, number_min, if follows { end } else { 0 })?
             } else {
                 active
             }
@@ -252,7 +253,8 @@ fn check_segment(
     let closed_at = following
         .filter(|next| next.number == segment.number + 1)
         .and_then(|next| next.header)
-        .map(|next| next.previous_end);
+        .map(|next| next.previous_end)
+        .filter(|end| *end > 0);
     let limit = closed_at.map_or(segment.size, |end| end.min(segment.size));
     let mut cursor = Cursor::new(file, header.seed(), DATA_START, limit);
     loop {

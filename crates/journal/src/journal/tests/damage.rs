@@ -1,0 +1,224 @@
+//! Flipped bits, cut files, foreign files.
+
+use testkit::Loss;
+
+use super::*;
+use crate::format::DATA_START;
+
+/// Several small segments, closed; returns the payloads and where each starts.
+fn written(files: &MemoryFiles, count: u64) -> Vec<(Position, Vec<u8>)> {
+    let (mut journal, _) = open(files);
+    let mut all = Vec::new();
+    for number in 0..count {
+        let position = journal.append(&payload(number)).unwrap();
+        all.push((position, payload(number)));
+    }
+    journal.close().unwrap();
+    all
+}
+
+/// What survived must be what was written, in order, without some of the records.
+fn lost(all: &[(Position, Vec<u8>)], read: &[Vec<u8>]) -> usize {
+    let mut rest = all.iter();
+    for record in read {
+        assert!(
+            rest.any(|(_, written)| written == record),
+            "a record that was never written, or out of order"
+        );
+    }
+    all.len() - read.len()
+}
+
+#[test]
+fn any_flipped_bit_loses_at_most_one_record_and_is_counted() {
+    let files = MemoryFiles::new();
+    let all = written(&files, 24);
+    let last_segment = all.last().unwrap().0.segment;
+    assert!(last_segment > 2);
+    for number in 1..=last_segment {
+        let size = files.fork().used_bytes_of(number);
+        for byte in 0..size {
+            let damaged = files.fork();
+            damaged.flip_bit(&segment(number), byte, (byte % 8) as u8);
+            let (journal, recovery) = open(&damaged);
+            let read = payloads(&journal, Position::START);
+            let lost = lost(&all, &read);
+            let in_header = byte < DATA_START as usize;
+            assert_eq!(
+                lost,
+                usize::from(!in_header),
+                "segment {number} byte {byte}"
+            );
+            assert_eq!(recovery.records as usize, read.len());
+            let counted = recovery.corrupt_bytes + recovery.torn_bytes;
+            assert_eq!(counted > 0, lost > 0);
+            assert!(counted <= 100, "{counted} bytes for one record");
+        }
+    }
+}
+
+/// Length of a segment file, through the file system.
+trait SizeOf {
+    fn used_bytes_of(&self, number: u64) -> usize;
+}
+
+impl SizeOf for MemoryFiles {
+    fn used_bytes_of(&self, number: u64) -> usize {
+        env::Files::read(self, &segment(number)).unwrap().len()
+    }
+}
+
+#[test]
+fn a_reader_passes_over_damage_that_appears_while_open_and_counts_it() {
+    let files = MemoryFiles::new();
+    let (mut journal, _) = open(&files);
+    let positions: Vec<Position> = (0..24)
+        .map(|number| journal.append(&payload(number)).unwrap())
+        .collect();
+    journal.sync().unwrap();
+    let hit = positions[9];
+    files.flip_bit(&segment(hit.segment), hit.offset as usize + 15, 3);
+    let mut reader = journal.read_from(Position::START);
+    let read: Vec<Vec<u8>> = reader
+        .by_ref()
+        .map(|record| record.unwrap().payload.to_vec())
+        .collect();
+    assert_eq!(read.len(), 23);
+    assert_eq!(reader.skipped_regions(), 1);
+    assert_eq!(reader.skipped_bytes(), payload(9).len() as u64 + 12);
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_keeps_every_whole_record_and_accepts_more() {
+    let files = MemoryFiles::new();
+    let all = written(&files, 24);
+    let last_segment = all.last().unwrap().0.segment;
+    let size = files.used_bytes_of(last_segment);
+    for cut in 0..size {
+        let torn = files.fork();
+        env::Files::open_write(&torn, &segment(last_segment))
+            .unwrap()
+            .set_size(cut as u64)
+            .unwrap();
+        let (mut journal, recovery) = open(&torn);
+        let read = payloads(&journal, Position::START);
+        let whole = all.iter().filter(|(position, payload)| {
+            position.segment < last_segment || position.offset as usize + 12 + payload.len() <= cut
+        });
+        assert_eq!(read.len(), whole.count(), "cut at {cut}");
+        assert_eq!(lost(&all, &read), all.len() - read.len());
+        assert!(!recovery.is_damaged(), "a torn tail is not damage");
+        journal.append(b"more").unwrap();
+        journal.close().unwrap();
+        let (journal, recovery) = open(&torn);
+        assert_eq!(recovery.torn_bytes, 0);
+        assert_eq!(payloads(&journal, Position::START).last().unwrap(), b"more");
+    }
+}
+
+#[test]
+fn zeroed_stretches_and_cut_closed_segments_are_counted() {
+    let files = MemoryFiles::new();
+    let all = written(&files, 24);
+    let hit = all[1].0;
+    let file = env::Files::open_write(&files, &segment(hit.segment)).unwrap();
+    file.write_at(&[0; 40], hit.offset).unwrap();
+    let size = file.size().unwrap();
+    file.set_size(size - 5).unwrap();
+    let (journal, recovery) = open(&files);
+    let read = payloads(&journal, Position::START);
+    assert!(lost(&all, &read) >= 2);
+    assert!(recovery.corrupt_regions >= 1);
+    assert!(recovery.corrupt_bytes > 40);
+}
+
+#[test]
+fn a_segment_without_a_header_is_set_aside_and_its_number_not_used_again() {
+    for hit in [2, 5] {
+        let files = MemoryFiles::new();
+        let all = written(&files, 24);
+        assert_eq!(all.last().unwrap().0.segment, 5);
+        files.flip_bit(&segment(hit), 20, 0);
+        files.flip_bit(&segment(hit), 84, 0);
+        let (mut journal, recovery) = open(&files);
+        assert_eq!(recovery.quarantined_segments, 1);
+        assert!(recovery.is_damaged());
+        let read = payloads(&journal, Position::START);
+        let in_segment = all
+            .iter()
+            .filter(|(position, _)| position.segment == hit)
+            .count();
+        assert_eq!(lost(&all, &read), in_segment);
+        let next = journal.append(b"new").unwrap();
+        assert!(next > all.last().unwrap().0);
+        let aside = segment(hit).with_extension("seg.quarantined");
+        assert!(env::Files::stat(&files, &aside).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_missing_segment_is_reported() {
+    let files = MemoryFiles::new();
+    written(&files, 24);
+    env::Files::remove_file(&files, &segment(2)).unwrap();
+    let (_, recovery) = open(&files);
+    assert_eq!(recovery.missing_segments, 1);
+}
+
+#[test]
+fn an_unknown_version_is_refused_with_its_number_and_nothing_is_changed() {
+    let files = MemoryFiles::new();
+    written(&files, 24);
+    let path = segment(3);
+    let mut header = env::Files::read(&files, &path).unwrap()[..64].to_vec();
+    header[8] = 9;
+    let checksum = crc32c::crc32c(&header[..60]);
+    header[60..].copy_from_slice(&checksum.to_le_bytes());
+    env::Files::open_write(&files, &path)
+        .unwrap()
+        .write_at(&header, 0)
+        .unwrap();
+    let before = files.used_bytes();
+    let error = Journal::open(&env_over(&files), &dir(), small()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("format version 9"), "{error}");
+    assert_eq!(files.used_bytes(), before);
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    let files = MemoryFiles::new();
+    written(&files, 24);
+    for name in ["notes.txt", "1.seg", "0000000000000000000x.seg"] {
+        let file = env::Files::create(&files, &dir().join(name)).unwrap();
+        file.write_at(b"mine", 0).unwrap();
+    }
+    let (journal, recovery) = open(&files);
+    assert!(!recovery.is_damaged());
+    assert_eq!(payloads(&journal, Position::START).len(), 24);
+    assert_eq!(
+        env::Files::read(&files, &dir().join("1.seg")).unwrap(),
+        b"mine"
+    );
+}
+
+#[test]
+fn payloads_that_imitate_records_are_never_read_as_records() {
+    let files = MemoryFiles::new();
+    let (mut journal, _) = open(&files);
+    journal.append(b"a real one").unwrap();
+    journal.sync().unwrap();
+    // The bytes of a whole real record, inside the payload of another whose header is hit.
+    let real = env::Files::read(&files, &segment(1)).unwrap()[128..150].to_vec();
+    let hit = journal.append(&real.repeat(8)).unwrap();
+    journal.append(b"after").unwrap();
+    journal.close().unwrap();
+    files.flip_bit(&segment(1), hit.offset as usize, 0);
+    files.power_cut(Loss::Nothing);
+    let (journal, recovery) = open(&files);
+    assert_eq!(
+        payloads(&journal, Position::START),
+        [&b"a real one"[..], b"after"]
+    );
+    assert_eq!(recovery.corrupt_bytes, 12 + 22 * 8);
+}
