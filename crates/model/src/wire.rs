@@ -251,6 +251,11 @@ pub fn any_value<'a>(
                 ValueRef::KvList(list)
             }
             7 => ValueRef::Bytes(field.bytes(&reader)?),
+            8 => {
+                // An index into a profile's string table: it means nothing in the other signals.
+                field.varint(&reader)?;
+                continue;
+            }
             _ => continue,
         };
     }
@@ -269,6 +274,7 @@ pub fn key_value<'a>(
         match number {
             1 => pair.key = field.text(&reader)?,
             2 => pair.value = any_value(&reader, field.bytes(&reader)?, depth)?,
+            3 => drop(field.varint(&reader)?),
             _ => {}
         }
     }
@@ -306,7 +312,7 @@ fn validate_kvlist<'a>(
 impl ValueRef<'_> {
     /// The owned tree. Nested encodings were validated when the row came in; one that does not
     /// read (a damaged block) becomes [`Value::Empty`] after the part that does.
-    pub fn to_owned(self) -> Value {
+    pub fn to_value(self) -> Value {
         match self {
             ValueRef::Empty => Value::Empty,
             ValueRef::Str(text) => Value::Str(text.to_owned()),
@@ -314,9 +320,9 @@ impl ValueRef<'_> {
             ValueRef::Int(int) => Value::Int(int),
             ValueRef::Double(double) => Value::Double(double),
             ValueRef::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
-            ValueRef::Array(list) => Value::Array(array_items(list).map(Self::to_owned).collect()),
+            ValueRef::Array(list) => Value::Array(array_items(list).map(Self::to_value).collect()),
             ValueRef::KvList(list) => {
-                Value::KvList(kvlist_items(list).map(KeyValueRef::to_owned).collect())
+                Value::KvList(kvlist_items(list).map(KeyValueRef::to_key_value).collect())
             }
         }
     }
@@ -324,8 +330,8 @@ impl ValueRef<'_> {
 
 impl KeyValueRef<'_> {
     /// The owned attribute.
-    pub fn to_owned(self) -> KeyValue {
-        KeyValue { key: self.key.to_owned(), value: self.value.to_owned() }
+    pub fn to_key_value(self) -> KeyValue {
+        KeyValue { key: self.key.to_owned(), value: self.value.to_value() }
     }
 }
 
@@ -445,7 +451,7 @@ mod tests {
         let mut message = Vec::new();
         put_value(&mut message, &value);
         let read = any_value(&Reader::new(&message), &message, 0).unwrap();
-        assert_eq!(read.to_owned(), value);
+        assert_eq!(read.to_value(), value);
     }
 
     #[test]

@@ -4,3 +4,7 @@ pub mod filter;
 pub mod message;
 pub mod read;
 pub mod write;
+mod chunk;
+mod eval;
+mod table;
+pub mod words;

@@ -1,0 +1,248 @@
+//! Filters, compiled once per request and evaluated over tables.
+
+use std::collections::HashSet;
+
+use model::{Signal, ValueRef};
+use regex::Regex;
+
+use crate::filter::{Field, Filter, Op, Operand};
+use crate::read::ReadError;
+use crate::table::{Cell, Damage, Mask, Table};
+use crate::words;
+
+/// How deep filters may nest.
+pub(crate) const FILTER_DEPTH_MAX: usize = 64;
+
+/// A filter with its patterns compiled and its operands parsed.
+#[derive(Debug)]
+pub(crate) enum Compiled {
+    All,
+    And(Vec<Compiled>),
+    Or(Vec<Compiled>),
+    Not(Box<Compiled>),
+    Leaf(Field, Test),
+}
+
+/// A condition on one value.
+#[derive(Debug)]
+pub(crate) enum Test {
+    Exists,
+    Equal(Forms),
+    Order(Op, Forms),
+    AnyOf(HashSet<String>, HashSet<Vec<u8>>),
+    Regex(Regex),
+    Prefix(String),
+    Words { words: Vec<String>, phrase: bool, prefix: bool },
+}
+
+/// The typed forms of an operand.
+#[derive(Debug, Default)]
+pub(crate) struct Forms {
+    text: Option<String>,
+    int: Option<i64>,
+    double: Option<f64>,
+    flag: Option<bool>,
+    id: Option<Vec<u8>>,
+}
+
+impl Forms {
+    fn new(operand: &Operand) -> Self {
+        match operand {
+            Operand::Text(text) => {
+                Self { text: Some(text.clone()), id: hex_bytes(text), ..Self::default() }
+            }
+            #[allow(clippy::cast_precision_loss)]
+            Operand::Int(int) => {
+                Self { int: Some(*int), double: Some(*int as f64), ..Self::default() }
+            }
+            Operand::Double(double) => Self { double: Some(*double), ..Self::default() },
+            Operand::Bool(flag) => Self { flag: Some(*flag), ..Self::default() },
+            Operand::Literal(text) => Self {
+                int: text.parse().ok(),
+                double: text.parse().ok(),
+                flag: text.parse().ok(),
+                id: hex_bytes(text),
+                text: Some(text.clone()),
+            },
+        }
+    }
+
+    fn equals(&self, cell: Cell<'_>) -> bool {
+        match cell {
+            Cell::Id(bytes) => self.id.as_deref() == Some(bytes),
+            Cell::Value(value) => match value {
+                ValueRef::Str(text) => self.text.as_deref() == Some(text),
+                ValueRef::Int(int) => match self.int {
+                    Some(other) => other == int,
+                    #[allow(clippy::cast_precision_loss, clippy::float_cmp)]
+                    None => self.double == Some(int as f64),
+                },
+                ValueRef::Double(double) => self.double == Some(double),
+                ValueRef::Bool(flag) => self.flag == Some(flag),
+                ValueRef::Empty => false,
+                ValueRef::Bytes(_) | ValueRef::Array(_) | ValueRef::KvList(_) => {
+                    self.text.as_deref() == Some(&*cell.text())
+                }
+            },
+        }
+    }
+
+    fn order(&self, cell: Cell<'_>) -> Option<std::cmp::Ordering> {
+        match cell {
+            Cell::Value(ValueRef::Int(int)) => match self.int {
+                Some(other) => Some(int.cmp(&other)),
+                #[allow(clippy::cast_precision_loss)]
+                None => (int as f64).partial_cmp(&self.double?),
+            },
+            Cell::Value(ValueRef::Double(double)) => double.partial_cmp(&self.double?),
+            Cell::Value(ValueRef::Str(text)) => Some(text.cmp(self.text.as_deref()?)),
+            _ => None,
+        }
+    }
+}
+
+fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !matches!(digits.len(), 16 | 32) {
+        return None;
+    }
+    digits
+        .chunks_exact(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
+impl Test {
+    fn passes(&self, cell: Cell<'_>) -> bool {
+        match self {
+            Test::Exists => true,
+            Test::Equal(forms) => forms.equals(cell),
+            Test::Order(op, forms) => forms.order(cell).is_some_and(|order| match op {
+                Op::Eq => order.is_eq(),
+                Op::Lt => order.is_lt(),
+                Op::Le => order.is_le(),
+                Op::Gt => order.is_gt(),
+                Op::Ge => order.is_ge(),
+            }),
+            Test::AnyOf(texts, ids) => match cell {
+                Cell::Id(bytes) => ids.contains(bytes),
+                Cell::Value(_) => texts.contains(&*cell.text()),
+            },
+            Test::Regex(regex) => regex.is_match(&cell.text()),
+            Test::Prefix(prefix) => cell.text().starts_with(prefix.as_str()),
+            Test::Words { words, phrase, prefix } => {
+                words::contains(&cell.text(), words, *phrase, *prefix)
+            }
+        }
+    }
+}
+
+/// Where words without a field are looked for.
+pub(crate) fn default_field(signal: Signal) -> Field {
+    if signal == Signal::Logs { Field::Body } else { Field::Name }
+}
+
+impl Compiled {
+    /// Checks and compiles a filter for rows of one signal.
+    pub(crate) fn new(filter: &Filter, signal: Signal) -> Result<Self, ReadError> {
+        Self::nested(filter, signal, 0)
+    }
+
+    fn nested(filter: &Filter, signal: Signal, depth: usize) -> Result<Self, ReadError> {
+        if depth > FILTER_DEPTH_MAX {
+            return Err(ReadError::Invalid("conditions nested too deep".to_owned()));
+        }
+        let list = |filters: &[Filter]| -> Result<Vec<Self>, ReadError> {
+            let mut list: Vec<Self> = filters
+                .iter()
+                .map(|filter| Self::nested(filter, signal, depth + 1))
+                .collect::<Result<_, _>>()?;
+            // Cheap conditions first, so that dear ones see few rows.
+            list.sort_by_key(Self::cost);
+            Ok(list)
+        };
+        Ok(match filter {
+            Filter::All => Compiled::All,
+            Filter::And(filters) => Compiled::And(list(filters)?),
+            Filter::Or(filters) => Compiled::Or(list(filters)?),
+            Filter::Not(inner) => Compiled::Not(Box::new(Self::nested(inner, signal, depth + 1)?)),
+            Filter::Exists(field) => Compiled::Leaf(field.clone(), Test::Exists),
+            Filter::Compare { field, op: Op::Eq, value } => {
+                Compiled::Leaf(field.clone(), Test::Equal(Forms::new(value)))
+            }
+            Filter::Compare { field, op, value } => {
+                Compiled::Leaf(field.clone(), Test::Order(*op, Forms::new(value)))
+            }
+            Filter::AnyOf { field, values } => {
+                let ids = values.iter().filter_map(|value| hex_bytes(value)).collect();
+                let texts = values.iter().cloned().collect();
+                Compiled::Leaf(field.clone(), Test::AnyOf(texts, ids))
+            }
+            Filter::Regex { field, pattern } => {
+                let regex = regex::RegexBuilder::new(pattern)
+                    .size_limit(1 << 20)
+                    .build()
+                    .map_err(|error| ReadError::Invalid(format!("invalid regex: {error}")))?;
+                Compiled::Leaf(field.clone(), Test::Regex(regex))
+            }
+            Filter::Prefix { field, prefix } => {
+                Compiled::Leaf(field.clone(), Test::Prefix(prefix.clone()))
+            }
+            Filter::Words { field, words, phrase, prefix } => Compiled::Leaf(
+                field.clone().unwrap_or_else(|| default_field(signal)),
+                Test::Words { words: words.clone(), phrase: *phrase, prefix: *prefix },
+            ),
+        })
+    }
+
+    fn cost(&self) -> u8 {
+        match self {
+            Compiled::All => 0,
+            Compiled::Leaf(field, test) => match (field, test) {
+                (_, Test::Words { .. } | Test::Regex(_)) => 4,
+                (Field::Attribute { .. } | Field::Correlation | Field::Body, _) => 3,
+                (Field::TraceId | Field::SpanId | Field::Service | Field::Status, _) => 1,
+                _ => 2,
+            },
+            Compiled::Not(inner) => inner.cost(),
+            Compiled::And(list) | Compiled::Or(list) => {
+                list.iter().map(Compiled::cost).max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// The rows of `among` that pass.
+    pub(crate) fn evaluate(&self, table: &dyn Table, among: Mask) -> Result<Mask, Damage> {
+        match self {
+            Compiled::All => Ok(among),
+            Compiled::And(list) => {
+                let mut mask = among;
+                for condition in list {
+                    if mask.is_empty() {
+                        break;
+                    }
+                    mask = condition.evaluate(table, mask)?;
+                }
+                Ok(mask)
+            }
+            Compiled::Or(list) => {
+                let mut mask = Mask::none(table.rows());
+                for condition in list {
+                    let rest = among.clone().minus(&mask);
+                    if rest.is_empty() {
+                        break;
+                    }
+                    mask.union(&condition.evaluate(table, rest)?);
+                }
+                Ok(mask)
+            }
+            Compiled::Not(inner) => {
+                let inside = inner.evaluate(table, among.clone())?;
+                Ok(among.minus(&inside))
+            }
+            Compiled::Leaf(field, test) => {
+                table.matching(field, &among, &|cell| test.passes(cell))
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! One way to look at rows, whether they lie in memory or in a block.
+//!
+//! Filters, counts and lists of values are written once, over [`Table`]. A chunk answers from
+//! its rows, a block from the columns it decodes for the purpose.
+
+use std::borrow::Cow;
+
+use model::{LogRecord, Signal, Span, ValueRef};
+
+use crate::filter::Field;
+use crate::message::Columns;
+
+/// A set of rows of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mask {
+    bits: Vec<u64>,
+    rows: usize,
+}
+
+impl Mask {
+    pub(crate) fn none(rows: usize) -> Self {
+        Self { bits: vec![0; rows.div_ceil(64)], rows }
+    }
+
+    pub(crate) fn all(rows: usize) -> Self {
+        let mut bits = vec![u64::MAX; rows.div_ceil(64)];
+        if let Some(last) = bits.last_mut()
+            && !rows.is_multiple_of(64)
+        {
+            *last = (1 << (rows % 64)) - 1;
+        }
+        Self { bits, rows }
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, row: usize) {
+        self.bits[row / 64] |= 1 << (row % 64);
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, row: usize) -> bool {
+        self.bits[row / 64] & (1 << (row % 64)) != 0
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.bits.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bits.iter().all(|word| *word == 0)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.count() == self.rows
+    }
+
+    /// Rows in `self` that are not in `other`.
+    pub(crate) fn minus(mut self, other: &Mask) -> Self {
+        for (word, out) in self.bits.iter_mut().zip(&other.bits) {
+            *word &= !out;
+        }
+        self
+    }
+
+    pub(crate) fn union(&mut self, other: &Mask) {
+        for (word, more) in self.bits.iter_mut().zip(&other.bits) {
+            *word |= more;
+        }
+    }
+
+    /// Rows in ascending order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.bits.iter().enumerate().flat_map(|(index, word)| {
+            let mut word = *word;
+            std::iter::from_fn(move || {
+                if word == 0 {
+                    return None;
+                }
+                let bit = word.trailing_zeros() as usize;
+                word &= word - 1;
+                Some(index * 64 + bit)
+            })
+        })
+    }
+}
+
+/// A field's value in one row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Cell<'a> {
+    /// An attribute value, or an intrinsic of such a type.
+    Value(ValueRef<'a>),
+    /// A trace or span id.
+    Id(&'a [u8]),
+}
+
+impl<'a> Cell<'a> {
+    pub(crate) fn str(text: &'a str) -> Self {
+        Cell::Value(ValueRef::Str(text))
+    }
+
+    pub(crate) fn int(int: i64) -> Self {
+        Cell::Value(ValueRef::Int(int))
+    }
+
+    /// The value as text, as lists of values show it and regexes see it.
+    pub(crate) fn text(&self) -> Cow<'a, str> {
+        match self {
+            Cell::Value(ValueRef::Str(text)) => Cow::Borrowed(text),
+            Cell::Value(value) => Cow::Owned(value.to_value().to_text()),
+            Cell::Id(bytes) => {
+                Cow::Owned(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            }
+        }
+    }
+}
+
+/// A block whose bytes do not read. Its rows are left out of the answer, and the answer says so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("damaged block: {0}")]
+pub(crate) struct Damage(pub String);
+
+/// Rows that can be filtered and read.
+pub(crate) trait Table {
+    fn signal(&self) -> Signal;
+
+    fn rows(&self) -> usize;
+
+    /// The time that orders each row: a span's start, a record's or point's time.
+    fn times(&self) -> Result<Cow<'_, [u64]>, Damage>;
+
+    /// When each row ends: a span's end (not before its start), otherwise its time.
+    fn ends(&self) -> Result<Cow<'_, [u64]>, Damage>;
+
+    /// Calls `see` for the rows of `among` that have the field, in ascending order per value
+    /// list; a row with several values (events, links, correlation) is seen once for each.
+    fn visit(
+        &self,
+        field: &Field,
+        among: &Mask,
+        see: &mut dyn FnMut(usize, Cell<'_>),
+    ) -> Result<(), Damage>;
+
+    /// The rows of `among` with any value of the field that passes the test.
+    fn matching(
+        &self,
+        field: &Field,
+        among: &Mask,
+        test: &dyn Fn(Cell<'_>) -> bool,
+    ) -> Result<Mask, Damage> {
+        let mut mask = Mask::none(self.rows());
+        self.visit(field, among, &mut |row, cell| {
+            if test(cell) {
+                mask.set(row);
+            }
+        })?;
+        Ok(mask)
+    }
+
+    /// The spans in these rows, in their order.
+    fn spans(&self, rows: &[usize], columns: Columns) -> Result<Vec<Span>, Damage>;
+
+    /// The log records in these rows, in their order.
+    fn logs(&self, rows: &[usize]) -> Result<Vec<LogRecord>, Damage>;
+
+    /// Names of the attribute fields and in how many rows each occurs, with the value type.
+    fn fields(&self, among: &Mask) -> Result<Vec<(Field, &'static str, u64)>, Damage>;
+}
+
+/// The type of a value as lists of fields name it.
+pub(crate) fn kind_name(value: ValueRef<'_>) -> &'static str {
+    match value {
+        ValueRef::Empty => "empty",
+        ValueRef::Str(_) => "string",
+        ValueRef::Bool(_) => "bool",
+        ValueRef::Int(_) => "int",
+        ValueRef::Double(_) => "double",
+        ValueRef::Bytes(_) => "bytes",
+        ValueRef::Array(_) => "array",
+        ValueRef::KvList(_) => "kvlist",
+    }
+}
+
+/// Severity of a record as a number: the number sent, else what the text means.
+pub(crate) fn severity(number: i32, text: &str) -> Option<i32> {
+    if (1..=24).contains(&number) {
+        return Some(number);
+    }
+    model::log::level_range(text.trim()).map(|(first, _)| first)
+}
+
+/// The name of a span kind, or its number where it has none.
+pub(crate) fn kind_cell<'a>(kind: i32) -> Cell<'a> {
+    model::SpanKind::from_code(kind)
+        .map_or(Cell::int(i64::from(kind)), |kind| Cell::str(kind.name()))
+}
+
+/// The name of a status code, or its number where it has none.
+pub(crate) fn status_cell<'a>(status: i32) -> Cell<'a> {
+    model::StatusCode::from_code(status)
+        .map_or(Cell::int(i64::from(status)), |status| Cell::str(status.name()))
+}
+
+/// `end - start` as a signed number, zero where the end lies before the start.
+pub(crate) fn duration(start: u64, end: u64) -> i64 {
+    i64::try_from(end.saturating_sub(start)).unwrap_or(i64::MAX)
+}
+
+/// A value of a shared thing (resource or scope), found once and used for all of its rows.
+pub(crate) fn shared_value(
+    attributes: &[model::KeyValue],
+    key: &str,
+) -> Option<SharedValue> {
+    model::value::last(attributes, key).map(SharedValue::new)
+}
+
+/// An owned attribute value that lends itself as a cell.
+#[derive(Debug, Clone)]
+pub(crate) enum SharedValue {
+    Plain(model::Value),
+    Array(Vec<u8>),
+    KvList(Vec<u8>),
+}
+
+impl SharedValue {
+    pub(crate) fn new(value: &model::Value) -> Self {
+        match value {
+            model::Value::Array(list) => SharedValue::Array(model::wire::encode_array(list)),
+            model::Value::KvList(list) => SharedValue::KvList(model::wire::encode_kvlist(list)),
+            other => SharedValue::Plain(other.clone()),
+        }
+    }
+
+    pub(crate) fn value(&self) -> ValueRef<'_> {
+        match self {
+            SharedValue::Array(list) => ValueRef::Array(list),
+            SharedValue::KvList(list) => ValueRef::KvList(list),
+            SharedValue::Plain(value) => match value {
+                model::Value::Str(text) => ValueRef::Str(text),
+                model::Value::Bool(flag) => ValueRef::Bool(*flag),
+                model::Value::Int(int) => ValueRef::Int(*int),
+                model::Value::Double(double) => ValueRef::Double(*double),
+                model::Value::Bytes(bytes) => ValueRef::Bytes(bytes),
+                model::Value::Empty | model::Value::Array(_) | model::Value::KvList(_) => {
+                    ValueRef::Empty
+                }
+            },
+        }
+    }
+}
