@@ -1,0 +1,353 @@
+//! Metrics and their data points.
+
+use model::metric::{
+    Buckets, Exemplar, ExemplarValue, ExponentialHistogram, Histogram, MetricKind, PointValue,
+    Summary, Temporality,
+};
+use model::row::{DecodeError, MetricRef, PointRef, Reject, RowSink};
+use model::value::KeyValueRef;
+use model::wire::{Field, Reader, key_value};
+
+use super::{Rows, attribute, uint32};
+
+/// Lists of the present metric and point.
+#[derive(Default)]
+pub(super) struct Metrics<'a> {
+    metadata: Vec<KeyValueRef<'a>>,
+    attributes: Vec<KeyValueRef<'a>>,
+    exemplars: Vec<Exemplar>,
+}
+
+/// The members of a point that all kinds share.
+#[derive(Default)]
+struct Head {
+    start_unix_nano: u64,
+    time_unix_nano: u64,
+    flags: u32,
+}
+
+impl<'a> Rows<'a> for Metrics<'a> {
+    fn row(
+        &mut self,
+        parent: &Reader<'a>,
+        message: &'a [u8],
+        sink: &mut dyn RowSink,
+    ) -> Result<(), DecodeError> {
+        self.metadata.clear();
+        let (mut name, mut description, mut unit) = ("", "", "");
+        let mut data = None;
+        let mut reader = parent.nested(message);
+        while let Some((number, field)) = reader.next()? {
+            let kind = match number {
+                1 => {
+                    name = field.text(&reader)?;
+                    continue;
+                }
+                2 => {
+                    description = field.text(&reader)?;
+                    continue;
+                }
+                3 => {
+                    unit = field.text(&reader)?;
+                    continue;
+                }
+                12 => {
+                    attribute(&reader, field, &mut self.metadata)?;
+                    continue;
+                }
+                5 => MetricKind::Gauge,
+                7 => MetricKind::Sum,
+                9 => MetricKind::Histogram,
+                10 => MetricKind::ExponentialHistogram,
+                11 => MetricKind::Summary,
+                _ => continue,
+            };
+            if data.replace((kind, field.bytes(&reader)?)).is_some() {
+                return Err(reader.error("metric with more than one kind of data"));
+            }
+        }
+        let Some((kind, data)) = data else {
+            return Ok(());
+        };
+        let (temporality, monotonic) = data_members(&reader, kind, data)?;
+        let reject = match temporality {
+            _ if name.is_empty() => Some(Reject::EmptyMetricName),
+            None => Some(Reject::UnspecifiedTemporality),
+            Some(_) => None,
+        };
+        if reject.is_none() {
+            sink.metric(&MetricRef {
+                name,
+                description,
+                unit,
+                kind,
+                temporality: temporality.unwrap_or(Temporality::None),
+                monotonic,
+                metadata: &self.metadata,
+            });
+        }
+        let mut points = reader.nested(data);
+        while let Some((number, field)) = points.next()? {
+            if number == 1 {
+                self.point(&points, field.bytes(&points)?, kind, reject, sink)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The temporality (none where it is unspecified) and monotonicity of a metric's data.
+fn data_members<'a>(
+    parent: &Reader<'a>,
+    kind: MetricKind,
+    data: &'a [u8],
+) -> Result<(Option<Temporality>, bool), DecodeError> {
+    if matches!(kind, MetricKind::Gauge | MetricKind::Summary) {
+        return Ok((Some(Temporality::None), false));
+    }
+    let mut temporality = None;
+    let mut monotonic = false;
+    let mut reader = parent.nested(data);
+    while let Some((number, field)) = reader.next()? {
+        match number {
+            2 => {
+                temporality = match uint32(&reader, field)? {
+                    1 => Some(Temporality::Delta),
+                    2 => Some(Temporality::Cumulative),
+                    _ => None,
+                }
+            }
+            3 if kind == MetricKind::Sum => monotonic = field.varint(&reader)? != 0,
+            _ => {}
+        }
+    }
+    Ok((temporality, monotonic))
+}
+
+impl<'a> Metrics<'a> {
+    fn point(
+        &mut self,
+        parent: &Reader<'a>,
+        message: &'a [u8],
+        kind: MetricKind,
+        reject: Option<Reject>,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), DecodeError> {
+        self.attributes.clear();
+        self.exemplars.clear();
+        let mut head = Head::default();
+        let reader = parent.nested(message);
+        let value = match kind {
+            MetricKind::Gauge | MetricKind::Sum => self.number(reader, &mut head)?,
+            MetricKind::Histogram => PointValue::Histogram(self.histogram(reader, &mut head)?),
+            MetricKind::ExponentialHistogram => {
+                PointValue::Exponential(self.exponential(reader, &mut head)?)
+            }
+            MetricKind::Summary => PointValue::Summary(self.summary(reader, &mut head)?),
+        };
+        let reject = reject.or(match &value {
+            _ if head.time_unix_nano == 0 => Some(Reject::ZeroTime),
+            PointValue::Histogram(histogram) if !counts_fit(histogram) => {
+                Some(Reject::MalformedHistogram)
+            }
+            _ => None,
+        });
+        match reject {
+            Some(reason) => sink.reject(reason, 1),
+            None => sink.point(&PointRef {
+                attributes: &self.attributes,
+                start_unix_nano: head.start_unix_nano,
+                time_unix_nano: head.time_unix_nano,
+                flags: head.flags,
+                value: &value,
+                exemplars: &self.exemplars,
+            }),
+        }
+        Ok(())
+    }
+
+    fn number(
+        &mut self,
+        mut reader: Reader<'a>,
+        head: &mut Head,
+    ) -> Result<PointValue, DecodeError> {
+        let mut value = PointValue::Empty;
+        while let Some((number, field)) = reader.next()? {
+            match number {
+                2 => head.start_unix_nano = field.fixed64(&reader)?,
+                3 => head.time_unix_nano = field.fixed64(&reader)?,
+                4 => value = PointValue::Double(field.double(&reader)?),
+                5 => self.exemplar(&reader, field)?,
+                #[allow(clippy::cast_possible_wrap)]
+                6 => value = PointValue::Int(field.fixed64(&reader)? as i64),
+                7 => attribute(&reader, field, &mut self.attributes)?,
+                8 => head.flags = uint32(&reader, field)?,
+                _ => {}
+            }
+        }
+        Ok(value)
+    }
+
+    fn histogram(
+        &mut self,
+        mut reader: Reader<'a>,
+        head: &mut Head,
+    ) -> Result<Histogram, DecodeError> {
+        let mut value = Histogram::default();
+        while let Some((number, field)) = reader.next()? {
+            match number {
+                2 => head.start_unix_nano = field.fixed64(&reader)?,
+                3 => head.time_unix_nano = field.fixed64(&reader)?,
+                4 => value.count = field.fixed64(&reader)?,
+                5 => value.sum = Some(field.double(&reader)?),
+                6 => fixed64_list(&reader, field, |count| value.bucket_counts.push(count))?,
+                7 => fixed64_list(&reader, field, |bits| {
+                    value.explicit_bounds.push(f64::from_bits(bits));
+                })?,
+                8 => self.exemplar(&reader, field)?,
+                9 => attribute(&reader, field, &mut self.attributes)?,
+                10 => head.flags = uint32(&reader, field)?,
+                11 => value.min = Some(field.double(&reader)?),
+                12 => value.max = Some(field.double(&reader)?),
+                _ => {}
+            }
+        }
+        Ok(value)
+    }
+
+    fn exponential(
+        &mut self,
+        mut reader: Reader<'a>,
+        head: &mut Head,
+    ) -> Result<ExponentialHistogram, DecodeError> {
+        let mut value = ExponentialHistogram::default();
+        while let Some((number, field)) = reader.next()? {
+            match number {
+                1 => attribute(&reader, field, &mut self.attributes)?,
+                2 => head.start_unix_nano = field.fixed64(&reader)?,
+                3 => head.time_unix_nano = field.fixed64(&reader)?,
+                4 => value.count = field.fixed64(&reader)?,
+                5 => value.sum = Some(field.double(&reader)?),
+                6 => value.scale = sint32(&reader, field)?,
+                7 => value.zero_count = field.fixed64(&reader)?,
+                8 => buckets(&reader, field, value.positive.get_or_insert_default())?,
+                9 => buckets(&reader, field, value.negative.get_or_insert_default())?,
+                10 => head.flags = uint32(&reader, field)?,
+                11 => self.exemplar(&reader, field)?,
+                12 => value.min = Some(field.double(&reader)?),
+                13 => value.max = Some(field.double(&reader)?),
+                14 => value.zero_threshold = field.double(&reader)?,
+                _ => {}
+            }
+        }
+        Ok(value)
+    }
+
+    fn summary(&mut self, mut reader: Reader<'a>, head: &mut Head) -> Result<Summary, DecodeError> {
+        let mut value = Summary::default();
+        while let Some((number, field)) = reader.next()? {
+            match number {
+                2 => head.start_unix_nano = field.fixed64(&reader)?,
+                3 => head.time_unix_nano = field.fixed64(&reader)?,
+                4 => value.count = field.fixed64(&reader)?,
+                5 => value.sum = field.double(&reader)?,
+                6 => {
+                    let mut pair = (0.0, 0.0);
+                    let mut inner = reader.nested(field.bytes(&reader)?);
+                    while let Some((number, field)) = inner.next()? {
+                        match number {
+                            1 => pair.0 = field.double(&inner)?,
+                            2 => pair.1 = field.double(&inner)?,
+                            _ => {}
+                        }
+                    }
+                    value.quantiles.push(pair);
+                }
+                7 => attribute(&reader, field, &mut self.attributes)?,
+                8 => head.flags = uint32(&reader, field)?,
+                _ => {}
+            }
+        }
+        Ok(value)
+    }
+
+    fn exemplar(&mut self, parent: &Reader<'a>, field: Field<'a>) -> Result<(), DecodeError> {
+        let mut exemplar = Exemplar::default();
+        let mut reader = parent.nested(field.bytes(parent)?);
+        while let Some((number, field)) = reader.next()? {
+            match number {
+                2 => exemplar.time_unix_nano = field.fixed64(&reader)?,
+                3 => exemplar.value = ExemplarValue::Double(field.double(&reader)?),
+                4 => exemplar.span_id = field.bytes(&reader)?.to_vec(),
+                5 => exemplar.trace_id = field.bytes(&reader)?.to_vec(),
+                #[allow(clippy::cast_possible_wrap)]
+                6 => exemplar.value = ExemplarValue::Int(field.fixed64(&reader)? as i64),
+                7 => {
+                    let pair = key_value(&reader, field.bytes(&reader)?, 0)?;
+                    exemplar.filtered_attributes.push(pair.to_key_value());
+                }
+                _ => {}
+            }
+        }
+        self.exemplars.push(exemplar);
+        Ok(())
+    }
+}
+
+/// A histogram has no buckets at all, or one more than it has bounds.
+fn counts_fit(histogram: &Histogram) -> bool {
+    let (counts, bounds) = (
+        histogram.bucket_counts.len(),
+        histogram.explicit_bounds.len(),
+    );
+    counts == bounds + 1 || (counts == 0 && bounds == 0)
+}
+
+fn buckets<'a>(
+    parent: &Reader<'a>,
+    field: Field<'a>,
+    buckets: &mut Buckets,
+) -> Result<(), DecodeError> {
+    let mut reader = parent.nested(field.bytes(parent)?);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, field) => buckets.offset = sint32(&reader, field)?,
+            (2, Field::Bytes(packed)) => {
+                let mut inner = reader.nested(packed);
+                while !inner.is_empty() {
+                    buckets.bucket_counts.push(inner.varint()?);
+                }
+            }
+            (2, field) => buckets.bucket_counts.push(field.varint(&reader)?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A repeated 64-bit field, packed or not.
+fn fixed64_list(
+    reader: &Reader<'_>,
+    field: Field<'_>,
+    mut push: impl FnMut(u64),
+) -> Result<(), DecodeError> {
+    let Field::Bytes(packed) = field else {
+        push(field.fixed64(reader)?);
+        return Ok(());
+    };
+    let (values, rest) = packed.as_chunks::<8>();
+    if !rest.is_empty() {
+        return Err(reader.error("packed list of 64-bit values with a part of one"));
+    }
+    values
+        .iter()
+        .for_each(|value| push(u64::from_le_bytes(*value)));
+    Ok(())
+}
+
+/// A zigzag-coded field.
+#[allow(clippy::cast_possible_wrap)]
+fn sint32(reader: &Reader<'_>, field: Field<'_>) -> Result<i32, DecodeError> {
+    let coded = uint32(reader, field)?;
+    Ok((coded >> 1) as i32 ^ -((coded & 1) as i32))
+}

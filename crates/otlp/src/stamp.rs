@@ -1,0 +1,84 @@
+//! The headers by which an agent and a collector know each other's exports and clocks.
+
+use http::HeaderMap;
+
+/// The agent's id.
+pub const AGENT: &str = "throughline-agent";
+/// Grows with each fresh start of the agent's queue.
+pub const EPOCH: &str = "throughline-epoch";
+/// Grows by one with each export of an epoch.
+pub const SEQUENCE: &str = "throughline-sequence";
+/// The agent's clock when it sent.
+pub const SENT: &str = "throughline-sent-unix-nano";
+/// Before this time the agent has had everything acknowledged.
+pub const COMPLETE_TO: &str = "throughline-complete-to-unix-nano";
+/// The collector's clock when the request had arrived; in the answer.
+pub const RECEIVED: &str = "throughline-received-unix-nano";
+/// The collector's clock when it answered; in the answer.
+pub const REPLIED: &str = "throughline-replied-unix-nano";
+
+/// The longest agent id that is accepted.
+const AGENT_LENGTH_MAX: usize = 128;
+
+/// What an agent says about an export beside its data.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StampHeaders {
+    /// The agent's id.
+    pub agent: String,
+    /// Grows with each fresh start of the agent's queue.
+    pub epoch: u64,
+    /// Grows by one with each export of an epoch.
+    pub sequence: u64,
+    /// The agent's clock when it sent, unix nanoseconds; 0 where not said.
+    pub sent_unix_nano: u64,
+    /// Before this time the agent has had everything acknowledged; 0 where not said.
+    pub complete_to_unix_nano: u64,
+}
+
+impl StampHeaders {
+    /// Reads the stamp from a request's headers; none where no agent is named.
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Option<Self>, String> {
+        let Some(agent) = headers.get(AGENT) else {
+            return Ok(None);
+        };
+        let agent = agent
+            .to_str()
+            .ok()
+            .filter(|agent| (1..=AGENT_LENGTH_MAX).contains(&agent.len()))
+            .ok_or_else(|| {
+                format!("header {AGENT} must be 1 to {AGENT_LENGTH_MAX} ASCII letters")
+            })?;
+        let required = |name| {
+            number(headers, name)?.ok_or_else(|| format!("header {name} must come with {AGENT}"))
+        };
+        Ok(Some(Self {
+            agent: agent.to_owned(),
+            epoch: required(EPOCH)?,
+            sequence: required(SEQUENCE)?,
+            sent_unix_nano: number(headers, SENT)?.unwrap_or(0),
+            complete_to_unix_nano: number(headers, COMPLETE_TO)?.unwrap_or(0),
+        }))
+    }
+
+    /// The stamp as headers.
+    pub(crate) fn headers(&self) -> [(&'static str, String); 5] {
+        [
+            (AGENT, self.agent.clone()),
+            (EPOCH, self.epoch.to_string()),
+            (SEQUENCE, self.sequence.to_string()),
+            (SENT, self.sent_unix_nano.to_string()),
+            (COMPLETE_TO, self.complete_to_unix_nano.to_string()),
+        ]
+    }
+}
+
+/// A header that holds a decimal number.
+pub(crate) fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, String> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    number
+        .map(Some)
+        .ok_or_else(|| format!("header {name} must be a number from 0 to 2^64 - 1"))
+}
