@@ -21,6 +21,7 @@ use model::{Metric, Resource, Scope, Signal, TraceId};
 use rustc_hash::FxHashMap;
 
 pub(crate) use intern::Interner;
+pub(crate) use owned::summary_resource;
 pub(crate) use sink::ChunkSink;
 
 /// A range of the arena.

@@ -1,0 +1,457 @@
+//! A block as a [`Table`].
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::metric::Series;
+use model::{DataPoint, LogRecord, Resource, Scope, Signal, Span};
+
+use super::pick::{At, Pick, Source, damage};
+use super::read::{AttributeReader, starts};
+use super::{TYPES, points};
+use crate::block::{BlockError, BlockReader};
+use crate::filter::{Field, Level};
+use crate::message::Columns;
+use crate::table::{
+    Cell, Damage, Mask, SharedValue, Table, kind_cell, kind_name, severity, shared_value,
+    status_cell,
+};
+
+/// An open block whose columns are decoded when they are asked for.
+pub(crate) struct BlockTable {
+    pub(super) signal: Signal,
+    pub(super) reader: BlockReader,
+    times: OnceCell<Vec<u64>>,
+    resources: OnceCell<Vec<Arc<Resource>>>,
+    scopes: OnceCell<Vec<Arc<Scope>>>,
+    series: OnceCell<Vec<Series>>,
+    attributes: OnceCell<AttributeReader>,
+}
+
+pub(super) fn failed(error: BlockError) -> Damage {
+    Damage(error.to_string())
+}
+
+/// Fills a cell once, or says what is damaged.
+fn once<T>(
+    cell: &OnceCell<T>,
+    make: impl FnOnce() -> Result<T, Damage>,
+) -> Result<&T, Damage> {
+    if cell.get().is_none() {
+        let value = make()?;
+        let _ = cell.set(value);
+    }
+    cell.get().ok_or_else(|| damage("unreachable: the cell was just filled"))
+}
+
+impl BlockTable {
+    pub(crate) fn open(signal: Signal, bytes: Bytes) -> Result<Self, Damage> {
+        Ok(Self {
+            signal,
+            reader: BlockReader::open(bytes).map_err(failed)?,
+            times: OnceCell::new(),
+            resources: OnceCell::new(),
+            scopes: OnceCell::new(),
+            series: OnceCell::new(),
+            attributes: OnceCell::new(),
+        })
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.reader.rows() as usize
+    }
+
+    /// A column of one number per row; a missing one stands for zeros.
+    pub(super) fn uints(&self, name: &str) -> Result<Vec<u64>, Damage> {
+        let list = self.reader.uints(name).map_err(failed)?;
+        self.counted(name, list.unwrap_or_else(|| vec![0; self.rows()]))
+    }
+
+    /// A column of one number per row; a missing one stands for zeros.
+    pub(super) fn ints(&self, name: &str) -> Result<Vec<i64>, Damage> {
+        let list = self.reader.ints(name).map_err(failed)?;
+        self.counted(name, list.unwrap_or_else(|| vec![0; self.rows()]))
+    }
+
+    fn counted<T>(&self, name: &str, list: Vec<T>) -> Result<Vec<T>, Damage> {
+        if list.len() == self.rows() { Ok(list) } else { Err(damage(name)) }
+    }
+
+    pub(super) fn time_column(&self) -> Result<&Vec<u64>, Damage> {
+        once(&self.times, || self.uints("time"))
+    }
+
+    pub(super) fn resources(&self) -> Result<&Vec<Arc<Resource>>, Damage> {
+        once(&self.resources, || points::resources(&self.reader))
+    }
+
+    pub(super) fn scopes(&self) -> Result<&Vec<Arc<Scope>>, Damage> {
+        once(&self.scopes, || points::scopes(&self.reader))
+    }
+
+    /// The series of a block of metrics.
+    pub(crate) fn series(&self) -> Result<&Vec<Series>, Damage> {
+        once(&self.series, || points::series(&self.reader))
+    }
+
+    /// The points of a block of metrics with the index of their series, in row order.
+    pub(crate) fn points(&self) -> Result<Vec<(usize, DataPoint)>, Damage> {
+        points::points(&self.reader)
+    }
+
+    pub(super) fn attributes(&self) -> Result<&AttributeReader, Damage> {
+        once(&self.attributes, || AttributeReader::open(&self.reader, "attr", self.rows()))
+    }
+
+    /// Per row an index into what the rows share, checked against its length.
+    pub(super) fn shared_index(&self, name: &str, length: usize) -> Result<Vec<u32>, Damage> {
+        self.uints(name)?
+            .into_iter()
+            .map(|index| {
+                u32::try_from(index).ok().filter(|index| (*index as usize) < length)
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(|| damage(name))
+    }
+
+    /// Something of each resource or scope (of each series' in a block of metrics).
+    fn shared_pick(
+        &self,
+        level: Level,
+        value: &dyn Fn(&Resource, &Scope, &[model::KeyValue]) -> Option<SharedValue>,
+    ) -> Result<Pick, Damage> {
+        let (resource, scope) = (Resource::default(), Scope::default());
+        let (values, column): (Vec<_>, _) = if self.signal == Signal::Metrics {
+            let of = |s: &Series| value(&s.resource, &s.scope, &s.attributes);
+            (self.series()?.iter().map(of).collect(), "series")
+        } else if level == Level::Scope {
+            let of = |scope: &Arc<Scope>| value(&resource, scope, &[]);
+            (self.scopes()?.iter().map(of).collect(), "scope")
+        } else {
+            let of = |resource: &Arc<Resource>| value(resource, &scope, &[]);
+            (self.resources()?.iter().map(of).collect(), "resource")
+        };
+        let index = self.shared_index(column, values.len())?;
+        Pick::checked(Source::Shared(values), At::Index(index), self.rows())
+    }
+
+    fn attribute_picks(&self, level: Level, key: &str) -> Result<Vec<Pick>, Damage> {
+        match level {
+            Level::Row if self.signal == Signal::Metrics => Ok(vec![self.shared_pick(
+                Level::Row,
+                &|_, _, attributes| shared_value(attributes, key),
+            )?]),
+            Level::Row => self.attributes()?.picks(&self.reader, key),
+            Level::Resource => Ok(vec![self.shared_pick(Level::Resource, &|resource, _, _| {
+                shared_value(&resource.attributes, key)
+            })?]),
+            Level::Scope => Ok(vec![self.shared_pick(Level::Scope, &|_, scope, _| {
+                shared_value(&scope.attributes, key)
+            })?]),
+            Level::Event | Level::Link => {
+                let unit = if level == Level::Event { "event" } else { "link" };
+                let Some((starts, units)) = self.nested_starts(unit)? else {
+                    return Ok(Vec::new());
+                };
+                AttributeReader::open(&self.reader, &format!("{unit}.attr"), units)?
+                    .nested_picks(&self.reader, key, &starts)
+            }
+            Level::Any => Ok(Vec::new()),
+        }
+    }
+
+    /// Where each row's events, links or correlation pairs begin; nothing if there are none.
+    pub(super) fn nested_starts(&self, unit: &str) -> Result<Option<(Vec<u32>, usize)>, Damage> {
+        let name = format!("{unit}.count");
+        let Some(counts) = self.reader.uints(&name).map_err(failed)? else { return Ok(None) };
+        let counts = self.counted(&name, counts)?;
+        let units = counts.iter().fold(0u64, |sum, count| sum.saturating_add(*count));
+        let units = usize::try_from(units).map_err(|_| damage(&name))?;
+        Ok(Some((starts(&counts, units)?, units)))
+    }
+
+    fn nested_pick(&self, unit: &str, source: Option<Source>) -> Result<Vec<Pick>, Damage> {
+        let (Some((starts, units)), Some(source)) = (self.nested_starts(unit)?, source) else {
+            return Ok(Vec::new());
+        };
+        let index = (0..u32::try_from(units).map_err(|_| damage(unit))?).collect();
+        Ok(vec![Pick::checked(source, At::Nested { starts, index }, self.rows())?])
+    }
+
+    fn text_pick(&self, name: &str) -> Result<Vec<Pick>, Damage> {
+        let Some(column) = self.reader.text(name).map_err(failed)? else { return Ok(Vec::new()) };
+        // An empty text stands for one that was not sent.
+        let empty = column.values().position(|text| text.is_empty());
+        let index = column
+            .codes()
+            .iter()
+            .enumerate()
+            .map(|(row, code)| {
+                if Some(*code as usize) == empty {
+                    super::pick::NONE
+                } else {
+                    u32::try_from(row).expect("a block has fewer than 2^32 rows")
+                }
+            })
+            .collect();
+        Ok(vec![Pick::checked(Source::Text(column), At::Index(index), self.rows())?])
+    }
+
+    fn rows_pick(&self, source: Source) -> Result<Vec<Pick>, Damage> {
+        Ok(vec![Pick::checked(source, At::Rows, self.rows())?])
+    }
+
+    fn span_picks(&self, field: &Field) -> Result<Vec<Pick>, Damage> {
+        match field {
+            Field::Name => {
+                let names = self.reader.text("name").map_err(failed)?;
+                self.rows_pick(Source::Text(names.ok_or_else(|| damage("name"))?))
+            }
+            Field::Kind => {
+                let map = |kind| Some(kind_cell(i32::try_from(kind).unwrap_or_default()));
+                self.rows_pick(Source::Mapped(self.ints("kind")?, map))
+            }
+            Field::Status => {
+                let map = |status| Some(status_cell(super::table::status_code(status).unwrap_or_default()));
+                self.rows_pick(Source::Mapped(self.ints("status")?, map))
+            }
+            Field::StatusMessage => self.text_pick("status.message"),
+            Field::Duration => {
+                let ends = self.ends()?;
+                let times = self.time_column()?;
+                let list =
+                    times.iter().zip(ends.iter()).map(|(s, e)| crate::table::duration(*s, *e));
+                self.rows_pick(Source::Ints(list.collect()))
+            }
+            Field::SpanId => {
+                let ids = self.reader.fixed8("span_id").map_err(failed)?;
+                self.rows_pick(Source::Ids8(ids.ok_or_else(|| damage("span_id"))?))
+            }
+            Field::ParentId => {
+                let (ids, index) = self.parent_ids()?;
+                Ok(vec![Pick::checked(Source::Ids8(ids), At::Index(index), self.rows())?])
+            }
+            Field::TraceState => self.text_pick("trace_state"),
+            Field::EventName => {
+                let names = self.reader.text("event.name").map_err(failed)?;
+                self.nested_pick("event", names.map(Source::Text))
+            }
+            Field::LinkTraceId => {
+                let ids = self.reader.bytes("link.trace_id").map_err(failed)?;
+                self.nested_pick("link", ids.map(Source::Ids))
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn severities(&self) -> Result<Vec<i64>, Damage> {
+        let numbers = self.ints("severity")?;
+        let texts = self.reader.text("severity.text").map_err(failed)?;
+        Ok(numbers
+            .into_iter()
+            .enumerate()
+            .map(|(row, number)| {
+                let text = texts.as_ref().filter(|list| row < list.len());
+                let number = i32::try_from(number).unwrap_or_default();
+                severity(number, text.map_or("", |list| list.get(row))).map_or(0, i64::from)
+            })
+            .collect())
+    }
+
+    fn log_picks(&self, field: &Field) -> Result<Vec<Pick>, Damage> {
+        match field {
+            Field::Body => self.body_picks(),
+            Field::SpanId => {
+                let (ids, index) = self.log_span_ids()?;
+                Ok(vec![Pick::checked(Source::Ids8(ids), At::Index(index), self.rows())?])
+            }
+            Field::Severity => {
+                let map = |number| (number > 0).then(|| Cell::int(number));
+                self.rows_pick(Source::Mapped(self.severities()?, map))
+            }
+            Field::Level => {
+                let map = |number| {
+                    let number = i32::try_from(number).ok()?;
+                    model::log::level_name(number).map(Cell::str)
+                };
+                self.rows_pick(Source::Mapped(self.severities()?, map))
+            }
+            Field::SeverityText => self.text_pick("severity.text"),
+            Field::EventName => self.text_pick("event_name"),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn picks(&self, field: &Field) -> Result<Vec<Pick>, Damage> {
+        match field {
+            Field::Attribute { level, key } => self.attribute_picks(*level, key),
+            Field::Service => Ok(vec![self.shared_pick(Level::Resource, &|resource, _, _| {
+                Some(SharedValue::Plain(resource.service().into()))
+            })?]),
+            Field::ScopeName => Ok(vec![self.shared_pick(Level::Scope, &|_, scope, _| {
+                (!scope.name.is_empty()).then(|| SharedValue::Plain(scope.name.as_str().into()))
+            })?]),
+            Field::ScopeVersion => Ok(vec![self.shared_pick(Level::Scope, &|_, scope, _| {
+                (!scope.version.is_empty())
+                    .then(|| SharedValue::Plain(scope.version.as_str().into()))
+            })?]),
+            Field::Correlation => self.correlation_picks(),
+            Field::TraceId if self.signal != Signal::Metrics => {
+                let ids = self.reader.fixed16("trace_id").map_err(failed)?;
+                self.rows_pick(Source::Ids16(ids.ok_or_else(|| damage("trace_id"))?))
+            }
+            _ => match self.signal {
+                Signal::Traces => self.span_picks(field),
+                Signal::Logs => self.log_picks(field),
+                Signal::Metrics if *field == Field::Name => {
+                    let series = self.series()?;
+                    let names = series
+                        .iter()
+                        .map(|s| Some(SharedValue::Plain(s.metric.name.as_str().into())))
+                        .collect();
+                    let index = self.shared_index("series", series.len())?;
+                    let source = Source::Shared(names);
+                    Ok(vec![Pick::checked(source, At::Index(index), self.rows())?])
+                }
+                Signal::Metrics => Ok(Vec::new()),
+            },
+        }
+    }
+
+    /// Calls `on` with values of the field and the rows for which they count.
+    fn each_pick(
+        &self,
+        field: &Field,
+        among: &Mask,
+        on: &mut dyn FnMut(&Pick, &Mask),
+    ) -> Result<(), Damage> {
+        let Field::Attribute { level: Level::Any, key } = field else {
+            self.picks(field)?.iter().for_each(|pick| on(pick, among));
+            return Ok(());
+        };
+        let mut rest = among.clone();
+        for level in [Level::Row, Level::Scope, Level::Resource] {
+            let picks = self.attribute_picks(level, key)?;
+            let mut seen = Mask::none(self.rows());
+            for pick in &picks {
+                on(pick, &rest);
+                pick.visit(&rest, &mut |row, _| seen.set(row));
+            }
+            rest = rest.minus(&seen);
+            if rest.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The status code behind its stored form; none where no status was sent.
+pub(super) fn status_code(stored: i64) -> Option<i32> {
+    let code = if stored > 0 { stored - 1 } else { stored };
+    (stored != 0).then(|| i32::try_from(code).unwrap_or_default())
+}
+
+impl Table for BlockTable {
+    fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    fn rows(&self) -> usize {
+        self.rows()
+    }
+
+    fn times(&self) -> Result<Cow<'_, [u64]>, Damage> {
+        if self.signal != Signal::Logs {
+            return Ok(Cow::Borrowed(self.time_column()?));
+        }
+        let observed = self.ints("observed")?;
+        let time = self.time_column()?;
+        if !time.contains(&0) {
+            return Ok(Cow::Borrowed(time));
+        }
+        #[allow(clippy::cast_sign_loss)]
+        let list = time
+            .iter()
+            .zip(observed)
+            .map(|(time, observed)| if *time == 0 { observed as u64 } else { *time });
+        Ok(list.collect())
+    }
+
+    #[allow(clippy::cast_sign_loss)]
+    fn ends(&self) -> Result<Cow<'_, [u64]>, Damage> {
+        if self.signal != Signal::Traces {
+            return self.times();
+        }
+        let durations = self.ints("duration")?;
+        let list = self
+            .time_column()?
+            .iter()
+            .zip(durations)
+            .map(|(start, duration)| start.wrapping_add(duration as u64).max(*start));
+        Ok(list.collect())
+    }
+
+    fn visit(
+        &self,
+        field: &Field,
+        among: &Mask,
+        see: &mut dyn FnMut(usize, Cell<'_>),
+    ) -> Result<(), Damage> {
+        self.each_pick(field, among, &mut |pick, among| pick.visit(among, see))
+    }
+
+    fn matching(
+        &self,
+        field: &Field,
+        among: &Mask,
+        test: &dyn Fn(Cell<'_>) -> bool,
+    ) -> Result<Mask, Damage> {
+        let mut mask = Mask::none(self.rows());
+        self.each_pick(field, among, &mut |pick, among| pick.matching(among, test, &mut mask))?;
+        Ok(mask)
+    }
+
+    fn spans(&self, rows: &[usize], columns: Columns) -> Result<Vec<Span>, Damage> {
+        self.read_spans(rows, columns)
+    }
+
+    fn logs(&self, rows: &[usize]) -> Result<Vec<LogRecord>, Damage> {
+        self.read_logs(rows)
+    }
+
+    fn fields(&self, among: &Mask) -> Result<Vec<(Field, &'static str, u64)>, Damage> {
+        const KINDS: [&str; 8] =
+            ["string", "int", "double", "bool", "bytes", "array", "kvlist", "empty"];
+        debug_assert_eq!(KINDS.len(), TYPES.len());
+        let mut out = Vec::new();
+        if self.signal == Signal::Metrics {
+            return Ok(out);
+        }
+        for (key, kind, count) in self.attributes()?.fields(among) {
+            let field = Field::Attribute { level: Level::Row, key };
+            out.push((field, KINDS[usize::from(kind)], count));
+        }
+        let resources = self.resources()?;
+        let scopes = self.scopes()?;
+        let shared: [(Level, &str, Vec<&[model::KeyValue]>); 2] = [
+            (Level::Resource, "resource", resources.iter().map(|r| &*r.attributes).collect()),
+            (Level::Scope, "scope", scopes.iter().map(|s| &*s.attributes).collect()),
+        ];
+        for (level, column, lists) in shared {
+            let index = self.shared_index(column, lists.len())?;
+            let mut rows = vec![0u64; lists.len()];
+            among.iter().for_each(|row| rows[index[row] as usize] += 1);
+            for (list, count) in lists.iter().zip(rows).filter(|(_, count)| *count > 0) {
+                for attribute in *list {
+                    let kind = kind_name(SharedValue::new(&attribute.value).value());
+                    let field = Field::Attribute { level, key: attribute.key.clone() };
+                    out.push((field, kind, count));
+                }
+            }
+        }
+        Ok(out)
+    }
+}
