@@ -1,0 +1,440 @@
+//! Reads one block: the footer when it is opened, a column when it is asked for.
+
+use bytes::Bytes;
+
+use super::ints::{self, Depth};
+use super::wire::{Cursor, Decoded, Malformed};
+use super::{
+    BlockError, BytesColumn, ColumnId, Encoding, FixedColumn, HEADER_BYTES, Kind, MAGIC,
+    MAX_COLUMNS, MAX_NAME_BYTES, MAX_VALUES, TRAILER_BYTES, TemplateColumn, TextColumn, VERSION,
+    codes, doubles, text,
+};
+
+/// The smallest and largest value of a numeric column.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Range {
+    Int {
+        min: i64,
+        max: i64,
+    },
+    UInt {
+        min: u64,
+        max: u64,
+    },
+    /// In the order of `f64::total_cmp`, NaN values left out.
+    Double {
+        min: f64,
+        max: f64,
+    },
+    Bool {
+        min: bool,
+        max: bool,
+    },
+}
+
+/// What the directory says about a column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnInfo {
+    pub id: ColumnId,
+    pub encoding: Encoding,
+    /// How many values it has.
+    pub count: u32,
+    /// How many distinct values, where the encoder knew; exact, never an estimate.
+    pub distinct: Option<u32>,
+    /// None for kinds that are not numeric, and for columns without a number.
+    pub range: Option<Range>,
+    /// How many bytes it takes in the block.
+    pub bytes: u32,
+    start: usize,
+    checksum: u32,
+}
+
+/// An open block. Cloning copies the directory but not the columns.
+#[derive(Debug, Clone)]
+pub struct BlockReader {
+    bytes: Bytes,
+    rows: u32,
+    columns: Vec<ColumnInfo>,
+}
+
+impl BlockReader {
+    /// Reads the footer of a block, which must fill `bytes` exactly.
+    pub fn open(bytes: Bytes) -> Result<Self, BlockError> {
+        const NOT: fn(&'static str) -> BlockError = |what| BlockError::NotABlock { what };
+        let header: &[u8; HEADER_BYTES] = bytes
+            .first_chunk()
+            .ok_or(NOT("it is shorter than a header"))?;
+        if header[..4] != MAGIC {
+            return Err(NOT("it does not start with the magic number"));
+        }
+        check_version(u16::from_le_bytes([header[4], header[5]]))?;
+        let body = bytes
+            .len()
+            .checked_sub(TRAILER_BYTES)
+            .filter(|body| *body >= HEADER_BYTES);
+        let body = body.ok_or(NOT("it is shorter than a header and a trailer"))?;
+        let mut trailer = Cursor::new(&bytes[body..]);
+        let short = |_| NOT("it is shorter than a header and a trailer");
+        let length = trailer.u32().map_err(short)? as usize;
+        let checksum = trailer.u32().map_err(short)?;
+        let version = trailer.u16().map_err(short)?;
+        let reserved = trailer.u16().map_err(short)?;
+        if trailer.array().map_err(short)? != MAGIC {
+            return Err(NOT("it does not end with the magic number"));
+        }
+        check_version(version)?;
+        if reserved != 0 || header[6..] != [0, 0] {
+            return Err(NOT("reserved bytes are in use"));
+        }
+        let start = body
+            .checked_sub(length)
+            .filter(|start| *start >= HEADER_BYTES);
+        let start = start.ok_or(NOT("its footer is longer than the block"))?;
+        let footer = &bytes[start..body];
+        if crc32c::crc32c(footer) != checksum {
+            return Err(BlockError::FooterChecksum);
+        }
+        let (rows, columns) =
+            read_footer(footer, start).map_err(|error| BlockError::Footer { what: error.0 })?;
+        Ok(BlockReader {
+            bytes,
+            rows,
+            columns,
+        })
+    }
+
+    /// How many rows the block was written for.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// How many bytes the whole block takes.
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// All columns, sorted by name and kind.
+    pub fn columns(&self) -> impl ExactSizeIterator<Item = &ColumnInfo> {
+        self.columns.iter()
+    }
+
+    /// What the directory says about one column.
+    pub fn column(&self, name: &str, kind: Kind) -> Option<&ColumnInfo> {
+        let wanted = (name, kind);
+        let found = self
+            .columns
+            .binary_search_by(|column| (&*column.id.name, column.id.kind).cmp(&wanted));
+        found.ok().map(|index| &self.columns[index])
+    }
+
+    /// The columns of all kinds that share a name.
+    pub fn named(&self, name: &str) -> &[ColumnInfo] {
+        let start = self
+            .columns
+            .partition_point(|column| &*column.id.name < name);
+        let end = start + self.columns[start..].partition_point(|column| &*column.id.name == name);
+        &self.columns[start..end]
+    }
+
+    /// The columns whose names start with `prefix`.
+    pub fn prefixed(&self, prefix: &str) -> &[ColumnInfo] {
+        let start = self
+            .columns
+            .partition_point(|column| &*column.id.name < prefix);
+        let end = start
+            + self.columns[start..].partition_point(|column| column.id.name.starts_with(prefix));
+        &self.columns[start..end]
+    }
+
+    /// Finds a column, checks its bytes and decodes them.
+    fn read<T>(
+        &self,
+        name: &str,
+        kind: Kind,
+        decode: impl FnOnce(&ColumnInfo, Bytes) -> Decoded<T>,
+    ) -> Result<Option<T>, BlockError> {
+        let Some(column) = self.column(name, kind) else {
+            return Ok(None);
+        };
+        let bytes = self
+            .bytes
+            .slice(column.start..column.start + column.bytes as usize);
+        if crc32c::crc32c(&bytes) != column.checksum {
+            return Err(BlockError::ColumnChecksum {
+                column: column.id.clone(),
+            });
+        }
+        match decode(column, bytes) {
+            Ok(values) => Ok(Some(values)),
+            Err(error) => Err(BlockError::malformed(&column.id, error)),
+        }
+    }
+
+    /// The values of an `Int` column, None when the block has no such column.
+    pub fn ints(&self, name: &str) -> Result<Option<Vec<i64>>, BlockError> {
+        let values = self.read(name, Kind::Int, |column, bytes| words(column, &bytes))?;
+        Ok(values.map(|values| values.into_iter().map(|value| value as i64).collect()))
+    }
+
+    /// The values of a `UInt` column.
+    pub fn uints(&self, name: &str) -> Result<Option<Vec<u64>>, BlockError> {
+        self.read(name, Kind::UInt, |column, bytes| words(column, &bytes))
+    }
+
+    /// The values of a `Double` column.
+    pub fn doubles(&self, name: &str) -> Result<Option<Vec<f64>>, BlockError> {
+        self.read(name, Kind::Double, |column, bytes| {
+            whole(&bytes, |from| match column.encoding {
+                Encoding::Empty => Ok(Vec::new()),
+                encoding => doubles::decode(from, encoding, column.count as usize),
+            })
+        })
+    }
+
+    /// The values of a `Bool` column.
+    pub fn bools(&self, name: &str) -> Result<Option<Vec<bool>>, BlockError> {
+        self.read(name, Kind::Bool, |column, bytes| {
+            let count = column.count as usize;
+            whole(&bytes, |from| match column.encoding {
+                Encoding::Empty => Ok(Vec::new()),
+                Encoding::Constant => Ok(vec![from.u8()? != 0; count]),
+                _ => Ok(codes::decode(from, count, 2)?
+                    .into_iter()
+                    .map(|code| code == 1)
+                    .collect()),
+            })
+        })
+    }
+
+    /// The values of a `Fixed8` column.
+    pub fn fixed8(&self, name: &str) -> Result<Option<Vec<[u8; 8]>>, BlockError> {
+        Ok(self.fixed8_column(name)?.map(FixedColumn::into_vec))
+    }
+
+    /// The values of a `Fixed16` column.
+    pub fn fixed16(&self, name: &str) -> Result<Option<Vec<[u8; 16]>>, BlockError> {
+        Ok(self.fixed16_column(name)?.map(FixedColumn::into_vec))
+    }
+
+    /// A `Fixed8` column with its distinct ids apart, where they are stored so.
+    pub fn fixed8_column(&self, name: &str) -> Result<Option<FixedColumn<8>>, BlockError> {
+        self.read(name, Kind::Fixed8, |column, bytes| {
+            whole(&bytes, |from| fixed(column, from))
+        })
+    }
+
+    /// A `Fixed16` column with its distinct ids apart, where they are stored so.
+    pub fn fixed16_column(&self, name: &str) -> Result<Option<FixedColumn<16>>, BlockError> {
+        self.read(name, Kind::Fixed16, |column, bytes| {
+            whole(&bytes, |from| fixed(column, from))
+        })
+    }
+
+    /// A `Text` column.
+    pub fn text(&self, name: &str) -> Result<Option<TextColumn>, BlockError> {
+        self.read(name, Kind::Text, |column, bytes| {
+            let (strings, codes) = strings(column, &bytes)?;
+            TextColumn::new(strings, codes).ok_or(Malformed("its text is not UTF-8"))
+        })
+    }
+
+    /// A `Bytes` column.
+    pub fn bytes(&self, name: &str) -> Result<Option<BytesColumn>, BlockError> {
+        self.read(name, Kind::Bytes, |column, bytes| {
+            let (strings, codes) = strings(column, &bytes)?;
+            Ok(BytesColumn::new(strings, codes))
+        })
+    }
+
+    /// A `Text` or `Bytes` column as templates; None when it is not stored so.
+    pub fn templates(&self, name: &str, kind: Kind) -> Result<Option<TemplateColumn>, BlockError> {
+        let stored = self.column(name, kind).map(|column| column.encoding);
+        if stored != Some(Encoding::Templates) || !matches!(kind, Kind::Text | Kind::Bytes) {
+            return Ok(None);
+        }
+        self.read(name, kind, |column, bytes| {
+            let mut from = Cursor::new(&bytes);
+            let head = text::decode_head(&mut from, column.count as usize)?;
+            let bytes = bytes.slice(bytes.len() - from.remaining()..);
+            let templates = text::decode_templates(&bytes, &head)?;
+            Ok(TemplateColumn {
+                id: column.id.clone(),
+                templates,
+                bytes,
+                codes: head.codes,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+impl BlockReader {
+    /// The same directory over other bytes, one column of which is said to have `checksum`.
+    pub(crate) fn with_damage(&self, column: &ColumnId, bytes: Bytes, checksum: u32) -> Self {
+        let mut damaged = self.clone();
+        damaged.bytes = bytes;
+        for info in &mut damaged.columns {
+            if info.id == *column {
+                info.checksum = checksum;
+            }
+        }
+        damaged
+    }
+}
+
+fn check_version(found: u16) -> Result<(), BlockError> {
+    if found == VERSION {
+        return Ok(());
+    }
+    Err(BlockError::Version {
+        found,
+        known: VERSION,
+    })
+}
+
+/// Decodes all of `bytes`.
+fn whole<T>(bytes: &[u8], decode: impl FnOnce(&mut Cursor<'_>) -> Decoded<T>) -> Decoded<T> {
+    let mut from = Cursor::new(bytes);
+    let decoded = decode(&mut from)?;
+    from.finish()?;
+    Ok(decoded)
+}
+
+fn words(column: &ColumnInfo, bytes: &[u8]) -> Decoded<Vec<u64>> {
+    whole(bytes, |from| match column.encoding {
+        Encoding::Empty => Ok(Vec::new()),
+        _ => ints::decode(from, column.count as usize, Depth::Outer),
+    })
+}
+
+fn fixed<const N: usize>(column: &ColumnInfo, from: &mut Cursor<'_>) -> Decoded<FixedColumn<N>> {
+    let count = column.count as usize;
+    let (entries, coded) = match column.encoding {
+        Encoding::Empty => (0, false),
+        Encoding::Raw => (count, false),
+        _ => (
+            from.bounded(count, "there are more distinct ids than values")?,
+            true,
+        ),
+    };
+    let (ids, _) = from.take(entries * N)?.as_chunks::<N>();
+    let values = ids.to_vec();
+    let codes = if coded {
+        Some(codes::decode(from, count, entries)?)
+    } else {
+        None
+    };
+    Ok(FixedColumn { values, codes })
+}
+
+fn strings(column: &ColumnInfo, bytes: &[u8]) -> Decoded<(codes::Strings, Vec<u32>)> {
+    if column.encoding == Encoding::Empty {
+        Cursor::new(bytes).finish()?;
+        return Ok((codes::Strings::new(), Vec::new()));
+    }
+    let mut from = Cursor::new(bytes);
+    let head = text::decode_head(&mut from, column.count as usize)?;
+    let rest = &bytes[bytes.len() - from.remaining()..];
+    let strings = match column.encoding {
+        Encoding::Templates => text::decode_templates(rest, &head)?.render(rest)?,
+        _ => text::decode_dictionary(from, &head)?,
+    };
+    Ok((strings, head.codes))
+}
+
+/// Reads the directory. Columns lie one after the other in its order, up to the footer at `end`.
+fn read_footer(footer: &[u8], end: usize) -> Decoded<(u32, Vec<ColumnInfo>)> {
+    let mut from = Cursor::new(footer);
+    let rows = from.bounded(u32::MAX as usize, "it has too many rows")? as u32;
+    let count = from.bounded(MAX_COLUMNS, "it has too many columns")?;
+    let mut columns: Vec<ColumnInfo> = Vec::with_capacity(count.min(footer.len() / 8));
+    let mut start = HEADER_BYTES;
+    for _ in 0..count {
+        let previous = columns.last().map_or("", |column| &column.id.name);
+        let column = read_entry(&mut from, previous, start)?;
+        start += column.bytes as usize;
+        if start > end {
+            return Err(Malformed("its columns are longer than the block"));
+        }
+        if columns.last().is_some_and(|last| last.id >= column.id) {
+            return Err(Malformed("its columns are not in order"));
+        }
+        columns.push(column);
+    }
+    if start != end {
+        return Err(Malformed("its columns are shorter than the block"));
+    }
+    from.finish()?;
+    Ok((rows, columns))
+}
+
+fn read_entry(from: &mut Cursor<'_>, previous: &str, start: usize) -> Decoded<ColumnInfo> {
+    let shared = from.bounded(previous.len(), "a column name shares more than there is")?;
+    let length = from.bounded(MAX_NAME_BYTES, "a column name is too long")?;
+    let mut name = Vec::with_capacity(shared + length);
+    name.extend_from_slice(&previous.as_bytes()[..shared]);
+    name.extend_from_slice(from.take(length)?);
+    if name.len() > MAX_NAME_BYTES {
+        return Err(Malformed("a column name is too long"));
+    }
+    let name = String::from_utf8(name).map_err(|_| Malformed("a column name is not UTF-8"))?;
+    let head = from.u8()?;
+    let kind = Kind::from_u8(head & 0x0f).filter(|_| head < 0x40);
+    let kind = kind.ok_or(Malformed("a column kind is not known"))?;
+    let encoding =
+        Encoding::from_u8(from.u8()?).ok_or(Malformed("a column encoding is not known"))?;
+    if !encoding.fits(kind) {
+        return Err(Malformed("a column kind cannot have its encoding"));
+    }
+    let bytes = from.bounded(u32::MAX as usize, "a column is too long")? as u32;
+    let count = from.bounded(MAX_VALUES, "a column has too many values")? as u32;
+    if (count == 0) != (encoding == Encoding::Empty) {
+        return Err(Malformed("a column count does not agree with its encoding"));
+    }
+    let mut distinct = None;
+    if head & 0x20 != 0 {
+        distinct = Some(from.bounded(
+            count as usize,
+            "a column has more distinct values than values",
+        )? as u32);
+    }
+    let mut range = None;
+    if head & 0x10 != 0 {
+        range = Some(read_range(from, kind)?);
+    }
+    let checksum = from.u32()?;
+    Ok(ColumnInfo {
+        id: ColumnId {
+            name: name.into(),
+            kind,
+        },
+        encoding,
+        count,
+        distinct,
+        range,
+        bytes,
+        start,
+        checksum,
+    })
+}
+
+fn read_range(from: &mut Cursor<'_>, kind: Kind) -> Decoded<Range> {
+    if kind == Kind::Double {
+        let (min, max) = (f64::from_bits(from.u64()?), f64::from_bits(from.u64()?));
+        return Ok(Range::Double { min, max });
+    }
+    let min = from.zigzag()? as u64;
+    let max = min.wrapping_add(from.varint()?);
+    match kind {
+        Kind::Int => Ok(Range::Int {
+            min: min as i64,
+            max: max as i64,
+        }),
+        Kind::UInt => Ok(Range::UInt { min, max }),
+        Kind::Bool => Ok(Range::Bool {
+            min: min != 0,
+            max: max != 0,
+        }),
+        _ => Err(Malformed("a column that is not numeric has a range")),
+    }
+}
