@@ -1,0 +1,295 @@
+//! Rule files: real ones, wrong ones, and where the mistakes are.
+
+use super::*;
+
+fn fine(_: &str) -> Result<(), ExprError> {
+    Ok(())
+}
+
+/// Refuses expressions that contain `BAD`, at that place.
+fn no_bad(text: &str) -> Result<(), ExprError> {
+    match text.find("BAD") {
+        Some(start) => Err(ExprError {
+            start,
+            end: start + 3,
+            message: "bad word".into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn errors_of(text: &str) -> Vec<String> {
+    let errors = parse_rule_file("r.yml", text, &no_bad).unwrap_err();
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_good_file_is_read_whole() {
+    let file = parse_rule_file(
+        "r.yml",
+        r#"
+groups:
+  - name: shop
+    interval: 30s
+    query_offset: 1m
+    limit: 10
+    labels: {team: shop}
+    rules:
+      - alert: Failing
+        expr: rate(errors[5m]) > 1
+        for: 5m
+        keep_firing_for: 1h30m
+        labels: {severity: page, tier: 1}
+        annotations: {summary: "{{ $value }} errors", empty: }
+      - record: job:errors:rate5m
+        expr: |
+          rate(errors[5m])
+  - name: empty
+"#,
+        &fine,
+    )
+    .unwrap();
+    let group = &file.groups[0];
+    assert_eq!(
+        (group.name.as_str(), group.limit, group.line),
+        ("shop", 10, 3)
+    );
+    assert_eq!(group.interval, Some(Duration::from_secs(30)));
+    assert_eq!(group.query_offset, Some(Duration::from_secs(60)));
+    assert_eq!(group.labels["team"], "shop");
+    let RuleKind::Alert {
+        name,
+        r#for,
+        keep_firing_for,
+        annotations,
+    } = &group.rules[0].kind
+    else {
+        panic!("an alert");
+    };
+    assert_eq!((name.as_str(), r#for.as_secs()), ("Failing", 300));
+    assert_eq!(keep_firing_for.as_secs(), 5400);
+    assert_eq!(
+        (
+            annotations["summary"].as_str(),
+            annotations["empty"].as_str()
+        ),
+        ("{{ $value }} errors", "")
+    );
+    assert_eq!(group.rules[0].labels["tier"], "1");
+    assert_eq!(
+        group.rules[1].kind,
+        RuleKind::Record {
+            name: "job:errors:rate5m".into()
+        }
+    );
+    assert_eq!(group.rules[1].expr.text, "rate(errors[5m])\n");
+    assert!(file.groups[1].rules.is_empty());
+}
+
+#[test]
+fn all_mistakes_of_a_file_come_at_once_each_in_its_place() {
+    let errors = errors_of(
+        "groups:\n\
+         - name: a\n\
+         \x20 rules:\n\
+         \x20 - record: x\n\
+         \x20   alert: y\n\
+         \x20   expr: 1\n\
+         \x20 - alert: z\n\
+         \x20   for: 5\n\
+         \x20   lables: {}\n\
+         \x20 - record: 0bad\n\
+         \x20   expr: up + BAD\n\
+         \x20   for: 1m\n\
+         - name: a\n\
+         \x20 intervall: 1m\n\
+         \x20 rules: []\n\
+         - rules: {}\n",
+    );
+    assert_eq!(
+        errors,
+        [
+            "r.yml:4:13: both `alert` and `record` in one rule (write two rules)",
+            "r.yml:7:5: the rule has no `expr`",
+            "r.yml:8:10: expected a duration: `5` has no unit \
+             (write it as in 500ms, 30s, 5m, 1h30m or 7d)",
+            "r.yml:9:5: unknown key `lables` (did you mean `labels`?)",
+            "r.yml:10:13: `0bad` is not a metric name \
+             (letters, digits, `_`, `:` and `.`, not starting with a digit)",
+            "r.yml:11:16: invalid expression: bad word",
+            "r.yml:12:5: `for` in a recording rule (only alerting rules have it)",
+            "r.yml:14:3: unknown key `intervall` (did you mean `interval`?)",
+            "r.yml:16:3: the group has no `name`",
+            "r.yml:16:10: expected a list of rules, found a map",
+        ]
+    );
+}
+
+#[test]
+fn groups_and_labels_are_named_once_and_well() {
+    let errors = errors_of(
+        "groups:\n- name: a\n- name: a\n- name: b\n  rules:\n  - alert: A\n    expr: x\n    \
+         labels: {bad-name: 1, __name__: x, ok: [1]}\n    annotations: {1st: x}\n",
+    );
+    assert_eq!(errors.len(), 5, "{errors:?}");
+    assert!(errors[0].starts_with("r.yml:3:9: group `a` is there twice (first on line 2"));
+    assert!(errors[1].starts_with("r.yml:8:14: `bad-name` is not a label name"));
+    assert!(errors[2].starts_with("r.yml:8:27: `__name__` may not be set"));
+    assert!(errors[3].starts_with("r.yml:8:44: expected text, found a list"));
+    assert!(errors[4].starts_with("r.yml:9:19: `1st` is not an annotation name"));
+}
+
+#[test]
+fn structures_of_the_wrong_kind_are_named() {
+    for (text, expected) in [
+        (
+            "groups: 3",
+            "r.yml:1:9: expected a list of groups, found `3`",
+        ),
+        (
+            "groups: [x]",
+            "r.yml:1:10: expected a group with `name` and `rules`, found `x`",
+        ),
+        (
+            "groups: [{name: a, rules: [x]}]",
+            "expected a rule with `expr`",
+        ),
+        (
+            "groups: [{name: a, rules: [{expr: 1}]}]",
+            "neither `record` nor `alert`",
+        ),
+        (
+            "groups: [{name: a, rules: [{record: x, expr: [1]}]}]",
+            "expected a PromQL expression",
+        ),
+        (
+            "groups: [{name: a, rules: [{record: x, expr: ''}]}]",
+            "`expr` is empty",
+        ),
+        (
+            "groups: [{name: a, rules: [{record: 'sum(x)', expr: 1}]}]",
+            "belongs under `expr`",
+        ),
+        ("group: []", "unknown key `group` (did you mean `groups`?)"),
+        ("groups:\n- name: [\n", "invalid YAML"),
+    ] {
+        let errors = errors_of(text);
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        assert!(errors[0].contains(expected), "{text}: {errors:?}");
+    }
+}
+
+/// Where `BAD` is reported must be where it stands in the file, however it is written.
+#[test]
+fn expression_errors_point_into_every_style_of_scalar() {
+    let styles = [
+        "expr: up + BAD",
+        "expr:   up   + BAD # comment",
+        "expr: 'up + BAD'",
+        "expr: 'it''s ''x'' + BAD'",
+        "expr: \"up{a=\\\"b\\\"} + BAD\"",
+        "expr: \"\\t\\u0041 + BAD\"",
+        "expr: |\n  up\n    + BAD\n  + x",
+        "expr: |- # note\n  up\n\n  + BAD",
+        "expr: >\n  up\n  + BAD\n  and x",
+        "expr: >-\n  BAD",
+        "expr: up\n  +\n  größe + BAD",
+        "expr: 'up\n\n  + BAD'",
+        "expr:\n    BAD",
+        "expr: |2\n    up + BAD",
+    ];
+    for style in styles {
+        let indented = style.replace('\n', "\n      ");
+        let text = format!("groups:\n  - name: g\n    rules:\n    - record: r\n      {indented}\n");
+        let (index, line) = text
+            .lines()
+            .enumerate()
+            .find(|(_, l)| l.contains("BAD"))
+            .unwrap();
+        let column = line[..line.find("BAD").unwrap()].chars().count() + 1;
+        let expected = format!("r.yml:{}:{column}: invalid expression: bad word", index + 1);
+        assert_eq!(errors_of(&text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn an_error_at_the_end_points_behind_the_last_character() {
+    let at_end = |text: &str| {
+        Err(ExprError {
+            start: text.len(),
+            end: text.len(),
+            message: "unexpected end".into(),
+        })
+    };
+    for (text, place) in [
+        (
+            "groups: [{name: g, rules: [{record: r, expr: 'a +'}]}]",
+            "1:50",
+        ),
+        (
+            "groups:\n- name: g\n  rules:\n  - record: r\n    expr: |\n      a +\n",
+            "6:10",
+        ),
+    ] {
+        let errors = parse_rule_file("r", text, &at_end).unwrap_err();
+        assert!(
+            errors[0].to_string().starts_with(&format!("r:{place}:")),
+            "{errors:?}"
+        );
+    }
+}
+
+#[test]
+fn real_rule_files_are_read() {
+    let data = std::env::var("THROUGHLINE_TESTDATA").map_or_else(
+        |_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").into(),
+        std::path::PathBuf::from,
+    );
+    if !data.is_dir() {
+        println!("skipped: no test data at {}", data.display());
+        return;
+    }
+    for (name, groups, rules) in [
+        ("rules/kube-good.rules.yml", 30, 160),
+        ("rules/vmalert-unittest/rules.yaml", 2, 8),
+        ("promtool/rules.yml", 2, 5),
+        ("promtool/at-modifier.yml", 1, 1),
+        ("promtool/negative-offset.yml", 1, 1),
+        ("promtool/bad-rules-error.yml", 1, 1),
+        ("alert-generator/rules.yaml", 0, 0),
+    ] {
+        let path = data.join(name);
+        assert_eq!(crate::kind_of(&path), Ok(crate::FileKind::Rules), "{name}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file =
+            parse_rule_file(name, &text, &fine).unwrap_or_else(|errors| panic!("{}", errors[0]));
+        let total: usize = file.groups.iter().map(|group| group.rules.len()).sum();
+        println!("{name}: {} groups, {total} rules", file.groups.len());
+        assert!(
+            file.groups.len() >= groups.min(1) && total >= rules.min(1),
+            "{name}"
+        );
+        for rule in file.groups.iter().flat_map(|group| &group.rules) {
+            check_positions(&rule.expr, &text);
+        }
+    }
+    assert_eq!(
+        crate::kind_of(&data.join("promtool/unittest.yml")),
+        Ok(crate::FileKind::RuleTests)
+    );
+}
+
+/// Every character of an expression that is not white space must be found at its position.
+fn check_positions(expr: &Expr, source: &str) {
+    let lines: Vec<Vec<char>> = source.lines().map(|line| line.chars().collect()).collect();
+    for (offset, c) in expr.text.char_indices().filter(|(_, c)| !c.is_whitespace()) {
+        let (line, column) = expr.position(offset);
+        let there = lines[line as usize - 1].get(column as usize - 1);
+        assert_eq!(
+            there,
+            Some(&c),
+            "{} at {offset}: {line}:{column}",
+            expr.text
+        );
+    }
+}

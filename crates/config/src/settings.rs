@@ -1,0 +1,300 @@
+//! Every key of the configuration file: type, default, range, documentation.
+//!
+//! Adding a key means adding its lines here and a row in `docs/configuration.md`; a test holds
+//! the two together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::section::{Key, Value, built_in, choice, section};
+use crate::units::ByteSize;
+use crate::values::{CapturePattern, Endpoint, PathPattern, Pattern, Url};
+
+section! {
+    /// The whole configuration.
+    pub struct Config {
+        /// Where everything is stored, relative to the working directory.
+        data_dir: PathBuf = "./throughline-data";
+        /// Addresses to listen on.
+        listen: Listen = "{}";
+        /// What ties rows of different services together.
+        correlation: Correlation = "{}";
+        /// Recording and alerting rules.
+        rules: Rules = "{}";
+        /// Where alerts are sent.
+        alerts: Alerts = "{}";
+        /// The agent on each machine.
+        agent: Agent = "{}";
+        /// The query side.
+        query: Query = "{}";
+        /// When stored data is dropped.
+        retention: Retention = "{}";
+        /// Bounds on memory, disk and time; whatever hits one is counted and named.
+        limits: Limits = "{}";
+        /// PromQL.
+        promql: Promql = "{}";
+    }
+
+    /// Addresses to listen on; port 0 lets the system choose.
+    pub struct Listen {
+        /// OTLP over gRPC.
+        otlp_grpc: SocketAddr = "127.0.0.1:4317";
+        /// OTLP over HTTP, and remote write.
+        otlp_http: SocketAddr = "127.0.0.1:4318";
+        /// Queries, the APIs for Grafana and Jaeger, health and metrics.
+        query: SocketAddr = "127.0.0.1:4400";
+        /// A collector's data for query nodes.
+        internal: SocketAddr = "127.0.0.1:4410";
+    }
+
+    /// What ties rows of different services together.
+    pub struct Correlation {
+        /// Attribute and log keys whose values are correlation ids; a key without a dot counts as an HTTP request header too.
+        keys: Vec<String> = "[correlation_id, correlation.id, x-correlation-id, request_id, request.id, x-request-id, messaging.message.conversation_id, messaging.message.id]";
+        /// Regular expressions tried on log text; the one group captures the id, its name is the key.
+        patterns: Vec<CapturePattern> = "[]";
+    }
+
+    /// Recording and alerting rules.
+    pub struct Rules {
+        /// Prometheus rule files, with wildcards, relative to the configuration file.
+        files: Vec<PathPattern> = "[]";
+        /// How often a group is evaluated that does not say so itself.
+        interval: Duration = "1m", "1s" to "1d";
+    }
+
+    /// Where alerts are sent.
+    pub struct Alerts {
+        /// Receivers of alerts, in Alertmanager's webhook format.
+        webhooks: Vec<Webhook> = "[]";
+    }
+
+    /// A receiver of alerts.
+    pub struct Webhook {
+        /// Alerts are posted here.
+        url: Url = required;
+        /// Post once more when an alert is over.
+        send_resolved: bool = "true";
+        /// How long one post may take.
+        timeout: Duration = "10s", "100ms" to "5m";
+    }
+
+    /// The agent on each machine.
+    pub struct Agent {
+        /// The collector to send to; needed by a stand-alone agent.
+        collector: Option<Endpoint> = "null";
+        /// Log files to read.
+        files: Vec<LogFiles> = "[]";
+        /// Metrics of the machine.
+        host: Host = "{}";
+        /// What waits on disk for the collector.
+        queue: Queue = "{}";
+        /// How exports are compressed.
+        compression: Compression = "zstd";
+        /// Resource attributes added to everything that the agent reads itself.
+        attributes: BTreeMap<String, String> = "{}";
+    }
+
+    /// Log files that are read alike.
+    pub struct LogFiles {
+        /// Files to read, with wildcards.
+        include: Vec<PathPattern> = required;
+        /// Files to leave out.
+        exclude: Vec<PathPattern> = "[]";
+        /// How lines are read.
+        format: LogFormat = "auto";
+        /// How lines are joined to records; nothing means that stack traces are joined as far as they are recognised.
+        multiline: Option<Multiline> = "null";
+        /// The `service.name` of these logs; nothing means that it comes from the file's name or its container.
+        service: Option<String> = "null";
+        /// Resource attributes added to these logs.
+        attributes: BTreeMap<String, String> = "{}";
+        /// Where to start in a file that was never read before.
+        start_at: StartAt = "beginning";
+    }
+
+    /// How lines are joined to one record.
+    pub struct Multiline {
+        /// Matches the lines that belong to another one, or with `negate` those that do not.
+        pattern: Pattern = required;
+        /// Join the lines that do not match.
+        negate: bool = "false";
+        /// Whether such lines belong to the line before them (`after`) or to the one that follows (`before`).
+        r#match: MatchSide = "after";
+        /// A record of more lines is cut into several.
+        max_lines: usize = "500", "2" to "10000";
+        /// A record is complete when nothing was added for this long.
+        timeout: Duration = "1s", "10ms" to "1m";
+    }
+
+    /// Metrics of the machine.
+    pub struct Host {
+        /// Whether to read them.
+        enabled: bool = "true";
+        /// How often.
+        interval: Duration = "15s", "1s" to "1h";
+    }
+
+    /// What waits on disk for the collector.
+    pub struct Queue {
+        /// The queue's size on disk; when it is full, readers of files wait and OTLP clients are told to retry.
+        bytes: ByteSize = "1GiB", "1MiB" to "1PiB";
+    }
+
+    /// The query side.
+    pub struct Query {
+        /// Collectors to ask, at their internal addresses.
+        collectors: Vec<Endpoint> = "[]";
+    }
+
+    /// When stored data is dropped; without an age and a size, only when the disk runs full.
+    pub struct Retention {
+        /// Spans.
+        traces: RetentionPolicy = "{}";
+        /// Log records.
+        logs: RetentionPolicy = "{}";
+        /// Metrics.
+        metrics: RetentionPolicy = "{}";
+        /// Space kept free on the disk, or a tenth of the disk where that is less; below it the oldest partitions are dropped.
+        reserve_bytes: ByteSize = "5GiB";
+    }
+
+    /// Bounds for one signal.
+    pub struct RetentionPolicy {
+        /// Partitions that are older are dropped; nothing means never.
+        age: Option<Duration> = "null", "1h" to "290y";
+        /// The oldest partitions are dropped while the signal takes more; nothing means no bound.
+        bytes: Option<ByteSize> = "null", "16MiB" to "1024PiB";
+    }
+
+    /// Bounds on memory, disk and time.
+    pub struct Limits {
+        /// The largest request accepted, decompressed.
+        request_bytes: ByteSize = "64MiB", "64KiB" to "1GiB";
+        /// The largest answer read from another process.
+        response_bytes: ByteSize = "4MiB", "64KiB" to "1GiB";
+        /// Ingest requests in work at once; more are told to retry.
+        concurrent_requests: usize = "256", "1" to "65536";
+        /// Connections open at once on each listener.
+        connections: usize = "4096", "1" to "1000000";
+        /// Rows in memory before they are written as blocks; two such heads may exist.
+        head_bytes: ByteSize = "64MiB", "1MiB" to "4GiB";
+        /// The write-ahead log on disk; when it is full, ingest is told to retry.
+        wal_bytes: ByteSize = "1GiB", "16MiB" to "1PiB";
+        /// Active metric series; samples of further ones are refused and counted.
+        series: usize = "5000000", "1" to "1000000000";
+        /// How long a query may take.
+        query_timeout: Duration = "30s", "10ms" to "1h";
+        /// What a query may read into memory.
+        query_bytes: ByteSize = "1GiB", "1MiB" to "1PiB";
+        /// Rows in one answer.
+        query_rows: usize = "10000", "1" to "10000000";
+        /// Queries in work at once; further ones wait.
+        query_concurrency: usize = "8", "1" to "1024";
+        /// Samples that a PromQL query may hold in memory.
+        query_samples: usize = "50000000", "1000" to "10000000000";
+        /// How many times a story follows ids from row to row.
+        story_depth: usize = "4", "1" to "16";
+        /// Traces in one story.
+        story_traces: usize = "200", "1" to "10000";
+        /// Rows in one story.
+        story_rows: usize = "50000", "100" to "10000000";
+        /// An id shared by more traces than this is a hub: named in a story, not followed.
+        story_hub: usize = "100", "2" to "100000";
+        /// Rows waiting for a slow reader of a live tail; older ones are dropped and counted.
+        tail_buffer: usize = "10000", "10" to "1000000";
+        /// Live tails open at once.
+        tails: usize = "64", "1" to "10000";
+        /// Open file handles of the agent's log reader.
+        open_files: usize = "512", "1" to "100000";
+        /// The longest log record; a longer one is cut, and the cut is marked and counted.
+        log_record_bytes: ByteSize = "1MiB", "1KiB" to "64MiB";
+        /// Alerts that one rule may have; the rule fails beyond it.
+        rule_alerts: usize = "10000", "1" to "1000000";
+    }
+
+    /// PromQL.
+    pub struct Promql {
+        /// Allow functions that Prometheus calls experimental.
+        experimental: bool = "false";
+        /// How old a sample may be to count as current.
+        lookback_delta: Duration = "5m", "1s" to "1d";
+    }
+}
+
+choice! {
+    /// How the lines of a log file are read.
+    pub enum LogFormat {
+        /// Told from the first lines of each file.
+        Auto = "auto",
+        /// The line is the body.
+        Plain = "plain",
+        /// One JSON object per line.
+        Json = "json",
+        /// `key=value` pairs.
+        Logfmt = "logfmt",
+        /// Kubernetes container runtime lines.
+        Cri = "cri",
+        /// Docker's json-file driver.
+        Docker = "docker",
+    }
+
+    /// Where to start in a new file.
+    pub enum StartAt {
+        /// Everything is read.
+        Beginning = "beginning",
+        /// Only what is written from now on.
+        End = "end",
+    }
+
+    /// Which neighbour a line belongs to.
+    pub enum MatchSide {
+        /// The line before it.
+        After = "after",
+        /// The line after it.
+        Before = "before",
+    }
+
+    /// Compression of exports.
+    pub enum Compression {
+        /// As they are.
+        None = "none",
+        /// Every OTLP receiver reads it.
+        Gzip = "gzip",
+        /// Smaller and cheaper.
+        Zstd = "zstd",
+    }
+}
+
+impl Config {
+    /// Every key with its default, in the order of the file.
+    pub fn keys() -> Vec<Key> {
+        let mut keys = Vec::new();
+        <Self as Value>::keys("", &mut keys);
+        keys
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        built_in("{}").expect("the built-in defaults are valid, as a test checks")
+    }
+}
+
+impl Correlation {
+    /// The keys and patterns in the form that the model looks them up by.
+    pub fn to_model(&self) -> model::correlation::CorrelationKeys {
+        let patterns = self.patterns.iter().map(|pattern| {
+            let regex = pattern.regex.clone();
+            let find = move |text: &str| -> Option<std::ops::Range<usize>> {
+                regex.captures(text)?.get(1).map(|group| group.range())
+            };
+            let matcher: Box<model::correlation::Pattern> =
+                Box::new(move |text: &str| find(text).map(|range| &text[range]));
+            (pattern.key.clone(), matcher)
+        });
+        model::correlation::CorrelationKeys::new(self.keys.iter().cloned(), patterns.collect())
+    }
+}
