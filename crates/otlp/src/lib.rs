@@ -7,7 +7,7 @@
 //! - [`client`] sends exports and says what became of them.
 //! - [`split`] cuts a request that is too large into requests that are not.
 
-// pub mod client;
+pub mod client;
 pub mod decode;
 pub mod encode;
 pub mod inflate;
@@ -15,7 +15,7 @@ pub mod json;
 pub mod raw;
 pub mod response;
 pub mod rows;
-// pub mod server;
+pub mod server;
 pub mod split;
 pub mod stamp;
 
