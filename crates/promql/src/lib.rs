@@ -1,1 +1,33 @@
-//! 
+//! PromQL: parser, printer and evaluation over a series-source trait, with the semantics of
+//! Prometheus 3.x. Knows nothing of storage.
+//!
+//! A query goes through three stages, so that only the middle one waits for anything:
+//! [`Engine::prepare`] works out what every selector needs, [`Plan::fetch`] reads it (all
+//! selectors at once), and [`Fetched::evaluate`] calculates, one node of the tree at a time over
+//! all series and steps. [`Engine::instant`] and [`Engine::range`] do all three.
+
+pub mod annotation;
+pub mod ast;
+pub mod engine;
+mod eval;
+pub mod format;
+pub mod functions;
+pub mod histogram;
+mod json;
+pub mod labels;
+pub mod matcher;
+pub mod metadata;
+pub mod notation;
+mod parse;
+mod plan;
+mod print;
+pub mod source;
+
+pub use ast::Expr;
+pub use engine::{Answer, Engine, Error, Limits, Options, Value};
+pub use histogram::FloatHistogram;
+pub use labels::Labels;
+pub use matcher::{MatchOp, Matcher};
+pub use parse::{MAX_DEPTH, MAX_QUERY_BYTES, ParseError, parse, parse_selector, parse_series};
+pub use plan::{Fetched, Plan};
+pub use source::{Samples, Selected, Selection, Series, SeriesSource, SourceError, SourceErrorKind};

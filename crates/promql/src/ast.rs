@@ -1,0 +1,485 @@
+//! The syntax tree of a query. Every node knows the bytes of the query that it was read from.
+
+use crate::functions::Function;
+use crate::matcher::Matcher;
+
+/// A range of bytes of the query, end exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+impl Span {
+    /// The span from `start` to `end`.
+    pub fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+
+    /// The smallest span that holds both.
+    pub fn to(self, other: Span) -> Span {
+        Span::new(self.start.min(other.start), self.end.max(other.end))
+    }
+}
+
+/// The line and column, both from 1, of a byte of a query; columns count bytes, as Prometheus does.
+pub fn line_column(query: &str, offset: usize) -> (usize, usize) {
+    let before = &query.as_bytes()[..offset.min(query.len())];
+    let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |index| index + 1);
+    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    (line, before.len() - line_start + 1)
+}
+
+/// What an expression evaluates to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueType {
+    /// One number per step.
+    Scalar,
+    /// A string.
+    String,
+    /// One sample per series and step.
+    Vector,
+    /// A range of samples per series and step.
+    Matrix,
+}
+
+impl ValueType {
+    /// The name in the documentation and in messages.
+    pub fn documented(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::String => "string",
+            ValueType::Vector => "instant vector",
+            ValueType::Matrix => "range vector",
+        }
+    }
+}
+
+/// A node of the tree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expr {
+    /// Where it stands in the query.
+    pub span: Span,
+    /// How many levels of nodes there are below and including this one.
+    pub(crate) depth: u32,
+    /// What it is.
+    pub kind: ExprKind,
+}
+
+/// The kinds of node.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExprKind {
+    /// A number, or a duration used as a number of seconds.
+    Number(f64),
+    /// A string.
+    String(StringLiteral),
+    /// An instant vector selector.
+    Selector(Box<Selector>),
+    /// A selector with a range.
+    Matrix(Box<MatrixSelector>),
+    /// An expression evaluated over a range.
+    Subquery(Box<Subquery>),
+    /// A sign before an expression.
+    Unary(UnaryOp, Box<Expr>),
+    /// Two operands.
+    Binary(Box<Binary>),
+    /// An aggregation.
+    Aggregate(Box<Aggregate>),
+    /// A function call.
+    Call(Box<Call>),
+    /// Parentheses.
+    Paren(Box<Expr>),
+}
+
+/// A string literal. PromQL strings may hold any bytes; Rust ones may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StringLiteral {
+    /// The text, with what is not UTF-8 replaced.
+    pub value: String,
+    /// The bytes, if they are not UTF-8.
+    pub invalid: Option<Vec<u8>>,
+}
+
+/// A time given by `@`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Milliseconds since 1970.
+    Time(i64),
+    /// The start of the query.
+    Start,
+    /// The end of the query.
+    End,
+}
+
+/// Whether a range reaches for samples beyond its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Extend {
+    /// It does not.
+    #[default]
+    No,
+    /// `anchored`: the last sample before the range stands at its start.
+    Anchored,
+    /// `smoothed`: the values at both bounds are interpolated.
+    Smoothed,
+}
+
+/// A selector of series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selector {
+    /// Number of this selector in its query, from 0 in the order of the text.
+    pub id: usize,
+    /// The metric name where it was given outside a matcher.
+    pub name: Option<String>,
+    /// All matchers, that of the name included.
+    pub matchers: Vec<Matcher>,
+    /// How far back to look.
+    pub offset_ms: i64,
+    /// A fixed evaluation time.
+    pub at: Option<At>,
+    /// `anchored` or `smoothed`.
+    pub extend: Extend,
+}
+
+/// A selector with a range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MatrixSelector {
+    /// The selector; it carries the offset and `@`.
+    pub selector: Selector,
+    /// Length of the range.
+    pub range_ms: i64,
+}
+
+/// An expression evaluated over a range of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subquery {
+    /// What is evaluated.
+    pub expr: Expr,
+    /// Length of the range.
+    pub range_ms: i64,
+    /// Resolution; the engine's default without one.
+    pub step_ms: Option<i64>,
+    /// How far back to look.
+    pub offset_ms: i64,
+    /// A fixed evaluation time.
+    pub at: Option<At>,
+}
+
+/// A sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnaryOp {
+    /// `+`
+    Plus,
+    /// `-`
+    Minus,
+}
+
+/// A binary operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum BinaryOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Mod,
+    Pow,
+    Atan2,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    /// `</`: keeps the observations of a histogram below a value.
+    TrimUpper,
+    /// `>/`: keeps the observations of a histogram above a value.
+    TrimLower,
+    And,
+    Or,
+    Unless,
+}
+
+impl BinaryOp {
+    /// The operator as it is written.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::Pow => "^",
+            BinaryOp::Atan2 => "atan2",
+            BinaryOp::Eq => "==",
+            BinaryOp::Ne => "!=",
+            BinaryOp::Lt => "<",
+            BinaryOp::Le => "<=",
+            BinaryOp::Gt => ">",
+            BinaryOp::Ge => ">=",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
+            BinaryOp::And => "and",
+            BinaryOp::Or => "or",
+            BinaryOp::Unless => "unless",
+        }
+    }
+
+    /// Whether it compares.
+    pub fn is_comparison(self) -> bool {
+        use BinaryOp::{Eq, Ge, Gt, Le, Lt, Ne};
+        matches!(self, Eq | Ne | Lt | Le | Gt | Ge)
+    }
+
+    /// Whether it works on sets of series instead of on values.
+    pub fn is_set(self) -> bool {
+        matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
+    }
+
+    /// How strongly it binds; more is stronger.
+    pub fn precedence(self) -> u8 {
+        match self {
+            BinaryOp::Or => 1,
+            BinaryOp::And | BinaryOp::Unless => 2,
+            op if op.is_comparison() => 3,
+            BinaryOp::TrimUpper | BinaryOp::TrimLower => 3,
+            BinaryOp::Add | BinaryOp::Sub => 4,
+            BinaryOp::Pow => 6,
+            _ => 5,
+        }
+    }
+}
+
+/// How many series of each side may match one of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cardinality {
+    /// One to one.
+    OneToOne,
+    /// `group_left`.
+    ManyToOne,
+    /// `group_right`.
+    OneToMany,
+    /// Set operators.
+    ManyToMany,
+}
+
+/// How the two sides of a vector operation are matched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matching {
+    /// Cardinality.
+    pub cardinality: Cardinality,
+    /// Whether `labels` are those to match (`on`) or those not to (`ignoring`).
+    pub on: bool,
+    /// The labels of `on` or `ignoring`.
+    pub labels: Vec<String>,
+    /// The labels of `group_left` or `group_right`, taken over from the "one" side.
+    pub include: Vec<String>,
+    /// Value for a series of the right that has no partner on the left.
+    pub fill_left: Option<f64>,
+    /// Value for a series of the left that has no partner on the right.
+    pub fill_right: Option<f64>,
+}
+
+impl Default for Matching {
+    fn default() -> Self {
+        Self {
+            cardinality: Cardinality::OneToOne,
+            on: false,
+            labels: Vec::new(),
+            include: Vec::new(),
+            fill_left: None,
+            fill_right: None,
+        }
+    }
+}
+
+/// A binary operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binary {
+    /// Operator.
+    pub op: BinaryOp,
+    /// Whether a comparison returns 0 or 1 instead of filtering.
+    pub return_bool: bool,
+    /// Left side.
+    pub lhs: Expr,
+    /// Right side.
+    pub rhs: Expr,
+    /// Matching; present when both sides are vectors.
+    pub matching: Option<Matching>,
+}
+
+/// An aggregation operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum AggregateOp {
+    Sum,
+    Avg,
+    Min,
+    Max,
+    Count,
+    Group,
+    Stddev,
+    Stdvar,
+    Topk,
+    Bottomk,
+    Quantile,
+    CountValues,
+    Limitk,
+    LimitRatio,
+}
+
+/// All aggregation operators by name.
+pub const AGGREGATES: [(&str, AggregateOp); 14] = [
+    ("sum", AggregateOp::Sum),
+    ("avg", AggregateOp::Avg),
+    ("min", AggregateOp::Min),
+    ("max", AggregateOp::Max),
+    ("count", AggregateOp::Count),
+    ("group", AggregateOp::Group),
+    ("stddev", AggregateOp::Stddev),
+    ("stdvar", AggregateOp::Stdvar),
+    ("topk", AggregateOp::Topk),
+    ("bottomk", AggregateOp::Bottomk),
+    ("quantile", AggregateOp::Quantile),
+    ("count_values", AggregateOp::CountValues),
+    ("limitk", AggregateOp::Limitk),
+    ("limit_ratio", AggregateOp::LimitRatio),
+];
+
+impl AggregateOp {
+    /// The operator of this name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        AGGREGATES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, op)| *op)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        AGGREGATES.iter().find(|(_, op)| *op == self).expect("every operator is in the table").0
+    }
+
+    /// The type of the parameter, for operators that take one.
+    pub fn parameter(self) -> Option<ValueType> {
+        match self {
+            AggregateOp::CountValues => Some(ValueType::String),
+            AggregateOp::Topk
+            | AggregateOp::Bottomk
+            | AggregateOp::Quantile
+            | AggregateOp::Limitk
+            | AggregateOp::LimitRatio => Some(ValueType::Scalar),
+            _ => None,
+        }
+    }
+}
+
+/// An aggregation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aggregate {
+    /// Operator.
+    pub op: AggregateOp,
+    /// Parameter, for those that take one.
+    pub param: Option<Expr>,
+    /// What is aggregated.
+    pub expr: Expr,
+    /// Whether `grouping` names the labels to drop instead of those to keep.
+    pub without: bool,
+    /// Labels of `by` or `without`.
+    pub grouping: Vec<String>,
+}
+
+/// A function call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The function.
+    pub function: &'static Function,
+    /// Arguments.
+    pub args: Vec<Expr>,
+}
+
+impl Expr {
+    pub(crate) fn new(span: Span, kind: ExprKind) -> Self {
+        let deepest = children(&kind).map(|child| child.depth).max().unwrap_or(0);
+        Self { span, depth: deepest + 1, kind }
+    }
+
+    /// What it evaluates to.
+    pub fn value_type(&self) -> ValueType {
+        match &self.kind {
+            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::String(_) => ValueType::String,
+            ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
+            ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
+            ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => expr.value_type(),
+            ExprKind::Binary(binary) => {
+                let scalar = |expr: &Expr| expr.value_type() == ValueType::Scalar;
+                if scalar(&binary.lhs) && scalar(&binary.rhs) {
+                    ValueType::Scalar
+                } else {
+                    ValueType::Vector
+                }
+            }
+            ExprKind::Call(call) => call.function.returns,
+        }
+    }
+
+    /// The node inside any parentheses.
+    pub fn unwrap_parens(&self) -> &Expr {
+        let mut expr = self;
+        while let ExprKind::Paren(inner) = &expr.kind {
+            expr = inner;
+        }
+        expr
+    }
+
+    /// The nodes directly below this one, in the order of the text.
+    pub fn children(&self) -> impl Iterator<Item = &Expr> {
+        children(&self.kind)
+    }
+
+    /// Calls `visit` with every selector in the order of the text and the length of its range
+    /// (`None` for an instant one).
+    pub fn selectors(&self, visit: &mut dyn FnMut(&Selector, Option<i64>)) {
+        match &self.kind {
+            ExprKind::Selector(selector) => visit(selector, None),
+            ExprKind::Matrix(matrix) => visit(&matrix.selector, Some(matrix.range_ms)),
+            _ => self.children().for_each(|child| child.selectors(visit)),
+        }
+    }
+
+    /// Sets all spans to zero, so that trees of differently spaced queries compare equal.
+    pub fn forget_spans(&mut self) {
+        self.span = Span::default();
+        match &mut self.kind {
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::Selector(_)
+            | ExprKind::Matrix(_) => {}
+            ExprKind::Subquery(subquery) => subquery.expr.forget_spans(),
+            ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => expr.forget_spans(),
+            ExprKind::Binary(binary) => {
+                binary.lhs.forget_spans();
+                binary.rhs.forget_spans();
+            }
+            ExprKind::Aggregate(aggregate) => {
+                aggregate.param.iter_mut().for_each(Expr::forget_spans);
+                aggregate.expr.forget_spans();
+            }
+            ExprKind::Call(call) => call.args.iter_mut().for_each(Expr::forget_spans),
+        }
+    }
+}
+
+fn children(kind: &ExprKind) -> impl Iterator<Item = &Expr> {
+    let (first, second, rest): (Option<&Expr>, Option<&Expr>, &[Expr]) = match kind {
+        ExprKind::Number(_)
+        | ExprKind::String(_)
+        | ExprKind::Selector(_)
+        | ExprKind::Matrix(_) => (None, None, &[]),
+        ExprKind::Subquery(subquery) => (Some(&subquery.expr), None, &[]),
+        ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => (Some(&**expr), None, &[]),
+        ExprKind::Binary(binary) => (Some(&binary.lhs), Some(&binary.rhs), &[]),
+        ExprKind::Aggregate(aggregate) => (aggregate.param.as_ref(), Some(&aggregate.expr), &[]),
+        ExprKind::Call(call) => (None, None, &call.args),
+    };
+    first.into_iter().chain(second).chain(rest)
+}

@@ -1,0 +1,331 @@
+//! The engine: options, limits, and the answer to a query.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::ast::{Expr, ValueType};
+use crate::histogram::FloatHistogram;
+use crate::labels::Labels;
+use crate::parse::ParseError;
+use crate::plan::{Grid, Plan};
+use crate::source::{SeriesSource, SourceError, SourceErrorKind};
+
+/// What is the same for all queries.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How far back an instant selector looks for the last sample.
+    pub lookback_ms: i64,
+    /// The resolution of subqueries that give none.
+    pub subquery_step_ms: i64,
+    /// Whether metric names are dropped at the end instead of by each function, so that a query
+    /// over several metrics does not fail halfway.
+    pub delayed_name_removal: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { lookback_ms: 300_000, subquery_step_ms: 60_000, delayed_name_removal: true }
+    }
+}
+
+/// What one query may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Samples read in all, and values in any one result on the way.
+    pub max_samples: usize,
+    /// Steps of a range query.
+    pub max_steps: usize,
+    /// Series in the answer.
+    pub max_series: usize,
+    /// When the evaluation gives up.
+    pub deadline: Option<Instant>,
+    /// Set by the caller to stop the evaluation.
+    pub cancelled: Option<Arc<AtomicBool>>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_samples: 50_000_000,
+            max_steps: 11_000,
+            max_series: 100_000,
+            deadline: None,
+            cancelled: None,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return Err(Error::Cancelled);
+        }
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Error::Timeout);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_samples(&self, samples: usize) -> Result<(), Error> {
+        if samples <= self.max_samples {
+            return Ok(());
+        }
+        let message = format!(
+            "query processing would load too many samples into memory in query execution ({samples}, the limit is {}); narrow the selectors, the range or the step",
+            self.max_samples
+        );
+        Err(Error::Limit { limit: "max_samples", value: self.max_samples, message })
+    }
+}
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request is wrong: `bad_data` in Prometheus' API.
+    BadData,
+    /// The query failed on this data: `execution`.
+    Execution,
+    /// A limit was hit: `execution`.
+    Limit,
+    /// It took too long: `timeout`.
+    Timeout,
+    /// The caller went away: `canceled`.
+    Cancelled,
+    /// Try again later: `unavailable`.
+    Unavailable,
+    /// Something broke: `internal`.
+    Internal,
+}
+
+/// A failed query.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The text is no query.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// The parameters do not fit.
+    #[error("{0}")]
+    BadData(String),
+    /// The query cannot be answered on this data.
+    #[error("{0}")]
+    Execution(String),
+    /// A limit was hit.
+    #[error("{message}")]
+    Limit {
+        /// Its name.
+        limit: &'static str,
+        /// Its value.
+        value: usize,
+        /// What happened and what to do.
+        message: String,
+    },
+    /// The deadline passed.
+    #[error("query timed out in expression evaluation")]
+    Timeout,
+    /// The caller stopped it.
+    #[error("query was canceled in expression evaluation")]
+    Cancelled,
+    /// The source failed.
+    #[error("expanding series: {0}")]
+    Source(#[from] SourceError),
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Parse(_) | Error::BadData(_) => ErrorKind::BadData,
+            Error::Execution(_) => ErrorKind::Execution,
+            Error::Limit { .. } => ErrorKind::Limit,
+            Error::Timeout => ErrorKind::Timeout,
+            Error::Cancelled => ErrorKind::Cancelled,
+            Error::Source(error) => match error.kind {
+                SourceErrorKind::Limit => ErrorKind::Limit,
+                SourceErrorKind::Timeout => ErrorKind::Timeout,
+                SourceErrorKind::Cancelled => ErrorKind::Cancelled,
+                SourceErrorKind::Unavailable => ErrorKind::Unavailable,
+                SourceErrorKind::Internal => ErrorKind::Internal,
+            },
+        }
+    }
+}
+
+/// A query that has been read.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Its text; positions in messages refer to it.
+    pub text: Arc<str>,
+    /// Its tree.
+    pub expr: Arc<Expr>,
+}
+
+impl Query {
+    /// Reads a query.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        Ok(Self { text: text.into(), expr: Arc::new(crate::parse::parse(text)?) })
+    }
+
+    /// A query from a tree that was built or changed by a program.
+    pub fn from_expr(expr: &Expr) -> Result<Self, ParseError> {
+        Self::parse(&expr.to_string())
+    }
+}
+
+/// A sample's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SampleValue {
+    /// A number.
+    Float(f64),
+    /// A histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// A value at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    /// Value.
+    pub value: SampleValue,
+}
+
+/// A series of an instant vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorSample {
+    /// Labels.
+    pub labels: Labels,
+    /// Value.
+    pub point: Point,
+}
+
+/// A series of a range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MatrixSeries {
+    /// Labels.
+    pub labels: Labels,
+    /// Points by time.
+    pub points: Vec<Point>,
+}
+
+/// The value of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A number.
+    Scalar {
+        /// Milliseconds since 1970.
+        time_ms: i64,
+        /// Value.
+        value: f64,
+    },
+    /// A string.
+    String {
+        /// Milliseconds since 1970.
+        time_ms: i64,
+        /// Value.
+        value: String,
+    },
+    /// One sample per series; in the order that the query asked for, if it did.
+    Vector(Vec<VectorSample>),
+    /// A range of samples per series, sorted by labels.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// What a query did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Samples read from the source.
+    pub samples: usize,
+    /// Series read from the source.
+    pub series: usize,
+}
+
+/// The answer to a query.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its value.
+    pub value: Value,
+    /// Where it may be wrong or incomplete.
+    pub warnings: Vec<String>,
+    /// Where the query may not be what was meant.
+    pub infos: Vec<String>,
+    /// What it did.
+    pub stats: Stats,
+}
+
+/// Evaluates queries.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    options: Options,
+}
+
+impl Engine {
+    /// An engine with these options.
+    pub fn new(options: Options) -> Self {
+        Self { options }
+    }
+
+    /// The plan of a query at one time.
+    pub fn prepare_instant(&self, query: &Query, time_ms: i64, limits: Limits) -> Result<Plan, Error> {
+        let grid = Grid::instant(time_ms);
+        Plan::new(query.clone(), grid, false, self.options.clone(), limits)
+    }
+
+    /// The plan of a query at each step from `start_ms` to `end_ms`, both inclusive.
+    pub fn prepare_range(
+        &self,
+        query: &Query,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        limits: Limits,
+    ) -> Result<Plan, Error> {
+        if step_ms <= 0 {
+            let message = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+            return Err(Error::BadData(message.to_owned()));
+        }
+        if end_ms < start_ms {
+            return Err(Error::BadData("end timestamp must not be before start time".to_owned()));
+        }
+        let value_type = query.expr.value_type();
+        if !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
+            let message = format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                value_type.documented()
+            );
+            return Err(Error::BadData(message));
+        }
+        let grid = Grid::range(start_ms, end_ms, step_ms);
+        if grid.count > limits.max_steps {
+            let message = format!(
+                "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
+                limits.max_steps
+            );
+            return Err(Error::Limit { limit: "max_steps", value: limits.max_steps, message });
+        }
+        Plan::new(query.clone(), grid, true, self.options.clone(), limits)
+    }
+
+    /// Answers a query at one time.
+    pub async fn instant(
+        &self,
+        query: &Query,
+        time_ms: i64,
+        source: &dyn SeriesSource,
+        limits: Limits,
+    ) -> Result<Answer, Error> {
+        self.prepare_instant(query, time_ms, limits)?.fetch(source).await?.evaluate()
+    }
+
+    /// Answers a query at each step from `start_ms` to `end_ms`, both inclusive.
+    pub async fn range(
+        &self,
+        query: &Query,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+        source: &dyn SeriesSource,
+        limits: Limits,
+    ) -> Result<Answer, Error> {
+        let plan = self.prepare_range(query, start_ms, end_ms, step_ms, limits)?;
+        plan.fetch(source).await?.evaluate()
+    }
+}

@@ -1,0 +1,253 @@
+//! Evaluation: one node of the tree at a time, over all series and all steps at once.
+//!
+//! A node yields a number per step, a string, or [`Rows`]: one column of cells per series. Nodes
+//! never share mutable state but for the notes, and every loop over series asks the limits whether
+//! to go on.
+
+mod absent;
+mod aggregate;
+mod binary;
+mod call;
+mod choose;
+mod column;
+mod dates;
+mod histogram_calls;
+mod info;
+mod label_calls;
+mod matching;
+mod over_time;
+mod rate;
+mod regression;
+mod selector;
+mod window;
+
+use std::cell::{RefCell, RefMut};
+
+use crate::annotation::{Annotations, Severity};
+use crate::ast::{AggregateOp, Expr, ExprKind, Span, UnaryOp, ValueType};
+use crate::engine::{
+    Error, Limits, MatrixSeries, Options, Point, SampleValue, Value, VectorSample,
+};
+use crate::plan::{Bounds, Grid};
+use crate::source::Selected;
+use column::{Cell, Column, Row, Rows};
+pub(crate) use info::info_selector;
+
+/// What an evaluation reads and notes.
+pub(crate) struct Context<'a> {
+    options: &'a Options,
+    limits: &'a Limits,
+    data: &'a [Selected],
+    by_selector: &'a [usize],
+    infos: &'a [(usize, usize)],
+    bounds: Bounds,
+    grid: Grid,
+    is_range: bool,
+    notes: RefCell<Annotations>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(
+        options: &'a Options,
+        limits: &'a Limits,
+        data: &'a [Selected],
+        (by_selector, infos): (&'a [usize], &'a [(usize, usize)]),
+        (bounds, grid, is_range): (Bounds, Grid, bool),
+    ) -> Self {
+        let notes = RefCell::default();
+        Self { options, limits, data, by_selector, infos, bounds, grid, is_range, notes }
+    }
+
+    fn note(&self) -> RefMut<'_, Annotations> {
+        self.notes.borrow_mut()
+    }
+
+    /// The warnings and infos with their positions in the query.
+    pub(crate) fn notes(&self, query: &str) -> (Vec<String>, Vec<String>) {
+        let notes = self.notes.borrow();
+        (notes.render(Severity::Warning, query), notes.render(Severity::Info, query))
+    }
+
+    /// The selector of what the call of `info` at this place reads.
+    fn info_id(&self, span: Span) -> Option<usize> {
+        self.infos.iter().find(|(start, _)| *start == span.start).map(|(_, id)| *id)
+    }
+
+    /// Whether this many rows on a grid may be held.
+    fn check_size(&self, rows: usize, grid: Grid) -> Result<(), Error> {
+        self.limits.check_samples(rows.saturating_mul(grid.count))
+    }
+
+    /// Gives rows whose quantity changed their final labels, unless names are dropped at the end.
+    fn settle(&self, rows: Rows) -> Result<Rows, Error> {
+        if self.options.delayed_name_removal { Ok(rows) } else { drop_names(rows) }
+    }
+}
+
+/// What a node evaluates to.
+pub(crate) enum Out {
+    Scalar(Vec<f64>),
+    String(String),
+    Vector(Rows),
+}
+
+/// Evaluates a whole query.
+pub(crate) fn answer(
+    context: &Context<'_>,
+    expr: &Expr,
+    grid: Grid,
+    is_range: bool,
+) -> Result<Value, Error> {
+    if expr.value_type() == ValueType::Matrix {
+        return selector::range_answer(context, expr.unwrap_parens(), grid);
+    }
+    let out = eval(context, expr, grid)?;
+    let time_ms = grid.start_ms;
+    let points = |column: &Column| {
+        let point = |index| {
+            let value = match column.get(index) {
+                Cell::Absent => return None,
+                Cell::Float(value) => SampleValue::Float(value),
+                Cell::Histogram(histogram) => SampleValue::Histogram(histogram.clone()),
+            };
+            Some(Point { time_ms: grid.time(index), value })
+        };
+        (0..grid.count).filter_map(point).collect::<Vec<_>>()
+    };
+    let value = match out {
+        Out::String(value) => Value::String { time_ms, value },
+        Out::Scalar(values) if !is_range => Value::Scalar { time_ms, value: values[0] },
+        Out::Scalar(values) => {
+            let column = Column::from_floats(values);
+            let labels = crate::labels::Labels::empty();
+            Value::Matrix(vec![MatrixSeries { labels, points: points(&column) }])
+        }
+        Out::Vector(rows) => {
+            let rows = drop_names(rows)?;
+            if rows.len() > context.limits.max_series {
+                let limit = context.limits.max_series;
+                let message = format!(
+                    "the answer has {} series, the limit is {limit}; aggregate or narrow the selectors",
+                    rows.len()
+                );
+                return Err(Error::Limit { limit: "max_series", value: limit, message });
+            }
+            if is_range {
+                let mut series: Vec<MatrixSeries> = rows
+                    .into_iter()
+                    .map(|row| MatrixSeries { points: points(&row.column), labels: row.labels })
+                    .filter(|series| !series.points.is_empty())
+                    .collect();
+                series.sort_by(|a, b| a.labels.cmp(&b.labels));
+                Value::Matrix(series)
+            } else {
+                let sample = |row: Row| {
+                    let point = points(&row.column).pop()?;
+                    Some(VectorSample { labels: row.labels, point })
+                };
+                Value::Vector(rows.into_iter().filter_map(sample).collect())
+            }
+        }
+    };
+    Ok(value)
+}
+
+/// Removes the names of rows marked so and merges rows that then have the same labels.
+fn drop_names(mut rows: Rows) -> Result<Rows, Error> {
+    let mut changed = false;
+    for row in &mut rows {
+        if row.drop_name {
+            row.labels = row.labels.without_metadata();
+            row.drop_name = false;
+            changed = true;
+        }
+    }
+    if changed { column::merge(rows) } else { Ok(rows) }
+}
+
+/// Evaluates a node on a grid.
+pub(crate) fn eval(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Out, Error> {
+    context.limits.check()?;
+    context.check_size(1, grid)?;
+    let out = match &expr.kind {
+        ExprKind::Number(value) => Out::Scalar(vec![*value; grid.count]),
+        ExprKind::String(literal) => Out::String(literal.value.clone()),
+        ExprKind::Selector(selector) => {
+            Out::Vector(selector::instant(context, selector, grid, false)?)
+        }
+        ExprKind::Matrix(_) | ExprKind::Subquery(_) => {
+            return Err(Error::Execution("a range vector is no operand".to_owned()));
+        }
+        ExprKind::Unary(op, operand) => unary(context, *op, operand, grid)?,
+        ExprKind::Binary(operation) => binary::eval(context, operation, expr.span, grid)?,
+        ExprKind::Aggregate(operation) => match operation.op {
+            AggregateOp::Topk
+            | AggregateOp::Bottomk
+            | AggregateOp::Limitk
+            | AggregateOp::LimitRatio => Out::Vector(choose::eval(context, operation, grid)?),
+            _ => Out::Vector(aggregate::eval(context, operation, grid)?),
+        },
+        ExprKind::Call(function) => call::eval(context, function, expr.span, grid)?,
+        ExprKind::Paren(inner) => eval(context, inner, grid)?,
+    };
+    if let Out::Vector(rows) = &out {
+        context.check_size(rows.len(), grid)?;
+    }
+    Ok(out)
+}
+
+/// Evaluates a node whose type was checked to be an instant vector.
+fn eval_rows(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Rows, Error> {
+    match eval(context, expr, grid)? {
+        Out::Vector(rows) => Ok(rows),
+        Out::Scalar(_) | Out::String(_) => Err(wrong_type(expr, ValueType::Vector)),
+    }
+}
+
+/// Evaluates a node whose type was checked to be a scalar.
+fn eval_scalar(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Vec<f64>, Error> {
+    match eval(context, expr, grid)? {
+        Out::Scalar(values) => Ok(values),
+        Out::Vector(_) | Out::String(_) => Err(wrong_type(expr, ValueType::Scalar)),
+    }
+}
+
+/// The literal of a node whose type was checked to be a string.
+fn string_literal(expr: &Expr) -> Result<&crate::ast::StringLiteral, Error> {
+    match &expr.unwrap_parens().kind {
+        ExprKind::String(literal) => Ok(literal),
+        _ => Err(wrong_type(expr, ValueType::String)),
+    }
+}
+
+/// Cannot happen for trees that the parser built; trees are never built otherwise.
+fn wrong_type(expr: &Expr, wanted: ValueType) -> Error {
+    let got = expr.value_type().documented();
+    Error::Execution(format!("expected {}, got {got}", wanted.documented()))
+}
+
+fn unary(
+    context: &Context<'_>,
+    op: UnaryOp,
+    operand: &Expr,
+    grid: Grid,
+) -> Result<Out, Error> {
+    let out = eval(context, operand, grid)?;
+    if op == UnaryOp::Plus {
+        return Ok(out);
+    }
+    match out {
+        Out::Scalar(mut values) => {
+            values.iter_mut().for_each(|value| *value = -*value);
+            Ok(Out::Scalar(values))
+        }
+        Out::Vector(mut rows) => {
+            for row in &mut rows {
+                row.drop_name = true;
+                row.column.map(|value| -value, |histogram| histogram.scale(-1.0));
+            }
+            Ok(Out::Vector(context.settle(rows)?))
+        }
+        Out::String(_) => Err(wrong_type(operand, ValueType::Vector)),
+    }
+}

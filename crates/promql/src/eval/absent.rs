@@ -1,0 +1,68 @@
+//! `absent` and `absent_over_time`: a one where there is nothing.
+
+use super::column::{Column, Row, Rows};
+use super::selector::{RangeSource, advance};
+use super::{Context, eval_rows};
+use crate::ast::{Expr, ExprKind, Selector};
+use crate::engine::Error;
+use crate::labels::{Labels, METRIC_NAME};
+use crate::matcher::MatchOp;
+use crate::plan::Grid;
+
+pub(super) fn absent(context: &Context<'_>, arg: &Expr, grid: Grid) -> Result<Rows, Error> {
+    let rows = eval_rows(context, arg, grid)?;
+    let present = |index: usize| rows.iter().any(|row| row.column.get(index).is_present());
+    Ok(ones(arg, (0..grid.count).map(|index| !present(index))))
+}
+
+pub(super) fn absent_over_time(
+    context: &Context<'_>,
+    arg: &Expr,
+    grid: Grid,
+) -> Result<Rows, Error> {
+    let source = RangeSource::new(context, arg, grid)?;
+    let mut present = vec![false; grid.count];
+    for series in &source.series {
+        context.limits.check()?;
+        for (index, time_ms) in grid.times().enumerate() {
+            let end_ms = source.fixed_ms.unwrap_or(time_ms) - source.offset_ms;
+            let inside = |times: &[i64]| {
+                advance(times, 0, end_ms) > advance(times, 0, end_ms - source.range_ms)
+            };
+            present[index] = present[index]
+                || inside(&series.samples.times)
+                || inside(&series.samples.histogram_times);
+        }
+    }
+    Ok(ones(arg, present.into_iter().map(|present| !present)))
+}
+
+fn ones(arg: &Expr, absent: impl Iterator<Item = bool>) -> Rows {
+    let mut column = Column::absent(0);
+    let absent: Vec<bool> = absent.collect();
+    if absent.contains(&true) {
+        column = Column::absent(absent.len());
+        for (index, _) in absent.iter().enumerate().filter(|(_, absent)| **absent) {
+            column.set_float(index, 1.0);
+        }
+    }
+    if !column.has_any() {
+        return Vec::new();
+    }
+    vec![Row { labels: labels(arg), drop_name: false, column }]
+}
+
+/// The labels that the missing series would surely have: those that a selector demands by
+/// equality, unless it says anything else about them.
+fn labels(arg: &Expr) -> Labels {
+    let selector: &Selector = match &arg.unwrap_parens().kind {
+        ExprKind::Selector(selector) => selector,
+        ExprKind::Matrix(matrix) => &matrix.selector,
+        _ => return Labels::empty(),
+    };
+    let named = |name: &str| selector.matchers.iter().filter(|m| m.name == name).count();
+    let certain = selector.matchers.iter().filter(|matcher| {
+        matcher.op == MatchOp::Eq && matcher.name != METRIC_NAME && named(&matcher.name) == 1
+    });
+    Labels::new(certain.map(|matcher| (matcher.name.as_str(), matcher.value.as_str())))
+}

@@ -1,0 +1,393 @@
+//! Aggregations that make one series of each group: sum, avg, min, max, count, group, stddev,
+//! stdvar, quantile and count_values.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::column::{Column, OwnedCell, Row, Rows};
+use super::{Cell, Context, eval_rows, eval_scalar, string_literal};
+use crate::annotation::{Annotations, Operation};
+use crate::ast::{Aggregate, AggregateOp, Span};
+use crate::engine::Error;
+use crate::histogram::{FloatHistogram, Incompatible, ResetHint};
+use crate::labels::{Labels, METRIC_NAME};
+use crate::plan::Grid;
+
+/// A sum that carries along what rounding lost (Kahan's algorithm as improved by Neumaier).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Compensated {
+    sum: f64,
+    rest: f64,
+}
+
+impl Compensated {
+    pub(super) fn add(&mut self, value: f64) {
+        let total = self.sum + value;
+        if total.is_infinite() {
+            self.rest = 0.0;
+        } else if self.sum.abs() >= value.abs() {
+            self.rest += (self.sum - total) + value;
+        } else {
+            self.rest += (value - total) + self.sum;
+        }
+        self.sum = total;
+    }
+
+    pub(super) fn total(self) -> f64 {
+        if self.sum.is_infinite() { self.sum } else { self.sum + self.rest }
+    }
+
+    pub(super) fn sum_and_rest(self) -> f64 {
+        self.sum + self.rest
+    }
+}
+
+/// A mean: of the sum as long as that does not overflow, then incremental.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mean {
+    sum: Compensated,
+    count: f64,
+    incremental: bool,
+}
+
+impl Mean {
+    pub(super) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if !self.incremental {
+            let mut next = self.sum;
+            next.add(value);
+            if !next.sum.is_infinite() || self.count == 1.0 {
+                self.sum = next;
+                return;
+            }
+            self.incremental = true;
+            self.sum.sum /= self.count - 1.0;
+            self.sum.rest /= self.count - 1.0;
+        }
+        let share = (self.count - 1.0) / self.count;
+        self.sum.sum *= share;
+        self.sum.rest *= share;
+        self.sum.add(value / self.count);
+    }
+
+    pub(super) fn value(self) -> f64 {
+        if self.incremental {
+            self.sum.sum + self.sum.rest
+        } else {
+            self.sum.sum / self.count + self.sum.rest / self.count
+        }
+    }
+}
+
+/// A sum or mean of histograms, with what there is to say about it.
+#[derive(Debug, Clone)]
+pub(super) struct HistogramSum {
+    sum: Option<FloatHistogram>,
+    count: f64,
+    average: bool,
+    hints: [bool; 2],
+    reconciled: bool,
+}
+
+impl HistogramSum {
+    pub(super) fn new(average: bool) -> Self {
+        Self { sum: None, count: 0.0, average, hints: [false; 2], reconciled: false }
+    }
+
+    pub(super) fn add(&mut self, histogram: &FloatHistogram) -> Result<(), Incompatible> {
+        self.hints[0] |= histogram.hint == ResetHint::Reset;
+        self.hints[1] |= histogram.hint == ResetHint::NotReset;
+        self.count += 1.0;
+        let Some(sum) = &mut self.sum else {
+            self.sum = Some(histogram.clone());
+            return Ok(());
+        };
+        if !self.average {
+            self.reconciled |= sum.add(histogram)?.bounds;
+            return Ok(());
+        }
+        // The running value is the mean, so that large counts do not overflow.
+        let mut share = histogram.clone();
+        let mut previous = sum.clone();
+        share.divide(self.count);
+        previous.scale((self.count - 1.0) / self.count);
+        self.reconciled |= previous.add(&share)?.bounds;
+        *sum = previous;
+        Ok(())
+    }
+
+    /// Adds the notes about what was summed.
+    pub(super) fn note(&self, notes: &mut Annotations, span: Span) {
+        if self.hints == [true, true] {
+            notes.hint_collision(Operation::Aggregation, span);
+        }
+        if self.reconciled {
+            notes.bounds_reconciled(Operation::Aggregation, span);
+        }
+    }
+
+    pub(super) fn value(self) -> Option<FloatHistogram> {
+        let mut sum = self.sum?;
+        sum.compact();
+        Some(sum)
+    }
+}
+
+/// The quantile of values, which it sorts; NaN is the smallest value.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() || q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_by(|a, b| match (a.is_nan(), b.is_nan()) {
+        (false, false) => a.total_cmp(b),
+        (a, b) => b.cmp(&a),
+    });
+    let rank = q * (values.len() - 1) as f64;
+    let lower = (rank.floor().max(0.0) as usize).min(values.len() - 1);
+    let upper = (lower + 1).min(values.len() - 1);
+    let weight = rank - rank.floor();
+    values[lower] * (1.0 - weight) + values[upper] * weight
+}
+
+/// The labels of the group that a series belongs to.
+pub(super) fn group_labels(labels: &Labels, operation: &Aggregate) -> Labels {
+    let named = |name: &str| operation.grouping.iter().any(|label| label == name);
+    if operation.without {
+        labels.filter(|name| name != METRIC_NAME && !named(name))
+    } else if operation.grouping.is_empty() {
+        Labels::empty()
+    } else {
+        labels.filter(named)
+    }
+}
+
+/// A group: its labels, whether its name is to be dropped, and the rows that belong to it.
+pub(super) struct Group {
+    pub(super) labels: Labels,
+    pub(super) drop_name: bool,
+    pub(super) members: Vec<usize>,
+}
+
+/// Groups in the order of their first series.
+pub(super) fn groups(rows: &Rows, operation: &Aggregate) -> Vec<Group> {
+    let mut by_labels: FxHashMap<Labels, usize> = FxHashMap::default();
+    let mut groups: Vec<Group> = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let labels = group_labels(&row.labels, operation);
+        let position = *by_labels.entry(labels.clone()).or_insert_with(|| {
+            groups.push(Group { labels, drop_name: false, members: Vec::new() });
+            groups.len() - 1
+        });
+        groups[position].members.push(index);
+        groups[position].drop_name |= row.drop_name;
+    }
+    groups
+}
+
+pub(super) fn eval(
+    context: &Context<'_>,
+    operation: &Aggregate,
+    grid: Grid,
+) -> Result<Rows, Error> {
+    let params = match &operation.param {
+        Some(param) if operation.op == AggregateOp::Quantile => {
+            let values = eval_scalar(context, param, grid)?;
+            let invalid = values.iter().filter(|q| !(0.0..=1.0).contains(*q));
+            invalid.for_each(|q| context.note().invalid_quantile(*q, param.span));
+            values
+        }
+        _ => Vec::new(),
+    };
+    if operation.op == AggregateOp::CountValues {
+        return count_values(context, operation, grid);
+    }
+    let rows = eval_rows(context, &operation.expr, grid)?;
+    let groups = groups(&rows, operation);
+    context.check_size(groups.len(), grid)?;
+    let mut result = Vec::with_capacity(groups.len());
+    for group in groups {
+        context.limits.check()?;
+        let members: Vec<&Column> = group.members.iter().map(|&index| &rows[index].column).collect();
+        let metric = rows[group.members[0]].labels.metric_name();
+        let span = operation.expr.span;
+        let fold = Fold { context, span, op: operation.op, metric, members: &members };
+        let column = fold.column(grid.count, &params);
+        if column.has_any() {
+            result.push(Row { labels: group.labels, drop_name: group.drop_name, column });
+        }
+    }
+    Ok(result)
+}
+
+/// The aggregation of one group.
+struct Fold<'a> {
+    context: &'a Context<'a>,
+    span: Span,
+    op: AggregateOp,
+    /// Metric name of the first member.
+    metric: &'a str,
+    members: &'a [&'a Column],
+}
+
+impl Fold<'_> {
+    fn column(&self, count: usize, params: &[f64]) -> Column {
+        let mut column = Column::absent(count);
+        let has_histograms = self.members.iter().any(|member| member.has_histograms());
+        let mut floats = Vec::with_capacity(self.members.len());
+        let mut histograms: Vec<&Arc<FloatHistogram>> = Vec::new();
+        for index in 0..count {
+            floats.clear();
+            if has_histograms {
+                histograms.clear();
+                for member in self.members {
+                    match member.get(index) {
+                        Cell::Absent => {}
+                        Cell::Float(value) => floats.push(value),
+                        Cell::Histogram(histogram) => histograms.push(histogram),
+                    }
+                }
+            } else {
+                floats.extend(self.members.iter().filter_map(|member| member.float(index)));
+            }
+            if floats.is_empty() && histograms.is_empty() {
+                continue;
+            }
+            let param = params.get(index).copied().unwrap_or(0.0);
+            if let Some(cell) = self.step(&mut floats, &histograms, param) {
+                column.set(index, cell);
+            }
+        }
+        column
+    }
+
+    fn step(
+        &self,
+        floats: &mut [f64],
+        histograms: &[&Arc<FloatHistogram>],
+        param: f64,
+    ) -> Option<OwnedCell> {
+        let count = floats.len() + histograms.len();
+        match self.op {
+            AggregateOp::Sum | AggregateOp::Avg => return self.sum(floats, histograms),
+            #[allow(clippy::cast_precision_loss)]
+            AggregateOp::Count => return Some(OwnedCell::Float(count as f64)),
+            AggregateOp::Group => return Some(OwnedCell::Float(1.0)),
+            _ => {}
+        }
+        if !histograms.is_empty() {
+            self.context.note().ignored_in_aggregation(self.op.name(), self.span);
+        }
+        if floats.is_empty() {
+            return None;
+        }
+        let extreme = |wins: fn(f64, f64) -> bool| {
+            floats.iter().copied().reduce(|best, value| {
+                if wins(value, best) || best.is_nan() { value } else { best }
+            })
+        };
+        let value = match self.op {
+            AggregateOp::Min => extreme(|value, best| value < best)?,
+            AggregateOp::Max => extreme(|value, best| value > best)?,
+            AggregateOp::Stddev => variance(floats).sqrt(),
+            AggregateOp::Stdvar => variance(floats),
+            AggregateOp::Quantile => quantile(param, floats),
+            _ => return None,
+        };
+        Some(OwnedCell::Float(value))
+    }
+
+    fn sum(&self, floats: &[f64], histograms: &[&Arc<FloatHistogram>]) -> Option<OwnedCell> {
+        let average = self.op == AggregateOp::Avg;
+        if histograms.is_empty() {
+            let value = if average {
+                let mut mean = Mean::default();
+                floats.iter().for_each(|value| mean.add(*value));
+                mean.value()
+            } else {
+                let mut sum = Compensated::default();
+                floats.iter().for_each(|value| sum.add(*value));
+                sum.total()
+            };
+            return Some(OwnedCell::Float(value));
+        }
+        if !floats.is_empty() {
+            self.context.note().mixed_in_aggregation(self.span);
+            return None;
+        }
+        let mut sum = HistogramSum::new(average);
+        for histogram in histograms {
+            if sum.add(histogram).is_err() {
+                self.context.note().mixed_schemas(self.metric, self.span);
+                return None;
+            }
+        }
+        sum.note(&mut self.context.note(), self.span);
+        sum.value().map(|histogram| OwnedCell::Histogram(Arc::new(histogram)))
+    }
+}
+
+/// The population variance; not a number where any value is not finite.
+#[allow(clippy::cast_precision_loss)]
+fn variance(values: &[f64]) -> f64 {
+    if values.iter().any(|value| !value.is_finite()) {
+        return f64::NAN;
+    }
+    let (mut mean, mut squares) = (Compensated::default(), Compensated::default());
+    for (index, value) in values.iter().enumerate() {
+        let delta = value - mean.sum_and_rest();
+        mean.add(delta / (index + 1) as f64);
+        squares.add(delta * (value - mean.sum_and_rest()));
+    }
+    squares.sum_and_rest() / values.len() as f64
+}
+
+/// One series for each value in a group, the value as a label.
+fn count_values(
+    context: &Context<'_>,
+    operation: &Aggregate,
+    grid: Grid,
+) -> Result<Rows, Error> {
+    let Some(param) = &operation.param else {
+        return Err(Error::Execution("count_values needs a label name".to_owned()));
+    };
+    let literal = string_literal(param)?;
+    let label = &literal.value;
+    if label.is_empty() || literal.invalid.is_some() {
+        let bytes = literal.invalid.as_deref().unwrap_or(label.as_bytes());
+        let quoted = crate::format::quote_bytes(bytes);
+        return Err(Error::Execution(format!("invalid label name {quoted}")));
+    }
+    let rows = eval_rows(context, &operation.expr, grid)?;
+    let mut by_labels: FxHashMap<Labels, usize> = FxHashMap::default();
+    let mut result: Rows = Vec::new();
+    for row in &rows {
+        context.limits.check()?;
+        let group = group_labels(&row.labels, operation);
+        for (index, cell) in row.column.cells().enumerate() {
+            let value = match cell {
+                Cell::Absent => continue,
+                Cell::Float(value) => crate::format::value(value),
+                Cell::Histogram(histogram) => histogram.to_string(),
+            };
+            let labels = group.with(label, &value);
+            let position = *by_labels.entry(labels.clone()).or_insert_with(|| {
+                let column = Column::absent(grid.count);
+                result.push(Row { labels, drop_name: row.drop_name, column });
+                result.len() - 1
+            });
+            let column = &mut result[position].column;
+            let count = column.float(index).unwrap_or(0.0);
+            column.set_float(index, count + 1.0);
+        }
+        context.check_size(result.len(), grid)?;
+    }
+    Ok(result)
+}

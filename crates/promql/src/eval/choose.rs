@@ -1,0 +1,134 @@
+//! Aggregations that choose among the series of each group: topk, bottomk, limitk, limit_ratio.
+
+use std::cmp::Ordering;
+
+use super::aggregate::groups;
+use super::column::{Row, Rows};
+use super::{Cell, Context, eval_rows, eval_scalar};
+use crate::ast::{Aggregate, AggregateOp};
+use crate::engine::Error;
+use crate::plan::Grid;
+
+pub(super) fn eval(
+    context: &Context<'_>,
+    operation: &Aggregate,
+    grid: Grid,
+) -> Result<Rows, Error> {
+    let Some(param) = &operation.param else {
+        return Err(Error::Execution(format!("{} needs a parameter", operation.op.name())));
+    };
+    let params = eval_scalar(context, param, grid)?;
+    check_params(context, operation, &params, param.span)?;
+    let rows = eval_rows(context, &operation.expr, grid)?;
+    let mut chosen: Rows = rows.clone();
+    for row in &mut chosen {
+        for index in 0..grid.count {
+            row.column.clear(index);
+        }
+    }
+    let ignores_histograms = matches!(operation.op, AggregateOp::Topk | AggregateOp::Bottomk);
+    // In an instant query the order of the answer is that of the values.
+    let mut order: Vec<usize> = Vec::new();
+    for group in groups(&rows, operation) {
+        context.limits.check()?;
+        for index in 0..grid.count {
+            let present = group.members.iter().copied().filter(|&member| {
+                match rows[member].column.get(index) {
+                    Cell::Absent => false,
+                    Cell::Histogram(_) if ignores_histograms => {
+                        let name = operation.op.name();
+                        context.note().ignored_in_aggregation(name, operation.expr.span);
+                        false
+                    }
+                    Cell::Histogram(_) | Cell::Float(_) => true,
+                }
+            });
+            let kept = keep(operation.op, params[index], present.collect(), &rows, index);
+            for &member in &kept {
+                if let Some(cell) = rows[member].column.get(index).to_owned() {
+                    chosen[member].column.set(index, cell);
+                }
+            }
+            if !context.is_range && grid.count == 1 {
+                order.extend(kept);
+            }
+        }
+    }
+    if !context.is_range && grid.count == 1 {
+        let mut slots: Vec<Option<Row>> = chosen.into_iter().map(Some).collect();
+        return Ok(order.into_iter().filter_map(|member| slots[member].take()).collect());
+    }
+    chosen.retain(|row| row.column.has_any());
+    Ok(chosen)
+}
+
+fn check_params(
+    context: &Context<'_>,
+    operation: &Aggregate,
+    params: &[f64],
+    span: crate::ast::Span,
+) -> Result<(), Error> {
+    let is_ratio = operation.op == AggregateOp::LimitRatio;
+    for &value in params {
+        if value.is_nan() {
+            let what = if is_ratio { "Ratio" } else { "Parameter" };
+            return Err(Error::Execution(format!("{what} value is NaN")));
+        }
+        if is_ratio {
+            if value.abs() > 1.0 {
+                context.note().invalid_ratio(value, value.signum(), span);
+            }
+            continue;
+        }
+        let text = crate::format::general(value);
+        if value >= 9_223_372_036_854_775_807.0 {
+            return Err(Error::Execution(format!("Scalar value {text} overflows int64")));
+        }
+        if value <= -9_223_372_036_854_775_808.0 {
+            return Err(Error::Execution(format!("Scalar value {text} underflows int64")));
+        }
+    }
+    Ok(())
+}
+
+/// Which of the members present at a step are kept, in the order of the answer.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn keep(
+    op: AggregateOp,
+    param: f64,
+    mut present: Vec<usize>,
+    rows: &Rows,
+    index: usize,
+) -> Vec<usize> {
+    let value = |member: &usize| rows[*member].column.float(index).unwrap_or(f64::NAN);
+    match op {
+        AggregateOp::Topk | AggregateOp::Bottomk => {
+            let descending = op == AggregateOp::Topk;
+            // The sort is stable, so that of equal values the first in order are kept.
+            present.sort_by(|a, b| {
+                let (a, b) = (value(a), value(b));
+                match (a.is_nan(), b.is_nan()) {
+                    (false, false) if descending => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
+                    (false, false) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
+                    (a, b) => a.cmp(&b),
+                }
+            });
+        }
+        AggregateOp::LimitRatio => {
+            present.retain(|member| in_sample(rows[*member].labels.stable_hash(), param));
+            return present;
+        }
+        _ => {}
+    }
+    let limit = if param < 1.0 { 0 } else { param as usize };
+    present.truncate(limit);
+    present
+}
+
+/// Whether a series is in the share that a ratio asks for. A negative ratio asks for the
+/// complement of what the positive rest would give.
+#[allow(clippy::cast_precision_loss)]
+fn in_sample(hash: u64, ratio: f64) -> bool {
+    let offset = hash as f64 / u64::MAX as f64;
+    if ratio >= 0.0 { offset < ratio } else { offset >= 1.0 + ratio }
+}

@@ -1,0 +1,302 @@
+//! Operations between two vectors: which series belong together, and set operators.
+//!
+//! Which series *may* match is the same at all steps, so series are grouped by their matching
+//! labels once; which of them do is decided at each step by which have a value there.
+
+use rustc_hash::FxHashMap;
+
+use super::binary::Operator;
+use super::column::{Cell, Column, Row, Rows, duplicate_labels, merge};
+use crate::ast::{BinaryOp, Cardinality, Matching};
+use crate::engine::Error;
+use crate::labels::{Labels, METRIC_NAME};
+use crate::plan::Grid;
+
+pub(super) fn eval(
+    operator: &Operator<'_>,
+    matching: &Matching,
+    (lhs, rhs): (Rows, Rows),
+    grid: Grid,
+) -> Result<Rows, Error> {
+    match operator.op {
+        BinaryOp::And | BinaryOp::Unless => Ok(filter(operator.op, matching, lhs, &rhs, grid)),
+        BinaryOp::Or => union(matching, lhs, rhs, grid),
+        _ => Join::new(operator, matching, &lhs, &rhs, grid).run(),
+    }
+}
+
+/// The labels by which a series is matched.
+fn signature(labels: &Labels, matching: &Matching) -> Labels {
+    let listed = |name: &str| matching.labels.iter().any(|label| label == name);
+    if matching.on {
+        labels.filter(listed)
+    } else {
+        labels.filter(|name| name != METRIC_NAME && !listed(name))
+    }
+}
+
+/// At which steps each signature has a value.
+fn presence(rows: &Rows, matching: &Matching, grid: Grid) -> FxHashMap<Labels, Vec<bool>> {
+    let mut presence: FxHashMap<Labels, Vec<bool>> = FxHashMap::default();
+    for row in rows {
+        let steps = presence
+            .entry(signature(&row.labels, matching))
+            .or_insert_with(|| vec![false; grid.count]);
+        for (step, cell) in steps.iter_mut().zip(row.column.cells()) {
+            *step |= cell.is_present();
+        }
+    }
+    presence
+}
+
+/// `and`, `unless`: the left side where the right side has a partner or has none.
+fn filter(op: BinaryOp, matching: &Matching, mut lhs: Rows, rhs: &Rows, grid: Grid) -> Rows {
+    let presence = presence(rhs, matching, grid);
+    let wanted = op == BinaryOp::And;
+    for row in &mut lhs {
+        let steps = presence.get(&signature(&row.labels, matching));
+        for index in 0..grid.count {
+            if steps.is_some_and(|steps| steps[index]) != wanted {
+                row.column.clear(index);
+            }
+        }
+    }
+    lhs.retain(|row| row.column.has_any());
+    lhs
+}
+
+/// `or`: the left side, and the right side where the left has no partner.
+fn union(matching: &Matching, lhs: Rows, rhs: Rows, grid: Grid) -> Result<Rows, Error> {
+    let added = {
+        let presence = presence(&lhs, matching, grid);
+        let mut rhs = rhs;
+        for row in &mut rhs {
+            let Some(steps) = presence.get(&signature(&row.labels, matching)) else { continue };
+            for (index, present) in steps.iter().enumerate() {
+                if *present {
+                    row.column.clear(index);
+                }
+            }
+        }
+        rhs
+    };
+    let mut rows = lhs;
+    rows.extend(added.into_iter().filter(|row| row.column.has_any()));
+    merge(rows)
+}
+
+/// The series of both sides with one signature.
+#[derive(Default)]
+struct Pairing {
+    many: Vec<usize>,
+    one: Vec<usize>,
+}
+
+struct Join<'a> {
+    operator: &'a Operator<'a>,
+    matching: &'a Matching,
+    /// The side that may have several series for each of the other; the left one unless
+    /// `group_right` says otherwise.
+    many: &'a Rows,
+    one: &'a Rows,
+    swapped: bool,
+    /// Values for a missing partner on each side.
+    fill_many: Option<f64>,
+    fill_one: Option<f64>,
+    grid: Grid,
+    result: Rows,
+    by_labels: FxHashMap<Labels, usize>,
+}
+
+/// What stands in for a series that is missing.
+const MISSING: usize = usize::MAX;
+
+impl<'a> Join<'a> {
+    fn new(
+        operator: &'a Operator<'a>,
+        matching: &'a Matching,
+        lhs: &'a Rows,
+        rhs: &'a Rows,
+        grid: Grid,
+    ) -> Self {
+        let swapped = matching.cardinality == Cardinality::OneToMany;
+        let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+        let (left, right) = (matching.fill_left, matching.fill_right);
+        let (fill_many, fill_one) = if swapped { (right, left) } else { (left, right) };
+        Self {
+            operator,
+            matching,
+            many,
+            one,
+            swapped,
+            fill_many,
+            fill_one,
+            grid,
+            result: Vec::new(),
+            by_labels: FxHashMap::default(),
+        }
+    }
+
+    fn run(mut self) -> Result<Rows, Error> {
+        let mut order: Vec<(Labels, Pairing)> = Vec::new();
+        let mut positions: FxHashMap<Labels, usize> = FxHashMap::default();
+        for (rows, is_many) in [(self.many, true), (self.one, false)] {
+            for (index, row) in rows.iter().enumerate() {
+                let labels = signature(&row.labels, self.matching);
+                let position = *positions.entry(labels.clone()).or_insert_with(|| {
+                    order.push((labels, Pairing::default()));
+                    order.len() - 1
+                });
+                let pairing = &mut order[position].1;
+                if is_many { pairing.many.push(index) } else { pairing.one.push(index) }
+            }
+        }
+        // Without a fill value nothing at all is compared at steps where one side is empty.
+        let both: Vec<bool> = (0..self.grid.count)
+            .map(|index| {
+                let any = |rows: &Rows| rows.iter().any(|row| row.column.get(index).is_present());
+                any(self.many) && any(self.one)
+            })
+            .collect();
+        for (labels, pairing) in &order {
+            self.operator.context.limits.check()?;
+            self.pair(labels, pairing, &both)?;
+            self.operator.context.check_size(self.result.len(), self.grid)?;
+        }
+        let mut result = self.result;
+        result.retain(|row| row.column.has_any());
+        self.operator.context.settle(result)
+    }
+
+    /// Calculates all results of one signature.
+    fn pair(&mut self, labels: &Labels, pairing: &Pairing, both: &[bool]) -> Result<(), Error> {
+        let fills = self.fill_many.is_some() || self.fill_one.is_some();
+        if !fills && pairing.many.is_empty() && pairing.one.len() < 2 {
+            return Ok(());
+        }
+        if !fills && pairing.one.is_empty() {
+            return Ok(());
+        }
+        // Row of the result for each pair of series that met.
+        let mut targets: FxHashMap<(usize, usize), usize> = FxHashMap::default();
+        for index in 0..self.grid.count {
+            if !fills && !both[index] {
+                continue;
+            }
+            let one = self.only_one(labels, pairing, index)?;
+            let Some(one) = one.or(self.fill_one.map(|_| MISSING)) else { continue };
+            let mut kept = 0;
+            let mut any = false;
+            for &many in &pairing.many {
+                if !self.many[many].column.get(index).is_present() {
+                    continue;
+                }
+                any = true;
+                kept += usize::from(self.step((many, one), labels, &mut targets, index)?);
+            }
+            if !any && one != MISSING && self.fill_many.is_some() {
+                self.step((MISSING, one), labels, &mut targets, index)?;
+            }
+            if kept > 1 && self.matching.cardinality == Cardinality::OneToOne {
+                let message = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+                return Err(Error::Execution(message.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The series of the "one" side that has a value at a step.
+    fn only_one(
+        &self,
+        labels: &Labels,
+        pairing: &Pairing,
+        index: usize,
+    ) -> Result<Option<usize>, Error> {
+        let mut present =
+            pairing.one.iter().filter(|&&one| self.one[one].column.get(index).is_present());
+        let (first, second) = (present.next(), present.next());
+        match (first, second) {
+            (Some(&first), Some(&second)) => {
+                let side = if self.swapped { "left" } else { "right" };
+                Err(Error::Execution(format!(
+                    "found duplicate series for the match group {labels} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+                    self.one[second].labels, self.one[first].labels
+                )))
+            }
+            (first, _) => Ok(first.copied()),
+        }
+    }
+
+    /// Calculates one value; returns whether there is one.
+    fn step(
+        &mut self,
+        (many, one): (usize, usize),
+        labels: &Labels,
+        targets: &mut FxHashMap<(usize, usize), usize>,
+        index: usize,
+    ) -> Result<bool, Error> {
+        let cell = |rows: &'a Rows, row: usize, fill: Option<f64>| match rows.get(row) {
+            Some(row) => row.column.get(index),
+            None => fill.map_or(Cell::Absent, Cell::Float),
+        };
+        let many_cell = cell(self.many, many, self.fill_many);
+        let one_cell = cell(self.one, one, self.fill_one);
+        let (lhs, rhs) =
+            if self.swapped { (one_cell, many_cell) } else { (many_cell, one_cell) };
+        let Some(value) = self.operator.apply(lhs, rhs) else { return Ok(false) };
+        let target = match targets.get(&(many, one)) {
+            Some(target) => *target,
+            None => {
+                let target = self.target(many, one, labels);
+                targets.insert((many, one), target);
+                target
+            }
+        };
+        let column = &mut self.result[target].column;
+        if column.get(index).is_present() {
+            let grouped = self.matching.cardinality != Cardinality::OneToOne;
+            if grouped && targets.values().filter(|known| **known == target).count() > 1 {
+                let message = "multiple matches for labels: grouping labels must ensure unique matches";
+                return Err(Error::Execution(message.to_owned()));
+            }
+            if !grouped && targets.values().filter(|known| **known == target).count() > 1 {
+                // Two series of one signature: the caller reports the ambiguous match.
+                return Ok(true);
+            }
+            return Err(duplicate_labels());
+        }
+        column.set(index, value);
+        Ok(true)
+    }
+
+    /// The row of the result for two series.
+    fn target(&mut self, many: usize, one: usize, labels: &Labels) -> usize {
+        let many_row = self.many.get(many);
+        let many_labels = many_row.map_or(labels, |row| &row.labels);
+        let one_labels = self.one.get(one).map_or(labels, |row| &row.labels);
+        let result = self.result_labels(many_labels, one_labels);
+        if let Some(&target) = self.by_labels.get(&result) {
+            return target;
+        }
+        let drop_name = self.operator.return_bool || many_row.is_some_and(|row| row.drop_name);
+        let column = Column::absent(self.grid.count);
+        self.result.push(Row { labels: result.clone(), drop_name, column });
+        self.by_labels.insert(result, self.result.len() - 1);
+        self.result.len() - 1
+    }
+
+    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let mut labels = many.clone();
+        if self.operator.changes_quantity() {
+            labels = labels.without_metadata();
+        }
+        if self.matching.cardinality == Cardinality::OneToOne {
+            let listed = |name: &str| self.matching.labels.iter().any(|label| label == name);
+            labels = labels.filter(|name| listed(name) == self.matching.on);
+        }
+        for name in &self.matching.include {
+            labels = labels.with(name, one.value(name));
+        }
+        labels
+    }
+}

@@ -1,0 +1,252 @@
+//! Selectors and subqueries: from samples to columns, and to the ranges of range functions.
+
+use std::borrow::Cow;
+
+use super::column::{Column, Row, Rows};
+use super::{Cell, Context, drop_names, eval_rows};
+use crate::ast::{Expr, ExprKind, Extend, Selector, Subquery};
+use crate::engine::{Error, MatrixSeries, Point, SampleValue, Value};
+use crate::labels::Labels;
+use crate::plan::{Grid, subquery_grid};
+use crate::source::{Samples, Series, is_stale};
+
+impl<'a> Context<'a> {
+    pub(super) fn series(&self, selector: &Selector) -> &'a [Series] {
+        // The plan was made from the same tree, so every selector has its data.
+        match self.by_selector.get(selector.id).and_then(|&index| self.data.get(index)) {
+            Some(selected) => &selected.series,
+            None => &[],
+        }
+    }
+}
+
+/// The last sample of each series at each step, or its time in seconds.
+pub(super) fn instant(
+    context: &Context<'_>,
+    selector: &Selector,
+    grid: Grid,
+    timestamps: bool,
+) -> Result<Rows, Error> {
+    if selector.extend == Extend::Smoothed {
+        let message = "the smoothed modifier is not supported on an instant vector selector";
+        return Err(Error::Execution(message.to_owned()));
+    }
+    let series = context.series(selector);
+    context.check_size(series.len(), grid)?;
+    let fixed = context.bounds.resolve(selector.at);
+    let mut rows = Vec::with_capacity(series.len());
+    for series in series {
+        context.limits.check()?;
+        let mut column = Column::absent(grid.count);
+        let mut cursor = Cursor::new(&series.samples, context.options.lookback_ms);
+        for (index, time_ms) in grid.times().enumerate() {
+            let at = fixed.unwrap_or(time_ms) - selector.offset_ms;
+            let Some((sample_ms, cell)) = cursor.at(at) else { continue };
+            match cell {
+                Cell::Absent => {}
+                #[allow(clippy::cast_precision_loss)]
+                _ if timestamps => column.set_float(index, sample_ms as f64 / 1000.0),
+                Cell::Float(value) => column.set_float(index, value),
+                Cell::Histogram(histogram) => column.set_histogram(index, histogram.clone()),
+            }
+        }
+        if column.has_any() {
+            let labels = series.labels.clone();
+            rows.push(Row { labels, drop_name: timestamps, column });
+        }
+    }
+    Ok(rows)
+}
+
+/// Walks along the samples of a series with rising times.
+struct Cursor<'a> {
+    samples: &'a Samples,
+    lookback_ms: i64,
+    /// Number of floats and histograms at or before the last time asked for.
+    floats: usize,
+    histograms: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(samples: &'a Samples, lookback_ms: i64) -> Self {
+        Self { samples, lookback_ms, floats: 0, histograms: 0 }
+    }
+
+    /// The last sample at this time or before, if it is recent and no stale marker.
+    fn at(&mut self, time_ms: i64) -> Option<(i64, Cell<'a>)> {
+        self.floats = advance(&self.samples.times, self.floats, time_ms);
+        self.histograms = advance(&self.samples.histogram_times, self.histograms, time_ms);
+        let float = self.floats.checked_sub(1);
+        let histogram = self.histograms.checked_sub(1);
+        let float_ms = float.map(|index| self.samples.times[index]);
+        let histogram_ms = histogram.map(|index| self.samples.histogram_times[index]);
+        let sample_ms = float_ms.max(histogram_ms)?;
+        if sample_ms <= time_ms - self.lookback_ms {
+            return None;
+        }
+        if histogram_ms == Some(sample_ms) {
+            let histogram = &self.samples.histograms[histogram?];
+            return (!histogram.is_stale()).then_some((sample_ms, Cell::Histogram(histogram)));
+        }
+        let value = self.samples.floats[float?];
+        (!is_stale(value)).then_some((sample_ms, Cell::Float(value)))
+    }
+}
+
+/// The number of times up to and including `time_ms`, searched for from `from` on.
+///
+/// Steps are usually few samples apart, so the search doubles its stride from where it stands.
+pub(super) fn advance(times: &[i64], from: usize, time_ms: i64) -> usize {
+    let rest = &times[from..];
+    let mut bound = 1;
+    while bound < rest.len() && rest[bound - 1] <= time_ms {
+        bound *= 2;
+    }
+    let bound = bound.min(rest.len());
+    from + rest[..bound].partition_point(|time| *time <= time_ms)
+}
+
+/// A series whose samples are looked at in ranges.
+pub(super) struct RangeSeries<'a> {
+    pub(super) labels: Labels,
+    pub(super) drop_name: bool,
+    /// Without stale markers.
+    pub(super) samples: Cow<'a, Samples>,
+}
+
+/// Series and where their ranges lie.
+pub(super) struct RangeSource<'a> {
+    pub(super) series: Vec<RangeSeries<'a>>,
+    pub(super) range_ms: i64,
+    pub(super) offset_ms: i64,
+    /// The end of all ranges before the offset, where `@` sets it.
+    pub(super) fixed_ms: Option<i64>,
+    pub(super) extend: Extend,
+}
+
+impl<'a> RangeSource<'a> {
+    /// The source of a node whose type was checked to be a range vector.
+    pub(super) fn new(context: &Context<'a>, expr: &Expr, grid: Grid) -> Result<Self, Error> {
+        match &expr.unwrap_parens().kind {
+            ExprKind::Matrix(matrix) => {
+                let selector = &matrix.selector;
+                let series = context.series(selector).iter().map(|series| RangeSeries {
+                    labels: series.labels.clone(),
+                    drop_name: false,
+                    samples: without_stale(&series.samples),
+                });
+                Ok(Self {
+                    series: series.collect(),
+                    range_ms: matrix.range_ms,
+                    offset_ms: selector.offset_ms,
+                    fixed_ms: context.bounds.resolve(selector.at),
+                    extend: selector.extend,
+                })
+            }
+            ExprKind::Subquery(subquery) => {
+                let inner = subquery_grid(subquery, grid, context.bounds, context.options);
+                Ok(Self {
+                    series: subquery_series(context, subquery, inner)?,
+                    range_ms: subquery.range_ms,
+                    offset_ms: subquery.offset_ms,
+                    fixed_ms: context.bounds.resolve(subquery.at),
+                    extend: Extend::No,
+                })
+            }
+            _ => Err(super::wrong_type(expr, crate::ast::ValueType::Matrix)),
+        }
+    }
+}
+
+fn without_stale(samples: &Samples) -> Cow<'_, Samples> {
+    let stale = samples.floats.iter().any(|value| is_stale(*value))
+        || samples.histograms.iter().any(|histogram| histogram.is_stale());
+    if !stale {
+        return Cow::Borrowed(samples);
+    }
+    let mut kept = Samples::default();
+    for (time_ms, value) in samples.times.iter().zip(&samples.floats) {
+        if !is_stale(*value) {
+            kept.push(*time_ms, *value);
+        }
+    }
+    for (time_ms, histogram) in samples.histogram_times.iter().zip(&samples.histograms) {
+        if !histogram.is_stale() {
+            kept.push_histogram(*time_ms, histogram.clone());
+        }
+    }
+    Cow::Owned(kept)
+}
+
+fn subquery_series<'a>(
+    context: &Context<'_>,
+    subquery: &Subquery,
+    grid: Grid,
+) -> Result<Vec<RangeSeries<'a>>, Error> {
+    if grid.count == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = eval_rows(context, &subquery.expr, grid)?;
+    let mut series = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut samples = Samples::default();
+        for (index, cell) in row.column.cells().enumerate() {
+            match cell {
+                Cell::Absent => {}
+                Cell::Float(value) => samples.push(grid.time(index), value),
+                Cell::Histogram(histogram) => {
+                    samples.push_histogram(grid.time(index), histogram.clone());
+                }
+            }
+        }
+        if !samples.is_empty() {
+            let samples = Cow::Owned(samples);
+            series.push(RangeSeries { labels: row.labels, drop_name: row.drop_name, samples });
+        }
+    }
+    Ok(series)
+}
+
+/// The answer to an instant query that is a range vector.
+pub(super) fn range_answer(
+    context: &Context<'_>,
+    expr: &Expr,
+    grid: Grid,
+) -> Result<Value, Error> {
+    let source = RangeSource::new(context, expr, grid)?;
+    if source.extend != Extend::No {
+        let message = "the anchored and smoothed modifiers need a function around the range";
+        return Err(Error::Execution(message.to_owned()));
+    }
+    let end_ms = source.fixed_ms.unwrap_or(grid.start_ms) - source.offset_ms;
+    let start_ms = end_ms - source.range_ms;
+    // Names dropped inside a subquery can make labels the same; merging works on columns only.
+    let marker = |series: &RangeSeries<'_>| Row {
+        labels: series.labels.clone(),
+        drop_name: series.drop_name,
+        column: Column::from_floats(vec![0.0]),
+    };
+    let labels = drop_names(source.series.iter().map(marker).collect())?;
+    let mut answer = Vec::new();
+    for (series, row) in source.series.into_iter().zip(labels) {
+        let samples = &series.samples;
+        let inside = |time_ms: i64| start_ms < time_ms && time_ms <= end_ms;
+        let floats = samples.times.iter().zip(&samples.floats).map(|(time_ms, value)| Point {
+            time_ms: *time_ms,
+            value: SampleValue::Float(*value),
+        });
+        let histograms = samples.histogram_times.iter().zip(&samples.histograms);
+        let histograms = histograms.map(|(time_ms, histogram)| Point {
+            time_ms: *time_ms,
+            value: SampleValue::Histogram(histogram.clone()),
+        });
+        let mut points: Vec<Point> =
+            floats.chain(histograms).filter(|point| inside(point.time_ms)).collect();
+        points.sort_by_key(|point| point.time_ms);
+        if !points.is_empty() {
+            answer.push(MatrixSeries { labels: row.labels, points });
+        }
+    }
+    answer.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(Value::Matrix(answer))
+}

@@ -1,0 +1,210 @@
+//! Numbers, strings, times and durations as Prometheus writes them.
+
+use std::fmt::Write;
+
+/// A sample value: `NaN`, `+Inf`, `-Inf`, or the shortest decimal number that reads back the same,
+/// without an exponent.
+pub fn value(value: f64) -> String {
+    special(value).map_or_else(|| format!("{value}"), str::to_owned)
+}
+
+/// A sample value as the HTTP API writes it: like [`value`], but with an exponent for very small
+/// and very large numbers.
+pub fn api_value(number: f64) -> String {
+    let magnitude = number.abs();
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-6..1e21).contains(&magnitude) {
+        return exponent(number);
+    }
+    value(number)
+}
+
+/// A number in the shorter of its decimal and exponent forms, as in messages.
+pub fn general(number: f64) -> String {
+    if let Some(special) = special(number) {
+        return special.to_owned();
+    }
+    let scientific = format!("{number:e}");
+    let (_, exp) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exp: i32 = exp.parse().unwrap_or(0);
+    // Go's `%g` changes over at these exponents; messages are compared with Prometheus' own.
+    if (-4..6).contains(&exp) { format!("{number}") } else { exponent(number) }
+}
+
+fn special(value: f64) -> Option<&'static str> {
+    if value.is_nan() {
+        Some("NaN")
+    } else if value == f64::INFINITY {
+        Some("+Inf")
+    } else if value == f64::NEG_INFINITY {
+        Some("-Inf")
+    } else {
+        None
+    }
+}
+
+/// With an exponent of at least two digits and its sign.
+fn exponent(number: f64) -> String {
+    let scientific = format!("{number:e}");
+    let (digits, exp) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let (sign, exp) = exp.strip_prefix('-').map_or(('+', exp), |exp| ('-', exp));
+    format!("{digits}e{sign}{exp:0>2}")
+}
+
+/// A string in double quotes with everything unprintable escaped.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        push_quoted(&mut quoted, c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Bytes in double quotes; what is not UTF-8 is written as `\x..`.
+pub fn quote_bytes(bytes: &[u8]) -> String {
+    let mut quoted = String::with_capacity(bytes.len() + 2);
+    quoted.push('"');
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            push_quoted(&mut quoted, c);
+        }
+        for byte in chunk.invalid() {
+            push_hex(&mut quoted, *byte);
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn push_quoted(out: &mut String, c: char) {
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\u{7}' => out.push_str("\\a"),
+        '\u{8}' => out.push_str("\\b"),
+        '\u{b}' => out.push_str("\\v"),
+        '\u{c}' => out.push_str("\\f"),
+        c if (c as u32) < 0x20 || c == '\u{7f}' => push_hex(out, c as u8),
+        c if c.is_control() => {
+            let _ = write!(out, "\\u{:04x}", c as u32);
+        }
+        c => out.push(c),
+    }
+}
+
+fn push_hex(out: &mut String, byte: u8) {
+    // Writing to a string cannot fail.
+    let _ = write!(out, "\\x{byte:02x}");
+}
+
+const UNITS: [(&str, i64); 7] = [
+    ("y", 365 * 24 * 3_600_000),
+    ("w", 7 * 24 * 3_600_000),
+    ("d", 24 * 3_600_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// A duration such as `1d2h` or `-5m`. Years and weeks are only used where nothing remains.
+pub fn duration(milliseconds: i64) -> String {
+    if milliseconds == 0 {
+        return "0s".to_owned();
+    }
+    let mut out = String::new();
+    if milliseconds < 0 {
+        out.push('-');
+    }
+    let mut rest = milliseconds.unsigned_abs();
+    for (unit, length) in UNITS {
+        let length = length.unsigned_abs();
+        let exact_only = matches!(unit, "y" | "w");
+        if rest < length || (exact_only && rest % length != 0) {
+            continue;
+        }
+        let _ = write!(out, "{}{unit}", rest / length);
+        rest %= length;
+    }
+    out
+}
+
+/// Reads a duration such as `1d2h`: units from large to small, each at most once.
+pub fn parse_duration(text: &str) -> Option<i64> {
+    if text == "0" {
+        return Some(0);
+    }
+    let mut rest = text;
+    let mut total: i64 = 0;
+    let mut units = UNITS.iter();
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: i64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let unit = &rest[..letters];
+        rest = &rest[letters..];
+        let (_, length) = units.find(|(known, _)| *known == unit)?;
+        total = total.checked_add(number.checked_mul(*length)?)?;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_prometheus_does() {
+        assert_eq!(value(1e21), "1000000000000000000000");
+        assert_eq!(value(f64::INFINITY), "+Inf");
+        assert_eq!(value(-0.5), "-0.5");
+        assert_eq!(api_value(1e21), "1e+21");
+        assert_eq!(api_value(1.5e-7), "1.5e-07");
+        assert_eq!(api_value(0.0), "0");
+        let general_cases = [
+            (1_000_000.0, "1e+06"),
+            (100_000.0, "100000"),
+            (1_234_567.0, "1.234567e+06"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1.5, "1.5"),
+            (123_456.789, "123456.789"),
+            (1_234_567.5, "1.2345675e+06"),
+        ];
+        for (number, want) in general_cases {
+            assert_eq!(general(number), want);
+        }
+    }
+
+    #[test]
+    fn durations_are_read_and_written() {
+        let cases = [
+            (300_000, "5m"),
+            (90_000, "1m30s"),
+            (604_800_000, "1w"),
+            (691_200_000, "8d"),
+            (-1, "-1ms"),
+            (0, "0s"),
+        ];
+        for (milliseconds, text) in cases {
+            assert_eq!(duration(milliseconds), text);
+            if milliseconds > 0 {
+                assert_eq!(parse_duration(text), Some(milliseconds));
+            }
+        }
+        for wrong in ["", "5", "m", "5m5m", "5s1m", "1x", "99999999999y"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn quotes_escape_what_cannot_be_printed() {
+        assert_eq!(quote("a\"\\\n\u{1}é"), r#""a\"\\\n\x01é""#);
+        assert_eq!(quote_bytes(b"a\xc5z"), r#""a\xc5z""#);
+    }
+}

@@ -1,0 +1,244 @@
+//! Native histograms with float counts: exponential buckets, or custom bounds ("NHCB").
+//!
+//! Exponential bucket `i` of schema `s` holds what is above `2^((i-1) * 2^-s)` and up to
+//! `2^(i * 2^-s)`; the negative side mirrors it. Values within the zero threshold are in the zero
+//! bucket. With custom bounds, bucket `i` reaches up to bound `i`, and the one after the last bound
+//! to infinity; there is no negative side and no zero bucket.
+
+mod arithmetic;
+mod quantile;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use arithmetic::{Incompatible, Reconciled};
+pub use quantile::{
+    Bucket, BucketQuantile, Forced, bucket_fraction, bucket_quantile, histogram_fraction,
+    histogram_quantile,
+};
+
+use crate::format::general;
+
+/// The schema that says that the bounds are custom.
+pub const CUSTOM_SCHEMA: i32 = -53;
+/// The coarsest exponential schema.
+pub const MIN_SCHEMA: i32 = -4;
+/// The finest exponential schema.
+pub const MAX_SCHEMA: i32 = 8;
+
+/// What is known about a counter histogram relative to the sample before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResetHint {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It was reset.
+    Reset,
+    /// It was not.
+    NotReset,
+    /// It is not a counter.
+    Gauge,
+}
+
+/// A populated bucket.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IndexedBucket {
+    /// Index.
+    pub index: i32,
+    /// Number of observations; need not be whole.
+    pub count: f64,
+}
+
+/// A histogram.
+#[derive(Debug, Clone, Default)]
+pub struct FloatHistogram {
+    /// Resolution, or [`CUSTOM_SCHEMA`].
+    pub schema: i32,
+    /// Half-width of the zero bucket.
+    pub zero_threshold: f64,
+    /// Observations in the zero bucket.
+    pub zero_count: f64,
+    /// All observations, NaN ones included.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// Buckets of positive values, or those of the custom bounds, by rising index.
+    pub positive: Vec<IndexedBucket>,
+    /// Buckets of negative values by rising index, that is falling value.
+    pub negative: Vec<IndexedBucket>,
+    /// Custom bounds, rising, without the infinite one.
+    pub bounds: Option<Arc<[f64]>>,
+    /// Counter reset hint.
+    pub hint: ResetHint,
+}
+
+/// A bucket with its bounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    /// Lower bound.
+    pub lower: f64,
+    /// Upper bound.
+    pub upper: f64,
+    /// Whether the lower bound is inside.
+    pub lower_inclusive: bool,
+    /// Whether the upper bound is inside.
+    pub upper_inclusive: bool,
+    /// Observations.
+    pub count: f64,
+}
+
+impl Range {
+    fn new(lower: f64, upper: f64, count: f64) -> Self {
+        Self { lower, upper, lower_inclusive: lower < 0.0, upper_inclusive: upper > 0.0, count }
+    }
+}
+
+impl FloatHistogram {
+    /// Whether the bounds are custom.
+    pub fn is_custom(&self) -> bool {
+        self.schema == CUSTOM_SCHEMA
+    }
+
+    /// The upper bound of the positive bucket with this index.
+    pub fn bound(&self, index: i32) -> f64 {
+        match &self.bounds {
+            Some(bounds) if self.is_custom() => custom_bound(bounds, index),
+            _ => exponential_bound(self.schema, index),
+        }
+    }
+
+    /// All populated buckets from low to high, those with a count of zero left out.
+    pub fn buckets(&self) -> Vec<Range> {
+        let mut ranges =
+            Vec::with_capacity(self.positive.len() + self.negative.len() + 1);
+        for bucket in self.negative.iter().rev() {
+            let (inner, outer) = (self.bound(bucket.index - 1), self.bound(bucket.index));
+            ranges.push(Range::new(-outer, -inner, bucket.count));
+        }
+        if self.zero_count != 0.0 {
+            ranges.push(Range {
+                lower_inclusive: true,
+                upper_inclusive: true,
+                ..Range::new(-self.zero_threshold, self.zero_threshold, self.zero_count)
+            });
+        }
+        for bucket in &self.positive {
+            let (lower, upper) = (self.bound(bucket.index - 1), self.bound(bucket.index));
+            ranges.push(Range::new(lower, upper, bucket.count));
+        }
+        ranges.retain(|range| range.count != 0.0);
+        ranges
+    }
+
+    /// Removes buckets with a count of zero.
+    pub fn compact(&mut self) {
+        self.positive.retain(|bucket| bucket.count != 0.0);
+        self.negative.retain(|bucket| bucket.count != 0.0);
+    }
+
+    /// Whether it is the stale marker.
+    pub fn is_stale(&self) -> bool {
+        crate::source::is_stale(self.sum)
+    }
+
+    /// Whether any count or the sum is infinite.
+    pub fn has_overflow(&self) -> bool {
+        let side = |buckets: &[IndexedBucket]| buckets.iter().any(|b| b.count.is_infinite());
+        self.count.is_infinite()
+            || self.sum.is_infinite()
+            || self.zero_count.is_infinite()
+            || side(&self.positive)
+            || side(&self.negative)
+    }
+
+    /// The histogram that an OTLP exponential data point is. `None` when its scale is coarser
+    /// than any schema. Finer scales than the finest schema are merged down.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn from_exponential(point: &model::metric::ExponentialHistogram) -> Option<Self> {
+        if point.scale < MIN_SCHEMA {
+            return None;
+        }
+        let schema = point.scale.min(MAX_SCHEMA);
+        let shift = u32::try_from(point.scale - schema).ok()?.min(31);
+        let side = |buckets: &Option<model::metric::Buckets>| {
+            let mut merged: Vec<IndexedBucket> = Vec::new();
+            let Some(buckets) = buckets else { return merged };
+            for (position, &count) in (0i32..).zip(&buckets.bucket_counts) {
+                // OTLP numbers a bucket by its lower bound, this type by its upper one.
+                let index = (buckets.offset.saturating_add(position) >> shift).saturating_add(1);
+                let count = count as f64;
+                match merged.last_mut() {
+                    Some(last) if last.index == index => last.count += count,
+                    _ if count != 0.0 => merged.push(IndexedBucket { index, count }),
+                    _ => {}
+                }
+            }
+            merged
+        };
+        Some(Self {
+            schema,
+            zero_threshold: point.zero_threshold,
+            zero_count: point.zero_count as f64,
+            count: point.count as f64,
+            sum: point.sum.unwrap_or(0.0),
+            positive: side(&point.positive),
+            negative: side(&point.negative),
+            bounds: None,
+            hint: ResetHint::Unknown,
+        })
+    }
+}
+
+fn custom_bound(bounds: &[f64], index: i32) -> f64 {
+    match usize::try_from(index) {
+        Ok(index) => bounds.get(index).copied().unwrap_or(f64::INFINITY),
+        Err(_) => f64::NEG_INFINITY,
+    }
+}
+
+fn exponential_bound(schema: i32, index: i32) -> f64 {
+    let bound = if schema <= 0 {
+        let shift = schema.unsigned_abs().min(31);
+        2f64.powi(index.saturating_mul(1i32.checked_shl(shift).unwrap_or(i32::MAX)))
+    } else {
+        let parts = 1i32 << schema.min(30);
+        let fraction = f64::from(index.rem_euclid(parts)) / f64::from(parts);
+        fraction.exp2() * 2f64.powi(index.div_euclid(parts))
+    };
+    // The last bucket ends at the largest number, not at infinity.
+    if bound.is_infinite() { f64::MAX } else { bound }
+}
+
+/// Equal when every bucket, the sum and the counts are; hints do not count.
+impl PartialEq for FloatHistogram {
+    fn eq(&self, other: &Self) -> bool {
+        fn populated(buckets: &[IndexedBucket]) -> impl Iterator<Item = &IndexedBucket> {
+            buckets.iter().filter(|bucket| bucket.count != 0.0)
+        }
+        self.schema == other.schema
+            && self.bounds == other.bounds
+            && self.zero_threshold == other.zero_threshold
+            && self.zero_count == other.zero_count
+            && self.count == other.count
+            && (self.sum == other.sum || self.sum.to_bits() == other.sum.to_bits())
+            && populated(&self.positive).eq(populated(&other.positive))
+            && populated(&self.negative).eq(populated(&other.negative))
+    }
+}
+
+/// Prints `{count:3, sum:5, (0.5,1]:1, (1,2]:2}`.
+impl fmt::Display for FloatHistogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{count:{}, sum:{}", general(self.count), general(self.sum))?;
+        for range in self.buckets() {
+            let open = if range.lower_inclusive { '[' } else { '(' };
+            let close = if range.upper_inclusive { ']' } else { ')' };
+            let (lower, upper) = (general(range.lower), general(range.upper));
+            write!(f, ", {open}{lower},{upper}{close}:{}", general(range.count))?;
+        }
+        f.write_str("}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

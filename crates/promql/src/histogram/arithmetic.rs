@@ -1,0 +1,273 @@
+//! Sums, differences, products, comparison for resets, and the changes of layout that bring two
+//! histograms onto common buckets.
+
+use super::{FloatHistogram, IndexedBucket, ResetHint};
+
+/// Exponential and custom buckets cannot be combined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Incompatible;
+
+/// What happened on the way to common buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// The custom bounds differed; only those in both were kept.
+    pub bounds: bool,
+    /// One histogram was marked as reset and the other as not reset.
+    pub hints: bool,
+}
+
+impl FloatHistogram {
+    /// Adds another histogram.
+    pub fn add(&mut self, other: &FloatHistogram) -> Result<Reconciled, Incompatible> {
+        let hints = self.merge_hint(other.hint);
+        let bounds = self.combine(other, 1.0)?;
+        Ok(Reconciled { bounds, hints })
+    }
+
+    /// Subtracts another histogram.
+    pub fn sub(&mut self, other: &FloatHistogram) -> Result<Reconciled, Incompatible> {
+        let hints = self.merge_hint(other.hint);
+        let bounds = self.combine(other, -1.0)?;
+        Ok(Reconciled { bounds, hints })
+    }
+
+    /// Multiplies all counts and the sum.
+    pub fn scale(&mut self, factor: f64) {
+        self.change(factor < 0.0, |value| value * factor);
+    }
+
+    /// Divides all counts and the sum.
+    pub fn divide(&mut self, divisor: f64) {
+        self.change(divisor < 0.0, |value| value / divisor);
+        if divisor == 0.0 {
+            // Nothing is known about single buckets after a division by zero.
+            self.positive.clear();
+            self.negative.clear();
+        }
+    }
+
+    fn change(&mut self, to_gauge: bool, change: impl Fn(f64) -> f64) {
+        for value in [&mut self.count, &mut self.sum, &mut self.zero_count] {
+            *value = change(*value);
+        }
+        for bucket in self.positive.iter_mut().chain(&mut self.negative) {
+            bucket.count = change(bucket.count);
+        }
+        if to_gauge {
+            self.hint = ResetHint::Gauge;
+        }
+    }
+
+    /// Returns whether the hints contradict each other.
+    fn merge_hint(&mut self, other: ResetHint) -> bool {
+        use ResetHint::{Gauge, Unknown};
+        match (self.hint, other) {
+            (a, b) if a == b => false,
+            (Gauge, _) | (_, Gauge) => {
+                self.hint = Gauge;
+                false
+            }
+            (Unknown, _) | (_, Unknown) => {
+                self.hint = Unknown;
+                false
+            }
+            _ => {
+                self.hint = Unknown;
+                true
+            }
+        }
+    }
+
+    /// Adds `sign` times the other; returns whether custom bounds had to be reconciled.
+    fn combine(&mut self, other: &FloatHistogram, sign: f64) -> Result<bool, Incompatible> {
+        if self.is_custom() != other.is_custom() {
+            return Err(Incompatible);
+        }
+        let mut other = std::borrow::Cow::Borrowed(other);
+        let mut reconciled = false;
+        if self.is_custom() {
+            if self.bounds != other.bounds {
+                let common = common_bounds(self, &other);
+                self.keep_bounds(&common);
+                other.to_mut().keep_bounds(&common);
+                reconciled = true;
+            }
+        } else {
+            if self.zero_threshold != other.zero_threshold {
+                reconcile_zero(self, other.to_mut());
+            }
+            let schema = self.schema.min(other.schema);
+            self.reduce(schema);
+            if other.schema != schema {
+                other.to_mut().reduce(schema);
+            }
+        }
+        self.zero_count += sign * other.zero_count;
+        self.count += sign * other.count;
+        self.sum += sign * other.sum;
+        merge(&mut self.positive, &other.positive, sign);
+        merge(&mut self.negative, &other.negative, sign);
+        Ok(reconciled)
+    }
+
+    /// Merges buckets down to a coarser schema.
+    pub fn reduce(&mut self, schema: i32) {
+        let Ok(shift) = u32::try_from(self.schema - schema) else { return };
+        if shift == 0 || self.is_custom() {
+            return;
+        }
+        for side in [&mut self.positive, &mut self.negative] {
+            for bucket in side.iter_mut() {
+                bucket.index = ((bucket.index - 1) >> shift.min(31)) + 1;
+            }
+            side.dedup_by(|next, first| {
+                let same = next.index == first.index;
+                if same {
+                    first.count += next.count;
+                }
+                same
+            });
+        }
+        self.schema = schema;
+    }
+
+    /// Merges custom buckets so that only these bounds remain.
+    fn keep_bounds(&mut self, common: &std::sync::Arc<[f64]>) {
+        let old = self.bounds.take().unwrap_or_default();
+        let mut merged: Vec<IndexedBucket> = Vec::new();
+        for bucket in &self.positive {
+            let upper = super::custom_bound(&old, bucket.index);
+            let index = common.partition_point(|bound| *bound < upper);
+            let index = i32::try_from(index).unwrap_or(i32::MAX);
+            match merged.last_mut() {
+                Some(last) if last.index == index => last.count += bucket.count,
+                _ => merged.push(IndexedBucket { index, count: bucket.count }),
+            }
+        }
+        self.positive = merged;
+        self.bounds = Some(common.clone());
+    }
+
+    /// Whether the counter was reset between an earlier sample and this one.
+    pub fn detect_reset(&self, earlier: &FloatHistogram) -> bool {
+        match self.hint {
+            ResetHint::Reset => return true,
+            ResetHint::NotReset => return false,
+            ResetHint::Unknown | ResetHint::Gauge => {}
+        }
+        if self.count < earlier.count || self.is_custom() != earlier.is_custom() {
+            return true;
+        }
+        if self.is_custom() {
+            return self.detect_custom_reset(earlier);
+        }
+        if self.schema > earlier.schema || self.zero_threshold < earlier.zero_threshold {
+            return true;
+        }
+        let mut earlier = earlier.clone();
+        earlier.widen_zero(self.zero_threshold);
+        if earlier.zero_threshold != self.zero_threshold || self.zero_count < earlier.zero_count {
+            return true;
+        }
+        earlier.reduce(self.schema);
+        any_less(&self.positive, &earlier.positive) || any_less(&self.negative, &earlier.negative)
+    }
+
+    fn detect_custom_reset(&self, earlier: &FloatHistogram) -> bool {
+        if self.bounds == earlier.bounds {
+            return any_less(&self.positive, &earlier.positive);
+        }
+        let common = common_bounds(self, earlier);
+        let (mut now, mut before) = (self.clone(), earlier.clone());
+        now.keep_bounds(&common);
+        before.keep_bounds(&common);
+        any_less(&now.positive, &before.positive)
+    }
+
+    /// Enlarges the zero bucket to at least this threshold, and on to the end of any populated
+    /// bucket that the threshold would cut.
+    fn widen_zero(&mut self, threshold: f64) {
+        if threshold <= self.zero_threshold {
+            return;
+        }
+        let mut threshold = threshold;
+        loop {
+            let mut cut = None;
+            for bucket in self.positive.iter().chain(&self.negative) {
+                let (lower, upper) = (self.bound(bucket.index - 1), self.bound(bucket.index));
+                if bucket.count != 0.0 && lower < threshold && upper > threshold {
+                    cut = Some(upper);
+                }
+            }
+            match cut {
+                Some(upper) => threshold = upper,
+                None => break,
+            }
+        }
+        let schema = self.schema;
+        let mut moved = 0.0;
+        for side in [&mut self.positive, &mut self.negative] {
+            side.retain(|bucket| {
+                let inside = super::exponential_bound(schema, bucket.index) <= threshold;
+                if inside {
+                    moved += bucket.count;
+                }
+                !inside
+            });
+        }
+        self.zero_count += moved;
+        self.zero_threshold = threshold;
+    }
+}
+
+/// Widening one side may widen it beyond the other's threshold, so both take turns.
+fn reconcile_zero(a: &mut FloatHistogram, b: &mut FloatHistogram) {
+    while a.zero_threshold != b.zero_threshold {
+        a.widen_zero(b.zero_threshold);
+        b.widen_zero(a.zero_threshold);
+    }
+}
+
+fn common_bounds(a: &FloatHistogram, b: &FloatHistogram) -> std::sync::Arc<[f64]> {
+    let none: &[f64] = &[];
+    let other = b.bounds.as_deref().unwrap_or(none);
+    let own = a.bounds.as_deref().unwrap_or(none);
+    own.iter().copied().filter(|bound| other.contains(bound)).collect()
+}
+
+/// Adds `sign` times the buckets of one sorted list to another.
+fn merge(into: &mut Vec<IndexedBucket>, from: &[IndexedBucket], sign: f64) {
+    if into.len() == from.len() && into.iter().zip(from).all(|(a, b)| a.index == b.index) {
+        for (bucket, other) in into.iter_mut().zip(from) {
+            bucket.count += sign * other.count;
+        }
+        return;
+    }
+    let mut merged = Vec::with_capacity(into.len() + from.len());
+    let (mut a, mut b) = (into.iter().peekable(), from.iter().peekable());
+    loop {
+        let ordering = match (a.peek(), b.peek()) {
+            (None, None) => break,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(a), Some(b)) => a.index.cmp(&b.index),
+        };
+        let own = if ordering.is_le() { a.next() } else { None };
+        let other = if ordering.is_ge() { b.next() } else { None };
+        let index = own.or(other).map_or(0, |bucket| bucket.index);
+        let count = own.map_or(0.0, |bucket| bucket.count)
+            + sign * other.map_or(0.0, |bucket| bucket.count);
+        merged.push(IndexedBucket { index, count });
+    }
+    *into = merged;
+}
+
+/// Whether any bucket now holds less than before.
+fn any_less(now: &[IndexedBucket], before: &[IndexedBucket]) -> bool {
+    before.iter().any(|old| {
+        let count = now
+            .binary_search_by_key(&old.index, |bucket| bucket.index)
+            .map_or(0.0, |position| now[position].count);
+        count < old.count
+    })
+}

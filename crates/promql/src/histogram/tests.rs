@@ -1,0 +1,109 @@
+use super::*;
+
+fn buckets(list: &[(i32, f64)]) -> Vec<IndexedBucket> {
+    list.iter().map(|&(index, count)| IndexedBucket { index, count }).collect()
+}
+
+fn exponential(schema: i32, positive: &[(i32, f64)], zero: (f64, f64)) -> FloatHistogram {
+    let count = positive.iter().map(|bucket| bucket.1).sum::<f64>() + zero.1;
+    FloatHistogram {
+        schema,
+        zero_threshold: zero.0,
+        zero_count: zero.1,
+        count,
+        sum: count * 2.0,
+        positive: buckets(positive),
+        ..FloatHistogram::default()
+    }
+}
+
+#[test]
+fn bounds_are_powers() {
+    let histogram = |schema| FloatHistogram { schema, ..FloatHistogram::default() };
+    assert_eq!(histogram(0).bound(3), 8.0);
+    assert_eq!(histogram(-1).bound(1), 4.0);
+    assert_eq!(histogram(1).bound(-2), 0.5);
+    assert!((histogram(2).bound(1) - 2f64.powf(0.25)).abs() < 1e-15);
+    assert_eq!(histogram(0).bound(1024), f64::MAX);
+}
+
+#[test]
+fn sums_use_the_coarser_schema_and_the_wider_zero_bucket() {
+    let mut a = exponential(1, &[(1, 1.0), (2, 2.0), (3, 4.0)], (0.001, 1.0));
+    let b = exponential(0, &[(1, 10.0), (5, 1.0)], (0.5, 2.0));
+    a.add(&b).unwrap();
+    assert_eq!(a.schema, 0);
+    assert_eq!(a.positive, buckets(&[(1, 13.0), (2, 4.0), (5, 1.0)]));
+    assert_eq!((a.zero_threshold, a.zero_count), (0.5, 3.0));
+    assert_eq!(a.count, 21.0);
+    a.sub(&b).unwrap();
+    a.compact();
+    assert_eq!(a.positive, buckets(&[(1, 3.0), (2, 4.0)]));
+}
+
+#[test]
+fn a_threshold_inside_a_bucket_swallows_it() {
+    let mut a = exponential(0, &[(1, 3.0), (2, 1.0)], (0.0, 0.0));
+    let b = exponential(0, &[], (1.5, 1.0));
+    a.add(&b).unwrap();
+    assert_eq!((a.zero_threshold, a.zero_count), (2.0, 4.0));
+    assert_eq!(a.positive, buckets(&[(2, 1.0)]));
+}
+
+#[test]
+fn custom_bounds_meet_at_what_they_share() {
+    let custom = |bounds: &[f64], positive: &[(i32, f64)]| FloatHistogram {
+        schema: CUSTOM_SCHEMA,
+        bounds: Some(bounds.into()),
+        ..exponential(CUSTOM_SCHEMA, positive, (0.0, 0.0))
+    };
+    let mut a = custom(&[1.0, 2.0, 3.0], &[(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0)]);
+    let b = custom(&[2.0, 4.0], &[(0, 1.0), (2, 5.0)]);
+    assert_eq!(a.add(&b), Ok(Reconciled { bounds: true, hints: false }));
+    assert_eq!(a.bounds.as_deref(), Some(&[2.0][..]));
+    assert_eq!(a.positive, buckets(&[(0, 4.0), (1, 12.0)]));
+    assert_eq!(a.add(&exponential(0, &[], (0.0, 0.0))), Err(Incompatible));
+}
+
+#[test]
+fn resets_are_seen_in_any_bucket() {
+    let before = exponential(1, &[(1, 2.0), (2, 2.0)], (0.001, 1.0));
+    let mut after = exponential(1, &[(1, 5.0), (2, 1.0)], (0.001, 1.0));
+    assert!(after.detect_reset(&before));
+    after.positive[1].count = 2.0;
+    assert!(!after.detect_reset(&before));
+    after.hint = ResetHint::Reset;
+    assert!(after.detect_reset(&before));
+    let coarser = exponential(0, &[(1, 4.0)], (0.001, 1.0));
+    assert!(!coarser.detect_reset(&before));
+    assert!(before.detect_reset(&coarser));
+}
+
+#[test]
+fn quantiles_and_fractions_are_inverse() {
+    let histogram = exponential(0, &[(1, 4.0), (2, 4.0), (4, 2.0)], (0.001, 2.0));
+    for q in [0.1, 0.3, 0.5, 0.7, 0.95] {
+        let value = histogram_quantile(q, &histogram);
+        let fraction = histogram_fraction(f64::NEG_INFINITY, value, &histogram);
+        assert!((fraction - q).abs() < 1e-12, "{q} {value} {fraction}");
+    }
+    assert_eq!(histogram_fraction(f64::NEG_INFINITY, f64::INFINITY, &histogram), 1.0);
+    let mut classic = vec![
+        Bucket { upper: f64::INFINITY, count: 10.0 },
+        Bucket { upper: 1.0, count: 4.0 },
+        Bucket { upper: 2.0, count: 8.0 },
+    ];
+    assert_eq!(bucket_quantile(0.6, &mut classic).value, 1.5);
+    assert_eq!(bucket_fraction(0.0, 1.5, &mut classic), 0.6);
+    assert_eq!(bucket_quantile(0.99, &mut classic).value, 2.0);
+}
+
+#[test]
+fn histograms_print_their_buckets() {
+    let mut histogram = exponential(0, &[(0, 1.0), (1, 2.0)], (0.001, 2.0));
+    histogram.negative = buckets(&[(0, 1.0), (1, 2.0)]);
+    assert_eq!(
+        histogram.to_string(),
+        "{count:5, sum:10, [-2,-1):2, [-1,-0.5):1, [-0.001,0.001]:2, (0.5,1]:1, (1,2]:2}"
+    );
+}

@@ -1,0 +1,15 @@
+//! What Prometheus' metadata API says about a metric.
+
+use serde::Serialize;
+
+/// Type, help and unit of a metric.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Metadata {
+    /// `counter`, `gauge`, `histogram`, `summary` or `unknown`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Description.
+    pub help: String,
+    /// Unit, as in the name of the metric.
+    pub unit: String,
+}

@@ -1,0 +1,285 @@
+//! The parser: text to a checked syntax tree.
+//!
+//! Hand-written recursive descent with precedence climbing, so that every message names the bytes
+//! it is about and what would have been accepted there. Hostile input is bounded by the length of
+//! a query and the depth of its tree.
+
+mod check;
+mod lexer;
+mod literal;
+mod primary;
+mod selector;
+
+use crate::ast::{Binary, BinaryOp, Expr, ExprKind, Span, UnaryOp, line_column};
+use lexer::{Token, TokenKind};
+
+/// The longest query in bytes.
+pub const MAX_QUERY_BYTES: usize = 128 << 10;
+/// The deepest tree. An operand of a chain such as `a + b + c` adds one level.
+pub const MAX_DEPTH: u32 = 192;
+
+/// Why a query could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{line}:{column}: parse error: {message}")]
+pub struct ParseError {
+    /// First byte that the message is about.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// Line of `start`, from 1.
+    pub line: usize,
+    /// Column of `start` in bytes, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What would have been accepted, where that is a short list.
+    pub expected: Vec<String>,
+}
+
+/// A problem before the line and column are known.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    span: Span,
+    message: String,
+    expected: Vec<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(span: Span, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), expected: Vec::new() }
+    }
+
+    fn locate(self, query: &str) -> ParseError {
+        let (line, column) = line_column(query, self.span.start);
+        ParseError {
+            start: self.span.start,
+            end: self.span.end,
+            line,
+            column,
+            message: self.message,
+            expected: self.expected,
+        }
+    }
+}
+
+type Parsed<T> = Result<T, Problem>;
+
+/// Reads a query.
+pub fn parse(query: &str) -> Result<Expr, ParseError> {
+    parse_expression(query).map_err(|problem| problem.locate(query))
+}
+
+/// Reads a selector of series, as the `match[]` parameters of the HTTP API take it.
+pub fn parse_selector(query: &str) -> Result<crate::ast::Selector, ParseError> {
+    let expr = parse(query)?;
+    let span = expr.span;
+    match expr.kind {
+        ExprKind::Selector(selector) if selector.offset_ms == 0 && selector.at.is_none() => {
+            Ok(*selector)
+        }
+        _ => Err(Problem::new(span, "expected a selector of series without modifiers").locate(query)),
+    }
+}
+
+/// Reads a series such as `name{a="b"}`: every matcher an equality.
+pub fn parse_series(text: &str) -> Result<crate::labels::Labels, ParseError> {
+    if text.trim() == "{}" {
+        return Ok(crate::labels::Labels::empty());
+    }
+    let selector = (|| {
+        let mut parser = Parser::new(text)?;
+        let start = parser.peek().span;
+        let selector = parser.series_matchers()?;
+        parser.expect_end()?;
+        match selector.iter().find(|matcher| matcher.op != crate::matcher::MatchOp::Eq) {
+            Some(matcher) => Err(Problem::new(start, format!("expected \"=\" in {matcher}"))),
+            None => Ok(selector),
+        }
+    })()
+    .map_err(|problem: Problem| problem.locate(text))?;
+    let pairs = selector.into_iter().map(|matcher| (matcher.name, matcher.value));
+    Ok(crate::labels::Labels::new(pairs))
+}
+
+fn parse_expression(query: &str) -> Parsed<Expr> {
+    let mut parser = Parser::new(query)?;
+    if parser.peek().kind == TokenKind::End {
+        return Err(Problem::new(Span::new(0, query.len()), "no expression found in input"));
+    }
+    let expr = parser.expression(0)?;
+    parser.expect_end()?;
+    Ok(expr)
+}
+
+struct Parser<'q> {
+    query: &'q str,
+    tokens: Vec<Token>,
+    position: usize,
+    depth: u32,
+    selectors: usize,
+}
+
+impl<'q> Parser<'q> {
+    fn new(query: &'q str) -> Parsed<Self> {
+        if query.len() > MAX_QUERY_BYTES {
+            let span = Span::new(MAX_QUERY_BYTES, query.len());
+            let message = format!("query is longer than {MAX_QUERY_BYTES} bytes");
+            return Err(Problem::new(span, message));
+        }
+        let tokens = lexer::tokenize(query)?;
+        Ok(Self { query, tokens, position: 0, depth: 0, selectors: 0 })
+    }
+
+    fn peek(&self) -> &Token {
+        &self.tokens[self.position]
+    }
+
+    fn peek_second(&self) -> &Token {
+        &self.tokens[(self.position + 1).min(self.tokens.len() - 1)]
+    }
+
+    fn next(&mut self) -> Token {
+        let token = self.tokens[self.position].clone();
+        // The last token is the end and stays current for ever.
+        self.position = (self.position + 1).min(self.tokens.len() - 1);
+        token
+    }
+
+    fn eat(&mut self, kind: &TokenKind) -> Option<Span> {
+        (self.peek().kind == *kind).then(|| self.next().span)
+    }
+
+    fn expect(&mut self, kind: &TokenKind, context: &str) -> Parsed<Span> {
+        match self.eat(kind) {
+            Some(span) => Ok(span),
+            None => Err(self.unexpected(context, &[&kind.describe()])),
+        }
+    }
+
+    fn expect_end(&self) -> Parsed<()> {
+        match self.peek().kind {
+            TokenKind::End => Ok(()),
+            _ => Err(self.unexpected("", &["operator", "end of input"])),
+        }
+    }
+
+    fn text(&self, span: Span) -> &'q str {
+        &self.query[span.start..span.end]
+    }
+
+    /// The identifier or keyword that comes next, if any.
+    fn peek_word(&self) -> Option<&'q str> {
+        match self.peek().kind {
+            TokenKind::Word => Some(self.text(self.peek().span)),
+            _ => None,
+        }
+    }
+
+    fn peek_keyword(&self, keyword: &str) -> bool {
+        self.peek_word().is_some_and(|word| word.eq_ignore_ascii_case(keyword))
+    }
+
+    fn eat_keyword(&mut self, keyword: &str) -> Option<Span> {
+        self.peek_keyword(keyword).then(|| self.next().span)
+    }
+
+    fn unexpected(&self, context: &str, expected: &[&str]) -> Problem {
+        let token = self.peek();
+        let found = match token.kind {
+            TokenKind::End => "end of input".to_owned(),
+            TokenKind::Word => format!("identifier {}", crate::format::quote(self.text(token.span))),
+            _ => crate::format::quote(self.text(token.span)),
+        };
+        let context = if context.is_empty() { String::new() } else { format!(" in {context}") };
+        let list = match expected {
+            [] => String::new(),
+            [only] => format!(", expected {only}"),
+            [first @ .., last] => format!(", expected {} or {last}", first.join(", ")),
+        };
+        Problem {
+            span: token.span,
+            message: format!("unexpected {found}{context}{list}"),
+            expected: expected.iter().map(|&text| text.to_owned()).collect(),
+        }
+    }
+
+    /// Builds a node, within the limit of the depth.
+    fn node(&self, span: Span, kind: ExprKind) -> Parsed<Expr> {
+        let expr = Expr::new(span, kind);
+        if expr.depth > MAX_DEPTH {
+            return Err(too_deep(span));
+        }
+        Ok(expr)
+    }
+
+    /// Runs a rule one level deeper in the text.
+    fn nested<T>(&mut self, rule: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth >= MAX_DEPTH {
+            return Err(too_deep(self.peek().span));
+        }
+        self.depth += 1;
+        let result = rule(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// An expression of operators that bind at least as strongly as `minimum`.
+    fn expression(&mut self, minimum: u8) -> Parsed<Expr> {
+        let mut lhs = self.nested(Self::unary)?;
+        while let Some(op) = self.peek_operator() {
+            let precedence = op.precedence();
+            if precedence < minimum {
+                break;
+            }
+            self.next();
+            let (return_bool, matching) = self.binary_modifiers(op)?;
+            // Powers group to the right, everything else to the left.
+            let right_minimum = if op == BinaryOp::Pow { precedence } else { precedence + 1 };
+            let rhs = self.nested(|parser| parser.expression(right_minimum))?;
+            let span = lhs.span.to(rhs.span);
+            let mut binary = Binary { op, return_bool, lhs, rhs, matching: None };
+            check::binary(&mut binary, matching, span)?;
+            lhs = self.node(span, ExprKind::Binary(Box::new(binary)))?;
+        }
+        Ok(lhs)
+    }
+
+    fn peek_operator(&self) -> Option<BinaryOp> {
+        match &self.peek().kind {
+            TokenKind::Operator(op) => Some(*op),
+            TokenKind::Word => {
+                let word = self.peek_word()?;
+                [BinaryOp::And, BinaryOp::Or, BinaryOp::Unless, BinaryOp::Atan2]
+                    .into_iter()
+                    .find(|op| op.symbol().eq_ignore_ascii_case(word))
+            }
+            _ => None,
+        }
+    }
+
+    /// A sign binds like a multiplication: `-a ^ b` is `-(a ^ b)`, `-a * b` is `(-a) * b`.
+    fn unary(&mut self) -> Parsed<Expr> {
+        let op = match self.peek().kind {
+            TokenKind::Operator(BinaryOp::Add) => UnaryOp::Plus,
+            TokenKind::Operator(BinaryOp::Sub) => UnaryOp::Minus,
+            _ => return self.postfix(),
+        };
+        let start = self.next().span;
+        let precedence = BinaryOp::Pow.precedence();
+        let operand = self.nested(|parser| parser.expression(precedence))?;
+        let span = start.to(operand.span);
+        if let ExprKind::Number(value) = operand.kind {
+            let value = if op == UnaryOp::Minus { -value } else { value };
+            return self.node(span, ExprKind::Number(value));
+        }
+        check::unary(&operand)?;
+        self.node(span, ExprKind::Unary(op, Box::new(operand)))
+    }
+}
+
+fn too_deep(span: Span) -> Problem {
+    Problem::new(span, format!("expression is nested deeper than {MAX_DEPTH} levels"))
+}
+
+#[cfg(test)]
+mod tests;

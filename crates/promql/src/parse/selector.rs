@@ -1,0 +1,317 @@
+//! Selectors, ranges, subqueries, `offset` and `@`.
+
+use super::lexer::TokenKind;
+use super::{Parsed, Parser, Problem};
+use crate::ast::{
+    At, BinaryOp, Expr, ExprKind, Extend, MatrixSelector, Selector, Span, Subquery, ValueType,
+};
+use crate::labels::METRIC_NAME;
+use crate::matcher::{MatchOp, Matcher};
+
+/// Times and durations beyond this (about 290 million years) are refused, so that sums of a few
+/// of them cannot overflow.
+const MAX_MS: f64 = 9.2e18 / 1024.0;
+
+impl Parser<'_> {
+    /// A primary with its ranges and modifiers.
+    pub(super) fn postfix(&mut self) -> Parsed<Expr> {
+        let mut expr = self.primary()?;
+        let mut seen = Seen::default();
+        loop {
+            if self.peek().kind == TokenKind::LeftBracket {
+                expr = self.brackets(expr, &seen)?;
+                seen = Seen::default();
+            } else if self.peek_keyword("offset") {
+                self.offset(&mut expr, &mut seen)?;
+            } else if self.peek().kind == TokenKind::At {
+                self.at(&mut expr, &mut seen)?;
+            } else if self.peek_keyword("anchored") || self.peek_keyword("smoothed") {
+                self.extend(&mut expr)?;
+            } else {
+                return Ok(expr);
+            }
+        }
+    }
+
+    /// A selector whose name, if any, has been read.
+    pub(super) fn selector(&mut self, name: Option<(String, Span)>) -> Parsed<Expr> {
+        let start = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
+        let (name, matchers, end) = self.matchers(name)?;
+        let span = start.to(end);
+        if matchers.iter().all(|matcher| matcher.matches("")) {
+            let message = "vector selector must contain at least one non-empty matcher";
+            return Err(Problem::new(span, message));
+        }
+        let id = self.selectors;
+        self.selectors += 1;
+        let selector =
+            Selector { id, name, matchers, offset_ms: 0, at: None, extend: Extend::No };
+        self.node(span, ExprKind::Selector(Box::new(selector)))
+    }
+
+    /// The matchers of a series as it appears in test data.
+    pub(super) fn series_matchers(&mut self) -> Parsed<Vec<Matcher>> {
+        let name = match self.peek_word() {
+            Some(word) => Some((word.to_owned(), self.next().span)),
+            None => None,
+        };
+        if name.is_none() && self.peek().kind != TokenKind::LeftBrace {
+            return Err(self.unexpected("series", &["metric name", "\"{\""]));
+        }
+        Ok(self.matchers(name)?.1)
+    }
+
+    fn matchers(
+        &mut self,
+        name: Option<(String, Span)>,
+    ) -> Parsed<(Option<String>, Vec<Matcher>, Span)> {
+        let mut end = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
+        let mut name = name.map(|(name, _)| name);
+        let mut matchers = Vec::new();
+        if self.eat(&TokenKind::LeftBrace).is_some() {
+            loop {
+                if let Some(brace) = self.eat(&TokenKind::RightBrace) {
+                    end = brace;
+                    break;
+                }
+                self.matcher(&mut name, &mut matchers)?;
+                let closing = self.peek().kind == TokenKind::RightBrace;
+                if self.eat(&TokenKind::Comma).is_none() && !closing {
+                    return Err(self.unexpected("label matching", &["\",\"", "\"}\""]));
+                }
+            }
+        }
+        if let Some(name) = &name {
+            if let Some(other) = matchers.iter().find(|matcher| matcher.name == METRIC_NAME) {
+                let message = format!(
+                    "metric name must not be set twice: {} or {}",
+                    crate::format::quote(name),
+                    crate::format::quote(&other.value)
+                );
+                return Err(Problem::new(end, message));
+            }
+            matchers.push(Matcher::equal(METRIC_NAME, name.clone()));
+        }
+        Ok((name, matchers, end))
+    }
+
+    /// One matcher, or a quoted metric name.
+    fn matcher(&mut self, name: &mut Option<String>, matchers: &mut Vec<Matcher>) -> Parsed<()> {
+        let token = self.next();
+        let label = match token.kind {
+            TokenKind::Word => self.text(token.span).to_owned(),
+            TokenKind::String(ref literal) => {
+                let label = valid_text(literal, token.span)?;
+                let ends = matches!(self.peek().kind, TokenKind::Comma | TokenKind::RightBrace);
+                if ends {
+                    if let Some(first) = name {
+                        let message = format!(
+                            "metric name must not be set twice: {} or {}",
+                            crate::format::quote(first),
+                            crate::format::quote(&label)
+                        );
+                        return Err(Problem::new(token.span, message));
+                    }
+                    *name = Some(label);
+                    return Ok(());
+                }
+                label
+            }
+            _ => {
+                self.position -= usize::from(token.kind != TokenKind::End);
+                return Err(self.unexpected("label matching", &["identifier", "\"}\""]));
+            }
+        };
+        let op = match self.peek().kind {
+            TokenKind::Assign => MatchOp::Eq,
+            TokenKind::Operator(BinaryOp::Ne) => MatchOp::Ne,
+            TokenKind::Match => MatchOp::Re,
+            TokenKind::NoMatch => MatchOp::Nre,
+            _ => return Err(self.unexpected("label matching", &["label matching operator"])),
+        };
+        self.next();
+        let token = self.peek().clone();
+        let TokenKind::String(literal) = token.kind else {
+            return Err(self.unexpected("label matching", &["string"]));
+        };
+        self.next();
+        let value = valid_text(&literal, token.span)?;
+        let matcher = Matcher::new(label, op, value).map_err(|error| {
+            // The compiler's message spans lines to point at the place; the last line says why.
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or("").trim_start_matches("error: ");
+            Problem::new(token.span, format!("invalid regular expression: {reason}"))
+        })?;
+        matchers.push(matcher);
+        Ok(())
+    }
+
+    fn brackets(&mut self, expr: Expr, seen: &Seen) -> Parsed<Expr> {
+        let open = self.next().span;
+        let range_ms = self.range_duration()?;
+        let step_ms = match self.eat(&TokenKind::Colon) {
+            None => None,
+            Some(_) if self.peek().kind == TokenKind::RightBracket => Some(None),
+            Some(_) => Some(Some(self.range_duration()?)),
+        };
+        let end = self.expect(&TokenKind::RightBracket, "range")?;
+        let span = expr.span.to(end);
+        match step_ms {
+            None => self.matrix(expr, range_ms, span, seen),
+            Some(step_ms) => {
+                if expr.value_type() != ValueType::Vector {
+                    let message = format!(
+                        "subquery is only allowed on instant vector, got {} instead",
+                        expr.value_type().documented()
+                    );
+                    return Err(Problem::new(open, message));
+                }
+                let subquery = Subquery { expr, range_ms, step_ms, offset_ms: 0, at: None };
+                self.node(span, ExprKind::Subquery(Box::new(subquery)))
+            }
+        }
+    }
+
+    fn matrix(&mut self, expr: Expr, range_ms: i64, span: Span, seen: &Seen) -> Parsed<Expr> {
+        let ExprKind::Selector(selector) = expr.kind else {
+            return Err(Problem::new(span, "ranges only allowed for vector selectors"));
+        };
+        if seen.offset {
+            return Err(Problem::new(span, "no offset modifiers allowed before range"));
+        }
+        if seen.at {
+            return Err(Problem::new(span, "no @ modifiers allowed before range"));
+        }
+        let matrix = MatrixSelector { selector: *selector, range_ms };
+        self.node(span, ExprKind::Matrix(Box::new(matrix)))
+    }
+
+    /// A duration inside brackets: greater than zero.
+    fn range_duration(&mut self) -> Parsed<i64> {
+        let span = self.peek().span;
+        let seconds = match self.peek().kind {
+            TokenKind::Number(number) => number,
+            TokenKind::Duration(milliseconds) => milliseconds as f64 / 1000.0,
+            _ => return Err(self.unexpected("range", &["number", "duration"])),
+        };
+        self.next();
+        let milliseconds = to_ms(seconds, span)?;
+        if milliseconds <= 0 {
+            return Err(Problem::new(span, "duration must be greater than 0"));
+        }
+        Ok(milliseconds)
+    }
+
+    fn offset(&mut self, expr: &mut Expr, seen: &mut Seen) -> Parsed<()> {
+        let start = self.next().span;
+        let number = self.peek().span;
+        let seconds = self.signed_number("offset")?;
+        let offset_ms = to_ms(seconds, number)?;
+        let end = self.tokens[self.position - 1].span;
+        let target = match &mut expr.kind {
+            ExprKind::Selector(selector) => &mut selector.offset_ms,
+            ExprKind::Matrix(matrix) => &mut matrix.selector.offset_ms,
+            ExprKind::Subquery(subquery) => &mut subquery.offset_ms,
+            _ => {
+                let message = "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery";
+                return Err(Problem::new(start.to(end), message));
+            }
+        };
+        if seen.offset {
+            return Err(Problem::new(start.to(end), "offset may not be set multiple times"));
+        }
+        seen.offset = true;
+        *target = offset_ms;
+        expr.span = expr.span.to(end);
+        Ok(())
+    }
+
+    fn at(&mut self, expr: &mut Expr, seen: &mut Seen) -> Parsed<()> {
+        let start = self.next().span;
+        let at = match self.peek_word().map(str::to_ascii_lowercase).as_deref() {
+            Some(word @ ("start" | "end")) => {
+                let at = if word == "start" { At::Start } else { At::End };
+                self.next();
+                self.expect(&TokenKind::LeftParen, "@")?;
+                self.expect(&TokenKind::RightParen, "@")?;
+                at
+            }
+            _ => {
+                let span = self.peek().span;
+                let seconds = self.signed_number("@")?;
+                At::Time(to_ms(seconds, span).map_err(|_| {
+                    let seconds = crate::format::general(seconds);
+                    Problem::new(span, format!("timestamp out of bounds for @ modifier: {seconds}"))
+                })?)
+            }
+        };
+        let end = self.tokens[self.position - 1].span;
+        let target = match &mut expr.kind {
+            ExprKind::Selector(selector) => &mut selector.at,
+            ExprKind::Matrix(matrix) => &mut matrix.selector.at,
+            ExprKind::Subquery(subquery) => &mut subquery.at,
+            _ => {
+                let message = "@ modifier must be preceded by an instant vector selector or range vector selector or a subquery";
+                return Err(Problem::new(start.to(end), message));
+            }
+        };
+        if seen.at {
+            return Err(Problem::new(start.to(end), "@ <timestamp> may not be set multiple times"));
+        }
+        seen.at = true;
+        *target = Some(at);
+        expr.span = expr.span.to(end);
+        Ok(())
+    }
+
+    fn extend(&mut self, expr: &mut Expr) -> Parsed<()> {
+        let anchored = self.peek_keyword("anchored");
+        let token = self.next();
+        let selector = match &mut expr.kind {
+            ExprKind::Selector(selector) if !anchored => &mut **selector,
+            ExprKind::Matrix(matrix) => &mut matrix.selector,
+            _ => {
+                let message = if anchored {
+                    "anchored modifier must be preceded by a range vector selector"
+                } else {
+                    "smoothed modifier must be preceded by an instant or range vector selector"
+                };
+                return Err(Problem::new(token.span, message));
+            }
+        };
+        if selector.extend != Extend::No {
+            let message = "anchored and smoothed modifiers cannot be combined or repeated";
+            return Err(Problem::new(token.span, message));
+        }
+        selector.extend = if anchored { Extend::Anchored } else { Extend::Smoothed };
+        expr.span = expr.span.to(token.span);
+        Ok(())
+    }
+}
+
+/// Which modifiers a node already has.
+#[derive(Default)]
+struct Seen {
+    offset: bool,
+    at: bool,
+}
+
+fn valid_text(literal: &crate::ast::StringLiteral, span: Span) -> Parsed<String> {
+    match &literal.invalid {
+        None => Ok(literal.value.clone()),
+        Some(bytes) => {
+            let quoted = crate::format::quote_bytes(bytes);
+            Err(Problem::new(span, format!("label names and values must be UTF-8, got {quoted}")))
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn to_ms(seconds: f64, span: Span) -> Parsed<i64> {
+    let milliseconds = (seconds * 1000.0).round();
+    if milliseconds.abs() < MAX_MS {
+        Ok(milliseconds as i64)
+    } else {
+        Err(Problem::new(span, "duration out of range"))
+    }
+}

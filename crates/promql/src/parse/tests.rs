@@ -1,0 +1,179 @@
+use super::*;
+use crate::ast::ValueType;
+
+fn message(query: &str) -> String {
+    match parse(query) {
+        Ok(expr) => panic!("{query} parsed as {expr}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Each query and how it is printed.
+const PRINTED: &[(&str, &str)] = &[
+    ("1", "1"),
+    ("0x1F", "31"),
+    ("017", "15"),
+    ("1_000", "1000"),
+    ("1e3", "1000"),
+    (".5", "0.5"),
+    ("2.", "2"),
+    ("5m", "300"),
+    ("1.5e-3", "0.0015"),
+    ("- 1", "-1"),
+    ("-1^2", "-1 ^ 2"),
+    ("-a^2", "-a ^ 2"),
+    ("-a*b", "-a * b"),
+    ("1+2*3", "1 + 2 * 3"),
+    ("2^3^4", "2 ^ 3 ^ 4"),
+    ("a and b or c unless d", "a and b or c unless d"),
+    ("a{}", "a"),
+    ("sum", "sum"),
+    ("by{x='1'}", "by{x=\"1\"}"),
+    ("{\"my.metric\", a!='b',}", "{\"my.metric\", a!=\"b\"}"),
+    ("{'x y'=~'a.*'}", "{\"x y\"=~\"a.*\"}"),
+    ("{__name__=~'a|b'}", "{__name__=~\"a|b\"}"),
+    ("a:b:c{on='1',by='2'}", "a:b:c{on=\"1\", by=\"2\"}"),
+    ("m[5m]", "m[5m]"),
+    ("m[300]", "m[5m]"),
+    ("m [5m] offset 1w @ 1.5", "m[5m] @ 1.500 offset 1w"),
+    ("m @ start() offset -1h", "m @ start() offset -1h"),
+    ("m[5m] anchored", "m[5m] anchored"),
+    ("m[1h:]", "m[1h:]"),
+    ("m[1h:1m] @ end()", "m[1h:1m] @ end()"),
+    ("m offset 5m [1h:1m]", "m offset 5m[1h:1m]"),
+    ("SUM(m) BY (a, b,)", "sum by (a, b) (m)"),
+    ("topk without(\"a b\") (3, m)", "topk without (\"a b\") (3, m)"),
+    ("a == BOOL on(x) group_left(y,) b", "a == bool on (x) group_left (y) b"),
+    ("a + ignoring() group_right b", "a + ignoring () group_right () b"),
+    ("a - fill(0) b", "a - fill_left(0) fill_right(0) b"),
+    ("a # comment\n + b", "a + b"),
+    ("rate(m[5m])", "rate(m[5m])"),
+    ("time()", "time()"),
+    ("START() + end()", "start() + end()"),
+    ("'it''s'", ""),
+    ("\"\\x41\\u00e9\\101\"", "\"AéA\""),
+    ("\"\\xff\"", "\"\\xff\""),
+    ("`a\\n`", "\"a\\\\n\""),
+    ("h </ 5", "h </ 5"),
+    ("(((a)))", "(((a)))"),
+    ("info(m, {a='1'})", "info(m, {a=\"1\"})"),
+];
+
+#[test]
+fn queries_are_printed_in_one_form() {
+    for (query, want) in PRINTED {
+        if want.is_empty() {
+            assert!(parse(query).is_err(), "{query}");
+            continue;
+        }
+        let expr = parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(expr.to_string(), *want, "{query}");
+        let mut again = parse(want).unwrap();
+        let mut first = expr;
+        first.forget_spans();
+        again.forget_spans();
+        assert_eq!(format!("{first:?}"), format!("{again:?}"), "{query}");
+    }
+}
+
+#[test]
+fn errors_say_where_and_what() {
+    let cases = [
+        ("", "1:1: parse error: no expression found in input"),
+        ("a +", "1:4: parse error: unexpected end of input, expected expression"),
+        ("a b", "1:3: parse error: unexpected identifier \"b\", expected operator or end of input"),
+        ("a\n  )", "2:3: parse error: unexpected \")\", expected operator or end of input"),
+        ("(a", "1:3: parse error: unexpected end of input in parenthesized expression, expected \")\""),
+        ("1 == 1", "1:1: parse error: comparisons between scalars must use BOOL modifier"),
+        ("1 and 1", "1:1: parse error: set operator \"and\" not allowed in binary scalar expression"),
+        ("a + bool b", "1:5: parse error: bool modifier can only be used on comparison operators"),
+        ("1 + on(x) a", "1:1: parse error: vector matching only allowed between instant vectors"),
+        ("a and on(x) group_left b", "1:13: parse error: no grouping allowed for \"and\" operation"),
+        (
+            "a + on(x) group_left(x) b",
+            "1:1: parse error: label \"x\" must not occur in ON and GROUP clause at once",
+        ),
+        ("foo(a)", "1:1: parse error: unknown function with name \"foo\""),
+        ("rate(a)", "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector"),
+        ("rate()", "1:1: parse error: expected 1 argument(s) in call to \"rate\", got 0"),
+        ("round(a, 1, 2)", "1:1: parse error: expected at most 2 argument(s) in call to \"round\", got 3"),
+        ("label_join(a)", "1:1: parse error: expected at least 3 argument(s) in call to \"label_join\", got 1"),
+        ("abs(a,)", "1:6: parse error: trailing commas not allowed in function call args"),
+        ("sum()", "1:1: parse error: no arguments for aggregate expression provided"),
+        (
+            "sum(1, a)",
+            "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 1, got 2",
+        ),
+        ("{}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
+        ("{a=~'.*'}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
+        ("a{__name__='b'}", "1:15: parse error: metric name must not be set twice: \"a\" or \"b\""),
+        ("a{b}", "1:4: parse error: unexpected \"}\" in label matching, expected label matching operator"),
+        ("a{b=1}", "1:5: parse error: unexpected \"1\" in label matching, expected string"),
+        ("a[0]", "1:3: parse error: duration must be greater than 0"),
+        ("a[5m", "1:5: parse error: unexpected end of input in range, expected \"]\""),
+        ("sum(a)[5m]", "1:1: parse error: ranges only allowed for vector selectors"),
+        ("a offset 5m[5m]", "1:1: parse error: no offset modifiers allowed before range"),
+        ("a @ 5[5m]", "1:1: parse error: no @ modifiers allowed before range"),
+        ("a[5m][5m:1m]", "1:6: parse error: subquery is only allowed on instant vector, got range vector instead"),
+        ("a offset 5m offset 3m", "1:13: parse error: offset may not be set multiple times"),
+        ("a @ 1 @ 2", "1:7: parse error: @ <timestamp> may not be set multiple times"),
+        ("1 offset 5m", "1:3: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery"),
+        ("5m5", "1:1: parse error: bad number or duration syntax: \"5m5\""),
+        ("\"abc", "1:1: parse error: unterminated quoted string"),
+        ("\"\\q\"", "1:1: parse error: unknown escape sequence"),
+        ("a $ b", "1:3: parse error: unexpected character: '$'"),
+        ("-'x'", "1:2: parse error: unary expression only allowed on expressions of type scalar or instant vector, got \"string\""),
+        ("'x' + 1", "1:1: parse error: binary expression must contain only scalar and instant vector types"),
+    ];
+    for (query, want) in cases {
+        assert_eq!(message(query), want, "{query}");
+    }
+    let error = parse("a{b=~'('}").unwrap_err();
+    assert_eq!((error.start, error.end), (5, 8));
+    assert!(error.message.contains("unclosed group"), "{error}");
+}
+
+#[test]
+fn spans_cover_the_text_of_each_node() {
+    let query = "sum by (a) (rate(m{x='1'}[5m] offset 1m)) > 5";
+    let expr = parse(query).unwrap();
+    let mut texts = Vec::new();
+    let mut pending = vec![&expr];
+    while let Some(node) = pending.pop() {
+        texts.push(&query[node.span.start..node.span.end]);
+        pending.extend(node.children());
+    }
+    assert_eq!(
+        texts,
+        [
+            query,
+            "5",
+            "sum by (a) (rate(m{x='1'}[5m] offset 1m))",
+            "rate(m{x='1'}[5m] offset 1m)",
+            "m{x='1'}[5m] offset 1m",
+        ]
+    );
+    assert_eq!(expr.value_type(), ValueType::Vector);
+}
+
+#[test]
+fn hostile_input_is_refused() {
+    let deep = ["(", "-", "abs(", "a[1m:1m][", "sum(", "a + (", "a ^ "];
+    for unit in deep {
+        let query = unit.repeat(20_000);
+        assert!(parse(&query[..query.len().min(MAX_QUERY_BYTES)]).is_err(), "{unit}");
+    }
+    assert!(message(&format!("a{}", " + a".repeat(10_000))).contains("nested deeper"));
+    assert!(message(&"a".repeat(MAX_QUERY_BYTES + 1)).contains("longer than"));
+    let deepest = format!("{}a{}", "(".repeat(150), ")".repeat(150));
+    assert_eq!(parse(&deepest).unwrap().to_string(), deepest);
+}
+
+#[test]
+fn series_are_read_as_labels() {
+    assert_eq!(parse_series("m{a=\"b\"}").unwrap().to_string(), "{__name__=\"m\", a=\"b\"}");
+    assert_eq!(parse_series("{\"my.m\"}").unwrap().metric_name(), "my.m");
+    assert!(parse_series("{}").unwrap().is_empty());
+    assert!(parse_series("m{a!=\"b\"}").is_err());
+    assert!(parse_series("m 1").is_err());
+}

@@ -1,0 +1,298 @@
+//! From a query and its times to what every selector needs, and from there to the data.
+
+use futures::future::try_join_all;
+
+use crate::ast::{At, Expr, ExprKind, Extend, Selector, Subquery};
+use crate::engine::{Answer, Error, Limits, Options, Query, Stats};
+use crate::eval;
+use crate::source::{Selected, Selection, SeriesSource};
+
+/// The times that an expression is evaluated at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grid {
+    /// First time.
+    pub(crate) start_ms: i64,
+    /// Distance of the times; positive.
+    pub(crate) step_ms: i64,
+    /// Number of times.
+    pub(crate) count: usize,
+}
+
+impl Grid {
+    pub(crate) fn instant(time_ms: i64) -> Self {
+        Self { start_ms: time_ms, step_ms: 1, count: 1 }
+    }
+
+    pub(crate) fn range(start_ms: i64, end_ms: i64, step_ms: i64) -> Self {
+        let count = if end_ms < start_ms {
+            0
+        } else {
+            let steps = end_ms.saturating_sub(start_ms) / step_ms;
+            usize::try_from(steps).map_or(usize::MAX, |steps| steps.saturating_add(1))
+        };
+        Self { start_ms, step_ms, count }
+    }
+
+    /// The time of a step.
+    pub(crate) fn time(&self, index: usize) -> i64 {
+        self.start_ms + self.step_ms * i64::try_from(index).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn times(&self) -> impl Iterator<Item = i64> + use<> {
+        let grid = *self;
+        (0..grid.count).map(move |index| grid.time(index))
+    }
+
+    pub(crate) fn end_ms(&self) -> i64 {
+        self.time(self.count.saturating_sub(1))
+    }
+}
+
+/// The first and last time of the query as a whole, which `@ start()` and `@ end()` refer to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+}
+
+impl Bounds {
+    pub(crate) fn resolve(self, at: Option<At>) -> Option<i64> {
+        at.map(|at| match at {
+            At::Time(time_ms) => time_ms,
+            At::Start => self.start_ms,
+            At::End => self.end_ms,
+        })
+    }
+}
+
+/// The times at which a subquery's expression is evaluated so that all steps of the grid around it
+/// find theirs: multiples of its step after the start of the first range.
+pub(crate) fn subquery_grid(
+    subquery: &Subquery,
+    outer: Grid,
+    bounds: Bounds,
+    options: &Options,
+) -> Grid {
+    let (first, last) = match bounds.resolve(subquery.at) {
+        Some(time_ms) => (time_ms, time_ms),
+        None => (outer.start_ms, outer.end_ms()),
+    };
+    let step_ms = subquery.step_ms.unwrap_or(options.subquery_step_ms);
+    let after = first - subquery.offset_ms - subquery.range_ms;
+    let start_ms = (after.div_euclid(step_ms) + 1) * step_ms;
+    Grid::range(start_ms, last - subquery.offset_ms, step_ms)
+}
+
+/// A query that knows what it needs.
+pub struct Plan {
+    query: Query,
+    grid: Grid,
+    is_range: bool,
+    options: Options,
+    limits: Limits,
+    selections: Vec<Selection>,
+    /// Which selection belongs to each selector.
+    by_selector: Vec<usize>,
+    /// Where each call of `info` begins, and the selector of what it reads.
+    infos: Vec<(usize, usize)>,
+}
+
+impl Plan {
+    pub(crate) fn new(
+        query: Query,
+        grid: Grid,
+        is_range: bool,
+        options: Options,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let bounds = Bounds { start_ms: grid.start_ms, end_ms: grid.end_ms() };
+        let mut collector = Collector {
+            bounds,
+            options: &options,
+            limits: &limits,
+            selections: Vec::new(),
+            by_selector: Vec::new(),
+            infos: Vec::new(),
+            next_id: 0,
+        };
+        query.expr.selectors(&mut |selector, _| {
+            collector.next_id = collector.next_id.max(selector.id + 1);
+        });
+        collector.collect(&query.expr, grid, Hints::default())?;
+        let Collector { selections, by_selector, infos, .. } = collector;
+        Ok(Self { query, grid, is_range, options, limits, selections, by_selector, infos })
+    }
+
+    /// What will be read, each selection once.
+    pub fn selections(&self) -> &[Selection] {
+        &self.selections
+    }
+
+    /// Reads all selections at once.
+    pub async fn fetch(self, source: &dyn SeriesSource) -> Result<Fetched, Error> {
+        let mut data =
+            try_join_all(self.selections.iter().map(|selection| source.select(selection))).await?;
+        let mut stats = Stats::default();
+        for selected in &mut data {
+            // Results are in the order of the labels; sources need not be.
+            selected.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            stats.series += selected.series.len();
+            stats.samples +=
+                selected.series.iter().map(|series| series.samples.len()).sum::<usize>();
+        }
+        self.limits.check_samples(stats.samples)?;
+        Ok(Fetched { plan: self, data, stats })
+    }
+}
+
+/// A query with its data.
+pub struct Fetched {
+    plan: Plan,
+    data: Vec<Selected>,
+    stats: Stats,
+}
+
+impl Fetched {
+    /// Calculates the answer. This may use the processor for as long as the limits allow and does
+    /// not wait for anything, so call it where blocking is allowed.
+    pub fn evaluate(self) -> Result<Answer, Error> {
+        let Fetched { plan, data, stats } = self;
+        let bounds = Bounds { start_ms: plan.grid.start_ms, end_ms: plan.grid.end_ms() };
+        let context = eval::Context::new(
+            &plan.options,
+            &plan.limits,
+            &data,
+            (&plan.by_selector, &plan.infos),
+            (bounds, plan.grid, plan.is_range),
+        );
+        let value = eval::answer(&context, &plan.query.expr, plan.grid, plan.is_range)?;
+        let (mut warnings, infos) = context.notes(&plan.query.text);
+        for warning in data.iter().flat_map(|selected| &selected.warnings) {
+            if !warnings.contains(warning) {
+                warnings.push(warning.clone());
+            }
+        }
+        Ok(Answer { value, warnings, infos, stats })
+    }
+}
+
+/// What surrounds a selector, as hints for the source.
+#[derive(Clone, Copy, Default)]
+struct Hints<'a> {
+    function: &'static str,
+    grouping: &'a [String],
+    by: bool,
+}
+
+struct Collector<'a> {
+    bounds: Bounds,
+    options: &'a Options,
+    limits: &'a Limits,
+    selections: Vec<Selection>,
+    by_selector: Vec<usize>,
+    infos: Vec<(usize, usize)>,
+    /// The first number that no selector of the query has.
+    next_id: usize,
+}
+
+impl Collector<'_> {
+    fn collect(&mut self, expr: &Expr, grid: Grid, hints: Hints<'_>) -> Result<(), Error> {
+        match &expr.kind {
+            ExprKind::Number(_) | ExprKind::String(_) => {}
+            ExprKind::Selector(selector) => self.select(selector, None, grid, hints),
+            ExprKind::Matrix(matrix) => {
+                self.select(&matrix.selector, Some(matrix.range_ms), grid, hints);
+            }
+            ExprKind::Subquery(subquery) => {
+                let inner = subquery_grid(subquery, grid, self.bounds, self.options);
+                // Even one series would not fit, and neither would the times themselves.
+                self.limits.check_samples(inner.count)?;
+                self.collect(&subquery.expr, inner, Hints::default())?;
+            }
+            ExprKind::Unary(_, inner) | ExprKind::Paren(inner) => {
+                self.collect(inner, grid, hints)?;
+            }
+            ExprKind::Binary(binary) => {
+                self.collect(&binary.lhs, grid, Hints::default())?;
+                self.collect(&binary.rhs, grid, Hints::default())?;
+            }
+            ExprKind::Aggregate(aggregate) => {
+                let hints = Hints {
+                    function: aggregate.op.name(),
+                    grouping: &aggregate.grouping,
+                    by: !aggregate.without,
+                };
+                if let Some(param) = &aggregate.param {
+                    self.collect(param, grid, Hints::default())?;
+                }
+                self.collect(&aggregate.expr, grid, hints)?;
+            }
+            ExprKind::Call(call) => {
+                let hints = Hints { function: call.function.name, ..Hints::default() };
+                if call.function.name == "info" {
+                    let selector = eval::info_selector(call, self.next_id);
+                    self.next_id += 1;
+                    self.infos.push((expr.span.start, selector.id));
+                    self.select(&selector, None, grid, hints);
+                    return self.collect(&call.args[0], grid, Hints::default());
+                }
+                for arg in &call.args {
+                    self.collect(arg, grid, hints)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn select(&mut self, selector: &Selector, range_ms: Option<i64>, grid: Grid, hints: Hints<'_>) {
+        let fixed = self.bounds.resolve(selector.at);
+        let first = fixed.unwrap_or(grid.start_ms) - selector.offset_ms;
+        let last = fixed.unwrap_or_else(|| grid.end_ms()) - selector.offset_ms;
+        let lookback = self.options.lookback_ms;
+        let (before, after) = match (range_ms, selector.extend) {
+            (None, Extend::Smoothed) => (lookback, lookback),
+            (None, _) => (lookback, 0),
+            (Some(range_ms), Extend::No) => (range_ms, 0),
+            (Some(range_ms), Extend::Anchored) => (range_ms + lookback, 0),
+            (Some(range_ms), Extend::Smoothed) => (range_ms + lookback, lookback),
+        };
+        let mut selection = Selection {
+            matchers: selector.matchers.clone(),
+            start_ms: first - before,
+            end_ms: last + after,
+            step_ms: if grid.count > 1 && fixed.is_none() { grid.step_ms } else { 0 },
+            range_ms: range_ms.unwrap_or(0),
+            function: hints.function,
+            grouping: hints.grouping.to_vec(),
+            by: hints.by,
+        };
+        if grid.count == 0 && fixed.is_none() {
+            selection.end_ms = selection.start_ms;
+        }
+        let same = |known: &Selection| {
+            known.matchers == selection.matchers
+                && (known.start_ms, known.end_ms, known.step_ms, known.range_ms)
+                    == (selection.start_ms, selection.end_ms, selection.step_ms, selection.range_ms)
+        };
+        let index = match self.selections.iter().position(same) {
+            Some(index) => {
+                // The hints of one use would mislead the source about the other.
+                let known = &mut self.selections[index];
+                if known.function != selection.function || known.grouping != selection.grouping {
+                    known.function = "";
+                    known.grouping.clear();
+                    known.by = false;
+                }
+                index
+            }
+            None => {
+                self.selections.push(selection);
+                self.selections.len() - 1
+            }
+        };
+        if self.by_selector.len() <= selector.id {
+            self.by_selector.resize(selector.id + 1, usize::MAX);
+        }
+        self.by_selector[selector.id] = index;
+    }
+}

@@ -1,0 +1,138 @@
+//! What the evaluation reads from: series, and the trait that selects them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::histogram::FloatHistogram;
+use crate::labels::Labels;
+use crate::matcher::Matcher;
+
+/// The bit pattern of the NaN that marks a series as stale.
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// The NaN that marks a series as stale.
+pub fn stale_nan() -> f64 {
+    f64::from_bits(STALE_NAN_BITS)
+}
+
+/// Whether a value is the stale marker.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE_NAN_BITS
+}
+
+/// The samples of a series in columns, each pair of columns sorted by time without repeats.
+///
+/// A float that is the stale marker, or a histogram whose sum is, ends the series until its next
+/// sample.
+#[derive(Debug, Clone, Default)]
+pub struct Samples {
+    /// Times of the floats in milliseconds since 1970.
+    pub times: Vec<i64>,
+    /// Values of the floats.
+    pub floats: Vec<f64>,
+    /// Times of the histograms in milliseconds since 1970.
+    pub histogram_times: Vec<i64>,
+    /// The histograms.
+    pub histograms: Vec<Arc<FloatHistogram>>,
+}
+
+impl Samples {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.times.len() + self.histogram_times.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a float; times must rise.
+    pub fn push(&mut self, time_ms: i64, value: f64) {
+        self.times.push(time_ms);
+        self.floats.push(value);
+    }
+
+    /// Adds a histogram; times must rise.
+    pub fn push_histogram(&mut self, time_ms: i64, histogram: Arc<FloatHistogram>) {
+        self.histogram_times.push(time_ms);
+        self.histograms.push(histogram);
+    }
+}
+
+/// A series with the samples of a time range.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Labels, the metric name among them.
+    pub labels: Labels,
+    /// Samples.
+    pub samples: Samples,
+}
+
+/// What a query wants of a source, with hints that a source may use to read less.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// All must hold.
+    pub matchers: Vec<Matcher>,
+    /// Samples at this time or before are not needed (exclusive).
+    pub start_ms: i64,
+    /// Samples after this time are not needed (inclusive).
+    pub end_ms: i64,
+    /// Hint: distance between evaluation times; 0 for one evaluation.
+    pub step_ms: i64,
+    /// Hint: length of the range, 0 for an instant selector.
+    pub range_ms: i64,
+    /// Hint: the function or aggregation around the selector, empty for none.
+    pub function: &'static str,
+    /// Hint: labels that the aggregation around the selector keeps or drops.
+    pub grouping: Vec<String>,
+    /// Hint: whether `grouping` names the labels that are kept.
+    pub by: bool,
+}
+
+/// What a source found.
+#[derive(Debug, Clone, Default)]
+pub struct Selected {
+    /// Series, each label set once.
+    pub series: Vec<Series>,
+    /// What the user should know about the completeness of the answer.
+    pub warnings: Vec<String>,
+}
+
+/// What to do about a failed selection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceErrorKind {
+    /// A limit was hit: narrow the query.
+    Limit,
+    /// It took too long.
+    Timeout,
+    /// The caller went away.
+    Cancelled,
+    /// Try again later.
+    Unavailable,
+    /// Something broke.
+    Internal,
+}
+
+/// A failed selection.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// What to do about it.
+    pub kind: SourceErrorKind,
+    /// What happened.
+    pub message: String,
+}
+
+/// A future that a source returns.
+pub type SelectFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Selected, SourceError>> + Send + 'a>>;
+
+/// A place that holds series.
+pub trait SeriesSource: Send + Sync {
+    /// The series that match, with their samples in the range of the selection. Samples beyond
+    /// the range and more exact matchers are allowed: the evaluation looks at times itself, but
+    /// trusts that every series returned satisfies the matchers.
+    fn select<'a>(&'a self, selection: &'a Selection) -> SelectFuture<'a>;
+}
