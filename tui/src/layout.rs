@@ -1,0 +1,197 @@
+//! Where things stand on the screen: computed from the model alone, so that `update` (which
+//! scrolls) and the views (which draw) agree.
+
+use ratatui::layout::Rect;
+
+use crate::model::list::ListState;
+use crate::model::logs::LogLine;
+use crate::model::{Model, PromptKind, Screen};
+use crate::text::{width, wrap};
+
+/// Smallest terminal that is drawn on.
+pub const SIZE_MIN: (u16, u16) = (60, 15);
+/// From this width on the details stand beside the list.
+const BESIDE_WIDTH: u16 = 100;
+/// Most rows that one wrapped line or value takes.
+pub const WRAP_ROWS: usize = 12;
+/// Columns before the text of a log line: time, level, service.
+pub const LOG_PREFIX: u16 = 12 + 1 + 5 + 1 + 14 + 1;
+/// Columns of the labels in the details.
+pub const LABEL_WIDTH: u16 = 18;
+
+/// Areas of the screen; those not shown are empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Layout {
+    /// Breadcrumb and time range.
+    pub header: Rect,
+    /// State and completeness.
+    pub state: Rect,
+    /// Query bar.
+    pub query: Rect,
+    /// What is wrong with the query.
+    pub error: Rect,
+    /// Counts over time.
+    pub histogram: Rect,
+    /// Column titles, or the time axis.
+    pub titles: Rect,
+    /// The list.
+    pub list: Rect,
+    /// The details, their title included.
+    pub detail: Rect,
+    /// Keys, or the prompt.
+    pub footer: Rect,
+}
+
+/// Whether the terminal is large enough.
+pub fn fits(size: (u16, u16)) -> bool {
+    size.0 >= SIZE_MIN.0 && size.1 >= SIZE_MIN.1
+}
+
+/// Lays the screen out.
+pub fn layout(model: &Model) -> Layout {
+    let (columns, rows) = model.size;
+    if !fits(model.size) {
+        return Layout::default();
+    }
+    let row = |y: u16| Rect::new(0, y, columns, 1);
+    let entry = model.top();
+    let mut areas = Layout {
+        header: row(0),
+        state: row(1),
+        footer: row(rows - 1),
+        ..Layout::default()
+    };
+    let mut top = 2;
+    if entry.screen.query().is_some() {
+        areas.query = row(top);
+        top += 1;
+        if entry.screen.failure().is_some() && !editing(model) {
+            areas.error = Rect::new(0, top, columns, 2);
+            top += 2;
+        }
+    }
+    let mut body = Rect::new(0, top, columns, (rows - 1).saturating_sub(top));
+    if let Screen::Logs(_) = entry.screen
+        && body.height >= 14
+    {
+        areas.histogram = Rect { height: 3, ..body };
+        body = Rect {
+            y: body.y + 3,
+            height: body.height - 3,
+            ..body
+        };
+    }
+    if entry.detail.is_some() {
+        (body, areas.detail) = split(body);
+    }
+    if body.height > 1 && has_titles(&entry.screen) {
+        areas.titles = Rect { height: 1, ..body };
+        body = Rect {
+            y: body.y + 1,
+            height: body.height - 1,
+            ..body
+        };
+    }
+    areas.list = body;
+    areas
+}
+
+fn editing(model: &Model) -> bool {
+    model
+        .prompt
+        .as_ref()
+        .is_some_and(|prompt| prompt.kind == PromptKind::Query)
+}
+
+fn has_titles(screen: &Screen) -> bool {
+    !matches!(screen, Screen::Logs(_) | Screen::Help(_))
+}
+
+/// List and details side by side, one above the other, or the details alone.
+fn split(body: Rect) -> (Rect, Rect) {
+    if body.width >= BESIDE_WIDTH {
+        let right = body.width * 2 / 5;
+        let left = body.width - right;
+        (
+            Rect {
+                width: left,
+                ..body
+            },
+            Rect {
+                x: body.x + left,
+                width: right,
+                ..body
+            },
+        )
+    } else if body.height >= 16 {
+        let below = body.height * 3 / 5;
+        let above = body.height - below;
+        (
+            Rect {
+                height: above,
+                ..body
+            },
+            Rect {
+                y: body.y + above,
+                height: below,
+                ..body
+            },
+        )
+    } else {
+        (Rect { height: 0, ..body }, body)
+    }
+}
+
+/// Rows that a log line takes.
+pub fn log_height(line: &LogLine, columns: u16, wrapped: bool) -> usize {
+    if !wrapped {
+        return 1;
+    }
+    wrap(
+        &line.text,
+        usize::from(columns.saturating_sub(LOG_PREFIX)),
+        WRAP_ROWS,
+    )
+    .len()
+}
+
+/// Rows that an item of the details takes.
+pub fn item_height(label: &str, text: &str, columns: u16) -> usize {
+    wrap(text, item_columns(label, columns), WRAP_ROWS).len()
+}
+
+/// Columns left for the text of an item.
+pub fn item_columns(label: &str, columns: u16) -> usize {
+    let label = width(label)
+        .max(usize::from(LABEL_WIDTH))
+        .min(usize::from(columns) / 2);
+    // A mark before, a space between.
+    usize::from(columns).saturating_sub(label + 3).max(1)
+}
+
+/// Brings the lists of the entry shown into their areas.
+pub fn settle(model: &mut Model) {
+    let areas = layout(model);
+    let entry = model.top_mut();
+    let len = entry.screen.len();
+    let height = usize::from(areas.list.height);
+    if let Screen::Logs(logs) = &mut entry.screen {
+        let (store, wrapped) = (&logs.store, logs.wrap);
+        logs.list.settle(len, height, |row| {
+            store
+                .get(row)
+                .map_or(1, |line| log_height(line, areas.list.width, wrapped))
+        });
+    } else if let Some(list) = entry.screen.list_mut() {
+        list.settle(len, height, |_| 1);
+    }
+    if let Some(detail) = &mut entry.detail {
+        let height = usize::from(areas.detail.height.saturating_sub(1));
+        let items = &detail.items;
+        let mut list: ListState = detail.list;
+        list.settle(items.len(), height, |row| {
+            item_height(&items[row].label, &items[row].text, areas.detail.width)
+        });
+        detail.list = list;
+    }
+}

@@ -1,0 +1,621 @@
+//! The detail pane: everything about one row as labelled lines, some of which lead somewhere.
+
+use api::{AlertView, Hub, Join, LogView, RuleView, SpanView};
+use model::correlation::DEFAULT_KEYS;
+use serde_json::Value as Json;
+
+use super::list::ListState;
+use super::timeline::RowDetail;
+use crate::text::{date_time, duration, sanitise};
+
+/// Most items of one pane; what is left off is said in the last.
+const ITEMS_MAX: usize = 2_000;
+/// Longest text of one item, in characters.
+const TEXT_CHARS: usize = 16 * 1024;
+
+/// Where an item leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Jump {
+    /// A trace, with a span to be marked in it.
+    Trace(String, Option<String>),
+    /// The story of a value.
+    Story(String),
+    /// Log records that match.
+    Logs(String),
+    /// Traces that match.
+    Traces(String),
+    /// Text for the clipboard.
+    Copy(String),
+}
+
+/// One labelled line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Item {
+    /// What it is; a heading has no text.
+    pub label: String,
+    /// Its value, sanitised.
+    pub text: String,
+    /// Where it leads.
+    pub jump: Option<Jump>,
+}
+
+/// The pane.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Detail {
+    /// What it is about.
+    pub title: String,
+    /// Its lines.
+    pub items: Vec<Item>,
+    /// Where the list of items stands.
+    pub list: ListState,
+}
+
+/// What a row is about, for jumps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subject {
+    /// Trace id, or empty.
+    pub trace_id: String,
+    /// Span id, or empty.
+    pub span_id: String,
+    /// Service name, or empty.
+    pub service: String,
+    /// The first correlation value, or empty.
+    pub correlation: String,
+}
+
+impl Subject {
+    /// Of a log record.
+    pub fn of_log(log: &LogView) -> Self {
+        let pairs = log.correlation.as_object();
+        Self {
+            trace_id: log.trace_id.clone(),
+            span_id: log.span_id.clone(),
+            service: log.service.clone(),
+            correlation: pairs
+                .and_then(|pairs| pairs.values().next())
+                .map(plain)
+                .or_else(|| first_correlation(&log.attributes))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Of a span.
+    pub fn of_span(span: &SpanView) -> Self {
+        Self {
+            trace_id: span.trace_id.clone(),
+            span_id: span.span_id.clone(),
+            service: span.service.clone(),
+            correlation: span
+                .attributes
+                .iter()
+                .filter_map(key_value)
+                .find(|(key, _)| is_correlation_key(key))
+                .map(|(_, value)| any_value(value))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Of any row of a timeline.
+    pub fn of_row(row: &RowDetail) -> Self {
+        match row {
+            RowDetail::Span(span) => Self::of_span(span),
+            RowDetail::Log(log) => Self::of_log(log),
+            RowDetail::Missing { span_id, trace_id } => Self {
+                trace_id: trace_id.clone(),
+                span_id: span_id.clone(),
+                ..Self::default()
+            },
+        }
+    }
+
+    /// Of an alert, from its labels.
+    pub fn of_alert(alert: &AlertView) -> Self {
+        let label = |names: &[&str]| {
+            names
+                .iter()
+                .find_map(|name| alert.labels.get(*name))
+                .cloned()
+                .unwrap_or_default()
+        };
+        Self {
+            trace_id: label(&["trace_id", "traceID"]),
+            span_id: label(&["span_id"]),
+            service: label(&["service", "service_name", "service.name", "job"]),
+            correlation: label(&DEFAULT_KEYS),
+        }
+    }
+}
+
+/// A term of the native query language, quoted where its value needs it.
+pub fn term(field: &str, value: &str) -> String {
+    let plain = !value.is_empty()
+        && value
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
+        && !value.starts_with('-');
+    if plain {
+        format!("{field}:{value}")
+    } else {
+        format!(
+            "{field}:\"{}\"",
+            value.replace('\\', "\\\\").replace('"', "\\\"")
+        )
+    }
+}
+
+impl Detail {
+    fn new(title: &str) -> Self {
+        Self {
+            title: sanitise(title).into_owned(),
+            ..Self::default()
+        }
+    }
+
+    fn push(&mut self, label: &str, text: &str, jump: Option<Jump>) {
+        if self.items.len() == ITEMS_MAX {
+            let text = format!("more than {ITEMS_MAX} lines; the rest is not shown");
+            self.items.push(Item {
+                label: "cut".to_owned(),
+                text,
+                jump: None,
+            });
+        }
+        if self.items.len() > ITEMS_MAX {
+            return;
+        }
+        let end = text
+            .char_indices()
+            .nth(TEXT_CHARS)
+            .map_or(text.len(), |(end, _)| end);
+        let mut clean = sanitise(&text[..end]).into_owned();
+        if end < text.len() {
+            clean.push('…');
+        }
+        self.items.push(Item {
+            label: sanitise(label).into_owned(),
+            text: clean,
+            jump,
+        });
+    }
+
+    fn some(&mut self, label: &str, text: &str) {
+        if !text.is_empty() {
+            self.push(label, text, None);
+        }
+    }
+
+    fn heading(&mut self, label: &str) {
+        self.push(label, "", None);
+    }
+
+    /// Of any row of a timeline.
+    pub fn of_row(row: &RowDetail) -> Self {
+        match row {
+            RowDetail::Span(span) => Self::of_span(span),
+            RowDetail::Log(log) => Self::of_log(log),
+            RowDetail::Missing { span_id, trace_id } => {
+                let mut detail = Self::new("a parent that was not found");
+                detail.push("span id", span_id, Some(Jump::Copy(span_id.clone())));
+                let logs = format!(
+                    "{} {}",
+                    term("trace_id", trace_id),
+                    term("span_id", span_id)
+                );
+                detail.push("logs", "of this span", Some(Jump::Logs(logs)));
+                let why = "it was sampled away, is late, or its service sends no spans";
+                detail.push("why", why, None);
+                detail
+            }
+        }
+    }
+
+    /// Of a span.
+    pub fn of_span(span: &SpanView) -> Self {
+        let mut detail = Self::new(&format!("{} {}", span.service, span.name));
+        if span.status.code == 2 {
+            detail.push("✗ error", &span.status.message, None);
+        }
+        detail.push(
+            "duration",
+            &duration(
+                span.end_time_unix_nano
+                    .saturating_sub(span.start_time_unix_nano),
+            ),
+            None,
+        );
+        detail.push("start", &date_time(span.start_time_unix_nano), None);
+        detail.push("kind", kind_name(span.kind), None);
+        if span.inferred {
+            let sure = format!("from logs, confidence {:.2}", span.confidence);
+            detail.push("~ inferred", &sure, None);
+        }
+        if span.clock_adjust_nano != 0 {
+            let by = duration(span.clock_adjust_nano.unsigned_abs());
+            let way = if span.clock_adjust_nano > 0 {
+                "later"
+            } else {
+                "earlier"
+            };
+            detail.push("clock", &format!("corrected by {by} {way}"), None);
+        }
+        let logs = format!(
+            "{} {}",
+            term("trace_id", &span.trace_id),
+            term("span_id", &span.span_id)
+        );
+        detail.push("logs", "of this span", Some(Jump::Logs(logs)));
+        detail.push(
+            "story",
+            "of this trace",
+            Some(Jump::Story(span.trace_id.clone())),
+        );
+        detail.push(
+            "trace id",
+            &span.trace_id,
+            Some(Jump::Copy(span.trace_id.clone())),
+        );
+        detail.push(
+            "span id",
+            &span.span_id,
+            Some(Jump::Copy(span.span_id.clone())),
+        );
+        detail.some("parent", &span.parent_span_id);
+        detail.some("state", &span.trace_state);
+        detail.otlp_attributes(
+            "attributes",
+            &span.attributes,
+            span.dropped_attributes_count,
+        );
+        detail.events(span);
+        detail.links(span);
+        detail.otlp_attributes("resource", list(&span.resource, "attributes"), 0);
+        let text = |name: &str| {
+            span.scope
+                .get(name)
+                .and_then(Json::as_str)
+                .unwrap_or_default()
+        };
+        if !text("name").is_empty() {
+            detail.heading("scope");
+            detail.push(text("name"), text("version"), None);
+        }
+        detail
+    }
+
+    fn otlp_attributes(&mut self, heading: &str, attributes: &[Json], dropped: u32) {
+        if attributes.is_empty() && dropped == 0 {
+            return;
+        }
+        self.heading(heading);
+        for (key, value) in attributes.iter().filter_map(key_value) {
+            self.attribute(key, &any_value(value));
+        }
+        self.dropped(dropped);
+    }
+
+    fn attribute(&mut self, key: &str, value: &str) {
+        let jump = is_correlation_key(key).then(|| Jump::Story(value.to_owned()));
+        self.push(key, value, jump);
+    }
+
+    fn dropped(&mut self, dropped: u32) {
+        if dropped > 0 {
+            self.push(
+                "dropped",
+                &format!("{dropped} more, by the service itself"),
+                None,
+            );
+        }
+    }
+
+    fn events(&mut self, span: &SpanView) {
+        if span.events.is_empty() && span.dropped_events_count == 0 {
+            return;
+        }
+        self.heading("events");
+        for event in &span.events {
+            let after = unix_nano(event, "timeUnixNano").saturating_sub(span.start_time_unix_nano);
+            let name = event.get("name").and_then(Json::as_str).unwrap_or_default();
+            self.push(&format!("+{}", duration(after)), name, None);
+            for (key, value) in list(event, "attributes").iter().filter_map(key_value) {
+                self.attribute(&format!("  {key}"), &any_value(value));
+            }
+        }
+        self.dropped(span.dropped_events_count);
+    }
+
+    fn links(&mut self, span: &SpanView) {
+        if span.links.is_empty() && span.dropped_links_count == 0 {
+            return;
+        }
+        self.heading("links");
+        for link in &span.links {
+            let text = |name: &str| link.get(name).and_then(Json::as_str).unwrap_or_default();
+            let (trace_id, span_id) = (text("traceId"), text("spanId"));
+            let jump = Jump::Trace(trace_id.to_owned(), Some(span_id.to_owned()));
+            self.push("trace", &format!("{trace_id} span {span_id}"), Some(jump));
+            for (key, value) in list(link, "attributes").iter().filter_map(key_value) {
+                self.attribute(&format!("  {key}"), &any_value(value));
+            }
+        }
+        self.dropped(span.dropped_links_count);
+    }
+
+    /// Of a log record.
+    pub fn of_log(log: &LogView) -> Self {
+        let mut detail = Self::new(&format!("{} log record", log.service));
+        detail.push("body", &plain(&log.body), None);
+        detail.push("time", &date_time(log.time_unix_nano), None);
+        if log.observed_time_unix_nano != 0 && log.observed_time_unix_nano != log.time_unix_nano {
+            detail.push("observed", &date_time(log.observed_time_unix_nano), None);
+        }
+        let severity = format!("{} ({})", log.severity_text, log.severity_number);
+        detail.push("severity", severity.trim(), None);
+        detail.some("event", &log.event_name);
+        if !log.trace_id.is_empty() {
+            let span = (!log.span_id.is_empty()).then(|| log.span_id.clone());
+            detail.push(
+                "trace",
+                &log.trace_id,
+                Some(Jump::Trace(log.trace_id.clone(), span)),
+            );
+            detail.some("span", &log.span_id);
+        }
+        detail.object("correlation", &log.correlation, true);
+        detail.object("attributes", &log.attributes, false);
+        detail.object("resource", &log.resource, false);
+        if let Some(name) = log.scope.get("name").and_then(Json::as_str) {
+            detail.some("scope", name);
+        }
+        detail
+    }
+
+    fn object(&mut self, heading: &str, object: &Json, correlates: bool) {
+        let Some(members) = object.as_object().filter(|members| !members.is_empty()) else {
+            return;
+        };
+        self.heading(heading);
+        for (key, value) in members {
+            let value = plain(value);
+            let jump = (correlates || is_correlation_key(key)).then(|| Jump::Story(value.clone()));
+            self.push(key, &value, jump);
+        }
+    }
+
+    /// Of an alert.
+    pub fn of_alert(alert: &AlertView) -> Self {
+        let mut detail = Self::new(&format!("alert {}", alert.name));
+        detail.push("state", &alert.state, None);
+        detail.push("value", &alert.value.to_string(), None);
+        detail.push("since", &date_time(alert.active_since_unix_nano), None);
+        if alert.firing_since_unix_nano > 0 {
+            detail.push("firing", &date_time(alert.firing_since_unix_nano), None);
+        }
+        detail.push("query", &alert.query, Some(Jump::Copy(alert.query.clone())));
+        let subject = Subject::of_alert(alert);
+        if !subject.service.is_empty() {
+            let service = term("service", &subject.service);
+            let failed = format!("{service} status:error");
+            detail.push("traces", &failed, Some(Jump::Traces(failed.clone())));
+            detail.push("logs", &service, Some(Jump::Logs(service.clone())));
+        }
+        detail.pairs("annotations", &alert.annotations);
+        detail.pairs("labels", &alert.labels);
+        detail
+    }
+
+    fn pairs(&mut self, heading: &str, pairs: &std::collections::BTreeMap<String, String>) {
+        if pairs.is_empty() {
+            return;
+        }
+        self.heading(heading);
+        for (key, value) in pairs {
+            let jump = match key.as_str() {
+                "trace_id" | "traceID" => Some(Jump::Trace(value.clone(), None)),
+                key if is_correlation_key(key) => Some(Jump::Story(value.clone())),
+                _ => None,
+            };
+            self.push(key, value, jump);
+        }
+    }
+
+    /// Of a rule.
+    pub fn of_rule(rule: &RuleView) -> Self {
+        let mut detail = Self::new(&format!("rule {}", rule.name));
+        detail.push("kind", &rule.kind, None);
+        detail.push("state", &rule.state, None);
+        detail.push("health", &rule.health, None);
+        detail.some("✗ error", &rule.last_error);
+        detail.push("query", &rule.query, Some(Jump::Copy(rule.query.clone())));
+        detail.push("for", &format!("{} s", rule.for_seconds), None);
+        detail.pairs("annotations", &rule.annotations);
+        detail.pairs("labels", &rule.labels);
+        detail
+    }
+
+    /// Of why each part belongs to a story.
+    pub fn of_joins(joins: &[Join], hubs: &[Hub], alerts: &[AlertView]) -> Self {
+        let mut detail = Self::new("why each part belongs to this story");
+        for join in joins {
+            let text = format!("{} → {}: {}", join.from, join.to, join.reason);
+            detail.push(&join.by, &text, Some(Jump::Story(join.to.clone())));
+        }
+        if joins.is_empty() {
+            detail.push("joins", "none: everything carries the id itself", None);
+        }
+        if !hubs.is_empty() {
+            detail.heading("hubs: shared by too many traces to be followed");
+            for hub in hubs {
+                let text = format!("{} ({} traces or more)", hub.value, hub.traces);
+                detail.push(&hub.key, &text, Some(Jump::Story(hub.value.clone())));
+            }
+        }
+        if !alerts.is_empty() {
+            detail.heading("alerts active in its time");
+            for alert in alerts {
+                detail.push(
+                    &alert.name,
+                    &alert.state,
+                    Some(Jump::Copy(alert.query.clone())),
+                );
+            }
+        }
+        detail
+    }
+}
+
+fn list<'a>(object: &'a Json, member: &str) -> &'a [Json] {
+    object
+        .get(member)
+        .and_then(Json::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+fn key_value(attribute: &Json) -> Option<(&str, &Json)> {
+    Some((
+        attribute.get("key")?.as_str()?,
+        attribute.get("value").unwrap_or(&Json::Null),
+    ))
+}
+
+fn unix_nano(object: &Json, member: &str) -> u64 {
+    let value = object.get(member);
+    value
+        .and_then(Json::as_u64)
+        .or_else(|| {
+            value
+                .and_then(Json::as_str)
+                .and_then(|text| text.parse().ok())
+        })
+        .unwrap_or(0)
+}
+
+/// An OTLP AnyValue as text; arrays and lists as their JSON.
+fn any_value(value: &Json) -> String {
+    let Some((kind, inner)) = value.as_object().and_then(|members| members.iter().next()) else {
+        return plain(value);
+    };
+    match kind.as_str() {
+        "arrayValue" => {
+            let parts: Vec<String> = list(inner, "values").iter().map(any_value).collect();
+            format!("[{}]", parts.join(", "))
+        }
+        "kvlistValue" => {
+            let parts: Vec<String> = list(inner, "values")
+                .iter()
+                .filter_map(key_value)
+                .map(|(key, value)| format!("{key}: {}", any_value(value)))
+                .collect();
+            format!("{{{}}}", parts.join(", "))
+        }
+        _ => plain(inner),
+    }
+}
+
+fn plain(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn is_correlation_key(key: &str) -> bool {
+    let key = key.trim();
+    let key = key.strip_prefix("http.request.header.").unwrap_or(key);
+    DEFAULT_KEYS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(key))
+}
+
+fn first_correlation(attributes: &Json) -> Option<String> {
+    let members = attributes.as_object()?;
+    members
+        .iter()
+        .find(|(key, _)| is_correlation_key(key))
+        .map(|(_, value)| plain(value))
+}
+
+fn kind_name(kind: i32) -> &'static str {
+    match kind {
+        1 => "internal",
+        2 => "server",
+        3 => "client",
+        4 => "producer",
+        5 => "consumer",
+        _ => "unspecified",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn item<'a>(detail: &'a Detail, label: &str) -> &'a Item {
+        detail
+            .items
+            .iter()
+            .find(|item| item.label == label)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_span_shows_all_and_leads_on() {
+        let span = SpanView {
+            trace_id: "t".to_owned(),
+            span_id: "s".to_owned(),
+            start_time_unix_nano: 1_000,
+            attributes: vec![
+                json!({"key": "http.request.header.X-Request-ID", "value": {"stringValue": "r 1"}}),
+                json!({"key": "list", "value": {"arrayValue": {"values": [{"intValue": "1"}, {"boolValue": true}]}}}),
+            ],
+            events: vec![json!({"timeUnixNano": "3500", "name": "exception"})],
+            links: vec![json!({"traceId": "t2", "spanId": "s2"})],
+            dropped_links_count: 3,
+            resource: json!({"attributes": [{"key": "host", "value": {"stringValue": "h\u{7}"}}]}),
+            ..SpanView::default()
+        };
+        let detail = Detail::of_span(&span);
+        let request = item(&detail, "http.request.header.X-Request-ID");
+        assert_eq!(request.jump, Some(Jump::Story("r 1".to_owned())));
+        assert_eq!(item(&detail, "list").text, "[1, true]");
+        assert_eq!(item(&detail, "+2.50µs").text, "exception");
+        assert_eq!(
+            item(&detail, "trace").jump,
+            Some(Jump::Trace("t2".into(), Some("s2".into())))
+        );
+        assert_eq!(
+            item(&detail, "dropped").text,
+            "3 more, by the service itself"
+        );
+        assert_eq!(item(&detail, "host").text, "h␇");
+        assert_eq!(
+            item(&detail, "logs").jump,
+            Some(Jump::Logs("trace_id:t span_id:s".into()))
+        );
+        assert_eq!(Subject::of_span(&span).correlation, "r 1");
+    }
+
+    #[test]
+    fn terms_are_quoted_where_needed() {
+        assert_eq!(term("service", "check-out"), "service:check-out");
+        assert_eq!(term("service", "a \"b\"\\"), "service:\"a \\\"b\\\"\\\\\"");
+        assert_eq!(term("x", ""), "x:\"\"");
+        assert_eq!(term("x", "-1"), "x:\"-1\"");
+    }
+
+    #[test]
+    fn a_pane_is_bounded() {
+        let many: serde_json::Map<String, Json> = (0..ITEMS_MAX + 10)
+            .map(|n| (format!("k{n}"), json!("v")))
+            .collect();
+        let log = LogView {
+            attributes: Json::Object(many),
+            ..LogView::default()
+        };
+        let detail = Detail::of_log(&log);
+        assert_eq!(detail.items.len(), ITEMS_MAX + 1);
+        assert_eq!(detail.items[ITEMS_MAX].label, "cut");
+    }
+}

@@ -1,0 +1,219 @@
+//! Log records as compact lines, oldest first, bounded in number.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use api::LogView;
+
+use super::timeline::log_line;
+use crate::text::{fit, sanitise};
+
+/// Most lines that one screen holds; older ones are let go, and counted.
+pub const LINES_MAX: usize = 1_000_000;
+/// Longest line kept for the list, in columns; the details have all of it.
+const LINE_COLUMNS: usize = 4096;
+
+/// One log record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When, in unix nanoseconds.
+    pub time: u64,
+    /// OTLP severity number.
+    pub severity: u8,
+    /// Whether it belongs to a trace.
+    pub traced: bool,
+    /// Service name.
+    pub service: Arc<str>,
+    /// Body on one line, sanitised.
+    pub text: Box<str>,
+    /// The record as JSON, for the details.
+    record: Box<[u8]>,
+}
+
+impl LogLine {
+    /// The whole record.
+    pub fn record(&self) -> Option<LogView> {
+        serde_json::from_slice(&self.record).ok()
+    }
+
+    /// Whether the severity is ERROR or worse.
+    pub fn is_error(&self) -> bool {
+        self.severity >= 17
+    }
+}
+
+/// Turns records into lines; service names are shared.
+pub fn lines(records: &[LogView]) -> Vec<LogLine> {
+    let mut services: HashMap<&str, Arc<str>> = HashMap::new();
+    records
+        .iter()
+        .map(|record| {
+            let service = services
+                .entry(&record.service)
+                .or_insert_with(|| Arc::from(sanitise(&record.service).as_ref()));
+            let line = log_line(record);
+            LogLine {
+                time: record.time_unix_nano,
+                severity: severity(record),
+                traced: !record.trace_id.is_empty(),
+                service: Arc::clone(service),
+                text: sanitise(fit(&line, LINE_COLUMNS).0).as_ref().into(),
+                // Plain data always serialises; an empty record would show as one without details.
+                record: serde_json::to_vec(record).unwrap_or_default().into(),
+            }
+        })
+        .collect()
+}
+
+/// The severity number, or what the text says where no number was sent.
+fn severity(record: &LogView) -> u8 {
+    if let Ok(number @ 1..=24) = u8::try_from(record.severity_number) {
+        return number;
+    }
+    let text = record.severity_text.to_ascii_lowercase();
+    match text.as_str() {
+        "trace" => 1,
+        "debug" => 5,
+        "info" | "information" | "notice" => 9,
+        "warn" | "warning" => 13,
+        "error" | "err" => 17,
+        "fatal" | "critical" | "crit" | "panic" | "alert" | "emergency" => 21,
+        _ => 0,
+    }
+}
+
+/// Lines in order, oldest first.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LogStore {
+    lines: VecDeque<LogLine>,
+    /// Lines let go because there were too many.
+    pub evicted: u64,
+}
+
+impl LogStore {
+    /// Number of lines.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// A line by its place.
+    pub fn get(&self, index: usize) -> Option<&LogLine> {
+        self.lines.get(index)
+    }
+
+    /// Replaces all lines by these, oldest first.
+    pub fn replace(&mut self, lines: Vec<LogLine>) {
+        self.lines = lines.into();
+        self.evicted = 0;
+        self.evict();
+    }
+
+    /// Puts older lines in front, oldest first. Gives how many found room.
+    pub fn prepend(&mut self, lines: Vec<LogLine>) -> usize {
+        let room = LINES_MAX.saturating_sub(self.lines.len());
+        let added = lines.len().min(room);
+        for line in lines.into_iter().rev().take(added) {
+            self.lines.push_front(line);
+        }
+        added
+    }
+
+    /// Appends newer lines. Gives how many old ones were let go.
+    pub fn append(&mut self, lines: impl IntoIterator<Item = LogLine>) -> usize {
+        self.lines.extend(lines);
+        self.evict()
+    }
+
+    fn evict(&mut self) -> usize {
+        let surplus = self.lines.len().saturating_sub(LINES_MAX);
+        self.lines.drain(..surplus);
+        self.evicted += surplus as u64;
+        surplus
+    }
+
+    /// Appends those of the lines that are not already among the last ones, record by record: a
+    /// page that was asked for while a tail ran holds what the tail also sent.
+    pub fn append_missing(&mut self, lines: Vec<LogLine>) -> usize {
+        let mut known: HashMap<Box<[u8]>, usize> = HashMap::new();
+        let since = lines.iter().map(|line| line.time).min().unwrap_or(u64::MAX);
+        for line in self
+            .lines
+            .iter()
+            .rev()
+            .take_while(|line| line.time >= since)
+        {
+            *known.entry(line.record.clone()).or_default() += 1;
+        }
+        let fresh: Vec<LogLine> = lines
+            .into_iter()
+            .filter(|line| match known.get_mut(&line.record) {
+                Some(count) if *count > 0 => {
+                    *count -= 1;
+                    false
+                }
+                _ => true,
+            })
+            .collect();
+        self.append(fresh)
+    }
+
+    /// The nearest error after or before a line.
+    pub fn error_from(&self, line: usize, forward: bool) -> Option<usize> {
+        let is_error = |&index: &usize| self.lines.get(index).is_some_and(LogLine::is_error);
+        if forward {
+            (line + 1..self.lines.len()).find(is_error)
+        } else {
+            (0..line.min(self.lines.len())).rev().find(is_error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record(time: u64, body: &str, severity_number: i32) -> LogView {
+        LogView {
+            time_unix_nano: time,
+            body: json!(body),
+            severity_number,
+            ..LogView::default()
+        }
+    }
+
+    #[test]
+    fn a_page_and_a_tail_meet_without_gap_or_repetition() {
+        let page = lines(&[record(1, "a", 9), record(2, "b", 9), record(2, "b", 9)]);
+        let tail = lines(&[
+            record(2, "b", 9),
+            record(2, "b", 9),
+            record(2, "b", 9),
+            record(3, "c", 9),
+        ]);
+        let mut store = LogStore::default();
+        store.replace(page);
+        store.append_missing(tail);
+        let texts: Vec<&str> = (0..store.len())
+            .map(|i| &*store.get(i).unwrap().text)
+            .collect();
+        assert_eq!(texts, ["a", "b", "b", "b", "c"]);
+    }
+
+    #[test]
+    fn finds_errors_by_number_or_text() {
+        let mut worded = record(2, "b", 0);
+        worded.severity_text = "ERROR".to_owned();
+        let mut store = LogStore::default();
+        store.append(lines(&[record(1, "a", 21), worded, record(3, "c", 9)]));
+        assert_eq!(store.error_from(0, true), Some(1));
+        assert_eq!(store.error_from(1, true), None);
+        assert_eq!(store.error_from(99, false), Some(1));
+        assert_eq!(store.error_from(0, false), None);
+    }
+}

@@ -1,0 +1,212 @@
+use api::{LogView, SpanView, StatusView};
+use serde_json::json;
+
+use super::{NONE, RowDetail, RowKind, Timeline, TimelineView, build};
+
+fn span(id: &str, parent: &str, start: u64, end: u64) -> SpanView {
+    SpanView {
+        trace_id: "t1".to_owned(),
+        span_id: id.to_owned(),
+        parent_span_id: parent.to_owned(),
+        name: format!("op-{id}"),
+        service: "shop".to_owned(),
+        start_time_unix_nano: start,
+        end_time_unix_nano: end,
+        confidence: 1.0,
+        resource: json!({"attributes": []}),
+        ..SpanView::default()
+    }
+}
+
+fn failed(mut span: SpanView) -> SpanView {
+    span.status = StatusView {
+        code: 2,
+        message: "no".to_owned(),
+    };
+    span
+}
+
+fn log(span_id: &str, time: u64, body: &str) -> LogView {
+    LogView {
+        trace_id: "t1".to_owned(),
+        span_id: span_id.to_owned(),
+        time_unix_nano: time,
+        service: "shop".to_owned(),
+        body: json!(body),
+        ..LogView::default()
+    }
+}
+
+fn outline(timeline: &Timeline) -> Vec<String> {
+    timeline
+        .rows()
+        .iter()
+        .map(|row| {
+            format!(
+                "{}{}",
+                " ".repeat(row.depth.into()),
+                timeline.name(row.name)
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn children_follow_their_parent_by_start_whatever_the_order_sent() {
+    let spans = [
+        span("d", "b", 30, 35),
+        span("c", "a", 20, 25),
+        span("a", "", 0, 100),
+        span("b", "a", 10, 40),
+    ];
+    let logs = [
+        log("b", 32, "hello"),
+        log("", 5, "early"),
+        log("zz", 50, "of a lost span"),
+    ];
+    let timeline = build(&spans, &logs);
+    assert_eq!(
+        outline(&timeline),
+        [
+            "op-a",
+            " early",
+            " op-b",
+            "  op-d",
+            "  hello",
+            " op-c",
+            " of a lost span"
+        ]
+    );
+    assert_eq!(timeline.rows()[0].subtree, 7);
+    assert_eq!((timeline.start, timeline.end), (0, 100));
+}
+
+#[test]
+fn a_missing_parent_is_a_row_as_wide_as_its_children() {
+    let timeline = build(&[span("b", "gone", 10, 20), span("c", "gone", 15, 40)], &[]);
+    assert_eq!(
+        outline(&timeline),
+        ["parent gone was not found", " op-b", " op-c"]
+    );
+    let row = timeline.rows()[0];
+    assert_eq!(
+        (row.kind, row.start, row.duration),
+        (RowKind::Missing, 10, 30)
+    );
+    let detail = timeline.detail(0).unwrap();
+    assert_eq!(
+        detail,
+        RowDetail::Missing {
+            span_id: "gone".to_owned(),
+            trace_id: "t1".to_owned()
+        }
+    );
+}
+
+#[test]
+fn cycles_and_self_parents_are_all_drawn_once() {
+    let spans = [
+        span("a", "b", 0, 1),
+        span("b", "a", 1, 2),
+        span("c", "c", 2, 3),
+        span("d", "b", 3, 4),
+    ];
+    let timeline = build(&spans, &[]);
+    assert_eq!(outline(&timeline), ["op-c", "op-a", " op-b", "  op-d"]);
+}
+
+#[test]
+fn a_linked_trace_hangs_under_the_span_it_links_to() {
+    let mut consumer = span("x", "", 50, 60);
+    consumer.trace_id = "t2".to_owned();
+    consumer.links = vec![json!({"traceId": "t1", "spanId": "a"})];
+    let timeline = build(&[consumer, span("a", "", 0, 10)], &[]);
+    assert_eq!(outline(&timeline), ["op-a", " op-x"]);
+    assert!(timeline.rows()[1].linked);
+}
+
+#[test]
+fn logs_of_an_untraced_service_hang_under_its_inferred_span() {
+    let mut inferred = span("i", "a", 10, 20);
+    inferred.inferred = true;
+    inferred.confidence = 0.8;
+    inferred.service = "legacy".to_owned();
+    let mut line = log("", 15, "done");
+    line.service = "legacy".to_owned();
+    line.trace_id = String::new();
+    let timeline = build(&[span("a", "", 0, 100), inferred], &[line]);
+    assert_eq!(outline(&timeline), ["op-a", " op-i", "  done"]);
+    assert_eq!(timeline.rows()[1].confidence, 80);
+    assert_eq!(
+        (timeline.spans, timeline.inferred, timeline.logs),
+        (2, 1, 1)
+    );
+}
+
+#[test]
+fn details_are_what_was_sent() {
+    let sent = span("a", "", 0, 10);
+    let timeline = build(std::slice::from_ref(&sent), &[log("a", 1, "x\u{1b}y")]);
+    assert_eq!(timeline.detail(0), Some(RowDetail::Span(Box::new(sent))));
+    assert_eq!(timeline.name(timeline.rows()[1].name), "x␛y");
+    let Some(RowDetail::Log(record)) = timeline.detail(1) else {
+        panic!("no log")
+    };
+    assert_eq!(record.body, json!("x\u{1b}y"));
+    assert_eq!(timeline.detail(2), None);
+}
+
+#[test]
+fn folding_hides_and_errors_unfold() {
+    let spans = [
+        span("a", "", 0, 100),
+        span("b", "a", 10, 40),
+        failed(span("c", "b", 20, 30)),
+        span("d", "a", 50, 60),
+        failed(span("e", "d", 51, 52)),
+    ];
+    let mut view = TimelineView::new(build(&spans, &[]));
+    assert_eq!(view.timeline.rows()[0].errors, 2);
+    view.fold_all(true);
+    assert_eq!(view.visible(), [0, 1, 3]);
+    let error = view.timeline.error_from(0, true).unwrap();
+    view.reveal(error);
+    assert_eq!(view.visible(), [0, 1, 2, 3]);
+    assert_eq!(view.marked(), Some(2));
+    assert_eq!(view.timeline.error_from(2, true), Some(4));
+    assert_eq!(view.timeline.error_from(4, true), None);
+    assert_eq!(view.timeline.error_from(4, false), Some(2));
+    view.go_to_parent();
+    view.fold(true);
+    assert_eq!(view.visible(), [0, 1, 3]);
+    view.fold_all(false);
+    assert_eq!(view.visible().len(), 5);
+    assert_eq!(view.marked(), Some(1));
+}
+
+#[test]
+fn search_wraps_around_and_ignores_case() {
+    let timeline = build(
+        &[
+            span("a", "", 0, 9),
+            span("B", "a", 1, 2),
+            span("c", "a", 3, 4),
+        ],
+        &[],
+    );
+    assert_eq!(timeline.search_from(0, "OP-b", true), Some(1));
+    assert_eq!(timeline.search_from(1, "op-b", true), Some(1));
+    assert_eq!(timeline.search_from(0, "op-", false), Some(2));
+    assert_eq!(timeline.search_from(0, "nothing", true), None);
+    assert_eq!(timeline.search_from(0, "", true), None);
+}
+
+#[test]
+fn an_empty_timeline_has_nothing_to_mark() {
+    let mut view = TimelineView::new(build(&[], &[]));
+    view.fold(true);
+    view.go_to_parent();
+    view.fold_all(true);
+    view.reveal(NONE);
+    assert_eq!(view.marked(), None);
+}

@@ -1,0 +1,236 @@
+//! The loop: events and results become messages, messages change the model, and the screen is
+//! drawn when something changed. It never waits for anything but the next message, and never
+//! draws by a timer.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use api::{Client, ClientError};
+use crossterm::event::{Event, EventStream};
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::time::Instant;
+
+use crate::command::Command;
+use crate::effect::{Runner, TerminalEffect, now, osc52};
+use crate::message::{Effect, Message};
+use crate::model::Model;
+use crate::term::Term;
+use crate::theme::{ColorLevel, Theme};
+use crate::update::{start, update};
+
+/// Messages that wait for the loop.
+const CHANNEL: usize = 64;
+/// Most messages taken before the screen is drawn.
+const BATCH: usize = 256;
+/// Shortest time between frames that only data asked for; a key is drawn at once.
+const DATA_FRAME: Duration = Duration::from_millis(50);
+
+/// How to begin.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Base URL of the query service, e.g. `http://127.0.0.1:4400`.
+    pub url: String,
+    /// Whether to do without colours, whatever the environment says.
+    pub no_color: bool,
+    /// What to open first; home without.
+    pub initial: Option<Command>,
+}
+
+/// Why a session could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TuiError {
+    /// Standard input or output is a pipe or a file.
+    #[error(
+        "the terminal UI needs a terminal; for pipes use the story, trace, logs and query commands"
+    )]
+    NotATerminal,
+    /// The URL cannot be used.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The terminal broke.
+    #[error("terminal: {0}")]
+    Terminal(#[from] std::io::Error),
+}
+
+/// Runs a session until the user leaves.
+pub async fn run(options: Options) -> Result<(), TuiError> {
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        return Err(TuiError::NotATerminal);
+    }
+    let client = Client::new(&options.url)?;
+    let level = ColorLevel::detect(options.no_color, |name| std::env::var(name).ok());
+    let mut term = Term::open()?;
+    let model = Model::new(client.base_url(), term.size()?, now());
+    let (sender, receiver) = mpsc::channel(CHANNEL);
+    let session = Session {
+        model,
+        theme: Theme::new(level),
+        runner: Runner::new(client, sender),
+        receiver,
+        events: EventStream::new(),
+        tmux: std::env::var_os("TMUX").is_some(),
+        changed: true,
+        urgent: true,
+        over: false,
+    };
+    session.run(&mut term, options.initial).await
+}
+
+struct Session {
+    model: Model,
+    theme: Theme,
+    runner: Runner,
+    receiver: Receiver<Message>,
+    events: EventStream,
+    tmux: bool,
+    /// Whether the screen is older than the model.
+    changed: bool,
+    /// Whether the user waits for it.
+    urgent: bool,
+    over: bool,
+}
+
+/// What the loop woke up for.
+enum Wake {
+    Event(Option<std::io::Result<Event>>),
+    Message(Message),
+    Tick,
+    Frame,
+    Terminate,
+}
+
+impl Session {
+    async fn run(mut self, term: &mut Term, initial: Option<Command>) -> Result<(), TuiError> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let effects = start(&mut self.model, initial);
+        self.perform(term, effects)?;
+        let mut drawn_at = Instant::now();
+        let mut tick_at = None;
+        while !self.over {
+            if self.changed && (self.urgent || drawn_at.elapsed() >= DATA_FRAME) {
+                term.draw(&self.model, &self.theme)?;
+                drawn_at = Instant::now();
+                (self.changed, self.urgent) = (false, false);
+            }
+            tick_at = self.next_tick(tick_at);
+            let frame_at = self.changed.then_some(drawn_at + DATA_FRAME);
+            let wake = tokio::select! {
+                event = self.events.next() => Wake::Event(event),
+                Some(message) = self.receiver.recv() => Wake::Message(message),
+                () = at(tick_at) => Wake::Tick,
+                () = at(frame_at) => Wake::Frame,
+                _ = terminate.recv() => Wake::Terminate,
+                _ = hang_up.recv() => Wake::Terminate,
+            };
+            match wake {
+                Wake::Event(event) => self.take_events(term, event)?,
+                Wake::Message(message) => self.take_messages(term, message)?,
+                Wake::Tick => {
+                    tick_at = None;
+                    self.take(term, Message::Tick(now()))?;
+                }
+                Wake::Frame => {}
+                Wake::Terminate => self.over = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// When to look at the clock; never on a screen that does not change by itself.
+    fn next_tick(&self, tick_at: Option<Instant>) -> Option<Instant> {
+        let interval = Duration::from_millis(self.model.tick_ms()?);
+        tick_at.or_else(|| Some(Instant::now() + interval))
+    }
+
+    /// Takes an event and all that are waiting behind it, so that a held key is drawn once.
+    fn take_events(
+        &mut self,
+        term: &mut Term,
+        first: Option<std::io::Result<Event>>,
+    ) -> Result<(), TuiError> {
+        let mut next = Some(first);
+        for _ in 0..BATCH {
+            match next {
+                Some(Some(event)) => self.take_event(term, event?)?,
+                // The input is closed: nobody is there any more.
+                Some(None) => self.over = true,
+                None => break,
+            }
+            if self.over {
+                break;
+            }
+            next = self.events.next().now_or_never();
+        }
+        Ok(())
+    }
+
+    fn take_event(&mut self, term: &mut Term, event: Event) -> Result<(), TuiError> {
+        let message = match event {
+            Event::Key(key) => Message::Key(key),
+            Event::Paste(text) => Message::Paste(text),
+            Event::Resize(columns, rows) => Message::Resize(columns, rows),
+            Event::FocusGained | Event::FocusLost | Event::Mouse(_) => return Ok(()),
+        };
+        self.urgent = true;
+        self.take(term, message)
+    }
+
+    fn take_messages(&mut self, term: &mut Term, first: Message) -> Result<(), TuiError> {
+        self.take(term, first)?;
+        for _ in 1..BATCH {
+            let Ok(message) = self.receiver.try_recv() else {
+                break;
+            };
+            self.take(term, message)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, term: &mut Term, message: Message) -> Result<(), TuiError> {
+        let effects = update(&mut self.model, message);
+        self.changed = true;
+        self.perform(term, effects)
+    }
+
+    fn perform(&mut self, term: &mut Term, effects: Vec<Effect>) -> Result<(), TuiError> {
+        for effect in effects {
+            match self.runner.run(effect) {
+                None => {}
+                Some(TerminalEffect::Quit) => self.over = true,
+                Some(TerminalEffect::Redraw) => term.clear()?,
+                Some(TerminalEffect::Suspend) => self.suspend(term)?,
+                Some(TerminalEffect::Copy(text)) => {
+                    let sent = osc52(&text, self.tmux).and_then(|sequence| {
+                        term.send(&sequence).map_err(|error| error.to_string())
+                    });
+                    let outcome = sent.map(|()| text.chars().count());
+                    // Copied only sets a notice; it has no effects of its own.
+                    update(&mut self.model, Message::Copied(outcome));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn suspend(&mut self, term: &mut Term) -> Result<(), TuiError> {
+        // Two readers of one terminal would split its keys between them: the old stream ends
+        // before the shell reads. The new one reads nothing until it is first polled.
+        drop(std::mem::take(&mut self.events));
+        term.suspend()?;
+        let (columns, rows) = term.size()?;
+        update(&mut self.model, Message::Resize(columns, rows));
+        self.urgent = true;
+        Ok(())
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

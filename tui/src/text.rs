@@ -1,0 +1,220 @@
+//! Text for the terminal: sanitising, measuring, cutting, and numbers as people read them.
+//!
+//! What services log is hostile input here: an escape sequence in a log line must not move the
+//! cursor, and a direction override must not turn the rest of the row around.
+
+use std::borrow::Cow;
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+/// Makes text safe to draw on one row: control characters become visible pictures, tabs and line
+/// ends become single marks, and invisible format characters that reorder or hide text become
+/// replacement marks.
+pub(crate) fn sanitise(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        return Cow::Borrowed(text);
+    }
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(
+        text.chars()
+            .map(|c| if is_unsafe(c) { picture(c) } else { c })
+            .collect(),
+    )
+}
+
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+            | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
+
+fn picture(character: char) -> char {
+    match character {
+        '\t' => ' ',
+        '\n' => '⏎',
+        '\u{7f}' => '␡',
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{FFFD}'),
+        _ => '\u{FFFD}',
+    }
+}
+
+/// Columns that the text takes.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The longest beginning that fits, and whether anything was left off.
+pub(crate) fn fit(text: &str, columns: usize) -> (&str, bool) {
+    let (end, cut) = fit_end(text, columns);
+    (&text[..end], cut)
+}
+
+fn fit_end(text: &str, columns: usize) -> (usize, bool) {
+    // Only the beginning is looked at: a log body may be megabytes long.
+    let mut used = 0;
+    for (position, grapheme) in text.grapheme_indices(true) {
+        let wide = grapheme.width();
+        if used + wide > columns {
+            return (position, true);
+        }
+        used += wide;
+    }
+    (text.len(), false)
+}
+
+/// Cuts text to a width, the cut marked by `…`.
+pub(crate) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
+    match fit(text, columns) {
+        (_, false) => Cow::Borrowed(text),
+        (_, true) if columns == 0 => Cow::Borrowed(""),
+        (_, true) => Cow::Owned(format!("{}…", fit(text, columns - 1).0)),
+    }
+}
+
+/// Cuts text into rows of a width, at most so many; the last is cut where text is left.
+pub(crate) fn wrap(text: &str, columns: usize, rows: usize) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while lines.len() < rows {
+        let (end, more) = fit_end(rest, columns.max(1));
+        if end == 0 && more {
+            // A character wider than the row: it cannot be shown, and must not loop for ever.
+            break;
+        }
+        lines.push(&rest[..end]);
+        rest = &rest[end..];
+        if !more {
+            break;
+        }
+    }
+    if lines.is_empty() {
+        lines.push("");
+    }
+    lines
+}
+
+/// A number with thousands separated by commas.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A duration in the unit that suits it, in at most seven columns.
+pub(crate) fn duration(nanos: u64) -> String {
+    let value = nanos as f64;
+    match nanos {
+        0 => "0".to_owned(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => scaled(value / 1e3, "µs"),
+        1_000_000..1_000_000_000 => scaled(value / 1e6, "ms"),
+        1_000_000_000..60_000_000_000 => scaled(value / 1e9, "s"),
+        _ => {
+            let seconds = nanos / 1_000_000_000;
+            match seconds {
+                0..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+                3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+                _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+            }
+        }
+    }
+}
+
+fn scaled(value: f64, unit: &str) -> String {
+    if value < 9.995 {
+        format!("{value:.2}{unit}")
+    } else if value < 99.95 {
+        format!("{value:.1}{unit}")
+    } else {
+        format!("{value:.0}{unit}")
+    }
+}
+
+/// How long ago, or `-` for a time that is not known.
+pub(crate) fn ago(now: u64, then: u64) -> String {
+    if then == 0 || now == 0 {
+        return "-".to_owned();
+    }
+    let seconds = now.saturating_sub(then) / 1_000_000_000;
+    duration(seconds.max(1) * 1_000_000_000).replace(".00", "")
+}
+
+/// Time of day in UTC with milliseconds: `12:03:04.512`.
+pub(crate) fn time_of_day(unix_nano: u64) -> String {
+    let millis = unix_nano / 1_000_000 % 86_400_000;
+    let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
+    format!(
+        "{hours:02}:{minutes:02}:{:02}.{:03}",
+        millis / 1_000 % 60,
+        millis % 1_000
+    )
+}
+
+/// Date and time in UTC with nanoseconds.
+pub(crate) fn date_time(unix_nano: u64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(unix_nano)).map_or_else(
+        |_beyond_range| format!("{unix_nano} ns"),
+        |time| time.to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_unsafe_survives() {
+        let hostile = "a\u{1b}[31mb\tc\nd\u{7f}\u{9b}2J\u{202e}e\u{200b}";
+        assert_eq!(sanitise(hostile), "a␛[31mb c⏎d␡\u{FFFD}2J\u{FFFD}e\u{FFFD}");
+        assert!(matches!(sanitise("naïve 日本 👩‍👩‍👧"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn cuts_at_whole_characters() {
+        assert_eq!(cut("日本語", 6), "日本語");
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(cut("abc", 0), "");
+        assert_eq!(wrap("日本語x", 4, 9), ["日本", "語x"]);
+        assert_eq!(wrap("日本", 1, 9), [""]);
+        assert_eq!(wrap("abcdef", 2, 2), ["ab", "cd"]);
+        assert_eq!(wrap("", 5, 3), [""]);
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(count(12), "12");
+        let expected = [
+            (0, "0"),
+            (999, "999ns"),
+            (1_500, "1.50µs"),
+            (12_340_000, "12.3ms"),
+            (912_000_000, "912ms"),
+            (1_240_000_000, "1.24s"),
+            (123_000_000_000, "2m03s"),
+            (3_720_000_000_000, "1h02m"),
+            (90_000_000_000_000, "1d01h"),
+        ];
+        for (nanos, text) in expected {
+            assert_eq!(duration(nanos), text);
+        }
+        assert_eq!(time_of_day(1_700_000_000_123_456_789), "22:13:20.123");
+        assert_eq!(
+            date_time(1_700_000_000_123_456_789),
+            "2023-11-14T22:13:20.123456789Z"
+        );
+        assert_eq!(ago(70_000_000_000, 5_000_000_000), "1m05s");
+        assert_eq!(ago(0, 5), "-");
+    }
+}

@@ -1,0 +1,192 @@
+//! Which requests a screen needs.
+
+use api::{HistogramParams, LogsParams, TracesParams};
+
+use crate::message::{Effect, Request, Slot, SlotKind};
+use crate::model::load::Load;
+use crate::model::{Follow, Model, Screen};
+
+/// Traces on a page.
+const TRACES_PAGE: u64 = 200;
+/// Log records on a page.
+const LOGS_PAGE: u64 = 1_000;
+/// Buckets wanted of a histogram: about one per column of a wide terminal.
+const HISTOGRAM_BUCKETS: u64 = 120;
+
+/// Numbers requests and notes them on what they are for.
+struct Asker<'a> {
+    entry: u64,
+    generation: &'a mut u64,
+    effects: &'a mut Vec<Effect>,
+}
+
+impl Asker<'_> {
+    fn send<T>(&mut self, load: &mut Load<T>, kind: SlotKind, request: Request) {
+        *self.generation += 1;
+        load.begin(*self.generation);
+        self.effects.push(Effect::Fetch {
+            slot: Slot {
+                entry: self.entry,
+                kind,
+            },
+            generation: *self.generation,
+            request,
+        });
+    }
+}
+
+/// Asks for all that the top screen shows.
+pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
+    let shown = model.range_shown().clone();
+    let range = shown.to_api();
+    let Model {
+        stack, generation, ..
+    } = model;
+    let Some(entry) = stack.last_mut() else {
+        return;
+    };
+    let mut asker = Asker {
+        entry: entry.id,
+        generation,
+        effects,
+    };
+    match &mut entry.screen {
+        Screen::Home(home) => {
+            asker.send(&mut home.alerts, SlotKind::Alerts, Request::Alerts);
+            asker.send(
+                &mut home.services,
+                SlotKind::Services,
+                Request::Services(range),
+            );
+        }
+        Screen::Traces(traces) => {
+            traces.more = Load::default();
+            let params = TracesParams {
+                q: traces.query.clone(),
+                range,
+                limit: Some(TRACES_PAGE),
+                order: traces.order,
+                cursor: None,
+            };
+            asker.send(&mut traces.load, SlotKind::Main, Request::Traces(params));
+        }
+        Screen::Trace(tree) => {
+            asker.send(
+                &mut tree.load,
+                SlotKind::Main,
+                Request::Trace(tree.id.clone()),
+            );
+        }
+        Screen::Story(tree) => {
+            asker.send(
+                &mut tree.load,
+                SlotKind::Main,
+                Request::Story(tree.id.clone()),
+            );
+        }
+        Screen::Logs(logs) => {
+            logs.older = Load::default();
+            let params = LogsParams {
+                q: logs.query.clone(),
+                range: range.clone(),
+                limit: Some(LOGS_PAGE),
+                ..LogsParams::default()
+            };
+            asker.send(&mut logs.load, SlotKind::Main, Request::Logs(params));
+            let params = HistogramParams {
+                q: logs.query.clone(),
+                range,
+                step: shown.step(HISTOGRAM_BUCKETS),
+                by: Some("level".to_owned()),
+            };
+            asker.send(
+                &mut logs.histogram,
+                SlotKind::Histogram,
+                Request::Histogram(params),
+            );
+        }
+        Screen::Alerts(alerts) => {
+            asker.send(&mut alerts.alerts, SlotKind::Alerts, Request::Alerts);
+            asker.send(&mut alerts.rules, SlotKind::Rules, Request::Rules);
+        }
+        Screen::Help(_) => {}
+    }
+}
+
+/// Asks for the next page where the mark has reached the end of what is known.
+pub(super) fn ask_more(model: &mut Model, effects: &mut Vec<Effect>) {
+    let range = model.range_shown().to_api();
+    let Model {
+        stack, generation, ..
+    } = model;
+    let Some(entry) = stack.last_mut() else {
+        return;
+    };
+    let mut asker = Asker {
+        entry: entry.id,
+        generation,
+        effects,
+    };
+    match &mut entry.screen {
+        Screen::Traces(traces) => {
+            let len = traces.load.value.as_ref().map_or(0, Vec::len);
+            let at_end = traces.list.cursor + 1 >= len;
+            if !at_end || traces.load.pending || traces.more.pending {
+                return;
+            }
+            let Some(cursor) = traces.cursor.clone() else {
+                return;
+            };
+            let params = TracesParams {
+                q: traces.query.clone(),
+                range,
+                limit: Some(TRACES_PAGE),
+                order: traces.order,
+                cursor: Some(cursor),
+            };
+            asker.send(&mut traces.more, SlotKind::More, Request::Traces(params));
+        }
+        Screen::Logs(logs) => {
+            if logs.list.cursor > 0 || logs.load.pending || logs.older.pending {
+                return;
+            }
+            let Some(cursor) = logs.cursor.clone() else {
+                return;
+            };
+            let params = LogsParams {
+                q: logs.query.clone(),
+                range,
+                limit: Some(LOGS_PAGE),
+                cursor: Some(cursor),
+                ..LogsParams::default()
+            };
+            asker.send(&mut logs.older, SlotKind::More, Request::Logs(params));
+        }
+        _ => {}
+    }
+}
+
+/// Begins to follow new log records; the first page is asked for when the tail is open, so that
+/// nothing falls between the two.
+pub(super) fn follow(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Model {
+        stack, generation, ..
+    } = model;
+    let Some(entry) = stack.last_mut() else {
+        return;
+    };
+    let Screen::Logs(logs) = &mut entry.screen else {
+        return;
+    };
+    *generation += 1;
+    logs.follow = Some(Follow {
+        generation: *generation,
+        early: Some(Vec::new()),
+        ..Follow::default()
+    });
+    effects.push(Effect::Tail {
+        entry: entry.id,
+        generation: *generation,
+        query: logs.query.clone(),
+    });
+}

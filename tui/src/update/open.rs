@@ -1,0 +1,154 @@
+//! Going from screen to screen: commands, jumps and the way back.
+
+use super::ask;
+use crate::command::Command;
+use crate::message::Effect;
+use crate::model::detail::Jump;
+use crate::model::list::ListState;
+use crate::model::{Alerts, Entry, Logs, Model, STACK_MAX, Screen, Traces, Tree};
+use crate::range::RangeChoice;
+
+/// Puts a screen on top and asks for what it shows.
+pub(super) fn push(model: &mut Model, screen: Screen, effects: &mut Vec<Effect>) {
+    if model.stack.len() == STACK_MAX {
+        let gone = model.stack.remove(1);
+        effects.push(Effect::Abort(gone.id));
+    }
+    model.last_entry += 1;
+    let id = model.last_entry;
+    model.stack.push(Entry {
+        id,
+        screen,
+        detail: None,
+        detail_focused: false,
+    });
+    ask::ask(model, effects);
+}
+
+/// Takes the top screen away; the first stays.
+pub(super) fn pop(model: &mut Model, effects: &mut Vec<Effect>) {
+    if model.stack.len() > 1
+        && let Some(gone) = model.stack.pop()
+    {
+        effects.push(Effect::Abort(gone.id));
+        if model.tick_ms().is_some() && !model.top().screen.is_pending() {
+            ask::ask(model, effects);
+        }
+    } else {
+        model.notice = Some("this is the first screen; Q leaves".to_owned());
+    }
+}
+
+/// Goes to the first screen.
+fn home(model: &mut Model, effects: &mut Vec<Effect>) {
+    for gone in model.stack.drain(1..) {
+        effects.push(Effect::Abort(gone.id));
+    }
+    ask::ask(model, effects);
+}
+
+/// Runs a command.
+pub(super) fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
+    match command {
+        Command::Home => home(model, effects),
+        Command::Traces(query) => {
+            push(
+                model,
+                Screen::Traces(Traces {
+                    query,
+                    ..Traces::default()
+                }),
+                effects,
+            );
+        }
+        Command::Trace(id) => trace(model, id, None, effects),
+        Command::Logs(query) => logs(model, query, effects),
+        Command::Story(id) => {
+            push(
+                model,
+                Screen::Story(Tree {
+                    id,
+                    ..Tree::default()
+                }),
+                effects,
+            );
+        }
+        Command::Alerts => push(model, Screen::Alerts(Alerts::default()), effects),
+        Command::Help => push(model, Screen::Help(ListState::default()), effects),
+        Command::Time(range) => set_range(model, range, effects),
+        Command::Quit => effects.push(Effect::Quit),
+    }
+}
+
+fn trace(model: &mut Model, id: String, focus: Option<String>, effects: &mut Vec<Effect>) {
+    // Ids are lower-case hex on the wire, but people paste what they have.
+    let id = id.to_ascii_lowercase();
+    push(
+        model,
+        Screen::Trace(Tree {
+            id,
+            focus,
+            ..Tree::default()
+        }),
+        effects,
+    );
+}
+
+fn logs(model: &mut Model, query: String, effects: &mut Vec<Effect>) {
+    // The logs of a trace are wanted whenever it was, not only in the last quarter of an hour.
+    let range = if query.contains("trace_id:") {
+        RangeChoice::parse("all").ok()
+    } else {
+        None
+    };
+    let logs = Logs {
+        query,
+        range,
+        ..Logs::default()
+    };
+    push(model, Screen::Logs(Box::new(logs)), effects);
+}
+
+/// Follows a jump.
+pub(super) fn jump(model: &mut Model, jump: Jump, effects: &mut Vec<Effect>) {
+    match jump {
+        Jump::Trace(id, span) => trace(model, id, span, effects),
+        Jump::Story(id) => run(model, Command::Story(id), effects),
+        Jump::Logs(query) => logs(model, query, effects),
+        Jump::Traces(query) => run(model, Command::Traces(query), effects),
+        Jump::Copy(text) => effects.push(Effect::Copy(text)),
+    }
+}
+
+/// Changes the time range of all screens and asks anew.
+pub(super) fn set_range(model: &mut Model, range: RangeChoice, effects: &mut Vec<Effect>) {
+    model.range = range;
+    if let Screen::Logs(logs) = &mut model.top_mut().screen {
+        logs.range = None;
+    }
+    ask::ask(model, effects);
+}
+
+/// Gives the top screen another query and asks anew.
+pub(super) fn set_query(model: &mut Model, query: String, effects: &mut Vec<Effect>) {
+    let id = model.top().id;
+    let mut follows = false;
+    match &mut model.top_mut().screen {
+        Screen::Traces(traces) => {
+            traces.query = query;
+            traces.list = ListState::default();
+        }
+        Screen::Logs(logs) => {
+            logs.query = query;
+            follows = logs.follow.take().is_some();
+        }
+        _ => return,
+    }
+    if follows {
+        effects.push(Effect::StopTail(id));
+    }
+    ask::ask(model, effects);
+    if follows {
+        ask::follow(model, effects);
+    }
+}

@@ -1,0 +1,149 @@
+//! Typing into the query bar, the palette, the time range and the search.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tui_input::{Input, InputRequest};
+
+use super::open;
+use crate::command::Command;
+use crate::message::Effect;
+use crate::model::{HISTORY_MAX, Model, Prompt, PromptKind, Screen};
+use crate::range::RangeChoice;
+
+/// Longest text typed or pasted, in characters.
+const INPUT_CHARS_MAX: usize = 4096;
+
+/// Takes a key while something is being typed.
+pub(super) fn press(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        KeyCode::Esc => model.prompt = None,
+        KeyCode::Char('c') if control => model.prompt = None,
+        KeyCode::Enter => submit(model, effects),
+        KeyCode::Up => recall(model, 1),
+        KeyCode::Down => recall(model, -1),
+        _ => {
+            if let (Some(prompt), Some(request)) = (&mut model.prompt, request(key)) {
+                type_in(prompt, request);
+            }
+        }
+    }
+}
+
+fn type_in(prompt: &mut Prompt, request: InputRequest) {
+    let inserts = matches!(request, InputRequest::InsertChar(_) | InputRequest::Yank);
+    if inserts && prompt.input.value().chars().count() >= INPUT_CHARS_MAX {
+        prompt.error = Some(format!("longer than {INPUT_CHARS_MAX} characters"));
+        return;
+    }
+    prompt.input.handle(request);
+    prompt.error = None;
+}
+
+/// Takes pasted text; outside a prompt it opens the palette with it, so that an id pasted
+/// anywhere is one Enter away from its trace.
+pub(super) fn paste(model: &mut Model, text: &str) {
+    let prompt = model
+        .prompt
+        .get_or_insert_with(|| Prompt::new(PromptKind::Palette, ""));
+    for character in text.trim().chars().take(INPUT_CHARS_MAX) {
+        let character = if character.is_control() {
+            ' '
+        } else {
+            character
+        };
+        type_in(prompt, InputRequest::InsertChar(character));
+    }
+}
+
+fn request(key: &KeyEvent) -> Option<InputRequest> {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    Some(match key.code {
+        KeyCode::Char('a') if control => InputRequest::GoToStart,
+        KeyCode::Char('e') if control => InputRequest::GoToEnd,
+        KeyCode::Char('u') if control => InputRequest::DeleteFromStart,
+        KeyCode::Char('k') if control => InputRequest::DeleteTillEnd,
+        KeyCode::Char('w') if control => InputRequest::DeletePrevWord,
+        KeyCode::Char('h') if control => InputRequest::DeletePrevChar,
+        KeyCode::Char('d') if control => InputRequest::DeleteNextChar,
+        KeyCode::Char('y') if control => InputRequest::Yank,
+        KeyCode::Char('b') if alt => InputRequest::GoToPrevWord,
+        KeyCode::Char('f') if alt => InputRequest::GoToNextWord,
+        KeyCode::Char('d') if alt => InputRequest::DeleteNextWord,
+        KeyCode::Char(character) if !control && !alt => InputRequest::InsertChar(character),
+        KeyCode::Backspace if alt || control => InputRequest::DeletePrevWord,
+        KeyCode::Backspace => InputRequest::DeletePrevChar,
+        KeyCode::Delete => InputRequest::DeleteNextChar,
+        KeyCode::Left if control || alt => InputRequest::GoToPrevWord,
+        KeyCode::Right if control || alt => InputRequest::GoToNextWord,
+        KeyCode::Left => InputRequest::GoToPrevChar,
+        KeyCode::Right => InputRequest::GoToNextChar,
+        KeyCode::Home => InputRequest::GoToStart,
+        KeyCode::End => InputRequest::GoToEnd,
+        _ => return None,
+    })
+}
+
+/// Goes through what was typed before for the same purpose.
+fn recall(model: &mut Model, by: isize) {
+    let Some(prompt) = &mut model.prompt else {
+        return;
+    };
+    let earlier: Vec<&String> = model
+        .history
+        .iter()
+        .rev()
+        .filter(|(kind, _)| *kind == prompt.kind)
+        .map(|(_, text)| text)
+        .collect();
+    prompt.recalled = prompt.recalled.saturating_add_signed(by).min(earlier.len());
+    let text = prompt
+        .recalled
+        .checked_sub(1)
+        .map_or("", |place| earlier[place]);
+    prompt.input = Input::new(text.to_owned());
+    prompt.error = None;
+}
+
+fn submit(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some(prompt) = &mut model.prompt else {
+        return;
+    };
+    let (kind, text) = (prompt.kind, prompt.input.value().trim().to_owned());
+    let outcome = match kind {
+        PromptKind::Palette => Command::parse(&text).map(Some),
+        PromptKind::Time => RangeChoice::parse(&text).map(|range| Some(Command::Time(range))),
+        PromptKind::Query | PromptKind::Search => Ok(None),
+    };
+    let command = match outcome {
+        Ok(command) => command,
+        Err(reason) => {
+            prompt.error = Some(reason);
+            return;
+        }
+    };
+    model.prompt = None;
+    remember(model, kind, &text);
+    match (kind, command) {
+        (_, Some(command)) => open::run(model, command, effects),
+        (PromptKind::Query, None) => open::set_query(model, text, effects),
+        (_, None) => {
+            if let Screen::Trace(tree) | Screen::Story(tree) = &mut model.top_mut().screen {
+                tree.search = text;
+            }
+            super::keys::search(model, true);
+        }
+    }
+}
+
+fn remember(model: &mut Model, kind: PromptKind, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    model
+        .history
+        .retain(|(known, line)| *known != kind || line != text);
+    model.history.push((kind, text.to_owned()));
+    let surplus = model.history.len().saturating_sub(HISTORY_MAX);
+    model.history.drain(..surplus);
+}

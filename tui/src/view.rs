@@ -1,0 +1,99 @@
+//! Draws the model. One file per screen, each with the same inner order: titles, rows, and what
+//! to say where there are none.
+
+mod alerts;
+mod footer;
+mod header;
+mod help;
+mod home;
+mod logs;
+mod story;
+mod trace;
+mod traces;
+
+#[cfg(test)]
+mod tests;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use crate::layout::{Layout, SIZE_MIN, fits, layout};
+use crate::model::load::Load;
+use crate::model::{Model, PromptKind, Screen};
+use crate::theme::Theme;
+use crate::widgets::{canvas, detail, querybar};
+
+/// What stands before a query.
+const QUERY_MARK: &str = "❯ ";
+
+/// Draws a frame.
+pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    if !fits((area.width, area.height)) || !fits(model.size) {
+        draw_too_small(frame, theme);
+        return;
+    }
+    let areas = layout(model);
+    header::draw(frame, &areas, model, theme);
+    draw_query(frame, &areas, model, theme);
+    let entry = model.top();
+    match &entry.screen {
+        Screen::Home(home) => home::draw(frame, &areas, model, theme, home),
+        Screen::Traces(traces) => traces::draw(frame, &areas, model, theme, traces),
+        Screen::Trace(tree) => trace::draw(frame, &areas, model, theme, tree),
+        Screen::Logs(logs) => logs::draw(frame, &areas, model, theme, logs),
+        Screen::Story(tree) => story::draw(frame, &areas, model, theme, tree),
+        Screen::Alerts(alerts) => alerts::draw(frame, &areas, model, theme, alerts),
+        Screen::Help(list) => help::draw(frame, &areas, theme, list),
+    }
+    if let Some(pane) = &entry.detail {
+        detail::draw(
+            frame.buffer_mut(),
+            areas.detail,
+            theme,
+            pane,
+            entry.detail_focused,
+        );
+    }
+    footer::draw(frame, &areas, model, theme);
+}
+
+fn draw_too_small(frame: &mut Frame<'_>, theme: &Theme) {
+    let area = frame.area();
+    let (columns, rows) = SIZE_MIN;
+    let lines = [
+        format!("too small: {}x{}", area.width, area.height),
+        format!("needs {columns}x{rows}"),
+    ];
+    for (y, line) in lines.iter().enumerate() {
+        let row = canvas::row(area, u16::try_from(y).unwrap_or(u16::MAX));
+        canvas::put(frame.buffer_mut(), row, 0, line, theme.text);
+    }
+}
+
+fn draw_query(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Theme) {
+    let screen = &model.top().screen;
+    let Some(query) = screen.query() else { return };
+    match &model.prompt {
+        Some(prompt) if prompt.kind == PromptKind::Query => {
+            querybar::draw_input(frame, areas.query, QUERY_MARK, &prompt.input, theme);
+        }
+        _ => querybar::draw_query(frame, areas.query, QUERY_MARK, query, theme),
+    }
+    if let Some(failure) = screen.failure().filter(|_| areas.error.height > 0) {
+        querybar::draw_failure(frame, areas.error, QUERY_MARK, query, failure, theme);
+    }
+}
+
+/// Says why a list is empty: loading, failed (which the state line tells), or nothing there.
+fn draw_empty<T>(frame: &mut Frame<'_>, area: Rect, theme: &Theme, load: &Load<T>, nothing: &str) {
+    let text = if load.pending && load.value.is_none() {
+        "loading…"
+    } else if load.failure.is_some() {
+        return;
+    } else {
+        nothing
+    };
+    let middle = canvas::row(area, area.height / 3);
+    canvas::put(frame.buffer_mut(), middle, 2, text, theme.dim);
+}

@@ -1,0 +1,203 @@
+//! The first two rows: where one is, which time range, and how complete the answer is.
+
+use api::{Completeness, SourceKind, SourceState};
+use ratatui::Frame;
+
+use crate::layout::Layout;
+use crate::model::{Model, PromptKind, Screen};
+use crate::text::{ago, count, sanitise, time_of_day, width};
+use crate::theme::Theme;
+use crate::widgets::canvas::{columns, put, put_right};
+
+/// Draws both rows.
+pub(super) fn draw(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Theme) {
+    draw_breadcrumb(frame, areas, model, theme);
+    draw_state(frame, areas, model, theme);
+}
+
+fn draw_breadcrumb(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Theme) {
+    let right = match model.top().screen {
+        Screen::Trace(_) | Screen::Story(_) => "any time · UTC ".to_owned(),
+        _ => format!("{} · UTC ", sanitise(model.range_shown().text())),
+    };
+    let right_width = u16::try_from(width(&right)).unwrap_or(u16::MAX);
+    let left = columns(
+        areas.header,
+        0,
+        areas.header.width.saturating_sub(right_width + 1),
+    );
+    let titles: Vec<String> = model
+        .stack
+        .iter()
+        .map(|entry| sanitise(&entry.screen.title()).into_owned())
+        .collect();
+    // Where the way is too long to be shown, its end matters most.
+    let mut first = 0;
+    let room = usize::from(left.width).saturating_sub(4);
+    while first + 1 < titles.len()
+        && titles[first..]
+            .iter()
+            .map(|title| width(title) + 3)
+            .sum::<usize>()
+            > room
+    {
+        first += 1;
+    }
+    let buffer = frame.buffer_mut();
+    let mut x = if first > 0 {
+        put(buffer, left, 1, "… ▸ ", theme.dim)
+    } else {
+        1
+    };
+    for (place, title) in titles.iter().enumerate().skip(first) {
+        let last = place + 1 == titles.len();
+        x = put(
+            buffer,
+            left,
+            x,
+            title,
+            if last { theme.accent } else { theme.text },
+        );
+        if !last {
+            x = put(buffer, left, x, " ▸ ", theme.dim);
+        }
+    }
+    put_right(buffer, areas.header, &right, theme.text);
+}
+
+fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Theme) {
+    let screen = &model.top().screen;
+    let buffer = frame.buffer_mut();
+    if let Some(prompt) = &model.prompt {
+        match (&prompt.error, prompt.kind) {
+            (Some(error), _) => {
+                put(
+                    buffer,
+                    areas.state,
+                    1,
+                    &format!("✗ {}", sanitise(error)),
+                    theme.error,
+                );
+                return;
+            }
+            (None, PromptKind::Time) => {
+                put(buffer, areas.state, 1, crate::range::CHOICES, theme.dim);
+                return;
+            }
+            (None, PromptKind::Palette) => {
+                let names: Vec<&str> = crate::command::SYNTAX
+                    .iter()
+                    .map(|(syntax, _)| *syntax)
+                    .collect();
+                put(buffer, areas.state, 1, &names.join(" · "), theme.dim);
+                return;
+            }
+            (None, PromptKind::Query | PromptKind::Search) => {}
+        }
+    }
+    let answers = screen.completeness();
+    let right = work(&answers);
+    put_right(buffer, areas.state, &right, theme.dim);
+    let used = u16::try_from(width(&right) + 1).unwrap_or(u16::MAX);
+    let left = columns(areas.state, 0, areas.state.width.saturating_sub(used));
+    let mut x = 1;
+    if let Screen::Logs(logs) = screen
+        && let Some(follow) = &logs.follow
+    {
+        x = put(
+            buffer,
+            left,
+            x,
+            &super::logs::follow_words(follow),
+            theme.accent,
+        ) + 2;
+    }
+    if screen.is_pending() {
+        x = put(buffer, left, x, "loading…", theme.dim) + 2;
+    }
+    if let Some(failure) = screen.failure().filter(|_| screen.query().is_none()) {
+        let hint = failure
+            .hint
+            .as_deref()
+            .map_or(String::new(), |hint| format!(" ({hint})"));
+        let text = format!("✗ {}{hint}", failure.message);
+        put(buffer, left, x, &sanitise(&text), theme.error);
+        return;
+    }
+    let lacks = incomplete(&answers, model.now);
+    if !lacks.is_empty() {
+        let text = format!("! incomplete: {}", lacks.join("; "));
+        put(buffer, left, x, &sanitise(&text), theme.warn);
+    } else if let Some(until) = complete_to(&answers) {
+        put(
+            buffer,
+            left,
+            x,
+            &format!("complete to {}", time_of_day(until)),
+            theme.good,
+        );
+    }
+}
+
+/// The work done for what is shown.
+fn work(answers: &[&Completeness]) -> String {
+    let rows: u64 = answers.iter().map(|answer| answer.stats.rows).sum();
+    let slowest = answers
+        .iter()
+        .map(|answer| answer.stats.elapsed_ms)
+        .max()
+        .unwrap_or(0);
+    if rows == 0 && slowest == 0 {
+        return String::new();
+    }
+    format!("{} rows read · {slowest} ms ", count(rows))
+}
+
+/// What the answers lack, in plain words; empty where nothing.
+fn incomplete(answers: &[&Completeness], now: u64) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut say = |text: String| {
+        if !words.contains(&text) {
+            words.push(text);
+        }
+    };
+    // What is gone comes before what is late, and both before what a narrower query brings.
+    for state in [SourceState::Lost, SourceState::Lagging] {
+        for source in answers.iter().flat_map(|answer| &answer.complete_to) {
+            let kind = match source.kind {
+                SourceKind::Agent => "agent",
+                SourceKind::Collector => "collector",
+            };
+            match source.state {
+                SourceState::Lost if state == SourceState::Lost => {
+                    say(format!("{kind} {} lost", source.source));
+                }
+                SourceState::Lagging if state == SourceState::Lagging => {
+                    say(format!(
+                        "{kind} {} lagging {}",
+                        source.source,
+                        ago(now, source.unix_nano)
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    for cut in answers.iter().flat_map(|answer| &answer.cut) {
+        let hint = if cut.hint.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", cut.hint)
+        };
+        say(format!("limit {} {} reached{hint}", cut.limit, cut.value));
+    }
+    words
+}
+
+fn complete_to(answers: &[&Completeness]) -> Option<u64> {
+    answers
+        .iter()
+        .flat_map(|answer| &answer.complete_to)
+        .map(|source| source.unix_nano)
+        .min()
+}

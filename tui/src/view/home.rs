@@ -1,0 +1,148 @@
+//! Home: what is firing, and how each service does.
+
+use api::{AlertView, ServiceView};
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::draw_empty;
+use crate::layout::Layout;
+use crate::model::detail::Subject;
+use crate::model::{Home, Model};
+use crate::text::{ago, count, duration, sanitise};
+use crate::theme::Theme;
+use crate::widgets::canvas::{columns, put, put_number};
+use crate::widgets::list;
+
+/// Columns from the right end: rate, errors, p50, p99, spans.
+const FIGURES: [(&str, u16); 5] = [
+    ("rate/s", 9),
+    ("errors", 9),
+    ("p50", 9),
+    ("p99", 9),
+    ("spans", 11),
+];
+
+/// Draws the screen.
+pub(super) fn draw(
+    frame: &mut Frame<'_>,
+    areas: &Layout,
+    model: &Model,
+    theme: &Theme,
+    home: &Home,
+) {
+    let alerts = home.alerts.value.as_deref().unwrap_or_default();
+    let services = home.services.value.as_deref().unwrap_or_default();
+    let buffer = frame.buffer_mut();
+    let title = format!("alerts {} · services {}", alerts.len(), services.len());
+    put(buffer, areas.titles, 1, &title, theme.dim);
+    let figures = FIGURES.map(|(name, _)| name.to_owned());
+    draw_figures(buffer, areas.titles, &figures, theme.dim);
+    if alerts.is_empty() && services.is_empty() {
+        let range = model.range.text();
+        let nothing = format!(
+            "no services and no alerts in {range}: send OTLP to the collector, or t widens the range"
+        );
+        draw_empty(frame, areas.list, theme, &home.services, &nothing);
+        return;
+    }
+    let len = alerts.len() + services.len();
+    list::draw(
+        buffer,
+        areas.list,
+        theme,
+        &home.list,
+        len,
+        |_| 1,
+        |buffer, index, place| match index.checked_sub(alerts.len()) {
+            None => draw_alert(buffer, place, theme, &alerts[index], model.now),
+            Some(service) => draw_service(buffer, place, theme, &services[service]),
+        },
+    );
+}
+
+/// Draws an alert in one row; the alerts screen draws it alike.
+pub(super) fn draw_alert(
+    buffer: &mut Buffer,
+    place: Rect,
+    theme: &Theme,
+    alert: &AlertView,
+    now: u64,
+) {
+    let (mark, style) = match alert.state.as_str() {
+        "firing" => ("✗ firing ", theme.error),
+        "pending" => ("! pending", theme.warn),
+        other => (other, theme.text),
+    };
+    put(buffer, columns(place, 0, 10), 1, &sanitise(mark), style);
+    put_number(
+        buffer,
+        place,
+        11,
+        7,
+        &ago(now, alert.active_since_unix_nano),
+        theme.dim,
+    );
+    let mut x = put(buffer, place, 19, &sanitise(&alert.name), style) + 1;
+    let service = Subject::of_alert(alert).service;
+    if !service.is_empty() {
+        x = put(buffer, place, x, &sanitise(&service), theme.strong) + 1;
+    }
+    let said = ["summary", "description", "message"];
+    if let Some(text) = said.iter().find_map(|key| alert.annotations.get(*key)) {
+        put(buffer, place, x, &sanitise(text), theme.text);
+    }
+}
+
+fn draw_service(buffer: &mut Buffer, place: Rect, theme: &Theme, service: &ServiceView) {
+    let figures_width: u16 = FIGURES.iter().map(|(_, wide)| wide).sum();
+    let name = columns(place, 0, place.width.saturating_sub(figures_width));
+    if service.errors > 0 {
+        put(buffer, name, 1, "✗", theme.error);
+    }
+    put(buffer, name, 3, &sanitise(&service.name), theme.text);
+    // The rate is measured over the range; without it the share cannot be told from the counts.
+    let errors = if service.errors == 0 {
+        "-".to_owned()
+    } else {
+        count(service.errors)
+    };
+    let figures = [
+        rate(service.rate),
+        errors,
+        duration(service.p50_nano),
+        duration(service.p99_nano),
+        count(service.spans),
+    ];
+    let style = if service.errors > 0 {
+        theme.error
+    } else {
+        theme.text
+    };
+    draw_figures(buffer, place, &figures, style);
+}
+
+fn draw_figures(
+    buffer: &mut Buffer,
+    place: Rect,
+    figures: &[String; 5],
+    style: ratatui::style::Style,
+) {
+    let mut end = place.width;
+    for (figure, (_, wide)) in figures.iter().zip(FIGURES).rev() {
+        end = end.saturating_sub(wide);
+        put_number(buffer, place, end, wide.saturating_sub(1), figure, style);
+    }
+}
+
+fn rate(rate: f64) -> String {
+    if rate == 0.0 {
+        "0".to_owned()
+    } else if rate < 10.0 {
+        format!("{rate:.2}")
+    } else if rate < 1e6 {
+        format!("{rate:.0}")
+    } else {
+        format!("{rate:.1e}")
+    }
+}

@@ -1,0 +1,118 @@
+//! Logs: counts over time, and the records with the newest last.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::draw_empty;
+use crate::layout::{LOG_PREFIX, Layout, WRAP_ROWS, log_height};
+use crate::model::logs::LogLine;
+use crate::model::{Follow, Logs, Model};
+use crate::text::{count, sanitise, time_of_day, wrap};
+use crate::theme::Theme;
+use crate::widgets::canvas::{columns, put, row};
+use crate::widgets::{histogram, list};
+
+/// Draws the screen.
+pub(super) fn draw(
+    frame: &mut Frame<'_>,
+    areas: &Layout,
+    model: &Model,
+    theme: &Theme,
+    logs: &Logs,
+) {
+    let buffer = frame.buffer_mut();
+    if let Some(counts) = logs
+        .histogram
+        .value
+        .as_ref()
+        .filter(|_| areas.histogram.height > 1)
+    {
+        histogram::draw(buffer, areas.histogram, theme, counts);
+    }
+    if logs.store.is_empty() {
+        let range = model.range_shown().text();
+        let nothing = format!("no record matches in {range}; t widens the range, F follows");
+        draw_empty(frame, areas.list, theme, &logs.load, &nothing);
+        return;
+    }
+    let height = |index: usize| {
+        let line = logs.store.get(index);
+        line.map_or(1, |line| log_height(line, areas.list.width, logs.wrap))
+    };
+    list::draw(
+        buffer,
+        areas.list,
+        theme,
+        &logs.list,
+        logs.store.len(),
+        height,
+        |buffer, index, place| {
+            if let Some(line) = logs.store.get(index) {
+                draw_line(buffer, place, theme, line, logs.wrap);
+            }
+        },
+    );
+}
+
+fn draw_line(buffer: &mut Buffer, place: Rect, theme: &Theme, line: &LogLine, wrapped: bool) {
+    let first = row(place, 0);
+    put(buffer, first, 0, &time_of_day(line.time), theme.dim);
+    let (level, style) = match line.severity {
+        0 => ("    -", theme.dim),
+        1..=4 => ("trace", theme.dim),
+        5..=8 => ("debug", theme.dim),
+        9..=12 => (" info", theme.good),
+        13..=16 => ("!warn", theme.warn),
+        17..=20 => ("✗ err", theme.error),
+        _ => ("✗ ftl", theme.error),
+    };
+    put(buffer, first, 13, level, style);
+    put(
+        buffer,
+        columns(first, 19, 14),
+        0,
+        &line.service,
+        theme.strong,
+    );
+    let style = if line.is_error() {
+        theme.error
+    } else {
+        theme.text
+    };
+    if !wrapped {
+        put(buffer, first, LOG_PREFIX, &line.text, style);
+        return;
+    }
+    let wide = usize::from(place.width.saturating_sub(LOG_PREFIX));
+    for (y, text) in wrap(&line.text, wide, WRAP_ROWS).into_iter().enumerate() {
+        put(
+            buffer,
+            row(place, u16::try_from(y).unwrap_or(u16::MAX)),
+            LOG_PREFIX,
+            text,
+            style,
+        );
+    }
+}
+
+/// What following does at the moment, with everything that was lost on the way.
+pub(super) fn follow_words(follow: &Follow) -> String {
+    let mut words = match (
+        follow.failure.is_some(),
+        follow.paused,
+        follow.early.is_some(),
+    ) {
+        (true, ..) => "■ stopped".to_owned(),
+        (false, true, _) => format!("‖ paused, +{} new, G resumes", count(follow.unseen)),
+        (false, false, true) => "○ connecting".to_owned(),
+        (false, false, false) => "● following".to_owned(),
+    };
+    if follow.dropped > 0 {
+        words.push_str(&format!(" ! {} dropped", count(follow.dropped)));
+    }
+    if !follow.lost.is_empty() {
+        words.push_str(&format!(" ! lost {}", sanitise(&follow.lost.join(", "))));
+    }
+    words
+}

@@ -1,0 +1,80 @@
+//! Story: spans and logs of one id in causal order, across traces, every join explained.
+
+use ratatui::Frame;
+
+use super::draw_empty;
+use super::trace::draw_summary;
+use crate::layout::Layout;
+use crate::model::{Model, Tree};
+use crate::text::sanitise;
+use crate::theme::Theme;
+use crate::widgets::canvas::{put, row};
+use crate::widgets::waterfall;
+
+/// Draws the screen.
+pub(super) fn draw(
+    frame: &mut Frame<'_>,
+    areas: &Layout,
+    _model: &Model,
+    theme: &Theme,
+    tree: &Tree,
+) {
+    let value = tree.load.value.as_ref();
+    let Some(value) = value.filter(|value| !value.view.visible().is_empty()) else {
+        draw_empty(
+            frame,
+            areas.list,
+            theme,
+            &tree.load,
+            "nothing is stored that carries this id",
+        );
+        return;
+    };
+    let buffer = frame.buffer_mut();
+    waterfall::draw_axis(buffer, areas.titles, theme, &value.view.timeline);
+    draw_summary(buffer, areas, theme, value);
+    waterfall::draw(buffer, areas.list, theme, &value.view);
+    // The list rarely fills the screen; where it does, its last row gives way to the joins only
+    // when something was left out on the way, which must be seen.
+    let shown = value.view.visible().len();
+    let free = usize::from(areas.list.height).saturating_sub(shown);
+    let said = words(value);
+    if !said.is_empty() && (free > 0 || !value.hubs.is_empty()) && areas.list.height > 1 {
+        let last = row(areas.list, areas.list.height - 1);
+        buffer.set_style(last, theme.text);
+        crate::widgets::canvas::fill(buffer, last, 0, last.width, " ", theme.text);
+        let style = if value.hubs.is_empty() {
+            theme.dim
+        } else {
+            theme.warn
+        };
+        put(buffer, last, 1, &said, style);
+    }
+}
+
+/// How the story was found, in one line.
+fn words(value: &crate::model::TreeValue) -> String {
+    let mut parts = Vec::new();
+    if let Some(hub) = value.hubs.first() {
+        let key = sanitise(&hub.key);
+        parts.push(format!(
+            "! {} values not followed, e.g. {key}: {} traces share it",
+            value.hubs.len(),
+            hub.traces
+        ));
+    }
+    if !value.joins.is_empty() {
+        parts.push(format!("{} joins", value.joins.len()));
+    }
+    if !value.alerts.is_empty() {
+        parts.push(format!("{} alerts", value.alerts.len()));
+    }
+    if value.exemplars > 0 {
+        parts.push(format!("{} exemplars", value.exemplars));
+    }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("{} · J explains", parts.join(" · "))
+    }
+}

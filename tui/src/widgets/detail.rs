@@ -1,0 +1,75 @@
+//! The detail pane: labels, wrapped values, and arrows on what leads somewhere.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::canvas::{columns, put, row};
+use super::list;
+use crate::layout::{WRAP_ROWS, item_columns, item_height};
+use crate::model::detail::Detail;
+use crate::text::wrap;
+use crate::theme::Theme;
+
+/// Draws the pane.
+pub(crate) fn draw(buffer: &mut Buffer, area: Rect, theme: &Theme, detail: &Detail, focused: bool) {
+    if area.height == 0 {
+        return;
+    }
+    let title = row(area, 0);
+    super::canvas::fill(buffer, title, 0, title.width, "─", theme.dim);
+    let style = if focused { theme.accent } else { theme.strong };
+    let end = put(buffer, title, 1, " ", style);
+    let end = put(buffer, title, end, &detail.title, style);
+    put(buffer, title, end, " ", style);
+    let body = Rect {
+        y: area.y + 1,
+        height: area.height - 1,
+        ..area
+    };
+    let mut plain = theme.clone();
+    if !focused {
+        // The mark is shown where the keys go.
+        plain.selected = plain.text;
+    }
+    list::draw(
+        buffer,
+        body,
+        &plain,
+        &detail.list,
+        detail.items.len(),
+        |index| {
+            item_height(
+                &detail.items[index].label,
+                &detail.items[index].text,
+                body.width,
+            )
+        },
+        |buffer, index, place| {
+            let item = &detail.items[index];
+            let first = row(place, 0);
+            if item.text.is_empty() && item.jump.is_none() {
+                put(buffer, first, 0, &item.label, theme.strong);
+                return;
+            }
+            let mark = if item.jump.is_some() { "→" } else { " " };
+            put(buffer, first, 0, mark, theme.accent);
+            let wide = item_columns(&item.label, body.width);
+            let start = body
+                .width
+                .saturating_sub(u16::try_from(wide).unwrap_or(u16::MAX));
+            put(
+                buffer,
+                columns(first, 1, start.saturating_sub(2)),
+                0,
+                &item.label,
+                theme.dim,
+            );
+            let error = item.label.starts_with('✗');
+            let style = if error { theme.error } else { theme.text };
+            for (y, line) in wrap(&item.text, wide, WRAP_ROWS).into_iter().enumerate() {
+                let place = row(place, u16::try_from(y).unwrap_or(u16::MAX));
+                put(buffer, place, start, line, style);
+            }
+        },
+    );
+}
