@@ -1,1 +1,9 @@
-//! 
+//! The read side: languages, execution, traces and stories, alerts, and the HTTP API.
+
+pub mod error;
+pub mod exec;
+pub mod lang;
+pub mod nearest;
+pub mod sources;
+
+pub mod traces;

@@ -1,0 +1,91 @@
+//! Completion of a query that is being typed.
+
+use api::{CompleteAnswer, CompletionView};
+use model::{Signal, TimeRange};
+use storage::filter::Filter;
+
+use super::Context;
+use crate::error::QueryError;
+use crate::lang::{Completion, Subject, complete, enum_values, field_text, intrinsic_names};
+
+/// How many suggestions an answer has.
+const SUGGESTIONS: usize = 50;
+
+/// What could stand at the cursor: field names, or values of the field before it.
+pub async fn suggest(
+    context: Context<'_>,
+    text: &str,
+    cursor: usize,
+    signal: Signal,
+    range: TimeRange,
+) -> Result<CompleteAnswer, QueryError> {
+    let mut answer = CompleteAnswer::default();
+    match complete(text, cursor) {
+        Completion::Nothing => "nothing".clone_into(&mut answer.context),
+        Completion::Field { prefix, span } => {
+            "field".clone_into(&mut answer.context);
+            (answer.start, answer.end) = (span.start, span.end);
+            answer.suggestions = field_names(context, &prefix, signal, range).await?;
+        }
+        Completion::Value { subject, prefix, span } => {
+            "value".clone_into(&mut answer.context);
+            answer.field = subject.text();
+            (answer.start, answer.end) = (span.start, span.end);
+            answer.suggestions = field_values(context, &subject, prefix, signal, range).await?;
+        }
+    }
+    answer.completeness = context.work.completeness();
+    Ok(answer)
+}
+
+async fn field_names(
+    context: Context<'_>,
+    prefix: &str,
+    signal: Signal,
+    range: TimeRange,
+) -> Result<Vec<CompletionView>, QueryError> {
+    let selection = context.selection(signal, Filter::All, range);
+    let known = context.sources.fields(selection, context.work).await?;
+    let mut names: Vec<CompletionView> = Vec::new();
+    for field in known {
+        let text = field_text(&field.field);
+        let fits = text.starts_with(prefix) || text.trim_start_matches('"').starts_with(prefix);
+        match names.iter_mut().find(|name| name.text == text) {
+            // A field of several types is one name.
+            Some(name) => name.count += field.count,
+            None if fits => names.push(CompletionView { text, count: field.count }),
+            None => {}
+        }
+    }
+    for name in intrinsic_names().filter(|name| name.starts_with(prefix)) {
+        if names.iter().all(|known| known.text != name) {
+            names.push(CompletionView { text: name.to_owned(), count: 0 });
+        }
+    }
+    names.truncate(SUGGESTIONS);
+    Ok(names)
+}
+
+async fn field_values(
+    context: Context<'_>,
+    subject: &Subject,
+    prefix: String,
+    signal: Signal,
+    range: TimeRange,
+) -> Result<Vec<CompletionView>, QueryError> {
+    let fixed = enum_values(subject);
+    if !fixed.is_empty() {
+        let fitting = fixed.iter().filter(|value| value.starts_with(&prefix.to_lowercase()));
+        return Ok(fitting.map(|value| CompletionView { text: (*value).to_owned(), count: 0 }).collect());
+    }
+    let Subject::Row(field) = subject else { return Ok(Vec::new()) };
+    let selection = context.selection(signal, Filter::All, range);
+    let values = context
+        .sources
+        .values(selection, field.clone(), prefix, SUGGESTIONS, context.work)
+        .await?;
+    Ok(values
+        .into_iter()
+        .map(|value| CompletionView { text: crate::lang::value_text(&value.value), count: value.count })
+        .collect())
+}

@@ -1,0 +1,120 @@
+//! Summaries of traces: what a list shows of each.
+
+use std::collections::BTreeMap;
+
+use api::{ServiceCount, TraceSummary};
+use model::{Signal, Span, SpanId, TimeRange, TraceId};
+use rustc_hash::{FxHashMap, FxHashSet};
+use storage::filter::{Field, Filter};
+use storage::message::{Columns, Order, Reply, Request};
+
+use super::Context;
+use crate::error::QueryError;
+
+/// How many traces one request asks for, so that one request's spans stay few enough to merge.
+const TRACES_PER_REQUEST: usize = 500;
+
+/// What is known of a trace so far.
+#[derive(Debug, Default)]
+struct Gathered {
+    start: Option<u64>,
+    end: u64,
+    spans: u64,
+    errors: u64,
+    services: BTreeMap<String, (u64, u64)>,
+    /// (has a parent, start, service, name) of the span that names the trace: a root before
+    /// any other, an earlier one before a later one.
+    head: Option<(bool, u64, String, String)>,
+    /// Spans seen, to count those that two sources hold once.
+    seen: FxHashSet<(SpanId, i32)>,
+}
+
+impl Gathered {
+    fn add(&mut self, span: &Span, dedup: bool) {
+        if dedup && !span.span_id.is_zero() && !self.seen.insert((span.span_id, span.kind)) {
+            return;
+        }
+        let start = span.start_unix_nano;
+        self.start = Some(self.start.map_or(start, |first| first.min(start)));
+        self.end = self.end.max(span.end_unix_nano).max(start);
+        self.spans += 1;
+        let service = span.resource.service();
+        let error = u64::from(span.is_error());
+        self.errors += error;
+        if !self.services.contains_key(service) {
+            self.services.insert(service.to_owned(), (0, 0));
+        }
+        if let Some(counts) = self.services.get_mut(service) {
+            counts.0 += 1;
+            counts.1 += error;
+        }
+        let rank = (span.parent_span_id.is_some(), start);
+        let better = self.head.as_ref().is_none_or(|head| rank < (head.0, head.1));
+        if better {
+            self.head = Some((rank.0, rank.1, service.to_owned(), span.name.clone()));
+        }
+    }
+
+    fn finish(self, trace: TraceId) -> TraceSummary {
+        let start = self.start.unwrap_or_default();
+        let (_, _, root_service, root_name) = self.head.unwrap_or_default();
+        let mut services: Vec<ServiceCount> = self
+            .services
+            .into_iter()
+            .map(|(name, (spans, errors))| ServiceCount { name, spans, errors })
+            .collect();
+        services.sort_by(|a, b| b.spans.cmp(&a.spans).then_with(|| a.name.cmp(&b.name)));
+        TraceSummary {
+            trace_id: trace.to_string(),
+            root_service,
+            root_name,
+            start_unix_nano: start,
+            duration_nano: self.end.saturating_sub(start),
+            span_count: self.spans,
+            error_count: self.errors,
+            services,
+        }
+    }
+}
+
+/// Summaries of these traces over all of their spans, by id.
+pub async fn summaries(
+    context: Context<'_>,
+    traces: &[TraceId],
+) -> Result<FxHashMap<TraceId, TraceSummary>, QueryError> {
+    let dedup = context.sources.len() > 1;
+    let mut gathered: FxHashMap<TraceId, Gathered> = FxHashMap::default();
+    let mut left = context.sizes.summary_spans;
+    for ids in traces.chunks(TRACES_PER_REQUEST) {
+        if left == 0 {
+            break;
+        }
+        let values = ids.iter().map(ToString::to_string).collect();
+        let filter = Filter::AnyOf { field: Field::TraceId, values };
+        let request = Request::Rows {
+            selection: context.selection(Signal::Traces, filter, TimeRange::ALL),
+            order: Order::Oldest,
+            limit: left,
+            traces: None,
+            columns: Columns::Summary,
+        };
+        let mut read = 0;
+        context
+            .sources
+            .each(request, context.work, |_, reply| {
+                if let Reply::Spans(spans) = reply {
+                    read += spans.len();
+                    for span in &spans {
+                        gathered.entry(span.trace_id).or_default().add(span, dedup);
+                    }
+                }
+            })
+            .await?;
+        left = left.saturating_sub(read);
+    }
+    if left == 0 {
+        let hint = "the counts and durations of some traces lack spans; ask for fewer traces";
+        context.work.cut("spans", context.sizes.summary_spans, hint);
+    }
+    Ok(gathered.into_iter().map(|(id, trace)| (id, trace.finish(id))).collect())
+}

@@ -1,0 +1,308 @@
+//! The readers that answer a query: one in this process, or several over the network.
+//!
+//! A request goes to all of them at once and their answers become one: rows are merged in
+//! order, counts added, spans that two sources hold are returned once. A source that fails or
+//! does not answer in time is named in the answer (`complete_to` says `lost`, `cut` says why)
+//! while the others answer; only when all fail is there an error. Dropping a future or stream
+//! of this module cancels the work in every source.
+
+mod gate;
+mod merge;
+mod tail;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use model::{LogRecord, Span};
+use storage::message::{
+    Columns, Count, Durations, FieldCount, Order, Reply, Request, Selection, SeriesPoints,
+    Source, SourceKind, SourceState, Status, ValueCount,
+};
+use storage::filter::Field;
+use storage::read::{Read, ReadError};
+
+use crate::error::{ErrorKind, QueryError};
+
+pub use gate::{Gate, Permit};
+pub use merge::Rows;
+pub use tail::{TailPart, Tailing};
+pub use work::Work;
+
+/// How much longer than a query's time limit a source may take before it counts as lost: a
+/// source that ends at the limit by itself still has to send what it found.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A set of readers asked as one.
+#[derive(Clone)]
+pub struct Sources {
+    readers: Arc<[Arc<dyn Read>]>,
+}
+
+/// Which rows, in which order and how many.
+#[derive(Debug, Clone)]
+pub struct RowsRequest {
+    /// Which.
+    pub selection: Selection,
+    /// In which order.
+    pub order: Order,
+    /// How many at most, beside those that share their time with the last.
+    pub limit: usize,
+    /// Stop after this many distinct traces.
+    pub traces: Option<usize>,
+    /// How much of each.
+    pub columns: Columns,
+}
+
+impl From<RowsRequest> for Request {
+    fn from(rows: RowsRequest) -> Self {
+        let RowsRequest { selection, order, limit, traces, columns } = rows;
+        Request::Rows { selection, order, limit, traces, columns }
+    }
+}
+
+impl Sources {
+    /// These readers as one.
+    pub fn new(readers: Vec<Arc<dyn Read>>) -> Self {
+        Self { readers: readers.into() }
+    }
+
+    /// How many readers there are.
+    pub fn len(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.readers.is_empty()
+    }
+
+    /// Asks every source and hands each part of their answers to `on` with the source's index,
+    /// in the order of arrival. The ends of the answers go to `work`.
+    pub async fn each(
+        &self,
+        request: Request,
+        work: &Work,
+        mut on: impl FnMut(usize, Reply),
+    ) -> Result<(), QueryError> {
+        let limits = work.remaining()?;
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(limits.timeout_ms) + GRACE;
+        let streams = self.readers.iter().enumerate().map(|(index, reader)| {
+            let replies = reader.execute(request.clone(), limits);
+            // The end of a stream has to be seen to tell an answer from one that was cut off.
+            replies.map(Some).chain(stream::iter([None])).map(move |reply| (index, reply)).boxed()
+        });
+        let mut all: stream::SelectAll<BoxStream<'_, _>> = stream::select_all(streams);
+        let mut open: Vec<bool> = vec![true; self.readers.len()];
+        let mut answered = 0;
+        let mut lost: Vec<(usize, String)> = Vec::new();
+        loop {
+            let next = match tokio::time::timeout_at(deadline, all.next()).await {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(_) => {
+                    let late = open.iter().enumerate().filter(|(_, open)| **open);
+                    lost.extend(late.map(|(index, _)| (index, "no answer in time".to_owned())));
+                    break;
+                }
+            };
+            let (index, reply) = next;
+            if !open[index] {
+                continue;
+            }
+            match reply {
+                Some(Ok(Reply::End(summary))) => {
+                    open[index] = false;
+                    answered += 1;
+                    work.add(summary);
+                }
+                Some(Ok(reply)) => on(index, reply),
+                Some(Err(error @ ReadError::Invalid(_))) => return Err(error.into()),
+                Some(Err(ReadError::Unavailable(reason))) => {
+                    open[index] = false;
+                    lost.push((index, reason));
+                }
+                None => {
+                    open[index] = false;
+                    lost.push((index, "the answer broke off".to_owned()));
+                }
+            }
+        }
+        self.report_lost(answered, &lost, work)
+    }
+
+    fn report_lost(
+        &self,
+        answered: usize,
+        lost: &[(usize, String)],
+        work: &Work,
+    ) -> Result<(), QueryError> {
+        if answered == 0 {
+            let reasons: Vec<String> = lost
+                .iter()
+                .map(|(index, reason)| format!("{}: {reason}", self.readers[*index].name()))
+                .collect();
+            let message = if reasons.is_empty() {
+                "there is no source of data".to_owned()
+            } else {
+                format!("no source of data answered: {}", reasons.join("; "))
+            };
+            return Err(QueryError::new(ErrorKind::Unavailable, message)
+                .hint("check that the collectors run and that this service can reach them"));
+        }
+        for (index, reason) in lost {
+            let name = self.readers[*index].name();
+            work.lost(name, reason);
+        }
+        Ok(())
+    }
+
+    /// Spans in time order, each once.
+    pub async fn spans(&self, rows: RowsRequest, work: &Work) -> Result<Rows<Span>, QueryError> {
+        let mut parts: Vec<Vec<Span>> = vec![Vec::new(); self.len()];
+        let (order, limit, traces) = (rows.order, rows.limit, rows.traces);
+        self.each(rows.into(), work, |source, reply| {
+            if let Reply::Spans(spans) = reply {
+                parts[source].extend(spans);
+            }
+        })
+        .await?;
+        Ok(merge::spans(parts, order, limit, traces))
+    }
+
+    /// Log records in time order.
+    pub async fn logs(&self, rows: RowsRequest, work: &Work) -> Result<Rows<LogRecord>, QueryError> {
+        let mut parts: Vec<Vec<LogRecord>> = vec![Vec::new(); self.len()];
+        let (order, limit) = (rows.order, rows.limit);
+        self.each(rows.into(), work, |source, reply| {
+            if let Reply::Logs(logs) = reply {
+                parts[source].extend(logs);
+            }
+        })
+        .await?;
+        Ok(merge::logs(parts, order, limit))
+    }
+
+    /// Rows counted by time and fields, by bucket and key.
+    pub async fn counts(
+        &self,
+        selection: Selection,
+        step_nano: Option<u64>,
+        by: Vec<Field>,
+        groups: usize,
+        work: &Work,
+    ) -> Result<Vec<Count>, QueryError> {
+        let mut merged = merge::Counts::default();
+        let request = Request::Counts { selection, step_nano, by, groups };
+        self.each(request, work, |_, reply| {
+            if let Reply::Counts(counts) = reply {
+                merged.add(counts);
+            }
+        })
+        .await?;
+        Ok(merged.finish())
+    }
+
+    /// Span durations by group, by key.
+    pub async fn durations(
+        &self,
+        selection: Selection,
+        by: Vec<Field>,
+        groups: usize,
+        work: &Work,
+    ) -> Result<Vec<Durations>, QueryError> {
+        let mut merged = merge::DurationGroups::default();
+        self.each(Request::Durations { selection, by, groups }, work, |_, reply| {
+            if let Reply::Durations(durations) = reply {
+                merged.add(durations);
+            }
+        })
+        .await?;
+        Ok(merged.finish())
+    }
+
+    /// Names of fields with counts, most frequent first.
+    pub async fn fields(
+        &self,
+        selection: Selection,
+        work: &Work,
+    ) -> Result<Vec<FieldCount>, QueryError> {
+        let mut merged = merge::Fields::default();
+        self.each(Request::Fields { selection }, work, |_, reply| {
+            if let Reply::Fields(fields) = reply {
+                merged.add(fields);
+            }
+        })
+        .await?;
+        Ok(merged.finish())
+    }
+
+    /// Values of a field with counts, most frequent first.
+    pub async fn values(
+        &self,
+        selection: Selection,
+        field: Field,
+        prefix: String,
+        limit: usize,
+        work: &Work,
+    ) -> Result<Vec<ValueCount>, QueryError> {
+        let mut merged = merge::Values::default();
+        let request = Request::Values { selection, field, prefix, limit };
+        self.each(request, work, |_, reply| {
+            if let Reply::Values(values) = reply {
+                merged.add(values);
+            }
+        })
+        .await?;
+        Ok(merged.finish(limit))
+    }
+
+    /// Metric series with their points. Parts of one series, of one source or of several, are
+    /// not joined: the caller knows by what a series is the same.
+    pub async fn series(
+        &self,
+        request: Request,
+        work: &Work,
+    ) -> Result<Vec<SeriesPoints>, QueryError> {
+        let mut series = Vec::new();
+        self.each(request, work, |_, reply| {
+            if let Reply::Series(parts) = reply {
+                series.extend(parts);
+            }
+        })
+        .await?;
+        Ok(series)
+    }
+
+    /// What each source holds, by its name.
+    pub async fn status(
+        &self,
+        tenant: model::Tenant,
+        work: &Work,
+    ) -> Result<Vec<(String, Status)>, QueryError> {
+        let mut all = Vec::new();
+        self.each(Request::Status { tenant }, work, |source, reply| {
+            if let Reply::Status(status) = reply {
+                all.push((self.readers[source].name().to_owned(), status));
+            }
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// New rows of all sources as they are acknowledged, until dropped.
+    pub fn tail(&self, selection: Selection, buffer: usize) -> Tailing {
+        Tailing::start(&self.readers, selection, buffer)
+    }
+}
+
+fn lost_source(name: &str) -> Source {
+    Source {
+        name: name.to_owned(),
+        kind: SourceKind::Collector,
+        unix_nano: 0,
+        state: SourceState::Lost,
+    }
+}

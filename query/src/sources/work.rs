@@ -1,0 +1,155 @@
+//! What one query may use up, what it has used, and what its answer lacks.
+
+use std::time::Duration;
+
+use api::Completeness;
+use parking_lot::Mutex;
+use storage::message::{Cut, Limits, Source, SourceKind, SourceState, Stats, Summary};
+use tokio::time::Instant;
+
+use crate::error::{ErrorKind, QueryError};
+
+/// The account of one query, which may consist of several requests to the sources.
+#[derive(Debug)]
+pub struct Work {
+    limits: Limits,
+    started: Instant,
+    summary: Mutex<Summary>,
+}
+
+impl Work {
+    /// A fresh account; time runs from now.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, started: Instant::now(), summary: Mutex::new(Summary::default()) }
+    }
+
+    /// What the next request may use: four fifths of what is left, so that one which uses up its
+    /// share leaves something for the request that turns its rows into an answer. The error says
+    /// that nothing is left.
+    pub fn remaining(&self) -> Result<Limits, QueryError> {
+        let used = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let timeout_ms = self.limits.timeout_ms.saturating_sub(used);
+        let scanned = self.summary.lock().stats.bytes;
+        let scanned_bytes = self.limits.scanned_bytes.saturating_sub(scanned);
+        if timeout_ms == 0 {
+            let message = format!("the query took longer than {} ms", self.limits.timeout_ms);
+            return Err(QueryError::new(ErrorKind::Timeout, message)
+                .hint("narrow the time range or add conditions"));
+        }
+        if scanned_bytes == 0 {
+            let message = format!("the query scanned more than {} bytes", self.limits.scanned_bytes);
+            return Err(QueryError::new(ErrorKind::Timeout, message)
+                .hint("narrow the time range or add conditions"));
+        }
+        let share = |left: u64| left - left / 5;
+        Ok(Limits { timeout_ms: share(timeout_ms), scanned_bytes: share(scanned_bytes) })
+    }
+
+    /// Whether another request would still be granted.
+    pub fn has_budget(&self) -> bool {
+        self.remaining().is_ok()
+    }
+
+    /// When the time limit is reached.
+    pub fn deadline(&self) -> Instant {
+        self.started + Duration::from_millis(self.limits.timeout_ms)
+    }
+
+    /// Adds the end of an answer. A source that is named again keeps its worse state and its
+    /// earlier time: the whole answer is as complete as its least complete part.
+    pub fn add(&self, other: Summary) {
+        let mut summary = self.summary.lock();
+        let Stats { blocks, rows, bytes, elapsed_ms: _ } = other.stats;
+        summary.stats.blocks += blocks;
+        summary.stats.rows += rows;
+        summary.stats.bytes += bytes;
+        for cut in other.cuts {
+            push_cut(&mut summary, cut);
+        }
+        for source in other.sources {
+            push_source(&mut summary, source);
+        }
+    }
+
+    /// Notes that a limit cut the answer.
+    pub fn cut(&self, limit: &str, value: impl ToString, hint: impl Into<String>) {
+        let cut = Cut { limit: limit.to_owned(), value: value.to_string(), hint: hint.into() };
+        push_cut(&mut self.summary.lock(), cut);
+    }
+
+    /// Notes that a source is missing from the answer.
+    pub fn lost(&self, name: &str, reason: &str) {
+        self.cut("source", name, format!("the answer lacks the data of this source: {reason}"));
+        push_source(&mut self.summary.lock(), super::lost_source(name));
+    }
+
+    /// Whether anything was cut so far.
+    pub fn is_cut(&self) -> bool {
+        !self.summary.lock().cuts.is_empty()
+    }
+
+    /// The account as it stands in an answer.
+    pub fn completeness(&self) -> Completeness {
+        let summary = self.summary.lock();
+        Completeness {
+            stats: api::Stats {
+                blocks: summary.stats.blocks,
+                rows: summary.stats.rows,
+                bytes: summary.stats.bytes,
+                elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            },
+            cut: summary.cuts.iter().map(cut_view).collect(),
+            complete_to: summary.sources.iter().map(source_view).collect(),
+        }
+    }
+}
+
+fn push_cut(summary: &mut Summary, cut: Cut) {
+    if !summary.cuts.contains(&cut) {
+        summary.cuts.push(cut);
+    }
+}
+
+fn push_source(summary: &mut Summary, source: Source) {
+    let known = summary
+        .sources
+        .iter_mut()
+        .find(|known| known.name == source.name && known.kind == source.kind);
+    match known {
+        Some(known) => {
+            known.unix_nano = known.unix_nano.min(source.unix_nano);
+            if rank(source.state) > rank(known.state) {
+                known.state = source.state;
+            }
+        }
+        None => summary.sources.push(source),
+    }
+}
+
+fn rank(state: SourceState) -> u8 {
+    match state {
+        SourceState::Live => 0,
+        SourceState::Lagging => 1,
+        SourceState::Lost => 2,
+    }
+}
+
+fn cut_view(cut: &Cut) -> api::Cut {
+    api::Cut { limit: cut.limit.clone(), value: cut.value.clone(), hint: cut.hint.clone() }
+}
+
+fn source_view(source: &Source) -> api::Source {
+    api::Source {
+        source: source.name.clone(),
+        kind: match source.kind {
+            SourceKind::Agent => api::SourceKind::Agent,
+            SourceKind::Collector => api::SourceKind::Collector,
+        },
+        unix_nano: source.unix_nano,
+        state: match source.state {
+            SourceState::Live => api::SourceState::Live,
+            SourceState::Lagging => api::SourceState::Lagging,
+            SourceState::Lost => api::SourceState::Lost,
+        },
+    }
+}
