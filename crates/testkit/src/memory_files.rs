@@ -6,7 +6,9 @@
 //! the durable state and, by choice, none or a random part of the rest: any subset of the
 //! 512-byte sectors and size changes of a file, and any prefix of the name changes of a folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod state;
+
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use env::{Entry, EntryKind, File, Files, Lock, Space};
 use parking_lot::Mutex;
 
-const SECTOR_BYTES: usize = 512;
+use state::{Change, Inode, NameChange, State, keep_some, missing, parent, write_into};
 
 /// What happens to unsynced state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,46 +28,6 @@ pub enum Loss {
     Everything,
     /// A random part of it survives.
     Random(u64),
-}
-
-#[derive(Debug)]
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    Resize(usize),
-}
-
-#[derive(Debug, Default)]
-struct Inode {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<Change>,
-}
-
-#[derive(Debug, Clone)]
-enum NameChange {
-    Link(PathBuf, usize),
-    Unlink(PathBuf),
-    Rename(PathBuf, PathBuf),
-    RemoveTree(PathBuf),
-}
-
-#[derive(Debug, Default, Clone)]
-struct Names {
-    files: BTreeMap<PathBuf, usize>,
-    dirs: BTreeSet<PathBuf>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    inodes: Vec<Inode>,
-    live: Names,
-    durable: Names,
-    /// Unsynced name changes with the folder whose sync makes them durable.
-    renames: Vec<(PathBuf, NameChange)>,
-    locks: BTreeSet<PathBuf>,
-    capacity: Option<u64>,
-    /// Grows with every power cut; handles from before it are dead.
-    boot: u64,
 }
 
 /// Cheap to clone; clones share the content.
@@ -172,123 +134,6 @@ impl MemoryFiles {
         let state = self.state.lock();
         let id = state.live.file(path)?;
         Ok(self.handle(&state, id, writable))
-    }
-}
-
-impl Change {
-    fn copy(&self) -> Self {
-        match self {
-            Self::Write { offset, bytes } => Self::Write {
-                offset: *offset,
-                bytes: bytes.clone(),
-            },
-            Self::Resize(size) => Self::Resize(*size),
-        }
-    }
-}
-
-/// Applies each sector and each size change or not, as the dice fall.
-fn keep_some(content: &mut Vec<u8>, pending: Vec<Change>, random: &mut fastrand::Rng) {
-    for change in pending {
-        match change {
-            Change::Resize(size) => {
-                if random.bool() {
-                    content.resize(size, 0);
-                }
-            }
-            Change::Write { offset, bytes } => {
-                let mut at = 0;
-                while at < bytes.len() {
-                    let to_boundary = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
-                    let end = (at + to_boundary).min(bytes.len());
-                    if random.bool() {
-                        write_into(content, offset + at, &bytes[at..end]);
-                    }
-                    at = end;
-                }
-            }
-        }
-    }
-}
-
-fn write_into(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    if content.len() < offset + bytes.len() {
-        content.resize(offset + bytes.len(), 0);
-    }
-    content[offset..offset + bytes.len()].copy_from_slice(bytes);
-}
-
-fn parent(path: &Path) -> PathBuf {
-    path.parent().unwrap_or(Path::new("")).to_owned()
-}
-
-fn missing(path: &Path) -> io::Error {
-    io::Error::new(
-        ErrorKind::NotFound,
-        format!("{} does not exist", path.display()),
-    )
-}
-
-impl Names {
-    fn file(&self, path: &Path) -> io::Result<usize> {
-        self.files.get(path).copied().ok_or_else(|| missing(path))
-    }
-
-    fn has_dir(&self, dir: &Path) -> bool {
-        dir.as_os_str().is_empty() || dir.parent().is_none() || self.dirs.contains(dir)
-    }
-
-    fn apply(&mut self, change: &NameChange) {
-        match change {
-            NameChange::Link(path, id) => {
-                self.files.insert(path.clone(), *id);
-            }
-            NameChange::Unlink(path) => {
-                self.files.remove(path);
-            }
-            NameChange::Rename(from, to) => {
-                if let Some(id) = self.files.remove(from) {
-                    self.files.insert(to.clone(), id);
-                }
-            }
-            NameChange::RemoveTree(dir) => {
-                self.files.retain(|path, _| !path.starts_with(dir));
-                self.dirs.retain(|path| !path.starts_with(dir));
-            }
-        }
-    }
-}
-
-impl State {
-    fn used(&self) -> u64 {
-        let ids: BTreeSet<usize> = self.live.files.values().copied().collect();
-        ids.iter()
-            .map(|id| self.inodes[*id].live.len() as u64)
-            .sum()
-    }
-
-    /// How far a file may grow.
-    fn room_for(&self, id: usize) -> usize {
-        let Some(capacity) = self.capacity else {
-            return usize::MAX;
-        };
-        let others = self.used() - self.inodes[id].live.len() as u64;
-        capacity.saturating_sub(others) as usize
-    }
-
-    fn change(&mut self, dir: PathBuf, change: NameChange) {
-        self.live.apply(&change);
-        self.renames.push((dir, change));
-    }
-
-    fn create(&mut self, path: &Path) -> io::Result<usize> {
-        if !self.live.has_dir(&parent(path)) {
-            return Err(missing(&parent(path)));
-        }
-        let id = self.inodes.len();
-        self.inodes.push(Inode::default());
-        self.change(parent(path), NameChange::Link(path.to_owned(), id));
-        Ok(id)
     }
 }
 

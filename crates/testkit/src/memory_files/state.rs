@@ -1,0 +1,164 @@
+//! What a running process sees and what is durable, side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+const SECTOR_BYTES: usize = 512;
+
+#[derive(Debug)]
+pub(super) enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Resize(usize),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inode {
+    pub(super) live: Vec<u8>,
+    pub(super) durable: Vec<u8>,
+    pub(super) pending: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum NameChange {
+    Link(PathBuf, usize),
+    Unlink(PathBuf),
+    Rename(PathBuf, PathBuf),
+    RemoveTree(PathBuf),
+}
+
+#[derive(Debug, Default, Clone)]
+pub(super) struct Names {
+    pub(super) files: BTreeMap<PathBuf, usize>,
+    pub(super) dirs: BTreeSet<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) inodes: Vec<Inode>,
+    pub(super) live: Names,
+    pub(super) durable: Names,
+    /// Unsynced name changes with the folder whose sync makes them durable.
+    pub(super) renames: Vec<(PathBuf, NameChange)>,
+    pub(super) locks: BTreeSet<PathBuf>,
+    pub(super) capacity: Option<u64>,
+    /// Grows with every power cut; handles from before it are dead.
+    pub(super) boot: u64,
+}
+
+impl Change {
+    pub(super) fn copy(&self) -> Self {
+        match self {
+            Self::Write { offset, bytes } => Self::Write {
+                offset: *offset,
+                bytes: bytes.clone(),
+            },
+            Self::Resize(size) => Self::Resize(*size),
+        }
+    }
+}
+
+/// Applies each sector and each size change or not, as the dice fall.
+pub(super) fn keep_some(content: &mut Vec<u8>, pending: Vec<Change>, random: &mut fastrand::Rng) {
+    for change in pending {
+        match change {
+            Change::Resize(size) => {
+                if random.bool() {
+                    content.resize(size, 0);
+                }
+            }
+            Change::Write { offset, bytes } => {
+                let mut at = 0;
+                while at < bytes.len() {
+                    let to_boundary = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
+                    let end = (at + to_boundary).min(bytes.len());
+                    if random.bool() {
+                        write_into(content, offset + at, &bytes[at..end]);
+                    }
+                    at = end;
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn write_into(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    if content.len() < offset + bytes.len() {
+        content.resize(offset + bytes.len(), 0);
+    }
+    content[offset..offset + bytes.len()].copy_from_slice(bytes);
+}
+
+pub(super) fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_owned()
+}
+
+pub(super) fn missing(path: &Path) -> io::Error {
+    io::Error::new(
+        ErrorKind::NotFound,
+        format!("{} does not exist", path.display()),
+    )
+}
+
+impl Names {
+    pub(super) fn file(&self, path: &Path) -> io::Result<usize> {
+        self.files.get(path).copied().ok_or_else(|| missing(path))
+    }
+
+    pub(super) fn has_dir(&self, dir: &Path) -> bool {
+        dir.as_os_str().is_empty() || dir.parent().is_none() || self.dirs.contains(dir)
+    }
+
+    pub(super) fn apply(&mut self, change: &NameChange) {
+        match change {
+            NameChange::Link(path, id) => {
+                self.files.insert(path.clone(), *id);
+            }
+            NameChange::Unlink(path) => {
+                self.files.remove(path);
+            }
+            NameChange::Rename(from, to) => {
+                if let Some(id) = self.files.remove(from) {
+                    self.files.insert(to.clone(), id);
+                }
+            }
+            NameChange::RemoveTree(dir) => {
+                self.files.retain(|path, _| !path.starts_with(dir));
+                self.dirs.retain(|path| !path.starts_with(dir));
+            }
+        }
+    }
+}
+
+impl State {
+    pub(super) fn used(&self) -> u64 {
+        let ids: BTreeSet<usize> = self.live.files.values().copied().collect();
+        ids.iter()
+            .map(|id| self.inodes[*id].live.len() as u64)
+            .sum()
+    }
+
+    /// How far a file may grow.
+    pub(super) fn room_for(&self, id: usize) -> usize {
+        let Some(capacity) = self.capacity else {
+            return usize::MAX;
+        };
+        let others = self.used() - self.inodes[id].live.len() as u64;
+        capacity.saturating_sub(others) as usize
+    }
+
+    pub(super) fn change(&mut self, dir: PathBuf, change: NameChange) {
+        self.live.apply(&change);
+        self.renames.push((dir, change));
+    }
+
+    pub(super) fn create(&mut self, path: &Path) -> io::Result<usize> {
+        if !self.live.has_dir(&parent(path)) {
+            return Err(missing(&parent(path)));
+        }
+        let id = self.inodes.len();
+        self.inodes.push(Inode::default());
+        self.change(parent(path), NameChange::Link(path.to_owned(), id));
+        Ok(id)
+    }
+}
