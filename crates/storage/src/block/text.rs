@@ -10,7 +10,7 @@ use super::codes::{self, Strings, decode_strings, encode_strings};
 use super::distinct::{Table, distinct};
 use super::ints::{self, Depth};
 use super::tokens::{self, PLACE, Splitter, Variables};
-use super::wire::{Cursor, Decoded, MAX_DECODED_BYTES, Malformed, put_varint};
+use super::wire::{Cursor, Decoded, MAX_DECODED_BYTES, Malformed, compress, put_varint};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Columns with fewer distinct values are never split into templates.
@@ -20,7 +20,7 @@ const MIN_TEMPLATED: usize = 32;
 const SAMPLE: usize = 96;
 
 /// Templates that shrink the text at least this many times are taken without comparing them with compression.
-const CLEAR_WIN: usize = 8;
+const CLEAR_WIN: usize = 5;
 
 /// What was chosen for a column: whether templates are used, and how many distinct values there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, values: &[&[u8]]) -> Chosen {
     let mut kept = templates;
     if !templates {
         encode_strings(out, &chosen);
-    } else if templated * CLEAR_WIN > total {
+    } else if templated * CLEAR_WIN > total && may_compress_below(&chosen, total, templated) {
         let mut plain = Vec::new();
         encode_strings(&mut plain, &chosen);
         // Templates also answer searches, so they are kept when they are about as small.
@@ -56,6 +56,27 @@ pub(crate) fn encode(out: &mut Vec<u8>, values: &[&[u8]]) -> Chosen {
     Chosen {
         templates: kept,
         distinct: chosen.len(),
+    }
+}
+
+/// Whether compressing a few values suggests that all of them take less than about `bytes`, so that it is worth
+/// compressing them all.
+fn may_compress_below(values: &[&[u8]], total: usize, bytes: usize) -> bool {
+    const SAMPLE_BYTES: usize = 16 << 10;
+    let mut sample = Vec::with_capacity(SAMPLE_BYTES);
+    for value in values {
+        if sample.len() + value.len() > SAMPLE_BYTES {
+            break;
+        }
+        sample.extend_from_slice(value);
+    }
+    match compress(&sample) {
+        Some(compressed) if !sample.is_empty() => {
+            let estimate = compressed.len() as u64 * total as u64 / sample.len() as u64;
+            // More text compresses better than a sample of it, so the estimate may be a quarter too high.
+            estimate * 4 < bytes as u64 * 5
+        }
+        _ => true,
     }
 }
 
@@ -95,13 +116,15 @@ fn encode_templates(out: &mut Vec<u8>, values: &[&[u8]]) -> bool {
     let mut place: Vec<&[u8]> = Vec::new();
     for (template, members) in texts.iter().zip(&members) {
         let start = sections.len();
-        for variable in 0..count_places(template) {
+        let places = count_places(template);
+        for variable in 0..places {
             place.clear();
             let starts = members
                 .iter()
                 .map(|value| first_variable[*value as usize] as usize);
             place.extend(starts.map(|start| splitter.variables[start + variable]));
-            tokens::encode(&mut sections, &place);
+            // Different texts of a template with one variable differ in that variable.
+            tokens::encode(&mut sections, &place, places == 1);
         }
         lengths.push((sections.len() - start) as u64);
     }

@@ -16,6 +16,8 @@
 //!
 //! Types 3 to 7 store distinct variables: a varint count and the codes precede them.
 
+use std::borrow::Cow;
+
 use super::codes::{self, Strings, decode_strings, encode_strings};
 use super::distinct::distinct;
 use super::ints::{self, Depth};
@@ -208,6 +210,14 @@ const TEXT: u8 = 7;
 /// A bit for each type that can store `variable`.
 fn fitting_types(variable: &[u8]) -> u8 {
     const ANY: u8 = 1 << TEXT;
+    if variable.len() == UUID_LEN && variable[8] == b'-' {
+        return match uuid_case(variable) {
+            Some(LOWER_HEX) => ANY | 1 << LOWER_UUID,
+            Some(UPPER_HEX) => ANY | 1 << UPPER_UUID,
+            Some(_) => ANY | 1 << LOWER_UUID | 1 << UPPER_UUID,
+            None => ANY,
+        };
+    }
     let mut seen = 0;
     for byte in variable {
         seen |= match CLASS[usize::from(*byte)] {
@@ -235,12 +245,6 @@ fn fitting_types(variable: &[u8]) -> u8 {
     if seen & !(DIGIT | UPPER_HEX) == 0 && seen != 0 {
         return ANY | 1 << UPPER_HEX_RUN;
     }
-    match uuid_case(variable) {
-        Some(LOWER_HEX) => return ANY | 1 << LOWER_UUID,
-        Some(UPPER_HEX) => return ANY | 1 << UPPER_UUID,
-        Some(_) => return ANY | 1 << LOWER_UUID | 1 << UPPER_UUID,
-        None => {}
-    }
     if let [b'-', b'1'..=b'9', rest @ ..] = variable
         && rest.len() < 18
         && rest.iter().all(u8::is_ascii_digit)
@@ -263,8 +267,8 @@ fn parse_signed(text: &[u8]) -> i64 {
     }
 }
 
-/// Appends the variables of one place.
-pub(crate) fn encode(out: &mut Vec<u8>, variables: &[&[u8]]) {
+/// Appends the variables of one place; `unique` when the caller knows that no two of them are equal.
+pub(crate) fn encode(out: &mut Vec<u8>, variables: &[&[u8]], unique: bool) {
     let mut fitting = u8::MAX;
     for variable in variables {
         fitting &= fitting_types(variable);
@@ -292,29 +296,33 @@ pub(crate) fn encode(out: &mut Vec<u8>, variables: &[&[u8]]) {
             ints::encode_unsigned(out, &numbers(&|text| text.len() as u64), Depth::Outer);
             ints::encode_unsigned(out, &numbers(&parse_digits), Depth::Outer);
         }
-        _ => encode_distinct(out, kind, variables),
+        _ => encode_distinct(out, kind, variables, unique),
     }
 }
 
-fn encode_distinct(out: &mut Vec<u8>, kind: u8, variables: &[&[u8]]) {
-    let found = distinct(variables);
-    put_varint(out, found.first.len() as u64);
-    codes::encode(out, &found.codes, found.first.len());
-    let chosen: Vec<&[u8]> = found
-        .first
-        .iter()
-        .map(|at| variables[*at as usize])
-        .collect();
+fn encode_distinct(out: &mut Vec<u8>, kind: u8, variables: &[&[u8]], unique: bool) {
+    let (chosen, codes) = if unique {
+        (
+            Cow::Borrowed(variables),
+            (0..variables.len() as u32).collect(),
+        )
+    } else {
+        let found = distinct(variables);
+        let chosen = found.first.iter().map(|at| variables[*at as usize]);
+        (Cow::Owned(chosen.collect::<Vec<&[u8]>>()), found.codes)
+    };
+    put_varint(out, chosen.len() as u64);
+    codes::encode(out, &codes, chosen.len());
     match kind {
         LOWER_UUID | UPPER_UUID => {
-            for text in chosen {
+            for text in chosen.iter() {
                 put_hex(out, text.iter().copied().filter(|byte| *byte != b'-'));
             }
         }
         LOWER_HEX_RUN | UPPER_HEX_RUN => {
             let lengths: Vec<u64> = chosen.iter().map(|text| text.len() as u64).collect();
             ints::encode_unsigned(out, &lengths, Depth::Outer);
-            for text in chosen {
+            for text in chosen.iter() {
                 put_hex(out, text.iter().copied());
             }
         }
