@@ -343,3 +343,49 @@ fn the_reference_names_every_key_with_its_default() {
         missing.join("\n")
     );
 }
+
+/// Mutated files end in errors inside the file, never in a panic or a hang.
+#[test]
+fn mutated_files_are_refused_in_place() {
+    let samples = [
+        "data_dir: /x\nlisten: {otlp_grpc: \"0.0.0.0:1\"}\ncorrelation:\n  keys: [a, b]\n  \
+         patterns: ['o=(\\w+)']\nagent:\n  files:\n    - include: [/v/*.log]\n      \
+         multiline: {pattern: '^\\s', match: before}\nlimits: &l\n  query_rows: 5\n",
+        "groups:\n- name: a\n  labels: &x {t: \"s\\u0041\"}\n  rules:\n  - alert: A\n    \
+         expr: |\n      up +\n        BAD\n    for: 5m\n    labels: {<<: *x, größe: 'it''s'}\n  \
+         - record: r\n    expr: \"up{a=\\\"b\\\"} + BAD\"\n",
+    ];
+    let insertions = [
+        '\0', '\t', '\n', ' ', '"', '#', '&', '\'', '*', '-', ':', '[', '{', '|', '>', '\\', 'é',
+        '%', '!',
+    ];
+    let bad = |text: &str| match text.find("BAD") {
+        Some(start) => Err(ExprError {
+            start,
+            end: start + 3,
+            message: "bad".into(),
+        }),
+        None => Ok(()),
+    };
+    for sample in samples {
+        let chars: Vec<char> = sample.chars().collect();
+        for at in 0..chars.len() {
+            let (before, after) = chars.split_at(at);
+            let mut texts = vec![[before, &after[1..]].concat(), before.to_vec()];
+            let insertions = insertions.iter().cycle().skip(at * 3).take(3);
+            texts.extend(insertions.map(|c| [before, &[*c], after].concat()));
+            for text in texts {
+                let text: String = text.into_iter().collect();
+                let mut errors = Config::from_text("f", &text, PathBuf::new(), std::iter::empty())
+                    .err()
+                    .unwrap_or_default();
+                errors.extend(parse_rule_file("f", &text, &bad).err().unwrap_or_default());
+                let lines = u32::try_from(text.lines().count()).unwrap() + 1;
+                for error in errors {
+                    let inside = (1..=lines).contains(&error.line) && error.column > 0;
+                    assert!(inside, "{error} in\n{text}");
+                }
+            }
+        }
+    }
+}
