@@ -48,7 +48,7 @@ impl Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// ENOSPC
-    NoSpace,
+    StorageFull,
     /// EIO
     Io,
     /// EACCES
@@ -60,7 +60,7 @@ pub enum Failure {
 impl Failure {
     fn error(self) -> io::Error {
         io::Error::from_raw_os_error(match self {
-            Self::NoSpace => 28,
+            Self::StorageFull => 28,
             Self::Io => 5,
             Self::Denied => 13,
             Self::TooManyFiles => 24,

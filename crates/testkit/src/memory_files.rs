@@ -25,7 +25,7 @@ pub enum Loss {
     /// The process died, the machine did not: everything written is still there.
     Nothing,
     /// Everything unsynced is gone.
-    Everything,
+    All,
     /// A random part of it survives.
     Random(u64),
 }
@@ -60,7 +60,7 @@ impl MemoryFiles {
         state.locks.clear();
         let mut random = match loss {
             Loss::Nothing => return,
-            Loss::Everything => None,
+            Loss::All => None,
             Loss::Random(seed) => Some(fastrand::Rng::with_seed(seed)),
         };
         for inode in &mut state.inodes {

@@ -174,7 +174,7 @@ fn truncation_frees_whole_segments_and_replaces_a_consumed_one() {
     assert!(journal.truncate_before(end).unwrap() > 0);
     assert_eq!(journal.segments(), 1);
     assert_eq!(journal.bytes(), 128);
-    files.power_cut(testkit::Loss::Everything);
+    files.power_cut(testkit::Loss::All);
     let (journal, recovery) = open(&files);
     assert!(journal.end() >= end, "positions never go backwards");
     assert_eq!((recovery.records, recovery.is_damaged()), (0, false));

@@ -17,7 +17,7 @@ fn a_power_cut_keeps_what_was_synced_and_nothing_else() {
     unnamed.write_at(b"synced", 0).unwrap();
     unnamed.sync_data().unwrap();
 
-    files.power_cut(Loss::Everything);
+    files.power_cut(Loss::All);
     assert_eq!(files.read(&dir.join("kept")).unwrap(), b"synced");
     assert!(files.stat(&dir.join("unnamed")).unwrap().is_none());
     assert!(
@@ -65,7 +65,7 @@ fn plans_hit_the_chosen_calls_only() {
         path_contains: "wal".to_owned(),
         skip: 1,
         times: 1,
-        fault: Fault::ShortWrite(2, Failure::NoSpace),
+        fault: Fault::ShortWrite(2, Failure::StorageFull),
     });
     let wal = files.create(Path::new("wal")).unwrap();
     let other = files.create(Path::new("other")).unwrap();

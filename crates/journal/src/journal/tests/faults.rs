@@ -31,7 +31,7 @@ fn a_full_disk_refuses_and_heals() {
     }
     assert!(refused > 3, "{refused} of 60 refused");
     assert_eq!(payloads(&journal, Position::START), acked);
-    files.power_cut(Loss::Everything);
+    files.power_cut(Loss::All);
     let (journal, recovery) = open(&files);
     assert_eq!(payloads(&journal, Position::START), acked);
     assert!(!recovery.is_damaged());
@@ -76,7 +76,7 @@ fn a_write_cut_short_and_rolled_back_leaves_no_ghost() {
     journal.rollback_to(before).unwrap();
     journal.append(&[3; 50]).unwrap();
     journal.sync().unwrap();
-    files.power_cut(Loss::Everything);
+    files.power_cut(Loss::All);
     let (journal, recovery) = Journal::open(&env, &dir(), options).unwrap();
     assert_eq!(payloads(&journal, Position::START), [vec![3; 50]]);
     assert_eq!(recovery.torn_bytes, 0);
@@ -116,7 +116,7 @@ fn rollback_reaches_back_over_segments_but_not_behind_the_synced_end() {
     journal.sync().unwrap();
     assert_eq!(payloads(&journal, keep), [&b"also kept"[..], b"new"]);
     let segments = journal.segments();
-    files.power_cut(Loss::Everything);
+    files.power_cut(Loss::All);
     let (journal, recovery) = open(&files);
     assert_eq!((recovery.records, journal.segments()), (3, segments));
     assert!(!recovery.is_damaged());
@@ -147,7 +147,7 @@ fn a_failed_sync_is_fatal_for_good() {
 #[test]
 fn every_call_may_fail_once_and_nothing_acknowledged_is_lost() {
     let clean = script_changes();
-    for failure in [Failure::Io, Failure::NoSpace] {
+    for failure in [Failure::Io, Failure::StorageFull] {
         for skip in 0..clean {
             let files = MemoryFiles::new();
             let (env, faults) = env_with_faults(&files);
@@ -160,7 +160,7 @@ fn every_call_may_fail_once_and_nothing_acknowledged_is_lost() {
             });
             let mut acked = Vec::new();
             script(&env, &mut acked);
-            files.power_cut(Loss::Everything);
+            files.power_cut(Loss::All);
             faults.heal();
             check(&env, &acked, &format!("{failure:?} at {skip}"));
         }
@@ -180,7 +180,7 @@ fn a_power_cut_at_any_call_keeps_what_was_acknowledged() {
             assert!(faults.has_crashed());
             let losses = [
                 Loss::Nothing,
-                Loss::Everything,
+                Loss::All,
                 Loss::Random(1),
                 Loss::Random(2),
             ];

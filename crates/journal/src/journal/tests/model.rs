@@ -27,7 +27,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => any::<usize>().prop_map(Action::Truncate),
         1 => Just(Action::Reopen),
         1 => any::<u64>().prop_map(|seed| Action::Crash(Loss::Random(seed))),
-        1 => Just(Action::Crash(Loss::Everything)),
+        1 => Just(Action::Crash(Loss::All)),
         2 => any::<usize>().prop_map(Action::Read),
     ]
 }
