@@ -1,10 +1,23 @@
 //! The storage engine: WAL, head, blocks and their index.
 
-pub mod filter;
-pub mod message;
-pub mod read;
-pub mod write;
+pub mod block;
 mod chunk;
 mod eval;
+pub mod fields_table;
+pub mod filter;
+mod flush;
+pub mod idtable;
+mod index;
+mod layout;
+pub mod message;
+mod partition;
+pub mod read;
+mod scan;
+mod series_view;
+mod store;
 mod table;
+mod terms;
 pub mod words;
+pub mod write;
+
+pub use store::{OpenError, Options, Store};

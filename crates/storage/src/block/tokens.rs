@@ -316,29 +316,33 @@ fn encode_distinct(out: &mut Vec<u8>, kind: u8, variables: &[&[u8]], unique: boo
     match kind {
         LOWER_UUID | UPPER_UUID => {
             for text in chosen.iter() {
-                put_hex(out, text.iter().copied().filter(|byte| *byte != b'-'));
+                for group in [0..8, 9..13, 14..18, 19..23, 24..36] {
+                    put_hex(out, &text[group]);
+                }
             }
         }
         LOWER_HEX_RUN | UPPER_HEX_RUN => {
             let lengths: Vec<u64> = chosen.iter().map(|text| text.len() as u64).collect();
             ints::encode_unsigned(out, &lengths, Depth::Outer);
             for text in chosen.iter() {
-                put_hex(out, text.iter().copied());
+                put_hex(out, text);
             }
         }
         _ => encode_strings(out, &chosen),
     }
 }
 
-fn put_hex(out: &mut Vec<u8>, mut digits: impl Iterator<Item = u8>) {
-    let value = |digit: u8| match digit {
-        b'0'..=b'9' => digit - b'0',
-        other => (other & 0x0f) + 9,
-    };
-    while let Some(high) = digits.next() {
-        let low = digits.next().map_or(0, value);
-        out.push(value(high) << 4 | low);
-    }
+/// Appends hex digits, two a byte; the last byte is filled up with a zero.
+fn put_hex(out: &mut Vec<u8>, digits: &[u8]) {
+    // Letters are 0x41 or 0x61 and up, so their low half starts at 1 where digits start at 0.
+    let value = |digit: u8| (digit & 0x0f) + (digit >> 6) * 9;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    out.extend(
+        pairs
+            .iter()
+            .map(|[high, low]| value(*high) << 4 | value(*low)),
+    );
+    out.extend(rest.iter().map(|high| value(*high) << 4));
 }
 
 /// The variables of one place, in the order of the texts that have them.

@@ -1,0 +1,344 @@
+//! The read path: which chunks and blocks can hold matching rows, the filter over each, and what
+//! becomes of the rows.
+//!
+//! Every request runs on a thread of its own over one view of the store, and looks between two
+//! tables whether it was cancelled or has used up a limit. A limit ends it with what was found
+//! and a cut that says so; a damaged block is left out and named.
+
+mod candidates;
+mod counts;
+mod durations;
+mod fields;
+mod rows;
+mod series;
+mod status;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use model::Signal;
+use tokio::sync::mpsc;
+
+use crate::chunk::Chunk;
+use crate::eval::Compiled;
+use crate::layout::BlockTable;
+use crate::message::{Cut, Limits, Reply, Request, Selection, Stats, Summary};
+use crate::partition::BlockFile;
+use crate::read::{Read, ReadError, Replies};
+use crate::store::{Core, Store, View, add};
+use crate::table::{Damage, Mask, Table};
+
+/// Replies that may wait for a slow reader before the scan does.
+const REPLIES_WAITING: usize = 4;
+
+impl Read for Store {
+    fn name(&self) -> &str {
+        &self.core().options.name
+    }
+
+    fn execute(&self, request: Request, limits: Limits) -> Replies {
+        let core = self.core().clone();
+        if let Request::Tail { selection, buffer } = request {
+            return tail(&core, &selection, buffer);
+        }
+        let (sender, receiver) = mpsc::channel(REPLIES_WAITING);
+        tokio::task::spawn_blocking(move || {
+            let mut scan = Scan::new(&core, limits, sender);
+            let result = scan.run(request);
+            scan.end(result);
+        });
+        futures::stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|item| (item, receiver))
+        })
+        .boxed()
+    }
+}
+
+fn tail(core: &Arc<Core>, selection: &Selection, buffer: usize) -> Replies {
+    let failed = |error: ReadError| futures::stream::once(async { Err(error) }).boxed();
+    let filter = match Compiled::new(&selection.filter, selection.signal) {
+        Ok(filter) => filter,
+        Err(error) => return failed(error),
+    };
+    match core.tails.watch(selection, filter, buffer) {
+        Some(stream) => futures::stream::unfold(stream, |mut stream| async move {
+            let tail = stream.receiver.recv().await?;
+            stream.passed_on(&tail);
+            Some((Ok(Reply::Tail(tail)), stream))
+        })
+        .boxed(),
+        None => failed(ReadError::Unavailable("too many live tails".to_owned())),
+    }
+}
+
+/// Why a scan ends before its work is done.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Nobody waits for the answer any more.
+    Cancelled,
+    /// A limit is reached; the cut is noted.
+    Limit,
+    /// The request is wrong.
+    Invalid(ReadError),
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Stop::Invalid(error)
+    }
+}
+
+/// Rows that lie together: a chunk of the head or a block of a file.
+#[derive(Clone)]
+pub(crate) enum Unit {
+    Chunk(Arc<Chunk>),
+    Block { file: Arc<BlockFile>, ordinal: usize, signal: Signal },
+}
+
+impl Unit {
+    /// Smallest time, largest time, largest end.
+    fn times(&self) -> (u64, u64, u64) {
+        match self {
+            Unit::Chunk(chunk) => (chunk.min_time, chunk.max_time, chunk.max_end),
+            Unit::Block { file, ordinal, .. } => {
+                let block = &file.blocks[*ordinal];
+                (block.min_time, block.max_time, block.max_end)
+            }
+        }
+    }
+
+    fn rows(&self) -> u64 {
+        match self {
+            Unit::Chunk(chunk) => chunk.rows() as u64,
+            Unit::Block { file, ordinal, .. } => u64::from(file.blocks[*ordinal].rows),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Unit::Chunk(chunk) => chunk.heap_bytes() as u64,
+            Unit::Block { file, ordinal, .. } => u64::from(file.blocks[*ordinal].length),
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<Opened, Damage> {
+        Ok(match self {
+            Unit::Chunk(chunk) => Opened::Chunk(chunk.clone()),
+            Unit::Block { file, ordinal, signal } => {
+                Opened::Block(Box::new(BlockTable::open(*signal, file.block(*ordinal))?))
+            }
+        })
+    }
+}
+
+/// A unit whose rows can be read.
+pub(crate) enum Opened {
+    Chunk(Arc<Chunk>),
+    Block(Box<BlockTable>),
+}
+
+impl Opened {
+    pub(crate) fn table(&self) -> &dyn Table {
+        match self {
+            Opened::Chunk(chunk) => &**chunk,
+            Opened::Block(block) => &**block,
+        }
+    }
+}
+
+/// One request at work.
+pub(crate) struct Scan<'a> {
+    core: &'a Core,
+    view: View,
+    limits: Limits,
+    begun: Instant,
+    stats: Stats,
+    cuts: Vec<Cut>,
+    damaged_blocks: u64,
+    sender: mpsc::Sender<Result<Reply, ReadError>>,
+}
+
+impl<'a> Scan<'a> {
+    fn new(
+        core: &'a Core,
+        limits: Limits,
+        sender: mpsc::Sender<Result<Reply, ReadError>>,
+    ) -> Self {
+        Self {
+            core,
+            view: core.view.read().clone(),
+            limits,
+            begun: Instant::now(),
+            stats: Stats::default(),
+            cuts: Vec::new(),
+            damaged_blocks: 0,
+            sender,
+        }
+    }
+
+    fn run(&mut self, request: Request) -> Result<(), Stop> {
+        match request {
+            Request::Rows { selection, order, limit, traces, columns } => {
+                rows::run(self, &selection, order, limit, traces, columns)
+            }
+            Request::Counts { selection, step_nano, by, groups } => {
+                counts::run(self, &selection, step_nano, &by, groups)
+            }
+            Request::Durations { selection, by, groups } => {
+                durations::run(self, &selection, &by, groups)
+            }
+            Request::Fields { selection } => fields::names(self, &selection),
+            Request::Values { selection, field, prefix, limit } => {
+                fields::values(self, &selection, &field, &prefix, limit)
+            }
+            Request::Series { tenant, range, matchers, points, limit } => {
+                series::run(self, &tenant, range, &matchers, points, limit)
+            }
+            Request::Status { tenant } => status::run(self, &tenant),
+            Request::Tail { .. } => unreachable!("tails are answered without a scan"),
+        }
+    }
+
+    fn end(&mut self, result: Result<(), Stop>) {
+        let last = match result {
+            Err(Stop::Cancelled) => return,
+            Err(Stop::Invalid(error)) => Err(error),
+            Ok(()) | Err(Stop::Limit) => {
+                if self.damaged_blocks > 0 {
+                    self.cuts.push(Cut {
+                        limit: "damage".to_owned(),
+                        value: self.damaged_blocks.to_string(),
+                        hint: "rows of damaged blocks are missing; see the collector's log"
+                            .to_owned(),
+                    });
+                }
+                let now = self.core.env.clock.unix_nanos();
+                self.stats.elapsed_ms =
+                    u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Ok(Reply::End(Summary {
+                    stats: self.stats,
+                    cuts: std::mem::take(&mut self.cuts),
+                    sources: self.core.sources.lock().list(&self.core.options.name, now),
+                }))
+            }
+        };
+        let _ = self.sender.blocking_send(last);
+    }
+
+    /// Sends a part of the answer, waiting for a slow reader.
+    fn reply(&self, reply: Reply) -> Result<(), Stop> {
+        self.sender.blocking_send(Ok(reply)).map_err(|_| Stop::Cancelled)
+    }
+
+    fn cut(&mut self, limit: &str, value: impl ToString, hint: &str) {
+        if self.cuts.iter().all(|cut| cut.limit != limit) {
+            self.cuts.push(Cut {
+                limit: limit.to_owned(),
+                value: value.to_string(),
+                hint: hint.to_owned(),
+            });
+        }
+    }
+
+    /// Called between two units.
+    fn check(&mut self) -> Result<(), Stop> {
+        if self.sender.is_closed() {
+            return Err(Stop::Cancelled);
+        }
+        if self.begun.elapsed() >= Duration::from_millis(self.limits.timeout_ms) {
+            let value = format!("{} ms", self.limits.timeout_ms);
+            self.cut("time", value, "narrow the time range or the query");
+            return Err(Stop::Limit);
+        }
+        if self.stats.bytes >= self.limits.scanned_bytes {
+            let value = self.limits.scanned_bytes;
+            self.cut("bytes", value, "narrow the time range or the query");
+            return Err(Stop::Limit);
+        }
+        Ok(())
+    }
+
+    /// The units in which rows of the selection can lie.
+    fn units(&self, selection: &Selection) -> Vec<Unit> {
+        let need = crate::terms::Need::of(&selection.filter, selection.signal);
+        candidates::units(&self.view, &selection.tenant, selection.signal, selection.range, &need)
+    }
+
+    /// Opens a unit and finds its matching rows. A damaged one has none.
+    fn select(
+        &mut self,
+        unit: &Unit,
+        selection: &Selection,
+        filter: &Compiled,
+    ) -> Result<Option<(Opened, Mask)>, Stop> {
+        self.check()?;
+        self.stats.blocks += 1;
+        self.stats.rows += unit.rows();
+        self.stats.bytes += unit.bytes();
+        let found = unit.open().and_then(|opened| {
+            let mask = in_range(opened.table(), unit, selection)?;
+            let mask = filter.evaluate(opened.table(), mask)?;
+            Ok((opened, mask))
+        });
+        Ok(self.undamaged(found).filter(|(_, mask)| !mask.is_empty()))
+    }
+
+    /// Counts damage instead of failing.
+    fn undamaged<T>(&mut self, result: Result<T, Damage>) -> Option<T> {
+        result
+            .inspect_err(|damage| {
+                self.damaged_blocks += 1;
+                add(&self.core.counters.damaged_blocks, 1);
+                tracing::error!(%damage, "a block does not read");
+            })
+            .ok()
+    }
+}
+
+/// The rows of a table inside the selection's time range.
+fn in_range(table: &dyn Table, unit: &Unit, selection: &Selection) -> Result<Mask, Damage> {
+    let range = selection.range;
+    let (min_time, max_time, max_end) = unit.times();
+    if range.contains(min_time) && range.contains(max_time.max(max_end)) {
+        return Ok(Mask::all(table.rows()));
+    }
+    let mut mask = Mask::none(table.rows());
+    let times = table.times()?;
+    if selection.signal == Signal::Traces {
+        let ends = table.ends()?;
+        for (row, (start, end)) in times.iter().zip(ends.iter()).enumerate() {
+            if range.overlaps(*start, *end) {
+                mask.set(row);
+            }
+        }
+    } else {
+        for (row, time) in times.iter().enumerate() {
+            if range.contains(*time) {
+                mask.set(row);
+            }
+        }
+    }
+    Ok(mask)
+}
+
+/// The texts of the fields in the rows of a mask: one list per row that is in it.
+fn group_keys(
+    table: &dyn Table,
+    mask: &Mask,
+    by: &[crate::filter::Field],
+) -> Result<BTreeMap<usize, Vec<String>>, Damage> {
+    let mut keys: BTreeMap<usize, Vec<String>> =
+        mask.iter().map(|row| (row, vec![String::new(); by.len()])).collect();
+    for (index, field) in by.iter().enumerate() {
+        table.visit(field, mask, &mut |row, cell| {
+            if let Some(key) = keys.get_mut(&row)
+                && key[index].is_empty()
+            {
+                key[index] = cell.text().into_owned();
+            }
+        })?;
+    }
+    Ok(keys)
+}

@@ -1,0 +1,145 @@
+//! Which chunks and blocks can hold rows that match, by time and by index.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::{Signal, Tenant, TimeRange};
+
+use super::Unit;
+use crate::partition::Partition;
+use crate::store::View;
+use crate::terms::{Need, truncated};
+
+/// Blocks of a partition as (flush, ordinal), or all of them.
+enum Candidates {
+    All,
+    Some(BTreeSet<(u64, u32)>),
+}
+
+/// Lookups of one partition; a term asked for twice is looked up once.
+struct Lookups<'a> {
+    partition: &'a Partition,
+    known: HashMap<u64, BTreeSet<(u64, u32)>>,
+}
+
+impl Lookups<'_> {
+    fn find(&mut self, need: &Need) -> Candidates {
+        match need {
+            Need::Anything => Candidates::All,
+            Need::Term(term) => Candidates::Some(self.term(*term)),
+            Need::All(needs) => {
+                let mut all: Option<BTreeSet<(u64, u32)>> = None;
+                for need in needs {
+                    let Candidates::Some(found) = self.find(need) else { continue };
+                    all = Some(match all {
+                        None => found,
+                        Some(all) => all.intersection(&found).copied().collect(),
+                    });
+                    if all.as_ref().is_some_and(BTreeSet::is_empty) {
+                        break;
+                    }
+                }
+                all.map_or(Candidates::All, Candidates::Some)
+            }
+            Need::Any(needs) => {
+                let mut any = BTreeSet::new();
+                for need in needs {
+                    match self.find(need) {
+                        Candidates::All => return Candidates::All,
+                        Candidates::Some(found) => any.extend(found),
+                    }
+                }
+                Candidates::Some(any)
+            }
+        }
+    }
+
+    fn term(&mut self, term: u64) -> BTreeSet<(u64, u32)> {
+        if let Some(known) = self.known.get(&term) {
+            return known.clone();
+        }
+        let mut found = BTreeSet::new();
+        let index = self.partition.index.as_ref();
+        let shared = index.map(|index| index.lookup(truncated(term)));
+        let covered = match (&shared, index) {
+            (Some(Ok(_)), Some(index)) => index.covered(),
+            (Some(Err(error)), _) => {
+                tracing::error!(%error, "index lookup failed, searching without it");
+                0
+            }
+            _ => 0,
+        };
+        for file in &self.partition.files {
+            let ids = file.ids.as_ref().map(|ids| ids.lookup(term));
+            match ids {
+                Some(Ok(ordinals)) if file.flush <= covered => {
+                    found.extend(ordinals.into_iter().map(|ordinal| (file.flush, ordinal)));
+                }
+                // Without both halves of the index every block of the file may match.
+                _ => {
+                    let count = u32::try_from(file.blocks.len()).unwrap_or(u32::MAX);
+                    found.extend((0..count).map(|ordinal| (file.flush, ordinal)));
+                }
+            }
+        }
+        if let Some(Ok(blocks)) = shared {
+            found.extend(blocks);
+        }
+        self.known.insert(term, found.clone());
+        found
+    }
+}
+
+/// The units that can hold matching rows.
+pub(super) fn units(
+    view: &View,
+    tenant: &Tenant,
+    signal: Signal,
+    range: TimeRange,
+    need: &Need,
+) -> Vec<Unit> {
+    let mut units = Vec::new();
+    let key = (tenant.clone(), signal);
+    let heads = [Some(&view.active), view.sealed.as_ref()];
+    for chunk in heads.into_iter().flatten().filter_map(|heads| heads.get(&key)).flatten() {
+        if range.overlaps(chunk.min_time, chunk.max_end) {
+            units.push(Unit::Chunk(chunk.clone()));
+        }
+    }
+    for partition in view.partitions.values() {
+        if partition.key.tenant == *tenant && partition.key.signal == signal {
+            of_partition(partition, range, need, &mut units);
+        }
+    }
+    units
+}
+
+fn of_partition(partition: &Partition, range: TimeRange, need: &Need, units: &mut Vec<Unit>) {
+    let overlaps = |file: &crate::partition::BlockFile| {
+        file.blocks.iter().any(|block| range.overlaps(block.min_time, block.max_end))
+    };
+    if !partition.files.iter().any(|file| overlaps(file)) {
+        return;
+    }
+    let mut lookups = Lookups { partition, known: HashMap::new() };
+    let candidates = lookups.find(need);
+    for file in &partition.files {
+        for (ordinal, block) in file.blocks.iter().enumerate() {
+            if !range.overlaps(block.min_time, block.max_end) {
+                continue;
+            }
+            let candidate = match &candidates {
+                Candidates::All => true,
+                Candidates::Some(set) => u32::try_from(ordinal)
+                    .is_ok_and(|ordinal| set.contains(&(file.flush, ordinal))),
+            };
+            if candidate {
+                units.push(Unit::Block {
+                    file: Arc::clone(file),
+                    ordinal,
+                    signal: partition.key.signal,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Series as Prometheus sees them, for selectors and their terms.
+
+use model::metric::{MetricKind, Series};
+use model::prometheus;
+use regex::Regex;
+
+use crate::message::{MatchOp, Matcher};
+use crate::read::ReadError;
+
+/// Labels of a series without its name, `le` and `quantile`.
+pub(crate) fn labels(series: &Series) -> Vec<(String, String)> {
+    let scope_attributes = series
+        .scope
+        .attributes
+        .iter()
+        .map(|kv| (kv.key.as_str(), kv.value.to_text()))
+        .collect();
+    let scope = prometheus::Scope {
+        name: &series.scope.name,
+        version: &series.scope.version,
+        schema_url: &series.scope.schema_url,
+        attributes: scope_attributes,
+    };
+    prometheus::labels(
+        series.resource.attributes.iter().map(|kv| (kv.key.as_str(), kv.value.to_text())),
+        &scope,
+        series.attributes.iter().map(|kv| (kv.key.as_str(), kv.value.to_text())),
+    )
+}
+
+/// Labels of the `target_info` that stands for the resource of the series.
+pub(crate) fn target_labels(series: &Series) -> Vec<(String, String)> {
+    let attributes = &series.resource.attributes;
+    prometheus::Strategy::default()
+        .target_info(attributes.iter().map(|kv| (kv.key.as_str(), kv.value.to_text())))
+        .unwrap_or_default()
+}
+
+/// Every name under which the series has Prometheus series.
+pub(crate) fn names(series: &Series) -> Vec<String> {
+    let metric = &series.metric;
+    let kind = prometheus::MetricKind::of(metric.kind, metric.monotonic);
+    let base = prometheus::metric_name(&metric.name, &metric.unit, kind);
+    let suffixed = |suffix: &str| format!("{base}{suffix}");
+    let mut names = match metric.kind {
+        MetricKind::Gauge | MetricKind::Sum => Vec::new(),
+        MetricKind::Histogram | MetricKind::ExponentialHistogram => {
+            vec![suffixed("_bucket"), suffixed("_sum"), suffixed("_count")]
+        }
+        MetricKind::Summary => vec![suffixed("_sum"), suffixed("_count")],
+    };
+    names.push(base);
+    names.push(prometheus::TARGET_INFO.to_owned());
+    names
+}
+
+/// Matchers with their patterns compiled.
+pub(crate) struct Matchers(Vec<(String, Test)>);
+
+enum Test {
+    Equal(String),
+    NotEqual(String),
+    Regex(Regex),
+    NotRegex(Regex),
+}
+
+impl Test {
+    fn passes(&self, value: &str) -> bool {
+        match self {
+            Test::Equal(text) => value == text,
+            Test::NotEqual(text) => value != text,
+            Test::Regex(regex) => regex.is_match(value),
+            Test::NotRegex(regex) => !regex.is_match(value),
+        }
+    }
+}
+
+impl Matchers {
+    pub(crate) fn new(matchers: &[Matcher]) -> Result<Self, ReadError> {
+        let anchored = |pattern: &str| {
+            regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
+                .size_limit(1 << 20)
+                .build()
+                .map_err(|error| ReadError::Invalid(format!("invalid regex: {error}")))
+        };
+        matchers
+            .iter()
+            // The reader does not expand buckets and quantiles, so these select nothing here.
+            .filter(|matcher| !matches!(matcher.name.as_str(), "le" | "quantile"))
+            .map(|matcher| {
+                let test = match matcher.op {
+                    MatchOp::Equal => Test::Equal(matcher.value.clone()),
+                    MatchOp::NotEqual => Test::NotEqual(matcher.value.clone()),
+                    MatchOp::Regex => Test::Regex(anchored(&matcher.value)?),
+                    MatchOp::NotRegex => Test::NotRegex(anchored(&matcher.value)?),
+                };
+                Ok((matcher.name.clone(), test))
+            })
+            .collect::<Result<_, _>>()
+            .map(Matchers)
+    }
+
+    /// Whether the series may yield a Prometheus series that matches. `target_info` carries
+    /// resource attributes that other series of the resource lack, so only its name decides.
+    pub(crate) fn may_match(&self, series: &Series) -> bool {
+        let (by_name, by_label): (Vec<_>, Vec<_>) =
+            self.0.iter().partition(|(name, _)| name == prometheus::NAME_LABEL);
+        let matching_names: Vec<String> = names(series)
+            .into_iter()
+            .filter(|name| by_name.iter().all(|(_, test)| test.passes(name)))
+            .collect();
+        if matching_names.is_empty() {
+            return false;
+        }
+        if matching_names.iter().any(|name| name == prometheus::TARGET_INFO) {
+            return true;
+        }
+        if by_label.is_empty() {
+            return true;
+        }
+        let labels = labels(series);
+        by_label.iter().all(|(name, test)| {
+            let value = labels.iter().find(|(label, _)| label == name);
+            test.passes(value.map_or("", |(_, value)| value))
+        })
+    }
+}

@@ -1,0 +1,328 @@
+//! The store: one data folder, its WAL, its head and its partitions.
+//!
+//! Data path: a batch is decoded on the caller's thread, handed to the commit thread, appended to
+//! the WAL with others that wait, made durable by one sync, published to readers, and
+//! acknowledged. When the head is full it is sealed and the flush thread writes it to partitions;
+//! the checkpoint then says, in one atomic step, up to which WAL position rows are in files.
+//!
+//! Invariants: a row is visible exactly once at any time, in the head or in a file; everything
+//! acknowledged is in the WAL at or after the checkpoint, or in a file of a flush up to it.
+
+mod checkpoint;
+mod commit;
+mod flusher;
+mod recover;
+mod record;
+mod sources;
+mod stamps;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use env::{Env, LockFile};
+use model::correlation::CorrelationKeys;
+use model::row::{Decode, Reject, RowSink};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::chunk::{Chunk, ChunkSink};
+use crate::flush::Heads;
+use crate::partition::{Partition, PartitionKey};
+use crate::write::{Ack, Batch, WriteError};
+
+use commit::Job;
+pub(crate) use tail::Tails;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Under which name answers list this store.
+    pub name: String,
+    /// A head of this size is sealed and written to files.
+    pub head_bytes: usize,
+    /// Rows per block.
+    pub block_rows: usize,
+    /// Bytes of requests that may wait for the commit thread; more are asked to come again.
+    pub pending_bytes: usize,
+    /// By which keys rows are correlated.
+    pub correlation: Arc<CorrelationKeys>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: "collector".to_owned(),
+            head_bytes: 64 << 20,
+            block_rows: 4_096,
+            pending_bytes: 128 << 20,
+            correlation: Arc::new(CorrelationKeys::default()),
+        }
+    }
+}
+
+/// Why a data folder cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it, or the folder cannot be read or written.
+    #[error("data folder {dir}: {source}")]
+    Folder {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The WAL cannot be opened.
+    #[error("wal: {0}")]
+    Wal(#[from] journal::JournalError),
+    /// The checkpoint does not read.
+    #[error("checkpoint {path}: {reason}")]
+    Checkpoint {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Rows replayed from the WAL could not be written to files.
+    #[error("flush while opening: {0}")]
+    Flush(String),
+}
+
+/// What readers see at one moment.
+#[derive(Clone, Default)]
+pub(crate) struct View {
+    pub active: Arc<Heads>,
+    pub sealed: Option<Arc<Heads>>,
+    pub partitions: Arc<BTreeMap<PartitionKey, Arc<Partition>>>,
+}
+
+/// Counts since the store was opened.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub batches: AtomicU64,
+    pub duplicate_batches: AtomicU64,
+    pub rows: [AtomicU64; 3],
+    pub rejected: [AtomicU64; Reject::ALL.len()],
+    pub duplicate_keys: AtomicU64,
+    pub retried: AtomicU64,
+    pub flushes: AtomicU64,
+    pub flush_errors: AtomicU64,
+    pub syncs: AtomicU64,
+    pub tail_dropped: AtomicU64,
+    pub wal_bytes: AtomicU64,
+    pub wal_lost_bytes: AtomicU64,
+    pub wal_malformed: AtomicU64,
+    pub damaged_files: AtomicU64,
+    pub damaged_blocks: AtomicU64,
+    pub head_bytes: AtomicU64,
+}
+
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}
+
+/// What the threads and readers of a store share.
+pub(crate) struct Core {
+    pub env: Env,
+    pub root: PathBuf,
+    pub options: Options,
+    pub view: RwLock<View>,
+    pub counters: Counters,
+    pub sources: Mutex<sources::Sources>,
+    pub tails: Tails,
+    observer: Mutex<Option<Box<dyn RowSink + Send>>>,
+    decoder: Arc<dyn Decode>,
+    closing: AtomicBool,
+    pending: Arc<Semaphore>,
+}
+
+impl Core {
+    pub(crate) fn decode(
+        &self,
+        batch: &Batch,
+    ) -> Result<Chunk, model::row::DecodeError> {
+        let mut sink = ChunkSink::new(batch.signal, &self.options.correlation);
+        self.decoder.decode(batch.signal, &batch.request, &mut sink)?;
+        Ok(sink.finish())
+    }
+}
+
+/// An open store. Clones share it; the last one to go stops its threads, without a flush.
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    core: Arc<Core>,
+    jobs: Mutex<Option<mpsc::UnboundedSender<Job>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _lock: LockFile,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.jobs.lock().take();
+        for thread in self.threads.lock().drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Store {
+    /// Opens a data folder, or makes one; replays what the WAL holds beyond the checkpoint.
+    pub fn open(
+        env: Env,
+        dir: &Path,
+        options: Options,
+        decoder: Arc<dyn Decode>,
+    ) -> Result<Store, OpenError> {
+        let folder = |source| OpenError::Folder { dir: dir.to_owned(), source };
+        env.files.create_dir_all(dir).map_err(folder)?;
+        let lock = LockFile::acquire(&*env.files, dir).map_err(folder)?;
+        let root = dir.join("store");
+        env.files.create_dir_all(&root).map_err(folder)?;
+        let core = Arc::new(Core {
+            pending: Arc::new(Semaphore::new(options.pending_bytes)),
+            env,
+            root,
+            options,
+            view: RwLock::new(View::default()),
+            counters: Counters::default(),
+            sources: Mutex::new(sources::Sources::default()),
+            tails: Tails::default(),
+            observer: Mutex::new(None),
+            decoder,
+            closing: AtomicBool::new(false),
+        });
+        let recovered = recover::recover(&core, &dir.join("wal"))?;
+        let (jobs, receiver) = mpsc::unbounded_channel();
+        let threads = commit::start(core.clone(), recovered, receiver, jobs.downgrade());
+        Ok(Store {
+            handle: Arc::new(Handle {
+                core,
+                jobs: Mutex::new(Some(jobs)),
+                threads: Mutex::new(threads),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// Stores a batch. When this returns an [`Ack`], its rows are durable and answer queries.
+    pub async fn write(&self, batch: Batch) -> Result<Ack, WriteError> {
+        let core = &self.handle.core;
+        if core.closing.load(Ordering::Acquire) {
+            return Err(WriteError::Closed);
+        }
+        let weight = batch.request.len().clamp(1, core.options.pending_bytes);
+        let permits = u32::try_from(weight).unwrap_or(u32::MAX);
+        let Ok(permit) = core.pending.clone().try_acquire_many_owned(permits) else {
+            add(&core.counters.retried, 1);
+            return Err(WriteError::Retry {
+                reason: "too many bytes wait to be stored".to_owned(),
+                after_ms: 500,
+            });
+        };
+        let decoding = core.clone();
+        let decode = move || decoding.decode(&batch).map(|chunk| (batch, chunk));
+        let (batch, chunk) = if weight < 64 << 10 {
+            decode()?
+        } else {
+            tokio::task::spawn_blocking(decode).await.map_err(|_| WriteError::Closed)??
+        };
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Write(Box::new(commit::Pending { batch, chunk, answer, _permit: permit })))?;
+        answered.await.map_err(|_| WriteError::Closed)?
+    }
+
+    fn send(&self, job: Job) -> Result<(), WriteError> {
+        let jobs = self.handle.jobs.lock();
+        let sender = jobs.as_ref().ok_or(WriteError::Closed)?;
+        sender.send(job).map_err(|_| WriteError::Closed)
+    }
+
+    /// Shows every row stored from now on to `observer`, after it is durable, on the commit
+    /// thread.
+    pub fn set_observer(&self, observer: Box<dyn RowSink + Send>) {
+        *self.handle.core.observer.lock() = Some(observer);
+    }
+
+    /// Writes the head to files now. Returns when that is done.
+    pub async fn flush(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.send(Job::Flush(done)).is_ok() {
+            let _ = wait.await;
+        }
+    }
+
+    /// Refuses new batches, answers those under way, writes the head to files, trims the WAL and
+    /// stops.
+    pub async fn shutdown(&self) {
+        self.handle.core.closing.store(true, Ordering::Release);
+        let (done, wait) = oneshot::channel();
+        if self.send(Job::Shutdown(done)).is_ok() {
+            let _ = wait.await;
+        }
+        self.handle.core.tails.close();
+    }
+
+    /// What the store counts, as (name, labels, value); names that end in `_total` only grow.
+    pub fn metrics(&self) -> Vec<(String, Vec<(String, String)>, f64)> {
+        self.handle.core.metrics()
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.handle.core
+    }
+}
+
+impl Core {
+    #[allow(clippy::cast_precision_loss)]
+    fn metrics(&self) -> Vec<(String, Vec<(String, String)>, f64)> {
+        let mut out = Vec::new();
+        let mut one = |name: &str, labels: &[(&str, &str)], value: u64| {
+            let labels =
+                labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            out.push((format!("throughline_storage_{name}"), labels, value as f64));
+        };
+        let counters = &self.counters;
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        for (signal, rows) in model::Signal::ALL.iter().zip(&counters.rows) {
+            one("rows_total", &[("signal", signal.name())], get(rows));
+        }
+        for (reason, count) in Reject::ALL.iter().zip(&counters.rejected) {
+            one("rejected_rows_total", &[("reason", reason.label())], get(count));
+        }
+        for (name, counter) in [
+            ("batches_total", &counters.batches),
+            ("duplicate_batches_total", &counters.duplicate_batches),
+            ("duplicate_attribute_keys_total", &counters.duplicate_keys),
+            ("retried_batches_total", &counters.retried),
+            ("flushes_total", &counters.flushes),
+            ("flush_errors_total", &counters.flush_errors),
+            ("wal_syncs_total", &counters.syncs),
+            ("tail_dropped_rows_total", &counters.tail_dropped),
+            ("wal_bytes", &counters.wal_bytes),
+            ("wal_lost_bytes_total", &counters.wal_lost_bytes),
+            ("wal_malformed_records_total", &counters.wal_malformed),
+            ("damaged_files_total", &counters.damaged_files),
+            ("damaged_blocks_total", &counters.damaged_blocks),
+            ("head_bytes", &counters.head_bytes),
+        ] {
+            one(name, &[], get(counter));
+        }
+        let view = self.view.read().clone();
+        for partition in view.partitions.values() {
+            let labels =
+                [("signal", partition.key.signal.name()), ("tenant", partition.key.tenant.as_str())];
+            one("partition_rows", &labels, partition.rows());
+            one("partition_bytes", &labels, partition.size_bytes());
+        }
+        out
+    }
+}

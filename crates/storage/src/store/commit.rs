@@ -1,0 +1,352 @@
+//! The commit thread: group commit, publication, acknowledgement.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use journal::{ErrorKind, Journal, JournalError, Position};
+use model::row::Reject;
+use model::{Signal, Tenant};
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::flusher::{Flusher, Sealed};
+use super::recover::Recovered;
+use super::stamps::Stamps;
+use super::{Core, add, record};
+use crate::chunk::Chunk;
+use crate::write::{Ack, Batch, WriteError};
+
+/// Batches that share one sync at most.
+const GROUP_BATCHES_MAX: usize = 256;
+/// Bytes that share one sync at most, beyond the first batch.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+/// Chunks are joined up to this many rows.
+const CHUNK_ROWS_MAX: usize = 8_192;
+
+/// A batch that waits to be committed.
+pub(super) struct Pending {
+    pub batch: Batch,
+    pub chunk: Chunk,
+    pub answer: oneshot::Sender<Result<Ack, WriteError>>,
+    pub _permit: OwnedSemaphorePermit,
+}
+
+/// Work for the commit thread.
+pub(super) enum Job {
+    Write(Box<Pending>),
+    /// Write the head to files.
+    Flush(oneshot::Sender<()>),
+    /// The sealed head is in files: the WAL before this position is not needed.
+    Flushed(Position),
+    /// Write the head to files and stop.
+    Shutdown(oneshot::Sender<()>),
+}
+
+pub(super) struct Committer {
+    core: Arc<Core>,
+    journal: Journal,
+    stamps: Stamps,
+    flusher: Flusher,
+    jobs: UnboundedReceiver<Job>,
+    /// The end of the sealed head that is on its way to files.
+    flushing: Option<Position>,
+    head_bytes: usize,
+}
+
+/// Starts the commit and the flush thread.
+pub(super) fn start(
+    core: Arc<Core>,
+    recovered: Recovered,
+    jobs: UnboundedReceiver<Job>,
+    sender: WeakUnboundedSender<Job>,
+) -> Vec<JoinHandle<()>> {
+    let (flusher, flush_thread) = Flusher::start(core.clone(), recovered.flush, sender);
+    let mut committer = Committer {
+        core,
+        journal: recovered.journal,
+        stamps: recovered.stamps,
+        flusher,
+        jobs,
+        flushing: None,
+        head_bytes: recovered.head_bytes,
+    };
+    let thread = std::thread::Builder::new()
+        .name("storage-commit".to_owned())
+        .spawn(move || committer.run())
+        .expect("the system has threads to spare when a store opens");
+    vec![thread, flush_thread]
+}
+
+impl Committer {
+    fn run(&mut self) {
+        while let Some(job) = self.jobs.blocking_recv() {
+            let mut group = Vec::new();
+            let mut next = Some(job);
+            let mut bytes = 0;
+            let mut other = None;
+            while let Some(job) = next {
+                match job {
+                    Job::Write(pending) => {
+                        bytes += pending.batch.request.len();
+                        group.push(*pending);
+                    }
+                    job => {
+                        other = Some(job);
+                        break;
+                    }
+                }
+                if group.len() >= GROUP_BATCHES_MAX || bytes >= GROUP_BYTES_MAX {
+                    break;
+                }
+                next = self.jobs.try_recv().ok();
+            }
+            self.commit(group);
+            match other {
+                None => {}
+                Some(Job::Flushed(position)) => self.flushed(position),
+                Some(Job::Flush(done)) => {
+                    self.flush_all();
+                    let _ = done.send(());
+                }
+                Some(Job::Shutdown(done)) => {
+                    self.flush_all();
+                    let _ = done.send(());
+                    return;
+                }
+                Some(Job::Write(_)) => unreachable!("writes joined the group above"),
+            }
+            if self.head_bytes >= self.core.options.head_bytes {
+                // At most two heads are in memory: while one is being written, writers wait.
+                self.wait_for_flush();
+                self.seal();
+            }
+        }
+    }
+
+    /// Appends, syncs, publishes and answers a group of batches.
+    fn commit(&mut self, group: Vec<Pending>) {
+        if group.is_empty() {
+            return;
+        }
+        let begin = self.journal.end();
+        let mut before = self.stamps.clone_for_rollback(&group);
+        let mut written = Vec::with_capacity(group.len());
+        for pending in group {
+            if let Some(pending) = self.append(pending) {
+                written.push(pending);
+            }
+        }
+        if written.is_empty() {
+            return;
+        }
+        if let Err(error) = self.journal.sync() {
+            self.fail_if_fatal(&error);
+            if let Err(error) = self.journal.rollback_to(begin) {
+                fatal(&error);
+            }
+            if let Some(stamps) = before.take() {
+                self.stamps = stamps;
+            }
+            for pending in written {
+                self.refuse(pending, &error);
+            }
+            return;
+        }
+        add(&self.core.counters.syncs, 1);
+        self.core.counters.wal_bytes.store(self.journal.bytes(), Ordering::Relaxed);
+        self.publish(written);
+    }
+
+    /// Appends one batch to the WAL. Answers those that need no commit.
+    fn append(&mut self, pending: Pending) -> Option<Pending> {
+        if let Some(stamp) = &pending.batch.stamp {
+            if self.stamps.contains(stamp) {
+                add(&self.core.counters.duplicate_batches, 1);
+                let ack = Ack { duplicate: true, ..self.ack(&pending) };
+                let _ = pending.answer.send(Ok(ack));
+                return None;
+            }
+        }
+        if pending.chunk.rows() == 0 {
+            let ack = self.ack(&pending);
+            self.note(&pending);
+            let _ = pending.answer.send(Ok(ack));
+            return None;
+        }
+        let header = record::header(&pending.batch);
+        let rollback = self.journal.end();
+        match self.journal.append_parts(&[&header, &pending.batch.request]) {
+            Ok(_) => {
+                if let Some(stamp) = &pending.batch.stamp {
+                    self.stamps.insert(stamp);
+                }
+                Some(pending)
+            }
+            Err(error) => {
+                self.fail_if_fatal(&error);
+                if let Err(error) = self.journal.rollback_to(rollback) {
+                    fatal(&error);
+                }
+                self.refuse(pending, &error);
+                None
+            }
+        }
+    }
+
+    fn refuse(&self, pending: Pending, error: &JournalError) {
+        add(&self.core.counters.retried, 1);
+        let refusal = WriteError::Retry { reason: error.to_string(), after_ms: 1_000 };
+        let _ = pending.answer.send(Err(refusal));
+    }
+
+    fn fail_if_fatal(&self, error: &JournalError) {
+        if error.kind() == ErrorKind::Fatal {
+            fatal(error);
+        }
+    }
+
+    fn ack(&self, pending: &Pending) -> Ack {
+        let mut rejected: Vec<(Reject, u64)> =
+            pending.chunk.rejected.iter().map(|(reason, count)| (*reason, *count)).collect();
+        rejected.sort_unstable();
+        Ack { accepted: pending.chunk.rows() as u64, rejected, duplicate: false }
+    }
+
+    /// Counts a stored batch and remembers up to when its sender is complete.
+    fn note(&self, pending: &Pending) {
+        let counters = &self.core.counters;
+        add(&counters.batches, 1);
+        add(&counters.rows[signal_index(pending.chunk.signal)], pending.chunk.rows() as u64);
+        add(&counters.duplicate_keys, pending.chunk.duplicate_keys);
+        for (reason, count) in &pending.chunk.rejected {
+            let index = Reject::ALL.iter().position(|other| other == reason).unwrap_or_default();
+            add(&counters.rejected[index], *count);
+        }
+        let now = self.core.env.clock.unix_nanos();
+        self.core.sources.lock().acknowledged(pending.batch.stamp.as_ref(), now);
+    }
+
+    /// Makes committed rows visible, then answers.
+    fn publish(&mut self, written: Vec<Pending>) {
+        let mut answers = Vec::with_capacity(written.len());
+        let mut fresh: BTreeMap<(Tenant, Signal), Chunk> = BTreeMap::new();
+        let mut observer = self.core.observer.lock();
+        for pending in written {
+            let ack = self.ack(&pending);
+            self.note(&pending);
+            let Pending { batch, chunk, answer, _permit } = pending;
+            if let Some(observer) = observer.as_mut() {
+                // The request was decoded without error before; decoding again cannot fail.
+                let _ = self.core.decoder.decode(batch.signal, &batch.request, observer.as_mut());
+            }
+            match fresh.entry((batch.tenant, batch.signal)) {
+                std::collections::btree_map::Entry::Vacant(slot) => drop(slot.insert(chunk)),
+                std::collections::btree_map::Entry::Occupied(mut slot) => {
+                    slot.get_mut().absorb(&chunk);
+                }
+            }
+            answers.push((answer, ack, _permit));
+        }
+        drop(observer);
+        let fresh: Vec<_> = fresh.into_iter().map(|(key, chunk)| (key, Arc::new(chunk))).collect();
+        {
+            let mut view = self.core.view.write();
+            let heads = Arc::make_mut(&mut view.active);
+            for (key, chunk) in &fresh {
+                let chunks = heads.entry(key.clone()).or_default();
+                let before: usize = chunks.iter().map(|chunk| chunk.heap_bytes()).sum();
+                push(chunks, chunk.clone());
+                let after: usize = chunks.iter().map(|chunk| chunk.heap_bytes()).sum();
+                self.head_bytes = (self.head_bytes + after).saturating_sub(before);
+            }
+        }
+        self.core.counters.head_bytes.store(self.head_bytes as u64, Ordering::Relaxed);
+        for ((tenant, _), chunk) in &fresh {
+            self.core.tails.publish(tenant, chunk, &self.core.counters);
+        }
+        for (answer, ack, _permit) in answers {
+            let _ = answer.send(Ok(ack));
+        }
+    }
+
+    /// Hands the head to the flush thread.
+    fn seal(&mut self) {
+        let position = self.journal.end();
+        let heads = {
+            let mut view = self.core.view.write();
+            let heads = std::mem::take(&mut view.active);
+            view.sealed = Some(heads.clone());
+            heads
+        };
+        self.head_bytes = 0;
+        self.core.counters.head_bytes.store(0, Ordering::Relaxed);
+        self.flushing = Some(position);
+        self.flusher.send(Sealed { heads, position, stamps: self.stamps.clone() });
+    }
+
+    fn flushed(&mut self, position: Position) {
+        // Whoever waited for this flush has dealt with it already.
+        if self.flushing != Some(position) {
+            return;
+        }
+        self.flushing = None;
+        if let Err(error) = self.journal.truncate_before(position) {
+            self.fail_if_fatal(&error);
+            tracing::warn!(%error, "wal segments stay until the next flush");
+        }
+        self.core.counters.wal_bytes.store(self.journal.bytes(), Ordering::Relaxed);
+    }
+
+    fn wait_for_flush(&mut self) {
+        if let Some(position) = self.flushing {
+            self.flusher.wait(position);
+            self.flushed(position);
+        }
+    }
+
+    fn flush_all(&mut self) {
+        self.wait_for_flush();
+        let empty = self.core.view.read().active.is_empty();
+        if !empty {
+            self.seal();
+            self.wait_for_flush();
+        }
+    }
+}
+
+impl Stamps {
+    /// A copy to go back to if the sync fails, where any batch is stamped.
+    fn clone_for_rollback(&self, group: &[Pending]) -> Option<Stamps> {
+        group.iter().any(|pending| pending.batch.stamp.is_some()).then(|| self.clone())
+    }
+}
+
+/// Adds a chunk, joined with those before it while they are small: like a merge sort, each row
+/// is moved a logarithmic number of times.
+pub(super) fn push(chunks: &mut Vec<Arc<Chunk>>, mut chunk: Arc<Chunk>) {
+    while let Some(last) = chunks.last() {
+        let rows = last.rows() + chunk.rows();
+        if rows > CHUNK_ROWS_MAX || last.rows() > 2 * chunk.rows() {
+            break;
+        }
+        let mut joined = Chunk::new(chunk.signal);
+        joined.absorb(last);
+        joined.absorb(&chunk);
+        chunks.pop();
+        chunk = Arc::new(joined);
+    }
+    chunks.push(chunk);
+}
+
+pub(super) fn signal_index(signal: Signal) -> usize {
+    signal as usize - 1
+}
+
+/// A failed fsync: what the disk holds is unknown, and trying again would hide that. The WAL is
+/// read afresh at the next start.
+fn fatal(error: &JournalError) -> ! {
+    tracing::error!(%error, "the write-ahead log cannot be made durable, stopping");
+    std::process::exit(74);
+}

@@ -1,0 +1,135 @@
+//! Opening: partitions as of the checkpoint, and the WAL beyond it replayed into the head.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use env::EntryKind;
+use journal::{Journal, Position};
+use model::{Signal, Tenant};
+
+use super::checkpoint::Checkpoint;
+use super::commit::{push, signal_index};
+use super::stamps::Stamps;
+use super::{Core, OpenError, add, flusher, record};
+use crate::flush::Heads;
+use crate::partition::{Partition, PartitionKey, day_from_name};
+
+/// What a store starts with.
+pub(super) struct Recovered {
+    pub journal: Journal,
+    pub stamps: Stamps,
+    /// The last flush that counts.
+    pub flush: u64,
+    pub head_bytes: usize,
+}
+
+/// Reads partitions and replays the WAL. Rows are replayed exactly once: those before the
+/// checkpoint's position are in files, those after it are not.
+pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenError> {
+    let checkpoint = Checkpoint::read(&core.env, &core.root)?;
+    open_partitions(core, checkpoint.flush)
+        .map_err(|source| OpenError::Folder { dir: core.root.clone(), source })?;
+    let options = journal::Options {
+        segment_min: checkpoint.wal_segment.max(1),
+        ..journal::Options::default()
+    };
+    let (mut journal, recovery) = Journal::open(&core.env, wal_dir, options)?;
+    let lost = recovery.corrupt_bytes;
+    add(&core.counters.wal_lost_bytes, lost);
+    if recovery.is_damaged() {
+        tracing::error!(
+            lost_bytes = lost,
+            regions = recovery.corrupt_regions,
+            "the wal is damaged, the rest of it is replayed"
+        );
+    }
+    let mut replay = Replay {
+        core,
+        flush: checkpoint.flush,
+        stamps: checkpoint.stamps.clone(),
+        heads: Heads::default(),
+        head_bytes: 0,
+    };
+    let mut reader = journal.read_from(checkpoint.position());
+    for item in &mut reader {
+        let item = item?;
+        replay.record(&item.payload, item.next)?;
+    }
+    let Replay { flush, stamps, heads, head_bytes, .. } = replay;
+    core.view.write().active = Arc::new(heads);
+    core.counters.head_bytes.store(head_bytes as u64, std::sync::atomic::Ordering::Relaxed);
+    let position = Checkpoint::read(&core.env, &core.root)?.position();
+    journal.truncate_before(position)?;
+    let bytes = journal.bytes();
+    core.counters.wal_bytes.store(bytes, std::sync::atomic::Ordering::Relaxed);
+    Ok(Recovered { journal, stamps, flush, head_bytes })
+}
+
+struct Replay<'a> {
+    core: &'a Core,
+    flush: u64,
+    stamps: Stamps,
+    heads: Heads,
+    head_bytes: usize,
+}
+
+impl Replay<'_> {
+    fn record(&mut self, payload: &bytes::Bytes, next: Position) -> Result<(), OpenError> {
+        let Some(batch) = record::read(payload) else {
+            add(&self.core.counters.wal_malformed, 1);
+            tracing::error!("a wal record is not a batch, left out");
+            return Ok(());
+        };
+        if let Some(stamp) = &batch.stamp {
+            self.stamps.insert(stamp);
+        }
+        match self.core.decode(&batch) {
+            Ok(chunk) => {
+                let rows = chunk.rows() as u64;
+                add(&self.core.counters.rows[signal_index(batch.signal)], rows);
+                self.head_bytes += chunk.heap_bytes();
+                let chunks = self.heads.entry((batch.tenant, batch.signal)).or_default();
+                push(chunks, Arc::new(chunk));
+            }
+            Err(error) => {
+                add(&self.core.counters.wal_malformed, 1);
+                tracing::error!(%error, "a batch in the wal does not decode, left out");
+            }
+        }
+        if self.head_bytes < self.core.options.head_bytes {
+            return Ok(());
+        }
+        // The WAL may hold more than a head: write files on the way.
+        self.flush += 1;
+        let heads = std::mem::take(&mut self.heads);
+        self.head_bytes = 0;
+        flusher::commit(self.core, self.flush, &heads, next, &self.stamps)
+            .map_err(|error| OpenError::Flush(error.to_string()))
+    }
+}
+
+fn open_partitions(core: &Core, flush_max: u64) -> std::io::Result<()> {
+    let files = &core.env.files;
+    let dirs = |dir: &Path| -> std::io::Result<Vec<String>> {
+        let entries = files.list(dir)?;
+        Ok(entries.into_iter().filter(|e| e.kind == EntryKind::Dir).map(|e| e.name).collect())
+    };
+    let mut view = core.view.write();
+    let partitions = Arc::make_mut(&mut view.partitions);
+    for tenant_name in dirs(&core.root)? {
+        let Some(tenant) = Tenant::new(&tenant_name) else { continue };
+        let tenant_dir = core.root.join(&tenant_name);
+        for signal_name in dirs(&tenant_dir)? {
+            let Some(signal) = Signal::from_name(&signal_name) else { continue };
+            for day_name in dirs(&tenant_dir.join(&signal_name))? {
+                let Some(day) = day_from_name(&day_name) else { continue };
+                let key = PartitionKey { tenant: tenant.clone(), signal, day };
+                let (partition, damaged) =
+                    Partition::open(&core.env, &core.root, key.clone(), flush_max)?;
+                add(&core.counters.damaged_files, damaged);
+                partitions.insert(key, Arc::new(partition));
+            }
+        }
+    }
+    Ok(())
+}
