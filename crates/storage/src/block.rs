@@ -49,7 +49,7 @@ pub const MAX_COLUMNS: usize = 1 << 16;
 /// The most bytes in the name of a column.
 pub const MAX_NAME_BYTES: usize = 1 << 16;
 
-/// The most bytes of text in one column.
+/// The most bytes of distinct text in one column; repeated values count once.
 pub const MAX_TEXT_BYTES: usize = wire::MAX_DECODED_BYTES;
 
 /// The type of the values of a column.

@@ -267,6 +267,18 @@ fn uuid(random: &mut fastrand::Rng) -> String {
 }
 
 #[test]
+fn only_distinct_text_counts_towards_the_limit() {
+    let long = "x".repeat(1 << 20);
+    let reader = block("x", Values::Text(vec![&long; 300]));
+    assert!(bytes_of(&reader, "x") < 200);
+    assert_eq!(reader.text("x").unwrap().unwrap().get(299), long);
+    let large = vec![b'y'; MAX_TEXT_BYTES + 1];
+    let mut writer = BlockWriter::new(1);
+    writer.column("body", Values::Bytes(vec![&large]));
+    assert!(matches!(writer.finish(), Err(BlockError::TooLarge { .. })));
+}
+
+#[test]
 fn bools() {
     for values in [
         vec![true; 300],

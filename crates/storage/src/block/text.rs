@@ -29,11 +29,14 @@ pub(crate) struct Chosen {
     pub(crate) distinct: usize,
 }
 
-/// Appends the payload of a column.
-pub(crate) fn encode(out: &mut Vec<u8>, values: &[&[u8]]) -> Chosen {
+/// Appends the payload of a column; fails with the bytes of all distinct values when they exceed the limit.
+pub(crate) fn encode(out: &mut Vec<u8>, values: &[&[u8]]) -> Result<Chosen, usize> {
     let found = distinct(values);
     let chosen: Vec<&[u8]> = found.first.iter().map(|at| values[*at as usize]).collect();
     let total: usize = chosen.iter().map(|value| value.len()).sum();
+    if total > MAX_DECODED_BYTES {
+        return Err(total);
+    }
     put_varint(out, total as u64);
     put_varint(out, chosen.len() as u64);
     codes::encode(out, &found.codes, chosen.len());
@@ -53,10 +56,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, values: &[&[u8]]) -> Chosen {
             kept = false;
         }
     }
-    Chosen {
+    Ok(Chosen {
         templates: kept,
         distinct: chosen.len(),
-    }
+    })
 }
 
 /// Whether compressing a few values suggests that all of them take less than about `bytes`, so that it is worth

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::distinct::distinct;
 use super::ints::{self, Depth};
-use super::wire::{MAX_DECODED_BYTES, put_varint, zigzag};
+use super::wire::{put_varint, zigzag};
 use super::{
-    BlockError, ColumnId, Encoding, Kind, MAGIC, MAX_COLUMNS, MAX_NAME_BYTES, MAX_VALUES, VERSION,
-    codes, doubles, text,
+    BlockError, ColumnId, Encoding, Kind, MAGIC, MAX_COLUMNS, MAX_NAME_BYTES, MAX_TEXT_BYTES,
+    MAX_VALUES, VERSION, codes, doubles, text,
 };
 
 /// The values of one column. Their number need not be the number of rows.
@@ -307,12 +307,12 @@ fn encode_ints(out: &mut Vec<u8>, values: &[u64], min: u64, max: u64) -> Encoded
 }
 
 fn encode_text(out: &mut Vec<u8>, id: &ColumnId, values: &[&[u8]]) -> Result<Encoded, BlockError> {
-    let total = values
-        .iter()
-        .map(|value| value.len())
-        .fold(0, usize::saturating_add);
-    limit(id, "bytes", total, MAX_DECODED_BYTES)?;
-    let chosen = text::encode(out, values);
+    let chosen = text::encode(out, values).map_err(|value| BlockError::TooLarge {
+        column: id.clone(),
+        what: "distinct bytes",
+        value,
+        limit: MAX_TEXT_BYTES,
+    })?;
     let encoding = match chosen.distinct {
         1 => Encoding::Constant,
         _ if chosen.templates => Encoding::Templates,
