@@ -84,7 +84,7 @@ impl Journal {
         self.repair()?;
         let end = self.end().offset;
         if end > DATA_START && end + u64::from(length) > self.options.segment_bytes {
-            self.next_segment()?;
+            self.next_segment(self.active.number + 1)?;
         }
         if self.buffer.len() + total > BUFFER_BYTES && total <= DIRECT_BYTES {
             self.flush()?;
@@ -195,7 +195,7 @@ impl Journal {
         let position = position.min(synced);
         let consumed = position == self.end();
         if consumed && position.offset >= REPLACE_CONSUMED_BYTES.min(self.options.segment_bytes) {
-            self.next_segment()?;
+            self.next_segment(self.active.number + 1)?;
             // The new segment must outlive a crash, or numbering would start over.
             self.sync()?;
         }
@@ -218,6 +218,20 @@ impl Journal {
             self.sync_dir()?;
         }
         Ok(free.len() as u64)
+    }
+
+    /// Makes sure that no record will ever get a position before `position`: if the log ends
+    /// before it, because its folder was deleted or its tail was damaged, a segment with a
+    /// later number is started. To be called after opening by whoever keeps a position of this
+    /// log elsewhere and passes over what lies before it.
+    pub fn advance_to(&mut self, position: Position) -> Result<(), JournalError> {
+        self.usable()?;
+        if self.end() < position {
+            let number = position.segment.max(self.active.number) + 1;
+            self.next_segment(number)?;
+            self.sync()?;
+        }
+        Ok(())
     }
 
     /// Length of the log in bytes, pending records included, reserved space not.
@@ -383,8 +397,8 @@ impl Journal {
         }
     }
 
-    /// Closes the current segment, durably, and starts the next one.
-    fn next_segment(&mut self) -> Result<(), JournalError> {
+    /// Closes the current segment, durably, and starts the one of the given number.
+    fn next_segment(&mut self, number: u64) -> Result<(), JournalError> {
         self.repair()?;
         self.flush()?;
         self.trim()?;
@@ -392,12 +406,18 @@ impl Journal {
             self.sync_active()?;
         }
         let end = self.active.written;
-        let next = create_segment(&self.env, &self.dir, self.active.number + 1, end);
+        // Without a previous end a gap in the numbers is meant.
+        let previous_end = if number == self.active.number + 1 {
+            end
+        } else {
+            0
+        };
+        let next = create_segment(&self.env, &self.dir, number, previous_end);
         let next = match next {
             Ok(next) => next,
             Err(error) => {
                 self.failed = error.kind() == ErrorKind::Fatal;
-                self.doomed.push(self.active.number + 1);
+                self.doomed.push(number);
                 return Err(error);
             }
         };

@@ -12,9 +12,8 @@ pub struct Options {
     /// makes it several times cheaper, and a full disk shows up before a record is half
     /// written.
     pub preallocate: bool,
-    /// New segments are numbered from here at least. Whoever keeps positions elsewhere passes
-    /// the segment of the last one, so that a journal folder that was deleted does not start
-    /// over with positions that already have a meaning.
+    /// New segments are numbered from here at least. See [`crate::Journal::advance_to`] for
+    /// whoever keeps whole positions elsewhere.
     pub segment_min: u64,
 }
 

@@ -203,6 +203,26 @@ fn numbering_starts_where_positions_kept_elsewhere_end() {
 }
 
 #[test]
+fn a_log_that_lost_its_end_goes_on_after_the_position_kept_elsewhere() {
+    let files = MemoryFiles::new();
+    let (mut journal, _) = open(&files);
+    journal.append(b"kept").unwrap();
+    let known = journal.sync().unwrap();
+    journal.advance_to(known).unwrap();
+    assert_eq!(journal.end(), known, "nothing to do");
+    let beyond = Position {
+        segment: known.segment + 3,
+        offset: 200,
+    };
+    journal.advance_to(beyond).unwrap();
+    assert!(journal.append(b"new").unwrap() > beyond);
+    journal.close().unwrap();
+    let (journal, recovery) = open(&files);
+    assert!(!recovery.is_damaged());
+    assert_eq!(payloads(&journal, Position::START), [&b"kept"[..], b"new"]);
+}
+
+#[test]
 fn readers_follow_an_appender_on_another_thread() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {

@@ -178,12 +178,7 @@ fn a_power_cut_at_any_call_keeps_what_was_acknowledged() {
             let mut acked = Vec::new();
             script(&env, &mut acked);
             assert!(faults.has_crashed());
-            let losses = [
-                Loss::Nothing,
-                Loss::All,
-                Loss::Random(1),
-                Loss::Random(2),
-            ];
+            let losses = [Loss::Nothing, Loss::All, Loss::Random(1), Loss::Random(2)];
             for loss in losses {
                 let after = files.fork();
                 after.power_cut(loss);
