@@ -213,6 +213,19 @@ fn expression_errors_point_into_every_style_of_scalar() {
 }
 
 #[test]
+fn files_from_other_systems_are_read_alike() {
+    let text = "groups:\n- name: g\n  rules:\n  - record: r\n    expr: |\n      up\n      \
+                + BAD\n  - record: s\n    expr: BAD\n";
+    let expected = [
+        "r.yml:7:9: invalid expression: bad word",
+        "r.yml:9:11: invalid expression: bad word",
+    ];
+    assert_eq!(errors_of(text), expected);
+    assert_eq!(errors_of(&text.replace('\n', "\r\n")), expected);
+    assert_eq!(errors_of(&format!("\u{feff}{text}")), expected);
+}
+
+#[test]
 fn an_error_at_the_end_points_behind_the_last_character() {
     let at_end = |text: &str| {
         Err(ExprError {
