@@ -118,8 +118,9 @@ fn split(body: Rect) -> (Rect, Rect) {
                 ..body
             },
             Rect {
-                x: body.x + left,
-                width: right,
+                x: body.x + left + 1,
+                // One column apart, so that figures and labels do not run together.
+                width: right - 1,
                 ..body
             },
         )

@@ -14,6 +14,8 @@ pub mod model;
 pub mod range;
 pub mod runtime;
 pub mod term;
+#[cfg(test)]
+mod testdata;
 mod text;
 pub mod theme;
 pub mod update;

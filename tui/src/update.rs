@@ -8,7 +8,7 @@ mod open;
 mod prompt;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::command::Command;
 use crate::layout;

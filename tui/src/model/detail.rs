@@ -277,7 +277,8 @@ impl Detail {
         };
         if !text("name").is_empty() {
             detail.heading("scope");
-            detail.push(text("name"), text("version"), None);
+            detail.push("name", text("name"), None);
+            detail.some("version", text("version"));
         }
         detail
     }

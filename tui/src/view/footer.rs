@@ -35,7 +35,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: 
     let mut x = 1;
     if !model.pending_keys.is_empty() {
         for (key, help) in continuations(screen, &model.pending_keys) {
-            let short = help.split([':', ',']).next().unwrap_or(help);
+            let short = help.split([':', ',', ';']).next().unwrap_or(help);
+            let short = short.split(" of ").next().unwrap_or(short);
             x = put(buffer, areas.footer, x, key, theme.accent);
             x = put(buffer, areas.footer, x + 1, short, theme.dim) + 2;
         }

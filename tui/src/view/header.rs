@@ -96,10 +96,15 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
         }
     }
     let answers = screen.completeness();
-    let right = work(&answers);
-    put_right(buffer, areas.state, &right, theme.dim);
-    let used = u16::try_from(width(&right) + 1).unwrap_or(u16::MAX);
-    let left = columns(areas.state, 0, areas.state.width.saturating_sub(used));
+    let lacks = incomplete(&answers, model.now);
+    // The work done is of interest only where nothing is lacking.
+    let mut left = areas.state;
+    if lacks.is_empty() {
+        let right = work(&answers);
+        put_right(buffer, areas.state, &right, theme.dim);
+        let used = u16::try_from(width(&right) + 1).unwrap_or(u16::MAX);
+        left = columns(areas.state, 0, areas.state.width.saturating_sub(used));
+    }
     let mut x = 1;
     if let Screen::Logs(logs) = screen
         && let Some(follow) = &logs.follow
@@ -124,7 +129,6 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
         put(buffer, left, x, &sanitise(&text), theme.error);
         return;
     }
-    let lacks = incomplete(&answers, model.now);
     if !lacks.is_empty() {
         let text = format!("! incomplete: {}", lacks.join("; "));
         put(buffer, left, x, &sanitise(&text), theme.warn);

@@ -46,7 +46,7 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, theme: &Theme, counts: &Hist
         }
     }
     let axis = row(area, bars);
-    let failed: u64 = errors.iter().sum();
+    let failed = error_count(counts);
     let text = format!(
         "{} · {} records · {} errors",
         time_of_day(first),
@@ -70,22 +70,36 @@ fn bounds(counts: &HistogramAnswer) -> Option<(u64, u64)> {
     Some((first, last))
 }
 
-/// Sums buckets into columns: all, and those of errors.
+/// Heights of the columns: all, and those of errors. Where there are more buckets than columns a
+/// column holds the sum of its buckets; where there are fewer, a bucket fills its columns.
 fn bins(counts: &HistogramAnswer, first: u64, last: u64, wide: usize) -> (Vec<u64>, Vec<u64>) {
     let (mut totals, mut errors) = (vec![0; wide], vec![0; wide]);
     let span = u128::from(last - first).max(1);
+    let column = |time: u64| (u128::from(time - first) * wide as u128 / span) as usize;
     for series in &counts.series {
         let failed = series.key.iter().any(|key| is_error(key));
         for &(start, number) in &series.buckets {
-            let column = u128::from(start - first) * wide as u128 / span;
-            let column = (column as usize).min(wide.saturating_sub(1));
-            if let (Some(total), Some(error)) = (totals.get_mut(column), errors.get_mut(column)) {
-                *total += number;
-                *error += if failed { number } else { 0 };
+            let from = column(start).min(wide.saturating_sub(1));
+            let until = column(start.saturating_add(counts.step_nano).min(last)).max(from + 1);
+            for place in from..until.min(wide) {
+                totals[place] += number;
+                errors[place] += if failed { number } else { 0 };
             }
         }
     }
     (totals, errors)
+}
+
+/// Sum of the counts of errors.
+fn error_count(counts: &HistogramAnswer) -> u64 {
+    let failed = counts
+        .series
+        .iter()
+        .filter(|series| series.key.iter().any(|key| is_error(key)));
+    failed
+        .flat_map(|series| &series.buckets)
+        .map(|bucket| bucket.1)
+        .sum()
 }
 
 fn is_error(level: &str) -> bool {
@@ -124,5 +138,7 @@ mod tests {
             (vec![5, 0, 2, 7], vec![0, 0, 2, 0])
         );
         assert_eq!(bins(&counts, 100, 200, 0), (vec![], vec![]));
+        assert_eq!(bins(&counts, 100, 200, 20).0[..5], [5, 5, 0, 0, 0]);
+        assert_eq!(error_count(&counts), 2);
     }
 }
