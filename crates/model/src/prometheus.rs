@@ -85,7 +85,10 @@ impl Strategy {
     }
 
     fn has_suffixes(self) -> bool {
-        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::NoUtf8EscapingWithSuffixes)
+        matches!(
+            self,
+            Self::UnderscoreEscapingWithSuffixes | Self::NoUtf8EscapingWithSuffixes
+        )
     }
 
     /// The Prometheus name of a metric, in a namespace or with an empty one.
@@ -105,7 +108,11 @@ impl Strategy {
 
     /// The Prometheus name of an attribute.
     pub fn label_name(self, name: &str) -> String {
-        if self.escapes() { label_name(name) } else { name.to_owned() }
+        if self.escapes() {
+            label_name(name)
+        } else {
+            name.to_owned()
+        }
     }
 
     /// The labels of a series, sorted by name, without the metric name.
@@ -139,7 +146,10 @@ impl Strategy {
         }
         let target = Target::of(resource);
         labels.extend(target.labels());
-        labels.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+        labels
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect()
     }
 
     /// The labels of [`TARGET_INFO`] for a resource, sorted by name; `None` for a resource
@@ -162,7 +172,12 @@ impl Strategy {
             return None;
         }
         labels.extend(identity);
-        Some(labels.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+        Some(
+            labels
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
+        )
     }
 
     fn join(self, labels: &mut BTreeMap<String, String>, key: &str, value: String) {
@@ -217,17 +232,23 @@ impl Target {
                 _ => {}
             }
         }
-        let job = name.map(|name| match namespace.filter(|namespace| !namespace.is_empty()) {
-            Some(namespace) => format!("{namespace}/{name}"),
-            None => name,
-        });
+        let job = name.map(
+            |name| match namespace.filter(|namespace| !namespace.is_empty()) {
+                Some(namespace) => format!("{namespace}/{name}"),
+                None => name,
+            },
+        );
         Self { job, instance }
     }
 
     fn labels(self) -> impl Iterator<Item = (String, String)> {
         let job = self.job.map(|job| ("job".to_owned(), job));
-        let instance = self.instance.map(|instance| ("instance".to_owned(), instance));
-        job.into_iter().chain(instance).filter(|(_, value)| !value.is_empty())
+        let instance = self
+            .instance
+            .map(|instance| ("instance".to_owned(), instance));
+        job.into_iter()
+            .chain(instance)
+            .filter(|(_, value)| !value.is_empty())
     }
 }
 
@@ -240,8 +261,10 @@ pub fn metric_name(name: &str, unit: &str, kind: MetricKind) -> String {
 /// `key_` precedes a digit and `key` a single underscore at the start. Empty where nothing but
 /// underscores would be left of a name that had other characters.
 pub fn label_name(name: &str) -> String {
-    let mut label: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let mut label: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
     if label.bytes().all(|byte| byte == b'_') {
         return if label == name { label } else { String::new() };
     }
@@ -263,7 +286,11 @@ where
 }
 
 fn prefixed(namespace: &str, name: &str) -> String {
-    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}_{name}") }
+    if namespace.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{namespace}_{name}")
+    }
 }
 
 fn is_valid_char(c: char) -> bool {
@@ -287,7 +314,8 @@ fn escaped(namespace: &str, name: &str) -> String {
 
 /// The words of a name: what stands between characters that are neither letter, digit nor colon.
 fn words(name: &str) -> impl Iterator<Item = &str> {
-    name.split(|c: char| !(c.is_ascii_alphanumeric() || c == ':')).filter(|word| !word.is_empty())
+    name.split(|c: char| !(c.is_ascii_alphanumeric() || c == ':'))
+        .filter(|word| !word.is_empty())
 }
 
 fn escaped_with_suffixes(namespace: &str, name: &str, unit: &str, kind: MetricKind) -> String {
@@ -326,13 +354,20 @@ fn with_suffixes(name: &str, (main, per): UnitWords, unit: &str, kind: MetricKin
     let suffix = type_suffix(unit, kind);
     let without = |name: &str, suffix: &str| {
         let stem = name.strip_suffix(suffix).unwrap_or(name);
-        if stem.len() == name.len() { stem.to_owned() } else { stem.trim_end_matches('_').into() }
+        if stem.len() == name.len() {
+            stem.to_owned()
+        } else {
+            stem.trim_end_matches('_').into()
+        }
     };
     let mut name = match suffix {
         Some(suffix) => without(name, suffix),
         None => name.to_owned(),
     };
-    for word in [main, per.map(|per| format!("per_{per}"))].into_iter().flatten() {
+    for word in [main, per.map(|per| format!("per_{per}"))]
+        .into_iter()
+        .flatten()
+    {
         if !name.ends_with(&word) {
             name = format!("{name}_{word}");
         }

@@ -74,14 +74,19 @@ impl Annotations {
             })
             .collect();
         if self.notes.len() >= MAX_NOTES && !texts.is_empty() {
-            texts.push(format!("{prefix}: more than {MAX_NOTES} notes, the others are left out"));
+            texts.push(format!(
+                "{prefix}: more than {MAX_NOTES} notes, the others are left out"
+            ));
         }
         texts
     }
 
     pub(crate) fn invalid_quantile(&mut self, q: f64, span: Span) {
         let q = general(q);
-        self.warn(format!("quantile value should be between 0 and 1, got {q}"), span);
+        self.warn(
+            format!("quantile value should be between 0 and 1, got {q}"),
+            span,
+        );
     }
 
     pub(crate) fn invalid_ratio(&mut self, ratio: f64, capped: f64, span: Span) {
@@ -108,7 +113,10 @@ impl Annotations {
     }
 
     pub(crate) fn mixed_in_aggregation(&mut self, span: Span) {
-        self.warn("encountered a mix of histograms and floats for aggregation", span);
+        self.warn(
+            "encountered a mix of histograms and floats for aggregation",
+            span,
+        );
     }
 
     pub(crate) fn mixed_classic_native(&mut self, metric: &str, span: Span) {
@@ -118,12 +126,18 @@ impl Annotations {
 
     pub(crate) fn not_a_counter(&mut self, metric: &str, span: Span) {
         let metric = quote(metric);
-        self.warn(format!("this native histogram metric is not a counter: {metric}"), span);
+        self.warn(
+            format!("this native histogram metric is not a counter: {metric}"),
+            span,
+        );
     }
 
     pub(crate) fn not_a_gauge(&mut self, metric: &str, span: Span) {
         let metric = quote(metric);
-        self.warn(format!("this native histogram metric is not a gauge: {metric}"), span);
+        self.warn(
+            format!("this native histogram metric is not a gauge: {metric}"),
+            span,
+        );
     }
 
     pub(crate) fn mixed_schemas(&mut self, metric: &str, span: Span) {
@@ -142,12 +156,18 @@ impl Annotations {
 
     pub(crate) fn hint_collision(&mut self, operation: Operation, span: Span) {
         let operation = operation.name();
-        self.warn(format!("conflicting counter resets during histogram {operation}"), span);
+        self.warn(
+            format!("conflicting counter resets during histogram {operation}"),
+            span,
+        );
     }
 
     pub(crate) fn bounds_reconciled(&mut self, operation: Operation, span: Span) {
         let operation = operation.name();
-        self.info(format!("mismatched custom buckets were reconciled during {operation}"), span);
+        self.info(
+            format!("mismatched custom buckets were reconciled during {operation}"),
+            span,
+        );
     }
 
     pub(crate) fn possible_non_counter(&mut self, metric: &str, span: Span) {
@@ -166,7 +186,11 @@ impl Annotations {
     ) {
         let message = format!(
             "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}, from buckets {} to {}, with a max diff of {}",
-            if metric.is_empty() { String::new() } else { format!(" for metric name {}", quote(metric)) },
+            if metric.is_empty() {
+                String::new()
+            } else {
+                format!(" for metric name {}", quote(metric))
+            },
             general(forced.min_bound),
             general(forced.max_bound),
             general(forced.max_difference),
@@ -174,13 +198,7 @@ impl Annotations {
         self.info(message, span);
     }
 
-    pub(crate) fn incompatible_types(
-        &mut self,
-        lhs: &str,
-        operator: &str,
-        rhs: &str,
-        span: Span,
-    ) {
+    pub(crate) fn incompatible_types(&mut self, lhs: &str, operator: &str, rhs: &str, span: Span) {
         let message = format!(
             "incompatible sample types encountered for binary operator \"{operator}\": {lhs} {operator} {rhs}"
         );
@@ -200,7 +218,11 @@ impl Annotations {
     }
 
     pub(crate) fn nan_quantile(&mut self, metric: &str, skewed: bool, span: Span) {
-        let effect = if skewed { "result is skewed higher" } else { "result is NaN" };
+        let effect = if skewed {
+            "result is skewed higher"
+        } else {
+            "result is NaN"
+        };
         let message = format!("input to histogram_quantile has NaN observations, {effect}");
         self.info(with_metric(message, metric), span);
     }
@@ -212,5 +234,9 @@ impl Annotations {
 }
 
 fn with_metric(message: String, metric: &str) -> String {
-    if metric.is_empty() { message } else { format!("{message} for metric name {}", quote(metric)) }
+    if metric.is_empty() {
+        message
+    } else {
+        format!("{message} for metric name {}", quote(metric))
+    }
 }

@@ -27,7 +27,10 @@ impl Span {
 /// The line and column, both from 1, of a byte of a query; columns count bytes, as Prometheus does.
 pub fn line_column(query: &str, offset: usize) -> (usize, usize) {
     let before = &query.as_bytes()[..offset.min(query.len())];
-    let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |index| index + 1);
+    let line_start = before
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |index| index + 1);
     let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
     (line, before.len() - line_start + 1)
 }
@@ -350,12 +353,19 @@ pub const AGGREGATES: [(&str, AggregateOp); 14] = [
 impl AggregateOp {
     /// The operator of this name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
-        AGGREGATES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, op)| *op)
+        AGGREGATES
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, op)| *op)
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        AGGREGATES.iter().find(|(_, op)| *op == self).expect("every operator is in the table").0
+        AGGREGATES
+            .iter()
+            .find(|(_, op)| *op == self)
+            .expect("every operator is in the table")
+            .0
     }
 
     /// The type of the parameter, for operators that take one.
@@ -399,7 +409,11 @@ pub struct Call {
 impl Expr {
     pub(crate) fn new(span: Span, kind: ExprKind) -> Self {
         let deepest = children(&kind).map(|child| child.depth).max().unwrap_or(0);
-        Self { span, depth: deepest + 1, kind }
+        Self {
+            span,
+            depth: deepest + 1,
+            kind,
+        }
     }
 
     /// What it evaluates to.
@@ -471,10 +485,9 @@ impl Expr {
 
 fn children(kind: &ExprKind) -> impl Iterator<Item = &Expr> {
     let (first, second, rest): (Option<&Expr>, Option<&Expr>, &[Expr]) = match kind {
-        ExprKind::Number(_)
-        | ExprKind::String(_)
-        | ExprKind::Selector(_)
-        | ExprKind::Matrix(_) => (None, None, &[]),
+        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Selector(_) | ExprKind::Matrix(_) => {
+            (None, None, &[])
+        }
         ExprKind::Subquery(subquery) => (Some(&subquery.expr), None, &[]),
         ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => (Some(&**expr), None, &[]),
         ExprKind::Binary(binary) => (Some(&binary.lhs), Some(&binary.rhs), &[]),

@@ -25,7 +25,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lookback_ms: 300_000, subquery_step_ms: 60_000, delayed_name_removal: true }
+        Self {
+            lookback_ms: 300_000,
+            subquery_step_ms: 60_000,
+            delayed_name_removal: true,
+        }
     }
 }
 
@@ -58,10 +62,17 @@ impl Default for Limits {
 
 impl Limits {
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+        if self
+            .cancelled
+            .as_ref()
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
+        {
             return Err(Error::Cancelled);
         }
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
             return Err(Error::Timeout);
         }
         Ok(())
@@ -75,7 +86,11 @@ impl Limits {
             "query processing would load too many samples into memory in query execution ({samples}, the limit is {}); narrow the selectors, the range or the step",
             self.max_samples
         );
-        Err(Error::Limit { limit: "max_samples", value: self.max_samples, message })
+        Err(Error::Limit {
+            limit: "max_samples",
+            value: self.max_samples,
+            message,
+        })
     }
 }
 
@@ -163,7 +178,10 @@ pub struct Query {
 impl Query {
     /// Reads a query.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        Ok(Self { text: text.into(), expr: Arc::new(crate::parse::parse(text)?) })
+        Ok(Self {
+            text: text.into(),
+            expr: Arc::new(crate::parse::parse(text)?),
+        })
     }
 
     /// A query from a tree that was built or changed by a program.
@@ -253,6 +271,19 @@ pub struct Answer {
     pub stats: Stats,
 }
 
+/// Times beyond this (about 285,000 years) are refused, so that adding ranges and offsets to them
+/// cannot overflow.
+const MAX_TIME_MS: i64 = 1 << 53;
+
+fn check_time(time_ms: i64) -> Result<(), Error> {
+    if (-MAX_TIME_MS..=MAX_TIME_MS).contains(&time_ms) {
+        return Ok(());
+    }
+    Err(Error::BadData(format!(
+        "time {time_ms} is out of range, in milliseconds since 1970"
+    )))
+}
+
 /// Evaluates queries.
 #[derive(Debug, Clone, Default)]
 pub struct Engine {
@@ -266,7 +297,13 @@ impl Engine {
     }
 
     /// The plan of a query at one time.
-    pub fn prepare_instant(&self, query: &Query, time_ms: i64, limits: Limits) -> Result<Plan, Error> {
+    pub fn prepare_instant(
+        &self,
+        query: &Query,
+        time_ms: i64,
+        limits: Limits,
+    ) -> Result<Plan, Error> {
+        check_time(time_ms)?;
         let grid = Grid::instant(time_ms);
         Plan::new(query.clone(), grid, false, self.options.clone(), limits)
     }
@@ -280,12 +317,16 @@ impl Engine {
         step_ms: i64,
         limits: Limits,
     ) -> Result<Plan, Error> {
+        check_time(start_ms)?;
+        check_time(end_ms)?;
         if step_ms <= 0 {
             let message = "zero or negative query resolution step widths are not accepted. Try a positive integer";
             return Err(Error::BadData(message.to_owned()));
         }
         if end_ms < start_ms {
-            return Err(Error::BadData("end timestamp must not be before start time".to_owned()));
+            return Err(Error::BadData(
+                "end timestamp must not be before start time".to_owned(),
+            ));
         }
         let value_type = query.expr.value_type();
         if !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
@@ -301,7 +342,11 @@ impl Engine {
                 "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
                 limits.max_steps
             );
-            return Err(Error::Limit { limit: "max_steps", value: limits.max_steps, message });
+            return Err(Error::Limit {
+                limit: "max_steps",
+                value: limits.max_steps,
+                message,
+            });
         }
         Plan::new(query.clone(), grid, true, self.options.clone(), limits)
     }
@@ -314,7 +359,10 @@ impl Engine {
         source: &dyn SeriesSource,
         limits: Limits,
     ) -> Result<Answer, Error> {
-        self.prepare_instant(query, time_ms, limits)?.fetch(source).await?.evaluate()
+        self.prepare_instant(query, time_ms, limits)?
+            .fetch(source)
+            .await?
+            .evaluate()
     }
 
     /// Answers a query at each step from `start_ms` to `end_ms`, both inclusive.
@@ -329,3 +377,6 @@ impl Engine {
         plan.fetch(source).await?.evaluate()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,17 @@ impl<'a> Context<'a> {
         (bounds, grid, is_range): (Bounds, Grid, bool),
     ) -> Self {
         let notes = RefCell::default();
-        Self { options, limits, data, by_selector, infos, bounds, grid, is_range, notes }
+        Self {
+            options,
+            limits,
+            data,
+            by_selector,
+            infos,
+            bounds,
+            grid,
+            is_range,
+            notes,
+        }
     }
 
     fn note(&self) -> RefMut<'_, Annotations> {
@@ -65,12 +75,18 @@ impl<'a> Context<'a> {
     /// The warnings and infos with their positions in the query.
     pub(crate) fn notes(&self, query: &str) -> (Vec<String>, Vec<String>) {
         let notes = self.notes.borrow();
-        (notes.render(Severity::Warning, query), notes.render(Severity::Info, query))
+        (
+            notes.render(Severity::Warning, query),
+            notes.render(Severity::Info, query),
+        )
     }
 
     /// The selector of what the call of `info` at this place reads.
     fn info_id(&self, span: Span) -> Option<usize> {
-        self.infos.iter().find(|(start, _)| *start == span.start).map(|(_, id)| *id)
+        self.infos
+            .iter()
+            .find(|(start, _)| *start == span.start)
+            .map(|(_, id)| *id)
     }
 
     /// Whether this many rows on a grid may be held.
@@ -80,7 +96,11 @@ impl<'a> Context<'a> {
 
     /// Gives rows whose quantity changed their final labels, unless names are dropped at the end.
     fn settle(&self, rows: Rows) -> Result<Rows, Error> {
-        if self.options.delayed_name_removal { Ok(rows) } else { drop_names(rows) }
+        if self.options.delayed_name_removal {
+            Ok(rows)
+        } else {
+            drop_names(rows)
+        }
     }
 }
 
@@ -110,17 +130,26 @@ pub(crate) fn answer(
                 Cell::Float(value) => SampleValue::Float(value),
                 Cell::Histogram(histogram) => SampleValue::Histogram(histogram.clone()),
             };
-            Some(Point { time_ms: grid.time(index), value })
+            Some(Point {
+                time_ms: grid.time(index),
+                value,
+            })
         };
         (0..grid.count).filter_map(point).collect::<Vec<_>>()
     };
     let value = match out {
         Out::String(value) => Value::String { time_ms, value },
-        Out::Scalar(values) if !is_range => Value::Scalar { time_ms, value: values[0] },
+        Out::Scalar(values) if !is_range => Value::Scalar {
+            time_ms,
+            value: values[0],
+        },
         Out::Scalar(values) => {
             let column = Column::from_floats(values);
             let labels = crate::labels::Labels::empty();
-            Value::Matrix(vec![MatrixSeries { labels, points: points(&column) }])
+            Value::Matrix(vec![MatrixSeries {
+                labels,
+                points: points(&column),
+            }])
         }
         Out::Vector(rows) => {
             let rows = drop_names(rows)?;
@@ -130,12 +159,19 @@ pub(crate) fn answer(
                     "the answer has {} series, the limit is {limit}; aggregate or narrow the selectors",
                     rows.len()
                 );
-                return Err(Error::Limit { limit: "max_series", value: limit, message });
+                return Err(Error::Limit {
+                    limit: "max_series",
+                    value: limit,
+                    message,
+                });
             }
             if is_range {
                 let mut series: Vec<MatrixSeries> = rows
                     .into_iter()
-                    .map(|row| MatrixSeries { points: points(&row.column), labels: row.labels })
+                    .map(|row| MatrixSeries {
+                        points: points(&row.column),
+                        labels: row.labels,
+                    })
                     .filter(|series| !series.points.is_empty())
                     .collect();
                 series.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -143,7 +179,10 @@ pub(crate) fn answer(
             } else {
                 let sample = |row: Row| {
                     let point = points(&row.column).pop()?;
-                    Some(VectorSample { labels: row.labels, point })
+                    Some(VectorSample {
+                        labels: row.labels,
+                        point,
+                    })
                 };
                 Value::Vector(rows.into_iter().filter_map(sample).collect())
             }
@@ -162,7 +201,11 @@ fn drop_names(mut rows: Rows) -> Result<Rows, Error> {
             changed = true;
         }
     }
-    if changed { column::merge(rows) } else { Ok(rows) }
+    if changed {
+        column::merge(rows)
+    } else {
+        Ok(rows)
+    }
 }
 
 /// Evaluates a node on a grid.
@@ -226,12 +269,7 @@ fn wrong_type(expr: &Expr, wanted: ValueType) -> Error {
     Error::Execution(format!("expected {}, got {got}", wanted.documented()))
 }
 
-fn unary(
-    context: &Context<'_>,
-    op: UnaryOp,
-    operand: &Expr,
-    grid: Grid,
-) -> Result<Out, Error> {
+fn unary(context: &Context<'_>, op: UnaryOp, operand: &Expr, grid: Grid) -> Result<Out, Error> {
     let out = eval(context, operand, grid)?;
     if op == UnaryOp::Plus {
         return Ok(out);
@@ -244,7 +282,8 @@ fn unary(
         Out::Vector(mut rows) => {
             for row in &mut rows {
                 row.drop_name = true;
-                row.column.map(|value| -value, |histogram| histogram.scale(-1.0));
+                row.column
+                    .map(|value| -value, |histogram| histogram.scale(-1.0));
             }
             Ok(Out::Vector(context.settle(rows)?))
         }

@@ -27,7 +27,11 @@ pub fn general(number: f64) -> String {
     let (_, exp) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exp: i32 = exp.parse().unwrap_or(0);
     // Go's `%g` changes over at these exponents; messages are compared with Prometheus' own.
-    if (-4..6).contains(&exp) { format!("{number}") } else { exponent(number) }
+    if (-4..6).contains(&exp) {
+        format!("{number}")
+    } else {
+        exponent(number)
+    }
 }
 
 fn special(value: f64) -> Option<&'static str> {
@@ -124,7 +128,7 @@ pub fn duration(milliseconds: i64) -> String {
     for (unit, length) in UNITS {
         let length = length.unsigned_abs();
         let exact_only = matches!(unit, "y" | "w");
-        if rest < length || (exact_only && rest % length != 0) {
+        if rest < length || (exact_only && !rest.is_multiple_of(length)) {
             continue;
         }
         let _ = write!(out, "{}{unit}", rest / length);

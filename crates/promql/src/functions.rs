@@ -20,11 +20,23 @@ pub struct Function {
 }
 
 const fn function(name: &'static str, args: &'static [ValueType], returns: ValueType) -> Function {
-    Function { name, args, optional: 0, extra: 0, returns }
+    Function {
+        name,
+        args,
+        optional: 0,
+        extra: 0,
+        returns,
+    }
 }
 
 const fn optional(name: &'static str, args: &'static [ValueType]) -> Function {
-    Function { name, args, optional: 1, extra: 0, returns: V }
+    Function {
+        name,
+        args,
+        optional: 1,
+        extra: 0,
+        returns: V,
+    }
 }
 
 const fn variadic(
@@ -33,7 +45,13 @@ const fn variadic(
     optional: usize,
     extra: usize,
 ) -> Function {
-    Function { name, args, optional, extra, returns: V }
+    Function {
+        name,
+        args,
+        optional,
+        extra,
+        returns: V,
+    }
 }
 
 /// Every function, sorted by name.
@@ -129,7 +147,9 @@ pub static FUNCTIONS: &[Function] = &[
 
 /// The function of this name.
 pub fn find(name: &str) -> Option<&'static Function> {
-    let index = FUNCTIONS.binary_search_by(|function| function.name.cmp(name)).ok()?;
+    let index = FUNCTIONS
+        .binary_search_by(|function| function.name.cmp(name))
+        .ok()?;
     Some(&FUNCTIONS[index])
 }
 

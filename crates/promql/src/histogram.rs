@@ -89,7 +89,13 @@ pub struct Range {
 
 impl Range {
     fn new(lower: f64, upper: f64, count: f64) -> Self {
-        Self { lower, upper, lower_inclusive: lower < 0.0, upper_inclusive: upper > 0.0, count }
+        Self {
+            lower,
+            upper,
+            lower_inclusive: lower < 0.0,
+            upper_inclusive: upper > 0.0,
+            count,
+        }
     }
 }
 
@@ -109,8 +115,7 @@ impl FloatHistogram {
 
     /// All populated buckets from low to high, those with a count of zero left out.
     pub fn buckets(&self) -> Vec<Range> {
-        let mut ranges =
-            Vec::with_capacity(self.positive.len() + self.negative.len() + 1);
+        let mut ranges = Vec::with_capacity(self.positive.len() + self.negative.len() + 1);
         for bucket in self.negative.iter().rev() {
             let (inner, outer) = (self.bound(bucket.index - 1), self.bound(bucket.index));
             ranges.push(Range::new(-outer, -inner, bucket.count));
@@ -162,7 +167,9 @@ impl FloatHistogram {
         let shift = u32::try_from(point.scale - schema).ok()?.min(31);
         let side = |buckets: &Option<model::metric::Buckets>| {
             let mut merged: Vec<IndexedBucket> = Vec::new();
-            let Some(buckets) = buckets else { return merged };
+            let Some(buckets) = buckets else {
+                return merged;
+            };
             for (position, &count) in (0i32..).zip(&buckets.bucket_counts) {
                 // OTLP numbers a bucket by its lower bound, this type by its upper one.
                 let index = (buckets.offset.saturating_add(position) >> shift).saturating_add(1);
@@ -229,7 +236,12 @@ impl PartialEq for FloatHistogram {
 /// Prints `{count:3, sum:5, (0.5,1]:1, (1,2]:2}`.
 impl fmt::Display for FloatHistogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{count:{}, sum:{}", general(self.count), general(self.sum))?;
+        write!(
+            f,
+            "{{count:{}, sum:{}",
+            general(self.count),
+            general(self.sum)
+        )?;
         for range in self.buckets() {
             let open = if range.lower_inclusive { '[' } else { '(' };
             let close = if range.upper_inclusive { ']' } else { ')' };

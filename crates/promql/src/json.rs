@@ -142,7 +142,10 @@ mod tests {
 
     #[test]
     fn values_have_the_shape_of_the_api() {
-        let scalar = Value::Scalar { time_ms: 1_500, value: f64::NAN };
+        let scalar = Value::Scalar {
+            time_ms: 1_500,
+            value: f64::NAN,
+        };
         assert_eq!(
             serde_json::to_string(&scalar).unwrap(),
             r#"{"resultType":"scalar","result":[1.5,"NaN"]}"#
@@ -153,7 +156,10 @@ mod tests {
             point(1000, SampleValue::Float(1e-7)),
             point(2000, SampleValue::Histogram(histogram.unwrap().into())),
         ];
-        let matrix = Value::Matrix(vec![MatrixSeries { labels: Labels::new([("a", "b")]), points }]);
+        let matrix = Value::Matrix(vec![MatrixSeries {
+            labels: Labels::new([("a", "b")]),
+            points,
+        }]);
         assert_eq!(
             serde_json::to_string(&matrix).unwrap(),
             r#"{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1,"1e-07"]],"histograms":[[2,{"count":"2","sum":"3","buckets":[[0,"0.5","1","2"]]}]]}]}"#

@@ -36,8 +36,10 @@ impl Labels {
     pub fn new<N: Into<Arc<str>>, V: Into<Arc<str>>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
-        let mut pairs: Vec<Pair> =
-            pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let mut pairs: Vec<Pair> = pairs
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         pairs.sort_by(|a, b| a.0.cmp(&b.0));
         let mut unique: Vec<Pair> = Vec::with_capacity(pairs.len());
         for pair in pairs {
@@ -53,7 +55,10 @@ impl Labels {
     fn sorted(pairs: Vec<Pair>) -> Self {
         let mut hasher = FxHasher::default();
         pairs.hash(&mut hasher);
-        Self(Arc::new(Inner { hash: hasher.finish(), pairs: pairs.into() }))
+        Self(Arc::new(Inner {
+            hash: hasher.finish(),
+            pairs: pairs.into(),
+        }))
     }
 
     /// The value of a label, empty when absent.
@@ -63,7 +68,11 @@ impl Labels {
 
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let index = self.0.pairs.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        let index = self
+            .0
+            .pairs
+            .binary_search_by(|(known, _)| (**known).cmp(name))
+            .ok()?;
         Some(&self.0.pairs[index].1)
     }
 
@@ -92,7 +101,14 @@ impl Labels {
         if self.0.pairs.iter().all(|(name, _)| keep(name)) {
             return self.clone();
         }
-        Self::sorted(self.0.pairs.iter().filter(|(name, _)| keep(name)).cloned().collect())
+        Self::sorted(
+            self.0
+                .pairs
+                .iter()
+                .filter(|(name, _)| keep(name))
+                .cloned()
+                .collect(),
+        )
     }
 
     /// Without the metric name and what describes the metric.
@@ -168,7 +184,9 @@ impl Ord for Labels {
 pub fn is_classic_metric_name(name: &str) -> bool {
     let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte == b':';
     name.bytes().next().is_some_and(first)
-        && name.bytes().all(|byte| first(byte) || byte.is_ascii_digit())
+        && name
+            .bytes()
+            .all(|byte| first(byte) || byte.is_ascii_digit())
 }
 
 /// Whether a label name needs no quotes.
@@ -221,8 +239,14 @@ mod tests {
         assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
         assert_eq!(labels.to_string(), r#"{a="1", b="2"}"#);
         assert_eq!(labels.with("a", ""), Labels::new([("b", "2")]));
-        assert_eq!(labels.with("aa", "3").to_string(), r#"{a="1", aa="3", b="2"}"#);
-        assert_eq!(Labels::new([("my.label", "x\n")]).to_string(), r#"{"my.label"="x\n"}"#);
+        assert_eq!(
+            labels.with("aa", "3").to_string(),
+            r#"{a="1", aa="3", b="2"}"#
+        );
+        assert_eq!(
+            Labels::new([("my.label", "x\n")]).to_string(),
+            r#"{"my.label"="x\n"}"#
+        );
     }
 
     #[test]

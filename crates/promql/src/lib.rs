@@ -30,4 +30,6 @@ pub use labels::Labels;
 pub use matcher::{MatchOp, Matcher};
 pub use parse::{MAX_DEPTH, MAX_QUERY_BYTES, ParseError, parse, parse_selector, parse_series};
 pub use plan::{Fetched, Plan};
-pub use source::{Samples, Selected, Selection, Series, SeriesSource, SourceError, SourceErrorKind};
+pub use source::{
+    Samples, Selected, Selection, Series, SeriesSource, SourceError, SourceErrorKind,
+};

@@ -60,17 +60,31 @@ impl Matcher {
             MatchOp::Eq | MatchOp::Ne => None,
             MatchOp::Re | MatchOp::Nre => Some(anchored_regex(&value)?),
         };
-        Ok(Self { name, op, value, regex })
+        Ok(Self {
+            name,
+            op,
+            value,
+            regex,
+        })
     }
 
     /// An equality matcher.
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), op: MatchOp::Eq, value: value.into(), regex: None }
+        Self {
+            name: name.into(),
+            op: MatchOp::Eq,
+            value: value.into(),
+            regex: None,
+        }
     }
 
     /// Whether a value satisfies it.
     pub fn matches(&self, value: &str) -> bool {
-        let regex = || self.regex.as_ref().is_some_and(|regex| regex.is_match(value));
+        let regex = || {
+            self.regex
+                .as_ref()
+                .is_some_and(|regex| regex.is_match(value))
+        };
         match self.op {
             MatchOp::Eq => self.value == value,
             MatchOp::Ne => self.value != value,
@@ -121,7 +135,12 @@ impl std::hash::Hash for Matcher {
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         crate::labels::write_label_name(f, &self.name)?;
-        write!(f, "{}{}", self.op.symbol(), crate::format::quote(&self.value))
+        write!(
+            f,
+            "{}{}",
+            self.op.symbol(),
+            crate::format::quote(&self.value)
+        )
     }
 }
 

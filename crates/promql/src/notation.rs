@@ -38,7 +38,10 @@ pub struct NotationError {
 }
 
 fn error(message: impl Into<String>, text: &str) -> NotationError {
-    NotationError { message: message.into(), text: text.to_owned() }
+    NotationError {
+        message: message.into(),
+        text: text.to_owned(),
+    }
 }
 
 /// The most values that one line may stand for.
@@ -48,9 +51,12 @@ const MAX_VALUES: usize = 1_000_000;
 pub fn parse_sequence(line: &str) -> Result<Sequence, NotationError> {
     let line = line.trim();
     let end = series_end(line);
-    let labels = parse_series(&line[..end])
-        .map_err(|problem| error(problem.to_string(), &line[..end]))?;
-    Ok(Sequence { labels, values: parse_values(&line[end..])? })
+    let labels =
+        parse_series(&line[..end]).map_err(|problem| error(problem.to_string(), &line[..end]))?;
+    Ok(Sequence {
+        labels,
+        values: parse_values(&line[end..])?,
+    })
 }
 
 /// Where the series ends and its values begin.
@@ -117,7 +123,9 @@ fn item_end(text: &str) -> usize {
 }
 
 fn times(text: &str, item: &str) -> Result<usize, NotationError> {
-    let times = text.parse().map_err(|_| error("bad number of repetitions", item))?;
+    let times = text
+        .parse()
+        .map_err(|_| error("bad number of repetitions", item))?;
     if times > MAX_VALUES {
         return Err(error(format!("more than {MAX_VALUES} values"), item));
     }
@@ -165,7 +173,10 @@ fn parse_item(item: &str, out: &mut Vec<Option<SequenceValue>>) -> Result<(), No
 fn leading_number(text: &str) -> Result<(f64, &str), NotationError> {
     let bytes = text.as_bytes();
     let sign = usize::from(text.starts_with(['+', '-']));
-    let word = bytes[sign..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let word = bytes[sign..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphabetic())
+        .count();
     let word_text = &text[sign..(sign + word).min(sign + 3).min(text.len())];
     let mut end = sign;
     if word_text.eq_ignore_ascii_case("inf") || word_text.eq_ignore_ascii_case("nan") {
@@ -189,7 +200,11 @@ fn leading_number(text: &str) -> Result<(f64, &str), NotationError> {
 /// Reads a single histogram.
 pub fn parse_histogram(text: &str) -> Result<FloatHistogram, NotationError> {
     let (histogram, _, rest) = leading_histogram(text)?;
-    if rest.is_empty() { Ok(histogram) } else { Err(error("unexpected text", rest)) }
+    if rest.is_empty() {
+        Ok(histogram)
+    } else {
+        Err(error("unexpected text", rest))
+    }
 }
 
 fn parse_histograms(item: &str, out: &mut Vec<Option<SequenceValue>>) -> Result<(), NotationError> {
@@ -213,8 +228,11 @@ fn parse_histograms(item: &str, out: &mut Vec<Option<SequenceValue>>) -> Result<
         }
         if let Some((sign, increment)) = &increment {
             let hint = histogram.hint;
-            let done =
-                if *sign == '+' { histogram.add(increment) } else { histogram.sub(increment) };
+            let done = if *sign == '+' {
+                histogram.add(increment)
+            } else {
+                histogram.sub(increment)
+            };
             done.map_err(|_| error("exponential and custom buckets cannot be added", item))?;
             histogram.hint = hint;
         }
@@ -224,18 +242,27 @@ fn parse_histograms(item: &str, out: &mut Vec<Option<SequenceValue>>) -> Result<
 
 /// A histogram at the start of a text, whether it has a hint, and the rest.
 fn leading_histogram(text: &str) -> Result<(FloatHistogram, bool, &str), NotationError> {
-    let body = text.strip_prefix("{{").ok_or_else(|| error("expected \"{{\"", text))?;
-    let end = body.find("}}").ok_or_else(|| error("expected \"}}\"", text))?;
+    let body = text
+        .strip_prefix("{{")
+        .ok_or_else(|| error("expected \"{{\"", text))?;
+    let end = body
+        .find("}}")
+        .ok_or_else(|| error("expected \"}}\"", text))?;
     let rest = &body[end + 2..];
     let mut histogram = FloatHistogram::default();
     let mut hinted = false;
     let (mut offset, mut negative_offset) = (0, 0);
     let (mut positive, mut negative) = (Vec::new(), Vec::new());
     for field in Fields(body[..end].trim()) {
-        let (key, value) =
-            field.split_once(':').ok_or_else(|| error("expected key:value", field))?;
+        let (key, value) = field
+            .split_once(':')
+            .ok_or_else(|| error("expected key:value", field))?;
         let number = || leading_number(value).map(|(number, _)| number);
-        let integer = || value.parse::<i32>().map_err(|_| error("bad integer", field));
+        let integer = || {
+            value
+                .parse::<i32>()
+                .map_err(|_| error("bad integer", field))
+        };
         match key {
             "schema" => histogram.schema = integer()?,
             "sum" => histogram.sum = number()?,
@@ -295,7 +322,9 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 fn list(text: &str) -> Result<Vec<f64>, NotationError> {
-    let body = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let body = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
     let body = body.ok_or_else(|| error("expected a list in brackets", text))?;
     body.split_whitespace()
         .map(|item| match leading_number(item)? {
@@ -319,12 +348,42 @@ mod tests {
 
     #[test]
     fn values_expand() {
-        assert_eq!(floats("1 2+3x2 _ -1-1x1"), [1.0, 2.0, 5.0, 8.0].map(Some).into_iter().chain([None, Some(-1.0), Some(-2.0)]).collect::<Vec<_>>());
-        assert_eq!(floats("_x2 5x1 1e3 Inf -inf"), [None, None, Some(5.0), Some(5.0), Some(1e3), Some(f64::INFINITY), Some(f64::NEG_INFINITY)]);
+        assert_eq!(
+            floats("1 2+3x2 _ -1-1x1"),
+            [1.0, 2.0, 5.0, 8.0]
+                .map(Some)
+                .into_iter()
+                .chain([None, Some(-1.0), Some(-2.0)])
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(
+            floats("_x2 5x1 1e3 Inf -inf"),
+            [
+                None,
+                None,
+                Some(5.0),
+                Some(5.0),
+                Some(1e3),
+                Some(f64::INFINITY),
+                Some(f64::NEG_INFINITY)
+            ]
+        );
         assert_eq!(floats("1e-1+1x1"), [Some(0.1), Some(1.1)]);
         let stale = parse_values("stale").unwrap();
-        assert!(matches!(stale[0], Some(SequenceValue::Float(value)) if crate::source::is_stale(value)));
-        for wrong in ["1+2", "x", "1x", "__", "1x99999999", "{{", "{{a:1}}", "{{schema:x}}", "{{buckets:1}}"] {
+        assert!(
+            matches!(stale[0], Some(SequenceValue::Float(value)) if crate::source::is_stale(value))
+        );
+        for wrong in [
+            "1+2",
+            "x",
+            "1x",
+            "__",
+            "1x99999999",
+            "{{",
+            "{{a:1}}",
+            "{{schema:x}}",
+            "{{buckets:1}}",
+        ] {
             assert!(parse_values(wrong).is_err(), "{wrong}");
         }
     }
@@ -335,12 +394,18 @@ mod tests {
             "m{a=\"} {\", b='c'} {{schema:1 count:3 sum:-3 z_bucket:1 z_bucket_w:0.1 offset:-1 buckets:[1 0 1] counter_reset_hint:gauge}}+{{schema:1 count:1}}x1",
         )
         .unwrap();
-        assert_eq!(sequence.labels.to_string(), "{__name__=\"m\", a=\"} {\", b=\"c\"}");
+        assert_eq!(
+            sequence.labels.to_string(),
+            "{__name__=\"m\", a=\"} {\", b=\"c\"}"
+        );
         assert_eq!(sequence.values.len(), 2);
         let Some(SequenceValue::Histogram(second, true)) = &sequence.values[1] else {
             panic!("expected a histogram")
         };
-        assert_eq!((second.count, second.sum, second.hint), (4.0, -3.0, ResetHint::Gauge));
+        assert_eq!(
+            (second.count, second.sum, second.hint),
+            (4.0, -3.0, ResetHint::Gauge)
+        );
         assert_eq!(second.positive.first().map(|bucket| bucket.index), Some(-1));
         assert_eq!(parse_sequence("m {{count:1}}").unwrap().values.len(), 1);
         assert_eq!(parse_sequence("m {a=\"b\"} 1").unwrap().labels.len(), 2);

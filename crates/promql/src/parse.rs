@@ -46,7 +46,11 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(span: Span, message: impl Into<String>) -> Self {
-        Self { span, message: message.into(), expected: Vec::new() }
+        Self {
+            span,
+            message: message.into(),
+            expected: Vec::new(),
+        }
     }
 
     fn locate(self, query: &str) -> ParseError {
@@ -77,7 +81,9 @@ pub fn parse_selector(query: &str) -> Result<crate::ast::Selector, ParseError> {
         ExprKind::Selector(selector) if selector.offset_ms == 0 && selector.at.is_none() => {
             Ok(*selector)
         }
-        _ => Err(Problem::new(span, "expected a selector of series without modifiers").locate(query)),
+        _ => {
+            Err(Problem::new(span, "expected a selector of series without modifiers").locate(query))
+        }
     }
 }
 
@@ -91,20 +97,28 @@ pub fn parse_series(text: &str) -> Result<crate::labels::Labels, ParseError> {
         let start = parser.peek().span;
         let selector = parser.series_matchers()?;
         parser.expect_end()?;
-        match selector.iter().find(|matcher| matcher.op != crate::matcher::MatchOp::Eq) {
+        match selector
+            .iter()
+            .find(|matcher| matcher.op != crate::matcher::MatchOp::Eq)
+        {
             Some(matcher) => Err(Problem::new(start, format!("expected \"=\" in {matcher}"))),
             None => Ok(selector),
         }
     })()
     .map_err(|problem: Problem| problem.locate(text))?;
-    let pairs = selector.into_iter().map(|matcher| (matcher.name, matcher.value));
+    let pairs = selector
+        .into_iter()
+        .map(|matcher| (matcher.name, matcher.value));
     Ok(crate::labels::Labels::new(pairs))
 }
 
 fn parse_expression(query: &str) -> Parsed<Expr> {
     let mut parser = Parser::new(query)?;
     if parser.peek().kind == TokenKind::End {
-        return Err(Problem::new(Span::new(0, query.len()), "no expression found in input"));
+        return Err(Problem::new(
+            Span::new(0, query.len()),
+            "no expression found in input",
+        ));
     }
     let expr = parser.expression(0)?;
     parser.expect_end()?;
@@ -117,6 +131,9 @@ struct Parser<'q> {
     position: usize,
     depth: u32,
     selectors: usize,
+    /// Whether a selector may match all series: in the second argument of `info` it is combined
+    /// with the series of the first.
+    unbounded_selector: bool,
 }
 
 impl<'q> Parser<'q> {
@@ -127,7 +144,14 @@ impl<'q> Parser<'q> {
             return Err(Problem::new(span, message));
         }
         let tokens = lexer::tokenize(query)?;
-        Ok(Self { query, tokens, position: 0, depth: 0, selectors: 0 })
+        Ok(Self {
+            query,
+            tokens,
+            position: 0,
+            depth: 0,
+            selectors: 0,
+            unbounded_selector: false,
+        })
     }
 
     fn peek(&self) -> &Token {
@@ -176,7 +200,8 @@ impl<'q> Parser<'q> {
     }
 
     fn peek_keyword(&self, keyword: &str) -> bool {
-        self.peek_word().is_some_and(|word| word.eq_ignore_ascii_case(keyword))
+        self.peek_word()
+            .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
     }
 
     fn eat_keyword(&mut self, keyword: &str) -> Option<Span> {
@@ -187,10 +212,16 @@ impl<'q> Parser<'q> {
         let token = self.peek();
         let found = match token.kind {
             TokenKind::End => "end of input".to_owned(),
-            TokenKind::Word => format!("identifier {}", crate::format::quote(self.text(token.span))),
+            TokenKind::Word => {
+                format!("identifier {}", crate::format::quote(self.text(token.span)))
+            }
             _ => crate::format::quote(self.text(token.span)),
         };
-        let context = if context.is_empty() { String::new() } else { format!(" in {context}") };
+        let context = if context.is_empty() {
+            String::new()
+        } else {
+            format!(" in {context}")
+        };
         let list = match expected {
             [] => String::new(),
             [only] => format!(", expected {only}"),
@@ -234,10 +265,20 @@ impl<'q> Parser<'q> {
             self.next();
             let (return_bool, matching) = self.binary_modifiers(op)?;
             // Powers group to the right, everything else to the left.
-            let right_minimum = if op == BinaryOp::Pow { precedence } else { precedence + 1 };
+            let right_minimum = if op == BinaryOp::Pow {
+                precedence
+            } else {
+                precedence + 1
+            };
             let rhs = self.nested(|parser| parser.expression(right_minimum))?;
             let span = lhs.span.to(rhs.span);
-            let mut binary = Binary { op, return_bool, lhs, rhs, matching: None };
+            let mut binary = Binary {
+                op,
+                return_bool,
+                lhs,
+                rhs,
+                matching: None,
+            };
             check::binary(&mut binary, matching, span)?;
             lhs = self.node(span, ExprKind::Binary(Box::new(binary)))?;
         }
@@ -249,9 +290,14 @@ impl<'q> Parser<'q> {
             TokenKind::Operator(op) => Some(*op),
             TokenKind::Word => {
                 let word = self.peek_word()?;
-                [BinaryOp::And, BinaryOp::Or, BinaryOp::Unless, BinaryOp::Atan2]
-                    .into_iter()
-                    .find(|op| op.symbol().eq_ignore_ascii_case(word))
+                [
+                    BinaryOp::And,
+                    BinaryOp::Or,
+                    BinaryOp::Unless,
+                    BinaryOp::Atan2,
+                ]
+                .into_iter()
+                .find(|op| op.symbol().eq_ignore_ascii_case(word))
             }
             _ => None,
         }
@@ -278,7 +324,10 @@ impl<'q> Parser<'q> {
 }
 
 fn too_deep(span: Span) -> Problem {
-    Problem::new(span, format!("expression is nested deeper than {MAX_DEPTH} levels"))
+    Problem::new(
+        span,
+        format!("expression is nested deeper than {MAX_DEPTH} levels"),
+    )
 }
 
 #[cfg(test)]

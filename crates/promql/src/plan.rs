@@ -20,7 +20,11 @@ pub(crate) struct Grid {
 
 impl Grid {
     pub(crate) fn instant(time_ms: i64) -> Self {
-        Self { start_ms: time_ms, step_ms: 1, count: 1 }
+        Self {
+            start_ms: time_ms,
+            step_ms: 1,
+            count: 1,
+        }
     }
 
     pub(crate) fn range(start_ms: i64, end_ms: i64, step_ms: i64) -> Self {
@@ -30,7 +34,11 @@ impl Grid {
             let steps = end_ms.saturating_sub(start_ms) / step_ms;
             usize::try_from(steps).map_or(usize::MAX, |steps| steps.saturating_add(1))
         };
-        Self { start_ms, step_ms, count }
+        Self {
+            start_ms,
+            step_ms,
+            count,
+        }
     }
 
     /// The time of a step.
@@ -105,7 +113,10 @@ impl Plan {
         options: Options,
         limits: Limits,
     ) -> Result<Self, Error> {
-        let bounds = Bounds { start_ms: grid.start_ms, end_ms: grid.end_ms() };
+        let bounds = Bounds {
+            start_ms: grid.start_ms,
+            end_ms: grid.end_ms(),
+        };
         let mut collector = Collector {
             bounds,
             options: &options,
@@ -119,8 +130,22 @@ impl Plan {
             collector.next_id = collector.next_id.max(selector.id + 1);
         });
         collector.collect(&query.expr, grid, Hints::default())?;
-        let Collector { selections, by_selector, infos, .. } = collector;
-        Ok(Self { query, grid, is_range, options, limits, selections, by_selector, infos })
+        let Collector {
+            selections,
+            by_selector,
+            infos,
+            ..
+        } = collector;
+        Ok(Self {
+            query,
+            grid,
+            is_range,
+            options,
+            limits,
+            selections,
+            by_selector,
+            infos,
+        })
     }
 
     /// What will be read, each selection once.
@@ -130,18 +155,29 @@ impl Plan {
 
     /// Reads all selections at once.
     pub async fn fetch(self, source: &dyn SeriesSource) -> Result<Fetched, Error> {
-        let mut data =
-            try_join_all(self.selections.iter().map(|selection| source.select(selection))).await?;
+        let mut data = try_join_all(
+            self.selections
+                .iter()
+                .map(|selection| source.select(selection)),
+        )
+        .await?;
         let mut stats = Stats::default();
         for selected in &mut data {
             // Results are in the order of the labels; sources need not be.
             selected.series.sort_by(|a, b| a.labels.cmp(&b.labels));
             stats.series += selected.series.len();
-            stats.samples +=
-                selected.series.iter().map(|series| series.samples.len()).sum::<usize>();
+            stats.samples += selected
+                .series
+                .iter()
+                .map(|series| series.samples.len())
+                .sum::<usize>();
         }
         self.limits.check_samples(stats.samples)?;
-        Ok(Fetched { plan: self, data, stats })
+        Ok(Fetched {
+            plan: self,
+            data,
+            stats,
+        })
     }
 }
 
@@ -157,7 +193,10 @@ impl Fetched {
     /// not wait for anything, so call it where blocking is allowed.
     pub fn evaluate(self) -> Result<Answer, Error> {
         let Fetched { plan, data, stats } = self;
-        let bounds = Bounds { start_ms: plan.grid.start_ms, end_ms: plan.grid.end_ms() };
+        let bounds = Bounds {
+            start_ms: plan.grid.start_ms,
+            end_ms: plan.grid.end_ms(),
+        };
         let context = eval::Context::new(
             &plan.options,
             &plan.limits,
@@ -172,7 +211,12 @@ impl Fetched {
                 warnings.push(warning.clone());
             }
         }
-        Ok(Answer { value, warnings, infos, stats })
+        Ok(Answer {
+            value,
+            warnings,
+            infos,
+            stats,
+        })
     }
 }
 
@@ -228,7 +272,10 @@ impl Collector<'_> {
                 self.collect(&aggregate.expr, grid, hints)?;
             }
             ExprKind::Call(call) => {
-                let hints = Hints { function: call.function.name, ..Hints::default() };
+                let hints = Hints {
+                    function: call.function.name,
+                    ..Hints::default()
+                };
                 if call.function.name == "info" {
                     let selector = eval::info_selector(call, self.next_id);
                     self.next_id += 1;
@@ -260,7 +307,11 @@ impl Collector<'_> {
             matchers: selector.matchers.clone(),
             start_ms: first - before,
             end_ms: last + after,
-            step_ms: if grid.count > 1 && fixed.is_none() { grid.step_ms } else { 0 },
+            step_ms: if grid.count > 1 && fixed.is_none() {
+                grid.step_ms
+            } else {
+                0
+            },
             range_ms: range_ms.unwrap_or(0),
             function: hints.function,
             grouping: hints.grouping.to_vec(),
@@ -272,7 +323,12 @@ impl Collector<'_> {
         let same = |known: &Selection| {
             known.matchers == selection.matchers
                 && (known.start_ms, known.end_ms, known.step_ms, known.range_ms)
-                    == (selection.start_ms, selection.end_ms, selection.step_ms, selection.range_ms)
+                    == (
+                        selection.start_ms,
+                        selection.end_ms,
+                        selection.step_ms,
+                        selection.range_ms,
+                    )
         };
         let index = match self.selections.iter().position(same) {
             Some(index) => {

@@ -50,7 +50,15 @@ impl Display for Selector {
 }
 
 /// Words that cannot stand as a metric name outside braces.
-const NOT_BARE: [&str; 7] = ["bool", "on", "ignoring", "group_left", "group_right", "inf", "nan"];
+const NOT_BARE: [&str; 7] = [
+    "bool",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "inf",
+    "nan",
+];
 
 fn write_series(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
     let bare = |name: &&String| {
@@ -107,7 +115,12 @@ fn write_extend(f: &mut Formatter<'_>, extend: Extend) -> fmt::Result {
 
 fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
     let step = subquery.step_ms.map(duration).unwrap_or_default();
-    write!(f, "{}[{}:{step}]", subquery.expr, duration(subquery.range_ms))?;
+    write!(
+        f,
+        "{}[{}:{step}]",
+        subquery.expr,
+        duration(subquery.range_ms)
+    )?;
     write_modifiers(f, subquery.at, subquery.offset_ms)
 }
 
@@ -170,7 +183,11 @@ fn write_list(f: &mut Formatter<'_>, items: &[Expr]) -> fmt::Result {
 
 fn names(labels: &[String]) -> String {
     let name = |label: &String| {
-        if is_classic_label_name(label) { label.clone() } else { quote(label) }
+        if is_classic_label_name(label) {
+            label.clone()
+        } else {
+            quote(label)
+        }
     };
     labels.iter().map(name).collect::<Vec<_>>().join(", ")
 }

@@ -3,20 +3,49 @@ use super::*;
 #[test]
 fn names_follow_the_default_strategy() {
     let cases = [
-        ("http.server.request.duration", "s", MetricKind::Histogram, "http_server_request_duration_seconds"),
-        ("queue.depth", "{message}", MetricKind::UpDown, "queue_depth"),
+        (
+            "http.server.request.duration",
+            "s",
+            MetricKind::Histogram,
+            "http_server_request_duration_seconds",
+        ),
+        (
+            "queue.depth",
+            "{message}",
+            MetricKind::UpDown,
+            "queue_depth",
+        ),
         ("queue.depth", "{message}", MetricKind::Gauge, "queue_depth"),
         ("pool.used", "1", MetricKind::Gauge, "pool_used_ratio"),
         ("pool.used", "1", MetricKind::UpDown, "pool_used"),
-        ("jobs.total.done", "", MetricKind::Counter, "jobs_done_total"),
-        ("net.io", "By/s", MetricKind::Gauge, "net_io_bytes_per_second"),
-        ("requests_per_second", "1/s", MetricKind::Gauge, "requests_per_second"),
+        (
+            "jobs.total.done",
+            "",
+            MetricKind::Counter,
+            "jobs_done_total",
+        ),
+        (
+            "net.io",
+            "By/s",
+            MetricKind::Gauge,
+            "net_io_bytes_per_second",
+        ),
+        (
+            "requests_per_second",
+            "1/s",
+            MetricKind::Gauge,
+            "requests_per_second",
+        ),
         ("0day", "", MetricKind::Gauge, "_0day"),
         ("a:b", "", MetricKind::Gauge, "a:b"),
         ("日本", "", MetricKind::Gauge, ""),
     ];
     for (name, unit, kind, want) in cases {
-        assert_eq!(metric_name(name, unit, kind), want, "{name} {unit} {kind:?}");
+        assert_eq!(
+            metric_name(name, unit, kind),
+            want,
+            "{name} {unit} {kind:?}"
+        );
     }
 }
 
@@ -47,7 +76,12 @@ fn labels_join_collisions_and_take_the_identity_from_the_resource() {
         ("service.instance.id", "i-1".to_owned()),
         ("host.name", "h".to_owned()),
     ];
-    let scope = Scope { name: "lib", version: "1.2", attributes: vec![("k.x", "v".into())], ..Scope::default() };
+    let scope = Scope {
+        name: "lib",
+        version: "1.2",
+        attributes: vec![("k.x", "v".into())],
+        ..Scope::default()
+    };
     let point = [
         ("a_b", "second".to_owned()),
         ("a.b", "first".to_owned()),
@@ -63,15 +97,31 @@ fn labels_join_collisions_and_take_the_identity_from_the_resource() {
         ("otel_scope_name", "lib"),
         ("otel_scope_version", "1.2"),
     ];
-    let want: Vec<(String, String)> = want.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    let want: Vec<(String, String)> = want
+        .iter()
+        .map(|(k, v)| ((*k).into(), (*v).into()))
+        .collect();
     assert_eq!(got, want);
 
     let info = Strategy::default().target_info(resource).unwrap();
-    let want = [("host_name", "h"), ("instance", "i-1"), ("job", "shop/cart")];
-    let want: Vec<(String, String)> = want.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    let want = [
+        ("host_name", "h"),
+        ("instance", "i-1"),
+        ("job", "shop/cart"),
+    ];
+    let want: Vec<(String, String)> = want
+        .iter()
+        .map(|(k, v)| ((*k).into(), (*v).into()))
+        .collect();
     assert_eq!(info, want);
-    assert_eq!(Strategy::default().target_info([("service.name", "x".to_owned())]), None);
-    assert_eq!(Strategy::default().target_info([("host.name", "x".to_owned())]), None);
+    assert_eq!(
+        Strategy::default().target_info([("service.name", "x".to_owned())]),
+        None
+    );
+    assert_eq!(
+        Strategy::default().target_info([("host.name", "x".to_owned())]),
+        None
+    );
 }
 
 #[test]
@@ -82,7 +132,8 @@ fn published_names_match() {
     );
     let path = root.join("otlp/metric_names.json");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        let required = std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
+        let required =
+            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
         assert!(!required, "{} is required but absent", path.display());
         println!("skipped: {} is absent", path.display());
         return;
@@ -92,7 +143,10 @@ fn published_names_match() {
     let mut wrong = Vec::new();
     for row in &rows {
         let text = |key: &str| row[key].as_str().unwrap();
-        let strategy = match (row["utf8"].as_bool().unwrap(), row["suffixes"].as_bool().unwrap()) {
+        let strategy = match (
+            row["utf8"].as_bool().unwrap(),
+            row["suffixes"].as_bool().unwrap(),
+        ) {
             (false, true) => Strategy::UnderscoreEscapingWithSuffixes,
             (false, false) => Strategy::UnderscoreEscapingWithoutSuffixes,
             (true, true) => Strategy::NoUtf8EscapingWithSuffixes,
@@ -110,7 +164,10 @@ fn published_names_match() {
         let name = strategy.metric_name(text("namespace"), text("name"), text("unit"), kind);
         let unit = unit_name(text("unit"));
         if name != text("want_name") || unit != text("want_unit") {
-            wrong.push(format!("{}: got {name:?} {unit:?}, want {row}", text("case")));
+            wrong.push(format!(
+                "{}: got {name:?} {unit:?}, want {row}",
+                text("case")
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -49,7 +49,11 @@ fn ones(arg: &Expr, absent: impl Iterator<Item = bool>) -> Rows {
     if !column.has_any() {
         return Vec::new();
     }
-    vec![Row { labels: labels(arg), drop_name: false, column }]
+    vec![Row {
+        labels: labels(arg),
+        drop_name: false,
+        column,
+    }]
 }
 
 /// The labels that the missing series would surely have: those that a selector demands by

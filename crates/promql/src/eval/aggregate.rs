@@ -35,7 +35,11 @@ impl Compensated {
     }
 
     pub(super) fn total(self) -> f64 {
-        if self.sum.is_infinite() { self.sum } else { self.sum + self.rest }
+        if self.sum.is_infinite() {
+            self.sum
+        } else {
+            self.sum + self.rest
+        }
     }
 
     pub(super) fn sum_and_rest(self) -> f64 {
@@ -92,7 +96,13 @@ pub(super) struct HistogramSum {
 
 impl HistogramSum {
     pub(super) fn new(average: bool) -> Self {
-        Self { sum: None, count: 0.0, average, hints: [false; 2], reconciled: false }
+        Self {
+            sum: None,
+            count: 0.0,
+            average,
+            hints: [false; 2],
+            reconciled: false,
+        }
     }
 
     pub(super) fn add(&mut self, histogram: &FloatHistogram) -> Result<(), Incompatible> {
@@ -135,7 +145,11 @@ impl HistogramSum {
 }
 
 /// The quantile of values, which it sorts; NaN is the smallest value.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
 pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
         return f64::NAN;
@@ -183,7 +197,11 @@ pub(super) fn groups(rows: &Rows, operation: &Aggregate) -> Vec<Group> {
     for (index, row) in rows.iter().enumerate() {
         let labels = group_labels(&row.labels, operation);
         let position = *by_labels.entry(labels.clone()).or_insert_with(|| {
-            groups.push(Group { labels, drop_name: false, members: Vec::new() });
+            groups.push(Group {
+                labels,
+                drop_name: false,
+                members: Vec::new(),
+            });
             groups.len() - 1
         });
         groups[position].members.push(index);
@@ -215,13 +233,27 @@ pub(super) fn eval(
     let mut result = Vec::with_capacity(groups.len());
     for group in groups {
         context.limits.check()?;
-        let members: Vec<&Column> = group.members.iter().map(|&index| &rows[index].column).collect();
+        let members: Vec<&Column> = group
+            .members
+            .iter()
+            .map(|&index| &rows[index].column)
+            .collect();
         let metric = rows[group.members[0]].labels.metric_name();
         let span = operation.expr.span;
-        let fold = Fold { context, span, op: operation.op, metric, members: &members };
+        let fold = Fold {
+            context,
+            span,
+            op: operation.op,
+            metric,
+            members: &members,
+        };
         let column = fold.column(grid.count, &params);
         if column.has_any() {
-            result.push(Row { labels: group.labels, drop_name: group.drop_name, column });
+            result.push(Row {
+                labels: group.labels,
+                drop_name: group.drop_name,
+                column,
+            });
         }
     }
     Ok(result)
@@ -283,14 +315,20 @@ impl Fold<'_> {
             _ => {}
         }
         if !histograms.is_empty() {
-            self.context.note().ignored_in_aggregation(self.op.name(), self.span);
+            self.context
+                .note()
+                .ignored_in_aggregation(self.op.name(), self.span);
         }
         if floats.is_empty() {
             return None;
         }
         let extreme = |wins: fn(f64, f64) -> bool| {
             floats.iter().copied().reduce(|best, value| {
-                if wins(value, best) || best.is_nan() { value } else { best }
+                if wins(value, best) || best.is_nan() {
+                    value
+                } else {
+                    best
+                }
             })
         };
         let value = match self.op {
@@ -330,7 +368,8 @@ impl Fold<'_> {
             }
         }
         sum.note(&mut self.context.note(), self.span);
-        sum.value().map(|histogram| OwnedCell::Histogram(Arc::new(histogram)))
+        sum.value()
+            .map(|histogram| OwnedCell::Histogram(Arc::new(histogram)))
     }
 }
 
@@ -350,13 +389,11 @@ fn variance(values: &[f64]) -> f64 {
 }
 
 /// One series for each value in a group, the value as a label.
-fn count_values(
-    context: &Context<'_>,
-    operation: &Aggregate,
-    grid: Grid,
-) -> Result<Rows, Error> {
+fn count_values(context: &Context<'_>, operation: &Aggregate, grid: Grid) -> Result<Rows, Error> {
     let Some(param) = &operation.param else {
-        return Err(Error::Execution("count_values needs a label name".to_owned()));
+        return Err(Error::Execution(
+            "count_values needs a label name".to_owned(),
+        ));
     };
     let literal = string_literal(param)?;
     let label = &literal.value;
@@ -380,7 +417,11 @@ fn count_values(
             let labels = group.with(label, &value);
             let position = *by_labels.entry(labels.clone()).or_insert_with(|| {
                 let column = Column::absent(grid.count);
-                result.push(Row { labels, drop_name: row.drop_name, column });
+                result.push(Row {
+                    labels,
+                    drop_name: row.drop_name,
+                    column,
+                });
                 result.len() - 1
             });
             let column = &mut result[position].column;

@@ -18,7 +18,12 @@ pub(super) fn eval(
 ) -> Result<Out, Error> {
     let lhs = super::eval(context, &operation.lhs, grid)?;
     let rhs = super::eval(context, &operation.rhs, grid)?;
-    let op = Operator { context, op: operation.op, return_bool: operation.return_bool, span };
+    let op = Operator {
+        context,
+        op: operation.op,
+        return_bool: operation.return_bool,
+        span,
+    };
     match (lhs, rhs) {
         (Out::Scalar(lhs), Out::Scalar(rhs)) => {
             let value = |(a, b): (&f64, &f64)| arithmetic(operation.op, *a, *b);
@@ -28,7 +33,12 @@ pub(super) fn eval(
         (Out::Scalar(scalar), Out::Vector(rows)) => op.with_scalar(rows, &scalar, true),
         (Out::Vector(lhs), Out::Vector(rhs)) => {
             let matching = operation.matching.clone().unwrap_or_default();
-            Ok(Out::Vector(matching::eval(&op, &matching, (lhs, rhs), grid)?))
+            Ok(Out::Vector(matching::eval(
+                &op,
+                &matching,
+                (lhs, rhs),
+                grid,
+            )?))
         }
         _ => Err(Error::Execution("a string is no operand".to_owned())),
     }
@@ -89,8 +99,13 @@ impl Operator<'_> {
             }
             row.column.map_floats_by_step(|index, value| {
                 let scalar = scalar[index];
-                let (lhs, rhs) = if scalar_is_left { (scalar, value) } else { (value, scalar) };
-                self.floats(lhs, rhs).map(|result| if self.filters() { value } else { result })
+                let (lhs, rhs) = if scalar_is_left {
+                    (scalar, value)
+                } else {
+                    (value, scalar)
+                };
+                self.floats(lhs, rhs)
+                    .map(|result| if self.filters() { value } else { result })
             });
         }
         rows.retain(|row| row.column.has_any());
@@ -104,10 +119,20 @@ impl Operator<'_> {
                 continue;
             }
             let scalar = Cell::Float(scalar[index]);
-            let (lhs, rhs) = if scalar_is_left { (scalar, cell) } else { (cell, scalar) };
-            let Some(value) = self.apply(lhs, rhs) else { continue };
+            let (lhs, rhs) = if scalar_is_left {
+                (scalar, cell)
+            } else {
+                (cell, scalar)
+            };
+            let Some(value) = self.apply(lhs, rhs) else {
+                continue;
+            };
             // A filter keeps the value of the vector, on whichever side it stands.
-            let kept = if self.filters() { cell.to_owned() } else { Some(value) };
+            let kept = if self.filters() {
+                cell.to_owned()
+            } else {
+                Some(value)
+            };
             if let Some(kept) = kept {
                 result.set(index, kept);
             }
@@ -165,7 +190,9 @@ impl Operator<'_> {
     }
 
     fn incompatible(&self, lhs: &str, rhs: &str) {
-        self.context.note().incompatible_types(lhs, self.op.symbol(), rhs, self.span);
+        self.context
+            .note()
+            .incompatible_types(lhs, self.op.symbol(), rhs, self.span);
     }
 
     fn histograms(

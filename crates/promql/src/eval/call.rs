@@ -55,7 +55,11 @@ fn one_row(values: Vec<f64>) -> Rows {
     for (index, value) in values.into_iter().enumerate() {
         column.set_float(index, value);
     }
-    vec![Row { labels: Labels::empty(), drop_name: false, column }]
+    vec![Row {
+        labels: Labels::empty(),
+        drop_name: false,
+        column,
+    }]
 }
 
 fn scalar(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Vec<f64>, Error> {
@@ -79,7 +83,11 @@ fn scalar(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Vec<f64>, Er
         "range" => seconds(bounds.end_ms - bounds.start_ms),
         "step" if context.is_range => seconds(context.grid.step_ms),
         "step" => 0.0,
-        name => return Err(Error::Execution(format!("function {name} is not supported"))),
+        name => {
+            return Err(Error::Execution(format!(
+                "function {name} is not supported"
+            )));
+        }
     };
     Ok(vec![constant; grid.count])
 }
@@ -93,19 +101,18 @@ fn timestamp(context: &Context<'_>, arg: &Expr, grid: Grid) -> Result<Rows, Erro
     for row in &mut rows {
         row.drop_name = true;
         let present: Vec<bool> = row.column.cells().map(Cell::is_present).collect();
-        for (index, _) in present.into_iter().enumerate().filter(|(_, present)| *present) {
+        for (index, _) in present
+            .into_iter()
+            .enumerate()
+            .filter(|(_, present)| *present)
+        {
             row.column.set_float(index, seconds(grid.time(index)));
         }
     }
     context.settle(rows)
 }
 
-fn sort(
-    context: &Context<'_>,
-    call: &Call,
-    grid: Grid,
-    descending: bool,
-) -> Result<Rows, Error> {
+fn sort(context: &Context<'_>, call: &Call, grid: Grid, descending: bool) -> Result<Rows, Error> {
     let mut rows = eval_rows(context, &call.args[0], grid)?;
     for row in &mut rows {
         row.column.map_floats(|value| value);
@@ -143,7 +150,11 @@ fn clamp(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> 
             return None;
         }
         let any_nan = min.is_nan() || max.is_nan() || value.is_nan();
-        Some(if any_nan { f64::NAN } else { value.min(max).max(min) })
+        Some(if any_nan {
+            f64::NAN
+        } else {
+            value.min(max).max(min)
+        })
     })
 }
 
@@ -178,11 +189,17 @@ fn map_by_step(
 fn simple(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {
     let name = call.function.name;
     let Some(function) = math(name).or_else(|| dates::find(name)) else {
-        return Err(Error::Execution(format!("function {name} is not supported")));
+        return Err(Error::Execution(format!(
+            "function {name} is not supported"
+        )));
     };
     match call.args.first() {
         Some(arg) => map_by_step(context, arg, grid, |_, value| Some(function(value))),
-        None => Ok(one_row(grid.times().map(|time_ms| function(seconds(time_ms))).collect())),
+        None => Ok(one_row(
+            grid.times()
+                .map(|time_ms| function(seconds(time_ms)))
+                .collect(),
+        )),
     }
 }
 
@@ -210,7 +227,13 @@ fn math(name: &str) -> Option<fn(f64) -> f64> {
         "atanh" => f64::atanh,
         "rad" => |value| value * std::f64::consts::PI / 180.0,
         "deg" => |value| value * 180.0 / std::f64::consts::PI,
-        "sgn" => |value| if value == 0.0 || value.is_nan() { value } else { value.signum() },
+        "sgn" => |value| {
+            if value == 0.0 || value.is_nan() {
+                value
+            } else {
+                value.signum()
+            }
+        },
         _ => return None,
     })
 }

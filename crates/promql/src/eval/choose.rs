@@ -15,7 +15,10 @@ pub(super) fn eval(
     grid: Grid,
 ) -> Result<Rows, Error> {
     let Some(param) = &operation.param else {
-        return Err(Error::Execution(format!("{} needs a parameter", operation.op.name())));
+        return Err(Error::Execution(format!(
+            "{} needs a parameter",
+            operation.op.name()
+        )));
     };
     let params = eval_scalar(context, param, grid)?;
     check_params(context, operation, &params, param.span)?;
@@ -31,19 +34,21 @@ pub(super) fn eval(
     let mut order: Vec<usize> = Vec::new();
     for group in groups(&rows, operation) {
         context.limits.check()?;
-        for index in 0..grid.count {
+        for (index, param) in params.iter().enumerate() {
             let present = group.members.iter().copied().filter(|&member| {
                 match rows[member].column.get(index) {
                     Cell::Absent => false,
                     Cell::Histogram(_) if ignores_histograms => {
                         let name = operation.op.name();
-                        context.note().ignored_in_aggregation(name, operation.expr.span);
+                        context
+                            .note()
+                            .ignored_in_aggregation(name, operation.expr.span);
                         false
                     }
                     Cell::Histogram(_) | Cell::Float(_) => true,
                 }
             });
-            let kept = keep(operation.op, params[index], present.collect(), &rows, index);
+            let kept = keep(operation.op, *param, present.collect(), &rows, index);
             for &member in &kept {
                 if let Some(cell) = rows[member].column.get(index).to_owned() {
                     chosen[member].column.set(index, cell);
@@ -56,7 +61,10 @@ pub(super) fn eval(
     }
     if !context.is_range && grid.count == 1 {
         let mut slots: Vec<Option<Row>> = chosen.into_iter().map(Some).collect();
-        return Ok(order.into_iter().filter_map(|member| slots[member].take()).collect());
+        return Ok(order
+            .into_iter()
+            .filter_map(|member| slots[member].take())
+            .collect());
     }
     chosen.retain(|row| row.column.has_any());
     Ok(chosen)
@@ -82,10 +90,14 @@ fn check_params(
         }
         let text = crate::format::general(value);
         if value >= 9_223_372_036_854_775_807.0 {
-            return Err(Error::Execution(format!("Scalar value {text} overflows int64")));
+            return Err(Error::Execution(format!(
+                "Scalar value {text} overflows int64"
+            )));
         }
         if value <= -9_223_372_036_854_775_808.0 {
-            return Err(Error::Execution(format!("Scalar value {text} underflows int64")));
+            return Err(Error::Execution(format!(
+                "Scalar value {text} underflows int64"
+            )));
         }
     }
     Ok(())
@@ -130,5 +142,9 @@ fn keep(
 #[allow(clippy::cast_precision_loss)]
 fn in_sample(hash: u64, ratio: f64) -> bool {
     let offset = hash as f64 / u64::MAX as f64;
-    if ratio >= 0.0 { offset < ratio } else { offset >= 1.0 + ratio }
+    if ratio >= 0.0 {
+        offset < ratio
+    } else {
+        offset >= 1.0 + ratio
+    }
 }

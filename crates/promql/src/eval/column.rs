@@ -52,11 +52,17 @@ pub(crate) struct Column {
 
 impl Column {
     pub(crate) fn absent(count: usize) -> Self {
-        Self { floats: vec![stale_nan(); count], histograms: Vec::new() }
+        Self {
+            floats: vec![stale_nan(); count],
+            histograms: Vec::new(),
+        }
     }
 
     pub(crate) fn from_floats(floats: Vec<f64>) -> Self {
-        Self { floats, histograms: Vec::new() }
+        Self {
+            floats,
+            histograms: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -124,7 +130,11 @@ impl Column {
     }
 
     /// Changes every value.
-    pub(crate) fn map(&mut self, float: impl Fn(f64) -> f64, histogram: impl Fn(&mut FloatHistogram)) {
+    pub(crate) fn map(
+        &mut self,
+        float: impl Fn(f64) -> f64,
+        histogram: impl Fn(&mut FloatHistogram),
+    ) {
         for value in &mut self.floats {
             if !is_stale(*value) {
                 *value = float(*value);
@@ -177,7 +187,9 @@ pub(crate) fn merge(rows: Rows) -> Result<Rows, Error> {
                 let target = &mut merged[index];
                 target.drop_name |= row.drop_name;
                 for step in 0..row.column.len() {
-                    let Some(cell) = row.column.get(step).to_owned() else { continue };
+                    let Some(cell) = row.column.get(step).to_owned() else {
+                        continue;
+                    };
                     if target.column.get(step).is_present() {
                         return Err(duplicate_labels());
                     }

@@ -28,7 +28,11 @@ const MAX_SECONDS: f64 = 1e15;
 
 #[allow(clippy::cast_possible_truncation)]
 fn whole(seconds: f64) -> i64 {
-    if seconds.is_nan() { 0 } else { seconds.clamp(-MAX_SECONDS, MAX_SECONDS) as i64 }
+    if seconds.is_nan() {
+        0
+    } else {
+        seconds.clamp(-MAX_SECONDS, MAX_SECONDS) as i64
+    }
 }
 
 fn days(seconds: f64) -> i64 {
@@ -61,7 +65,11 @@ impl Date {
         while month < 12 && first_day(year, month + 1) <= days {
             month += 1;
         }
-        Self { year, month, day: days - first_day(year, month) + 1 }
+        Self {
+            year,
+            month,
+            day: days - first_day(year, month) + 1,
+        }
     }
 }
 
@@ -88,7 +96,14 @@ mod tests {
             (-1.0, [1969.0, 12.0, 31.0, 3.0, 365.0, 31.0]),
             (-2_203_891_200.0, [1900.0, 3.0, 1.0, 4.0, 60.0, 31.0]),
         ];
-        let names = ["year", "month", "day_of_month", "day_of_week", "day_of_year", "days_in_month"];
+        let names = [
+            "year",
+            "month",
+            "day_of_month",
+            "day_of_week",
+            "day_of_year",
+            "days_in_month",
+        ];
         for (seconds, want) in cases {
             for (name, want) in names.iter().zip(want) {
                 assert_eq!(find(name).unwrap()(seconds), want, "{name} {seconds}");

@@ -25,7 +25,9 @@ pub(super) fn eval(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Row
         "histogram_quantile" => quantile(context, call, grid),
         "histogram_quantiles" => quantiles(context, call, grid),
         "histogram_fraction" => fraction(context, call, grid),
-        name => Err(Error::Execution(format!("function {name} is not supported"))),
+        name => Err(Error::Execution(format!(
+            "function {name} is not supported"
+        ))),
     }
 }
 
@@ -45,7 +47,11 @@ fn values(
             }
         }
         if column.has_any() {
-            result.push(Row { labels: row.labels, drop_name: true, column });
+            result.push(Row {
+                labels: row.labels,
+                drop_name: true,
+                column,
+            });
         }
     }
     context.settle(result)
@@ -70,14 +76,19 @@ fn variance(histogram: &FloatHistogram) -> f64 {
     sum.sum_and_rest() / histogram.count
 }
 
+/// A classic histogram: its labels without `le`, and the bounds and rows of its buckets.
+struct Classic {
+    labels: Labels,
+    buckets: Vec<(f64, usize)>,
+}
+
 /// The histograms of a vector: native ones as they are, classic ones put together from buckets.
 struct Histograms<'a> {
     context: &'a Context<'a>,
     span: Span,
     grid: Grid,
     rows: &'a Rows,
-    /// For each label set without `le`, the buckets' bounds and rows.
-    classic: Vec<(Labels, bool, Vec<(f64, usize)>)>,
+    classic: Vec<Classic>,
     /// The classic histogram with the labels of a native one.
     conflicts: FxHashMap<usize, usize>,
 }
@@ -85,29 +96,50 @@ struct Histograms<'a> {
 impl<'a> Histograms<'a> {
     fn new(context: &'a Context<'a>, rows: &'a Rows, span: Span, grid: Grid) -> Self {
         let mut by_labels: FxHashMap<Labels, usize> = FxHashMap::default();
-        let mut classic: Vec<(Labels, bool, Vec<(f64, usize)>)> = Vec::new();
+        let mut classic: Vec<Classic> = Vec::new();
         for (index, row) in rows.iter().enumerate() {
-            if row.column.cells().all(|cell| !matches!(cell, Cell::Float(_))) {
+            if row
+                .column
+                .cells()
+                .all(|cell| !matches!(cell, Cell::Float(_)))
+            {
                 continue;
             }
             let bound = row.labels.value(BUCKET_LABEL);
             let Ok(upper) = bound.parse::<f64>() else {
-                context.note().bad_bucket_label(row.labels.metric_name(), bound, span);
+                context
+                    .note()
+                    .bad_bucket_label(row.labels.metric_name(), bound, span);
                 continue;
             };
             let labels = row.labels.with(BUCKET_LABEL, "");
             let position = *by_labels.entry(labels.clone()).or_insert_with(|| {
-                classic.push((labels, row.drop_name, Vec::new()));
+                classic.push(Classic {
+                    labels,
+                    buckets: Vec::new(),
+                });
                 classic.len() - 1
             });
-            classic[position].2.push((upper, index));
+            classic[position].buckets.push((upper, index));
         }
         let conflict = |(index, row): (usize, &Row)| {
-            by_labels.get(&row.labels).map(|position| (index, *position))
+            by_labels
+                .get(&row.labels)
+                .map(|position| (index, *position))
         };
-        let native = rows.iter().enumerate().filter(|(_, row)| row.column.has_histograms());
+        let native = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.column.has_histograms());
         let conflicts = native.filter_map(conflict).collect();
-        Self { context, span, grid, rows, classic, conflicts }
+        Self {
+            context,
+            span,
+            grid,
+            rows,
+            classic,
+            conflicts,
+        }
     }
 
     /// Applies a function to every histogram at every step.
@@ -125,7 +157,9 @@ impl<'a> Histograms<'a> {
             self.context.limits.check()?;
             let mut column = Column::absent(self.grid.count);
             for (index, cell) in row.column.cells().enumerate() {
-                let Cell::Histogram(histogram) = cell else { continue };
+                let Cell::Histogram(histogram) = cell else {
+                    continue;
+                };
                 if let Some(group) = self.conflict(position, index) {
                     let metric = row.labels.metric_name();
                     self.context.note().mixed_classic_native(metric, self.span);
@@ -135,10 +169,21 @@ impl<'a> Histograms<'a> {
                 column.set_float(index, native(index, &row.labels, histogram));
             }
             if column.has_any() {
-                result.push(Row { labels: row.labels.clone(), drop_name: true, column });
+                result.push(Row {
+                    labels: row.labels.clone(),
+                    drop_name: true,
+                    column,
+                });
             }
         }
-        for (group, (labels, _, members)) in self.classic.iter().enumerate() {
+        for (
+            group,
+            Classic {
+                labels,
+                buckets: members,
+            },
+        ) in self.classic.iter().enumerate()
+        {
             self.context.limits.check()?;
             let mut column = Column::absent(self.grid.count);
             let mut buckets = Vec::with_capacity(members.len());
@@ -153,7 +198,11 @@ impl<'a> Histograms<'a> {
                 }
             }
             if column.has_any() {
-                result.push(Row { labels: labels.clone(), drop_name: true, column });
+                result.push(Row {
+                    labels: labels.clone(),
+                    drop_name: true,
+                    column,
+                });
             }
         }
         Ok(result)
@@ -163,7 +212,7 @@ impl<'a> Histograms<'a> {
     fn conflict(&self, native: usize, index: usize) -> Option<usize> {
         let group = *self.conflicts.get(&native)?;
         let has = |&(_, row): &(f64, usize)| self.rows[row].column.float(index).is_some();
-        self.classic[group].2.iter().any(has).then_some(group)
+        self.classic[group].buckets.iter().any(has).then_some(group)
     }
 
     fn quantile_rows(&self, q: &[f64], q_span: Span) -> Result<Rows, Error> {
@@ -172,7 +221,9 @@ impl<'a> Histograms<'a> {
                 let value = histogram_quantile(q[index], histogram);
                 if histogram.sum.is_nan() && (0.0..=1.0).contains(&q[index]) {
                     let skewed = !value.is_nan();
-                    self.context.note().nan_quantile(labels.metric_name(), skewed, q_span);
+                    self.context
+                        .note()
+                        .nan_quantile(labels.metric_name(), skewed, q_span);
                 }
                 value
             },
@@ -206,7 +257,10 @@ fn quantiles(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Err
     let rows = eval_rows(context, &call.args[0], grid)?;
     let label = string_literal(&call.args[1])?;
     if label.value.is_empty() || label.invalid.is_some() {
-        let message = format!("invalid label name in histogram_quantiles(): {}", label.value);
+        let message = format!(
+            "invalid label name in histogram_quantiles(): {}",
+            label.value
+        );
         return Err(Error::Execution(message));
     }
     let histograms = Histograms::new(context, &rows, call.args[0].span, grid);
@@ -222,8 +276,8 @@ fn quantiles(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Err
         for value in distinct {
             for row in &base {
                 let mut row = row.clone();
-                for index in 0..grid.count {
-                    if q[index].to_bits() != value.to_bits() {
+                for (index, q) in q.iter().enumerate() {
+                    if q.to_bits() != value.to_bits() {
                         row.column.clear(index);
                     }
                 }
@@ -241,7 +295,11 @@ fn quantiles(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Err
 /// A quantile as a label value: always with a decimal point or an exponent.
 fn quantile_label(q: f64) -> String {
     let text = crate::format::general(q);
-    if text.contains(['.', 'e', 'N', 'I']) { text } else { format!("{text}.0") }
+    if text.contains(['.', 'e', 'N', 'I']) {
+        text
+    } else {
+        format!("{text}.0")
+    }
 }
 
 fn fraction(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {

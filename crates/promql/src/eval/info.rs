@@ -23,7 +23,14 @@ pub(crate) fn info_selector(call: &Call, id: usize) -> Selector {
     if !matchers.iter().any(|matcher| matcher.name == METRIC_NAME) {
         matchers.push(Matcher::equal(METRIC_NAME, DEFAULT_INFO));
     }
-    Selector { id, name: None, matchers, offset_ms: 0, at: None, extend: Extend::No }
+    Selector {
+        id,
+        name: None,
+        matchers,
+        offset_ms: 0,
+        at: None,
+        extend: Extend::No,
+    }
 }
 
 /// The matchers of the second argument.
@@ -49,13 +56,20 @@ pub(super) fn eval(
         return Err(Error::Execution("info metrics were not read".to_owned()));
     };
     let infos = selector::instant(context, &info_selector(call, id), grid, true)?;
-    let data: Vec<&Matcher> =
-        given(call).iter().filter(|matcher| matcher.name != METRIC_NAME).collect();
-    let names: Vec<&Matcher> =
-        given(call).iter().filter(|matcher| matcher.name == METRIC_NAME).collect();
+    let data: Vec<&Matcher> = given(call)
+        .iter()
+        .filter(|matcher| matcher.name != METRIC_NAME)
+        .collect();
+    let names: Vec<&Matcher> = given(call)
+        .iter()
+        .filter(|matcher| matcher.name == METRIC_NAME)
+        .collect();
     let mut by_identity: FxHashMap<Labels, Vec<&Row>> = FxHashMap::default();
     for row in &infos {
-        by_identity.entry(identity(&row.labels)).or_default().push(row);
+        by_identity
+            .entry(identity(&row.labels))
+            .or_default()
+            .push(row);
     }
     let is_info = |name: &str| match names[..] {
         [] => name == DEFAULT_INFO,
@@ -70,7 +84,11 @@ pub(super) fn eval(
             continue;
         }
         let key = identity(&row.labels);
-        let infos = if key.is_empty() { None } else { by_identity.get(&key) };
+        let infos = if key.is_empty() {
+            None
+        } else {
+            by_identity.get(&key)
+        };
         join.enrich(&row, infos.map_or(&[], Vec::as_slice), &mut result)?;
     }
     merge(result)
@@ -86,11 +104,19 @@ impl Join<'_> {
     fn enrich(&self, row: &Row, infos: &[&Row], result: &mut Rows) -> Result<(), Error> {
         let mut by_labels: FxHashMap<Labels, usize> = FxHashMap::default();
         for index in 0..self.grid.count {
-            let Some(cell) = row.column.get(index).to_owned() else { continue };
-            let Some(labels) = self.labels(&row.labels, infos, index)? else { continue };
+            let Some(cell) = row.column.get(index).to_owned() else {
+                continue;
+            };
+            let Some(labels) = self.labels(&row.labels, infos, index)? else {
+                continue;
+            };
             let position = *by_labels.entry(labels.clone()).or_insert_with(|| {
                 let column = Column::absent(self.grid.count);
-                result.push(Row { labels, drop_name: row.drop_name, column });
+                result.push(Row {
+                    labels,
+                    drop_name: row.drop_name,
+                    column,
+                });
                 result.len() - 1
             });
             result[position].column.set(index, cell);
@@ -104,7 +130,9 @@ impl Join<'_> {
         // Of several series of one info metric the one with the newest sample counts.
         let mut newest: BTreeMap<&str, (f64, &Labels)> = BTreeMap::new();
         for info in infos {
-            let Some(time) = info.column.float(index) else { continue };
+            let Some(time) = info.column.float(index) else {
+                continue;
+            };
             let name = info.labels.metric_name();
             match newest.get(name) {
                 Some((known, _)) if *known > time => {}
@@ -126,7 +154,10 @@ impl Join<'_> {
                 if name == METRIC_NAME || !wanted || base.get(name).is_some() {
                     continue;
                 }
-                if added.insert(name, value).is_some_and(|other| other != value) {
+                if added
+                    .insert(name, value)
+                    .is_some_and(|other| other != value)
+                {
                     return Err(Error::Execution(format!("conflicting label: {name}")));
                 }
             }

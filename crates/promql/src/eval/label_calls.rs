@@ -29,7 +29,9 @@ fn text(call: &Call, index: usize) -> Result<&str, Error> {
 
 fn set_label(rows: &mut Rows, name: &str, value: impl Fn(&Labels) -> Option<String>) {
     for row in rows {
-        let Some(value) = value(&row.labels) else { continue };
+        let Some(value) = value(&row.labels) else {
+            continue;
+        };
         row.labels = row.labels.with(name, &value);
         if name == METRIC_NAME {
             // The name is now one that the query gave.
@@ -43,7 +45,9 @@ pub(super) fn replace(context: &Context<'_>, call: &Call, grid: Grid) -> Result<
     let source = text(call, 3)?;
     let pattern = text(call, 4)?;
     let regex = anchored_regex(pattern).map_err(|_| {
-        Error::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
+        Error::Execution(format!(
+            "invalid regular expression in label_replace(): {pattern}"
+        ))
     })?;
     let target = label_name(call, 1, "destination")?;
     let mut rows = eval_rows(context, &call.args[0], grid)?;
@@ -76,8 +80,9 @@ pub(super) fn sort(
     grid: Grid,
     descending: bool,
 ) -> Result<Rows, Error> {
-    let names =
-        (1..call.args.len()).map(|index| text(call, index)).collect::<Result<Vec<_>, _>>()?;
+    let names = (1..call.args.len())
+        .map(|index| text(call, index))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut rows = eval_rows(context, &call.args[0], grid)?;
     rows.sort_by(|a, b| {
         let by_name = |name: &&str| natural(a.labels.value(name), b.labels.value(name));
@@ -112,7 +117,9 @@ fn natural(a: &str, b: &str) -> Ordering {
 /// The leading run of digits, or of anything else.
 fn chunk(text: &str) -> (&str, &str) {
     let digits = text.starts_with(|c: char| c.is_ascii_digit());
-    let end = text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| c.is_ascii_digit() != digits)
+        .unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -124,6 +131,9 @@ mod tests {
     fn numbers_in_texts_are_in_order() {
         let mut texts = ["v10", "v9", "v", "v9b", "1.10", "1.9", "v9a2", "v9a10", ""];
         texts.sort_by(|a, b| natural(a, b));
-        assert_eq!(texts, ["", "1.9", "1.10", "v", "v9", "v9a2", "v9a10", "v9b", "v10"]);
+        assert_eq!(
+            texts,
+            ["", "1.9", "1.10", "v", "v9", "v9a2", "v9a10", "v9b", "v10"]
+        );
     }
 }

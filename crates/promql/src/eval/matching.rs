@@ -71,7 +71,9 @@ fn union(matching: &Matching, lhs: Rows, rhs: Rows, grid: Grid) -> Result<Rows, 
         let presence = presence(&lhs, matching, grid);
         let mut rhs = rhs;
         for row in &mut rhs {
-            let Some(steps) = presence.get(&signature(&row.labels, matching)) else { continue };
+            let Some(steps) = presence.get(&signature(&row.labels, matching)) else {
+                continue;
+            };
             for (index, present) in steps.iter().enumerate() {
                 if *present {
                     row.column.clear(index);
@@ -122,7 +124,11 @@ impl<'a> Join<'a> {
         let swapped = matching.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
         let (left, right) = (matching.fill_left, matching.fill_right);
-        let (fill_many, fill_one) = if swapped { (right, left) } else { (left, right) };
+        let (fill_many, fill_one) = if swapped {
+            (right, left)
+        } else {
+            (left, right)
+        };
         Self {
             operator,
             matching,
@@ -148,7 +154,11 @@ impl<'a> Join<'a> {
                     order.len() - 1
                 });
                 let pairing = &mut order[position].1;
-                if is_many { pairing.many.push(index) } else { pairing.one.push(index) }
+                if is_many {
+                    pairing.many.push(index)
+                } else {
+                    pairing.one.push(index)
+                }
             }
         }
         // Without a fill value nothing at all is compared at steps where one side is empty.
@@ -161,7 +171,9 @@ impl<'a> Join<'a> {
         for (labels, pairing) in &order {
             self.operator.context.limits.check()?;
             self.pair(labels, pairing, &both)?;
-            self.operator.context.check_size(self.result.len(), self.grid)?;
+            self.operator
+                .context
+                .check_size(self.result.len(), self.grid)?;
         }
         let mut result = self.result;
         result.retain(|row| row.column.has_any());
@@ -179,12 +191,14 @@ impl<'a> Join<'a> {
         }
         // Row of the result for each pair of series that met.
         let mut targets: FxHashMap<(usize, usize), usize> = FxHashMap::default();
-        for index in 0..self.grid.count {
-            if !fills && !both[index] {
+        for (index, both) in both.iter().enumerate() {
+            if !fills && !both {
                 continue;
             }
             let one = self.only_one(labels, pairing, index)?;
-            let Some(one) = one.or(self.fill_one.map(|_| MISSING)) else { continue };
+            let Some(one) = one.or(self.fill_one.map(|_| MISSING)) else {
+                continue;
+            };
             let mut kept = 0;
             let mut any = false;
             for &many in &pairing.many {
@@ -212,8 +226,10 @@ impl<'a> Join<'a> {
         pairing: &Pairing,
         index: usize,
     ) -> Result<Option<usize>, Error> {
-        let mut present =
-            pairing.one.iter().filter(|&&one| self.one[one].column.get(index).is_present());
+        let mut present = pairing
+            .one
+            .iter()
+            .filter(|&&one| self.one[one].column.get(index).is_present());
         let (first, second) = (present.next(), present.next());
         match (first, second) {
             (Some(&first), Some(&second)) => {
@@ -241,9 +257,14 @@ impl<'a> Join<'a> {
         };
         let many_cell = cell(self.many, many, self.fill_many);
         let one_cell = cell(self.one, one, self.fill_one);
-        let (lhs, rhs) =
-            if self.swapped { (one_cell, many_cell) } else { (many_cell, one_cell) };
-        let Some(value) = self.operator.apply(lhs, rhs) else { return Ok(false) };
+        let (lhs, rhs) = if self.swapped {
+            (one_cell, many_cell)
+        } else {
+            (many_cell, one_cell)
+        };
+        let Some(value) = self.operator.apply(lhs, rhs) else {
+            return Ok(false);
+        };
         let target = match targets.get(&(many, one)) {
             Some(target) => *target,
             None => {
@@ -256,7 +277,8 @@ impl<'a> Join<'a> {
         if column.get(index).is_present() {
             let grouped = self.matching.cardinality != Cardinality::OneToOne;
             if grouped && targets.values().filter(|known| **known == target).count() > 1 {
-                let message = "multiple matches for labels: grouping labels must ensure unique matches";
+                let message =
+                    "multiple matches for labels: grouping labels must ensure unique matches";
                 return Err(Error::Execution(message.to_owned()));
             }
             if !grouped && targets.values().filter(|known| **known == target).count() > 1 {
@@ -280,7 +302,11 @@ impl<'a> Join<'a> {
         }
         let drop_name = self.operator.return_bool || many_row.is_some_and(|row| row.drop_name);
         let column = Column::absent(self.grid.count);
-        self.result.push(Row { labels: result.clone(), drop_name, column });
+        self.result.push(Row {
+            labels: result.clone(),
+            drop_name,
+            column,
+        });
         self.by_labels.insert(result, self.result.len() - 1);
         self.result.len() - 1
     }

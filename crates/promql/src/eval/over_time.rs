@@ -88,7 +88,8 @@ fn sum_of_histograms(env: &Env<'_>, window: &Window<'_>, average: bool) -> Optio
         }
     }
     sum.note(&mut env.context.note(), env.span);
-    sum.value().map(|histogram| OwnedCell::Histogram(Arc::new(histogram)))
+    sum.value()
+        .map(|histogram| OwnedCell::Histogram(Arc::new(histogram)))
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -183,7 +184,9 @@ fn mad(env: &Env<'_>, window: &Window<'_>) -> Outcome {
     }
     let mut values = window.floats.to_vec();
     let median = quantile(0.5, &mut values);
-    values.iter_mut().for_each(|value| *value = (*value - median).abs());
+    values
+        .iter_mut()
+        .for_each(|value| *value = (*value - median).abs());
     float(quantile(0.5, &mut values))
 }
 
@@ -215,10 +218,18 @@ fn last(_: &Env<'_>, window: &Window<'_>) -> Outcome {
 
 fn ts_of_first(_: &Env<'_>, window: &Window<'_>) -> Outcome {
     let times = [window.times.first(), window.histogram_times.first()];
-    times.into_iter().flatten().min().map_or(Ok(None), |time_ms| time(*time_ms))
+    times
+        .into_iter()
+        .flatten()
+        .min()
+        .map_or(Ok(None), |time_ms| time(*time_ms))
 }
 
 fn ts_of_last(_: &Env<'_>, window: &Window<'_>) -> Outcome {
     let times = [window.times.last(), window.histogram_times.last()];
-    times.into_iter().flatten().max().map_or(Ok(None), |time_ms| time(*time_ms))
+    times
+        .into_iter()
+        .flatten()
+        .max()
+        .map_or(Ok(None), |time_ms| time(*time_ms))
 }

@@ -41,7 +41,11 @@ fn change(env: &Env<'_>, window: &Window<'_>, kind: Kind) -> Option<OwnedCell> {
         return None;
     }
     let is_counter = kind != Kind::Delta;
-    let per_second = if kind == Kind::Rate { seconds(env.range_ms) } else { 1.0 };
+    let per_second = if kind == Kind::Rate {
+        seconds(env.range_ms)
+    } else {
+        1.0
+    };
     if window.histograms.len() > 1 {
         let mut result = histogram_change(env, window.histograms, is_counter)?;
         let first = &window.histograms[0];
@@ -63,7 +67,9 @@ fn change(env: &Env<'_>, window: &Window<'_>, kind: Kind) -> Option<OwnedCell> {
         }
     }
     let zero_share = (is_counter && result > 0.0 && first >= 0.0).then(|| first / result);
-    Some(OwnedCell::Float(result * (extrapolation(window.times, window, zero_share) / per_second)))
+    Some(OwnedCell::Float(
+        result * (extrapolation(window.times, window, zero_share) / per_second),
+    ))
 }
 
 /// By how much to enlarge what was seen between the first and last sample, so that it stands for
@@ -79,7 +85,13 @@ fn extrapolation(times: &[i64], window: &Window<'_>, zero_share: Option<f64>) ->
     let sampled = seconds(last - first);
     let average = sampled / (times.len() - 1) as f64;
     let threshold = average * 1.1;
-    let reach = |distance: f64| if distance >= threshold { average / 2.0 } else { distance };
+    let reach = |distance: f64| {
+        if distance >= threshold {
+            average / 2.0
+        } else {
+            distance
+        }
+    };
     let mut to_start = reach(seconds(first - window.start_ms));
     if let Some(share) = zero_share {
         to_start = to_start.min(sampled * share);
@@ -101,10 +113,18 @@ fn histogram_change(
     if is_counter && histograms.iter().any(|histogram| is_gauge(histogram)) {
         note.not_a_counter(env.metric, env.span);
     }
-    if !is_counter && !(is_gauge(first) && is_gauge(last)) {
+    if !is_counter
+        && [first, last]
+            .into_iter()
+            .any(|histogram| !is_gauge(histogram))
+    {
         note.not_a_gauge(env.metric, env.span);
     }
-    let relevant = if is_counter { histograms } else { std::slice::from_ref(last) };
+    let relevant = if is_counter {
+        histograms
+    } else {
+        std::slice::from_ref(last)
+    };
     // After a reset the first histogram counts for nothing, and neither does its layout.
     let empty = (is_counter && rest[0].detect_reset(first)).then(|| FloatHistogram {
         schema: rest[0].schema,
@@ -115,7 +135,9 @@ fn histogram_change(
     let mut previous: &FloatHistogram = empty.as_ref().unwrap_or(first);
     let skip = usize::from(is_counter);
     if previous.is_custom() != last.is_custom()
-        || relevant[skip.min(relevant.len())..].iter().any(|h| h.is_custom() != last.is_custom())
+        || relevant[skip.min(relevant.len())..]
+            .iter()
+            .any(|h| h.is_custom() != last.is_custom())
     {
         note.mixed_schemas(env.metric, env.span);
         return None;
@@ -155,7 +177,9 @@ fn extended_change(env: &Env<'_>, window: &Window<'_>, kind: Kind) -> Option<f64
     let is_counter = kind != Kind::Delta;
     let smoothed = env.extend == Extend::Smoothed;
     let mut last = times.len().checked_sub(1)?;
-    let mut first = times[..last].partition_point(|time| *time <= window.start_ms).saturating_sub(1);
+    let mut first = times[..last]
+        .partition_point(|time| *time <= window.start_ms)
+        .saturating_sub(1);
     if smoothed {
         last = times[..last].partition_point(|time| *time < window.end_ms);
     }
@@ -178,9 +202,18 @@ fn extended_change(env: &Env<'_>, window: &Window<'_>, kind: Kind) -> Option<f64
         if times[first] <= window.start_ms {
             first += 1;
         }
-        let end = if times[last] >= window.end_ms { last } else { last + 1 };
+        let end = if times[last] >= window.end_ms {
+            last
+        } else {
+            last + 1
+        };
         let mut previous = left;
-        for &value in floats.get(first..end).unwrap_or_default().iter().chain([&right]) {
+        for &value in floats
+            .get(first..end)
+            .unwrap_or_default()
+            .iter()
+            .chain([&right])
+        {
             if value < previous {
                 result += previous;
             }
@@ -215,15 +248,25 @@ pub(super) fn idelta(env: &Env<'_>, window: &Window<'_>) -> Outcome {
 /// The difference of the last two samples.
 fn instant_change(env: &Env<'_>, window: &Window<'_>, is_rate: bool) -> Option<OwnedCell> {
     let samples: Vec<(i64, Cell<'_>)> = merged(window).rev().take(2).collect();
-    let [(last_ms, last), (previous_ms, previous)] = samples[..] else { return None };
+    let [(last_ms, last), (previous_ms, previous)] = samples[..] else {
+        return None;
+    };
     let interval = seconds(last_ms - previous_ms);
     if interval == 0.0 {
         return None;
     }
     match (previous, last) {
         (Cell::Float(previous), Cell::Float(last)) => {
-            let difference = if is_rate && last < previous { last } else { last - previous };
-            Some(OwnedCell::Float(if is_rate { difference / interval } else { difference }))
+            let difference = if is_rate && last < previous {
+                last
+            } else {
+                last - previous
+            };
+            Some(OwnedCell::Float(if is_rate {
+                difference / interval
+            } else {
+                difference
+            }))
         }
         (Cell::Histogram(previous), Cell::Histogram(last)) => {
             let mut note = env.context.note();
@@ -264,7 +307,11 @@ fn instant_change(env: &Env<'_>, window: &Window<'_>, is_rate: bool) -> Option<O
 pub(super) fn merged<'w>(
     window: &'w Window<'_>,
 ) -> impl DoubleEndedIterator<Item = (i64, Cell<'w>)> {
-    let floats = window.times.iter().zip(window.floats).map(|(time, value)| (*time, Cell::Float(*value)));
+    let floats = window
+        .times
+        .iter()
+        .zip(window.floats)
+        .map(|(time, value)| (*time, Cell::Float(*value)));
     let histograms = window
         .histogram_times
         .iter()
@@ -278,11 +325,21 @@ pub(super) fn merged<'w>(
 }
 
 pub(super) fn changes(env: &Env<'_>, window: &Window<'_>) -> Outcome {
-    Ok(count_pairs(env, window, |a, b| a != b && !(a.is_nan() && b.is_nan()), |a, b| a != b))
+    Ok(count_pairs(
+        env,
+        window,
+        |a, b| a != b && !(a.is_nan() && b.is_nan()),
+        |a, b| a != b,
+    ))
 }
 
 pub(super) fn resets(env: &Env<'_>, window: &Window<'_>) -> Outcome {
-    Ok(count_pairs(env, window, |a, b| b < a, |a, b| b.detect_reset(a)))
+    Ok(count_pairs(
+        env,
+        window,
+        |a, b| b < a,
+        |a, b| b.detect_reset(a),
+    ))
 }
 
 /// Counts neighbours that a test holds for. A change between float and histogram always counts.
@@ -300,11 +357,16 @@ fn count_pairs(
             return None;
         }
         let times = &window.times[..last];
-        let first = times.partition_point(|time| *time <= window.start_ms).saturating_sub(1);
+        let first = times
+            .partition_point(|time| *time <= window.start_ms)
+            .saturating_sub(1);
         values = &values[first..];
     }
     if window.histograms.is_empty() {
-        let count = values.windows(2).filter(|pair| floats(pair[0], pair[1])).count();
+        let count = values
+            .windows(2)
+            .filter(|pair| floats(pair[0], pair[1]))
+            .count();
         return Some(OwnedCell::Float(count as f64));
     }
     let all: Vec<Cell<'_>> = merged(window).map(|(_, cell)| cell).collect();
@@ -313,5 +375,7 @@ fn count_pairs(
         (Cell::Histogram(a), Cell::Histogram(b)) => histograms(a, b),
         _ => true,
     };
-    Some(OwnedCell::Float(all.windows(2).filter(differs).count() as f64))
+    Some(OwnedCell::Float(
+        all.windows(2).filter(differs).count() as f64
+    ))
 }

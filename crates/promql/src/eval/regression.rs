@@ -36,7 +36,11 @@ pub(super) fn predict_linear(env: &Env<'_>, window: &Window<'_>) -> Outcome {
 fn line(window: &Window<'_>, at_ms: i64) -> (f64, f64) {
     let first = window.floats[0];
     if window.floats.iter().all(|value| *value == first) {
-        return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
+        return if first.is_infinite() {
+            (f64::NAN, f64::NAN)
+        } else {
+            (0.0, first)
+        };
     }
     let mut sums = [Compensated::default(); 4];
     for (time_ms, y) in window.times.iter().zip(window.floats) {

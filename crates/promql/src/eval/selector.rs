@@ -13,7 +13,11 @@ use crate::source::{Samples, Series, is_stale};
 impl<'a> Context<'a> {
     pub(super) fn series(&self, selector: &Selector) -> &'a [Series] {
         // The plan was made from the same tree, so every selector has its data.
-        match self.by_selector.get(selector.id).and_then(|&index| self.data.get(index)) {
+        match self
+            .by_selector
+            .get(selector.id)
+            .and_then(|&index| self.data.get(index))
+        {
             Some(selected) => &selected.series,
             None => &[],
         }
@@ -41,7 +45,9 @@ pub(super) fn instant(
         let mut cursor = Cursor::new(&series.samples, context.options.lookback_ms);
         for (index, time_ms) in grid.times().enumerate() {
             let at = fixed.unwrap_or(time_ms) - selector.offset_ms;
-            let Some((sample_ms, cell)) = cursor.at(at) else { continue };
+            let Some((sample_ms, cell)) = cursor.at(at) else {
+                continue;
+            };
             match cell {
                 Cell::Absent => {}
                 #[allow(clippy::cast_precision_loss)]
@@ -52,7 +58,11 @@ pub(super) fn instant(
         }
         if column.has_any() {
             let labels = series.labels.clone();
-            rows.push(Row { labels, drop_name: timestamps, column });
+            rows.push(Row {
+                labels,
+                drop_name: timestamps,
+                column,
+            });
         }
     }
     Ok(rows)
@@ -69,7 +79,12 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn new(samples: &'a Samples, lookback_ms: i64) -> Self {
-        Self { samples, lookback_ms, floats: 0, histograms: 0 }
+        Self {
+            samples,
+            lookback_ms,
+            floats: 0,
+            histograms: 0,
+        }
     }
 
     /// The last sample at this time or before, if it is recent and no stale marker.
@@ -160,7 +175,10 @@ impl<'a> RangeSource<'a> {
 
 fn without_stale(samples: &Samples) -> Cow<'_, Samples> {
     let stale = samples.floats.iter().any(|value| is_stale(*value))
-        || samples.histograms.iter().any(|histogram| histogram.is_stale());
+        || samples
+            .histograms
+            .iter()
+            .any(|histogram| histogram.is_stale());
     if !stale {
         return Cow::Borrowed(samples);
     }
@@ -201,18 +219,18 @@ fn subquery_series<'a>(
         }
         if !samples.is_empty() {
             let samples = Cow::Owned(samples);
-            series.push(RangeSeries { labels: row.labels, drop_name: row.drop_name, samples });
+            series.push(RangeSeries {
+                labels: row.labels,
+                drop_name: row.drop_name,
+                samples,
+            });
         }
     }
     Ok(series)
 }
 
 /// The answer to an instant query that is a range vector.
-pub(super) fn range_answer(
-    context: &Context<'_>,
-    expr: &Expr,
-    grid: Grid,
-) -> Result<Value, Error> {
+pub(super) fn range_answer(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Value, Error> {
     let source = RangeSource::new(context, expr, grid)?;
     if source.extend != Extend::No {
         let message = "the anchored and smoothed modifiers need a function around the range";
@@ -231,20 +249,29 @@ pub(super) fn range_answer(
     for (series, row) in source.series.into_iter().zip(labels) {
         let samples = &series.samples;
         let inside = |time_ms: i64| start_ms < time_ms && time_ms <= end_ms;
-        let floats = samples.times.iter().zip(&samples.floats).map(|(time_ms, value)| Point {
-            time_ms: *time_ms,
-            value: SampleValue::Float(*value),
-        });
+        let floats = samples
+            .times
+            .iter()
+            .zip(&samples.floats)
+            .map(|(time_ms, value)| Point {
+                time_ms: *time_ms,
+                value: SampleValue::Float(*value),
+            });
         let histograms = samples.histogram_times.iter().zip(&samples.histograms);
         let histograms = histograms.map(|(time_ms, histogram)| Point {
             time_ms: *time_ms,
             value: SampleValue::Histogram(histogram.clone()),
         });
-        let mut points: Vec<Point> =
-            floats.chain(histograms).filter(|point| inside(point.time_ms)).collect();
+        let mut points: Vec<Point> = floats
+            .chain(histograms)
+            .filter(|point| inside(point.time_ms))
+            .collect();
         points.sort_by_key(|point| point.time_ms);
         if !points.is_empty() {
-            answer.push(MatrixSeries { labels: row.labels, points });
+            answer.push(MatrixSeries {
+                labels: row.labels,
+                points,
+            });
         }
     }
     answer.sort_by(|a, b| a.labels.cmp(&b.labels));

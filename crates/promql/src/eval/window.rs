@@ -70,7 +70,9 @@ const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 pub(super) fn eval(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {
     let name = call.function.name;
     let Some(function) = find(name) else {
-        return Err(Error::Execution(format!("function {name} is not supported")));
+        return Err(Error::Execution(format!(
+            "function {name} is not supported"
+        )));
     };
     let (range, params) = arguments(context, call, grid)?;
     let source = RangeSource::new(context, range, grid)?;
@@ -97,7 +99,11 @@ pub(super) fn eval(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Row
             warn_about_name(&env);
         }
         let drop_name = series.drop_name || !keeps_name;
-        rows.push(Row { labels: series.labels.clone(), drop_name, column });
+        rows.push(Row {
+            labels: series.labels.clone(),
+            drop_name,
+            column,
+        });
     }
     context.settle(rows)
 }
@@ -174,7 +180,10 @@ fn slide(
             end_ms,
             eval_ms,
         };
-        let env = Env { params: &step_params, ..*env };
+        let env = Env {
+            params: &step_params,
+            ..*env
+        };
         if let Some(cell) = function(&env, &window)? {
             column.set(index, cell);
         }
@@ -187,13 +196,18 @@ fn slide(
 
 /// Moves the bounds of a window on to `(first_ms, last_ms]`.
 fn bounds(times: &[i64], from: (usize, usize), first_ms: i64, last_ms: i64) -> (usize, usize) {
-    (advance(times, from.0, first_ms), advance(times, from.1, last_ms))
+    (
+        advance(times, from.0, first_ms),
+        advance(times, from.1, last_ms),
+    )
 }
 
 /// A counter's name ends in a known suffix; anything else is probably no counter.
 fn warn_about_name(env: &Env<'_>) {
     let suffixes = ["_total", "_sum", "_count", "_bucket"];
     if !env.metric.is_empty() && !suffixes.iter().any(|suffix| env.metric.ends_with(suffix)) {
-        env.context.note().possible_non_counter(env.metric, env.span);
+        env.context
+            .note()
+            .possible_non_counter(env.metric, env.span);
     }
 }

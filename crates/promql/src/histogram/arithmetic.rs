@@ -112,7 +112,9 @@ impl FloatHistogram {
 
     /// Merges buckets down to a coarser schema.
     pub fn reduce(&mut self, schema: i32) {
-        let Ok(shift) = u32::try_from(self.schema - schema) else { return };
+        let Ok(shift) = u32::try_from(self.schema - schema) else {
+            return;
+        };
         if shift == 0 || self.is_custom() {
             return;
         }
@@ -141,7 +143,10 @@ impl FloatHistogram {
             let index = i32::try_from(index).unwrap_or(i32::MAX);
             match merged.last_mut() {
                 Some(last) if last.index == index => last.count += bucket.count,
-                _ => merged.push(IndexedBucket { index, count: bucket.count }),
+                _ => merged.push(IndexedBucket {
+                    index,
+                    count: bucket.count,
+                }),
             }
         }
         self.positive = merged;
@@ -232,7 +237,10 @@ fn common_bounds(a: &FloatHistogram, b: &FloatHistogram) -> std::sync::Arc<[f64]
     let none: &[f64] = &[];
     let other = b.bounds.as_deref().unwrap_or(none);
     let own = a.bounds.as_deref().unwrap_or(none);
-    own.iter().copied().filter(|bound| other.contains(bound)).collect()
+    own.iter()
+        .copied()
+        .filter(|bound| other.contains(bound))
+        .collect()
 }
 
 /// Adds `sign` times the buckets of one sorted list to another.

@@ -39,7 +39,10 @@ const TOLERANCE: f64 = 1e-12;
 
 /// The quantile of a classic histogram whose buckets come in any order.
 pub fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> BucketQuantile {
-    let plain = |value| BucketQuantile { value, forced: None };
+    let plain = |value| BucketQuantile {
+        value,
+        forced: None,
+    };
     if q.is_nan() {
         return plain(f64::NAN);
     }
@@ -78,7 +81,10 @@ pub fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> BucketQuantile {
 /// Sorts and merges buckets; false when the highest bound is not infinite.
 fn normalize(buckets: &mut Vec<Bucket>) -> bool {
     buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
-    if buckets.last().is_none_or(|bucket| bucket.upper != f64::INFINITY) {
+    if buckets
+        .last()
+        .is_none_or(|bucket| bucket.upper != f64::INFINITY)
+    {
         return false;
     }
     buckets.dedup_by(|next, first| {
@@ -130,11 +136,15 @@ pub fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64
     let mut start = f64::NEG_INFINITY;
     let mut ranges = Vec::with_capacity(buckets.len());
     for bucket in buckets.iter() {
-        let lower = if start == f64::NEG_INFINITY && bucket.upper > 0.0 { 0.0 } else { start };
+        let lower = if start == f64::NEG_INFINITY && bucket.upper > 0.0 {
+            0.0
+        } else {
+            start
+        };
         ranges.push(Range::new(lower, bucket.upper, bucket.count - below));
         (start, below) = (bucket.upper, bucket.count);
     }
-    let rank = |value: f64| rank_of(value, &ranges, |range, value| linear_share(range, value));
+    let rank = |value: f64| rank_of(value, &ranges, linear_share);
     (rank(upper).min(count) - rank(lower).min(count)) / count
 }
 
@@ -217,7 +227,9 @@ pub fn histogram_quantile(q: f64, histogram: &FloatHistogram) -> f64 {
             break;
         }
     }
-    let Some(mut range) = found else { return f64::NAN };
+    let Some(mut range) = found else {
+        return f64::NAN;
+    };
     trim_zero(histogram, &mut range);
     if histogram.is_custom() {
         if range.lower == f64::NEG_INFINITY {
@@ -231,9 +243,17 @@ pub fn histogram_quantile(q: f64, histogram: &FloatHistogram) -> f64 {
     }
     count = count.min(histogram.count);
     if count < rank {
-        return if histogram.sum.is_nan() { f64::NAN } else { range.upper };
+        return if histogram.sum.is_nan() {
+            f64::NAN
+        } else {
+            range.upper
+        };
     }
-    let rank = if forward { rank - (count - range.count) } else { count - rank };
+    let rank = if forward {
+        rank - (count - range.count)
+    } else {
+        count - rank
+    };
     interpolate(&range, rank / range.count, is_linear(histogram, &range))
 }
 
@@ -266,7 +286,11 @@ pub fn histogram_fraction(lower: f64, upper: f64, histogram: &FloatHistogram) ->
     }
     let in_buckets: f64 = ranges.iter().map(|range| range.count).sum();
     // NaN observations are in no bucket and in no fraction.
-    let most = if histogram.sum.is_nan() { in_buckets } else { histogram.count };
+    let most = if histogram.sum.is_nan() {
+        in_buckets
+    } else {
+        histogram.count
+    };
     let rank = |value: f64| {
         let share = |range: &Range, value: f64| {
             if is_linear(histogram, range) {

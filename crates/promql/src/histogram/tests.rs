@@ -1,7 +1,9 @@
 use super::*;
 
 fn buckets(list: &[(i32, f64)]) -> Vec<IndexedBucket> {
-    list.iter().map(|&(index, count)| IndexedBucket { index, count }).collect()
+    list.iter()
+        .map(|&(index, count)| IndexedBucket { index, count })
+        .collect()
 }
 
 fn exponential(schema: i32, positive: &[(i32, f64)], zero: (f64, f64)) -> FloatHistogram {
@@ -19,7 +21,10 @@ fn exponential(schema: i32, positive: &[(i32, f64)], zero: (f64, f64)) -> FloatH
 
 #[test]
 fn bounds_are_powers() {
-    let histogram = |schema| FloatHistogram { schema, ..FloatHistogram::default() };
+    let histogram = |schema| FloatHistogram {
+        schema,
+        ..FloatHistogram::default()
+    };
     assert_eq!(histogram(0).bound(3), 8.0);
     assert_eq!(histogram(-1).bound(1), 4.0);
     assert_eq!(histogram(1).bound(-2), 0.5);
@@ -59,7 +64,13 @@ fn custom_bounds_meet_at_what_they_share() {
     };
     let mut a = custom(&[1.0, 2.0, 3.0], &[(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0)]);
     let b = custom(&[2.0, 4.0], &[(0, 1.0), (2, 5.0)]);
-    assert_eq!(a.add(&b), Ok(Reconciled { bounds: true, hints: false }));
+    assert_eq!(
+        a.add(&b),
+        Ok(Reconciled {
+            bounds: true,
+            hints: false
+        })
+    );
     assert_eq!(a.bounds.as_deref(), Some(&[2.0][..]));
     assert_eq!(a.positive, buckets(&[(0, 4.0), (1, 12.0)]));
     assert_eq!(a.add(&exponential(0, &[], (0.0, 0.0))), Err(Incompatible));
@@ -87,11 +98,23 @@ fn quantiles_and_fractions_are_inverse() {
         let fraction = histogram_fraction(f64::NEG_INFINITY, value, &histogram);
         assert!((fraction - q).abs() < 1e-12, "{q} {value} {fraction}");
     }
-    assert_eq!(histogram_fraction(f64::NEG_INFINITY, f64::INFINITY, &histogram), 1.0);
+    assert_eq!(
+        histogram_fraction(f64::NEG_INFINITY, f64::INFINITY, &histogram),
+        1.0
+    );
     let mut classic = vec![
-        Bucket { upper: f64::INFINITY, count: 10.0 },
-        Bucket { upper: 1.0, count: 4.0 },
-        Bucket { upper: 2.0, count: 8.0 },
+        Bucket {
+            upper: f64::INFINITY,
+            count: 10.0,
+        },
+        Bucket {
+            upper: 1.0,
+            count: 4.0,
+        },
+        Bucket {
+            upper: 2.0,
+            count: 8.0,
+        },
     ];
     assert_eq!(bucket_quantile(0.6, &mut classic).value, 1.5);
     assert_eq!(bucket_fraction(0.0, 1.5, &mut classic), 0.6);

@@ -7,8 +7,10 @@
 /// Translates an expression; what is not understood passes through, so that the compiler's
 /// message is about what the user wrote.
 pub(super) fn translate(pattern: &str) -> String {
-    let mut translator =
-        Translator { rest: pattern, out: String::with_capacity(pattern.len() + 8) };
+    let mut translator = Translator {
+        rest: pattern,
+        out: String::with_capacity(pattern.len() + 8),
+    };
     while let Some(c) = translator.next() {
         translator.outside_class(c);
     }
@@ -34,7 +36,10 @@ impl Translator<'_> {
             '{' if !starts_repetition(self.rest) => self.out.push_str("\\{"),
             '{' => {
                 // A repetition is copied whole, so that its closing brace is not escaped.
-                let end = self.rest.find('}').map_or(self.rest.len(), |index| index + 1);
+                let end = self
+                    .rest
+                    .find('}')
+                    .map_or(self.rest.len(), |index| index + 1);
                 self.out.push('{');
                 self.out.push_str(&self.rest[..end]);
                 self.rest = &self.rest[end..];
@@ -76,7 +81,10 @@ impl Translator<'_> {
                 self.out.push('\\');
                 self.out.push(c);
                 if self.rest.starts_with('{') {
-                    let end = self.rest.find('}').map_or(self.rest.len(), |index| index + 1);
+                    let end = self
+                        .rest
+                        .find('}')
+                        .map_or(self.rest.len(), |index| index + 1);
                     self.out.push_str(&self.rest[..end]);
                     self.rest = &self.rest[end..];
                 }
@@ -108,7 +116,10 @@ impl Translator<'_> {
                     return;
                 }
                 '[' if self.rest.starts_with(':') => {
-                    let end = self.rest.find(":]").map_or(self.rest.len(), |index| index + 2);
+                    let end = self
+                        .rest
+                        .find(":]")
+                        .map_or(self.rest.len(), |index| index + 2);
                     self.out.push('[');
                     self.out.push_str(&self.rest[..end]);
                     self.rest = &self.rest[end..];
@@ -127,7 +138,9 @@ impl Translator<'_> {
 
 /// Whether what follows an opening brace makes it a repetition: `n}`, `n,}` or `n,m}`.
 fn starts_repetition(rest: &str) -> bool {
-    let Some((inside, _)) = rest.split_once('}') else { return false };
+    let Some((inside, _)) = rest.split_once('}') else {
+        return false;
+    };
     let (low, high) = inside.split_once(',').unwrap_or((inside, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     !low.is_empty() && digits(low) && digits(high)
@@ -160,7 +173,8 @@ mod tests {
             (r"((?i)PRO).*", "Production", true),
         ];
         for (pattern, value, want) in cases {
-            let regex = anchored_regex(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+            let regex =
+                anchored_regex(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
             assert_eq!(regex.is_match(value), want, "{pattern} {value}");
         }
     }

@@ -9,8 +9,11 @@ pub(super) fn expect_type(expr: &Expr, wanted: ValueType, context: &str) -> Pars
     if got == wanted {
         return Ok(());
     }
-    let message =
-        format!("expected type {} in {context}, got {}", wanted.documented(), got.documented());
+    let message = format!(
+        "expected type {} in {context}, got {}",
+        wanted.documented(),
+        got.documented()
+    );
     Err(Problem::new(expr.span, message))
 }
 
@@ -39,16 +42,24 @@ pub(super) fn binary(binary: &mut Binary, matching: Option<Matching>, span: Span
     let is_scalar = |expr: &Expr| expr.value_type() == ValueType::Scalar;
     let scalars = (is_scalar(&binary.lhs), is_scalar(&binary.rhs));
     if op.is_comparison() && !binary.return_bool && scalars == (true, true) {
-        return Err(Problem::new(span, "comparisons between scalars must use BOOL modifier"));
+        return Err(Problem::new(
+            span,
+            "comparisons between scalars must use BOOL modifier",
+        ));
     }
     if scalars.0 || scalars.1 {
         if op.is_set() {
-            let message =
-                format!("set operator \"{}\" not allowed in binary scalar expression", op.symbol());
+            let message = format!(
+                "set operator \"{}\" not allowed in binary scalar expression",
+                op.symbol()
+            );
             return Err(Problem::new(span, message));
         }
         if matching.is_some() {
-            return Err(Problem::new(span, "vector matching only allowed between instant vectors"));
+            return Err(Problem::new(
+                span,
+                "vector matching only allowed between instant vectors",
+            ));
         }
         return Ok(());
     }
@@ -57,7 +68,10 @@ pub(super) fn binary(binary: &mut Binary, matching: Option<Matching>, span: Span
         matching.cardinality = Cardinality::ManyToMany;
     }
     if matching.on
-        && let Some(label) = matching.labels.iter().find(|label| matching.include.contains(label))
+        && let Some(label) = matching
+            .labels
+            .iter()
+            .find(|label| matching.include.contains(label))
     {
         let label = crate::format::quote(label);
         let message = format!("label {label} must not occur in ON and GROUP clause at once");
@@ -72,15 +86,25 @@ pub(super) fn call(function: &Function, args: &[Expr], span: Span) -> Parsed<()>
     let most = function.args.len().saturating_add(function.extra);
     let name = crate::format::quote(function.name);
     let wanted = if args.len() < least {
-        Some(if least == most { ("", least) } else { ("at least ", least) })
+        Some(if least == most {
+            ("", least)
+        } else {
+            ("at least ", least)
+        })
     } else if args.len() > most {
-        Some(if least == most { ("", most) } else { ("at most ", most) })
+        Some(if least == most {
+            ("", most)
+        } else {
+            ("at most ", most)
+        })
     } else {
         None
     };
     if let Some((bound, number)) = wanted {
-        let message =
-            format!("expected {bound}{number} argument(s) in call to {name}, got {}", args.len());
+        let message = format!(
+            "expected {bound}{number} argument(s) in call to {name}, got {}",
+            args.len()
+        );
         return Err(Problem::new(span, message));
     }
     for (index, arg) in args.iter().enumerate() {
@@ -92,7 +116,10 @@ pub(super) fn call(function: &Function, args: &[Expr], span: Span) -> Parsed<()>
         && let Some(arg) = args.get(1)
         && !matches!(arg.kind, ExprKind::Selector(_))
     {
-        return Err(Problem::new(arg.span, "expected label selectors only in the second argument"));
+        return Err(Problem::new(
+            arg.span,
+            "expected label selectors only in the second argument",
+        ));
     }
     Ok(())
 }

@@ -97,7 +97,12 @@ const SYMBOLS: [(&str, TokenKind); 26] = [
 ];
 
 pub(super) fn tokenize(query: &str) -> Parsed<Vec<Token>> {
-    let mut lexer = Lexer { query, position: 0, in_braces: false, in_brackets: false };
+    let mut lexer = Lexer {
+        query,
+        position: 0,
+        in_braces: false,
+        in_brackets: false,
+    };
     let mut tokens = Vec::new();
     while let Some(token) = lexer.next()? {
         match token.kind {
@@ -110,7 +115,10 @@ pub(super) fn tokenize(query: &str) -> Parsed<Vec<Token>> {
         tokens.push(token);
     }
     let end = query.len();
-    tokens.push(Token { span: Span::new(end, end), kind: TokenKind::End });
+    tokens.push(Token {
+        span: Span::new(end, end),
+        kind: TokenKind::End,
+    });
     Ok(tokens)
 }
 
@@ -126,7 +134,9 @@ impl Lexer<'_> {
         self.skip_blanks();
         let start = self.position;
         let rest = &self.query[start..];
-        let Some(first) = rest.chars().next() else { return Ok(None) };
+        let Some(first) = rest.chars().next() else {
+            return Ok(None);
+        };
         let second = rest.as_bytes().get(1).copied().unwrap_or(0);
         let colon_is_letter = !self.in_braces && !self.in_brackets;
         let kind = if first.is_ascii_digit() || (first == '.' && second.is_ascii_digit()) {
@@ -134,8 +144,9 @@ impl Lexer<'_> {
         } else if matches!(first, '"' | '\'' | '`') {
             self.string(first)?
         } else if first.is_ascii_alphabetic() || first == '_' || (first == ':' && colon_is_letter) {
-            let letter =
-                |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b':' && colon_is_letter);
+            let letter = |byte: u8| {
+                byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b':' && colon_is_letter)
+            };
             self.position += rest.bytes().take_while(|&byte| letter(byte)).count();
             self.special_number(start)
         } else if let Some((text, kind)) = SYMBOLS.iter().find(|(text, _)| rest.starts_with(text)) {
@@ -146,7 +157,10 @@ impl Lexer<'_> {
             let message = format!("unexpected character: {}", quote_char(first));
             return Err(Problem::new(span, message));
         };
-        Ok(Some(Token { span: Span::new(start, self.position), kind }))
+        Ok(Some(Token {
+            span: Span::new(start, self.position),
+            kind,
+        }))
     }
 
     /// `Inf` and `NaN` in any case are numbers, except as label names.
@@ -166,7 +180,10 @@ impl Lexer<'_> {
     fn skip_blanks(&mut self) {
         loop {
             let rest = &self.query[self.position..];
-            let blanks = rest.bytes().take_while(|byte| b" \t\r\n".contains(byte)).count();
+            let blanks = rest
+                .bytes()
+                .take_while(|byte| b" \t\r\n".contains(byte))
+                .count();
             self.position += blanks;
             if !rest[blanks..].starts_with('#') {
                 return;
@@ -199,7 +216,10 @@ impl Lexer<'_> {
         }
         let text = &self.query[start..self.position];
         duration_or_number(text).ok_or_else(|| {
-            let message = format!("bad number or duration syntax: {}", crate::format::quote(text));
+            let message = format!(
+                "bad number or duration syntax: {}",
+                crate::format::quote(text)
+            );
             Problem::new(Span::new(start, self.position), message)
         })
     }
@@ -215,16 +235,22 @@ impl Lexer<'_> {
                 escaped = true;
             } else if c == quote {
                 self.position = start + 1 + index + 1;
-                let literal = unquote(&body[..index], quote).map_err(|message| {
-                    Problem::new(Span::new(start, self.position), message)
-                })?;
+                let literal = unquote(&body[..index], quote)
+                    .map_err(|message| Problem::new(Span::new(start, self.position), message))?;
                 return Ok(TokenKind::String(literal));
             } else if c == '\n' && quote != '`' {
                 break;
             }
         }
-        let kind = if quote == '`' { "raw string" } else { "quoted string" };
-        Err(Problem::new(Span::new(start, self.query.len()), format!("unterminated {kind}")))
+        let kind = if quote == '`' {
+            "raw string"
+        } else {
+            "quoted string"
+        };
+        Err(Problem::new(
+            Span::new(start, self.query.len()),
+            format!("unterminated {kind}"),
+        ))
     }
 }
 

@@ -17,7 +17,9 @@ pub(crate) fn number(text: &str) -> Option<f64> {
     if let Some(integer) = integer(text) {
         return Some(integer);
     }
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-_".contains(&byte));
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b".eE+-_".contains(&byte));
     if !plain || !text.bytes().any(|byte| byte.is_ascii_digit()) || text.contains('_') {
         return None;
     }
@@ -47,13 +49,18 @@ fn integer(text: &str) -> Option<f64> {
     if !digits.bytes().next()?.is_ascii_alphanumeric() {
         return None;
     }
-    i64::from_str_radix(&digits, radix).ok().map(|integer| integer as f64)
+    i64::from_str_radix(&digits, radix)
+        .ok()
+        .map(|integer| integer as f64)
 }
 
 /// The value of a string literal's body.
 pub(super) fn unquote(body: &str, quote: char) -> Result<StringLiteral, String> {
     if quote == '`' || !body.contains('\\') {
-        return Ok(StringLiteral { value: body.to_owned(), invalid: None });
+        return Ok(StringLiteral {
+            value: body.to_owned(),
+            invalid: None,
+        });
     }
     let mut bytes = Vec::with_capacity(body.len());
     let mut rest = body;
@@ -63,7 +70,10 @@ pub(super) fn unquote(body: &str, quote: char) -> Result<StringLiteral, String> 
     }
     bytes.extend_from_slice(rest.as_bytes());
     Ok(match String::from_utf8(bytes) {
-        Ok(value) => StringLiteral { value, invalid: None },
+        Ok(value) => StringLiteral {
+            value,
+            invalid: None,
+        },
         Err(error) => {
             let bytes = error.into_bytes();
             StringLiteral {
@@ -77,7 +87,10 @@ pub(super) fn unquote(body: &str, quote: char) -> Result<StringLiteral, String> 
 /// Appends what the escape at the start of `text` (after its backslash) stands for.
 fn escape<'a>(text: &'a str, quote: char, out: &mut Vec<u8>) -> Result<&'a str, String> {
     let unknown = || "unknown escape sequence".to_owned();
-    let c = text.chars().next().ok_or_else(|| "escape sequence not terminated".to_owned())?;
+    let c = text
+        .chars()
+        .next()
+        .ok_or_else(|| "escape sequence not terminated".to_owned())?;
     let rest = &text[c.len_utf8()..];
     let simple = match c {
         'a' => b'\x07',
@@ -108,7 +121,9 @@ fn code<'a>(
     byte: bool,
 ) -> Result<&'a str, String> {
     let invalid = || "escape sequence is an invalid code point".to_owned();
-    let number = text.get(..digits).filter(|digits| digits.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let number = text
+        .get(..digits)
+        .filter(|digits| digits.bytes().all(|b| b.is_ascii_alphanumeric()));
     let number = number.ok_or_else(invalid)?;
     let number = u32::from_str_radix(number, radix).map_err(|_| invalid())?;
     if byte {

@@ -44,7 +44,9 @@ impl Parser<'_> {
         let followed_by = |kind: &TokenKind| self.peek_second().kind == *kind;
         let follows = |keyword: &str| {
             self.peek_second().kind == TokenKind::Word
-                && self.text(self.peek_second().span).eq_ignore_ascii_case(keyword)
+                && self
+                    .text(self.peek_second().span)
+                    .eq_ignore_ascii_case(keyword)
         };
         if let Some(op) = AggregateOp::from_name(word)
             && (followed_by(&TokenKind::LeftParen) || follows("by") || follows("without"))
@@ -56,7 +58,10 @@ impl Parser<'_> {
             self.next();
             return self.call(word, span);
         }
-        if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word)) {
+        if RESERVED
+            .iter()
+            .any(|reserved| reserved.eq_ignore_ascii_case(word))
+        {
             return Err(self.unexpected("", &["expression"]));
         }
         self.next();
@@ -70,23 +75,29 @@ impl Parser<'_> {
             .find(|keyword| keyword.eq_ignore_ascii_case(name));
         let Some(function) = functions::find(keyword.unwrap_or(name)) else {
             let name = crate::format::quote(name);
-            return Err(Problem::new(start, format!("unknown function with name {name}")));
+            return Err(Problem::new(
+                start,
+                format!("unknown function with name {name}"),
+            ));
         };
-        let (args, end) = self.arguments()?;
+        let (args, end) = self.arguments(function.name == "info")?;
         let span = start.to(end);
         check::call(function, &args, span)?;
         self.node(span, ExprKind::Call(Box::new(Call { function, args })))
     }
 
     /// Arguments in parentheses, and the span of the closing one.
-    fn arguments(&mut self) -> Parsed<(Vec<Expr>, Span)> {
+    fn arguments(&mut self, of_info: bool) -> Parsed<(Vec<Expr>, Span)> {
         self.expect(&TokenKind::LeftParen, "call")?;
         let mut args = Vec::new();
         if let Some(end) = self.eat(&TokenKind::RightParen) {
             return Ok((args, end));
         }
         loop {
-            args.push(self.nested(|parser| parser.expression(0))?);
+            self.unbounded_selector = of_info && args.len() == 1;
+            let arg = self.nested(|parser| parser.expression(0));
+            self.unbounded_selector = false;
+            args.push(arg?);
             if let Some(end) = self.eat(&TokenKind::RightParen) {
                 return Ok((args, end));
             }
@@ -100,7 +111,7 @@ impl Parser<'_> {
 
     fn aggregate(&mut self, op: AggregateOp, start: Span) -> Parsed<Expr> {
         let mut grouping = self.grouping()?;
-        let (mut args, mut end) = self.arguments()?;
+        let (mut args, mut end) = self.arguments(false)?;
         if grouping.is_none() {
             let before = self.position;
             grouping = self.grouping()?;
@@ -111,7 +122,10 @@ impl Parser<'_> {
         let span = start.to(end);
         let wanted = 1 + usize::from(op.parameter().is_some());
         if args.is_empty() {
-            return Err(Problem::new(span, "no arguments for aggregate expression provided"));
+            return Err(Problem::new(
+                span,
+                "no arguments for aggregate expression provided",
+            ));
         }
         if args.len() != wanted {
             let message = format!(
@@ -127,7 +141,13 @@ impl Parser<'_> {
             check::expect_type(param, wanted, "aggregation parameter")?;
         }
         let (without, grouping) = grouping.unwrap_or_default();
-        let aggregate = Aggregate { op, param, expr, without, grouping };
+        let aggregate = Aggregate {
+            op,
+            param,
+            expr,
+            without,
+            grouping,
+        };
         self.node(span, ExprKind::Aggregate(Box::new(aggregate)))
     }
 
@@ -157,7 +177,9 @@ impl Parser<'_> {
                     self.text(token.span).to_owned()
                 }
                 // Without braces around it, `inf` is read as a number, but it names a label too.
-                TokenKind::Number(number) if !number.is_finite() => self.text(token.span).to_owned(),
+                TokenKind::Number(number) if !number.is_finite() => {
+                    self.text(token.span).to_owned()
+                }
                 TokenKind::String(ref literal) if literal.invalid.is_none() => {
                     if literal.value.is_empty() {
                         return Err(Problem::new(token.span, "invalid label name \"\""));
@@ -232,7 +254,10 @@ impl Parser<'_> {
             }
             let span = self.next().span;
             if op.is_set() {
-                let message = format!("filling in missing series not allowed for set operators, got \"{}\"", op.symbol());
+                let message = format!(
+                    "filling in missing series not allowed for set operators, got \"{}\"",
+                    op.symbol()
+                );
                 return Err(Problem::new(span, message));
             }
             self.expect(&TokenKind::LeftParen, "fill")?;

@@ -38,23 +38,28 @@ impl Parser<'_> {
         let start = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
         let (name, matchers, end) = self.matchers(name)?;
         let span = start.to(end);
-        if matchers.iter().all(|matcher| matcher.matches("")) {
+        if !self.unbounded_selector && matchers.iter().all(|matcher| matcher.matches("")) {
             let message = "vector selector must contain at least one non-empty matcher";
             return Err(Problem::new(span, message));
         }
         let id = self.selectors;
         self.selectors += 1;
-        let selector =
-            Selector { id, name, matchers, offset_ms: 0, at: None, extend: Extend::No };
+        let selector = Selector {
+            id,
+            name,
+            matchers,
+            offset_ms: 0,
+            at: None,
+            extend: Extend::No,
+        };
         self.node(span, ExprKind::Selector(Box::new(selector)))
     }
 
     /// The matchers of a series as it appears in test data.
     pub(super) fn series_matchers(&mut self) -> Parsed<Vec<Matcher>> {
-        let name = match self.peek_word() {
-            Some(word) => Some((word.to_owned(), self.next().span)),
-            None => None,
-        };
+        let name = self
+            .peek_word()
+            .map(|word| (word.to_owned(), self.next().span));
         if name.is_none() && self.peek().kind != TokenKind::LeftBrace {
             return Err(self.unexpected("series", &["metric name", "\"{\""]));
         }
@@ -139,7 +144,11 @@ impl Parser<'_> {
         let matcher = Matcher::new(label, op, value).map_err(|error| {
             // The compiler's message spans lines to point at the place; the last line says why.
             let text = error.to_string();
-            let reason = text.lines().last().unwrap_or("").trim_start_matches("error: ");
+            let reason = text
+                .lines()
+                .last()
+                .unwrap_or("")
+                .trim_start_matches("error: ");
             Problem::new(token.span, format!("invalid regular expression: {reason}"))
         })?;
         matchers.push(matcher);
@@ -166,7 +175,13 @@ impl Parser<'_> {
                     );
                     return Err(Problem::new(open, message));
                 }
-                let subquery = Subquery { expr, range_ms, step_ms, offset_ms: 0, at: None };
+                let subquery = Subquery {
+                    expr,
+                    range_ms,
+                    step_ms,
+                    offset_ms: 0,
+                    at: None,
+                };
                 self.node(span, ExprKind::Subquery(Box::new(subquery)))
             }
         }
@@ -174,15 +189,24 @@ impl Parser<'_> {
 
     fn matrix(&mut self, expr: Expr, range_ms: i64, span: Span, seen: &Seen) -> Parsed<Expr> {
         let ExprKind::Selector(selector) = expr.kind else {
-            return Err(Problem::new(span, "ranges only allowed for vector selectors"));
+            return Err(Problem::new(
+                span,
+                "ranges only allowed for vector selectors",
+            ));
         };
         if seen.offset {
-            return Err(Problem::new(span, "no offset modifiers allowed before range"));
+            return Err(Problem::new(
+                span,
+                "no offset modifiers allowed before range",
+            ));
         }
         if seen.at {
             return Err(Problem::new(span, "no @ modifiers allowed before range"));
         }
-        let matrix = MatrixSelector { selector: *selector, range_ms };
+        let matrix = MatrixSelector {
+            selector: *selector,
+            range_ms,
+        };
         self.node(span, ExprKind::Matrix(Box::new(matrix)))
     }
 
@@ -218,7 +242,10 @@ impl Parser<'_> {
             }
         };
         if seen.offset {
-            return Err(Problem::new(start.to(end), "offset may not be set multiple times"));
+            return Err(Problem::new(
+                start.to(end),
+                "offset may not be set multiple times",
+            ));
         }
         seen.offset = true;
         *target = offset_ms;
@@ -241,7 +268,10 @@ impl Parser<'_> {
                 let seconds = self.signed_number("@")?;
                 At::Time(to_ms(seconds, span).map_err(|_| {
                     let seconds = crate::format::general(seconds);
-                    Problem::new(span, format!("timestamp out of bounds for @ modifier: {seconds}"))
+                    Problem::new(
+                        span,
+                        format!("timestamp out of bounds for @ modifier: {seconds}"),
+                    )
                 })?)
             }
         };
@@ -256,7 +286,10 @@ impl Parser<'_> {
             }
         };
         if seen.at {
-            return Err(Problem::new(start.to(end), "@ <timestamp> may not be set multiple times"));
+            return Err(Problem::new(
+                start.to(end),
+                "@ <timestamp> may not be set multiple times",
+            ));
         }
         seen.at = true;
         *target = Some(at);
@@ -283,7 +316,11 @@ impl Parser<'_> {
             let message = "anchored and smoothed modifiers cannot be combined or repeated";
             return Err(Problem::new(token.span, message));
         }
-        selector.extend = if anchored { Extend::Anchored } else { Extend::Smoothed };
+        selector.extend = if anchored {
+            Extend::Anchored
+        } else {
+            Extend::Smoothed
+        };
         expr.span = expr.span.to(token.span);
         Ok(())
     }
@@ -301,7 +338,10 @@ fn valid_text(literal: &crate::ast::StringLiteral, span: Span) -> Parsed<String>
         None => Ok(literal.value.clone()),
         Some(bytes) => {
             let quoted = crate::format::quote_bytes(bytes);
-            Err(Problem::new(span, format!("label names and values must be UTF-8, got {quoted}")))
+            Err(Problem::new(
+                span,
+                format!("label names and values must be UTF-8, got {quoted}"),
+            ))
         }
     }
 }

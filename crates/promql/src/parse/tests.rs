@@ -42,9 +42,18 @@ const PRINTED: &[(&str, &str)] = &[
     ("m[1h:1m] @ end()", "m[1h:1m] @ end()"),
     ("m offset 5m [1h:1m]", "m offset 5m[1h:1m]"),
     ("SUM(m) BY (a, b,)", "sum by (a, b) (m)"),
-    ("topk without(\"a b\") (3, m)", "topk without (\"a b\") (3, m)"),
-    ("a == BOOL on(x) group_left(y,) b", "a == bool on (x) group_left (y) b"),
-    ("a + ignoring() group_right b", "a + ignoring () group_right () b"),
+    (
+        "topk without(\"a b\") (3, m)",
+        "topk without (\"a b\") (3, m)",
+    ),
+    (
+        "a == BOOL on(x) group_left(y,) b",
+        "a == bool on (x) group_left (y) b",
+    ),
+    (
+        "a + ignoring() group_right b",
+        "a + ignoring () group_right () b",
+    ),
     ("a - fill(0) b", "a - fill_left(0) fill_right(0) b"),
     ("a # comment\n + b", "a + b"),
     ("rate(m[5m])", "rate(m[5m])"),
@@ -80,50 +89,146 @@ fn queries_are_printed_in_one_form() {
 fn errors_say_where_and_what() {
     let cases = [
         ("", "1:1: parse error: no expression found in input"),
-        ("a +", "1:4: parse error: unexpected end of input, expected expression"),
-        ("a b", "1:3: parse error: unexpected identifier \"b\", expected operator or end of input"),
-        ("a\n  )", "2:3: parse error: unexpected \")\", expected operator or end of input"),
-        ("(a", "1:3: parse error: unexpected end of input in parenthesized expression, expected \")\""),
-        ("1 == 1", "1:1: parse error: comparisons between scalars must use BOOL modifier"),
-        ("1 and 1", "1:1: parse error: set operator \"and\" not allowed in binary scalar expression"),
-        ("a + bool b", "1:5: parse error: bool modifier can only be used on comparison operators"),
-        ("1 + on(x) a", "1:1: parse error: vector matching only allowed between instant vectors"),
-        ("a and on(x) group_left b", "1:13: parse error: no grouping allowed for \"and\" operation"),
+        (
+            "a +",
+            "1:4: parse error: unexpected end of input, expected expression",
+        ),
+        (
+            "a b",
+            "1:3: parse error: unexpected identifier \"b\", expected operator or end of input",
+        ),
+        (
+            "a\n  )",
+            "2:3: parse error: unexpected \")\", expected operator or end of input",
+        ),
+        (
+            "(a",
+            "1:3: parse error: unexpected end of input in parenthesized expression, expected \")\"",
+        ),
+        (
+            "1 == 1",
+            "1:1: parse error: comparisons between scalars must use BOOL modifier",
+        ),
+        (
+            "1 and 1",
+            "1:1: parse error: set operator \"and\" not allowed in binary scalar expression",
+        ),
+        (
+            "a + bool b",
+            "1:5: parse error: bool modifier can only be used on comparison operators",
+        ),
+        (
+            "1 + on(x) a",
+            "1:1: parse error: vector matching only allowed between instant vectors",
+        ),
+        (
+            "a and on(x) group_left b",
+            "1:13: parse error: no grouping allowed for \"and\" operation",
+        ),
         (
             "a + on(x) group_left(x) b",
             "1:1: parse error: label \"x\" must not occur in ON and GROUP clause at once",
         ),
-        ("foo(a)", "1:1: parse error: unknown function with name \"foo\""),
-        ("rate(a)", "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector"),
-        ("rate()", "1:1: parse error: expected 1 argument(s) in call to \"rate\", got 0"),
-        ("round(a, 1, 2)", "1:1: parse error: expected at most 2 argument(s) in call to \"round\", got 3"),
-        ("label_join(a)", "1:1: parse error: expected at least 3 argument(s) in call to \"label_join\", got 1"),
-        ("abs(a,)", "1:6: parse error: trailing commas not allowed in function call args"),
-        ("sum()", "1:1: parse error: no arguments for aggregate expression provided"),
+        (
+            "foo(a)",
+            "1:1: parse error: unknown function with name \"foo\"",
+        ),
+        (
+            "rate(a)",
+            "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
+        ),
+        (
+            "rate()",
+            "1:1: parse error: expected 1 argument(s) in call to \"rate\", got 0",
+        ),
+        (
+            "round(a, 1, 2)",
+            "1:1: parse error: expected at most 2 argument(s) in call to \"round\", got 3",
+        ),
+        (
+            "label_join(a)",
+            "1:1: parse error: expected at least 3 argument(s) in call to \"label_join\", got 1",
+        ),
+        (
+            "abs(a,)",
+            "1:6: parse error: trailing commas not allowed in function call args",
+        ),
+        (
+            "sum()",
+            "1:1: parse error: no arguments for aggregate expression provided",
+        ),
         (
             "sum(1, a)",
             "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 1, got 2",
         ),
-        ("{}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
-        ("{a=~'.*'}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
-        ("a{__name__='b'}", "1:15: parse error: metric name must not be set twice: \"a\" or \"b\""),
-        ("a{b}", "1:4: parse error: unexpected \"}\" in label matching, expected label matching operator"),
-        ("a{b=1}", "1:5: parse error: unexpected \"1\" in label matching, expected string"),
+        (
+            "{}",
+            "1:1: parse error: vector selector must contain at least one non-empty matcher",
+        ),
+        (
+            "{a=~'.*'}",
+            "1:1: parse error: vector selector must contain at least one non-empty matcher",
+        ),
+        (
+            "a{__name__='b'}",
+            "1:15: parse error: metric name must not be set twice: \"a\" or \"b\"",
+        ),
+        (
+            "a{b}",
+            "1:4: parse error: unexpected \"}\" in label matching, expected label matching operator",
+        ),
+        (
+            "a{b=1}",
+            "1:5: parse error: unexpected \"1\" in label matching, expected string",
+        ),
         ("a[0]", "1:3: parse error: duration must be greater than 0"),
-        ("a[5m", "1:5: parse error: unexpected end of input in range, expected \"]\""),
-        ("sum(a)[5m]", "1:1: parse error: ranges only allowed for vector selectors"),
-        ("a offset 5m[5m]", "1:1: parse error: no offset modifiers allowed before range"),
-        ("a @ 5[5m]", "1:1: parse error: no @ modifiers allowed before range"),
-        ("a[5m][5m:1m]", "1:6: parse error: subquery is only allowed on instant vector, got range vector instead"),
-        ("a offset 5m offset 3m", "1:13: parse error: offset may not be set multiple times"),
-        ("a @ 1 @ 2", "1:7: parse error: @ <timestamp> may not be set multiple times"),
-        ("1 offset 5m", "1:3: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery"),
-        ("5m5", "1:1: parse error: bad number or duration syntax: \"5m5\""),
+        (
+            "a[5m",
+            "1:5: parse error: unexpected end of input in range, expected \"]\"",
+        ),
+        (
+            "sum(a)[5m]",
+            "1:1: parse error: ranges only allowed for vector selectors",
+        ),
+        (
+            "a offset 5m[5m]",
+            "1:1: parse error: no offset modifiers allowed before range",
+        ),
+        (
+            "a @ 5[5m]",
+            "1:1: parse error: no @ modifiers allowed before range",
+        ),
+        (
+            "a[5m][5m:1m]",
+            "1:6: parse error: subquery is only allowed on instant vector, got range vector instead",
+        ),
+        (
+            "a offset 5m offset 3m",
+            "1:13: parse error: offset may not be set multiple times",
+        ),
+        (
+            "a @ 1 @ 2",
+            "1:7: parse error: @ <timestamp> may not be set multiple times",
+        ),
+        (
+            "1 offset 5m",
+            "1:3: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
+        ),
+        (
+            "5m5",
+            "1:1: parse error: bad number or duration syntax: \"5m5\"",
+        ),
         ("\"abc", "1:1: parse error: unterminated quoted string"),
         ("\"\\q\"", "1:1: parse error: unknown escape sequence"),
         ("a $ b", "1:3: parse error: unexpected character: '$'"),
-        ("-'x'", "1:2: parse error: unary expression only allowed on expressions of type scalar or instant vector, got \"string\""),
-        ("'x' + 1", "1:1: parse error: binary expression must contain only scalar and instant vector types"),
+        (
+            "-'x'",
+            "1:2: parse error: unary expression only allowed on expressions of type scalar or instant vector, got \"string\"",
+        ),
+        (
+            "'x' + 1",
+            "1:1: parse error: binary expression must contain only scalar and instant vector types",
+        ),
     ];
     for (query, want) in cases {
         assert_eq!(message(query), want, "{query}");
@@ -161,7 +266,10 @@ fn hostile_input_is_refused() {
     let deep = ["(", "-", "abs(", "a[1m:1m][", "sum(", "a + (", "a ^ "];
     for unit in deep {
         let query = unit.repeat(20_000);
-        assert!(parse(&query[..query.len().min(MAX_QUERY_BYTES)]).is_err(), "{unit}");
+        assert!(
+            parse(&query[..query.len().min(MAX_QUERY_BYTES)]).is_err(),
+            "{unit}"
+        );
     }
     assert!(message(&format!("a{}", " + a".repeat(10_000))).contains("nested deeper"));
     assert!(message(&"a".repeat(MAX_QUERY_BYTES + 1)).contains("longer than"));
@@ -171,7 +279,10 @@ fn hostile_input_is_refused() {
 
 #[test]
 fn series_are_read_as_labels() {
-    assert_eq!(parse_series("m{a=\"b\"}").unwrap().to_string(), "{__name__=\"m\", a=\"b\"}");
+    assert_eq!(
+        parse_series("m{a=\"b\"}").unwrap().to_string(),
+        "{__name__=\"m\", a=\"b\"}"
+    );
     assert_eq!(parse_series("{\"my.m\"}").unwrap().metric_name(), "my.m");
     assert!(parse_series("{}").unwrap().is_empty());
     assert!(parse_series("m{a!=\"b\"}").is_err());

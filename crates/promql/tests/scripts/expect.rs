@@ -59,11 +59,18 @@ impl Expectations {
             return true;
         }
         if let Some(text) = line.strip_prefix("expected_fail_regexp") {
-            self.fail.push(Text::Pattern(regex::Regex::new(text.trim()).unwrap()));
+            self.fail.push(Text::Pattern(
+                regex::Regex::new(text.trim()).expect("a pattern"),
+            ));
             return true;
         }
-        let Some(rest) = line.strip_prefix("expect ") else { return false };
-        let (kind, rest) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
+        let Some(rest) = line.strip_prefix("expect ") else {
+            return false;
+        };
+        let (kind, rest) = rest
+            .trim()
+            .split_once(char::is_whitespace)
+            .unwrap_or((rest.trim(), ""));
         let rest = rest.trim();
         match kind {
             "fail" => self.fail.push(text(rest)),
@@ -104,7 +111,7 @@ fn text(rest: &str) -> Text {
         return Text::Exact(text.trim().to_owned());
     }
     if let Some(text) = rest.strip_prefix("regex:") {
-        return Text::Pattern(regex::Regex::new(text.trim()).unwrap());
+        return Text::Pattern(regex::Regex::new(text.trim()).expect("a pattern"));
     }
     Text::Any
 }
@@ -113,7 +120,9 @@ fn check(kind: &str, expected: &[Text], none: bool, messages: &[String]) -> Resu
     if none && !messages.is_empty() {
         return Err(format!("unexpected {kind}: {messages:?}"));
     }
-    let unmet = expected.iter().any(|text| !messages.iter().any(|message| text.matches(message)));
+    let unmet = expected
+        .iter()
+        .any(|text| !messages.iter().any(|message| text.matches(message)));
     if unmet {
         return Err(format!("an expected {kind} is missing, got {messages:?}"));
     }

@@ -12,26 +12,50 @@ mod store;
 use std::path::{Path, PathBuf};
 
 fn scripts(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "test")
+        })
         .collect();
     paths.sort();
     paths
 }
 
+#[allow(clippy::print_stdout)] // Says how much ran, which a silent pass would not.
 fn run_all(paths: &[PathBuf]) {
     let mut failures = Vec::new();
     for path in paths {
-        let text = std::fs::read_to_string(path).unwrap();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(path).expect("a readable script");
+        let name = path
+            .file_name()
+            .expect("scripts have names")
+            .to_string_lossy()
+            .into_owned();
         let report = run::run(&text);
-        println!("{name}: {} of {} cases hold", report.cases - report.failures.len(), report.cases);
+        println!(
+            "{name}: {} of {} cases hold",
+            report.cases - report.failures.len(),
+            report.cases
+        );
         assert!(report.cases > 0, "{name} has no case");
-        failures.extend(report.failures.into_iter().map(|failure| format!("{name}:{failure}")));
+        failures.extend(
+            report
+                .failures
+                .into_iter()
+                .map(|failure| format!("{name}:{failure}")),
+        );
     }
-    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} failures\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]
@@ -50,7 +74,8 @@ fn given_scripts_hold() {
     let folder = root.join("promql");
     let paths = scripts(&folder);
     if paths.is_empty() {
-        let required = std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
+        let required =
+            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
         assert!(!required, "no scripts in {}", folder.display());
         println!("skipped: no scripts in {}", folder.display());
         return;

@@ -22,13 +22,19 @@ pub(crate) fn run(text: &str) -> Report {
     for command in parse(text) {
         match command {
             Command::Clear => store.clear(),
-            Command::Load { step_ms, sequences, with_custom_buckets } => {
+            Command::Load {
+                step_ms,
+                sequences,
+                with_custom_buckets,
+            } => {
                 store.load(step_ms, &sequences, with_custom_buckets);
             }
             Command::Eval(eval) => {
                 report.cases += 1;
                 if let Err(message) = check(&engine, &store, &eval) {
-                    report.failures.push(format!("{}: {}\n    {message}", eval.line, eval.query));
+                    report
+                        .failures
+                        .push(format!("{}: {}\n    {message}", eval.line, eval.query));
                 }
             }
         }
@@ -41,9 +47,11 @@ fn answer(engine: &Engine, store: &Store, query: &str, time: Time) -> Result<Ans
     let limits = Limits::default();
     let answer = match time {
         Time::Instant(time_ms) => block_on(engine.instant(&query, time_ms, store, limits)),
-        Time::Range { start_ms, end_ms, step_ms } => {
-            block_on(engine.range(&query, (start_ms, end_ms, step_ms), store, limits))
-        }
+        Time::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        } => block_on(engine.range(&query, (start_ms, end_ms, step_ms), store, limits)),
     };
     answer.map_err(|error| error.to_string())
 }
@@ -67,15 +75,11 @@ fn check(engine: &Engine, store: &Store, eval: &Eval) -> Result<(), String> {
 }
 
 /// A query at one time must give what it gives as a step of a range.
-fn check_as_range(
-    engine: &Engine,
-    store: &Store,
-    eval: &Eval,
-    time_ms: i64,
-) -> Result<(), String> {
+fn check_as_range(engine: &Engine, store: &Store, eval: &Eval, time_ms: i64) -> Result<(), String> {
     let expectations = &eval.expectations;
-    let depends_on_range =
-        ["start()", "end()", "step()", "range()"].iter().any(|call| eval.query.contains(call));
+    let depends_on_range = ["start()", "end()", "step()", "range()"]
+        .iter()
+        .any(|call| eval.query.contains(call));
     if depends_on_range
         || expectations.ordered
         || expectations.string.is_some()
@@ -85,25 +89,50 @@ fn check_as_range(
     }
     let step_ms = 60_000;
     let (start_ms, end_ms) = (time_ms - step_ms, time_ms + step_ms);
-    let time = Time::Range { start_ms, end_ms, step_ms };
+    let time = Time::Range {
+        start_ms,
+        end_ms,
+        step_ms,
+    };
     let Value::Matrix(series) = answer(engine, store, &eval.query, time)?.value else {
         return Err("no matrix".to_owned());
     };
     let middle = |series: MatrixSeries| {
-        let point = series.points.into_iter().find(|point| point.time_ms == time_ms)?;
-        Some(VectorSample { labels: series.labels, point })
+        let point = series
+            .points
+            .into_iter()
+            .find(|point| point.time_ms == time_ms)?;
+        Some(VectorSample {
+            labels: series.labels,
+            point,
+        })
     };
     let samples: Vec<VectorSample> = series.into_iter().filter_map(middle).collect();
     match eval.scalar {
-        Some(value) => check_value(eval, &Value::Scalar { time_ms, value: scalar(&samples)? })
-            .map_err(|message| format!("{message}, expected {value}")),
+        Some(value) => check_value(
+            eval,
+            &Value::Scalar {
+                time_ms,
+                value: scalar(&samples)?,
+            },
+        )
+        .map_err(|message| format!("{message}, expected {value}")),
         None => check_value(eval, &Value::Vector(samples)),
     }
 }
 
 fn scalar(samples: &[VectorSample]) -> Result<f64, String> {
     match samples {
-        [VectorSample { point: Point { value: SampleValue::Float(value), .. }, .. }] => Ok(*value),
+        [
+            VectorSample {
+                point:
+                    Point {
+                        value: SampleValue::Float(value),
+                        ..
+                    },
+                ..
+            },
+        ] => Ok(*value),
         _ => Err(format!("no single number: {samples:?}")),
     }
 }
@@ -123,7 +152,12 @@ fn check_value(eval: &Eval, value: &Value) -> Result<(), String> {
         Value::Matrix(series) => {
             let (start_ms, step_ms) = match (eval.expectations.range_vector, eval.time) {
                 (Some(times), _) => times,
-                (None, Time::Range { start_ms, step_ms, .. }) => (start_ms, step_ms),
+                (
+                    None,
+                    Time::Range {
+                        start_ms, step_ms, ..
+                    },
+                ) => (start_ms, step_ms),
                 (None, Time::Instant(time_ms)) => (time_ms, 1),
             };
             check_matrix(eval, series, start_ms, step_ms)
@@ -144,15 +178,25 @@ fn check_vector(eval: &Eval, samples: &[VectorSample]) -> Result<(), String> {
             .position(|sample| sample.labels == sequence.labels)
             .ok_or_else(|| format!("{} is missing in {samples:?}", sequence.labels))?;
         if eval.expectations.ordered && position != index {
-            return Err(format!("{} is number {position}, not {index}", sequence.labels));
+            return Err(format!(
+                "{} is number {position}, not {index}",
+                sequence.labels
+            ));
         }
         let got = &samples[position].point.value;
         if !same(expected, got) {
-            return Err(format!("{}: expected {}, got {got:?}", sequence.labels, show(expected)));
+            return Err(format!(
+                "{}: expected {}, got {got:?}",
+                sequence.labels,
+                show(expected)
+            ));
         }
     }
     let unexpected = |sample: &&VectorSample| {
-        !eval.series.iter().any(|sequence| sequence.labels == sample.labels)
+        !eval
+            .series
+            .iter()
+            .any(|sequence| sequence.labels == sample.labels)
     };
     match samples.iter().find(unexpected) {
         Some(sample) => Err(format!("unexpected {sample:?}")),
@@ -194,12 +238,20 @@ fn check_matrix(
                 *time_ms == point.time_ms && same(value, &point.value)
             });
         if !agree {
-            let wanted: Vec<_> = wanted.iter().map(|(time, value)| (time, show(value))).collect();
-            return Err(format!("{}: expected {wanted:?}, got {points:?}", sequence.labels));
+            let wanted: Vec<_> = wanted
+                .iter()
+                .map(|(time, value)| (time, show(value)))
+                .collect();
+            return Err(format!(
+                "{}: expected {wanted:?}, got {points:?}",
+                sequence.labels
+            ));
         }
     }
     let unexpected = |series: &&MatrixSeries| {
-        !expected.iter().any(|sequence| sequence.labels == series.labels)
+        !expected
+            .iter()
+            .any(|sequence| sequence.labels == series.labels)
     };
     match series.iter().find(unexpected) {
         Some(series) => Err(format!("unexpected {series:?}")),

@@ -6,7 +6,11 @@ use crate::expect::Expectations;
 
 pub(crate) enum Command {
     Clear,
-    Load { step_ms: i64, sequences: Vec<Sequence>, with_custom_buckets: bool },
+    Load {
+        step_ms: i64,
+        sequences: Vec<Sequence>,
+        with_custom_buckets: bool,
+    },
     Eval(Eval),
 }
 
@@ -24,7 +28,11 @@ pub(crate) struct Eval {
 #[derive(Clone, Copy)]
 pub(crate) enum Time {
     Instant(i64),
-    Range { start_ms: i64, end_ms: i64, step_ms: i64 },
+    Range {
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+    },
 }
 
 pub(crate) fn parse(text: &str) -> Vec<Command> {
@@ -44,7 +52,8 @@ pub(crate) fn parse(text: &str) -> Vec<Command> {
         }
         // What belongs to a command stands below it, up to an empty line or a comment.
         let is_command = |line: &str| {
-            line == "clear" || line.starts_with("load") || line.starts_with("eval")
+            let words = ["load ", "load_with_nhcb ", "eval ", "eval_"];
+            line == "clear" || words.iter().any(|word| line.starts_with(word))
         };
         let mut block = Vec::new();
         while index < lines.len() && !lines[index].is_empty() && !is_command(lines[index]) {
@@ -72,13 +81,20 @@ fn load(rest: &str, block: &[(usize, &str)], number: usize) -> Command {
         parse_sequence(text).unwrap_or_else(|error| panic!("{line}: {error}"))
     };
     let sequences = block.iter().map(sequence).collect();
-    Command::Load { step_ms: time_ms(gap, number), sequences, with_custom_buckets }
+    Command::Load {
+        step_ms: time_ms(gap, number),
+        sequences,
+        with_custom_buckets,
+    }
 }
 
 pub(crate) fn time_ms(text: &str, number: usize) -> i64 {
     let (sign, magnitude) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     #[allow(clippy::cast_possible_truncation)]
-    let seconds = magnitude.parse::<f64>().map(|seconds| (seconds * 1000.0) as i64).ok();
+    let seconds = magnitude
+        .parse::<f64>()
+        .map(|seconds| (seconds * 1000.0) as i64)
+        .ok();
     let value = promql::format::parse_duration(magnitude).or(seconds);
     sign * value.unwrap_or_else(|| panic!("{number}: bad time {text:?}"))
 }
@@ -86,17 +102,25 @@ pub(crate) fn time_ms(text: &str, number: usize) -> i64 {
 fn eval(line: &str, block: &[(usize, &str)], number: usize) -> Eval {
     let mut words = line.splitn(2, char::is_whitespace);
     let mut expectations = Expectations::default();
-    let head = words.next().unwrap();
-    expectations.deprecated(head.strip_prefix("eval").unwrap(), number);
+    let head = words.next().expect("a command");
+    expectations.deprecated(head.strip_prefix("eval").expect("an eval command"), number);
     let rest = words.next().unwrap_or("").trim();
     let (time, query) = if let Some(rest) = rest.strip_prefix("instant at ") {
-        let (time, query) = rest.trim().split_once(char::is_whitespace).unwrap();
+        let (time, query) = rest
+            .trim()
+            .split_once(char::is_whitespace)
+            .expect("a query");
         (Time::Instant(time_ms(time, number)), query)
     } else {
-        let rest = rest.strip_prefix("range from ").expect("instant at or range from");
+        let rest = rest
+            .strip_prefix("range from ")
+            .expect("instant at or range from");
         let (start, rest) = rest.split_once(" to ").expect("to");
         let (end, rest) = rest.split_once(" step ").expect("step");
-        let (step, query) = rest.trim().split_once(char::is_whitespace).unwrap();
+        let (step, query) = rest
+            .trim()
+            .split_once(char::is_whitespace)
+            .expect("a query");
         let time = Time::Range {
             start_ms: time_ms(start.trim(), number),
             end_ms: time_ms(end.trim(), number),
@@ -105,7 +129,14 @@ fn eval(line: &str, block: &[(usize, &str)], number: usize) -> Eval {
         (time, query)
     };
     let query = query.trim().to_owned();
-    let mut eval = Eval { line: number, query, time, expectations, series: vec![], scalar: None };
+    let mut eval = Eval {
+        line: number,
+        query,
+        time,
+        expectations,
+        series: vec![],
+        scalar: None,
+    };
     for (line, text) in block {
         if eval.expectations.parse_line(text, *line) {
             continue;

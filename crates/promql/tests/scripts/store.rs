@@ -21,13 +21,18 @@ impl Store {
 
     pub(crate) fn load(&mut self, step_ms: i64, sequences: &[Sequence], with_custom_buckets: bool) {
         // Within one command the last line of a series counts.
-        let by_labels: BTreeMap<&Labels, &Sequence> =
-            sequences.iter().map(|sequence| (&sequence.labels, sequence)).collect();
+        let by_labels: BTreeMap<&Labels, &Sequence> = sequences
+            .iter()
+            .map(|sequence| (&sequence.labels, sequence))
+            .collect();
         for (labels, sequence) in by_labels {
             let samples = self.series.entry(labels.clone()).or_default();
             for (index, value) in sequence.values.iter().enumerate() {
                 if let Some(value) = value {
-                    samples.insert(step_ms * i64::try_from(index).unwrap(), value.clone());
+                    samples.insert(
+                        step_ms * i64::try_from(index).expect("few values"),
+                        value.clone(),
+                    );
                 }
             }
         }
@@ -42,13 +47,19 @@ impl Store {
         let mut classic: BTreeMap<Labels, Parts> = BTreeMap::new();
         for sequence in sequences {
             let name = sequence.labels.metric_name();
-            let Some((base, part)) = name.rsplit_once('_') else { continue };
+            let Some((base, part)) = name.rsplit_once('_') else {
+                continue;
+            };
             let bound = sequence.labels.value("le").parse::<f64>();
             let labels = sequence.labels.with("le", "").with("__name__", base);
             for (index, value) in sequence.values.iter().enumerate() {
-                let Some(SequenceValue::Float(value)) = value else { continue };
+                let Some(SequenceValue::Float(value)) = value else {
+                    continue;
+                };
                 let parts = classic.entry(labels.clone()).or_default();
-                let entry = parts.entry(step_ms * i64::try_from(index).unwrap()).or_default();
+                let entry = parts
+                    .entry(step_ms * i64::try_from(index).expect("few values"))
+                    .or_default();
                 match (part, &bound) {
                     ("bucket", Ok(bound)) => entry.0.push((*bound, *value)),
                     ("count", _) => entry.1 = *value,
@@ -66,11 +77,17 @@ impl Store {
                 let mut below = 0.0;
                 let mut positive = Vec::new();
                 for (index, (_, cumulative)) in (0i32..).zip(&buckets) {
-                    positive.push(IndexedBucket { index, count: cumulative - below });
+                    positive.push(IndexedBucket {
+                        index,
+                        count: cumulative - below,
+                    });
                     below = *cumulative;
                 }
-                let bounds: Vec<f64> =
-                    buckets.iter().map(|bucket| bucket.0).filter(|b| b.is_finite()).collect();
+                let bounds: Vec<f64> = buckets
+                    .iter()
+                    .map(|bucket| bucket.0)
+                    .filter(|b| b.is_finite())
+                    .collect();
                 let histogram = FloatHistogram {
                     schema: CUSTOM_SCHEMA,
                     count: if count == 0.0 { below } else { count },
@@ -90,7 +107,11 @@ impl SeriesSource for Store {
     fn select<'a>(&'a self, selection: &'a Selection) -> SelectFuture<'a> {
         let mut series = Vec::new();
         for (labels, points) in &self.series {
-            if !selection.matchers.iter().all(|matcher| matcher.matches_labels(labels)) {
+            if !selection
+                .matchers
+                .iter()
+                .all(|matcher| matcher.matches_labels(labels))
+            {
                 continue;
             }
             let mut samples = Samples::default();
@@ -106,9 +127,15 @@ impl SeriesSource for Store {
                 }
             }
             if !samples.is_empty() {
-                series.push(Series { labels: labels.clone(), samples });
+                series.push(Series {
+                    labels: labels.clone(),
+                    samples,
+                });
             }
         }
-        Box::pin(std::future::ready(Ok(Selected { series, warnings: Vec::new() })))
+        Box::pin(std::future::ready(Ok(Selected {
+            series,
+            warnings: Vec::new(),
+        })))
     }
 }

@@ -1,0 +1,191 @@
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures::executor::block_on;
+
+use super::*;
+use crate::source::{Samples, SelectFuture, Selected, Selection, Series};
+
+/// Some series of ones, and what was asked for.
+struct Ones {
+    series: usize,
+    asked: Mutex<Vec<Selection>>,
+}
+
+impl Ones {
+    fn new(series: usize) -> Self {
+        Self {
+            series,
+            asked: Mutex::default(),
+        }
+    }
+}
+
+impl SeriesSource for Ones {
+    fn select<'a>(&'a self, selection: &'a Selection) -> SelectFuture<'a> {
+        self.asked.lock().unwrap().push(selection.clone());
+        let mut samples = Samples::default();
+        for time_ms in (0..=600_000).step_by(10_000) {
+            if time_ms > selection.start_ms && time_ms <= selection.end_ms {
+                samples.push(time_ms, 1.0);
+            }
+        }
+        let series = (0..self.series).map(|index| Series {
+            labels: Labels::new([("__name__", "one".to_owned()), ("i", index.to_string())]),
+            samples: samples.clone(),
+        });
+        let selected = Selected {
+            series: series.collect(),
+            warnings: vec!["half of it".into()],
+        };
+        Box::pin(std::future::ready(Ok(selected)))
+    }
+}
+
+fn range(query: &str, source: &Ones, limits: Limits) -> Result<Answer, Error> {
+    let query = Query::parse(query)?;
+    block_on(Engine::default().range(&query, (0, 600_000, 60_000), source, limits))
+}
+
+#[test]
+fn each_selection_is_read_once_and_says_what_it_needs() {
+    let source = Ones::new(2);
+    let query = "sum by (i) (rate(one[5m] offset 1m)) + one + one * max_over_time(one[1h:7s] @ 90)";
+    let answer = range(query, &source, Limits::default()).unwrap();
+    assert_eq!(answer.warnings, ["half of it"]);
+    let asked = source.asked.into_inner().unwrap();
+    assert_eq!(asked.len(), 3);
+    let rate = &asked[0];
+    assert_eq!((rate.start_ms, rate.end_ms), (-360_000, 540_000));
+    assert_eq!(
+        (rate.function, rate.range_ms, rate.step_ms),
+        ("rate", 300_000, 60_000)
+    );
+    let plain = &asked[1];
+    assert_eq!((plain.start_ms, plain.end_ms), (-300_000, 600_000));
+    // The subquery's first step is the first multiple of its step after 90 s - 1 h.
+    let inner = &asked[2];
+    assert_eq!(
+        (inner.start_ms, inner.end_ms),
+        (-3_507_000 - 300_000, 84_000)
+    );
+}
+
+#[test]
+fn limits_end_queries_with_an_explanation() {
+    let limits = Limits {
+        max_samples: 100,
+        ..Limits::default()
+    };
+    let error = range("one", &Ones::new(3), limits).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.to_string().contains("too many samples"), "{error}");
+
+    let limits = Limits {
+        max_samples: 1000,
+        ..Limits::default()
+    };
+    let error = range("max_over_time(one[1h:1ms])", &Ones::new(1), limits).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+
+    let limits = Limits {
+        max_steps: 10,
+        ..Limits::default()
+    };
+    let error = range("one", &Ones::new(1), limits).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("maximum resolution of 10 points"),
+        "{error}"
+    );
+
+    let limits = Limits {
+        max_series: 2,
+        ..Limits::default()
+    };
+    let error = range("one", &Ones::new(3), limits.clone()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("the answer has 3 series, the limit is 2"),
+        "{error}"
+    );
+    assert!(range("sum(one)", &Ones::new(3), limits).is_ok());
+
+    let limits = Limits {
+        deadline: Some(Instant::now()),
+        ..Limits::default()
+    };
+    assert_eq!(
+        range("one", &Ones::new(1), limits).unwrap_err().kind(),
+        ErrorKind::Timeout
+    );
+
+    let flag = Arc::new(AtomicBool::new(true));
+    let deadline = Some(Instant::now() + Duration::from_secs(600));
+    let limits = Limits {
+        cancelled: Some(flag),
+        deadline,
+        ..Limits::default()
+    };
+    assert_eq!(
+        range("one", &Ones::new(1), limits).unwrap_err().kind(),
+        ErrorKind::Cancelled
+    );
+}
+
+#[test]
+fn wrong_times_and_types_are_refused() {
+    let engine = Engine::default();
+    let prepare = |query: &str, start, end, step| {
+        let query = Query::parse(query).unwrap();
+        engine
+            .prepare_range(&query, start, end, step, Limits::default())
+            .map(|_| ())
+    };
+    for (query, start, end, step) in [
+        ("1", 0, 1, 0),
+        ("1", 1, 0, 1),
+        ("one[5m]", 0, 1, 1),
+        ("'text'", 0, 1, 1),
+        ("1", i64::MIN, i64::MAX, 1),
+    ] {
+        let error = prepare(query, start, end, step).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadData, "{query} {error}");
+    }
+    assert!(prepare("one offset 100y", -(1 << 53), -(1 << 53), 1).is_ok());
+}
+
+#[test]
+fn names_may_be_dropped_at_once() {
+    let options = Options {
+        delayed_name_removal: false,
+        ..Options::default()
+    };
+    let query = Query::parse("sum(abs({i=~'0', __name__=~'one'})) by (__name__)").unwrap();
+    let source = Ones::new(1);
+    let answer = |engine: Engine| {
+        block_on(engine.instant(&query, 0, &source, Limits::default()))
+            .unwrap()
+            .value
+    };
+    let labels = |value| match value {
+        Value::Vector(samples) => samples[0].labels.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(labels(answer(Engine::new(options))).is_empty());
+    assert!(labels(answer(Engine::default())).is_empty());
+}
+
+#[test]
+fn the_deepest_trees_are_evaluated() {
+    let query = format!("{}one{}", "abs(".repeat(90), ")".repeat(90));
+    let chain = format!("one{}", " + one".repeat(180));
+    for query in [query, chain] {
+        assert!(
+            range(&query, &Ones::new(1), Limits::default()).is_ok(),
+            "{query}"
+        );
+    }
+}
