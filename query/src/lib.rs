@@ -2,8 +2,15 @@
 
 pub mod error;
 pub mod exec;
+pub mod http;
 pub mod lang;
 pub mod nearest;
 pub mod sources;
 
 pub mod traces;
+pub mod alerts;
+
+pub use http::{Options, Query};
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,129 @@
+//! Metric series for PromQL: OTLP series of the sources as Prometheus sees them.
+//!
+//! Points are read as they were sent; [`view`] turns them into samples. Delta points become
+//! running totals, which begin with the first point that is stored: where a selection holds any,
+//! it is read again from the beginning, so that a total does not depend on the query's range.
+
+pub mod view;
+
+use model::TimeRange;
+use model::metric::{MetricKind, Temporality};
+use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
+use promql::source::SelectFuture;
+use storage::message::{self, Request, SeriesPoints};
+
+use super::Context;
+use crate::error::{ErrorKind, QueryError};
+
+const NANOS_PER_MS: i64 = 1_000_000;
+
+/// The sources as PromQL reads them.
+pub struct SeriesReader<'a>(pub Context<'a>);
+
+/// Milliseconds as unix nanoseconds; times before 1970 are 0.
+fn nanos(milliseconds: i64) -> u64 {
+    u64::try_from(milliseconds.saturating_mul(NANOS_PER_MS)).unwrap_or(0)
+}
+
+/// The range from one millisecond to another, both inclusive.
+pub fn range_of_ms(first: i64, last: i64) -> TimeRange {
+    TimeRange { start: nanos(first), end: nanos(last.saturating_add(1)) }
+}
+
+/// Matchers as the sources take them. Patterns are passed on as they were compiled, so that
+/// PromQL's syntax is translated once.
+fn source_matchers(matchers: &[Matcher]) -> Vec<message::Matcher> {
+    let one = |matcher: &Matcher| message::Matcher {
+        name: matcher.name.clone(),
+        op: match matcher.op {
+            MatchOp::Eq => message::MatchOp::Equal,
+            MatchOp::Ne => message::MatchOp::NotEqual,
+            MatchOp::Re => message::MatchOp::Regex,
+            MatchOp::Nre => message::MatchOp::NotRegex,
+        },
+        value: matcher.regex().map_or_else(|| matcher.value.clone(), |regex| regex.as_str().to_owned()),
+    };
+    matchers.iter().map(one).collect()
+}
+
+impl SeriesReader<'_> {
+    /// Stored series that may yield one that matches.
+    pub async fn read(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        points: bool,
+    ) -> Result<Vec<SeriesPoints>, QueryError> {
+        let context = self.0;
+        let limit = context.sizes.series;
+        let request = Request::Series {
+            tenant: context.tenant.clone(),
+            range,
+            matchers: source_matchers(matchers),
+            points,
+            limit,
+        };
+        context.sources.series(request, context.work).await
+    }
+
+    /// Prometheus series with their samples.
+    pub async fn samples(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<promql::Series>, QueryError> {
+        let mut parts = self.read(matchers, range, true).await?;
+        let is_delta =
+            |part: &SeriesPoints| part.series.metric.temporality == Temporality::Delta;
+        if range.start > 0 && parts.iter().any(is_delta) {
+            let whole = TimeRange { start: 0, end: range.end };
+            parts = self.read(matchers, whole, true).await?;
+        }
+        Ok(view::series(parts, matchers, range))
+    }
+
+    /// Label sets of the Prometheus series that match any of the selectors.
+    pub async fn label_sets(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<Labels>, QueryError> {
+        let mut all = Vec::new();
+        for matchers in selectors {
+            let parts = self.read(matchers, range, false).await?;
+            let has_buckets = |part: &SeriesPoints| {
+                matches!(part.series.metric.kind, MetricKind::Histogram | MetricKind::Summary)
+            };
+            // Bounds and quantiles are in the points.
+            if parts.iter().any(has_buckets) {
+                let series = self.samples(matchers, range).await?;
+                all.extend(series.into_iter().map(|series| series.labels));
+            } else {
+                all.extend(view::label_sets(&parts, matchers));
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+}
+
+impl promql::SeriesSource for SeriesReader<'_> {
+    fn select<'a>(&'a self, selection: &'a Selection) -> SelectFuture<'a> {
+        Box::pin(async move {
+            let first = selection.start_ms.saturating_add(1);
+            let range = range_of_ms(first, selection.end_ms);
+            let series = self.samples(&selection.matchers, range).await.map_err(source_error)?;
+            Ok(Selected { series, warnings: Vec::new() })
+        })
+    }
+}
+
+fn source_error(error: QueryError) -> SourceError {
+    let kind = match error.kind {
+        ErrorKind::Timeout => SourceErrorKind::Timeout,
+        ErrorKind::Unavailable | ErrorKind::Overloaded => SourceErrorKind::Unavailable,
+        _ => SourceErrorKind::Internal,
+    };
+    SourceError { kind, message: error.to_string() }
+}

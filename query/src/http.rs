@@ -1,0 +1,210 @@
+//! The HTTP API on one port: `/api/v1/` natively, Prometheus under `/prometheus`, health and
+//! metrics.
+//!
+//! Every refusal, that of an unknown path or parameter included, is
+//! `{error: {kind, message, start, end, hint}}`; under a foreign API it has that API's shape.
+//! One table lists every route; `docs/openapi.json` is held to it by a test.
+
+pub mod native;
+pub mod openapi;
+pub mod params;
+pub mod plain;
+pub mod prometheus;
+pub mod respond;
+pub mod routes;
+pub mod tail;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use env::Clock;
+use model::Tenant;
+use storage::message::Limits;
+use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
+
+use crate::error::QueryError;
+use crate::exec::{Context, Sizes};
+use crate::sources::{Gate, Permit, Sources, Work};
+
+/// Writes further lines of `/metrics` in Prometheus' text format.
+pub type MetricsSource = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the query service may use and how it answers.
+#[derive(Clone)]
+pub struct Options {
+    /// Whose data is queried.
+    pub tenant: Tenant,
+    /// Time and bytes of one query.
+    pub limits: Limits,
+    /// Sizes of answers.
+    pub sizes: Sizes,
+    /// How many queries run at once.
+    pub concurrency: usize,
+    /// How many more may wait.
+    pub queue: usize,
+    /// For how long they wait.
+    pub patience: Duration,
+    /// How many live tails there may be.
+    pub tails: usize,
+    /// How often a quiet tail says that it lives.
+    pub heartbeat: Duration,
+    /// How PromQL is evaluated.
+    pub promql: promql::Options,
+    /// What evaluations of PromQL may use.
+    pub promql_limits: promql::Limits,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Further sources of `/metrics`.
+    pub metrics: Vec<MetricsSource>,
+}
+
+impl Options {
+    /// The defaults, with this clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            tenant: Tenant::default(),
+            limits: Limits::default(),
+            sizes: Sizes::default(),
+            concurrency: 8,
+            queue: 64,
+            patience: Duration::from_secs(10),
+            tails: 64,
+            heartbeat: Duration::from_secs(10),
+            promql: promql::Options::default(),
+            promql_limits: promql::Limits::default(),
+            clock,
+            metrics: Vec::new(),
+        }
+    }
+}
+
+/// What every handler works with; cheap to clone.
+#[derive(Clone)]
+pub struct State(Arc<Shared>);
+
+struct Shared {
+    sources: Sources,
+    options: Options,
+    gate: Gate,
+    tails: Arc<Semaphore>,
+    answered: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// One query under way: its place among the running ones, and its account.
+pub struct Running {
+    state: State,
+    work: Work,
+    _permit: Permit,
+}
+
+impl Running {
+    /// What the question is asked with.
+    pub fn context(&self) -> Context<'_> {
+        let shared = &self.state.0;
+        Context {
+            sources: &shared.sources,
+            work: &self.work,
+            tenant: &shared.options.tenant,
+            sizes: &shared.options.sizes,
+            now: self.state.now(),
+        }
+    }
+
+    /// The account.
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+}
+
+impl State {
+    /// A state over these sources.
+    pub fn new(sources: Sources, options: Options) -> Self {
+        let gate = Gate::new(options.concurrency, options.queue, options.patience);
+        let tails = Arc::new(Semaphore::new(options.tails.min(Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Shared {
+            sources,
+            options,
+            gate,
+            tails,
+            answered: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }))
+    }
+
+    /// Who answers.
+    pub fn sources(&self) -> &Sources {
+        &self.0.sources
+    }
+
+    /// What the service may use.
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// Unix nanoseconds.
+    pub fn now(&self) -> u64 {
+        self.0.options.clock.unix_nanos()
+    }
+
+    /// Waits for a place among the running queries and opens an account.
+    pub async fn begin(&self) -> Result<Running, QueryError> {
+        let permit = self.0.gate.enter().await?;
+        Ok(Running { state: self.clone(), work: Work::new(self.0.options.limits), _permit: permit })
+    }
+
+    fn count(&self, status: http::StatusCode) {
+        let counter = match status.as_u16() {
+            ..400 => &self.0.answered,
+            400..500 => &self.0.refused,
+            _ => &self.0.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The query service.
+#[derive(Clone)]
+pub struct Query {
+    state: State,
+}
+
+impl Query {
+    /// A service over these sources.
+    pub fn new(sources: Sources, options: Options) -> Self {
+        Self { state: State::new(sources, options) }
+    }
+
+    /// What the handlers work with.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// All routes. To be merged with routers that have no fallback of their own.
+    pub fn router(&self) -> Router {
+        router(self.state.clone())
+    }
+}
+
+/// All routes of the query service.
+pub fn router(state: State) -> Router {
+    let mut router: Router<State> = Router::new();
+    for route in routes::all() {
+        router = router.route(route.path, route.handler);
+    }
+    let counted = axum::middleware::from_fn_with_state(state.clone(), respond::count);
+    router
+        .fallback(respond::unknown_path)
+        .method_not_allowed_fallback(respond::wrong_method)
+        .layer(counted)
+        .layer(CompressionLayer::new())
+        .with_state(state)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The native API: one handler per question. What a handler does is read its parameters, wait
+//! for its place, and ask.
+
+use api::{
+    ApiError, CompleteAnswer, FieldsAnswer, HighlightAnswer, HistogramAnswer, LogsAnswer,
+    OperationsAnswer, ServicesAnswer, TokenView, TracesAnswer, ValuesAnswer,
+};
+use axum::Json;
+use axum::extract::{Path, State as Extract};
+use http::Uri;
+use storage::message::Order;
+
+use super::State;
+use super::params::{Params, missing};
+use crate::error::QueryError;
+use crate::exec::fields::ValuesOf;
+use crate::exec::histogram::Histogram;
+use crate::exec::logs::LogSearch;
+use crate::exec::traces::{TraceOrder, TraceSearch};
+use crate::exec;
+use crate::lang;
+
+type Answer<T> = Result<Json<T>, QueryError>;
+
+const TRACES_DEFAULT: usize = 20;
+const LOGS_DEFAULT: usize = 100;
+const VALUES_DEFAULT: usize = 100;
+const GROUPS_DEFAULT: usize = 50;
+
+/// `GET traces`
+pub async fn traces(Extract(state): Extract<State>, uri: Uri) -> Answer<TracesAnswer> {
+    let known = ["q", "start", "end", "limit", "order", "cursor"];
+    let params = Params::parse(&uri, &known, &[], state.now())?;
+    let search = TraceSearch {
+        query: params.query(lang::traces)?,
+        range: params.range()?,
+        order: params.choice("order", &TraceOrder::ALL)?,
+        limit: params.number("limit", TRACES_DEFAULT, state.options().sizes.ranked_traces)?,
+        cursor: params.text("cursor").map(str::to_owned),
+    };
+    let running = state.begin().await?;
+    exec::traces::search(running.context(), search).await.map(Json)
+}
+
+/// `GET logs`
+pub async fn logs(Extract(state): Extract<State>, uri: Uri) -> Answer<LogsAnswer> {
+    let known = ["q", "start", "end", "limit", "order", "cursor"];
+    let params = Params::parse(&uri, &known, &[], state.now())?;
+    let orders = [("newest", Order::Newest), ("oldest", Order::Oldest)];
+    let search = LogSearch {
+        filter: params.query(lang::rows)?,
+        range: params.range()?,
+        order: params.choice("order", &orders)?,
+        limit: params.number("limit", LOGS_DEFAULT, state.options().sizes.rows)?,
+        cursor: params.text("cursor").map(str::to_owned),
+    };
+    let running = state.begin().await?;
+    exec::logs::search(running.context(), search).await.map(Json)
+}
+
+/// `GET logs/histogram`
+pub async fn histogram(Extract(state): Extract<State>, uri: Uri) -> Answer<HistogramAnswer> {
+    let known = ["q", "start", "end", "step", "limit"];
+    let params = Params::parse(&uri, &known, &["by"], state.now())?;
+    let by = params.all("by").flat_map(split_names).map(|name| {
+        lang::row_field(name).map_err(|error| QueryError { span: None, ..error })
+    });
+    let ask = Histogram {
+        filter: params.query(lang::rows)?,
+        range: params.range()?,
+        step_nano: params.duration("step")?,
+        by: by.collect::<Result<_, _>>()?,
+        limit: params.number("limit", GROUPS_DEFAULT, state.options().sizes.groups)?,
+    };
+    let running = state.begin().await?;
+    exec::histogram::count(running.context(), ask).await.map(Json)
+}
+
+/// Names between commas; commas in quotes are part of a name.
+fn split_names(text: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let between = |c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    };
+    text.split(between).map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
+/// `GET services`
+pub async fn services(Extract(state): Extract<State>, uri: Uri) -> Answer<ServicesAnswer> {
+    let params = Params::parse(&uri, &["start", "end"], &[], state.now())?;
+    let range = params.range()?;
+    let running = state.begin().await?;
+    exec::services::services(running.context(), range).await.map(Json)
+}
+
+/// `GET services/{service}/operations`
+pub async fn operations(
+    Extract(state): Extract<State>,
+    Path(service): Path<String>,
+    uri: Uri,
+) -> Answer<OperationsAnswer> {
+    let params = Params::parse(&uri, &["start", "end"], &[], state.now())?;
+    let range = params.range()?;
+    let running = state.begin().await?;
+    exec::services::operations(running.context(), &service, range).await.map(Json)
+}
+
+/// `GET fields`
+pub async fn fields(Extract(state): Extract<State>, uri: Uri) -> Answer<FieldsAnswer> {
+    let known = ["signal", "q", "start", "end"];
+    let params = Params::parse(&uri, &known, &[], state.now())?;
+    let (signal, range) = (params.signal()?, params.range()?);
+    let filter = params.query(lang::rows)?;
+    let running = state.begin().await?;
+    exec::fields::fields(running.context(), signal, filter, range).await.map(Json)
+}
+
+/// `GET fields/{field}/values`
+pub async fn values(
+    Extract(state): Extract<State>,
+    Path(field): Path<String>,
+    uri: Uri,
+) -> Answer<ValuesAnswer> {
+    let known = ["signal", "q", "prefix", "start", "end", "limit"];
+    let params = Params::parse(&uri, &known, &[], state.now())?;
+    let ask = ValuesOf {
+        signal: params.signal()?,
+        filter: params.query(lang::rows)?,
+        range: params.range()?,
+        // The place in the name is not one in the query.
+        field: lang::row_field(&field).map_err(|error| QueryError { span: None, ..error })?,
+        prefix: params.text("prefix").unwrap_or_default().to_owned(),
+        limit: params.number("limit", VALUES_DEFAULT, state.options().sizes.groups)?,
+    };
+    let running = state.begin().await?;
+    exec::fields::values(running.context(), ask).await.map(Json)
+}
+
+/// `GET search/complete`
+pub async fn complete(Extract(state): Extract<State>, uri: Uri) -> Answer<CompleteAnswer> {
+    let known = ["q", "cursor", "signal", "start", "end"];
+    let params = Params::parse(&uri, &known, &[], state.now())?;
+    let text = params.text("q").unwrap_or_default();
+    let cursor = match params.text("cursor") {
+        None => text.len(),
+        Some(number) => number.parse().map_err(|_| {
+            QueryError::parameter("cursor: not a number of bytes from the start of q")
+        })?,
+    };
+    if text.len() > lang::LENGTH_MAX {
+        return Err(QueryError::parameter("q: the query is too long"));
+    }
+    let (signal, range) = (params.signal()?, params.range()?);
+    let running = state.begin().await?;
+    exec::complete::suggest(running.context(), text, cursor, signal, range).await.map(Json)
+}
+
+/// `GET search/highlight`
+pub async fn highlight(Extract(state): Extract<State>, uri: Uri) -> Answer<HighlightAnswer> {
+    let params = Params::parse(&uri, &["q"], &[], state.now())?;
+    if params.all("q").next().is_none() {
+        return Err(missing("q"));
+    }
+    let text = params.text("q").unwrap_or_default();
+    let token = |token: lang::Token| TokenView {
+        start: token.span.start,
+        end: token.span.end,
+        class: token.class.name().to_owned(),
+    };
+    let error: Option<ApiError> = lang::traces(text).err().map(|error| error.to_api());
+    let tokens = lang::highlight(text).into_iter().map(token).collect();
+    Ok(Json(HighlightAnswer { tokens, error }))
+}

@@ -1,0 +1,64 @@
+//! Answers and refusals as HTTP responses.
+
+use api::ErrorBody;
+use axum::Json;
+use axum::extract::{Request, State as Extract};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, Uri, header};
+
+use super::State;
+use crate::error::{ErrorKind, QueryError};
+use crate::nearest::nearest;
+
+impl IntoResponse for QueryError {
+    fn into_response(self) -> Response {
+        let mut response = (self.kind.status(), Json(ErrorBody { error: self.to_api() })).into_response();
+        if matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Unavailable) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Answers a path that no route has.
+pub(super) async fn unknown_path(uri: Uri) -> Response {
+    let path = uri.path();
+    let error = QueryError::not_found(format!("there is nothing at {}", shortened(path)));
+    let known: Vec<&str> = super::routes::all().iter().map(|route| route.path).collect();
+    let error = match nearest(path, known.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => error.hint("GET /api/v1/openapi.json lists everything there is"),
+    };
+    refuse(path, error)
+}
+
+/// Answers a method that a path does not have.
+pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let path = uri.path();
+    let message = format!("{} does not take {method}", shortened(path));
+    refuse(path, QueryError::new(ErrorKind::MethodNotAllowed, message).hint("use GET"))
+}
+
+fn refuse(path: &str, error: QueryError) -> Response {
+    if path.starts_with("/prometheus/") {
+        return super::prometheus::failure(&error);
+    }
+    error.into_response()
+}
+
+fn shortened(text: &str) -> &str {
+    const SHOWN: usize = 200;
+    let mut end = text.len().min(SHOWN);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Counts answers by outcome.
+pub(super) async fn count(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    state.count(response.status());
+    response
+}

@@ -1,0 +1,323 @@
+//! A reader over rows in memory that evaluates filters by brute force: what a store answers,
+//! without one. It shares no code with the store, so that the two check each other.
+
+mod matching;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::StreamExt;
+use futures::stream;
+use model::{LogRecord, Signal, Span};
+use parking_lot::Mutex;
+use storage::filter::Field;
+use storage::message::{
+    Columns, Count, Durations, FieldCount, Limits, Order, Reply, Request, Selection, SeriesPoints,
+    Source, SourceKind, SourceState, Stats, Status, Summary, Tail, ValueCount,
+};
+use storage::read::{Read, ReadError, Replies};
+use tokio::sync::broadcast;
+
+pub(crate) use matching::Row;
+
+/// What a reader does instead of answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Fault {
+    #[default]
+    None,
+    Unavailable,
+    /// Ends without an end.
+    BreaksOff,
+    /// Never answers.
+    Hangs,
+}
+
+/// Rows in memory.
+pub(crate) struct Memory {
+    name: String,
+    pub(crate) spans: Mutex<Vec<Span>>,
+    pub(crate) logs: Mutex<Vec<LogRecord>>,
+    pub(crate) series: Mutex<Vec<SeriesPoints>>,
+    pub(crate) fault: Mutex<Fault>,
+    pub(crate) requests: AtomicUsize,
+    /// Tails and other answers that are being read.
+    pub(crate) open: Arc<AtomicUsize>,
+    new_logs: broadcast::Sender<LogRecord>,
+}
+
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Memory {
+    pub(crate) fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            spans: Mutex::default(),
+            logs: Mutex::default(),
+            series: Mutex::default(),
+            fault: Mutex::default(),
+            requests: AtomicUsize::new(0),
+            open: Arc::default(),
+            new_logs: broadcast::channel(1_000).0,
+        })
+    }
+
+    /// Adds a log record and hands it to the tails.
+    pub(crate) fn append(&self, record: LogRecord) {
+        self.logs.lock().push(record.clone());
+        let _ = self.new_logs.send(record);
+    }
+
+    fn selected_spans(&self, selection: &Selection) -> Vec<Span> {
+        let inside = |span: &&Span| {
+            let last = span.end_unix_nano.max(span.start_unix_nano);
+            selection.range.overlaps(span.start_unix_nano, last)
+        };
+        let matches = |span: &&Span| Row::Span(span).matches(&selection.filter);
+        self.spans.lock().iter().filter(inside).filter(matches).cloned().collect()
+    }
+
+    fn selected_logs(&self, selection: &Selection) -> Vec<LogRecord> {
+        let inside = |record: &&LogRecord| selection.range.contains(record.timestamp());
+        let matches = |record: &&LogRecord| Row::Log(record).matches(&selection.filter);
+        self.logs.lock().iter().filter(inside).filter(matches).cloned().collect()
+    }
+
+    /// The texts of some fields of every selected row, and its time.
+    fn texts(&self, selection: &Selection, fields: &[Field]) -> Vec<(u64, Vec<Option<String>>)> {
+        let of = |row: Row<'_>, time: u64| {
+            (time, fields.iter().map(|field| row.text(field)).collect())
+        };
+        match selection.signal {
+            Signal::Logs => {
+                let logs = self.selected_logs(selection);
+                logs.iter().map(|log| of(Row::Log(log), log.timestamp())).collect()
+            }
+            _ => {
+                let spans = self.selected_spans(selection);
+                spans.iter().map(|span| of(Row::Span(span), span.start_unix_nano)).collect()
+            }
+        }
+    }
+
+    fn answer(&self, request: Request) -> Vec<Reply> {
+        match request {
+            Request::Rows { selection, order, limit, traces, columns } => {
+                vec![self.rows(&selection, order, limit, traces, columns)]
+            }
+            Request::Counts { selection, step_nano, by, groups: _ } => {
+                let mut counts: BTreeMap<(u64, Vec<String>), u64> = BTreeMap::new();
+                for (time, key) in self.texts(&selection, &by) {
+                    let start = step_nano.map_or(0, |step| time / step * step);
+                    let key = key.into_iter().map(Option::unwrap_or_default).collect();
+                    *counts.entry((start, key)).or_default() += 1;
+                }
+                let counts = counts.into_iter();
+                let counts = counts
+                    .map(|((start_unix_nano, key), count)| Count { start_unix_nano, key, count });
+                vec![Reply::Counts(counts.collect())]
+            }
+            Request::Durations { selection, by, groups: _ } => {
+                vec![Reply::Durations(self.durations(&selection, &by))]
+            }
+            Request::Fields { selection } => vec![Reply::Fields(self.fields(&selection))],
+            Request::Values { selection, field, prefix, limit } => {
+                let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+                for (_, texts) in self.texts(&selection, &[field]) {
+                    for value in texts.into_iter().flatten().filter(|v| v.starts_with(&prefix)) {
+                        *counts.entry(value).or_default() += 1;
+                    }
+                }
+                let counts = counts.into_iter();
+                let mut values: Vec<ValueCount> =
+                    counts.map(|(value, count)| ValueCount { value, count }).collect();
+                values.sort_by_key(|value| std::cmp::Reverse(value.count));
+                values.truncate(limit);
+                vec![Reply::Values(values)]
+            }
+            Request::Series { range, points, .. } => {
+                let mut all = self.series.lock().clone();
+                for series in &mut all {
+                    series.points.retain(|point| range.contains(point.time_unix_nano));
+                }
+                all.retain(|series| !series.points.is_empty());
+                if !points {
+                    all.iter_mut().for_each(|series| series.points.clear());
+                }
+                vec![Reply::Series(all)]
+            }
+            Request::Status { .. } => {
+                let status = Status { partitions: Vec::new(), head_rows: 0, wal_bytes: 0 };
+                vec![Reply::Status(status)]
+            }
+            Request::Tail { .. } => Vec::new(),
+        }
+    }
+
+    fn rows(
+        &self,
+        selection: &Selection,
+        order: Order,
+        limit: usize,
+        traces: Option<usize>,
+        columns: Columns,
+    ) -> Reply {
+        if selection.signal == Signal::Logs {
+            let mut logs = self.selected_logs(selection);
+            sort(&mut logs, order, LogRecord::timestamp);
+            cut(&mut logs, limit, LogRecord::timestamp);
+            return Reply::Logs(logs);
+        }
+        let mut spans = self.selected_spans(selection);
+        sort(&mut spans, order, |span| span.start_unix_nano);
+        cut(&mut spans, limit, |span| span.start_unix_nano);
+        if let Some(traces) = traces {
+            let mut seen = Vec::new();
+            let last = spans.iter().position(|span| {
+                if !seen.contains(&span.trace_id) {
+                    seen.push(span.trace_id);
+                }
+                seen.len() == traces
+            });
+            if let Some(last) = last {
+                cut(&mut spans, last + 1, |span| span.start_unix_nano);
+            }
+        }
+        if columns == Columns::Summary {
+            for span in &mut spans {
+                span.attributes.clear();
+                span.events.clear();
+            }
+        }
+        Reply::Spans(spans)
+    }
+
+    fn durations(&self, selection: &Selection, by: &[Field]) -> Vec<Durations> {
+        let mut groups: BTreeMap<Vec<String>, Durations> = BTreeMap::new();
+        for span in self.selected_spans(selection) {
+            let row = Row::Span(&span);
+            let key: Vec<String> = by.iter().map(|field| row.text(field).unwrap_or_default()).collect();
+            let empty = Durations { key: key.clone(), count: 0, errors: 0, buckets: Vec::new() };
+            let group = groups.entry(key).or_insert(empty);
+            group.count += 1;
+            group.errors += u64::from(span.is_error());
+            group.buckets.push((span.duration_nano(), 1));
+        }
+        groups.into_values().collect()
+    }
+
+    fn fields(&self, selection: &Selection) -> Vec<FieldCount> {
+        let mut counts: BTreeMap<String, (Field, u64)> = BTreeMap::new();
+        let mut add = |field: Field| {
+            let name = crate::lang::field_text(&field);
+            counts.entry(name).or_insert((field, 0)).1 += 1;
+        };
+        let keys = |row: Row<'_>| row.attribute_keys();
+        match selection.signal {
+            Signal::Logs => self
+                .selected_logs(selection)
+                .iter()
+                .for_each(|log| keys(Row::Log(log)).into_iter().for_each(&mut add)),
+            _ => self
+                .selected_spans(selection)
+                .iter()
+                .for_each(|span| keys(Row::Span(span)).into_iter().for_each(&mut add)),
+        }
+        let counts = counts.into_values();
+        counts
+            .map(|(field, count)| FieldCount { field, kind: "string".to_owned(), count })
+            .collect()
+    }
+
+    fn tail(&self, selection: &Selection) -> Replies {
+        let filter = selection.filter.clone();
+        let receiver = self.new_logs.subscribe();
+        let open = Open::new(&self.open);
+        let state = (receiver, 0u64, 0u64, open, filter);
+        stream::unfold(state, |(mut receiver, mut sequence, mut dropped, open, filter)| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(record) if Row::Log(&record).matches(&filter) => {
+                        sequence += 1;
+                        let logs = vec![record];
+                        let tail = Tail { sequence, dropped, logs, spans: Vec::new() };
+                        let state = (receiver, sequence, dropped, open, filter);
+                        return Some((Ok(Reply::Tail(tail)), state));
+                    }
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(count)) => {
+                        sequence += count;
+                        dropped += count;
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        })
+        .boxed()
+    }
+}
+
+fn sort<T>(rows: &mut [T], order: Order, time: impl Fn(&T) -> u64) {
+    match order {
+        Order::Newest => rows.sort_by_key(|row| std::cmp::Reverse(time(row))),
+        Order::Oldest => rows.sort_by_key(|row| time(row)),
+    }
+}
+
+/// Cuts to the limit and the rows tied with the last.
+fn cut<T>(rows: &mut Vec<T>, limit: usize, time: impl Fn(&T) -> u64) {
+    if let Some(last) = limit.checked_sub(1).and_then(|last| rows.get(last)).map(&time) {
+        let tied = rows[limit..].iter().take(1_000).take_while(|row| time(row) == last).count();
+        rows.truncate(limit + tied);
+    }
+}
+
+impl Read for Memory {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn execute(&self, request: Request, _limits: Limits) -> Replies {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let unavailable = || Err(ReadError::Unavailable("connection refused".to_owned()));
+        match *self.fault.lock() {
+            Fault::None => {}
+            Fault::Unavailable => return stream::iter([unavailable()]).boxed(),
+            Fault::BreaksOff => return stream::empty().boxed(),
+            Fault::Hangs => {
+                let open = Open::new(&self.open);
+                return stream::pending().map(move |reply| {
+                    let _held = &open;
+                    reply
+                })
+                .boxed();
+            }
+        }
+        if let Request::Tail { selection, .. } = &request {
+            return self.tail(selection);
+        }
+        let mut replies = self.answer(request);
+        let source = Source {
+            name: self.name.clone(),
+            kind: SourceKind::Collector,
+            unix_nano: 42,
+            state: SourceState::Live,
+        };
+        let stats = Stats { blocks: 1, rows: 2, bytes: 3, elapsed_ms: 4 };
+        replies.push(Reply::End(Summary { stats, cuts: Vec::new(), sources: vec![source] }));
+        stream::iter(replies.into_iter().map(Ok)).boxed()
+    }
+}
