@@ -1,8 +1,8 @@
 //! What happens to the model, and what it asks of the world.
 
 use api::{
-    AlertView, Completeness, HistogramAnswer, HistogramParams, LogsParams, Range, RuleGroupView,
-    ServiceView, TailEvent, TraceSummary, TracesParams,
+    AlertView, CompleteAnswer, CompleteParams, Completeness, HistogramAnswer, HistogramParams,
+    LogsParams, Range, RuleGroupView, ServiceView, TailEvent, TraceSummary, TracesParams,
 };
 use crossterm::event::KeyEvent;
 
@@ -82,6 +82,8 @@ pub enum SlotKind {
     More,
     /// Counts over time.
     Histogram,
+    /// What could be typed next.
+    Complete,
 }
 
 /// A request.
@@ -103,6 +105,8 @@ pub enum Request {
     Logs(LogsParams),
     /// Their counts over time.
     Histogram(HistogramParams),
+    /// What could be typed next.
+    Complete(CompleteParams),
 }
 
 /// The answer to a request, as the model keeps it.
@@ -122,6 +126,8 @@ pub enum Answer {
     Logs(Vec<LogLine>, Option<String>, Completeness),
     /// To `Histogram`.
     Histogram(HistogramAnswer),
+    /// To `Complete`.
+    Complete(CompleteAnswer),
 }
 
 /// Something to be done outside.

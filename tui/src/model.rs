@@ -7,8 +7,8 @@ pub mod logs;
 pub mod timeline;
 
 use api::{
-    AlertView, Completeness, HistogramAnswer, Hub, Join, RuleGroupView, ServiceView, TraceOrder,
-    TraceSummary,
+    AlertView, CompleteAnswer, Completeness, HistogramAnswer, Hub, Join, RuleGroupView,
+    ServiceView, TraceOrder, TraceSummary,
 };
 use tui_input::Input;
 
@@ -251,6 +251,8 @@ pub struct Prompt {
     pub input: Input,
     /// What is wrong with it.
     pub error: Option<String>,
+    /// What could stand at the cursor, best first.
+    pub suggestions: Load<CompleteAnswer>,
     /// How far back in the history it stands; 0 is not in it.
     pub recalled: usize,
 }
@@ -262,6 +264,7 @@ impl Prompt {
             kind,
             input: Input::new(text.to_owned()),
             error: None,
+            suggestions: Load::default(),
             recalled: 0,
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use api::{
-    AlertView, Completeness, Cut, HistogramAnswer, HistogramSeries, Hub, Join, LogView,
-    RuleGroupView, RuleView, ServiceCount, ServiceView, Source, SourceKind, SourceState, SpanView,
-    Stats, StatusView, TraceSummary,
+    AlertView, CompleteAnswer, Completeness, CompletionView, Cut, HistogramAnswer, HistogramSeries,
+    Hub, Join, LogView, RuleGroupView, RuleView, ServiceCount, ServiceView, Source, SourceKind,
+    SourceState, SpanView, Stats, StatusView, TraceSummary,
 };
 use serde_json::json;
 
@@ -263,6 +263,19 @@ pub(crate) fn answer(request: &Request, completeness: Completeness) -> Answer {
             let cursor = params.cursor.is_none().then(|| "older".to_owned());
             Answer::Logs(lines(&logs()), cursor, completeness)
         }
+        Request::Complete(params) => Answer::Complete(CompleteAnswer {
+            context: "field".to_owned(),
+            start: 0,
+            end: params.q.len(),
+            suggestions: ["service", "se\u{1b}rvice é"]
+                .map(|text| CompletionView {
+                    text: text.to_owned(),
+                    count: 4_200,
+                })
+                .into(),
+            completeness,
+            ..CompleteAnswer::default()
+        }),
         Request::Histogram(_) => {
             let series = |key: &str, buckets: Vec<(u64, u64)>| HistogramSeries {
                 key: vec![key.to_owned()],
@@ -339,5 +352,6 @@ fn empty(request: &Request) -> Answer {
         Request::Trace(_) | Request::Story(_) => Answer::Tree(Box::default(), whole()),
         Request::Logs(_) => Answer::Logs(Vec::new(), None, whole()),
         Request::Histogram(_) => Answer::Histogram(HistogramAnswer::default()),
+        Request::Complete(_) => Answer::Complete(CompleteAnswer::default()),
     }
 }

@@ -54,7 +54,13 @@ pub(crate) fn fit(text: &str, columns: usize) -> (&str, bool) {
 }
 
 fn fit_end(text: &str, columns: usize) -> (usize, bool) {
-    // Only the beginning is looked at: a log body may be megabytes long.
+    // Only the beginning is looked at: a log body may be megabytes long. Most text is ASCII, of
+    // which every character is one column; one more is looked at, since a mark that combines
+    // with the last column would belong to it.
+    let beginning = &text.as_bytes()[..text.len().min(columns.saturating_add(1))];
+    if beginning.iter().all(|byte| (0x20..0x7f).contains(byte)) {
+        return (text.len().min(columns), text.len() > columns);
+    }
     let mut used = 0;
     for (position, grapheme) in text.grapheme_indices(true) {
         let wide = grapheme.width();
@@ -185,6 +191,10 @@ mod tests {
         assert_eq!(cut("日本語", 5), "日本…");
         assert_eq!(cut("日本語", 4), "日…");
         assert_eq!(cut("abc", 0), "");
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "ab…");
+        assert_eq!(cut("abe\u{301}", 3), "abe\u{301}");
+        assert_eq!(fit("abe\u{301}", 2), ("ab", true));
         assert_eq!(wrap("日本語x", 4, 9), ["日本", "語x"]);
         assert_eq!(wrap("日本", 1, 9), [""]);
         assert_eq!(wrap("abcdef", 2, 2), ["ab", "cd"]);

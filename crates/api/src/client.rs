@@ -21,14 +21,15 @@ use reqwest::{Response, Url};
 use serde::de::DeserializeOwned;
 
 use crate::types::{
-    AlertsAnswer, ErrorBody, FieldsAnswer, HistogramAnswer, LogsAnswer, OperationsAnswer,
-    RulesAnswer, ServicesAnswer, StoryAnswer, TailEvent, TraceAnswer, TracesAnswer, ValuesAnswer,
+    AlertsAnswer, CompleteAnswer, ErrorBody, FieldsAnswer, HighlightAnswer, HistogramAnswer,
+    LogsAnswer, OperationsAnswer, RulesAnswer, ServicesAnswer, StoryAnswer, TailEvent, TraceAnswer,
+    TracesAnswer, ValuesAnswer,
 };
 
 pub use error::ClientError;
 pub use params::{
-    FieldsParams, HistogramParams, LogOrder, LogsParams, PointsParams, Range, TraceOrder,
-    TracesParams, ValuesParams,
+    CompleteParams, FieldsParams, HistogramParams, LogOrder, LogsParams, PointsParams, Range,
+    TraceOrder, TracesParams, ValuesParams,
 };
 use params::{Pairs, Parameters};
 use sse::SseParser;
@@ -159,6 +160,17 @@ impl Client {
         params: &ValuesParams,
     ) -> Result<ValuesAnswer, ClientError> {
         self.native(&["fields", field, "values"], params).await
+    }
+
+    /// `GET search/complete`: what could stand at the cursor of a query.
+    pub async fn complete(&self, params: &CompleteParams) -> Result<CompleteAnswer, ClientError> {
+        self.native(&["search", "complete"], params).await
+    }
+
+    /// `GET search/highlight`: the parts of a query, and what is wrong with it.
+    pub async fn highlight(&self, query: &str) -> Result<HighlightAnswer, ClientError> {
+        let path = ["api", "v1", "search", "highlight"];
+        self.get(&path, &[("q", query.to_owned())]).await
     }
 
     /// `GET rules`: rule groups with their state.

@@ -85,6 +85,7 @@ async fn ask(client: &Client, request: Request) -> Result<Answer, ClientError> {
             let lines = heavy(move || lines(&answer.logs)).await?;
             Answer::Logs(lines, answer.cursor, answer.completeness)
         }
+        Request::Complete(params) => Answer::Complete(client.complete(&params).await?),
         Request::Histogram(params) => Answer::Histogram(client.logs_histogram(&params).await?),
     })
 }

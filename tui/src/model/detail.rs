@@ -1,9 +1,15 @@
 //! The detail pane: everything about one row as labelled lines, some of which lead somewhere.
 
+mod otlp;
+
+#[cfg(test)]
+mod tests;
+
 use api::{AlertView, Hub, Join, LogView, RuleView, SpanView};
 use model::correlation::DEFAULT_KEYS;
 use serde_json::Value as Json;
 
+use self::otlp::{any_value, key_value, kind_name, list, plain, unix_nano};
 use super::list::ListState;
 use super::timeline::RowDetail;
 use crate::text::{date_time, duration, sanitise};
@@ -465,62 +471,6 @@ impl Detail {
     }
 }
 
-fn list<'a>(object: &'a Json, member: &str) -> &'a [Json] {
-    object
-        .get(member)
-        .and_then(Json::as_array)
-        .map_or(&[], Vec::as_slice)
-}
-
-fn key_value(attribute: &Json) -> Option<(&str, &Json)> {
-    Some((
-        attribute.get("key")?.as_str()?,
-        attribute.get("value").unwrap_or(&Json::Null),
-    ))
-}
-
-fn unix_nano(object: &Json, member: &str) -> u64 {
-    let value = object.get(member);
-    value
-        .and_then(Json::as_u64)
-        .or_else(|| {
-            value
-                .and_then(Json::as_str)
-                .and_then(|text| text.parse().ok())
-        })
-        .unwrap_or(0)
-}
-
-/// An OTLP AnyValue as text; arrays and lists as their JSON.
-fn any_value(value: &Json) -> String {
-    let Some((kind, inner)) = value.as_object().and_then(|members| members.iter().next()) else {
-        return plain(value);
-    };
-    match kind.as_str() {
-        "arrayValue" => {
-            let parts: Vec<String> = list(inner, "values").iter().map(any_value).collect();
-            format!("[{}]", parts.join(", "))
-        }
-        "kvlistValue" => {
-            let parts: Vec<String> = list(inner, "values")
-                .iter()
-                .filter_map(key_value)
-                .map(|(key, value)| format!("{key}: {}", any_value(value)))
-                .collect();
-            format!("{{{}}}", parts.join(", "))
-        }
-        _ => plain(inner),
-    }
-}
-
-fn plain(value: &Json) -> String {
-    match value {
-        Json::String(text) => text.clone(),
-        Json::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
 fn is_correlation_key(key: &str) -> bool {
     let key = key.trim();
     let key = key.strip_prefix("http.request.header.").unwrap_or(key);
@@ -535,88 +485,4 @@ fn first_correlation(attributes: &Json) -> Option<String> {
         .iter()
         .find(|(key, _)| is_correlation_key(key))
         .map(|(_, value)| plain(value))
-}
-
-fn kind_name(kind: i32) -> &'static str {
-    match kind {
-        1 => "internal",
-        2 => "server",
-        3 => "client",
-        4 => "producer",
-        5 => "consumer",
-        _ => "unspecified",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn item<'a>(detail: &'a Detail, label: &str) -> &'a Item {
-        detail
-            .items
-            .iter()
-            .find(|item| item.label == label)
-            .unwrap()
-    }
-
-    #[test]
-    fn a_span_shows_all_and_leads_on() {
-        let span = SpanView {
-            trace_id: "t".to_owned(),
-            span_id: "s".to_owned(),
-            start_time_unix_nano: 1_000,
-            attributes: vec![
-                json!({"key": "http.request.header.X-Request-ID", "value": {"stringValue": "r 1"}}),
-                json!({"key": "list", "value": {"arrayValue": {"values": [{"intValue": "1"}, {"boolValue": true}]}}}),
-            ],
-            events: vec![json!({"timeUnixNano": "3500", "name": "exception"})],
-            links: vec![json!({"traceId": "t2", "spanId": "s2"})],
-            dropped_links_count: 3,
-            resource: json!({"attributes": [{"key": "host", "value": {"stringValue": "h\u{7}"}}]}),
-            ..SpanView::default()
-        };
-        let detail = Detail::of_span(&span);
-        let request = item(&detail, "http.request.header.X-Request-ID");
-        assert_eq!(request.jump, Some(Jump::Story("r 1".to_owned())));
-        assert_eq!(item(&detail, "list").text, "[1, true]");
-        assert_eq!(item(&detail, "+2.50µs").text, "exception");
-        assert_eq!(
-            item(&detail, "trace").jump,
-            Some(Jump::Trace("t2".into(), Some("s2".into())))
-        );
-        assert_eq!(
-            item(&detail, "dropped").text,
-            "3 more, by the service itself"
-        );
-        assert_eq!(item(&detail, "host").text, "h␇");
-        assert_eq!(
-            item(&detail, "logs").jump,
-            Some(Jump::Logs("trace_id:t span_id:s".into()))
-        );
-        assert_eq!(Subject::of_span(&span).correlation, "r 1");
-    }
-
-    #[test]
-    fn terms_are_quoted_where_needed() {
-        assert_eq!(term("service", "check-out"), "service:check-out");
-        assert_eq!(term("service", "a \"b\"\\"), "service:\"a \\\"b\\\"\\\\\"");
-        assert_eq!(term("x", ""), "x:\"\"");
-        assert_eq!(term("x", "-1"), "x:\"-1\"");
-    }
-
-    #[test]
-    fn a_pane_is_bounded() {
-        let many: serde_json::Map<String, Json> = (0..ITEMS_MAX + 10)
-            .map(|n| (format!("k{n}"), json!("v")))
-            .collect();
-        let log = LogView {
-            attributes: Json::Object(many),
-            ..LogView::default()
-        };
-        let detail = Detail::of_log(&log);
-        assert_eq!(detail.items.len(), ITEMS_MAX + 1);
-        assert_eq!(detail.items[ITEMS_MAX].label, "cut");
-    }
 }

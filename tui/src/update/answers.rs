@@ -15,6 +15,10 @@ pub(super) fn answer(
     generation: u64,
     answer: Result<Box<Answer>, Failure>,
 ) {
+    if slot.kind == SlotKind::Complete {
+        complete_answer(model, generation, answer);
+        return;
+    }
     let Some(entry) = model.stack.iter_mut().find(|entry| entry.id == slot.entry) else {
         return;
     };
@@ -53,6 +57,25 @@ pub(super) fn answer(
         Screen::Logs(logs) => logs_answer(logs, slot.kind, generation, answer),
         Screen::Help(_) => {}
     }
+}
+
+/// Suggestions are a help: where they fail, one types on without.
+fn complete_answer(model: &mut Model, generation: u64, answer: Result<Box<Answer>, Failure>) {
+    let Some(prompt) = &mut model.prompt else {
+        return;
+    };
+    if !prompt.suggestions.expects(generation) {
+        return;
+    }
+    prompt
+        .suggestions
+        .finish(answer.and_then(|answer| match *answer {
+            Answer::Complete(mut found) => {
+                let completeness = std::mem::take(&mut found.completeness);
+                Ok((found, completeness))
+            }
+            _ => Err(misplaced()),
+        }));
 }
 
 /// An answer of another kind than its slot: a mistake of ours that must not end the session.

@@ -1,10 +1,10 @@
 //! Which requests a screen needs.
 
-use api::{HistogramParams, LogsParams, TracesParams};
+use api::{CompleteParams, HistogramParams, LogsParams, TracesParams};
 
 use crate::message::{Effect, Request, Slot, SlotKind};
 use crate::model::load::Load;
-use crate::model::{Follow, Model, Screen};
+use crate::model::{Follow, Model, PromptKind, Screen};
 
 /// Traces on a page.
 const TRACES_PAGE: u64 = 200;
@@ -164,6 +164,48 @@ pub(super) fn ask_more(model: &mut Model, effects: &mut Vec<Effect>) {
         }
         _ => {}
     }
+}
+
+/// Asks what could stand at the cursor of the query being typed.
+pub(super) fn complete(model: &mut Model, effects: &mut Vec<Effect>) {
+    let range = model.range_shown().to_api();
+    let Model {
+        stack,
+        generation,
+        prompt,
+        ..
+    } = model;
+    let (Some(entry), Some(prompt)) = (stack.last(), prompt) else {
+        return;
+    };
+    if prompt.kind != PromptKind::Query {
+        return;
+    }
+    let signal = match entry.screen {
+        Screen::Traces(_) => "traces",
+        _ => "logs",
+    };
+    let query = prompt.input.value();
+    let cursor = query
+        .char_indices()
+        .nth(prompt.input.cursor())
+        .map_or(query.len(), |(at, _)| at);
+    let params = CompleteParams {
+        q: query.to_owned(),
+        cursor: Some(cursor),
+        signal: Some(signal.to_owned()),
+        range,
+    };
+    let mut asker = Asker {
+        entry: entry.id,
+        generation,
+        effects,
+    };
+    asker.send(
+        &mut prompt.suggestions,
+        SlotKind::Complete,
+        Request::Complete(params),
+    );
 }
 
 /// Begins to follow new log records; the first page is asked for when the tail is open, so that

@@ -56,6 +56,7 @@ fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::EditQuery => {
             let query = model.top().screen.query().unwrap_or_default();
             model.prompt = Some(Prompt::new(PromptKind::Query, query));
+            ask::complete(model, effects);
         }
         Action::Search => model.prompt = Some(Prompt::new(PromptKind::Search, "")),
         Action::SearchNext => search(model, true),

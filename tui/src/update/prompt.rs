@@ -3,7 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_input::{Input, InputRequest};
 
-use super::open;
+use super::{ask, open};
 use crate::command::Command;
 use crate::message::Effect;
 use crate::model::{HISTORY_MAX, Model, Prompt, PromptKind, Screen};
@@ -21,11 +21,77 @@ pub(super) fn press(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>
         KeyCode::Enter => submit(model, effects),
         KeyCode::Up => recall(model, 1),
         KeyCode::Down => recall(model, -1),
+        KeyCode::Tab => {
+            accept(model);
+            ask::complete(model, effects);
+        }
+        KeyCode::Char('n') if control => turn(model, true),
+        KeyCode::Char('p') if control => turn(model, false),
         _ => {
             if let (Some(prompt), Some(request)) = (&mut model.prompt, request(key)) {
                 type_in(prompt, request);
+                ask::complete(model, effects);
             }
         }
+    }
+}
+
+/// Puts the first suggestion where the server says that it belongs.
+fn accept(model: &mut Model) {
+    let Some(prompt) = &mut model.prompt else {
+        return;
+    };
+    // Suggestions for an older text would be put in the wrong place.
+    if prompt.suggestions.pending {
+        return;
+    }
+    let Some(found) = prompt.suggestions.value.take() else {
+        return;
+    };
+    let query = prompt.input.value();
+    let (Some(suggestion), Some(before), Some(after)) = (
+        found.suggestions.first(),
+        query.get(..found.start),
+        query.get(found.end..),
+    ) else {
+        return;
+    };
+    let mut text = format!("{before}{}", suggestion.text);
+    if found.context == "field" && !after.starts_with(':') {
+        text.push(':');
+    }
+    let cursor = text.chars().count();
+    text.push_str(after);
+    let text: String = text
+        .chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .take(INPUT_CHARS_MAX)
+        .collect();
+    prompt.input = Input::new(text).with_cursor(cursor.min(INPUT_CHARS_MAX));
+}
+
+/// Brings the next or the previous suggestion to the front.
+fn turn(model: &mut Model, forward: bool) {
+    let Some(found) = model
+        .prompt
+        .as_mut()
+        .and_then(|prompt| prompt.suggestions.value.as_mut())
+    else {
+        return;
+    };
+    if found.suggestions.is_empty() {
+        return;
+    }
+    if forward {
+        found.suggestions.rotate_left(1);
+    } else {
+        found.suggestions.rotate_right(1);
     }
 }
 

@@ -362,6 +362,32 @@ fn prompts_check_before_they_act() {
 }
 
 #[test]
+fn tab_completes_what_is_typed() {
+    let mut model = opened(Command::Traces(String::new()));
+    press(&mut model, "/");
+    type_text(&mut model, "ser");
+    press(&mut model, "tab");
+    assert_eq!(
+        model.prompt.as_ref().unwrap().input.value(),
+        "ser",
+        "nothing is known yet"
+    );
+    let effects = press(&mut model, "v");
+    let [Request::Complete(params)] = &requests(&effects)[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((params.q.as_str(), params.cursor), ("serv", Some(4)));
+    assert_eq!(params.signal.as_deref(), Some("traces"));
+    respond(&mut model, effects, &Server::Whole);
+    press(&mut model, "tab");
+    assert_eq!(model.prompt.as_ref().unwrap().input.value(), "service:");
+    let effects = press(&mut model, "x");
+    respond(&mut model, effects, &Server::Whole);
+    press_all(&mut model, &["ctrl-n", "tab"]);
+    assert_eq!(model.prompt.as_ref().unwrap().input.value(), "se rvice é:");
+}
+
+#[test]
 fn the_way_back_forgets_what_was_asked() {
     let mut model = opened(Command::Home);
     for _ in 0..STACK_MAX * 2 {

@@ -18,7 +18,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: 
             PromptKind::Time => "time: ",
             PromptKind::Search => "search: ",
             PromptKind::Query => {
-                let keys = "Enter asks · Esc leaves it · ↑ earlier queries";
+                let keys = "Enter asks · Tab completes · ctrl-n other completion · ↑ earlier queries · Esc";
                 put(frame.buffer_mut(), areas.footer, 1, keys, theme.dim);
                 return;
             }

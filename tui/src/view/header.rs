@@ -2,9 +2,11 @@
 
 use api::{Completeness, SourceKind, SourceState};
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 
 use crate::layout::Layout;
-use crate::model::{Model, PromptKind, Screen};
+use crate::model::{Model, Prompt, PromptKind, Screen};
 use crate::text::{ago, count, sanitise, time_of_day, width};
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, put, put_right};
@@ -92,7 +94,11 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
                 put(buffer, areas.state, 1, &names.join(" · "), theme.dim);
                 return;
             }
-            (None, PromptKind::Query | PromptKind::Search) => {}
+            (None, PromptKind::Query) => {
+                draw_suggestions(buffer, areas.state, prompt, theme);
+                return;
+            }
+            (None, PromptKind::Search) => {}
         }
     }
     let answers = screen.completeness();
@@ -140,6 +146,29 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
             &format!("complete to {}", time_of_day(until)),
             theme.good,
         );
+    }
+}
+
+/// What Tab would put in, then what else there is.
+fn draw_suggestions(buffer: &mut Buffer, row: Rect, prompt: &Prompt, theme: &Theme) {
+    let Some(found) = &prompt.suggestions.value else {
+        return;
+    };
+    let mut x = 1;
+    for (place, suggestion) in found.suggestions.iter().enumerate() {
+        if x + 4 >= row.width {
+            break;
+        }
+        let style = if place == 0 {
+            theme.selected
+        } else {
+            theme.text
+        };
+        x = put(buffer, row, x, &sanitise(&suggestion.text), style);
+        if suggestion.count > 0 {
+            x = put(buffer, row, x + 1, &count(suggestion.count), theme.dim);
+        }
+        x += 2;
     }
 }
 

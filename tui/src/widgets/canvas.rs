@@ -40,12 +40,29 @@ pub(crate) fn put(buffer: &mut Buffer, row: Rect, x: u16, text: &str, style: Sty
     let (shown, cut) = fit(text, wide);
     let end = if cut {
         let (shown, _) = fit(shown, wide - 1);
-        let (end, _) = buffer.set_stringn(area.x, area.y, shown, wide - 1, style);
+        let end = write(buffer, area, shown, style);
         buffer.set_stringn(end, area.y, "…", 1, style).0
     } else {
-        buffer.set_stringn(area.x, area.y, shown, wide, style).0
+        write(buffer, area, shown, style)
     };
     end - row.x
+}
+
+/// Writes text that fits into the area. ASCII, which most text is, goes to the cells directly.
+fn write(buffer: &mut Buffer, area: Rect, text: &str, style: Style) -> u16 {
+    if !text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        return buffer
+            .set_stringn(area.x, area.y, text, usize::from(area.width), style)
+            .0;
+    }
+    let mut x = area.x;
+    for byte in text.bytes() {
+        buffer[(x, area.y)]
+            .set_char(char::from(byte))
+            .set_style(style);
+        x += 1;
+    }
+    x
 }
 
 /// Writes text against the right end of the row.

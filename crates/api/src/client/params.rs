@@ -143,6 +143,19 @@ pub struct ValuesParams {
     pub range: Range,
 }
 
+/// Parameters of `GET search/complete`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CompleteParams {
+    /// The query as typed so far.
+    pub q: String,
+    /// Byte of the query at which the cursor stands; its end without.
+    pub cursor: Option<usize>,
+    /// `traces`, `logs` or `metrics`.
+    pub signal: Option<String>,
+    /// Time range.
+    pub range: Range,
+}
+
 /// Parameters of `GET metrics/points`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PointsParams {
@@ -218,6 +231,15 @@ impl Parameters for ValuesParams {
         text(pairs, "q", &self.q);
         optional(pairs, "prefix", self.prefix.as_ref());
         optional(pairs, "limit", self.limit);
+        self.range.pairs(pairs);
+    }
+}
+
+impl Parameters for CompleteParams {
+    fn pairs(&self, pairs: &mut Vec<(&'static str, String)>) {
+        text(pairs, "q", &self.q);
+        optional(pairs, "cursor", self.cursor);
+        optional(pairs, "signal", self.signal.as_ref());
         self.range.pairs(pairs);
     }
 }

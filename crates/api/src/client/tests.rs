@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 
 use super::sse::{SseEvent, SseParser};
 use super::{
-    Client, ClientError, HistogramParams, LogsParams, Range, TraceOrder, TracesParams, ValuesParams,
+    Client, ClientError, CompleteParams, HistogramParams, LogsParams, Range, TraceOrder,
+    TracesParams, ValuesParams,
 };
 
 /// Answers one connection with fixed bytes and returns the request's first line.
@@ -105,6 +106,18 @@ async fn reaches_the_other_endpoints() {
     assert_eq!(
         request.await.unwrap(),
         "GET /api/v1/fields/service/values?prefix=ch HTTP/1.1"
+    );
+
+    let (client, request) = serve_once(ok("{}")).await;
+    let params = CompleteParams {
+        q: "serv".to_owned(),
+        cursor: Some(4),
+        ..CompleteParams::default()
+    };
+    client.complete(&params).await.unwrap();
+    assert_eq!(
+        request.await.unwrap(),
+        "GET /api/v1/search/complete?q=serv&cursor=4 HTTP/1.1"
     );
 
     let (client, request) = serve_once(ok("{}")).await;

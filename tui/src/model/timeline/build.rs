@@ -6,11 +6,14 @@
 //! service at their time, else under the root of their trace. Cycles, which broken senders do
 //! produce, are cut at their first row.
 
+mod kept;
+
 use std::collections::HashMap;
 
 use api::{LogView, SpanView};
 use serde_json::Value as Json;
 
+use self::kept::Kept;
 use super::{NONE, Row, RowKind, Timeline};
 use crate::text::sanitise;
 
@@ -269,7 +272,7 @@ impl<'a> Builder<'a> {
             let origin = match node.source {
                 Source::Span(number) => {
                     let span = &self.spans[number as usize];
-                    timeline.keep(&strip(span));
+                    timeline.keep(&Kept::new(span));
                     *origins
                         .entry((span.resource.to_string(), span.scope.to_string()))
                         .or_insert_with(|| {
@@ -317,16 +320,6 @@ fn empty_row() -> Row {
 /// A span id as a number; 0 for what is no span id, which no valid span has.
 pub(crate) fn id_number(span_id: &str) -> u64 {
     u64::from_str_radix(span_id, 16).unwrap_or(0)
-}
-
-/// A span without what its origin holds and what the rows themselves tell.
-fn strip(span: &SpanView) -> SpanView {
-    SpanView {
-        resource: Json::Null,
-        scope: Json::Null,
-        children: Vec::new(),
-        ..span.clone()
-    }
 }
 
 /// The line of a log record in a list: its body, else its event name, else its attributes.

@@ -145,15 +145,48 @@ fn logs_of_an_untraced_service_hang_under_its_inferred_span() {
 
 #[test]
 fn details_are_what_was_sent() {
-    let sent = span("a", "", 0, 10);
+    // Every member is named, so that a new one cannot be forgotten.
+    let sent = SpanView {
+        trace_id: "t1".to_owned(),
+        span_id: "a".to_owned(),
+        parent_span_id: "p".to_owned(),
+        trace_state: "vendor=1".to_owned(),
+        flags: 1,
+        name: "op".to_owned(),
+        kind: 3,
+        start_time_unix_nano: u64::MAX - 1,
+        end_time_unix_nano: u64::MAX,
+        attributes: vec![json!({"key": "a", "value": {"intValue": "1"}})],
+        dropped_attributes_count: 1,
+        events: vec![json!({"name": "e"})],
+        dropped_events_count: 2,
+        links: vec![json!({"traceId": "x"})],
+        dropped_links_count: 3,
+        status: StatusView {
+            code: 2,
+            message: "no".to_owned(),
+        },
+        service: "shop".to_owned(),
+        resource: json!({"attributes": []}),
+        scope: json!({"name": "s"}),
+        children: Vec::new(),
+        depth: 4,
+        inferred: true,
+        confidence: 0.5,
+        clock_adjust_nano: -7,
+    };
     let timeline = build(std::slice::from_ref(&sent), &[log("a", 1, "x\u{1b}y")]);
-    assert_eq!(timeline.detail(0), Some(RowDetail::Span(Box::new(sent))));
-    assert_eq!(timeline.name(timeline.rows()[1].name), "x␛y");
-    let Some(RowDetail::Log(record)) = timeline.detail(1) else {
+    let rows = timeline.rows();
+    let place = |kind| rows.iter().position(|row| row.kind == kind).unwrap();
+    let detail = timeline.detail(place(RowKind::Inferred) as u32);
+    assert_eq!(detail, Some(RowDetail::Span(Box::new(sent))));
+    let place = place(RowKind::Log);
+    assert_eq!(timeline.name(rows[place].name), "x␛y");
+    let Some(RowDetail::Log(record)) = timeline.detail(place as u32) else {
         panic!("no log")
     };
     assert_eq!(record.body, json!("x\u{1b}y"));
-    assert_eq!(timeline.detail(2), None);
+    assert_eq!(timeline.detail(3), None);
 }
 
 #[test]

@@ -1,0 +1,69 @@
+use super::*;
+use serde_json::json;
+
+fn item<'a>(detail: &'a Detail, label: &str) -> &'a Item {
+    detail
+        .items
+        .iter()
+        .find(|item| item.label == label)
+        .unwrap()
+}
+
+#[test]
+fn a_span_shows_all_and_leads_on() {
+    let span = SpanView {
+        trace_id: "t".to_owned(),
+        span_id: "s".to_owned(),
+        start_time_unix_nano: 1_000,
+        attributes: vec![
+            json!({"key": "http.request.header.X-Request-ID", "value": {"stringValue": "r 1"}}),
+            json!({"key": "list", "value": {"arrayValue": {"values": [{"intValue": "1"}, {"boolValue": true}]}}}),
+        ],
+        events: vec![json!({"timeUnixNano": "3500", "name": "exception"})],
+        links: vec![json!({"traceId": "t2", "spanId": "s2"})],
+        dropped_links_count: 3,
+        resource: json!({"attributes": [{"key": "host", "value": {"stringValue": "h\u{7}"}}]}),
+        ..SpanView::default()
+    };
+    let detail = Detail::of_span(&span);
+    let request = item(&detail, "http.request.header.X-Request-ID");
+    assert_eq!(request.jump, Some(Jump::Story("r 1".to_owned())));
+    assert_eq!(item(&detail, "list").text, "[1, true]");
+    assert_eq!(item(&detail, "+2.50µs").text, "exception");
+    assert_eq!(
+        item(&detail, "trace").jump,
+        Some(Jump::Trace("t2".into(), Some("s2".into())))
+    );
+    assert_eq!(
+        item(&detail, "dropped").text,
+        "3 more, by the service itself"
+    );
+    assert_eq!(item(&detail, "host").text, "h␇");
+    assert_eq!(
+        item(&detail, "logs").jump,
+        Some(Jump::Logs("trace_id:t span_id:s".into()))
+    );
+    assert_eq!(Subject::of_span(&span).correlation, "r 1");
+}
+
+#[test]
+fn terms_are_quoted_where_needed() {
+    assert_eq!(term("service", "check-out"), "service:check-out");
+    assert_eq!(term("service", "a \"b\"\\"), "service:\"a \\\"b\\\"\\\\\"");
+    assert_eq!(term("x", ""), "x:\"\"");
+    assert_eq!(term("x", "-1"), "x:\"-1\"");
+}
+
+#[test]
+fn a_pane_is_bounded() {
+    let many: serde_json::Map<String, Json> = (0..ITEMS_MAX + 10)
+        .map(|n| (format!("k{n}"), json!("v")))
+        .collect();
+    let log = LogView {
+        attributes: Json::Object(many),
+        ..LogView::default()
+    };
+    let detail = Detail::of_log(&log);
+    assert_eq!(detail.items.len(), ITEMS_MAX + 1);
+    assert_eq!(detail.items[ITEMS_MAX].label, "cut");
+}
