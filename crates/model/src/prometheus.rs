@@ -252,6 +252,15 @@ impl Target {
     }
 }
 
+/// The value of the `le` or `quantile` label for a bound or quantile.
+pub fn bound_label(bound: f64) -> String {
+    if bound == f64::INFINITY {
+        "+Inf".to_owned()
+    } else {
+        bound.to_string()
+    }
+}
+
 /// The name of a metric under the default strategy and without a namespace.
 pub fn metric_name(name: &str, unit: &str, kind: MetricKind) -> String {
     Strategy::default().metric_name("", name, unit, kind)

@@ -1,5 +1,6 @@
 //! The syntax tree of a query. Every node knows the bytes of the query that it was read from.
 
+use crate::duration::DurationExpr;
 use crate::functions::Function;
 use crate::matcher::Matcher;
 
@@ -139,6 +140,8 @@ pub struct Selector {
     pub matchers: Vec<Matcher>,
     /// How far back to look.
     pub offset_ms: i64,
+    /// The offset, where it depends on the times of the query.
+    pub offset_expr: Option<DurationExpr>,
     /// A fixed evaluation time.
     pub at: Option<At>,
     /// `anchored` or `smoothed`.
@@ -152,6 +155,8 @@ pub struct MatrixSelector {
     pub selector: Selector,
     /// Length of the range.
     pub range_ms: i64,
+    /// The length, where it depends on the times of the query.
+    pub range_expr: Option<DurationExpr>,
 }
 
 /// An expression evaluated over a range of its own.
@@ -161,10 +166,16 @@ pub struct Subquery {
     pub expr: Expr,
     /// Length of the range.
     pub range_ms: i64,
+    /// The length, where it depends on the times of the query.
+    pub range_expr: Option<DurationExpr>,
     /// Resolution; the engine's default without one.
     pub step_ms: Option<i64>,
+    /// The resolution, where it depends on the times of the query.
+    pub step_expr: Option<DurationExpr>,
     /// How far back to look.
     pub offset_ms: i64,
+    /// The offset, where it depends on the times of the query.
+    pub offset_expr: Option<DurationExpr>,
     /// A fixed evaluation time.
     pub at: Option<At>,
 }

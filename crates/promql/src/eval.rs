@@ -89,6 +89,15 @@ impl<'a> Context<'a> {
             .map(|(_, id)| *id)
     }
 
+    /// Asks the limits at every so many steps, for loops over many series at each step.
+    fn check_step(&self, index: usize) -> Result<(), Error> {
+        if index % 256 == 255 {
+            self.limits.check()
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether this many rows on a grid may be held.
     fn check_size(&self, rows: usize, grid: Grid) -> Result<(), Error> {
         self.limits.check_samples(rows.saturating_mul(grid.count))

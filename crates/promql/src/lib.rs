@@ -8,6 +8,7 @@
 
 pub mod annotation;
 pub mod ast;
+pub mod duration;
 pub mod engine;
 mod eval;
 pub mod format;
@@ -24,7 +25,10 @@ mod print;
 pub mod source;
 
 pub use ast::Expr;
-pub use engine::{Answer, Engine, Error, Limits, Options, Value};
+pub use engine::{
+    Answer, Engine, Error, ErrorKind, Limits, MatrixSeries, Options, Point, Query, SampleValue,
+    Stats, Value, VectorSample,
+};
 pub use histogram::FloatHistogram;
 pub use labels::Labels;
 pub use matcher::{MatchOp, Matcher};

@@ -5,6 +5,7 @@
 //! a query and the depth of its tree.
 
 mod check;
+mod duration;
 mod lexer;
 mod literal;
 mod primary;
@@ -131,6 +132,8 @@ struct Parser<'q> {
     position: usize,
     depth: u32,
     selectors: usize,
+    /// Number of regular expressions so far.
+    regexes: usize,
     /// Whether a selector may match all series: in the second argument of `info` it is combined
     /// with the series of the first.
     unbounded_selector: bool,
@@ -150,6 +153,7 @@ impl<'q> Parser<'q> {
             position: 0,
             depth: 0,
             selectors: 0,
+            regexes: 0,
             unbounded_selector: false,
         })
     }

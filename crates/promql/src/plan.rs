@@ -1,8 +1,11 @@
 //! From a query and its times to what every selector needs, and from there to the data.
 
+use std::sync::Arc;
+
 use futures::future::try_join_all;
 
 use crate::ast::{At, Expr, ExprKind, Extend, Selector, Subquery};
+use crate::duration::{self, QueryTimes};
 use crate::engine::{Answer, Error, Limits, Options, Query, Stats};
 use crate::eval;
 use crate::source::{Selected, Selection, SeriesSource};
@@ -107,7 +110,7 @@ pub struct Plan {
 
 impl Plan {
     pub(crate) fn new(
-        query: Query,
+        mut query: Query,
         grid: Grid,
         is_range: bool,
         options: Options,
@@ -117,6 +120,7 @@ impl Plan {
             start_ms: grid.start_ms,
             end_ms: grid.end_ms(),
         };
+        resolve_durations(&mut query, grid, is_range)?;
         let mut collector = Collector {
             bounds,
             options: &options,
@@ -179,6 +183,26 @@ impl Plan {
             stats,
         })
     }
+}
+
+/// Puts numbers in the place of durations that depend on the times of the query.
+#[allow(clippy::cast_precision_loss)]
+fn resolve_durations(query: &mut Query, grid: Grid, is_range: bool) -> Result<(), Error> {
+    if !duration::is_dynamic(&query.expr) {
+        return Ok(());
+    }
+    let times = QueryTimes {
+        step: if is_range {
+            grid.step_ms as f64 / 1000.0
+        } else {
+            0.0
+        },
+        range: (grid.end_ms() - grid.start_ms) as f64 / 1000.0,
+    };
+    let mut expr = Expr::clone(&query.expr);
+    duration::resolve(&mut expr, times).map_err(Error::BadData)?;
+    query.expr = Arc::new(expr);
+    Ok(())
 }
 
 /// A query with its data.

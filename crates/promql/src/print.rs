@@ -6,6 +6,7 @@ use crate::ast::{
     Aggregate, At, Binary, Cardinality, Expr, ExprKind, Extend, Matching, Selector, Subquery,
     UnaryOp,
 };
+use crate::duration::DurationExpr;
 use crate::format::{duration, quote, quote_bytes, value};
 use crate::labels::{METRIC_NAME, is_classic_label_name, is_classic_metric_name};
 
@@ -19,13 +20,14 @@ impl Display for Expr {
             },
             ExprKind::Selector(selector) => {
                 write_series(f, selector)?;
-                write_modifiers(f, selector.at, selector.offset_ms)?;
+                write_modifiers(f, selector.at, (selector.offset_ms, &selector.offset_expr))?;
                 write_extend(f, selector.extend)
             }
             ExprKind::Matrix(matrix) => {
                 write_series(f, &matrix.selector)?;
-                write!(f, "[{}]", duration(matrix.range_ms))?;
-                write_modifiers(f, matrix.selector.at, matrix.selector.offset_ms)?;
+                write!(f, "[{}]", length(matrix.range_ms, &matrix.range_expr))?;
+                let selector = &matrix.selector;
+                write_modifiers(f, selector.at, (selector.offset_ms, &selector.offset_expr))?;
                 write_extend(f, matrix.selector.extend)
             }
             ExprKind::Subquery(subquery) => write_subquery(f, subquery),
@@ -88,7 +90,19 @@ fn write_series(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
     write!(f, "{{{}}}", items.join(", "))
 }
 
-fn write_modifiers(f: &mut Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt::Result {
+/// A duration as a literal, or as the calculation that it is.
+fn length(milliseconds: i64, calculation: &Option<DurationExpr>) -> String {
+    match calculation {
+        Some(calculation) => calculation.to_string(),
+        None => duration(milliseconds),
+    }
+}
+
+fn write_modifiers(
+    f: &mut Formatter<'_>,
+    at: Option<At>,
+    (offset_ms, calculation): (i64, &Option<DurationExpr>),
+) -> fmt::Result {
     match at {
         None => {}
         Some(At::Start) => f.write_str(" @ start()")?,
@@ -99,8 +113,8 @@ fn write_modifiers(f: &mut Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt
             write!(f, " @ {sign}{}.{:03}", magnitude / 1000, magnitude % 1000)?;
         }
     }
-    if offset_ms != 0 {
-        write!(f, " offset {}", duration(offset_ms))?;
+    if offset_ms != 0 || calculation.is_some() {
+        write!(f, " offset {}", length(offset_ms, calculation))?;
     }
     Ok(())
 }
@@ -114,14 +128,12 @@ fn write_extend(f: &mut Formatter<'_>, extend: Extend) -> fmt::Result {
 }
 
 fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
-    let step = subquery.step_ms.map(duration).unwrap_or_default();
-    write!(
-        f,
-        "{}[{}:{step}]",
-        subquery.expr,
-        duration(subquery.range_ms)
-    )?;
-    write_modifiers(f, subquery.at, subquery.offset_ms)
+    let range = length(subquery.range_ms, &subquery.range_expr);
+    let step = subquery
+        .step_ms
+        .map(|step_ms| length(step_ms, &subquery.step_expr));
+    write!(f, "{}[{range}:{}]", subquery.expr, step.unwrap_or_default())?;
+    write_modifiers(f, subquery.at, (subquery.offset_ms, &subquery.offset_expr))
 }
 
 fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {

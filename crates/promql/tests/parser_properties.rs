@@ -122,7 +122,7 @@ fn vector() -> impl Strategy<Value = String> {
             Just("unless on (a)"),
             Just("> bool"),
             Just("== on (a, b) group_left (c)"),
-            Just("!= ignoring (a) group_right"),
+            Just("!= ignoring (a) group_right ()"),
             Just("+ on () fill_left(1)"),
         ];
         prop_oneof![
@@ -145,7 +145,9 @@ fn vector() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None,
+        // The same cases every time.
+        rng_seed: proptest::test_runner::RngSeed::Fixed(20), ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_is_answered(text in any::<String>()) {

@@ -50,6 +50,19 @@ fn names_follow_the_default_strategy() {
 }
 
 #[test]
+fn bounds_are_written_without_exponents() {
+    let cases = [
+        (0.005, "0.005"),
+        (5.0, "5"),
+        (1e21, "1000000000000000000000"),
+    ];
+    for (bound, want) in cases {
+        assert_eq!(bound_label(bound), want);
+    }
+    assert_eq!(bound_label(f64::INFINITY), "+Inf");
+}
+
+#[test]
 fn label_names_are_escaped() {
     let cases = [
         ("http.method", "http_method"),

@@ -247,7 +247,7 @@ pub(super) fn eval(
             metric,
             members: &members,
         };
-        let column = fold.column(grid.count, &params);
+        let column = fold.column(grid.count, &params)?;
         if column.has_any() {
             result.push(Row {
                 labels: group.labels,
@@ -270,12 +270,13 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
-    fn column(&self, count: usize, params: &[f64]) -> Column {
+    fn column(&self, count: usize, params: &[f64]) -> Result<Column, Error> {
         let mut column = Column::absent(count);
         let has_histograms = self.members.iter().any(|member| member.has_histograms());
         let mut floats = Vec::with_capacity(self.members.len());
         let mut histograms: Vec<&Arc<FloatHistogram>> = Vec::new();
         for index in 0..count {
+            self.context.check_step(index)?;
             floats.clear();
             if has_histograms {
                 histograms.clear();
@@ -297,7 +298,7 @@ impl Fold<'_> {
                 column.set(index, cell);
             }
         }
-        column
+        Ok(column)
     }
 
     fn step(

@@ -16,6 +16,12 @@ pub(super) fn eval(
     span: Span,
     grid: Grid,
 ) -> Result<Out, Error> {
+    if matches!(operation.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
+        let symbol = operation.op.symbol();
+        return Err(Error::Execution(format!(
+            "the operator {symbol} is not supported"
+        )));
+    }
     let lhs = super::eval(context, &operation.lhs, grid)?;
     let rhs = super::eval(context, &operation.rhs, grid)?;
     let op = Operator {
@@ -157,13 +163,7 @@ impl Operator<'_> {
     pub(super) fn apply(&self, lhs: Cell<'_>, rhs: Cell<'_>) -> Option<OwnedCell> {
         match (lhs, rhs) {
             (Cell::Absent, _) | (_, Cell::Absent) => None,
-            (Cell::Float(lhs), Cell::Float(rhs)) => {
-                if matches!(self.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-                    self.incompatible("float", "float");
-                    return None;
-                }
-                self.floats(lhs, rhs).map(OwnedCell::Float)
-            }
+            (Cell::Float(lhs), Cell::Float(rhs)) => self.floats(lhs, rhs).map(OwnedCell::Float),
             (Cell::Histogram(lhs), Cell::Histogram(rhs)) => self.histograms(lhs, rhs),
             (Cell::Histogram(lhs), Cell::Float(rhs)) => {
                 let mut result = FloatHistogram::clone(lhs);

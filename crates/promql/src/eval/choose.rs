@@ -35,6 +35,7 @@ pub(super) fn eval(
     for group in groups(&rows, operation) {
         context.limits.check()?;
         for (index, param) in params.iter().enumerate() {
+            context.check_step(index)?;
             let present = group.members.iter().copied().filter(|&member| {
                 match rows[member].column.get(index) {
                     Cell::Absent => false,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::column::{Column, Row, Rows};
 use super::{Cell, Context, eval_rows, eval_scalar, string_literal};
@@ -149,7 +149,7 @@ impl<'a> Histograms<'a> {
         classic: impl Fn(usize, &Labels, &mut Vec<Bucket>) -> f64,
     ) -> Result<Rows, Error> {
         let mut result = Vec::new();
-        let mut hidden: Vec<(usize, usize)> = Vec::new();
+        let mut hidden: FxHashSet<(usize, usize)> = FxHashSet::default();
         for (position, row) in self.rows.iter().enumerate() {
             if !row.column.has_histograms() {
                 continue;
@@ -163,7 +163,7 @@ impl<'a> Histograms<'a> {
                 if let Some(group) = self.conflict(position, index) {
                     let metric = row.labels.metric_name();
                     self.context.note().mixed_classic_native(metric, self.span);
-                    hidden.push((group, index));
+                    hidden.insert((group, index));
                     continue;
                 }
                 column.set_float(index, native(index, &row.labels, histogram));

@@ -28,6 +28,7 @@ pub(crate) fn info_selector(call: &Call, id: usize) -> Selector {
         name: None,
         matchers,
         offset_ms: 0,
+        offset_expr: None,
         at: None,
         extend: Extend::No,
     }

@@ -192,6 +192,7 @@ impl<'a> Join<'a> {
         // Row of the result for each pair of series that met.
         let mut targets: FxHashMap<(usize, usize), usize> = FxHashMap::default();
         for (index, both) in both.iter().enumerate() {
+            self.operator.context.check_step(index)?;
             if !fills && !both {
                 continue;
             }

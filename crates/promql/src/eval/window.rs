@@ -142,6 +142,9 @@ fn check_extend(name: &str, extend: Extend) -> Result<(), Error> {
     )))
 }
 
+/// After how many samples to ask the limits whether to go on; some milliseconds.
+const CHECK_AFTER_SAMPLES: usize = 1 << 20;
+
 /// Applies a function to the window of each step.
 fn slide(
     env: &Env<'_>,
@@ -157,6 +160,7 @@ fn slide(
         Extend::Smoothed => (lookback_ms, lookback_ms),
     };
     let mut column = Column::absent(grid.count);
+    let mut work = 0;
     let mut step_params = vec![0.0; params.len()];
     let (mut floats, mut histograms) = ((0, 0), (0, 0));
     for (index, eval_ms) in grid.times().enumerate() {
@@ -187,8 +191,10 @@ fn slide(
         if let Some(cell) = function(&env, &window)? {
             column.set(index, cell);
         }
-        if index % 1024 == 1023 {
+        work += window.times.len() + window.histogram_times.len();
+        if work > CHECK_AFTER_SAMPLES {
             env.context.limits.check()?;
+            work = 0;
         }
     }
     Ok(column)

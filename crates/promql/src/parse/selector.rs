@@ -5,12 +5,15 @@ use super::{Parsed, Parser, Problem};
 use crate::ast::{
     At, BinaryOp, Expr, ExprKind, Extend, MatrixSelector, Selector, Span, Subquery, ValueType,
 };
+use crate::duration::{DurationExpr, to_ms, to_positive_ms};
 use crate::labels::METRIC_NAME;
 use crate::matcher::{MatchOp, Matcher};
 
-/// Times and durations beyond this (about 290 million years) are refused, so that sums of a few
-/// of them cannot overflow.
-const MAX_MS: f64 = 9.2e18 / 1024.0;
+/// Each may take megabytes when compiled, so their number is bounded.
+const MAX_REGEXES: usize = 128;
+
+/// Milliseconds, or the calculation where it depends on the times of the query.
+type Duration = (i64, Option<DurationExpr>);
 
 impl Parser<'_> {
     /// A primary with its ranges and modifiers.
@@ -49,6 +52,7 @@ impl Parser<'_> {
             name,
             matchers,
             offset_ms: 0,
+            offset_expr: None,
             at: None,
             extend: Extend::No,
         };
@@ -151,43 +155,55 @@ impl Parser<'_> {
                 .trim_start_matches("error: ");
             Problem::new(token.span, format!("invalid regular expression: {reason}"))
         })?;
+        self.regexes += usize::from(matcher.regex().is_some());
+        if self.regexes > MAX_REGEXES {
+            let message = format!("more than {MAX_REGEXES} regular expressions in one query");
+            return Err(Problem::new(token.span, message));
+        }
         matchers.push(matcher);
         Ok(())
     }
 
     fn brackets(&mut self, expr: Expr, seen: &Seen) -> Parsed<Expr> {
         let open = self.next().span;
-        let range_ms = self.range_duration()?;
-        let step_ms = match self.eat(&TokenKind::Colon) {
-            None => None,
-            Some(_) if self.peek().kind == TokenKind::RightBracket => Some(None),
-            Some(_) => Some(Some(self.range_duration()?)),
+        let range = self.range_duration()?;
+        let is_subquery = self.eat(&TokenKind::Colon).is_some();
+        let step = match self.peek().kind {
+            TokenKind::RightBracket => None,
+            _ if is_subquery => Some(self.range_duration()?),
+            _ => None,
         };
         let end = self.expect(&TokenKind::RightBracket, "range")?;
         let span = expr.span.to(end);
-        match step_ms {
-            None => self.matrix(expr, range_ms, span, seen),
-            Some(step_ms) => {
-                if expr.value_type() != ValueType::Vector {
-                    let message = format!(
-                        "subquery is only allowed on instant vector, got {} instead",
-                        expr.value_type().documented()
-                    );
-                    return Err(Problem::new(open, message));
-                }
-                let subquery = Subquery {
-                    expr,
-                    range_ms,
-                    step_ms,
-                    offset_ms: 0,
-                    at: None,
-                };
-                self.node(span, ExprKind::Subquery(Box::new(subquery)))
-            }
+        if !is_subquery {
+            return self.matrix(expr, range, span, seen);
         }
+        if expr.value_type() != ValueType::Vector {
+            let message = format!(
+                "subquery is only allowed on instant vector, got {} instead",
+                expr.value_type().documented()
+            );
+            return Err(Problem::new(open, message));
+        }
+        let (range_ms, range_expr) = range;
+        let (step_ms, step_expr) = match step {
+            Some((step_ms, step_expr)) => (Some(step_ms), step_expr),
+            None => (None, None),
+        };
+        let subquery = Subquery {
+            expr,
+            range_ms,
+            range_expr,
+            step_ms,
+            step_expr,
+            offset_ms: 0,
+            offset_expr: None,
+            at: None,
+        };
+        self.node(span, ExprKind::Subquery(Box::new(subquery)))
     }
 
-    fn matrix(&mut self, expr: Expr, range_ms: i64, span: Span, seen: &Seen) -> Parsed<Expr> {
+    fn matrix(&mut self, expr: Expr, range: Duration, span: Span, seen: &Seen) -> Parsed<Expr> {
         let ExprKind::Selector(selector) = expr.kind else {
             return Err(Problem::new(
                 span,
@@ -203,52 +219,67 @@ impl Parser<'_> {
         if seen.at {
             return Err(Problem::new(span, "no @ modifiers allowed before range"));
         }
+        let (range_ms, range_expr) = range;
         let matrix = MatrixSelector {
             selector: *selector,
             range_ms,
+            range_expr,
         };
         self.node(span, ExprKind::Matrix(Box::new(matrix)))
     }
 
     /// A duration inside brackets: greater than zero.
-    fn range_duration(&mut self) -> Parsed<i64> {
-        let span = self.peek().span;
-        let seconds = match self.peek().kind {
-            TokenKind::Number(number) => number,
-            TokenKind::Duration(milliseconds) => milliseconds as f64 / 1000.0,
-            _ => return Err(self.unexpected("range", &["number", "duration"])),
-        };
-        self.next();
-        let milliseconds = to_ms(seconds, span)?;
-        if milliseconds <= 0 {
-            return Err(Problem::new(span, "duration must be greater than 0"));
+    fn range_duration(&mut self) -> Parsed<Duration> {
+        let start = self.peek().span;
+        let expr = self.duration_expression(0)?;
+        let span = start.to(self.tokens[self.position - 1].span);
+        match expr.constant() {
+            Some(seconds) => {
+                let milliseconds = to_positive_ms(seconds);
+                Ok((
+                    milliseconds.map_err(|message| Problem::new(span, message))?,
+                    None,
+                ))
+            }
+            // Known when the query is planned.
+            None => Ok((0, Some(expr))),
         }
-        Ok(milliseconds)
     }
 
     fn offset(&mut self, expr: &mut Expr, seen: &mut Seen) -> Parsed<()> {
         let start = self.next().span;
-        let number = self.peek().span;
-        let seconds = self.signed_number("offset")?;
-        let offset_ms = to_ms(seconds, number)?;
+        let first = self.peek().span;
+        let duration = self.duration_operand()?;
         let end = self.tokens[self.position - 1].span;
+        let (offset_ms, offset_expr) = match duration.constant() {
+            Some(seconds) => {
+                let milliseconds = to_ms(seconds);
+                let span = first.to(end);
+                (
+                    milliseconds.map_err(|message| Problem::new(span, message))?,
+                    None,
+                )
+            }
+            None => (0, Some(duration)),
+        };
         let target = match &mut expr.kind {
-            ExprKind::Selector(selector) => &mut selector.offset_ms,
-            ExprKind::Matrix(matrix) => &mut matrix.selector.offset_ms,
-            ExprKind::Subquery(subquery) => &mut subquery.offset_ms,
+            ExprKind::Selector(selector) => (&mut selector.offset_ms, &mut selector.offset_expr),
+            ExprKind::Matrix(matrix) => (
+                &mut matrix.selector.offset_ms,
+                &mut matrix.selector.offset_expr,
+            ),
+            ExprKind::Subquery(subquery) => (&mut subquery.offset_ms, &mut subquery.offset_expr),
             _ => {
                 let message = "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery";
                 return Err(Problem::new(start.to(end), message));
             }
         };
         if seen.offset {
-            return Err(Problem::new(
-                start.to(end),
-                "offset may not be set multiple times",
-            ));
+            let message = "offset may not be set multiple times";
+            return Err(Problem::new(start.to(end), message));
         }
         seen.offset = true;
-        *target = offset_ms;
+        (*target.0, *target.1) = (offset_ms, offset_expr);
         expr.span = expr.span.to(end);
         Ok(())
     }
@@ -266,7 +297,7 @@ impl Parser<'_> {
             _ => {
                 let span = self.peek().span;
                 let seconds = self.signed_number("@")?;
-                At::Time(to_ms(seconds, span).map_err(|_| {
+                At::Time(to_ms(seconds).map_err(|_| {
                     let seconds = crate::format::general(seconds);
                     Problem::new(
                         span,
@@ -343,15 +374,5 @@ fn valid_text(literal: &crate::ast::StringLiteral, span: Span) -> Parsed<String>
                 format!("label names and values must be UTF-8, got {quoted}"),
             ))
         }
-    }
-}
-
-#[allow(clippy::cast_possible_truncation)]
-fn to_ms(seconds: f64, span: Span) -> Parsed<i64> {
-    let milliseconds = (seconds * 1000.0).round();
-    if milliseconds.abs() < MAX_MS {
-        Ok(milliseconds as i64)
-    } else {
-        Err(Problem::new(span, "duration out of range"))
     }
 }

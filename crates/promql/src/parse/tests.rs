@@ -64,6 +64,14 @@ const PRINTED: &[(&str, &str)] = &[
     ("\"\\xff\"", "\"\\xff\""),
     ("`a\\n`", "\"a\\\\n\""),
     ("h </ 5", "h </ 5"),
+    ("m[5m * 2 + 30]", "m[10m30s]"),
+    (
+        "m[2 * step():max_of(step(), 5s)]",
+        "m[(2 * step()):max_of(step(), 5)]",
+    ),
+    ("m offset -(1h - 2 * 5m)", "m offset -50m"),
+    ("m offset step() * 2", "m offset step() * 2"),
+    ("m[-5m + 10m]", "m[5m]"),
     ("(((a)))", "(((a)))"),
     ("info(m, {a='1'})", "info(m, {a=\"1\"})"),
 ];
@@ -181,6 +189,11 @@ fn errors_say_where_and_what() {
             "a{b=1}",
             "1:5: parse error: unexpected \"1\" in label matching, expected string",
         ),
+        ("a[5m / 0]", "1:6: parse error: division by zero"),
+        (
+            "a[1m - 2m]",
+            "1:3: parse error: duration must be greater than 0",
+        ),
         ("a[0]", "1:3: parse error: duration must be greater than 0"),
         (
             "a[5m",
@@ -273,6 +286,8 @@ fn hostile_input_is_refused() {
     }
     assert!(message(&format!("a{}", " + a".repeat(10_000))).contains("nested deeper"));
     assert!(message(&"a".repeat(MAX_QUERY_BYTES + 1)).contains("longer than"));
+    let regexes = "{a=~'x+'} or ".repeat(150);
+    assert!(message(&format!("{regexes}b")).contains("more than 128 regular expressions"));
     let deepest = format!("{}a{}", "(".repeat(150), ")".repeat(150));
     assert_eq!(parse(&deepest).unwrap().to_string(), deepest);
 }

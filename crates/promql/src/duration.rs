@@ -1,0 +1,191 @@
+//! Durations that are calculated: `m[5m * 2]`, `m[4 * step()]`, `m offset (range() / 2)`.
+//!
+//! What is constant is calculated when the query is read. What depends on the step or the range of
+//! the query stays in the tree until the query is planned, which puts the numbers in its place.
+
+use std::fmt;
+
+use crate::ast::{BinaryOp, Expr, ExprKind, Selector};
+
+/// A calculation of seconds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DurationExpr {
+    /// A constant number of seconds.
+    Seconds(f64),
+    /// The step of the query; zero at one time.
+    Step,
+    /// From the start to the end of the query.
+    Range,
+    /// The opposite.
+    Negate(Box<DurationExpr>),
+    /// `+ - * / % ^`
+    Binary(BinaryOp, Box<DurationExpr>, Box<DurationExpr>),
+    /// The lesser of two.
+    MinOf(Box<DurationExpr>, Box<DurationExpr>),
+    /// The greater of two.
+    MaxOf(Box<DurationExpr>, Box<DurationExpr>),
+}
+
+/// The times of the query that durations may refer to, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueryTimes {
+    pub(crate) step: f64,
+    pub(crate) range: f64,
+}
+
+/// The longest duration (about 290,000 years): sums of a few cannot overflow milliseconds.
+const MAX_MS: f64 = 9.2e15;
+
+impl DurationExpr {
+    /// The constant, if it is one.
+    pub(crate) fn constant(&self) -> Option<f64> {
+        match self {
+            DurationExpr::Seconds(seconds) => Some(*seconds),
+            _ => None,
+        }
+    }
+
+    /// Calculates what is constant at the top of the tree.
+    pub(crate) fn fold(self) -> Result<Self, String> {
+        let operands = match &self {
+            DurationExpr::Negate(a) => [Some(&**a), None],
+            DurationExpr::Binary(_, a, b)
+            | DurationExpr::MinOf(a, b)
+            | DurationExpr::MaxOf(a, b) => [Some(&**a), Some(&**b)],
+            _ => return Ok(self),
+        };
+        if operands
+            .into_iter()
+            .flatten()
+            .any(|operand| operand.constant().is_none())
+        {
+            return Ok(self);
+        }
+        self.seconds(QueryTimes {
+            step: 0.0,
+            range: 0.0,
+        })
+        .map(DurationExpr::Seconds)
+    }
+
+    fn seconds(&self, times: QueryTimes) -> Result<f64, String> {
+        Ok(match self {
+            DurationExpr::Seconds(seconds) => *seconds,
+            DurationExpr::Step => times.step,
+            DurationExpr::Range => times.range,
+            DurationExpr::Negate(a) => -a.seconds(times)?,
+            DurationExpr::MinOf(a, b) => a.seconds(times)?.min(b.seconds(times)?),
+            DurationExpr::MaxOf(a, b) => a.seconds(times)?.max(b.seconds(times)?),
+            DurationExpr::Binary(op, a, b) => {
+                let (a, b) = (a.seconds(times)?, b.seconds(times)?);
+                match op {
+                    BinaryOp::Add => a + b,
+                    BinaryOp::Sub => a - b,
+                    BinaryOp::Mul => a * b,
+                    BinaryOp::Div if b == 0.0 => return Err("division by zero".to_owned()),
+                    BinaryOp::Div => a / b,
+                    BinaryOp::Mod if b == 0.0 => return Err("modulo by zero".to_owned()),
+                    BinaryOp::Mod => a % b,
+                    BinaryOp::Pow => a.powf(b),
+                    _ => return Err(format!("unexpected duration operator {}", op.symbol())),
+                }
+            }
+        })
+    }
+}
+
+/// Seconds as milliseconds.
+#[allow(clippy::cast_possible_truncation)]
+pub(crate) fn to_ms(seconds: f64) -> Result<i64, String> {
+    let milliseconds = (seconds * 1000.0).round();
+    if milliseconds.abs() < MAX_MS {
+        Ok(milliseconds as i64)
+    } else {
+        Err("duration out of range".to_owned())
+    }
+}
+
+/// Seconds as milliseconds of a range or step.
+pub(crate) fn to_positive_ms(seconds: f64) -> Result<i64, String> {
+    match to_ms(seconds)? {
+        milliseconds if milliseconds > 0 => Ok(milliseconds),
+        _ => Err("duration must be greater than 0".to_owned()),
+    }
+}
+
+impl fmt::Display for DurationExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DurationExpr::Seconds(seconds) => f.write_str(&crate::format::value(*seconds)),
+            DurationExpr::Step => f.write_str("step()"),
+            DurationExpr::Range => f.write_str("range()"),
+            DurationExpr::Negate(a) => write!(f, "(-{a})"),
+            DurationExpr::Binary(op, a, b) => write!(f, "({a} {} {b})", op.symbol()),
+            DurationExpr::MinOf(a, b) => write!(f, "min_of({a}, {b})"),
+            DurationExpr::MaxOf(a, b) => write!(f, "max_of({a}, {b})"),
+        }
+    }
+}
+
+/// Whether any duration in the tree depends on the times of the query.
+pub(crate) fn is_dynamic(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Selector(selector) => selector.offset_expr.is_some(),
+        ExprKind::Matrix(matrix) => {
+            matrix.range_expr.is_some() || matrix.selector.offset_expr.is_some()
+        }
+        ExprKind::Subquery(subquery)
+            if subquery.range_expr.is_some()
+                || subquery.step_expr.is_some()
+                || subquery.offset_expr.is_some() =>
+        {
+            true
+        }
+        _ => expr.children().any(is_dynamic),
+    }
+}
+
+/// Puts numbers in the place of all calculated durations.
+pub(crate) fn resolve(expr: &mut Expr, times: QueryTimes) -> Result<(), String> {
+    fn offset(selector: &mut Selector, times: QueryTimes) -> Result<(), String> {
+        if let Some(offset) = selector.offset_expr.take() {
+            selector.offset_ms = to_ms(offset.seconds(times)?)?;
+        }
+        Ok(())
+    }
+    match &mut expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => Ok(()),
+        ExprKind::Selector(selector) => offset(selector, times),
+        ExprKind::Matrix(matrix) => {
+            if let Some(range) = matrix.range_expr.take() {
+                matrix.range_ms = to_positive_ms(range.seconds(times)?)?;
+            }
+            offset(&mut matrix.selector, times)
+        }
+        ExprKind::Subquery(subquery) => {
+            if let Some(range) = subquery.range_expr.take() {
+                subquery.range_ms = to_positive_ms(range.seconds(times)?)?;
+            }
+            if let Some(step) = subquery.step_expr.take() {
+                subquery.step_ms = Some(to_positive_ms(step.seconds(times)?)?);
+            }
+            if let Some(offset) = subquery.offset_expr.take() {
+                subquery.offset_ms = to_ms(offset.seconds(times)?)?;
+            }
+            resolve(&mut subquery.expr, times)
+        }
+        ExprKind::Unary(_, inner) | ExprKind::Paren(inner) => resolve(inner, times),
+        ExprKind::Binary(binary) => {
+            resolve(&mut binary.lhs, times)?;
+            resolve(&mut binary.rhs, times)
+        }
+        ExprKind::Aggregate(aggregate) => {
+            aggregate
+                .param
+                .iter_mut()
+                .try_for_each(|param| resolve(param, times))?;
+            resolve(&mut aggregate.expr, times)
+        }
+        ExprKind::Call(call) => call.args.iter_mut().try_for_each(|arg| resolve(arg, times)),
+    }
+}

@@ -1,0 +1,100 @@
+//! Durations in brackets and after `offset`: literals, and calculations with them.
+
+use super::lexer::TokenKind;
+use super::{Parsed, Parser, Problem};
+use crate::ast::BinaryOp;
+use crate::duration::DurationExpr;
+
+impl Parser<'_> {
+    /// A calculation inside brackets.
+    pub(super) fn duration_expression(&mut self, minimum: u8) -> Parsed<DurationExpr> {
+        let mut lhs = self.nested(Self::duration_operand)?;
+        while let TokenKind::Operator(op) = self.peek().kind {
+            let arithmetic = matches!(
+                op,
+                BinaryOp::Add
+                    | BinaryOp::Sub
+                    | BinaryOp::Mul
+                    | BinaryOp::Div
+                    | BinaryOp::Mod
+                    | BinaryOp::Pow
+            );
+            let precedence = op.precedence();
+            if !arithmetic || precedence < minimum {
+                break;
+            }
+            let span = self.next().span;
+            let right_minimum = if op == BinaryOp::Pow {
+                precedence
+            } else {
+                precedence + 1
+            };
+            let rhs = self.nested(|parser| parser.duration_expression(right_minimum))?;
+            lhs = DurationExpr::Binary(op, Box::new(lhs), Box::new(rhs))
+                .fold()
+                .map_err(|message| Problem::new(span, message))?;
+        }
+        Ok(lhs)
+    }
+
+    /// A literal, a call or a calculation in parentheses, with a sign before it.
+    pub(super) fn duration_operand(&mut self) -> Parsed<DurationExpr> {
+        let token = self.peek().clone();
+        match token.kind {
+            TokenKind::Number(seconds) => {
+                self.next();
+                Ok(DurationExpr::Seconds(seconds))
+            }
+            TokenKind::Duration(milliseconds) => {
+                self.next();
+                Ok(DurationExpr::Seconds(milliseconds as f64 / 1000.0))
+            }
+            TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
+                self.next();
+                // A sign takes what follows alone: after `offset`, operators belong to the query.
+                let operand = self.nested(Self::duration_operand)?;
+                if op == BinaryOp::Add {
+                    return Ok(operand);
+                }
+                let negated = DurationExpr::Negate(Box::new(operand)).fold();
+                negated.map_err(|message| Problem::new(token.span, message))
+            }
+            TokenKind::LeftParen => {
+                self.next();
+                let inner = self.nested(|parser| parser.duration_expression(0))?;
+                self.expect(&TokenKind::RightParen, "duration")?;
+                Ok(inner)
+            }
+            TokenKind::Word => self.duration_call(),
+            _ => Err(self.unexpected("duration", &["number", "duration"])),
+        }
+    }
+
+    fn duration_call(&mut self) -> Parsed<DurationExpr> {
+        let word = self.peek_word().unwrap_or("").to_ascii_lowercase();
+        let known = ["step", "range", "min_of", "max_of"].contains(&word.as_str());
+        if !known {
+            return Err(self.unexpected("duration", &["number", "duration"]));
+        }
+        let span = self.next().span;
+        self.expect(&TokenKind::LeftParen, "duration")?;
+        if matches!(word.as_str(), "step" | "range") {
+            self.expect(&TokenKind::RightParen, "duration")?;
+            return Ok(if word == "step" {
+                DurationExpr::Step
+            } else {
+                DurationExpr::Range
+            });
+        }
+        let first = Box::new(self.nested(|parser| parser.duration_expression(0))?);
+        self.expect(&TokenKind::Comma, "duration")?;
+        let second = Box::new(self.nested(|parser| parser.duration_expression(0))?);
+        self.expect(&TokenKind::RightParen, "duration")?;
+        let call = if word == "min_of" {
+            DurationExpr::MinOf(first, second)
+        } else {
+            DurationExpr::MaxOf(first, second)
+        };
+        call.fold().map_err(|message| Problem::new(span, message))
+    }
+}
