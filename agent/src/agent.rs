@@ -1,0 +1,248 @@
+//! Build, run, drain: puts queue, receivers and exporters together and takes them apart in the
+//! right order.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{Env, LockFile};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::exporters::Destination;
+use crate::exporters::dead_letter::DeadLetters;
+use crate::exporters::otlp::{Exporter, Left, Start};
+use crate::metrics::{Metrics, Sample};
+use crate::options::Options;
+use crate::processors::resource;
+use crate::queue::{Failure, Progress, Queue, QueueError};
+use crate::receivers::filelog::{FileLog, FilelogError};
+use crate::receivers::hostmetrics::HostMetrics;
+use crate::receivers::otlp::{ListenError, OtlpReceiver};
+
+/// Of the time to shut down, what the exporters do not get: receivers stop before them and the
+/// queue is closed after them.
+const CLOSE_RESERVE: Duration = Duration::from_secs(2);
+
+/// The agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    #[error("cannot use {}: {source}", path.display())]
+    DataDir {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Files(#[from] FilelogError),
+    #[error("cannot start the thread that reads host metrics: {0}")]
+    Host(std::io::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("an agent needs at least one destination, each with a name of its own")]
+    Destinations,
+}
+
+/// Where services can send to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    pub grpc: SocketAddr,
+    pub http: SocketAddr,
+}
+
+/// What a shutdown left in the queue; it is sent after the next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drained {
+    /// Rows that no collector has acknowledged, of the destination that lags most.
+    pub left_in_queue: u64,
+}
+
+/// A running agent. Dropping it without [`Agent::shutdown`] is like a crash: nothing that was
+/// acknowledged is lost.
+pub struct Agent {
+    queue: Queue,
+    metrics: Metrics,
+    relay: Option<OtlpReceiver>,
+    files: Option<FileLog>,
+    host: Option<HostMetrics>,
+    stop: watch::Sender<Option<Instant>>,
+    exporters: Vec<JoinHandle<Left>>,
+    _lock: LockFile,
+}
+
+impl Agent {
+    /// Starts an agent that keeps its queue in `data_dir` and sends to every destination, each
+    /// known by a name that must stay the same from run to run.
+    pub async fn start(
+        env: Env,
+        options: Options,
+        data_dir: &Path,
+        destinations: Vec<(String, Arc<dyn Destination>)>,
+    ) -> Result<Self, AgentError> {
+        let mut names: Vec<String> = destinations.iter().map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() || names.len() != destinations.len() {
+            return Err(AgentError::Destinations);
+        }
+        let metrics = Metrics::default();
+        let progress = Progress::default();
+        let opening = {
+            let (env, dir, queue) = (env.clone(), data_dir.to_owned(), options.queue.clone());
+            let (progress, metrics) = (progress.clone(), metrics.clone());
+            move || open(&env, &dir, &queue, &names, &progress, metrics)
+        };
+        // Opening reads the whole queue, which may be a gigabyte.
+        let opened = tokio::task::spawn_blocking(opening).await;
+        let (lock, queue, restored) = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let root = Path::new("/");
+        let mut machine = resource::host(root);
+        machine.extend(options.attributes.iter().cloned());
+        let dead_letters = Arc::new(DeadLetters::new(
+            &env,
+            data_dir,
+            options.queue.dead_letter_bytes,
+            metrics.clone(),
+        ));
+        let files = if options.files.is_empty() {
+            None
+        } else {
+            let host = machine.clone();
+            let state = &restored.state;
+            Some(FileLog::start(&env, &options, host, queue.clone(), &progress, state)?)
+        };
+        let host = match &options.host {
+            None => None,
+            Some(host) => {
+                let agent = resource::process(root);
+                let started = HostMetrics::start(&env, host, &machine, &agent, queue.clone());
+                Some(started.map_err(AgentError::Host)?)
+            }
+        };
+        let relay = match &options.relay {
+            None => None,
+            Some(relay) => Some(OtlpReceiver::start(relay, queue.clone()).await?),
+        };
+        let (stop, stopped) = watch::channel(None);
+        let mut exporters = Vec::new();
+        for (name, destination) in destinations {
+            let start = Start {
+                position: restored.exported.get(&name).copied().unwrap_or_default(),
+                replaced: restored.replaced.clone(),
+                name,
+                destination,
+            };
+            let exporter = Exporter::new(
+                &env,
+                start,
+                queue.clone(),
+                progress.clone(),
+                options.export.clone(),
+                Arc::clone(&dead_letters),
+            );
+            exporters.push(tokio::spawn(exporter.run(stopped.clone())));
+        }
+        Ok(Self {
+            queue,
+            metrics,
+            relay,
+            files,
+            host,
+            stop,
+            exporters,
+            _lock: lock,
+        })
+    }
+
+    /// Where services can send to, if they can.
+    pub fn addresses(&self) -> Option<Addresses> {
+        self.relay.as_ref().map(|relay| Addresses {
+            grpc: relay.grpc,
+            http: relay.http,
+        })
+    }
+
+    /// The id in the agent's stamps.
+    pub fn id(&self) -> Arc<str> {
+        self.queue.agent()
+    }
+
+    /// A snapshot of the agent's counters.
+    pub fn metrics(&self) -> Vec<Sample> {
+        self.metrics.snapshot()
+    }
+
+    /// The counters themselves, to be read while the agent runs.
+    pub fn live_metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// Holds a reason once the disk has failed in a way that only a restart can clear up: the
+    /// process should end.
+    pub fn failure(&self) -> Failure {
+        self.queue.failure()
+    }
+
+    /// Takes nothing new, sends what it can until the deadline, and closes the queue.
+    pub async fn shutdown(self, deadline: Duration) -> Drained {
+        let deadline = Instant::now() + deadline;
+        if let Some(files) = &self.files {
+            files.stop();
+        }
+        if let Some(host) = &self.host {
+            host.stop();
+        }
+        if let Some(relay) = self.relay {
+            relay.stop().await;
+        }
+        let (files, host) = (self.files, self.host);
+        let joined = tokio::task::spawn_blocking(move || {
+            files.into_iter().for_each(FileLog::join);
+            host.into_iter().for_each(HostMetrics::join);
+        });
+        if joined.await.is_err() {
+            tracing::error!("a receiver did not end as it should");
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let reserve = CLOSE_RESERVE.min(left / 4);
+        self.stop.send_replace(Some(deadline - reserve));
+        let mut rows = 0;
+        for exporter in self.exporters {
+            match exporter.await {
+                Ok(left) => rows = rows.max(left.rows),
+                Err(error) => tracing::error!(%error, "an exporter did not end as it should"),
+            }
+        }
+        self.queue.close().await;
+        if rows > 0 {
+            tracing::warn!(rows, "rows stay in the agent's queue; they are sent after the next start");
+        }
+        Drained {
+            left_in_queue: rows,
+        }
+    }
+}
+
+fn open(
+    env: &Env,
+    dir: &Path,
+    options: &crate::options::QueueOptions,
+    destinations: &[String],
+    progress: &Progress,
+    metrics: Metrics,
+) -> Result<(LockFile, Queue, crate::queue::Restored), AgentError> {
+    let unusable = |source| AgentError::DataDir {
+        path: dir.to_owned(),
+        source,
+    };
+    env.files.create_dir_all(dir).map_err(unusable)?;
+    let lock = LockFile::acquire(&*env.files, dir).map_err(unusable)?;
+    let (queue, restored) = Queue::open(env, dir, options, destinations, progress, metrics)?;
+    Ok((lock, queue, restored))
+}
+
+#[cfg(test)]
+mod tests;

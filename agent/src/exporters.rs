@@ -1,0 +1,12 @@
+//! Sends what the queue holds.
+
+pub mod breaker;
+pub mod client;
+pub mod clock;
+pub mod dead_letter;
+pub mod destination;
+pub mod otlp;
+pub mod retry;
+mod window;
+
+pub use destination::{Destination, Outcome, Stamp};

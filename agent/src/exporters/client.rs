@@ -1,0 +1,39 @@
+//! Binds an exporter to a collector over the network.
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use model::Signal;
+use otlp::client::{Client, Outcome as Sent};
+use otlp::stamp::StampHeaders;
+
+use super::destination::{Destination, Outcome, Stamp};
+
+impl Destination for Client {
+    fn send(&self, signal: Signal, request: Bytes, stamp: Stamp) -> BoxFuture<'_, Outcome> {
+        let headers = StampHeaders {
+            agent: stamp.agent.to_string(),
+            epoch: stamp.epoch,
+            sequence: stamp.sequence,
+            sent_unix_nano: stamp.sent_unix_nano,
+            complete_to_unix_nano: stamp.complete_to_unix_nano,
+        };
+        Box::pin(async move {
+            match Client::send(self, signal, request, Some(&headers)).await {
+                Sent::Success {
+                    rejected,
+                    message,
+                    received_unix_nano,
+                    replied_unix_nano,
+                } => Outcome::Success {
+                    rejected,
+                    message,
+                    received_unix_nano,
+                    replied_unix_nano,
+                },
+                Sent::Retryable { after, reason } => Outcome::Retryable { after, reason },
+                Sent::Permanent { reason } => Outcome::Permanent { reason },
+                Sent::TooLarge { reason } => Outcome::TooLarge { reason },
+            }
+        })
+    }
+}

@@ -1,0 +1,387 @@
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use testkit::{ManualClock, MemoryFiles};
+use tokio::sync::Notify;
+
+use super::*;
+use crate::encode::{Log, put_envelope, put_log};
+use crate::metrics::{DROPPED_ROWS, EXPORTED_ROWS, QUEUED_ROWS, RECEIVED_ROWS};
+use crate::options::QueueOptions;
+
+/// What the collector answers to a request.
+type Script = Box<dyn FnMut(Signal, &Bytes, &Stamp) -> Outcome + Send>;
+
+/// A collector that keeps what it was sent and answers by a script.
+struct Fake {
+    seen: Mutex<Vec<(Bytes, Stamp)>>,
+    script: Mutex<Script>,
+    changed: Notify,
+}
+
+impl Fake {
+    fn new(script: impl FnMut(Signal, &Bytes, &Stamp) -> Outcome + Send + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            seen: Mutex::default(),
+            script: Mutex::new(Box::new(script)),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Answers with these in turn, then accepts.
+    fn answering(outcomes: Vec<Outcome>) -> Arc<Self> {
+        let mut outcomes = VecDeque::from(outcomes);
+        Self::new(move |_, _, _| outcomes.pop_front().unwrap_or_else(Outcome::accepted))
+    }
+
+    async fn until(&self, requests: usize) {
+        loop {
+            let changed = self.changed.notified();
+            if self.seen.lock().len() >= requests {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn sequences(&self) -> Vec<u64> {
+        self.seen.lock().iter().map(|(_, stamp)| stamp.sequence).collect()
+    }
+}
+
+impl Destination for Fake {
+    fn send(&self, signal: Signal, request: Bytes, stamp: Stamp) -> BoxFuture<'_, Outcome> {
+        let outcome = (self.script.lock())(signal, &request, &stamp);
+        self.seen.lock().push((request, stamp));
+        self.changed.notify_waiters();
+        Box::pin(std::future::ready(outcome))
+    }
+}
+
+fn retryable(after: Option<Duration>) -> Outcome {
+    Outcome::Retryable {
+        after,
+        reason: "away".to_owned(),
+    }
+}
+
+struct Rig {
+    env: Env,
+    clock: Arc<ManualClock>,
+    queue: Queue,
+    metrics: Metrics,
+    start: Option<(Position, HashSet<StampId>)>,
+    stop: watch::Sender<Option<Instant>>,
+}
+
+const NAME: &str = "collector";
+
+impl Rig {
+    fn open(files: &MemoryFiles) -> Self {
+        let (env, clock) = testkit::env(11, Arc::new(files.clone()));
+        let metrics = Metrics::default();
+        let (queue, restored) = Queue::open(
+            &env,
+            &PathBuf::from("/queue"),
+            &QueueOptions::default(),
+            &[NAME.to_owned()],
+            &Progress::default(),
+            metrics.clone(),
+        )
+        .unwrap();
+        Self {
+            env,
+            clock,
+            queue,
+            metrics,
+            start: Some((restored.exported[NAME], restored.replaced)),
+            stop: watch::channel(None).0,
+        }
+    }
+
+    async fn append(&self, logs: &[&str]) {
+        let mut rows = Vec::new();
+        for text in logs {
+            let log = Log {
+                body: (*text).into(),
+                ..Log::default()
+            };
+            put_log(&mut rows, &log);
+        }
+        let mut request = Vec::new();
+        put_envelope(&mut request, &[], &[], &rows);
+        let entry = Entry {
+            signal: Signal::Logs,
+            source: "test",
+            rows: logs.len() as u64,
+            read_unix_nano: u64::MAX,
+            request: Bytes::from(request),
+        };
+        self.queue.append(entry).await.unwrap();
+    }
+
+    fn run(&mut self, fake: &Arc<Fake>, options: ExportOptions) -> tokio::task::JoinHandle<Left> {
+        let (position, replaced) = self.start.take().unwrap();
+        let start = Start {
+            name: NAME.to_owned(),
+            destination: Arc::clone(fake) as Arc<dyn Destination>,
+            position,
+            replaced,
+        };
+        let letters = DeadLetters::new(
+            &self.env,
+            &PathBuf::from("/queue"),
+            1 << 20,
+            self.metrics.clone(),
+        );
+        let exporter = Exporter::new(
+            &self.env,
+            start,
+            self.queue.clone(),
+            Progress::default(),
+            options,
+            Arc::new(letters),
+        );
+        tokio::spawn(exporter.run(self.stop.subscribe()))
+    }
+
+    /// Drains and closes; checks that every row is accounted for.
+    async fn finish(&self, exporter: tokio::task::JoinHandle<Left>, time: Duration) -> Left {
+        self.stop.send_replace(Some(Instant::now() + time));
+        let left = exporter.await.unwrap();
+        self.queue.close().await;
+        let total = |name| self.metrics.total(name, &[]);
+        assert_eq!(
+            total(RECEIVED_ROWS) + total(crate::metrics::RESTORED_ROWS),
+            total(EXPORTED_ROWS) + total(DROPPED_ROWS) + total(QUEUED_ROWS),
+        );
+        assert_eq!(left.rows, total(QUEUED_ROWS));
+        left
+    }
+}
+
+fn one_at_a_time() -> ExportOptions {
+    ExportOptions {
+        concurrency: 1,
+        ..ExportOptions::default()
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_sends_the_same_bytes_under_the_same_stamp() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let fake = Fake::answering(vec![retryable(None); 3]);
+    rig.append(&["a"]).await;
+    let exporter = rig.run(&fake, one_at_a_time());
+    fake.until(4).await;
+    assert_eq!(rig.finish(exporter, MINUTE).await.rows, 0);
+    let seen = fake.seen.lock();
+    assert_eq!(seen.len(), 4);
+    let same = |(request, stamp): &(Bytes, Stamp)| {
+        let first = &seen[0];
+        *request == first.0 && (stamp.epoch, stamp.sequence) == (first.1.epoch, first.1.sequence)
+    };
+    assert!(seen.iter().all(same));
+    assert_eq!(rig.metrics.total(crate::metrics::RETRIES, &[]), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_before_the_answer_sends_the_same_again() {
+    let files = MemoryFiles::new();
+    let first = {
+        let mut rig = Rig::open(&files);
+        rig.append(&["a", "b"]).await;
+        let never = Fake::new(|_, _, _| retryable(None));
+        let exporter = rig.run(&never, one_at_a_time());
+        never.until(1).await;
+        let left = rig.finish(exporter, Duration::from_millis(1)).await;
+        assert_eq!(left.rows, 2);
+        let seen = never.seen.lock();
+        seen[0].clone()
+    };
+    let mut rig = Rig::open(&files);
+    let fake = Fake::answering(Vec::new());
+    let exporter = rig.run(&fake, one_at_a_time());
+    fake.until(1).await;
+    assert_eq!(rig.finish(exporter, MINUTE).await.rows, 0);
+    let again = fake.seen.lock()[0].clone();
+    assert_eq!(again.0, first.0);
+    assert_eq!(
+        (again.1.agent, again.1.epoch, again.1.sequence),
+        (first.1.agent, first.1.epoch, first.1.sequence)
+    );
+    // What was acknowledged is not sent a third time.
+    let mut rig = Rig::open(&files);
+    let fake = Fake::answering(Vec::new());
+    let exporter = rig.run(&fake, one_at_a_time());
+    rig.append(&["c"]).await;
+    fake.until(1).await;
+    rig.finish(exporter, MINUTE).await;
+    assert_eq!(fake.sequences(), [first.1.sequence + 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_long_outage_is_replayed_in_order() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let away_until = Instant::now() + Duration::from_secs(24 * 3600);
+    let fake = Fake::new(move |_, _, _| {
+        if Instant::now() < away_until {
+            retryable(None)
+        } else {
+            Outcome::accepted()
+        }
+    });
+    for n in 0..200 {
+        rig.append(&[&n.to_string()]).await;
+    }
+    let exporter = rig.run(&fake, one_at_a_time());
+    tokio::time::sleep_until(away_until).await;
+    let failed = fake.seen.lock().len();
+    // Probes come at most every half minute on average, and less than one a second ever.
+    assert!((1_000..40_000).contains(&failed), "{failed} requests during the outage");
+    fake.until(failed + 200).await;
+    rig.finish(exporter, MINUTE).await;
+    let accepted: Vec<u64> = fake.sequences().split_off(failed);
+    let expected: Vec<u64> = (1..=200).collect();
+    assert_eq!(accepted[..200], expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_lets_one_request_through_at_a_time() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let fake = Fake::new(|_, _, _| retryable(None));
+    for n in 0..8 {
+        rig.append(&[&n.to_string()]).await;
+    }
+    let options = ExportOptions {
+        concurrency: 4,
+        breaker_failures: 4,
+        ..ExportOptions::default()
+    };
+    let exporter = rig.run(&fake, options);
+    fake.until(12).await;
+    let sequences = fake.sequences();
+    assert_eq!(sequences[..4], [1, 2, 3, 4]);
+    // While it is open, the probe is the oldest entry that is ready.
+    assert!(sequences[4..].iter().all(|sequence| (1..=4).contains(sequence)));
+    // A collector that is away does not hold up the shutdown.
+    let before = Instant::now();
+    let left = rig.finish(exporter, 10 * MINUTE).await;
+    assert_eq!(left.rows, 8);
+    assert!(before.elapsed() < MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_collector_gets_the_time_that_it_asks_for() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let fake = Fake::answering(vec![retryable(Some(Duration::from_secs(17)))]);
+    rig.append(&["a"]).await;
+    let before = Instant::now();
+    let exporter = rig.run(&fake, one_at_a_time());
+    fake.until(2).await;
+    let waited = before.elapsed();
+    assert!((17..19).contains(&waited.as_secs()), "{waited:?}");
+    rig.finish(exporter, MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_rows_are_counted_and_not_sent_again() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let fake = Fake::answering(vec![Outcome::Success {
+        rejected: 2,
+        message: "2 x no".to_owned(),
+        received_unix_nano: None,
+        replied_unix_nano: None,
+    }]);
+    rig.append(&["a", "b", "c"]).await;
+    let exporter = rig.run(&fake, one_at_a_time());
+    fake.until(1).await;
+    rig.finish(exporter, MINUTE).await;
+    assert_eq!(fake.seen.lock().len(), 1);
+    assert_eq!(rig.metrics.total(DROPPED_ROWS, &[("reason", "rejected")]), 2);
+    assert_eq!(rig.metrics.total(EXPORTED_ROWS, &[]), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_be_delivered_is_put_aside_and_the_rest_goes_on() {
+    let files = MemoryFiles::new();
+    let mut rig = Rig::open(&files);
+    let fake = Fake::new(|_, _, stamp| match stamp.sequence {
+        1 => Outcome::Permanent {
+            reason: "poison".to_owned(),
+        },
+        _ => Outcome::accepted(),
+    });
+    rig.append(&["bad", "bad too"]).await;
+    rig.append(&["good"]).await;
+    let exporter = rig.run(&fake, one_at_a_time());
+    fake.until(2).await;
+    assert_eq!(rig.finish(exporter, MINUTE).await.rows, 0);
+    assert_eq!(fake.sequences(), [1, 2]);
+    assert_eq!(rig.metrics.total(DROPPED_ROWS, &[("reason", "permanent")]), 2);
+    let letters = rig.env.files.read(&PathBuf::from("/queue/dead-letter.jsonl")).unwrap();
+    let letter: serde_json::Value = serde_json::from_slice(&letters).unwrap();
+    assert_eq!(letter["reason"], "poison");
+    assert_eq!(letter["rows"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_too_large_is_split_and_a_row_that_is_too_large_is_put_aside() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let fake = Fake::new(|_, request, _| {
+        if request.len() > 300 {
+            return Outcome::TooLarge {
+                reason: "over 300 bytes".to_owned(),
+            };
+        }
+        Outcome::accepted()
+    });
+    let texts: Vec<String> = (0..20).map(|n| format!("{n}-{}", "x".repeat(60))).collect();
+    let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let giant = "g".repeat(1_000);
+    texts.push(&giant);
+    rig.append(&texts).await;
+    let exporter = rig.run(&fake, one_at_a_time());
+    rig.queue.grown().wait_for(|_| rig.metrics.total(QUEUED_ROWS, &[]) == 0).await.unwrap();
+    while rig.metrics.total(QUEUED_ROWS, &[]) > 0 {
+        fake.changed.notified().await;
+    }
+    rig.finish(exporter, MINUTE).await;
+    assert_eq!(rig.metrics.total(EXPORTED_ROWS, &[]), 20);
+    assert_eq!(rig.metrics.total(DROPPED_ROWS, &[("reason", "too_large")]), 1);
+    let seen = fake.seen.lock();
+    let small = seen.iter().filter(|(request, _)| request.len() <= 300);
+    let rows: u64 = small.map(|(request, _)| count_rows(Signal::Logs, request).unwrap()).sum();
+    assert_eq!(rows, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_is_measured_and_completeness_follows_the_oldest_entry() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let now = rig.env.clock.unix_nanos();
+    let fake = Fake::new(move |_, _, stamp| Outcome::Success {
+        rejected: 0,
+        message: String::new(),
+        received_unix_nano: Some(stamp.sent_unix_nano + 5_000),
+        replied_unix_nano: Some(stamp.sent_unix_nano + 5_000),
+    });
+    rig.append(&["a"]).await;
+    rig.clock.advance(1_000);
+    rig.append(&["b"]).await;
+    rig.clock.advance(1_000);
+    let exporter = rig.run(&fake, one_at_a_time());
+    fake.until(2).await;
+    rig.finish(exporter, MINUTE).await;
+    let seen = fake.seen.lock();
+    let stamps: Vec<&Stamp> = seen.iter().map(|(_, stamp)| stamp).collect();
+    assert_eq!(stamps[0].clock, None);
+    let offset = stamps[1].clock.unwrap();
+    assert_eq!((offset.nanos, offset.error_nanos), (5_000, 0));
+    // With "b" still waiting, only what was read before "a" is complete.
+    assert_eq!(stamps[0].complete_to_unix_nano, now);
+    assert_eq!(stamps[1].complete_to_unix_nano, now + 2_000);
+}

@@ -1,0 +1,4 @@
+//! What is added to data on its way into the queue.
+
+pub mod correlation;
+pub mod resource;

@@ -1,0 +1,309 @@
+//! Opening the queue's folder: who we are, what is in the journal, and what number comes next.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use env::Env;
+use journal::{Journal, Position};
+use model::Signal;
+use serde::{Deserialize, Serialize};
+
+use super::record::{self, StampId};
+use super::state::{self, StateFile, Summary};
+use super::rows::{Queued, signal_index};
+use super::{QueueError, Restored};
+use crate::metrics::{self, Metrics};
+use crate::options::QueueOptions;
+
+/// The `identity` file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    agent: String,
+    epoch: u64,
+}
+
+/// The `exported` file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Exported {
+    /// Destination -> `segment:offset`.
+    destinations: BTreeMap<String, String>,
+}
+
+/// What the writer starts from.
+pub(super) struct Opened {
+    pub(super) journal: Journal,
+    pub(super) agent: String,
+    pub(super) next: StampId,
+    pub(super) summary: Summary,
+    pub(super) exported: BTreeMap<String, Position>,
+    pub(super) queued: Queued,
+}
+
+pub(super) fn open(
+    env: &Env,
+    dir: &Path,
+    options: &QueueOptions,
+    destinations: &[String],
+    metrics: &Metrics,
+) -> Result<(Opened, Restored), QueueError> {
+    let io = |action, path: &Path| {
+        let path = path.display().to_string();
+        move |source| QueueError::Io {
+            action,
+            path,
+            source,
+        }
+    };
+    env.files
+        .create_dir_all(dir)
+        .map_err(io("create", dir))?;
+    let identity = read_identity(env, dir)?;
+    let summary = read_summary(env, dir)?;
+    let (journal, recovery) = Journal::open(
+        env,
+        &dir.join("journal"),
+        journal::Options {
+            segment_bytes: (options.bytes / 16).clamp(1 << 20, 64 << 20),
+            // A record may hold a whole entry cut into pieces, and the file receiver's state.
+            record_bytes_max: options.entry_bytes_max.saturating_add(16 << 20),
+            preallocate: true,
+            segment_min: summary.as_ref().map_or(1, |summary| summary.at().segment),
+        },
+    )?;
+    let sound = !recovery.is_damaged() && recovery.torn_bytes == 0;
+    metrics.add(
+        "throughline_agent_queue_corrupt_bytes_total",
+        &[],
+        recovery.corrupt_bytes,
+    );
+    let lost = summary
+        .as_ref()
+        .is_none_or(|summary| !reaches_back_to(&journal, summary.at()));
+    let mut scan = Scan::start(summary.unwrap_or_default());
+    let mut exported = read_exported(env, dir);
+    exported.retain(|name, _| destinations.contains(name));
+    for name in destinations {
+        let position = exported.entry(name.clone()).or_insert(Position::START);
+        // A position beyond the end belongs to a journal that is gone.
+        *position = (*position).min(journal.synced_end());
+    }
+    scan.run(&journal, &exported)?;
+    let (agent, next) = match identity {
+        Some(identity) if sound && !lost && identity.epoch == scan.next.epoch => {
+            (identity.agent, scan.next)
+        }
+        other => {
+            let epoch = scan.next.epoch.max(other.as_ref().map_or(0, |known| known.epoch)) + 1;
+            let agent = other.map_or_else(|| new_id(env), |known| known.agent);
+            let identity = Identity {
+                agent: agent.clone(),
+                epoch,
+            };
+            let json = serde_json::to_vec(&identity).expect("two plain fields serialise");
+            let path = dir.join("identity");
+            let written = env.files.write_atomic(&path, &json);
+            written.map_err(io("write", &path))?;
+            tracing::info!(agent, epoch, "a new epoch of the agent's queue begins");
+            (agent, StampId { epoch, sequence: 1 })
+        }
+    };
+    scan.summary.epoch = next.epoch;
+    scan.summary.next_sequence = next.sequence;
+    scan.summary.position = journal.synced_end().to_bytes();
+    let path = dir.join("state");
+    env.files
+        .write_atomic(&path, &scan.summary.encode())
+        .map_err(io("write", &path))?;
+    let queued = Queued::start(scan.queued_rows(&exported), metrics);
+    metrics.set(metrics::QUEUE_BYTES, &[], journal.bytes());
+    let restored = Restored {
+        state: scan.summary.values.clone(),
+        exported: exported.clone(),
+        replaced: scan.replaced,
+        fresh: lost && scan.records == 0,
+    };
+    let opened = Opened {
+        journal,
+        agent,
+        next,
+        summary: scan.summary,
+        exported,
+        queued,
+    };
+    Ok((opened, restored))
+}
+
+/// Whether the journal still has everything from a position on that was written after it.
+fn reaches_back_to(journal: &Journal, position: Position) -> bool {
+    if position > journal.synced_end() {
+        return false;
+    }
+    let mut reader = journal.read_from(position);
+    // Looking for a record moves the reader to the first segment that exists.
+    let _first = reader.next();
+    reader.position().segment == position.segment || position == Position::START
+}
+
+/// One pass over all that the journal holds.
+struct Scan {
+    summary: Summary,
+    next: StampId,
+    replaced: HashSet<StampId>,
+    /// What is waiting for at least one destination.
+    queued: BTreeMap<StampId, (Position, Signal, u32)>,
+    records: u64,
+}
+
+impl Scan {
+    fn start(summary: Summary) -> Self {
+        let next = StampId {
+            epoch: summary.epoch,
+            sequence: summary.next_sequence,
+        };
+        Self {
+            summary,
+            next,
+            replaced: HashSet::new(),
+            queued: BTreeMap::new(),
+            records: 0,
+        }
+    }
+
+    fn run(
+        &mut self,
+        journal: &Journal,
+        exported: &BTreeMap<String, Position>,
+    ) -> Result<(), QueueError> {
+        let oldest = exported.values().min().copied().unwrap_or(Position::START);
+        let summed_up = self.summary.at();
+        for found in journal.read_from(Position::START) {
+            let found = found?;
+            self.records += 1;
+            let Some(record) = record::decode(&found.payload) else {
+                tracing::error!(position = %found.position, "skipped a queue record that does not decode");
+                continue;
+            };
+            // State that the summary contains must not be taken from an older record again.
+            if found.position >= summed_up {
+                state::apply(&mut self.summary.values, &record.updates);
+            }
+            self.replaced.extend(record.replaces);
+            for entry in record.entries {
+                let after = StampId {
+                    sequence: entry.stamp.sequence + 1,
+                    ..entry.stamp
+                };
+                self.next = self.next.max(after);
+                if found.position >= oldest {
+                    let waiting = (found.position, entry.signal, entry.rows);
+                    self.queued.insert(entry.stamp, waiting);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn queued_rows(&self, exported: &BTreeMap<String, Position>) -> BTreeMap<String, [i64; 3]> {
+        let rows_after = |from: Position| {
+            let mut rows = [0; 3];
+            for (stamp, (position, signal, count)) in &self.queued {
+                if *position >= from && !self.replaced.contains(stamp) {
+                    rows[signal_index(*signal)] += i64::from(*count);
+                }
+            }
+            rows
+        };
+        let destinations = exported.iter();
+        destinations
+            .map(|(name, from)| (name.clone(), rows_after(*from)))
+            .collect()
+    }
+}
+
+fn read(env: &Env, path: &Path) -> Result<Option<Vec<u8>>, QueueError> {
+    match env.files.read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(QueueError::Io {
+            action: "read",
+            path: path.display().to_string(),
+            source,
+        }),
+    }
+}
+
+fn read_identity(env: &Env, dir: &Path) -> Result<Option<Identity>, QueueError> {
+    let path = dir.join("identity");
+    let Some(content) = read(env, &path)? else {
+        return Ok(None);
+    };
+    match serde_json::from_slice(&content) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "unreadable identity; a new one is made up");
+            Ok(None)
+        }
+    }
+}
+
+fn read_summary(env: &Env, dir: &Path) -> Result<Option<Summary>, QueueError> {
+    let path = dir.join("state");
+    let Some(content) = read(env, &path)? else {
+        return Ok(None);
+    };
+    match state::decode(&content) {
+        StateFile::Good(summary) => Ok(Some(summary)),
+        StateFile::Newer(version) => Err(QueueError::Version {
+            path: path.display().to_string(),
+            version,
+        }),
+        StateFile::Damaged => {
+            tracing::error!(path = %path.display(), "unreadable state; log files may be read again");
+            Ok(None)
+        }
+    }
+}
+
+fn read_exported(env: &Env, dir: &Path) -> BTreeMap<String, Position> {
+    let path = dir.join("exported");
+    let content = match read(env, &path) {
+        Ok(Some(content)) => content,
+        Ok(None) => return BTreeMap::new(),
+        Err(error) => {
+            tracing::error!(%error, "everything in the queue is sent again");
+            return BTreeMap::new();
+        }
+    };
+    let exported: Exported = serde_json::from_slice(&content).unwrap_or_else(|error| {
+        tracing::error!(path = %path.display(), %error, "everything in the queue is sent again");
+        Exported::default()
+    });
+    let parse = |(name, text): (String, String)| {
+        let (segment, offset) = text.split_once(':')?;
+        let position = Position {
+            segment: segment.parse().ok()?,
+            offset: offset.parse().ok()?,
+        };
+        Some((name, position))
+    };
+    exported.destinations.into_iter().filter_map(parse).collect()
+}
+
+pub(super) fn encode_exported(positions: &BTreeMap<String, Position>) -> Vec<u8> {
+    let text = |(name, position): (&String, &Position)| (name.clone(), position.to_string());
+    let exported = Exported {
+        destinations: positions.iter().map(text).collect(),
+    };
+    serde_json::to_vec(&exported).expect("a map of strings serialises")
+}
+
+/// A random (version 4) UUID.
+fn new_id(env: &Env) -> String {
+    let mut bytes = [0; 16];
+    env.random.fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    groups.join("-")
+}

@@ -1,0 +1,148 @@
+//! What a journal record of the queue holds. All integers are little-endian.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 1 | format version, 1 |
+//! | 1 | number of entries: 0 (state alone), 1, or several (the pieces of a replaced entry) |
+//! | 1 | 1 if these entries replace another one, else 0 |
+//! | 16 | epoch and sequence of the replaced entry, or zeroes |
+//! | 4 | length of the state updates |
+//! | n | the updates, see [`super::state`] |
+//! | per entry 33 | signal (1), rows (4), epoch (8), sequence (8), read time (8), request length (4) |
+//! | m | the requests one after another |
+
+use bytes::Bytes;
+use model::Signal;
+
+const VERSION: u8 = 1;
+const HEAD_BYTES: usize = 23;
+const ENTRY_BYTES: usize = 33;
+
+/// What identifies an entry to a collector, beside the agent's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StampId {
+    /// Grows when sequence numbers start over.
+    pub epoch: u64,
+    /// Grows by one with each entry of an epoch.
+    pub sequence: u64,
+}
+
+/// An entry as it lies in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    pub stamp: StampId,
+    pub signal: Signal,
+    pub rows: u32,
+    /// When its oldest content was read.
+    pub read_unix_nano: u64,
+    pub request: Bytes,
+}
+
+/// A whole record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Record {
+    pub entries: Vec<Sealed>,
+    /// The entry that these stand in for.
+    pub replaces: Option<StampId>,
+    /// Encoded state updates.
+    pub updates: Bytes,
+}
+
+/// The head of a record; updates and requests follow as parts of their own.
+pub(super) struct Head {
+    bytes: Vec<u8>,
+}
+
+impl Head {
+    pub(super) fn new(entries: usize, replaces: Option<StampId>, updates: usize) -> Self {
+        let mut bytes = Vec::with_capacity(HEAD_BYTES);
+        bytes.push(VERSION);
+        bytes.push(u8::try_from(entries).expect("the writer bounds pieces to 255"));
+        bytes.push(u8::from(replaces.is_some()));
+        let replaces = replaces.unwrap_or(StampId {
+            epoch: 0,
+            sequence: 0,
+        });
+        bytes.extend_from_slice(&replaces.epoch.to_le_bytes());
+        bytes.extend_from_slice(&replaces.sequence.to_le_bytes());
+        let updates = u32::try_from(updates).expect("the writer bounds state updates");
+        bytes.extend_from_slice(&updates.to_le_bytes());
+        Self { bytes }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The fixed part of an entry.
+pub(super) fn entry_head(
+    stamp: StampId,
+    signal: Signal,
+    rows: u32,
+    read_unix_nano: u64,
+    length: usize,
+) -> [u8; ENTRY_BYTES] {
+    let mut bytes = [0; ENTRY_BYTES];
+    bytes[0] = signal as u8;
+    bytes[1..5].copy_from_slice(&rows.to_le_bytes());
+    bytes[5..13].copy_from_slice(&stamp.epoch.to_le_bytes());
+    bytes[13..21].copy_from_slice(&stamp.sequence.to_le_bytes());
+    bytes[21..29].copy_from_slice(&read_unix_nano.to_le_bytes());
+    let length = u32::try_from(length).expect("the journal's records are below 4 GiB");
+    bytes[29..33].copy_from_slice(&length.to_le_bytes());
+    bytes
+}
+
+/// Reads a record; `None` if it is of another version or does not add up.
+pub fn decode(payload: &Bytes) -> Option<Record> {
+    let head = payload.get(..HEAD_BYTES)?;
+    if head[0] != VERSION {
+        return None;
+    }
+    let count = usize::from(head[1]);
+    let replaces = (head[2] == 1).then(|| StampId {
+        epoch: u64_at(head, 3),
+        sequence: u64_at(head, 11),
+    });
+    let updates_end = HEAD_BYTES.checked_add(u32_at(head, 19) as usize)?;
+    let requests_start = updates_end.checked_add(count * ENTRY_BYTES)?;
+    let heads = payload.get(updates_end..requests_start)?;
+    let updates = payload.slice(HEAD_BYTES..updates_end);
+    let mut at = requests_start;
+    let mut entries = Vec::with_capacity(count);
+    for head in heads.chunks_exact(ENTRY_BYTES) {
+        let end = at.checked_add(u32_at(head, 29) as usize)?;
+        if end > payload.len() {
+            return None;
+        }
+        entries.push(Sealed {
+            signal: Signal::from_code(head[0])?,
+            rows: u32_at(head, 1),
+            stamp: StampId {
+                epoch: u64_at(head, 5),
+                sequence: u64_at(head, 13),
+            },
+            read_unix_nano: u64_at(head, 21),
+            request: payload.slice(at..end),
+        });
+        at = end;
+    }
+    (at == payload.len()).then_some(Record {
+        entries,
+        replaces,
+        updates,
+    })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}

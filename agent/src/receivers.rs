@@ -1,0 +1,5 @@
+//! Where data comes from. Each receiver appends to the queue and to nothing else.
+
+pub mod filelog;
+pub mod hostmetrics;
+pub mod otlp;
