@@ -271,8 +271,11 @@ struct Fold<'a> {
 
 impl Fold<'_> {
     fn column(&self, count: usize, params: &[f64]) -> Result<Column, Error> {
-        let mut column = Column::absent(count);
         let has_histograms = self.members.iter().any(|member| member.has_histograms());
+        if !has_histograms && let Some(column) = self.running(count)? {
+            return Ok(column);
+        }
+        let mut column = Column::absent(count);
         let mut floats = Vec::with_capacity(self.members.len());
         let mut histograms: Vec<&Arc<FloatHistogram>> = Vec::new();
         for index in 0..count {
@@ -297,6 +300,64 @@ impl Fold<'_> {
             if let Some(cell) = self.step(&mut floats, &histograms, param) {
                 column.set(index, cell);
             }
+        }
+        Ok(column)
+    }
+
+    /// The aggregation of floats alone, for operators that need no more of each step than a
+    /// running value: series by series, in the order in which the columns lie in memory.
+    fn running(&self, count: usize) -> Result<Option<Column>, Error> {
+        let wins = |smaller: bool| {
+            move |best: &mut f64, value: f64| {
+                let better = if smaller {
+                    value < *best
+                } else {
+                    value > *best
+                };
+                if better || best.is_nan() {
+                    *best = value;
+                }
+            }
+        };
+        let column = match self.op {
+            AggregateOp::Sum => {
+                self.accumulate(count, Compensated::default(), Compensated::add, |sum| {
+                    sum.total()
+                })
+            }
+            AggregateOp::Avg => {
+                self.accumulate(count, Mean::default(), Mean::add, |mean| mean.value())
+            }
+            AggregateOp::Count => self.accumulate(count, 0.0, |n, _| *n += 1.0, |n| n),
+            AggregateOp::Group => self.accumulate(count, 1.0, |_, _| {}, |one| one),
+            AggregateOp::Min => self.accumulate(count, f64::NAN, wins(true), |best| best),
+            AggregateOp::Max => self.accumulate(count, f64::NAN, wins(false), |best| best),
+            _ => return Ok(None),
+        };
+        column.map(Some)
+    }
+
+    fn accumulate<A: Copy>(
+        &self,
+        count: usize,
+        start: A,
+        add: impl Fn(&mut A, f64),
+        value: impl Fn(A) -> f64,
+    ) -> Result<Column, Error> {
+        let mut running = vec![start; count];
+        let mut seen = vec![false; count];
+        for member in self.members {
+            self.context.limits.check()?;
+            for (index, (running, seen)) in running.iter_mut().zip(&mut seen).enumerate() {
+                if let Some(value) = member.float(index) {
+                    add(running, value);
+                    *seen = true;
+                }
+            }
+        }
+        let mut column = Column::absent(count);
+        for (index, _) in seen.into_iter().enumerate().filter(|(_, seen)| *seen) {
+            column.set_float(index, value(running[index]));
         }
         Ok(column)
     }
