@@ -100,6 +100,7 @@ impl<'a> Reader<'a> {
 
     /// The next field: its number and payload, or `None` at the end of the message.
     #[inline]
+    #[allow(clippy::should_implement_trait)] // A wrong field is an error, not the end.
     pub fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, DecodeError> {
         if self.is_empty() {
             return Ok(None);

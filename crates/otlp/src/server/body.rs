@@ -156,7 +156,7 @@ async fn read_untimed(
         Framing::Http => Some(Inflate::new(encoding, limits.request_bytes)?),
         Framing::Grpc(_) => None,
     };
-    let mut stream = body.into_data_stream_ref();
+    let mut stream = body.data_stream();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| BodyFailure {
             verdict: Verdict::Malformed(format!("request body broke off: {error}")),
@@ -239,7 +239,7 @@ impl GrpcFrame {
 pub(super) async fn discard(body: &mut Body, limits: &ServerLimits) {
     let mut left = limits.request_bytes;
     let read = async {
-        let mut stream = body.into_data_stream_ref();
+        let mut stream = body.data_stream();
         while let Some(Ok(chunk)) = stream.next().await {
             match left.checked_sub(chunk.len()) {
                 Some(rest) => left = rest,
@@ -253,11 +253,11 @@ pub(super) async fn discard(body: &mut Body, limits: &ServerLimits) {
 
 /// A stream over a body that stays with its owner.
 trait DataStream {
-    fn into_data_stream_ref(&mut self) -> http_body_util::BodyDataStream<&mut Body>;
+    fn data_stream(&mut self) -> http_body_util::BodyDataStream<&mut Body>;
 }
 
 impl DataStream for Body {
-    fn into_data_stream_ref(&mut self) -> http_body_util::BodyDataStream<&mut Body> {
+    fn data_stream(&mut self) -> http_body_util::BodyDataStream<&mut Body> {
         http_body_util::BodyDataStream::new(self)
     }
 }

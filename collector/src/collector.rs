@@ -1,0 +1,233 @@
+//! Starts the collector's parts on their listeners and stops them in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use env::Clock;
+use otlp::server::{Accept, ConnectionLimits, Receiver, ServerLimits};
+use storage::read::Read;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admission::Admission;
+use crate::ingest::{Ingest, Sink};
+use crate::internal;
+use crate::receivers::{otlp_grpc, otlp_http};
+use crate::self_metrics::{self, Sample};
+use crate::spanmetrics::{self, SpanMetrics};
+
+/// How a collector works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Limits of the OTLP receivers.
+    pub server: ServerLimits,
+    /// Exports in work at once.
+    pub concurrent_requests: usize,
+    /// How spans are counted; none to not count them.
+    pub spanmetrics: Option<spanmetrics::Options>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            server: ServerLimits::default(),
+            concurrent_requests: 256,
+            spanmetrics: Some(spanmetrics::Options::default()),
+        }
+    }
+}
+
+impl Options {
+    /// The options that the configuration asks for.
+    pub fn from_config(limits: &config::Limits) -> Self {
+        let mut options = Self::default();
+        let request_bytes = usize::try_from(limits.request_bytes.0).unwrap_or(usize::MAX);
+        options.server.request_bytes = request_bytes;
+        // One request of the largest size must always fit.
+        options.server.in_flight_bytes = options
+            .server
+            .in_flight_bytes
+            .max(request_bytes.saturating_mul(2));
+        options.server.connections.connections = limits.connections;
+        options.concurrent_requests = limits.concurrent_requests;
+        options
+    }
+}
+
+/// Bound listeners; the system has chosen their ports already.
+#[derive(Debug)]
+pub struct Listeners {
+    /// OTLP over gRPC.
+    pub otlp_grpc: TcpListener,
+    /// OTLP over HTTP.
+    pub otlp_http: TcpListener,
+    /// For query nodes; none where nobody reads remotely.
+    pub internal: Option<TcpListener>,
+}
+
+/// Where a collector listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub otlp_http: SocketAddr,
+    /// For query nodes.
+    pub internal: Option<SocketAddr>,
+}
+
+/// How long shutdown waits for the drained listeners beyond their own drain timeout.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A running collector.
+pub struct Collector {
+    addresses: Addresses,
+    sink: Arc<dyn Sink>,
+    ingest: Arc<Ingest>,
+    receiver: Receiver,
+    spans: Option<SpanMetrics>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    drain_timeout: Duration,
+}
+
+impl Collector {
+    /// Starts to listen. Must be called within a tokio runtime. The store stays its owner's:
+    /// shut it down after the collector.
+    pub fn start(
+        options: Options,
+        sink: Arc<dyn Sink>,
+        reader: Arc<dyn Read>,
+        clock: Arc<dyn Clock>,
+        listeners: Listeners,
+    ) -> std::io::Result<Self> {
+        let addresses = Addresses {
+            otlp_grpc: listeners.otlp_grpc.local_addr()?,
+            otlp_http: listeners.otlp_http.local_addr()?,
+            internal: listeners
+                .internal
+                .as_ref()
+                .map(TcpListener::local_addr)
+                .transpose()?,
+        };
+        let admission = Admission::new(options.concurrent_requests);
+        let ingest = Arc::new(Ingest::new(Arc::clone(&sink), admission));
+        let receiver = Receiver::new(Arc::clone(&ingest) as Arc<dyn Accept>, options.server);
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = vec![
+            otlp_grpc::start(receiver.clone(), listeners.otlp_grpc, stopped.clone()),
+            otlp_http::start(receiver.clone(), listeners.otlp_http, stopped.clone()),
+        ];
+        if let Some(listener) = listeners.internal {
+            let limits = options.server.connections;
+            tasks.push(start_internal(reader, listener, limits, stopped.clone()));
+        }
+        let spans = options
+            .spanmetrics
+            .map(|options| SpanMetrics::new(options, clock));
+        if let Some(spans) = &spans {
+            sink.observe(Box::new(spans.observer()));
+            tasks.push(start_spanmetrics(spans.clone(), Arc::clone(&sink), stopped));
+        }
+        let drain_timeout = options.server.connections.drain_timeout;
+        Ok(Self {
+            addresses,
+            sink,
+            ingest,
+            receiver,
+            spans,
+            stop,
+            tasks,
+            drain_timeout,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The OTLP/HTTP routes, to be mounted on another port as well.
+    pub fn http_router(&self) -> Router {
+        self.receiver.http_router()
+    }
+
+    /// Everything that the collector and its store count.
+    pub fn metrics(&self) -> Vec<Sample> {
+        let mut samples = self_metrics::receiver_metrics(&self.receiver);
+        samples.extend(self.ingest.metrics());
+        samples.extend(self.spans.iter().flat_map(SpanMetrics::metrics));
+        samples.extend(self.sink.metrics());
+        samples
+    }
+
+    /// The same in the Prometheus text format.
+    pub fn metrics_text(&self) -> String {
+        self_metrics::render(self.metrics())
+    }
+
+    /// Refuses new work, answers what is in flight, writes the last span metrics, and returns:
+    /// at the latest a little after the drain timeout.
+    pub async fn shutdown(self) {
+        self.ingest.admission().close();
+        self.stop.send_replace(true);
+        let deadline = self.drain_timeout + GRACE;
+        let drained = tokio::time::timeout(deadline, futures::future::join_all(self.tasks)).await;
+        if drained.is_err() {
+            tracing::warn!("listeners did not stop in time");
+        }
+        if !self.ingest.admission().drain(GRACE).await {
+            tracing::warn!(
+                exports = self.ingest.admission().in_work(),
+                "exports left unanswered"
+            );
+        }
+        if let Some(spans) = &self.spans {
+            // A store that does not answer must not keep the process from ending.
+            let emitted = tokio::time::timeout(GRACE, spans.emit(&*self.sink)).await;
+            if emitted.is_err() {
+                tracing::warn!("the last span metrics were not stored in time");
+            }
+        }
+    }
+}
+
+fn start_internal(
+    reader: Arc<dyn Read>,
+    listener: TcpListener,
+    limits: ConnectionLimits,
+    mut stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
+        internal::serve(reader, listener, limits, stopped).await;
+    })
+}
+
+fn start_spanmetrics(
+    spans: SpanMetrics,
+    sink: Arc<dyn Sink>,
+    mut stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(spans.interval());
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The first tick comes at once.
+        ticks.tick().await;
+        loop {
+            let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
+            tokio::select! {
+                biased;
+                () = stopped => return,
+                _ = ticks.tick() => {}
+            }
+            spans.emit(&*sink).await;
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+use bytes::Bytes;
+use model::Tenant;
+use model::row::DecodeError;
+use otlp::server::Transport;
+use parking_lot::Mutex;
+
+use super::*;
+
+/// Decodes what it is given and keeps it; says what a test put in instead, if anything.
+#[derive(Default)]
+pub(crate) struct FakeSink {
+    pub(crate) batches: Mutex<Vec<Batch>>,
+    pub(crate) answer: Mutex<Option<Result<Ack, WriteError>>>,
+    pub(crate) observer: Mutex<Option<Box<dyn RowSink + Send>>>,
+}
+
+impl Sink for FakeSink {
+    fn write(&self, batch: Batch) -> BoxFuture<'_, Result<Ack, WriteError>> {
+        Box::pin(async move {
+            if let Some(answer) = self.answer.lock().clone() {
+                return answer;
+            }
+            let rows = otlp::rows::Rows::decode(batch.signal, &batch.request)?;
+            if let Some(observer) = &mut *self.observer.lock() {
+                model::row::Decode::decode(
+                    &otlp::Decoder,
+                    batch.signal,
+                    &batch.request,
+                    &mut **observer,
+                )?;
+            }
+            self.batches.lock().push(batch);
+            let accepted = rows.spans.len() + rows.logs.len() + rows.points.len();
+            Ok(Ack {
+                accepted: accepted as u64,
+                rejected: rows.rejected,
+                duplicate: false,
+            })
+        })
+    }
+
+    fn observe(&self, observer: Box<dyn RowSink + Send>) {
+        *self.observer.lock() = Some(observer);
+    }
+
+    fn metrics(&self) -> Vec<Sample> {
+        vec![Sample::new(
+            "throughline_storage_rows_total",
+            &[("signal", "logs")],
+            7.0,
+        )]
+    }
+}
+
+fn export(request: Bytes) -> Export {
+    Export {
+        tenant: Tenant::default(),
+        signal: Signal::Traces,
+        request,
+        stamp: Some(StampHeaders {
+            agent: "a".to_owned(),
+            epoch: 1,
+            ..StampHeaders::default()
+        }),
+        transport: Transport::Grpc,
+        received_unix_nano: 0,
+    }
+}
+
+#[tokio::test]
+async fn rows_are_counted_and_rejects_explained() {
+    let sink = Arc::new(FakeSink::default());
+    let ingest = Ingest::new(Arc::clone(&sink) as Arc<dyn Sink>, Admission::new(4));
+    let good = model::Span {
+        trace_id: model::TraceId([1; 16]),
+        span_id: model::SpanId([1; 8]),
+        ..model::Span::default()
+    };
+    let spans = [good.clone(), good, model::Span::default()];
+    let verdict = ingest
+        .accept(export(otlp::encode::traces(&spans).into()))
+        .await;
+    let message = "1 spans rejected: 1 x span with a trace id that is not 16 bytes or is all zero";
+    assert_eq!(
+        verdict,
+        Verdict::Accepted {
+            rejected: 1,
+            message: message.to_owned()
+        }
+    );
+    assert_eq!(sink.batches.lock()[0].stamp.as_ref().unwrap().agent, "a");
+    let value = |name: &str, label: &str| {
+        let samples = ingest.metrics();
+        let matches = |s: &&Sample| s.name == name && s.labels.iter().any(|(_, v)| v == label);
+        samples.iter().filter(matches).map(|s| s.value).sum::<f64>()
+    };
+    assert_eq!(
+        value("throughline_collector_accepted_rows_total", "traces"),
+        2.0
+    );
+    assert_eq!(
+        value(
+            "throughline_collector_rejected_rows_total",
+            "invalid_trace_id"
+        ),
+        1.0
+    );
+    let malformed = ingest.accept(export(Bytes::from_static(&[0xff]))).await;
+    assert!(matches!(malformed, Verdict::Malformed(reason) if reason.contains("byte")));
+    assert_eq!(
+        value("throughline_collector_unstored_batches_total", "malformed"),
+        1.0
+    );
+}
+
+#[test]
+fn what_the_store_says_becomes_what_the_sender_hears() {
+    let error = DecodeError {
+        offset: 3,
+        reason: "truncated field",
+    };
+    let heard = verdict(Signal::Logs, Err(WriteError::Malformed(error)));
+    assert!(matches!(heard, Verdict::Malformed(text) if text.contains("byte 3")));
+    let retry = WriteError::Retry {
+        reason: "disk full".to_owned(),
+        after_ms: 1500,
+    };
+    let heard = verdict(Signal::Logs, Err(retry));
+    let retry_after = Duration::from_millis(1500);
+    assert_eq!(
+        heard,
+        Verdict::Unavailable {
+            retry_after,
+            reason: "disk full".to_owned()
+        }
+    );
+    assert!(matches!(
+        verdict(Signal::Logs, Err(WriteError::Closed)),
+        Verdict::Unavailable { .. }
+    ));
+    let duplicate = Ack {
+        duplicate: true,
+        ..Ack::default()
+    };
+    assert_eq!(verdict(Signal::Logs, Ok(duplicate)), Verdict::STORED);
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_after_the_door_is_closed() {
+    let ingest = Ingest::new(Arc::new(FakeSink::default()), Admission::new(1));
+    ingest.admission().close();
+    let heard = ingest.accept(export(Bytes::new())).await;
+    assert!(matches!(heard, Verdict::Unavailable { .. }));
+}

@@ -1,0 +1,182 @@
+//! Serves the store's reader to query nodes: one gRPC method that streams replies.
+//!
+//! `throughline.internal.v1.Reader/Execute` takes one message, the postcard bytes of
+//! `(Request, Limits)`, and streams messages, each the postcard bytes of
+//! `Result<Reply, ReadError>`. A caller cancels by ending the call. Replies too large for one
+//! message come in parts. Postcard names no fields: both sides must be of one version, which the
+//! `v1` in the method's path stands for.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use otlp::raw::BytesCodec;
+use otlp::server::{ConnectionLimits, Handler, listen};
+use storage::filter::Filter;
+use storage::message::{Limits, Reply, Request, SeriesPoints};
+use storage::read::{Read, ReadError};
+use tokio::net::TcpListener;
+use tonic::server::{Grpc, ServerStreamingService};
+use tonic::{Response, Status};
+
+/// The method's path.
+pub const METHOD: &str = "/throughline.internal.v1.Reader/Execute";
+/// The longest request: filters with long lists of ids.
+const REQUEST_BYTES_MAX: usize = 256 << 10;
+/// Replies are cut into parts of about this size.
+const REPLY_BYTES: usize = 4 << 20;
+/// How deep a filter may nest.
+const DEPTH_MAX: usize = 200;
+/// Requests up to this size are decoded in place.
+const SMALL_REQUEST: usize = 200;
+/// What one level of decoding takes of the stack at most; a level takes at least one byte.
+const STACK_PER_BYTE: usize = 8 << 10;
+
+/// Serves `reader` until `shutdown`.
+pub async fn serve(
+    reader: Arc<dyn Read>,
+    listener: TcpListener,
+    limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let handler: Handler = Arc::new(move |request| {
+        let execute = Execute {
+            reader: Arc::clone(&reader),
+        };
+        Box::pin(async move {
+            if request.uri().path() != METHOD {
+                let reason = format!("there is no method {}", request.uri().path());
+                return Status::unimplemented(reason).into_http();
+            }
+            let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(REQUEST_BYTES_MAX);
+            grpc.server_streaming(execute, request).await.map(Body::new)
+        })
+    });
+    listen(listener, handler, limits, shutdown).await;
+}
+
+struct Execute {
+    reader: Arc<dyn Read>,
+}
+
+impl ServerStreamingService<Bytes> for Execute {
+    type Response = Bytes;
+    type ResponseStream = BoxStream<'static, Result<Bytes, Status>>;
+    type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
+        let reader = Arc::clone(&self.reader);
+        Box::pin(async move {
+            let (request, limits) = decode(request.into_inner()).await?;
+            let replies = reader.execute(request, limits);
+            let messages = replies.flat_map(|reply| stream::iter(messages(reply)));
+            Ok(Response::new(messages.boxed()))
+        })
+    }
+}
+
+/// Decodes a request. A filter is a tree, and a hostile one may nest as deep as it is long:
+/// long requests are decoded on a thread whose stack is large enough for that.
+async fn decode(bytes: Bytes) -> Result<(Request, Limits), Status> {
+    if bytes.len() <= SMALL_REQUEST {
+        return decode_here(&bytes);
+    }
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let stack = (bytes.len() + SMALL_REQUEST) * STACK_PER_BYTE;
+    let work = move || drop(answer.send(decode_here(&bytes)));
+    let spawned = std::thread::Builder::new().stack_size(stack).spawn(work);
+    spawned.map_err(|error| Status::unavailable(format!("cannot start a thread: {error}")))?;
+    answered
+        .await
+        .map_err(|_| Status::internal("decoding stopped"))?
+}
+
+fn decode_here(bytes: &[u8]) -> Result<(Request, Limits), Status> {
+    let invalid = |reason: String| Status::invalid_argument(format!("malformed request: {reason}"));
+    let (decoded, rest) =
+        postcard::take_from_bytes(bytes).map_err(|error| invalid(error.to_string()))?;
+    let (request, limits): (Request, Limits) = decoded;
+    if !rest.is_empty() {
+        return Err(invalid("bytes after its end".to_owned()));
+    }
+    let deep = match &request {
+        Request::Rows { selection, .. }
+        | Request::Counts { selection, .. }
+        | Request::Durations { selection, .. }
+        | Request::Fields { selection }
+        | Request::Values { selection, .. }
+        | Request::Tail { selection, .. } => !within(&selection.filter, DEPTH_MAX),
+        Request::Series { .. } | Request::Status { .. } => false,
+    };
+    if deep {
+        return Err(invalid(format!("filter nests deeper than {DEPTH_MAX}")));
+    }
+    Ok((request, limits))
+}
+
+fn within(filter: &Filter, depth: usize) -> bool {
+    match filter {
+        Filter::And(list) | Filter::Or(list) => {
+            depth > 0 && list.iter().all(|inner| within(inner, depth - 1))
+        }
+        Filter::Not(inner) => depth > 0 && within(inner, depth - 1),
+        _ => true,
+    }
+}
+
+/// A reply as messages of limited size.
+fn messages(reply: Result<Reply, ReadError>) -> Vec<Result<Bytes, Status>> {
+    let mut out = Vec::new();
+    put_messages(reply, &mut out);
+    out
+}
+
+fn put_messages(reply: Result<Reply, ReadError>, out: &mut Vec<Result<Bytes, Status>>) {
+    let bytes = match postcard::to_stdvec(&reply) {
+        Ok(bytes) => bytes,
+        Err(error) => return out.push(Err(Status::internal(format!("cannot encode: {error}")))),
+    };
+    if bytes.len() > REPLY_BYTES
+        && let Ok(reply) = reply
+        && let Some((first, second)) = halves(reply)
+    {
+        put_messages(Ok(first), out);
+        put_messages(Ok(second), out);
+        return;
+    }
+    out.push(Ok(Bytes::from(bytes)));
+}
+
+/// Cuts a reply's list in two; one row, or a kind without rows, cannot be cut.
+fn halves(reply: Reply) -> Option<(Reply, Reply)> {
+    fn cut<T>(mut list: Vec<T>, wrap: fn(Vec<T>) -> Reply) -> Option<(Reply, Reply)> {
+        let second = (list.len() > 1).then(|| list.split_off(list.len() / 2))?;
+        Some((wrap(list), wrap(second)))
+    }
+    match reply {
+        Reply::Spans(list) => cut(list, Reply::Spans),
+        Reply::Logs(list) => cut(list, Reply::Logs),
+        Reply::Counts(list) => cut(list, Reply::Counts),
+        Reply::Durations(list) => cut(list, Reply::Durations),
+        Reply::Fields(list) => cut(list, Reply::Fields),
+        Reply::Values(list) => cut(list, Reply::Values),
+        Reply::Series(mut list) if list.len() == 1 && list[0].points.len() > 1 => {
+            // A series may come in several parts.
+            let mut first = list.remove(0);
+            let points = first.points.split_off(first.points.len() / 2);
+            let second = SeriesPoints {
+                series: first.series.clone(),
+                points,
+            };
+            Some((Reply::Series(vec![first]), Reply::Series(vec![second])))
+        }
+        Reply::Series(list) => cut(list, Reply::Series),
+        Reply::Tail(_) | Reply::Status(_) | Reply::End(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Where data comes in: one file per protocol.
+
+pub mod otlp_grpc;
+pub mod otlp_http;

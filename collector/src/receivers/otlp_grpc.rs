@@ -1,0 +1,19 @@
+//! OTLP over gRPC.
+
+use otlp::server::Receiver;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Serves until `stop` says so, then answers what is in flight.
+pub fn start(
+    receiver: Receiver,
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        // An error means that the sender of the signal is gone, which is a stop as well.
+        let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
+        receiver.serve_grpc(listener, stopped).await;
+    })
+}
