@@ -1,0 +1,178 @@
+//! Evaluates the rules of a group, in order, each seeing what the ones before it stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rule::{Group, Rule, RuleKind, nanos};
+use super::state::{RuleAlerts, State, Timing, Yielded};
+use super::template::{Data, expand};
+use super::{Evaluate, Labels, Sample, Sink, Written};
+
+/// Name of the series of active alerts.
+const ALERTS: &str = "ALERTS";
+/// Name of the series that say since when an alert is active.
+const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
+
+/// What is known of a rule.
+#[derive(Debug, Clone, Default)]
+pub struct RuleStatus {
+    /// Its alerts.
+    pub alerts: RuleAlerts,
+    /// When it was last evaluated; 0 before.
+    pub evaluated_at: u64,
+    /// How long that took.
+    pub took_nano: u64,
+    /// Why that failed.
+    pub error: Option<String>,
+    /// Series that the last evaluation stored: those that come no more are marked as stale.
+    stored: BTreeSet<Labels>,
+}
+
+impl RuleStatus {
+    /// `ok`, `err` or `unknown`.
+    pub fn health(&self) -> &'static str {
+        match (&self.error, self.evaluated_at) {
+            (_, 0) => "unknown",
+            (Some(_), _) => "err",
+            (None, _) => "ok",
+        }
+    }
+}
+
+/// What rules are evaluated with.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// Runs expressions.
+    pub evaluate: &'a dyn Evaluate,
+    /// Stores results.
+    pub sink: &'a dyn Sink,
+    /// Where this service is reached, for templates.
+    pub external_url: &'a str,
+}
+
+impl Means<'_> {
+    /// Evaluates one rule at this time. The status says how it went; the alerts of a rule that
+    /// failed stay as they were.
+    pub async fn run(&self, group: &Group, rule: &Rule, at: u64, status: &mut RuleStatus) {
+        let outcome = match &rule.kind {
+            RuleKind::Recording => self.record(group, rule, at).await,
+            RuleKind::Alerting { .. } => self.alert(group, rule, at, status).await,
+        };
+        let written = match outcome {
+            Ok(series) => self.store(series, at, status).await,
+            Err(error) => Err(error),
+        };
+        status.evaluated_at = at;
+        status.error = written.err();
+        if let Some(error) = &status.error {
+            tracing::warn!(group = %group.name, rule = %rule.name, %error, "a rule failed");
+        }
+    }
+
+    async fn query(&self, group: &Group, rule: &Rule, at: u64) -> Result<Vec<Sample>, String> {
+        let at = at.saturating_sub(nanos(group.query_offset));
+        self.evaluate.instant(&rule.expr, at).await
+    }
+
+    async fn record(
+        &self,
+        group: &Group,
+        rule: &Rule,
+        at: u64,
+    ) -> Result<BTreeMap<Labels, f64>, String> {
+        let samples = self.query(group, rule, at).await?;
+        let added = group.labels_of(rule);
+        let mut series = BTreeMap::new();
+        for sample in samples {
+            let mut labels = sample.labels;
+            labels.extend(added.clone());
+            labels.insert("__name__".into(), rule.name.clone());
+            labels.retain(|_, value| !value.is_empty());
+            if series.insert(labels, sample.value).is_some() {
+                return Err("vector contains metrics with the same labelset after applying rule labels".into());
+            }
+        }
+        if group.limit > 0 && series.len() > group.limit {
+            return Err(format!("exceeded limit of {} with {} series", group.limit, series.len()));
+        }
+        Ok(series)
+    }
+
+    async fn alert(
+        &self,
+        group: &Group,
+        rule: &Rule,
+        at: u64,
+        status: &mut RuleStatus,
+    ) -> Result<BTreeMap<Labels, f64>, String> {
+        let RuleKind::Alerting { hold, keep_firing, annotations } = &rule.kind else {
+            return Ok(BTreeMap::new());
+        };
+        let samples = self.query(group, rule, at).await?;
+        let templates = group.labels_of(rule);
+        let mut yielded = Vec::with_capacity(samples.len());
+        for sample in samples {
+            let data = Data {
+                labels: sample.labels.clone(),
+                value: sample.value,
+                external_url: self.external_url.to_owned(),
+                at_unix_nano: at,
+            };
+            let mut labels = sample.labels;
+            labels.remove("__name__");
+            labels.extend(self.expand_all(&templates, &data).await);
+            labels.insert("alertname".into(), rule.name.clone());
+            labels.retain(|_, value| !value.is_empty());
+            let annotations = self.expand_all(annotations, &data).await;
+            yielded.push(Yielded { labels, annotations, value: sample.value });
+        }
+        let timing = Timing { hold: *hold, keep_firing: *keep_firing, limit: group.limit };
+        status.alerts.evaluate(yielded, at, timing)?;
+        Ok(alert_series(&status.alerts))
+    }
+
+    async fn expand_all(&self, templates: &Labels, data: &Data) -> Labels {
+        let mut expanded = Labels::new();
+        for (name, template) in templates {
+            expanded.insert(name.clone(), expand(template, data, self.evaluate).await);
+        }
+        expanded
+    }
+
+    async fn store(
+        &self,
+        series: BTreeMap<Labels, f64>,
+        at: u64,
+        status: &mut RuleStatus,
+    ) -> Result<(), String> {
+        let gone = status.stored.iter().filter(|labels| !series.contains_key(*labels));
+        let mut written: Vec<Written> = gone
+            .map(|labels| Written { labels: labels.clone(), value: None, unix_nano: at })
+            .collect();
+        written.extend(series.iter().map(|(labels, value)| Written {
+            labels: labels.clone(),
+            value: Some(*value),
+            unix_nano: at,
+        }));
+        if !written.is_empty() {
+            self.sink.write(written).await?;
+        }
+        status.stored = series.into_keys().collect();
+        Ok(())
+    }
+}
+
+/// `ALERTS` and `ALERTS_FOR_STATE` of the active alerts.
+#[allow(clippy::cast_precision_loss)]
+fn alert_series(alerts: &RuleAlerts) -> BTreeMap<Labels, f64> {
+    let mut series = BTreeMap::new();
+    for alert in alerts.active() {
+        let mut labels = alert.labels.clone();
+        labels.insert("__name__".into(), ALERTS_FOR_STATE.into());
+        series.insert(labels.clone(), (alert.active_at / 1_000_000_000) as f64);
+        let state = if alert.state == State::Firing { "firing" } else { "pending" };
+        labels.insert("__name__".into(), ALERTS.into());
+        labels.insert("alertstate".into(), state.into());
+        series.insert(labels, 1.0);
+    }
+    series
+}

@@ -1,0 +1,242 @@
+use super::*;
+use crate::alerts::{Labels, Sample, Written};
+use futures::future::BoxFuture;
+use std::collections::HashMap;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A clock that stands where it is put.
+#[derive(Debug, Default)]
+struct Fixed(AtomicU64);
+
+impl env::Clock for Fixed {
+    fn unix_nanos(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic_nanos(&self) -> u64 {
+        self.unix_nanos()
+    }
+}
+
+/// Answers by expression; what was written can be asked for by name.
+#[derive(Default)]
+struct World {
+    answers: Mutex<HashMap<String, Result<Vec<Sample>, String>>>,
+    written: Mutex<Vec<Written>>,
+}
+
+impl World {
+    fn set(&self, expr: &str, values: &[(&str, f64)]) {
+        let samples = values
+            .iter()
+            .map(|(service, value)| Sample {
+                labels: [("__name__", "up"), ("service", *service)]
+                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                    .into(),
+                value: *value,
+            })
+            .collect();
+        self.answers.lock().insert(expr.to_owned(), Ok(samples));
+    }
+}
+
+impl Evaluate for World {
+    fn instant<'a>(
+        &'a self,
+        expr: &'a str,
+        _at: u64,
+    ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
+        let written = self.written.lock();
+        let latest = written.iter().rev().find(|one| one.labels["__name__"] == expr);
+        let answer = match latest.and_then(|one| Some((one.labels.clone(), one.value?))) {
+            Some((labels, value)) => Ok(vec![Sample { labels, value }]),
+            None => self.answers.lock().get(expr).cloned().unwrap_or(Ok(Vec::new())),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+impl Sink for World {
+    fn write(&self, samples: Vec<Written>) -> BoxFuture<'_, Result<(), String>> {
+        self.written.lock().extend(samples);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn alerting(name: &str, expr: &str, hold: u64) -> Rule {
+    Rule {
+        name: name.into(),
+        expr: expr.into(),
+        labels: labels(&[("severity", "page"), ("of", "{{ $labels.service }}")]),
+        kind: RuleKind::Alerting {
+            hold: Duration::from_secs(hold),
+            keep_firing: Duration::ZERO,
+            annotations: labels(&[("summary", "{{ $labels.service }} at {{ $value }}")]),
+        },
+    }
+}
+
+fn group(rules: Vec<Rule>) -> Group {
+    Group {
+        name: "g".into(),
+        file: "rules.yml".into(),
+        interval: Duration::from_secs(10),
+        limit: 0,
+        query_offset: Duration::ZERO,
+        labels: labels(&[("team", "ops")]),
+        rules,
+    }
+}
+
+struct Setup {
+    world: Arc<World>,
+    clock: Arc<Fixed>,
+    dir: tempfile::TempDir,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self { world: Arc::default(), clock: Arc::default(), dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn open(&self, rules: Vec<Rule>) -> Arc<Manager> {
+        let env = Env { clock: self.clock.clone(), ..Env::real() };
+        let options = AlertsOptions { groups: vec![group(rules)], ..AlertsOptions::default() };
+        Manager::open(env, self.dir.path(), options, self.world.clone(), self.world.clone()).unwrap()
+    }
+
+    async fn at(&self, manager: &Manager, second: u64) {
+        self.clock.0.store(second * SECOND, Ordering::Relaxed);
+        manager.evaluate_group(0, second * SECOND).await;
+    }
+}
+
+#[tokio::test]
+async fn alerts_carry_their_labels_and_annotations() {
+    let setup = Setup::new();
+    setup.world.set("up == 0", &[("shop", 0.0)]);
+    let manager = setup.open(vec![alerting("Down", "up == 0", 15)]);
+    setup.at(&manager, 10).await;
+    let alert = manager.alerts().alerts.remove(0);
+    assert_eq!((alert.name.as_str(), alert.state.as_str()), ("Down", "pending"));
+    assert_eq!(
+        alert.labels,
+        labels(&[
+            ("alertname", "Down"),
+            ("of", "shop"),
+            ("service", "shop"),
+            ("severity", "page"),
+            ("team", "ops"),
+        ])
+    );
+    assert_eq!(alert.annotations, labels(&[("summary", "shop at 0")]));
+    setup.at(&manager, 20).await;
+    setup.at(&manager, 30).await;
+    let rules = manager.rules();
+    let rule = &rules.groups[0].rules[0];
+    assert_eq!((rule.state.as_str(), rule.health.as_str()), ("firing", "ok"));
+    assert_eq!(rule.alerts[0].firing_since_unix_nano, 30 * SECOND);
+
+    let services = |name: &str| [name.to_owned()].into();
+    let when = TimeRange { start: 15 * SECOND, end: 16 * SECOND };
+    assert_eq!(manager.active(&services("shop"), when).len(), 1);
+    assert_eq!(manager.active(&services("other"), when).len(), 0);
+    assert_eq!(manager.active(&services("shop"), TimeRange { start: 0, end: SECOND }).len(), 0);
+
+    let written = setup.world.written.lock();
+    let states: Vec<String> = written
+        .iter()
+        .filter(|one| one.labels["__name__"] == "ALERTS")
+        .map(|one| format!("{} {} {:?}", one.unix_nano / SECOND, one.labels["alertstate"], one.value))
+        .collect();
+    assert_eq!(
+        states,
+        ["10 pending Some(1.0)", "20 pending Some(1.0)", "30 pending None", "30 firing Some(1.0)"]
+    );
+}
+
+#[tokio::test]
+async fn later_rules_see_what_earlier_ones_stored() {
+    let setup = Setup::new();
+    setup.world.set("sum(up)", &[("shop", 7.0)]);
+    let recording = Rule {
+        name: "up:sum".into(),
+        expr: "sum(up)".into(),
+        labels: labels(&[("service", "")]),
+        kind: RuleKind::Recording,
+    };
+    let manager = setup.open(vec![recording, alerting("Many", "up:sum", 0)]);
+    setup.at(&manager, 10).await;
+    let alerts = manager.alerts().alerts;
+    assert_eq!(alerts[0].value, 7.0);
+    assert!(!alerts[0].labels.contains_key("service"), "an empty label is none");
+    setup.world.set("sum(up)", &[]);
+    setup.at(&manager, 20).await;
+    let written = setup.world.written.lock();
+    let last = written.iter().rfind(|one| one.labels["__name__"] == "up:sum").unwrap();
+    assert_eq!(last.value, None, "a series that ended is marked as stale");
+}
+
+#[tokio::test]
+async fn a_failed_evaluation_changes_no_alert() {
+    let setup = Setup::new();
+    setup.world.set("x", &[("shop", 1.0)]);
+    let manager = setup.open(vec![alerting("A", "x", 0)]);
+    setup.at(&manager, 10).await;
+    setup.world.answers.lock().insert("x".into(), Err("the store is away".into()));
+    setup.at(&manager, 20).await;
+    let rule = &manager.rules().groups[0].rules[0];
+    assert_eq!((rule.health.as_str(), rule.state.as_str()), ("err", "firing"));
+    assert_eq!(rule.last_error, "the store is away");
+    setup.world.set("x", &[("shop", 1.0), ("shop", 2.0)]);
+    setup.at(&manager, 30).await;
+    assert!(manager.rules().groups[0].rules[0].last_error.contains("same labelset"));
+}
+
+#[tokio::test]
+async fn a_restart_keeps_pending_and_firing_alerts() {
+    let setup = Setup::new();
+    setup.world.set("x", &[("shop", 1.0)]);
+    setup.world.set("y", &[("shop", 1.0)]);
+    let rules = || vec![alerting("Slow", "x", 60), alerting("Fast", "y", 0)];
+    let manager = setup.open(rules());
+    for second in [10, 20, 30, 40, 50] {
+        setup.at(&manager, second).await;
+    }
+    drop(manager);
+    setup.clock.0.store(100 * SECOND, Ordering::Relaxed);
+    let manager = setup.open(rules());
+    let states: Vec<_> =
+        manager.alerts().alerts.iter().map(|alert| (alert.name.clone(), alert.state.clone())).collect();
+    assert_eq!(
+        states,
+        [("Fast".into(), "firing".into()), ("Slow".to_owned(), "pending".to_owned())]
+    );
+    setup.at(&manager, 100).await;
+    setup.at(&manager, 110).await;
+    assert_eq!(manager.rules().groups[0].rules[0].state, "pending");
+    setup.at(&manager, 120).await;
+    assert_eq!(manager.rules().groups[0].rules[0].state, "firing", "40 s were earned before");
+}
+
+#[tokio::test]
+async fn damaged_state_is_set_aside() {
+    let setup = Setup::new();
+    std::fs::write(setup.dir.path().join("rules.json"), b"{\"version\":1,").unwrap();
+    let manager = setup.open(vec![alerting("A", "x", 0)]);
+    assert!(manager.alerts().alerts.is_empty());
+    assert!(setup.dir.path().join("rules.json.unreadable").exists());
+}
+
+#[tokio::test]
+async fn running_groups_stop_when_asked() {
+    let setup = Setup::new();
+    let manager = setup.open(vec![alerting("A", "x", 0)]);
+    manager.run().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), manager.shutdown()).await.unwrap();
+}

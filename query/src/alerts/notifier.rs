@@ -1,0 +1,255 @@
+//! Tells webhooks about alerts in Alertmanager's webhook format.
+//!
+//! A receiver is told about groups of alerts (by `alertname` unless said otherwise) when an
+//! alert of the group begins to fire or is resolved, and again every repeat interval while any
+//! fires. What has to be told is state, not a queue of messages: while a receiver cannot be
+//! reached, changes fold into one message, so that memory is bounded by the number of alerts.
+//! The state is saved before and after each delivery: a restart neither loses nor repeats one
+//! (a crash between the receiver's answer and the save repeats one message).
+
+mod book;
+pub(crate) mod payload;
+mod send;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use env::Env;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::Labels;
+use super::rule::nanos;
+use super::stop::Stop;
+use super::store::StateFile;
+pub use book::{Book, Told};
+pub use payload::{Message, MessageAlert, message};
+pub use send::{Delivery, HttpSender};
+
+/// A receiver of notifications.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Webhook {
+    /// Where messages go.
+    pub url: String,
+    /// Whether it wants to know when alerts end.
+    pub send_resolved: bool,
+    /// How long a delivery may take.
+    pub timeout: Duration,
+}
+
+/// How notifications are made.
+#[derive(Debug, Clone)]
+pub struct NotifierOptions {
+    /// Receivers.
+    pub webhooks: Vec<Webhook>,
+    /// Labels that make up a group.
+    pub group_by: Vec<String>,
+    /// After how long a group that still fires is told again.
+    pub repeat_interval: Duration,
+    /// First wait after a failed delivery.
+    pub backoff_min: Duration,
+    /// Longest wait after failed deliveries.
+    pub backoff_max: Duration,
+    /// How many alerts a message names at most; the rest are counted in it. 0 for all.
+    pub alerts_max: usize,
+    /// How many alerts are remembered per receiver.
+    pub tracked_max: usize,
+    /// Where this service is reached.
+    pub external_url: String,
+}
+
+impl Default for NotifierOptions {
+    fn default() -> Self {
+        Self {
+            webhooks: Vec::new(),
+            group_by: vec!["alertname".into()],
+            repeat_interval: Duration::from_secs(4 * 3600),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+            alerts_max: 0,
+            tracked_max: 10_000,
+            external_url: String::new(),
+        }
+    }
+}
+
+/// What became of notifications.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Messages that receivers took.
+    pub sent: AtomicU64,
+    /// Attempts that will be repeated.
+    pub retried: AtomicU64,
+    /// Messages that a receiver refused for good.
+    pub refused: AtomicU64,
+    /// Alerts that were not remembered because there were too many.
+    pub dropped: AtomicU64,
+}
+
+/// One alert as rules hand it over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// All labels.
+    pub labels: Labels,
+    /// Annotations.
+    pub annotations: Labels,
+    /// When it began to fire.
+    pub starts_at: u64,
+    /// When it was resolved; 0 while it fires.
+    pub ends_at: u64,
+    /// Where its expression can be looked at.
+    pub generator_url: String,
+}
+
+/// Tells receivers.
+#[derive(Debug)]
+pub struct Notifier {
+    env: Env,
+    options: NotifierOptions,
+    books: Mutex<Vec<Book>>,
+    file: StateFile,
+    saving: tokio::sync::Mutex<()>,
+    wake: Vec<Notify>,
+    /// What became of notifications.
+    pub counters: Counters,
+}
+
+impl Notifier {
+    /// A notifier with what it remembers.
+    pub fn open(env: Env, options: NotifierOptions, file: StateFile) -> Self {
+        let saved: Vec<Book> = file.load();
+        let books = options
+            .webhooks
+            .iter()
+            .map(|webhook| {
+                let known = saved.iter().find(|book| book.url == webhook.url).cloned();
+                known.unwrap_or_else(|| Book::new(&webhook.url))
+            })
+            .collect();
+        let wake = options.webhooks.iter().map(|_| Notify::new()).collect();
+        Self {
+            env,
+            options,
+            books: Mutex::new(books),
+            file,
+            saving: tokio::sync::Mutex::new(()),
+            wake,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes in alerts that fire or were resolved.
+    pub async fn take(&self, notices: &[Notice]) {
+        if self.options.webhooks.is_empty() || notices.is_empty() {
+            return;
+        }
+        let mut changed = false;
+        {
+            let mut books = self.books.lock();
+            for (book, webhook) in books.iter_mut().zip(&self.options.webhooks) {
+                for notice in notices {
+                    match book.take(notice, webhook.send_resolved, self.options.tracked_max) {
+                        Ok(new) => changed |= new,
+                        Err(book::Full) => {
+                            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            }
+        }
+        if changed {
+            self.save().await;
+        }
+        for wake in &self.wake {
+            wake.notify_one();
+        }
+    }
+
+    async fn save(&self) {
+        let _one_at_a_time = self.saving.lock().await;
+        let books = self.books.lock().clone();
+        if let Err(error) = self.file.save(&books).await {
+            tracing::error!(%error, "notification state cannot be saved; a restart may repeat messages");
+        }
+    }
+
+    /// How many receivers there are.
+    pub fn receivers(&self) -> usize {
+        self.options.webhooks.len()
+    }
+
+    /// How many alerts are waiting to be told, over all receivers.
+    pub fn waiting(&self) -> usize {
+        self.books.lock().iter().map(Book::waiting).sum()
+    }
+
+    /// Delivers to one receiver until the stop is asked for.
+    pub async fn deliver(self: Arc<Self>, receiver: usize, sender: HttpSender, mut stop: Stop) {
+        let webhook = self.options.webhooks[receiver].clone();
+        let mut failures = 0u32;
+        loop {
+            let now = self.env.clock.unix_nanos();
+            let repeat = nanos(self.options.repeat_interval);
+            let (due, next) = {
+                let books = self.books.lock();
+                books[receiver].due(now, repeat, &self.options.group_by)
+            };
+            let Some(group) = due else {
+                let wait = Duration::from_nanos(next.saturating_sub(now)).min(Duration::from_secs(60));
+                tokio::select! {
+                    () = self.wake[receiver].notified() => {}
+                    () = tokio::time::sleep(wait) => {}
+                    () = stop.asked() => return,
+                }
+                continue;
+            };
+            let message = message(&group, &self.options);
+            let delivery = tokio::select! {
+                delivery = sender.send(&webhook, &message) => delivery,
+                () = stop.asked() => return,
+            };
+            match delivery {
+                Delivery::Taken => {
+                    failures = 0;
+                    self.counters.sent.fetch_add(1, Ordering::Relaxed);
+                    self.told(receiver, &group).await;
+                }
+                Delivery::Refused(reason) => {
+                    failures = 0;
+                    self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(url = %webhook.url, %reason, "a webhook refused a notification");
+                    self.told(receiver, &group).await;
+                }
+                Delivery::Later { reason, after } => {
+                    failures = failures.saturating_add(1);
+                    self.counters.retried.fetch_add(1, Ordering::Relaxed);
+                    let wait = after.unwrap_or_else(|| self.backoff(failures));
+                    tracing::warn!(url = %webhook.url, %reason, ?wait, "a notification will be repeated");
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = stop.asked() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn told(&self, receiver: usize, group: &book::Due) {
+        let now = self.env.clock.unix_nanos();
+        self.books.lock()[receiver].told(group, now);
+        self.save().await;
+    }
+
+    /// Doubles with each failure, between half and all of it at random.
+    fn backoff(&self, failures: u32) -> Duration {
+        let factor = 1u32 << failures.saturating_sub(1).min(16);
+        let full = self.options.backoff_min.saturating_mul(factor).min(self.options.backoff_max);
+        let half = full / 2;
+        let spread = nanos(half).max(1);
+        half + Duration::from_nanos(self.env.random.next_u64() % spread)
+    }
+}
+
+#[cfg(test)]
+mod tests;

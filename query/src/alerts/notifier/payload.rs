@@ -1,0 +1,136 @@
+//! Alertmanager's webhook message, version 4.
+
+use serde::{Deserialize, Serialize};
+
+use super::NotifierOptions;
+use super::book::{Due, Told};
+use crate::alerts::Labels;
+
+/// The body of a notification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Always `4`.
+    pub version: String,
+    /// The same for every message about this group.
+    pub group_key: String,
+    /// How many alerts were left out of `alerts`.
+    pub truncated_alerts: u64,
+    /// `firing` while any alert fires, else `resolved`.
+    pub status: String,
+    /// Name of the receiver.
+    pub receiver: String,
+    /// Labels by which the alerts were grouped.
+    pub group_labels: Labels,
+    /// Labels that all alerts share.
+    pub common_labels: Labels,
+    /// Annotations that all alerts share.
+    pub common_annotations: Labels,
+    /// Where this service is reached.
+    #[serde(rename = "externalURL")]
+    pub external_url: String,
+    /// The alerts.
+    pub alerts: Vec<MessageAlert>,
+}
+
+/// One alert of a notification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageAlert {
+    /// `firing` or `resolved`.
+    pub status: String,
+    /// All labels.
+    pub labels: Labels,
+    /// Annotations.
+    pub annotations: Labels,
+    /// RFC 3339.
+    pub starts_at: String,
+    /// RFC 3339; the year 1 while it fires.
+    pub ends_at: String,
+    /// Where its expression can be looked at.
+    #[serde(rename = "generatorURL")]
+    pub generator_url: String,
+    /// Hash of the labels, hex.
+    pub fingerprint: String,
+}
+
+/// Name of the receiver: Throughline's webhooks have none of their own.
+const RECEIVER: &str = "webhook";
+
+/// The message about a group.
+pub fn message(due: &Due, options: &NotifierOptions) -> Message {
+    let firing = due.alerts.iter().any(|alert| alert.ends_at == 0);
+    let shown = match options.alerts_max {
+        0 => due.alerts.len(),
+        limit => due.alerts.len().min(limit),
+    };
+    let labels: Vec<&Labels> = due.alerts.iter().map(|alert| &alert.labels).collect();
+    let annotations: Vec<&Labels> = due.alerts.iter().map(|alert| &alert.annotations).collect();
+    Message {
+        version: "4".into(),
+        group_key: group_key(&due.group_labels),
+        truncated_alerts: u64::try_from(due.alerts.len() - shown).unwrap_or(u64::MAX),
+        status: status(firing).into(),
+        receiver: RECEIVER.into(),
+        group_labels: due.group_labels.clone(),
+        common_labels: common(&labels),
+        common_annotations: common(&annotations),
+        external_url: options.external_url.clone(),
+        alerts: due.alerts[..shown].iter().map(alert).collect(),
+    }
+}
+
+fn status(firing: bool) -> &'static str {
+    if firing { "firing" } else { "resolved" }
+}
+
+fn alert(told: &Told) -> MessageAlert {
+    MessageAlert {
+        status: status(told.ends_at == 0).into(),
+        labels: told.labels.clone(),
+        annotations: told.annotations.clone(),
+        starts_at: rfc3339(told.starts_at),
+        ends_at: rfc3339(told.ends_at),
+        generator_url: told.generator_url.clone(),
+        fingerprint: fingerprint(&told.labels),
+    }
+}
+
+fn common(all: &[&Labels]) -> Labels {
+    let Some((first, rest)) = all.split_first() else { return Labels::new() };
+    let shared = |(key, value): &(&String, &String)| {
+        rest.iter().all(|labels| labels.get(*key) == Some(*value))
+    };
+    first.iter().filter(shared).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// `{}:{name="value", ...}`: the route (there is one) and the labels of the group.
+fn group_key(labels: &Labels) -> String {
+    let pairs: Vec<String> =
+        labels.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
+    format!("{{}}:{{{}}}", pairs.join(", "))
+}
+
+/// RFC 3339 in UTC with milliseconds; 0 is Go's zero time.
+pub(crate) fn rfc3339(unix_nano: u64) -> String {
+    if unix_nano == 0 {
+        return "0001-01-01T00:00:00Z".into();
+    }
+    let time = jiff::Timestamp::from_nanosecond(i128::from(unix_nano)).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// FNV-1a of the labels, as Prometheus makes a fingerprint.
+pub(crate) fn fingerprint(labels: &Labels) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut add = |byte: u8| {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    };
+    for (key, value) in labels {
+        key.bytes().for_each(&mut add);
+        add(0xff);
+        value.bytes().for_each(&mut add);
+        add(0xff);
+    }
+    format!("{hash:016x}")
+}

@@ -1,0 +1,101 @@
+//! Templates in labels and annotations: the part of Go's text/template that alerting rules
+//! use, with Prometheus' variables and functions.
+//!
+//! A template sees `$labels`, `$value`, `$externalLabels` and `$externalURL` (also as `.Labels`
+//! and so on). Execution is synchronous and bounded in output and steps; a `query` that a
+//! template makes stops it, is evaluated, and the template runs again with the answer at hand,
+//! so that queries need no thread of their own.
+
+mod exec;
+mod format;
+mod functions;
+mod parse;
+mod value;
+
+use std::collections::HashMap;
+
+use super::{Evaluate, Labels, Sample};
+use exec::{Executor, Stop};
+use value::Value;
+
+pub use format::{float_e, float_g};
+
+/// How many different queries one template may make.
+const QUERIES_MAX: usize = 50;
+/// The longest template.
+const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
+
+/// What a template sees.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Data {
+    /// Labels of the sample.
+    pub labels: Labels,
+    /// Value of the sample.
+    pub value: f64,
+    /// Where this service is reached.
+    pub external_url: String,
+    /// When the rule is evaluated, in unix nanoseconds.
+    pub at_unix_nano: u64,
+}
+
+/// Expands a template; an error stands in the text as Prometheus writes it.
+pub async fn expand(text: &str, data: &Data, evaluate: &dyn Evaluate) -> String {
+    match try_expand(text, data, evaluate).await {
+        Ok(expanded) => expanded,
+        Err(error) => format!("<error expanding template: {error}>"),
+    }
+}
+
+/// Expands a template, or says why it cannot.
+pub async fn try_expand(
+    text: &str,
+    data: &Data,
+    evaluate: &dyn Evaluate,
+) -> Result<String, String> {
+    if !text.contains("{{") {
+        return Ok(text.to_owned());
+    }
+    if text.len() > TEMPLATE_BYTES_MAX {
+        return Err(format!("the template is longer than {TEMPLATE_BYTES_MAX} bytes"));
+    }
+    let template = parse::parse(text)?;
+    let mut answers: HashMap<String, Vec<Sample>> = HashMap::new();
+    loop {
+        let mut executor = Executor::new(&template, data, &answers);
+        match executor.run() {
+            Ok(()) => return Ok(executor.into_output()),
+            Err(Stop::Error(error)) => return Err(error),
+            Err(Stop::Query(query)) if answers.len() < QUERIES_MAX => {
+                let samples = evaluate.instant(&query, data.at_unix_nano).await?;
+                answers.insert(query, samples);
+            }
+            Err(Stop::Query(_)) => {
+                return Err(format!("the template makes more than {QUERIES_MAX} queries"));
+            }
+            Err(Stop::Break | Stop::Continue) => {
+                return Err("break and continue need a range around them".into());
+            }
+        }
+    }
+}
+
+/// Whether a template can be read at all: for checks before anything runs.
+pub fn check(text: &str) -> Result<(), String> {
+    parse::parse(text).map(|_| ())
+}
+
+fn root(data: &Data) -> Value {
+    let labels = data.labels.iter().map(|(k, v)| (k.clone(), Value::Str(v.clone()))).collect();
+    Value::Map(
+        [
+            ("Labels".to_owned(), Value::Map(labels)),
+            ("ExternalLabels".to_owned(), Value::Map(std::collections::BTreeMap::new())),
+            ("ExternalURL".to_owned(), Value::Str(data.external_url.clone())),
+            ("Value".to_owned(), Value::Float(data.value)),
+        ]
+        .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,445 @@
+//! The functions of templates: Go's own and Prometheus'.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use super::exec::{Executor, Stop};
+use super::format::{float_precision_g, printf, timestamp};
+use super::value::Value;
+
+/// Calls a function by name.
+pub(super) fn call(
+    executor: &Executor<'_>,
+    name: &str,
+    args: Vec<Value>,
+) -> Result<Value, Stop> {
+    if name == "query" {
+        let [query] = exactly(name, &args)?;
+        return executor.query(query.string()?);
+    }
+    let result = match name {
+        "externalURL" => Ok(Value::Str(executor.data.external_url.clone())),
+        "pathPrefix" => Ok(Value::Str(path_prefix(&executor.data.external_url))),
+        "now" => Ok(Value::Float(seconds(executor.data.at_unix_nano))),
+        "graphLink" => link(executor, &args, 0),
+        "tableLink" => link(executor, &args, 1),
+        _ => builtin(name, &args)
+            .or_else(|| text(name, &args))
+            .or_else(|| number(name, &args))
+            .or_else(|| series(name, &args))
+            .unwrap_or_else(|| Err(format!("function {name:?} not defined"))),
+    };
+    result.map_err(|error| Stop::Error(format!("error calling {name}: {error}")))
+}
+
+type Outcome = Result<Value, String>;
+
+fn exactly<'a, const N: usize>(name: &str, args: &'a [Value]) -> Result<&'a [Value; N], String> {
+    args.try_into()
+        .map_err(|_| format!("wrong number of args for {name}: want {N} got {}", args.len()))
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn seconds(unix_nano: u64) -> f64 {
+    unix_nano as f64 / 1e9
+}
+
+/// Functions of Go's text/template.
+fn builtin(name: &str, args: &[Value]) -> Option<Outcome> {
+    let plain = |args: &[Value]| {
+        // `print` puts spaces between operands when neither is a string.
+        let mut out = String::new();
+        for (at, value) in args.iter().enumerate() {
+            let text = |value: &Value| matches!(value, Value::Str(_));
+            if at > 0 && !text(value) && !text(&args[at - 1]) {
+                out.push(' ');
+            }
+            out.push_str(&value.text());
+        }
+        out
+    };
+    Some(match name {
+        "print" => Ok(Value::Str(plain(args))),
+        "println" => {
+            let texts: Vec<String> = args.iter().map(Value::text).collect();
+            Ok(Value::Str(texts.join(" ") + "\n"))
+        }
+        "printf" => match args.split_first() {
+            Some((format, rest)) => format.string().map(|format| Value::Str(printf(format, rest))),
+            None => Err("wrong number of args for printf: want at least 1 got 0".into()),
+        },
+        "not" => exactly(name, args).map(|[value]| Value::Bool(!value.truth())),
+        "and" => Ok(args.iter().find(|value| !value.truth()).or(args.last()).cloned().unwrap_or(Value::Nil)),
+        "or" => Ok(args.iter().find(|value| value.truth()).or(args.last()).cloned().unwrap_or(Value::Nil)),
+        "len" => exactly(name, args).and_then(|[value]| length(value)),
+        "index" => index(args),
+        "eq" => equal(args),
+        "ne" => exactly(name, args)
+            .and_then(|[a, b]| a.compare(b).map(|order| Value::Bool(order != Ordering::Equal))),
+        "lt" => ordered(name, args, Ordering::is_lt),
+        "le" => ordered(name, args, Ordering::is_le),
+        "gt" => ordered(name, args, Ordering::is_gt),
+        "ge" => ordered(name, args, Ordering::is_ge),
+        "html" => Ok(Value::Str(html(&plain(args)))),
+        "urlquery" => Ok(Value::Str(url_query(&plain(args)))),
+        "js" => Ok(Value::Str(plain(args).escape_default().to_string())),
+        _ => return None,
+    })
+}
+
+fn length(value: &Value) -> Outcome {
+    let length = match value {
+        Value::Str(text) => text.len(),
+        Value::List(list) => list.len(),
+        Value::Map(map) => map.len(),
+        other => return Err(format!("len of type {}", other.kind())),
+    };
+    Ok(Value::Int(i64::try_from(length).unwrap_or(i64::MAX)))
+}
+
+fn index(args: &[Value]) -> Outcome {
+    let (first, rest) = args.split_first().ok_or("wrong number of args for index")?;
+    let mut value = first.clone();
+    for key in rest {
+        value = match (&value, key) {
+            (Value::List(list), Value::Int(at)) => usize::try_from(*at)
+                .ok()
+                .and_then(|at| list.get(at).cloned())
+                .ok_or_else(|| format!("index out of range: {at}"))?,
+            (Value::Map(_), Value::Str(key)) => value.member(key)?,
+            (Value::Nil, _) => return Err("index of untyped nil".into()),
+            (other, key) => {
+                return Err(format!("can't index {} with {}", other.kind(), key.kind()));
+            }
+        };
+    }
+    Ok(value)
+}
+
+fn equal(args: &[Value]) -> Outcome {
+    let (first, rest) = args.split_first().ok_or("missing argument for comparison")?;
+    if rest.is_empty() {
+        return Err("missing argument for comparison".into());
+    }
+    for other in rest {
+        if first.compare(other)? == Ordering::Equal {
+            return Ok(Value::Bool(true));
+        }
+    }
+    Ok(Value::Bool(false))
+}
+
+fn ordered(name: &str, args: &[Value], holds: fn(Ordering) -> bool) -> Outcome {
+    let [a, b] = exactly(name, args)?;
+    let nan = |value: &Value| matches!(value, Value::Float(float) if float.is_nan());
+    if nan(a) || nan(b) {
+        return Ok(Value::Bool(false));
+    }
+    a.compare(b).map(|order| Value::Bool(holds(order)))
+}
+
+fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn url_query(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// Functions over text.
+fn text(name: &str, args: &[Value]) -> Option<Outcome> {
+    let map = |change: fn(&str) -> String| {
+        exactly(name, args).and_then(|[value]| value.string().map(|text| Value::Str(change(text))))
+    };
+    Some(match name {
+        "title" => map(title),
+        "toUpper" => map(str::to_uppercase),
+        "toLower" => map(str::to_lowercase),
+        "safeHtml" => map(str::to_owned),
+        "urlQueryEscape" => map(url_query),
+        "stripPort" => map(strip_port),
+        "stripDomain" => map(strip_domain),
+        "match" => exactly(name, args).and_then(|[pattern, value]| {
+            Ok(Value::Bool(regex(pattern.string()?)?.is_match(value.string()?)))
+        }),
+        "reReplaceAll" => exactly(name, args).and_then(|[pattern, replacement, value]| {
+            let regex = regex(pattern.string()?)?;
+            let replaced = regex.replace_all(value.string()?, replacement.string()?);
+            Ok(Value::Str(replaced.into_owned()))
+        }),
+        _ => return None,
+    })
+}
+
+fn regex(pattern: &str) -> Result<regex::Regex, String> {
+    regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|error| error.to_string())
+}
+
+fn title(text: &str) -> String {
+    let mut start = true;
+    text.chars()
+        .flat_map(|c| {
+            let upper = start && c.is_lowercase();
+            start = c.is_whitespace() || matches!(c, '-' | '.' | ',' | '/' | ':');
+            let changed: Vec<char> =
+                if upper { c.to_uppercase().collect() } else { vec![c] };
+            changed
+        })
+        .collect()
+}
+
+fn strip_port(host: &str) -> String {
+    if let Some(rest) = host.strip_prefix('[') {
+        return match rest.split_once("]:") {
+            Some((address, _)) => address.to_owned(),
+            None => host.to_owned(),
+        };
+    }
+    match host.split_once(':') {
+        Some((name, port)) if !port.contains(':') => name.to_owned(),
+        _ => host.to_owned(),
+    }
+}
+
+fn strip_domain(host: &str) -> String {
+    let stripped = strip_port(host);
+    let port = &host[host.len() - (host.len() - stripped.len()).min(host.len())..];
+    if stripped.parse::<std::net::IpAddr>().is_ok() {
+        return host.to_owned();
+    }
+    let first = stripped.split('.').next().unwrap_or(&stripped);
+    if host.starts_with('[') { host.to_owned() } else { format!("{first}{port}") }
+}
+
+/// Functions over numbers.
+fn number(name: &str, args: &[Value]) -> Option<Outcome> {
+    let map = |change: fn(f64) -> Result<String, String>| {
+        exactly(name, args)
+            .and_then(|[value]| value.number())
+            .and_then(|number| change(number).map(Value::Str))
+    };
+    Some(match name {
+        "humanize" => map(|value| Ok(humanize(value))),
+        "humanize1024" => map(|value| Ok(humanize_1024(value))),
+        "humanizeDuration" => map(|value| Ok(humanize_duration(value))),
+        "humanizePercentage" => {
+            map(|value| Ok(format!("{}%", float_precision_g(value * 100.0, 4))))
+        }
+        "humanizeTimestamp" => map(|value| {
+            if value.is_finite() {
+                timestamp(value).ok_or_else(|| "the time is out of range".into())
+            } else {
+                Ok(float_precision_g(value, 4))
+            }
+        }),
+        "toTime" => exactly(name, args).and_then(|[value]| value.number().map(Value::Time)),
+        "toDuration" => exactly(name, args)
+            .and_then(|[value]| value.number())
+            .map(|value| Value::Str(humanize_duration(value))),
+        "parseDuration" => exactly(name, args)
+            .and_then(|[value]| parse_duration(value.string()?).map(Value::Float)),
+        _ => return None,
+    })
+}
+
+fn humanize(value: f64) -> String {
+    let plain = || float_precision_g(value, 4);
+    if value == 0.0 || !value.is_finite() {
+        return plain();
+    }
+    let mut scaled = value;
+    let mut prefix = "";
+    if value.abs() >= 1.0 {
+        for next in ["k", "M", "G", "T", "P", "E", "Z", "Y"] {
+            if scaled.abs() < 1000.0 {
+                break;
+            }
+            prefix = next;
+            scaled /= 1000.0;
+        }
+    } else {
+        for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
+            if scaled.abs() >= 1.0 {
+                break;
+            }
+            prefix = next;
+            scaled *= 1000.0;
+        }
+    }
+    format!("{}{prefix}", float_precision_g(scaled, 4))
+}
+
+fn humanize_1024(value: f64) -> String {
+    if value.abs() <= 1.0 || !value.is_finite() {
+        return float_precision_g(value, 4);
+    }
+    let mut scaled = value;
+    let mut prefix = "";
+    for next in ["ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"] {
+        if scaled.abs() < 1024.0 {
+            break;
+        }
+        prefix = next;
+        scaled /= 1024.0;
+    }
+    format!("{}{prefix}", float_precision_g(scaled, 4))
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn humanize_duration(value: f64) -> String {
+    if !value.is_finite() {
+        return float_precision_g(value, 4);
+    }
+    if value == 0.0 {
+        return format!("{}s", float_precision_g(value, 4));
+    }
+    if value.abs() >= 1.0 {
+        let sign = if value < 0.0 { "-" } else { "" };
+        let total = value.abs();
+        let whole = total as i64;
+        let (seconds, minutes) = (whole % 60, whole / 60 % 60);
+        let (hours, days) = (whole / 3600 % 24, whole / 86_400);
+        if days != 0 {
+            return format!("{sign}{days}d {hours}h {minutes}m {seconds}s");
+        }
+        if hours != 0 {
+            return format!("{sign}{hours}h {minutes}m {seconds}s");
+        }
+        if minutes != 0 {
+            return format!("{sign}{minutes}m {seconds}s");
+        }
+        return format!("{sign}{}s", float_precision_g(total, 4));
+    }
+    let mut scaled = value;
+    let mut prefix = "";
+    for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {
+        if scaled.abs() >= 1.0 {
+            break;
+        }
+        prefix = next;
+        scaled *= 1000.0;
+    }
+    format!("{}{prefix}s", float_precision_g(scaled, 4))
+}
+
+/// A Prometheus duration in seconds.
+fn parse_duration(text: &str) -> Result<f64, String> {
+    let invalid = || format!("not a valid duration string: {text:?}");
+    if text == "0" {
+        return Ok(0.0);
+    }
+    let units = [
+        ("ms", 0.001),
+        ("y", 31_536_000.0),
+        ("w", 604_800.0),
+        ("d", 86_400.0),
+        ("h", 3600.0),
+        ("m", 60.0),
+        ("s", 1.0),
+    ];
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text),
+    };
+    let mut total = 0.0;
+    let mut last = f64::INFINITY;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
+        let count: f64 = rest[..digits].parse().map_err(|_| invalid())?;
+        rest = &rest[digits..];
+        let (unit, seconds) =
+            units.into_iter().find(|(unit, _)| rest.starts_with(unit)).ok_or_else(invalid)?;
+        // Units come in order, each once.
+        if seconds >= last {
+            return Err(invalid());
+        }
+        last = seconds;
+        total += count * seconds;
+        rest = &rest[unit.len()..];
+    }
+    if last.is_infinite() { Err(invalid()) } else { Ok(sign * total) }
+}
+
+/// Functions over samples.
+fn series(name: &str, args: &[Value]) -> Option<Outcome> {
+    Some(match name {
+        "first" => exactly(name, args).and_then(|[value]| match value {
+            Value::List(list) => {
+                list.first().cloned().ok_or_else(|| "first() called on vector with no elements".into())
+            }
+            other => Err(format!("expected a vector, got {}", other.kind())),
+        }),
+        "label" => exactly(name, args).and_then(|[label, sample]| {
+            let label = label.string()?;
+            match sample {
+                Value::Sample(sample) => {
+                    Ok(Value::Str(sample.labels.get(label).cloned().unwrap_or_default()))
+                }
+                other => Err(format!("expected a sample, got {}", other.kind())),
+            }
+        }),
+        "value" => exactly(name, args).and_then(|[sample]| sample.member("Value")),
+        "strvalue" => exactly(name, args).and_then(|[sample]| match sample {
+            Value::Sample(sample) => {
+                Ok(Value::Str(sample.labels.get("__value__").cloned().unwrap_or_default()))
+            }
+            other => Err(format!("expected a sample, got {}", other.kind())),
+        }),
+        "sortByLabel" => exactly(name, args).and_then(|[label, list]| {
+            let label = label.string()?;
+            let Value::List(list) = list else {
+                return Err(format!("expected a vector, got {}", list.kind()));
+            };
+            let mut sorted = list.clone();
+            let key = |value: &Value| match value {
+                Value::Sample(sample) => sample.labels.get(label).cloned().unwrap_or_default(),
+                _ => String::new(),
+            };
+            sorted.sort_by_cached_key(key);
+            Ok(Value::List(sorted))
+        }),
+        "args" => Ok(Value::Map(
+            args.iter()
+                .enumerate()
+                .map(|(at, value)| (format!("arg{at}"), value.clone()))
+                .collect::<BTreeMap<_, _>>(),
+        )),
+        _ => return None,
+    })
+}
+
+/// A link to the query page with this expression.
+fn link(executor: &Executor<'_>, args: &[Value], tab: u8) -> Outcome {
+    let [expr] = exactly("graphLink", args)?;
+    let base = executor.data.external_url.trim_end_matches('/');
+    Ok(Value::Str(format!(
+        "{base}/graph?g0.expr={}&g0.tab={tab}",
+        url_query(expr.string()?)
+    )))
+}
+
+fn path_prefix(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or_else(String::new, |at| rest[at..].trim_end_matches('/').to_owned())
+}

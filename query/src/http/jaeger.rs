@@ -1,0 +1,278 @@
+//! Jaeger's query API (v1) under `/jaeger`, as the Jaeger UI and Grafana use it.
+
+mod convert;
+mod search;
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::extract::{Path, State as Extract};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures::{StreamExt, TryStreamExt};
+use http::{StatusCode, Uri};
+use model::{Signal, SpanId, SpanKind, TimeRange, TraceId};
+use serde_json::{Value as Json_, json};
+use storage::filter::{Field, Filter};
+use storage::message::{Columns, Order, Selection};
+
+use super::trace::Stories;
+use crate::error::{ErrorKind, QueryError};
+use crate::sources::{RowsRequest, Work};
+
+/// How many services and operations are listed.
+const VALUES_MAX: usize = 10_000;
+/// How many spans dependencies are counted from.
+const DEPENDENCY_SPANS_MAX: usize = 200_000;
+/// How many traces are loaded at once.
+const TRACES_AT_ONCE: usize = 4;
+
+/// The routes.
+pub(super) fn routes() -> Router<Stories> {
+    Router::new()
+        .route("/jaeger/api/services", get(services))
+        .route("/jaeger/api/services/{service}/operations", get(service_operations))
+        .route("/jaeger/api/operations", get(operations))
+        .route("/jaeger/api/traces", get(traces))
+        .route("/jaeger/api/traces/{trace_id}", get(trace))
+        .route("/jaeger/api/dependencies", get(dependencies))
+}
+
+/// A list as Jaeger wraps it.
+fn structured(data: Vec<Json_>, total: usize) -> Json_ {
+    json!({"data": data, "total": total, "limit": 0, "offset": 0, "errors": null})
+}
+
+/// An error as Jaeger wraps it.
+fn failure(error: &QueryError) -> Response {
+    let status = error.kind.status();
+    let errors = json!([{"code": status.as_u16(), "msg": error.to_string()}]);
+    let body = json!({"data": null, "total": 0, "limit": 0, "offset": 0, "errors": errors});
+    (status, Json(body)).into_response()
+}
+
+fn respond(outcome: Result<Json_, QueryError>) -> Response {
+    match outcome {
+        Ok(body) => (StatusCode::OK, Json(body)).into_response(),
+        Err(error) => failure(&error),
+    }
+}
+
+/// What an answer lacks, in the place that Jaeger has for it.
+fn with_cuts(mut body: Json_, work: &Work) -> Json_ {
+    let cuts = work.completeness().cut;
+    if !cuts.is_empty() {
+        body["errors"] = cuts
+            .into_iter()
+            .map(|cut| {
+                let message = format!("incomplete: {} {} ({})", cut.limit, cut.value, cut.hint);
+                json!({"code": StatusCode::PARTIAL_CONTENT.as_u16(), "msg": message})
+            })
+            .collect();
+    }
+    body
+}
+
+impl Stories {
+    fn selection(&self, filter: Filter, range: TimeRange) -> Selection {
+        let tenant = self.state.options().tenant.clone();
+        Selection { tenant, signal: Signal::Traces, filter, range }
+    }
+
+    async fn values(
+        &self,
+        work: &Work,
+        filter: Filter,
+        field: Field,
+    ) -> Result<Vec<String>, QueryError> {
+        let selection = self.selection(filter, TimeRange::ALL);
+        let sources = self.state.sources();
+        let found = sources.values(selection, field, String::new(), VALUES_MAX, work).await?;
+        let mut values: Vec<String> = found.into_iter().map(|found| found.value).collect();
+        values.sort_unstable();
+        values.dedup();
+        Ok(values)
+    }
+}
+
+async fn services(Extract(stories): Extract<Stories>) -> Response {
+    let outcome = async {
+        let running = stories.state.begin().await?;
+        let names = stories.values(running.work(), Filter::All, Field::Service).await?;
+        let total = names.len();
+        Ok(structured(names.into_iter().map(Json_::String).collect(), total))
+    };
+    respond(outcome.await)
+}
+
+async fn service_operations(
+    Extract(stories): Extract<Stories>,
+    Path(service): Path<String>,
+) -> Response {
+    let outcome = async {
+        let running = stories.state.begin().await?;
+        let filter = Filter::text_equals(Field::Service, service);
+        let names = stories.values(running.work(), filter, Field::Name).await?;
+        let total = names.len();
+        Ok(structured(names.into_iter().map(Json_::String).collect(), total))
+    };
+    respond(outcome.await)
+}
+
+async fn operations(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
+    let outcome = async {
+        let params = search::pairs(&uri)?;
+        let service = search::one(&params, "service")
+            .ok_or_else(|| QueryError::parameter("parameter 'service' is required"))?;
+        let kind = search::one(&params, "spanKind");
+        let filter = Filter::text_equals(Field::Service, service);
+        let running = stories.state.begin().await?;
+        let groups = stories
+            .state
+            .sources()
+            .durations(
+                stories.selection(filter, TimeRange::ALL),
+                vec![Field::Name, Field::Kind],
+                VALUES_MAX,
+                running.work(),
+            )
+            .await?;
+        let mut listed: Vec<(String, String)> = groups
+            .into_iter()
+            .filter_map(|group| match <[String; 2]>::try_from(group.key) {
+                Ok([name, kind]) => Some((name, kind)),
+                Err(_) => None,
+            })
+            .map(|(name, kind)| (name, if kind == "unspecified" { String::new() } else { kind }))
+            .filter(|(_, found)| kind.is_none_or(|kind| kind == found))
+            .collect();
+        listed.sort();
+        let total = listed.len();
+        let data = listed
+            .into_iter()
+            .map(|(name, kind)| json!({"name": name, "spanKind": kind}))
+            .collect();
+        Ok(structured(data, total))
+    };
+    respond(outcome.await)
+}
+
+async fn trace(
+    Extract(stories): Extract<Stories>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Response {
+    let outcome = async {
+        let params = search::pairs(&uri)?;
+        let range = search::range(&params, stories.state.now())?;
+        let id = search::trace_id(&id)?;
+        let running = stories.state.begin().await?;
+        let forest = stories.load(running.work(), id, range).await?;
+        if forest.spans.is_empty() {
+            return Err(QueryError::new(ErrorKind::NotFound, "trace not found"));
+        }
+        let body = structured(vec![convert::trace(id, &forest)], 0);
+        Ok(with_cuts(body, running.work()))
+    };
+    respond(outcome.await)
+}
+
+async fn traces(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
+    let outcome = async {
+        let params = search::pairs(&uri)?;
+        let search = search::Search::parse(&params, stories.state.now())?;
+        let running = stories.state.begin().await?;
+        let work = running.work();
+        let ids = match &search.ids[..] {
+            [] => find(&stories, work, &search).await?,
+            ids => ids.to_vec(),
+        };
+        let stories = &stories;
+        let found: Vec<Option<Json_>> = futures::stream::iter(ids)
+            .map(|id| async move {
+                let forest = stories.load(work, id, TimeRange::ALL).await?;
+                let found = !forest.spans.is_empty();
+                Ok::<_, QueryError>(found.then(|| convert::trace(id, &forest)))
+            })
+            .buffered(TRACES_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(with_cuts(structured(found.into_iter().flatten().collect(), 0), work))
+    };
+    respond(outcome.await)
+}
+
+/// The newest traces with a matching span.
+async fn find(
+    stories: &Stories,
+    work: &Work,
+    search: &search::Search,
+) -> Result<Vec<TraceId>, QueryError> {
+    let rows = RowsRequest {
+        selection: stories.selection(search.filter.clone(), search.range),
+        order: Order::Newest,
+        limit: search.limit.saturating_mul(1_000).min(VALUES_MAX * 10),
+        traces: Some(search.limit),
+        columns: Columns::Summary,
+    };
+    let mut ids: Vec<TraceId> = Vec::new();
+    for span in stories.state.sources().spans(rows, work).await?.rows {
+        if !ids.contains(&span.trace_id) && ids.len() < search.limit {
+            ids.push(span.trace_id);
+        }
+    }
+    Ok(ids)
+}
+
+async fn dependencies(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
+    let outcome = async {
+        let params = search::pairs(&uri)?;
+        let range = search::dependency_range(&params, stories.state.now())?;
+        let running = stories.state.begin().await?;
+        let rows = RowsRequest {
+            selection: stories.selection(Filter::All, range),
+            order: Order::Newest,
+            limit: DEPENDENCY_SPANS_MAX,
+            traces: None,
+            columns: Columns::Summary,
+        };
+        let found = stories.state.sources().spans(rows, running.work()).await?;
+        if found.more {
+            let hint = "calls are counted from the newest spans; ask for a shorter lookback";
+            running.work().cut("rows", DEPENDENCY_SPANS_MAX, hint);
+        }
+        let mut services: HashMap<(TraceId, SpanId), Vec<(&str, i32)>> = HashMap::new();
+        for span in &found.rows {
+            let entry = services.entry((span.trace_id, span.span_id)).or_default();
+            entry.push((span.resource.service(), span.kind));
+        }
+        let mut calls: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for span in &found.rows {
+            let child = span.resource.service();
+            let answers = [SpanKind::Server as i32, SpanKind::Consumer as i32].contains(&span.kind);
+            // Client and server may share an id; else the parent is another span.
+            let shared = answers.then(|| services.get(&(span.trace_id, span.span_id))).flatten();
+            let parent = span.parent_span_id.and_then(|id| services.get(&(span.trace_id, id)));
+            let caller = [shared, parent]
+                .into_iter()
+                .flatten()
+                .flatten()
+                .find(|(service, _)| *service != child);
+            if let Some((parent, _)) = caller {
+                *calls.entry((parent, child)).or_default() += 1;
+            }
+        }
+        let total = calls.len();
+        let data = calls
+            .into_iter()
+            .map(|((parent, child), count)| {
+                json!({"parent": parent, "child": child, "callCount": count})
+            })
+            .collect();
+        Ok(with_cuts(structured(data, total), running.work()))
+    };
+    respond(outcome.await)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+//! Traces and stories: loose rows become trees that explain themselves.
+//!
+//! [`assemble`] orders spans, [`clock`] corrects times, [`inferred`] makes spans of the logs of
+//! services that send none, [`closure`] finds everything that belongs to an id, and [`story`]
+//! and [`trace`] turn the result into the API's answers. What they read comes through [`rows`],
+//! so that all of it is tested without a store.
+
+pub mod assemble;
+pub mod clock;
+pub mod closure;
+pub mod inferred;
+pub mod rows;
+pub mod story;
+pub mod trace;
+pub mod view;
+
+#[cfg(test)]
+pub(crate) mod fake;

@@ -1,0 +1,102 @@
+use super::*;
+use crate::traces::clock::Unmeasured;
+use crate::traces::fake::{Fake, log, resource, span, span_id, trace};
+use model::SpanKind::{Client, Consumer, Producer, Server};
+use model::metric::{
+    DataPoint, Exemplar, ExemplarValue, Metric, MetricKind, PointValue, Series, Temporality,
+};
+use model::{Link, Scope};
+use std::sync::Arc;
+use storage::message::SeriesPoints;
+
+struct Firing;
+
+impl ActiveAlerts for Firing {
+    fn active(&self, services: &BTreeSet<String>, range: TimeRange) -> Vec<AlertView> {
+        assert_eq!(range, TimeRange { start: 0, end: 601 });
+        let names = services.iter().cloned().collect::<Vec<_>>().join(",");
+        vec![AlertView { name: names, ..AlertView::default() }]
+    }
+}
+
+fn rows() -> Fake {
+    let mut mail = span((2, 1, 0), "mail", Consumer, (500, 600));
+    mail.links.push(Link {
+        trace_id: trace(1).0.into(),
+        span_id: span_id(2).0.into(),
+        ..Link::default()
+    });
+    let mut root = span((1, 1, 0), "shop", Server, (0, 100));
+    root.correlation = vec![("request_id".into(), "r1".into())];
+    let exemplar = |n: u8| Exemplar {
+        time_unix_nano: 70,
+        value: ExemplarValue::Double(0.5),
+        span_id: span_id(1).0.into(),
+        trace_id: trace(n).0.into(),
+        ..Exemplar::default()
+    };
+    let point = DataPoint {
+        start_unix_nano: 0,
+        time_unix_nano: 80,
+        flags: 0,
+        value: PointValue::Double(1.0),
+        exemplars: vec![exemplar(1), exemplar(9), exemplar(1)],
+    };
+    let metric = Metric {
+        name: "latency".into(),
+        description: String::new(),
+        unit: "s".into(),
+        kind: MetricKind::Histogram,
+        temporality: Temporality::Cumulative,
+        monotonic: false,
+        metadata: Vec::new(),
+    };
+    let series = Series {
+        resource: resource("shop"),
+        scope: Arc::new(Scope::default()),
+        metric: Arc::new(metric),
+        attributes: Vec::new(),
+    };
+    Fake {
+        spans: vec![
+            root,
+            span((1, 2, 1), "shop", Producer, (50, 60)),
+            span((1, 3, 1), "shop", Client, (10, 40)),
+            mail,
+        ],
+        logs: vec![log("stock", 20, "reserved", &[("request_id", "r1")])],
+        series: vec![SeriesPoints { series, points: vec![point] }],
+        ..Fake::default()
+    }
+}
+
+#[tokio::test]
+async fn a_story_is_one_tree_with_its_evidence() {
+    let rows = rows();
+    let context = Context { rows: &rows, offsets: &Unmeasured, alerts: &Firing };
+    let story = tell(context, "r1", TimeRange::ALL, Bounds::default()).await.unwrap().unwrap();
+    let tree: Vec<String> = story
+        .spans
+        .iter()
+        .map(|span| format!("{} {} {} {}", span.depth, span.service, span.name, span.confidence))
+        .collect();
+    assert_eq!(
+        tree,
+        ["0 shop op1 1", "1 shop op3 1", "2 stock op3 0.8", "1 shop op2 1", "2 mail op1 1"]
+    );
+    assert!(story.spans[2].inferred);
+    assert_eq!(story.spans[1].children, [story.spans[2].span_id.clone()]);
+    assert_eq!(story.logs.len(), 1);
+    assert_eq!(story.exemplars.len(), 1, "{:?}", story.exemplars);
+    assert_eq!(story.alerts[0].name, "mail,shop,stock");
+    let inferred = story.joins.iter().find(|join| join.to == story.spans[2].span_id).unwrap();
+    assert!(inferred.reason.contains("confidence 0.8"), "{}", inferred.reason);
+}
+
+#[tokio::test]
+async fn an_unknown_id_has_no_story() {
+    let rows = rows();
+    let context = Context { rows: &rows, offsets: &Unmeasured, alerts: &NoAlerts };
+    let story = tell(context, "nobody", TimeRange::ALL, Bounds::default()).await.unwrap();
+    assert!(story.is_none());
+}

@@ -1,0 +1,46 @@
+//! One trace with its inferred spans.
+
+use api::types::TraceAnswer;
+use model::{LogRecord, TimeRange, TraceId};
+
+use super::assemble::{Assembled, Links, TraceSpan, assemble};
+use super::clock::{self, Offsets};
+use super::closure::{Bounds, Seed, walk};
+use super::inferred::{Evidence, infer};
+use super::rows::Rows;
+use super::view;
+use crate::error::QueryError;
+
+/// How many spans of one trace are read.
+pub const SPANS_MAX: usize = 1_000_000;
+
+/// Reads one trace in causal order. Empty where nothing is stored under this id.
+pub async fn load(
+    rows: &dyn Rows,
+    offsets: &dyn Offsets,
+    trace: TraceId,
+    range: TimeRange,
+    bounds: Bounds,
+) -> Result<Assembled, QueryError> {
+    let bounds = Bounds { rows: bounds.rows.max(SPANS_MAX), ..bounds };
+    let closure = walk(rows, &Seed::Trace(trace), range, bounds).await?;
+    let mut spans: Vec<TraceSpan> = closure.spans.into_iter().map(TraceSpan::from).collect();
+    clock::adjust(&mut spans, offsets);
+    let hubs = closure.hubs.into_iter().map(|hub| hub.value).collect();
+    let time = |record: &LogRecord| clock::log_time(offsets, record);
+    let evidence = Evidence { spans: &spans, logs: &closure.logs, time: &time, hubs: &hubs };
+    let inferred = infer(evidence);
+    spans.extend(inferred.into_iter().map(|one| one.span));
+    spans.retain(|span| span.span.trace_id == trace);
+    Ok(assemble(spans, Links::Ignore))
+}
+
+/// The answer of `GET traces/{trace_id}`, but for its completeness.
+pub fn answer(trace: TraceId, forest: &Assembled) -> TraceAnswer {
+    TraceAnswer {
+        trace_id: trace.to_string(),
+        spans: view::span_views(forest),
+        missing_parents: forest.missing_parents.iter().map(ToString::to_string).collect(),
+        ..TraceAnswer::default()
+    }
+}
