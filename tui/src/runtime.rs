@@ -3,11 +3,12 @@
 //! draws by a timer.
 
 use std::io::IsTerminal as _;
+use std::task::Poll;
 use std::time::Duration;
 
 use api::{Client, ClientError};
 use crossterm::event::{Event, EventStream};
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::Instant;
@@ -127,7 +128,7 @@ impl Session {
                 _ = hang_up.recv() => Wake::Terminate,
             };
             match wake {
-                Wake::Event(event) => self.take_events(term, event)?,
+                Wake::Event(event) => self.take_events(term, event).await?,
                 Wake::Message(message) => self.take_messages(term, message)?,
                 Wake::Tick => {
                     tick_at = None;
@@ -147,7 +148,7 @@ impl Session {
     }
 
     /// Takes an event and all that are waiting behind it, so that a held key is drawn once.
-    fn take_events(
+    async fn take_events(
         &mut self,
         term: &mut Term,
         first: Option<std::io::Result<Event>>,
@@ -163,9 +164,22 @@ impl Session {
             if self.over {
                 break;
             }
-            next = self.events.next().now_or_never();
+            next = self.ready_event().await;
         }
         Ok(())
+    }
+
+    /// The next event if it is already there. The stream remembers the first waker that it is
+    /// polled with until an event comes, so it must be this task's own: with any other the loop
+    /// would sleep through the next key.
+    async fn ready_event(&mut self) -> Option<Option<std::io::Result<Event>>> {
+        std::future::poll_fn(|context| {
+            Poll::Ready(match self.events.poll_next_unpin(context) {
+                Poll::Ready(event) => Some(event),
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     fn take_event(&mut self, term: &mut Term, event: Event) -> Result<(), TuiError> {

@@ -11,6 +11,7 @@ use crossterm::terminal::{
 use crossterm::{cursor, execute, queue};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 
 use crate::model::Model;
 use crate::theme::Theme;
@@ -49,7 +50,11 @@ impl Term {
 
     /// Forgets what is on the screen, so that the next frame is drawn whole.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Not `Terminal::clear`: it asks the terminal where the cursor is, and the answer would
+        // race with the keys that the event stream reads.
+        let size = self.terminal.size()?;
+        self.terminal
+            .resize(Rect::new(0, 0, size.width, size.height))
     }
 
     /// Writes an escape sequence that draws nothing.
@@ -65,7 +70,7 @@ impl Term {
         give_back();
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?;
         self.take()?;
-        self.terminal.clear()
+        self.clear()
     }
 
     fn take(&mut self) -> io::Result<()> {

@@ -367,7 +367,7 @@ impl Client {
         if error.is_connect() {
             return ClientError::Unreachable {
                 url: self.base_url().to_owned(),
-                reason: error::chain(error),
+                reason: error::root(error),
             };
         }
         ClientError::Interrupted {

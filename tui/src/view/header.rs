@@ -123,6 +123,12 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
             theme.accent,
         ) + 2;
     }
+    if let Screen::Logs(logs) = screen
+        && logs.store.evicted > 0
+    {
+        let text = format!("! {} older lines let go", count(logs.store.evicted));
+        x = put(buffer, left, x, &text, theme.warn) + 2;
+    }
     if screen.is_pending() {
         x = put(buffer, left, x, "loading…", theme.dim) + 2;
     }
