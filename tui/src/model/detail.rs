@@ -275,18 +275,18 @@ impl Detail {
         detail.events(span);
         detail.links(span);
         detail.otlp_attributes("resource", list(&span.resource, "attributes"), 0);
-        let text = |name: &str| {
-            span.scope
-                .get(name)
-                .and_then(Json::as_str)
-                .unwrap_or_default()
-        };
-        if !text("name").is_empty() {
-            detail.heading("scope");
-            detail.push("name", text("name"), None);
-            detail.some("version", text("version"));
-        }
+        detail.scope(&span.scope);
         detail
+    }
+
+    fn scope(&mut self, scope: &Json) {
+        let text = |name: &str| scope.get(name).and_then(Json::as_str).unwrap_or_default();
+        if !text("name").is_empty() {
+            self.heading("scope");
+            self.push("name", text("name"), None);
+            self.some("version", text("version"));
+        }
+        self.otlp_attributes("scope attributes", list(scope, "attributes"), 0);
     }
 
     fn otlp_attributes(&mut self, heading: &str, attributes: &[Json], dropped: u32) {

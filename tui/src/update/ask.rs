@@ -4,7 +4,8 @@ use api::{CompleteParams, HistogramParams, LogsParams, TracesParams};
 
 use crate::message::{Effect, Request, Slot, SlotKind};
 use crate::model::load::Load;
-use crate::model::{Follow, Model, PromptKind, Screen};
+use crate::model::{Follow, Logs, Model, PromptKind, Screen};
+use crate::range::RangeChoice;
 
 /// Traces on a page.
 const TRACES_PAGE: u64 = 200;
@@ -84,33 +85,36 @@ pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
                 Request::Story(tree.id.clone()),
             );
         }
-        Screen::Logs(logs) => {
-            logs.older = Load::default();
-            let params = LogsParams {
-                q: logs.query.clone(),
-                range: range.clone(),
-                limit: Some(LOGS_PAGE),
-                ..LogsParams::default()
-            };
-            asker.send(&mut logs.load, SlotKind::Main, Request::Logs(params));
-            let params = HistogramParams {
-                q: logs.query.clone(),
-                range,
-                step: shown.step(HISTOGRAM_BUCKETS),
-                by: Some("level".to_owned()),
-            };
-            asker.send(
-                &mut logs.histogram,
-                SlotKind::Histogram,
-                Request::Histogram(params),
-            );
-        }
+        Screen::Logs(logs) => ask_logs(&mut asker, logs, &shown),
         Screen::Alerts(alerts) => {
             asker.send(&mut alerts.alerts, SlotKind::Alerts, Request::Alerts);
             asker.send(&mut alerts.rules, SlotKind::Rules, Request::Rules);
         }
         Screen::Help(_) => {}
     }
+}
+
+/// Asks for the newest page and the counts over time.
+fn ask_logs(asker: &mut Asker<'_>, logs: &mut Logs, shown: &RangeChoice) {
+    logs.older = Load::default();
+    let params = LogsParams {
+        q: logs.query.clone(),
+        range: shown.to_api(),
+        limit: Some(LOGS_PAGE),
+        ..LogsParams::default()
+    };
+    asker.send(&mut logs.load, SlotKind::Main, Request::Logs(params));
+    let params = HistogramParams {
+        q: logs.query.clone(),
+        range: shown.to_api(),
+        step: shown.step(HISTOGRAM_BUCKETS),
+        by: Some("level".to_owned()),
+    };
+    asker.send(
+        &mut logs.histogram,
+        SlotKind::Histogram,
+        Request::Histogram(params),
+    );
 }
 
 /// Asks for the next page where the mark has reached the end of what is known.
