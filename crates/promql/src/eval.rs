@@ -19,6 +19,7 @@ mod over_time;
 mod rate;
 mod regression;
 mod selector;
+mod sums;
 mod window;
 
 use std::cell::{RefCell, RefMut};

@@ -6,170 +6,13 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::column::{Column, OwnedCell, Row, Rows};
+use super::sums::{Compensated, HistogramSum, Mean, quantile};
 use super::{Cell, Context, eval_rows, eval_scalar, string_literal};
-use crate::annotation::{Annotations, Operation};
 use crate::ast::{Aggregate, AggregateOp, Span};
 use crate::engine::Error;
-use crate::histogram::{FloatHistogram, Incompatible, ResetHint};
+use crate::histogram::FloatHistogram;
 use crate::labels::{Labels, METRIC_NAME};
 use crate::plan::Grid;
-
-/// A sum that carries along what rounding lost (Kahan's algorithm as improved by Neumaier).
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Compensated {
-    sum: f64,
-    rest: f64,
-}
-
-impl Compensated {
-    pub(super) fn add(&mut self, value: f64) {
-        let total = self.sum + value;
-        if total.is_infinite() {
-            self.rest = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.rest += (self.sum - total) + value;
-        } else {
-            self.rest += (value - total) + self.sum;
-        }
-        self.sum = total;
-    }
-
-    pub(super) fn total(self) -> f64 {
-        if self.sum.is_infinite() {
-            self.sum
-        } else {
-            self.sum + self.rest
-        }
-    }
-
-    pub(super) fn sum_and_rest(self) -> f64 {
-        self.sum + self.rest
-    }
-}
-
-/// A mean: of the sum as long as that does not overflow, then incremental.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Mean {
-    sum: Compensated,
-    count: f64,
-    incremental: bool,
-}
-
-impl Mean {
-    pub(super) fn add(&mut self, value: f64) {
-        self.count += 1.0;
-        if !self.incremental {
-            let mut next = self.sum;
-            next.add(value);
-            if !next.sum.is_infinite() || self.count == 1.0 {
-                self.sum = next;
-                return;
-            }
-            self.incremental = true;
-            self.sum.sum /= self.count - 1.0;
-            self.sum.rest /= self.count - 1.0;
-        }
-        let share = (self.count - 1.0) / self.count;
-        self.sum.sum *= share;
-        self.sum.rest *= share;
-        self.sum.add(value / self.count);
-    }
-
-    pub(super) fn value(self) -> f64 {
-        if self.incremental {
-            self.sum.sum + self.sum.rest
-        } else {
-            self.sum.sum / self.count + self.sum.rest / self.count
-        }
-    }
-}
-
-/// A sum or mean of histograms, with what there is to say about it.
-#[derive(Debug, Clone)]
-pub(super) struct HistogramSum {
-    sum: Option<FloatHistogram>,
-    count: f64,
-    average: bool,
-    hints: [bool; 2],
-    reconciled: bool,
-}
-
-impl HistogramSum {
-    pub(super) fn new(average: bool) -> Self {
-        Self {
-            sum: None,
-            count: 0.0,
-            average,
-            hints: [false; 2],
-            reconciled: false,
-        }
-    }
-
-    pub(super) fn add(&mut self, histogram: &FloatHistogram) -> Result<(), Incompatible> {
-        self.hints[0] |= histogram.hint == ResetHint::Reset;
-        self.hints[1] |= histogram.hint == ResetHint::NotReset;
-        self.count += 1.0;
-        let Some(sum) = &mut self.sum else {
-            self.sum = Some(histogram.clone());
-            return Ok(());
-        };
-        if !self.average {
-            self.reconciled |= sum.add(histogram)?.bounds;
-            return Ok(());
-        }
-        // The running value is the mean, so that large counts do not overflow.
-        let mut share = histogram.clone();
-        let mut previous = sum.clone();
-        share.divide(self.count);
-        previous.scale((self.count - 1.0) / self.count);
-        self.reconciled |= previous.add(&share)?.bounds;
-        *sum = previous;
-        Ok(())
-    }
-
-    /// Adds the notes about what was summed.
-    pub(super) fn note(&self, notes: &mut Annotations, span: Span) {
-        if self.hints == [true, true] {
-            notes.hint_collision(Operation::Aggregation, span);
-        }
-        if self.reconciled {
-            notes.bounds_reconciled(Operation::Aggregation, span);
-        }
-    }
-
-    pub(super) fn value(self) -> Option<FloatHistogram> {
-        let mut sum = self.sum?;
-        sum.compact();
-        Some(sum)
-    }
-}
-
-/// The quantile of values, which it sorts; NaN is the smallest value.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss
-)]
-pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
-    if values.is_empty() || q.is_nan() {
-        return f64::NAN;
-    }
-    if q < 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    if q > 1.0 {
-        return f64::INFINITY;
-    }
-    values.sort_by(|a, b| match (a.is_nan(), b.is_nan()) {
-        (false, false) => a.total_cmp(b),
-        (a, b) => b.cmp(&a),
-    });
-    let rank = q * (values.len() - 1) as f64;
-    let lower = (rank.floor().max(0.0) as usize).min(values.len() - 1);
-    let upper = (lower + 1).min(values.len() - 1);
-    let weight = rank - rank.floor();
-    values[lower] * (1.0 - weight) + values[upper] * weight
-}
 
 /// The labels of the group that a series belongs to.
 pub(super) fn group_labels(labels: &Labels, operation: &Aggregate) -> Labels {
@@ -188,6 +31,32 @@ pub(super) struct Group {
     pub(super) labels: Labels,
     pub(super) drop_name: bool,
     pub(super) members: Vec<usize>,
+}
+
+impl Group {
+    /// The row of the group, or two where its name is to be dropped only at some steps: at those
+    /// where a member that loses its name has a value.
+    fn rows(&self, rows: &Rows, column: Column) -> impl Iterator<Item = Row> + use<> {
+        let row = |drop_name, column| Row {
+            labels: self.labels.clone(),
+            drop_name,
+            column,
+        };
+        let members = || self.members.iter().map(|&index| &rows[index]);
+        if members().all(|member| member.drop_name == self.drop_name) {
+            return vec![row(self.drop_name, column)].into_iter();
+        }
+        let (mut kept, mut dropped) = (column.clone(), column);
+        for index in 0..kept.len() {
+            let drops = |member: &Row| member.drop_name && member.column.get(index).is_present();
+            if members().any(drops) {
+                kept.clear(index);
+            } else {
+                dropped.clear(index);
+            }
+        }
+        vec![row(false, kept), row(true, dropped)].into_iter()
+    }
 }
 
 /// Groups in the order of their first series.
@@ -248,13 +117,7 @@ pub(super) fn eval(
             members: &members,
         };
         let column = fold.column(grid.count, &params)?;
-        if column.has_any() {
-            result.push(Row {
-                labels: group.labels,
-                drop_name: group.drop_name,
-                column,
-            });
-        }
+        result.extend(group.rows(&rows, column).filter(|row| row.column.has_any()));
     }
     Ok(result)
 }

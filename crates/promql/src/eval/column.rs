@@ -173,19 +173,20 @@ pub(crate) struct Row {
 
 pub(crate) type Rows = Vec<Row>;
 
-/// Merges rows with the same labels; fails when two of them have a value at the same step.
+/// Merges rows with the same labels; fails when two of them have a value at the same step. Rows of
+/// which only one is to lose its name stay apart, as their labels will differ.
 pub(crate) fn merge(rows: Rows) -> Result<Rows, Error> {
-    let mut by_labels: FxHashMap<Labels, usize> = FxHashMap::default();
+    let mut by_labels: FxHashMap<(Labels, bool), usize> = FxHashMap::default();
     let mut merged: Rows = Vec::with_capacity(rows.len());
     for row in rows {
-        match by_labels.get(&row.labels) {
+        let key = (row.labels.clone(), row.drop_name);
+        match by_labels.get(&key) {
             None => {
-                by_labels.insert(row.labels.clone(), merged.len());
+                by_labels.insert(key, merged.len());
                 merged.push(row);
             }
             Some(&index) => {
                 let target = &mut merged[index];
-                target.drop_name |= row.drop_name;
                 for step in 0..row.column.len() {
                     let Some(cell) = row.column.get(step).to_owned() else {
                         continue;

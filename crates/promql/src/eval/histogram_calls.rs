@@ -61,7 +61,7 @@ fn values(
 /// geometric one for exponential buckets.
 fn variance(histogram: &FloatHistogram) -> f64 {
     let mean = histogram.sum / histogram.count;
-    let mut sum = super::aggregate::Compensated::default();
+    let mut sum = super::sums::Compensated::default();
     for range in histogram.buckets() {
         let value = if histogram.is_custom() {
             f64::midpoint(range.lower, range.upper)

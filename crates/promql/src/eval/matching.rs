@@ -107,7 +107,8 @@ struct Join<'a> {
     fill_one: Option<f64>,
     grid: Grid,
     result: Rows,
-    by_labels: FxHashMap<Labels, usize>,
+    /// Row of the result by its labels and whether it loses its name.
+    by_labels: FxHashMap<(Labels, bool), usize>,
 }
 
 /// What stands in for a series that is missing.
@@ -297,19 +298,18 @@ impl<'a> Join<'a> {
         let many_row = self.many.get(many);
         let many_labels = many_row.map_or(labels, |row| &row.labels);
         let one_labels = self.one.get(one).map_or(labels, |row| &row.labels);
-        let result = self.result_labels(many_labels, one_labels);
-        if let Some(&target) = self.by_labels.get(&result) {
-            return target;
-        }
+        let labels = self.result_labels(many_labels, one_labels);
         let drop_name = self.operator.return_bool || many_row.is_some_and(|row| row.drop_name);
-        let column = Column::absent(self.grid.count);
-        self.result.push(Row {
-            labels: result.clone(),
-            drop_name,
-            column,
-        });
-        self.by_labels.insert(result, self.result.len() - 1);
-        self.result.len() - 1
+        let key = (labels.clone(), drop_name);
+        *self.by_labels.entry(key).or_insert_with(|| {
+            let column = Column::absent(self.grid.count);
+            self.result.push(Row {
+                labels,
+                drop_name,
+                column,
+            });
+            self.result.len() - 1
+        })
     }
 
     fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {

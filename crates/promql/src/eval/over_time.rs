@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::aggregate::{Compensated, HistogramSum, Mean, quantile};
 use super::column::OwnedCell;
+use super::sums::{Compensated, HistogramSum, Mean, quantile};
 use super::window::{Env, Outcome, RangeFunction, Window};
 use crate::histogram::FloatHistogram;
 

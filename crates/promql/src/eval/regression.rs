@@ -1,7 +1,7 @@
 //! Trends: least squares and double exponential smoothing.
 
-use super::aggregate::Compensated;
 use super::column::OwnedCell;
+use super::sums::Compensated;
 use super::window::{Env, Outcome, Window};
 use crate::engine::Error;
 
