@@ -80,7 +80,7 @@ async fn exports_reach_the_store_and_spans_are_counted() {
         assert!(text.contains(line), "{line}\n{text}");
     }
     collector.shutdown().await;
-    let batches = sink.batches.lock();
+    let batches = sink.batches.lock().clone();
     let last = batches.last().unwrap();
     assert_eq!((batches.len(), last.signal), (3, Signal::Metrics));
     let points = Rows::decode(Signal::Metrics, &last.request).unwrap().points;
