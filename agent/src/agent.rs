@@ -97,7 +97,8 @@ impl Agent {
         };
         // Opening reads the whole queue, which may be a gigabyte.
         let opened = tokio::task::spawn_blocking(opening).await;
-        let (lock, queue, restored) = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let (lock, queue, restored) =
+            opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let root = Path::new("/");
         let mut machine = resource::host(root);
         machine.extend(options.attributes.iter().cloned());
@@ -112,7 +113,14 @@ impl Agent {
         } else {
             let host = machine.clone();
             let state = &restored.state;
-            Some(FileLog::start(&env, &options, host, queue.clone(), &progress, state)?)
+            Some(FileLog::start(
+                &env,
+                &options,
+                host,
+                queue.clone(),
+                &progress,
+                state,
+            )?)
         };
         let host = match &options.host {
             None => None,
@@ -218,7 +226,10 @@ impl Agent {
         }
         self.queue.close().await;
         if rows > 0 {
-            tracing::warn!(rows, "rows stay in the agent's queue; they are sent after the next start");
+            tracing::warn!(
+                rows,
+                "rows stay in the agent's queue; they are sent after the next start"
+            );
         }
         Drained {
             left_in_queue: rows,

@@ -138,9 +138,13 @@ pub enum Number {
 pub enum Kind {
     Gauge,
     /// A cumulative sum that never goes down, since this time.
-    Counter { start_unix_nano: u64 },
+    Counter {
+        start_unix_nano: u64,
+    },
     /// A cumulative sum that may go down.
-    UpDownCounter { start_unix_nano: u64 },
+    UpDownCounter {
+        start_unix_nano: u64,
+    },
 }
 
 /// One point: its attributes and value.

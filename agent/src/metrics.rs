@@ -47,14 +47,20 @@ pub struct Metrics {
 
 impl Metrics {
     fn key(name: &'static str, labels: &[(&'static str, &str)]) -> (&'static str, Labels) {
-        let owned = labels.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let owned = labels
+            .iter()
+            .map(|(key, value)| (*key, (*value).to_owned()));
         (name, owned.collect())
     }
 
     /// Adds to a counter. A count of 0 does not make it appear.
     pub fn add(&self, name: &'static str, labels: &[(&'static str, &str)], count: u64) {
         if count > 0 {
-            *self.values.lock().entry(Self::key(name, labels)).or_insert(0) += count;
+            *self
+                .values
+                .lock()
+                .entry(Self::key(name, labels))
+                .or_insert(0) += count;
         }
     }
 
@@ -79,7 +85,9 @@ impl Metrics {
     pub fn total(&self, name: &str, with: &[(&str, &str)]) -> u64 {
         let values = self.values.lock();
         let has = |labels: &Labels, pair: &(&str, &str)| {
-            labels.iter().any(|(key, value)| (*key, value.as_str()) == *pair)
+            labels
+                .iter()
+                .any(|(key, value)| (*key, value.as_str()) == *pair)
         };
         let matching = values.iter().filter(|((metric, labels), _)| {
             *metric == name && with.iter().all(|pair| has(labels, pair))

@@ -47,8 +47,8 @@ use crate::metrics::Metrics;
 use crate::options::QueueOptions;
 pub use progress::{Mark, Progress};
 pub use record::{Sealed, StampId};
-pub use state::Update;
 pub(crate) use rows::Queued;
+pub use state::Update;
 use writer::{Command, Reply};
 
 /// How many appends may wait for the writer.
@@ -149,8 +149,7 @@ impl Queue {
         let agent = Arc::from(opened.agent.as_str());
         let queued = opened.queued.clone();
         let signals = writer::Signals { grow, fail };
-        let writer =
-            writer::Writer::new(env, options, progress, metrics.clone(), opened, signals);
+        let writer = writer::Writer::new(env, options, progress, metrics.clone(), opened, signals);
         let thread = std::thread::Builder::new()
             .name("agent-queue".to_owned())
             .spawn(move || writer.run(inbox))

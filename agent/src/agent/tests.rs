@@ -74,7 +74,9 @@ fn options() -> Options {
 async fn start(dir: &Path, options: Options, collector: &Arc<Collector>) -> Agent {
     let destination = Arc::clone(collector) as Arc<dyn Destination>;
     let destinations = vec![("collector".to_owned(), destination)];
-    Agent::start(Env::real(), options, dir, destinations).await.unwrap()
+    Agent::start(Env::real(), options, dir, destinations)
+        .await
+        .unwrap()
 }
 
 fn client(address: SocketAddr, protocol: Protocol) -> Client {
@@ -88,7 +90,10 @@ async fn services_files_and_the_host_reach_the_collector_and_everything_is_accou
     let logs = tempfile::tempdir().unwrap();
     std::fs::write(logs.path().join("a.log"), "from a file\n").unwrap();
     let mut options = options();
-    options.files = vec![FileOptions::include(format!("{}/*.log", logs.path().display()))];
+    options.files = vec![FileOptions::include(format!(
+        "{}/*.log",
+        logs.path().display()
+    ))];
     options.host = Some(HostOptions::default());
     let collector = Arc::new(Collector::default());
     let agent = start(dir.path(), options, &collector).await;
@@ -97,15 +102,22 @@ async fn services_files_and_the_host_reach_the_collector_and_everything_is_accou
         (addresses.grpc, Protocol::Grpc, "over gRPC"),
         (addresses.http, Protocol::HttpProtobuf, "over HTTP"),
     ] {
-        let sent = client(address, protocol).send(Signal::Logs, request(text), None).await;
+        let sent = client(address, protocol)
+            .send(Signal::Logs, request(text), None)
+            .await;
         assert!(
             matches!(sent, otlp::client::Outcome::Success { rejected: 0, .. }),
             "{sent:?}"
         );
     }
     let broken = client(addresses.grpc, Protocol::Grpc);
-    let sent = broken.send(Signal::Logs, Bytes::from_static(&[0x0a, 0xff]), None).await;
-    assert!(matches!(sent, otlp::client::Outcome::Permanent { .. }), "{sent:?}");
+    let sent = broken
+        .send(Signal::Logs, Bytes::from_static(&[0x0a, 0xff]), None)
+        .await;
+    assert!(
+        matches!(sent, otlp::client::Outcome::Permanent { .. }),
+        "{sent:?}"
+    );
     for text in ["over gRPC", "over HTTP", "from a file"] {
         collector.until(text).await;
     }
@@ -128,8 +140,13 @@ async fn what_is_acknowledged_waits_for_the_collector_over_a_restart() {
     let agent = start(dir.path(), options(), &collector).await;
     let id = agent.id();
     let address = agent.addresses().unwrap().grpc;
-    let sent = client(address, Protocol::Grpc).send(Signal::Logs, request("kept"), None).await;
-    assert!(matches!(sent, otlp::client::Outcome::Success { .. }), "{sent:?}");
+    let sent = client(address, Protocol::Grpc)
+        .send(Signal::Logs, request("kept"), None)
+        .await;
+    assert!(
+        matches!(sent, otlp::client::Outcome::Success { .. }),
+        "{sent:?}"
+    );
     let drained = agent.shutdown(Duration::from_millis(100)).await;
     assert_eq!(drained.left_in_queue, 1);
     *collector.away.lock() = false;

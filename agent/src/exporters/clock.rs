@@ -61,7 +61,8 @@ impl ClockOffset {
         };
         // When two ranges do not overlap, one of the clocks was set: what came before is void.
         let overlaps = |known: &Offset| {
-            known.nanos.abs_diff(offset.nanos) <= known.error_nanos.saturating_add(offset.error_nanos)
+            known.nanos.abs_diff(offset.nanos)
+                <= known.error_nanos.saturating_add(offset.error_nanos)
         };
         if !self.samples.iter().all(|(_, known)| overlaps(known)) {
             self.samples.clear();

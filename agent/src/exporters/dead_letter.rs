@@ -75,8 +75,11 @@ impl DeadLetters {
             }
         };
         let labels = [("signal", letter.signal.name()), ("result", counted)];
-        self.metrics
-            .add("throughline_agent_dead_letter_rows_total", &labels, letter.rows);
+        self.metrics.add(
+            "throughline_agent_dead_letter_rows_total",
+            &labels,
+            letter.rows,
+        );
     }
 
     fn write(&self, letter: &Letter<'_>) -> std::io::Result<bool> {
@@ -145,7 +148,10 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(line["reason"], "collector said \"no\"");
         assert_eq!(line["sequence"], 9);
-        assert_eq!(STANDARD.decode(line["request"].as_str().unwrap()).unwrap(), request);
+        assert_eq!(
+            STANDARD.decode(line["request"].as_str().unwrap()).unwrap(),
+            request
+        );
         let large = vec![0; 10_000];
         letter.request = &large;
         letters.keep(&letter);

@@ -174,7 +174,10 @@ impl Exporter {
             };
             grown.borrow_and_update();
             let room = self.options.concurrency.max(1) - self.window.len();
-            let bytes = self.options.inflight_bytes.saturating_sub(self.window.bytes());
+            let bytes = self
+                .options
+                .inflight_bytes
+                .saturating_sub(self.window.bytes());
             let read = tokio::task::spawn_blocking(move || read_some(reader, room, bytes)).await;
             let Ok((reader, records, end)) = read else {
                 // The thread pool is shutting down with the process.
@@ -231,7 +234,10 @@ impl Exporter {
         let complete_to = self.complete_to(id);
         let clock = self.clock.best(self.env.clock.monotonic_nanos());
         let agent = self.queue.agent();
-        let slot = self.window.get_mut(id).expect("only slots of the window are ready");
+        let slot = self
+            .window
+            .get_mut(id)
+            .expect("only slots of the window are ready");
         slot.phase = Phase::InFlight;
         let (signal, request) = (slot.sealed.signal, slot.sealed.request.clone());
         let StampId { epoch, sequence } = slot.sealed.stamp;
@@ -288,7 +294,9 @@ impl Exporter {
     /// Whether the queue holds entries that are not in the window.
     fn more_behind(&self) -> bool {
         let end = self.queue.tail().synced_end();
-        self.reader.as_ref().is_none_or(|reader| reader.position() < end)
+        self.reader
+            .as_ref()
+            .is_none_or(|reader| reader.position() < end)
     }
 
     async fn settle(&mut self, (id, outcome, exchange): Answer) {
@@ -356,9 +364,17 @@ impl Exporter {
         let was_open = self.breaker.is_open();
         self.breaker.failure(now, after, &*self.env.random);
         if self.breaker.is_open() && !was_open {
-            tracing::warn!(destination = self.start.name, reason, "the collector is away; its data waits in the queue");
+            tracing::warn!(
+                destination = self.start.name,
+                reason,
+                "the collector is away; its data waits in the queue"
+            );
         } else {
-            tracing::debug!(destination = self.start.name, reason, "an export is repeated");
+            tracing::debug!(
+                destination = self.start.name,
+                reason,
+                "an export is repeated"
+            );
         }
         let labels = [("destination", self.start.name.as_str())];
         self.metrics.add(metrics::RETRIES, &labels, 1);
@@ -466,7 +482,9 @@ fn read_some(
     bytes_max: usize,
 ) -> (Reader, ReadRecords, Result<bool, JournalError>) {
     let (mut records, mut entries, mut bytes) = (Vec::new(), 0, 0);
-    while entries < entries_max && (entries == 0 || bytes < bytes_max) && records.len() < READ_RECORDS
+    while entries < entries_max
+        && (entries == 0 || bytes < bytes_max)
+        && records.len() < READ_RECORDS
     {
         match reader.next() {
             None => return (reader, records, Ok(true)),

@@ -16,7 +16,10 @@ impl Backoff {
     pub fn ceiling(&self, failures: u32) -> Duration {
         let doubled = 1u32.checked_shl(failures.saturating_sub(1).min(31));
         let factor = doubled.unwrap_or(u32::MAX);
-        self.first.checked_mul(factor).unwrap_or(self.max).min(self.max)
+        self.first
+            .checked_mul(factor)
+            .unwrap_or(self.max)
+            .min(self.max)
     }
 
     /// A delay drawn evenly from zero up to the ceiling, so that many agents that failed

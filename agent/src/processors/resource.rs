@@ -48,7 +48,11 @@ pub fn process(root: &Path) -> Vec<KeyValue> {
         KeyValue::new("process.runtime.name", "rust"),
     ];
     if let Ok(path) = std::env::current_exe() {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         attributes.push(KeyValue::new("process.executable.name", name));
         let path = path.to_string_lossy().into_owned();
         attributes.push(KeyValue::new("process.executable.path", path));
@@ -99,7 +103,10 @@ fn id_in_mount(line: &str) -> Option<String> {
     if !matches!(target, "/etc/hostname" | "/etc/hosts" | "/etc/resolv.conf") {
         return None;
     }
-    source.split('/').find(|part| is_id(part)).map(str::to_owned)
+    source
+        .split('/')
+        .find(|part| is_id(part))
+        .map(str::to_owned)
 }
 
 fn is_id(text: &str) -> bool {
@@ -127,7 +134,10 @@ mod tests {
         let dir = root(&[
             ("proc/sys/kernel/hostname", "node-7\n"),
             ("etc/machine-id", "abc\n"),
-            ("etc/os-release", "NAME=\"Debian GNU/Linux\"\nVERSION_ID='12'\n"),
+            (
+                "etc/os-release",
+                "NAME=\"Debian GNU/Linux\"\nVERSION_ID='12'\n",
+            ),
         ]);
         let attributes = host(dir.path());
         let text = |key: &str| {
@@ -147,7 +157,10 @@ mod tests {
     fn containers_are_found_in_both_kinds_of_control_groups() {
         for (path, content) in [
             ("proc/self/cgroup", format!("12:pids:/docker/{ID}\n")),
-            ("proc/self/cgroup", format!("0::/kubepods.slice/cri-containerd-{ID}.scope\n")),
+            (
+                "proc/self/cgroup",
+                format!("0::/kubepods.slice/cri-containerd-{ID}.scope\n"),
+            ),
             (
                 "proc/self/mountinfo",
                 format!("4 3 8:1 /docker/containers/{ID}/hostname /etc/hostname rw - ext4 x rw\n"),

@@ -9,8 +9,8 @@ use model::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::record::{self, StampId};
-use super::state::{self, StateFile, Summary};
 use super::rows::{Queued, signal_index};
+use super::state::{self, StateFile, Summary};
 use super::{QueueError, Restored};
 use crate::metrics::{self, Metrics};
 use crate::options::QueueOptions;
@@ -54,9 +54,7 @@ pub(super) fn open(
             source,
         }
     };
-    env.files
-        .create_dir_all(dir)
-        .map_err(io("create", dir))?;
+    env.files.create_dir_all(dir).map_err(io("create", dir))?;
     let identity = read_identity(env, dir)?;
     let summary = read_summary(env, dir)?;
     let (journal, recovery) = Journal::open(
@@ -93,7 +91,11 @@ pub(super) fn open(
             (identity.agent, scan.next)
         }
         other => {
-            let epoch = scan.next.epoch.max(other.as_ref().map_or(0, |known| known.epoch)) + 1;
+            let epoch = scan
+                .next
+                .epoch
+                .max(other.as_ref().map_or(0, |known| known.epoch))
+                + 1;
             let agent = other.map_or_else(|| new_id(env), |known| known.agent);
             let identity = Identity {
                 agent: agent.clone(),
@@ -286,7 +288,11 @@ fn read_exported(env: &Env, dir: &Path) -> BTreeMap<String, Position> {
         };
         Some((name, position))
     };
-    exported.destinations.into_iter().filter_map(parse).collect()
+    exported
+        .destinations
+        .into_iter()
+        .filter_map(parse)
+        .collect()
 }
 
 pub(super) fn encode_exported(positions: &BTreeMap<String, Position>) -> Vec<u8> {
@@ -304,6 +310,12 @@ fn new_id(env: &Env) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    let groups = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
     groups.join("-")
 }

@@ -24,7 +24,10 @@ impl Queued {
     pub(super) fn start(rows: BTreeMap<String, [i64; 3]>, metrics: &Metrics) -> Self {
         for (destination, rows) in &rows {
             for signal in Signal::ALL {
-                let labels = [("signal", signal.name()), ("destination", destination.as_str())];
+                let labels = [
+                    ("signal", signal.name()),
+                    ("destination", destination.as_str()),
+                ];
                 let count = u64::try_from(rows[signal_index(signal)]).unwrap_or(0);
                 metrics.add(metrics::RESTORED_ROWS, &labels, count);
                 metrics.set(metrics::QUEUED_ROWS, &labels, count);

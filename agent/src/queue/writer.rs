@@ -66,6 +66,8 @@ pub(super) struct Writer {
     numbers_changed: bool,
     /// Receivers' values have changed since the `state` file was written.
     values_changed: bool,
+    /// Segments before this one are gone.
+    freed_before: u64,
     grow: watch::Sender<Position>,
     fail: watch::Sender<Option<String>>,
 }
@@ -90,6 +92,7 @@ impl Writer {
             opened,
             numbers_changed: false,
             values_changed: false,
+            freed_before: 0,
             grow: signals.grow,
             fail: signals.fail,
         }
@@ -258,7 +261,13 @@ impl Writer {
         } else {
             for entry in &group.entries {
                 let (rows, read) = (rows_u32(entry.rows), entry.read_unix_nano.min(floor));
-                heads.extend(entry_head(stamp, entry.signal, rows, read, entry.request.len()));
+                heads.extend(entry_head(
+                    stamp,
+                    entry.signal,
+                    rows,
+                    read,
+                    entry.request.len(),
+                ));
                 stamp.sequence += 1;
             }
         }
@@ -269,10 +278,12 @@ impl Writer {
                 self.opened.next = stamp;
                 Ok(updates)
             }
-            Err(JournalError::RecordTooLarge { bytes, limit_bytes }) => Err(AppendError::TooLarge {
-                bytes,
-                limit: limit_bytes,
-            }),
+            Err(JournalError::RecordTooLarge { bytes, limit_bytes }) => {
+                Err(AppendError::TooLarge {
+                    bytes,
+                    limit: limit_bytes,
+                })
+            }
             Err(error) => Err(self.failed("write", &error)),
         }
     }
@@ -288,7 +299,8 @@ impl Writer {
             return;
         }
         for entry in &group.entries {
-            self.metrics.received(entry.signal, entry.source, entry.rows);
+            self.metrics
+                .received(entry.signal, entry.source, entry.rows);
             self.opened.queued.add(entry.signal, entry.rows);
         }
     }
@@ -351,8 +363,7 @@ impl Writer {
     fn worth_freeing(&self) -> bool {
         let delivered = self.delivered();
         let end = self.opened.journal.synced_end();
-        delivered.segment < end.segment && self.opened.journal.segments() > 1
-            || delivered == end && end.offset >= 16 << 20
+        delivered.segment > self.freed_before || delivered == end && end.offset >= 16 << 20
     }
 
     /// Frees the segments that every destination is done with. What a restart still needs of
@@ -371,6 +382,7 @@ impl Writer {
         let position = self.delivered().min(end);
         match self.opened.journal.truncate_before(position) {
             Ok(_) => {
+                self.freed_before = position.segment;
                 let bytes = self.opened.journal.bytes();
                 self.metrics.set(metrics::QUEUE_BYTES, &[], bytes);
             }

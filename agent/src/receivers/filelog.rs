@@ -91,7 +91,15 @@ impl FileLog {
         state: &BTreeMap<Vec<u8>, Vec<u8>>,
     ) -> Result<Self, FilelogError> {
         let stop = Arc::new(Stop::default());
-        let mut poller = Poller::new(env, options, host, queue, progress, state, Arc::clone(&stop))?;
+        let mut poller = Poller::new(
+            env,
+            options,
+            host,
+            queue,
+            progress,
+            state,
+            Arc::clone(&stop),
+        )?;
         let interval = options.filelog.poll_interval;
         let run = move || {
             loop {

@@ -69,7 +69,9 @@ impl HostMetrics {
                         // The next reading is as good as this one, and old ones are worth less
                         // than the room that they would take.
                         tracing::warn!(%error, "host metrics dropped");
-                        reading.metrics.received(Signal::Metrics, "hostmetrics", rows);
+                        reading
+                            .metrics
+                            .received(Signal::Metrics, "hostmetrics", rows);
                         reading.metrics.dropped(Signal::Metrics, "queue_full", rows);
                     }
                 }
@@ -142,7 +144,10 @@ impl Reading {
                 .iter()
                 .map(|sample| {
                     let labels = sample.labels.clone();
-                    (labels, Number::Int(i64::try_from(sample.value).unwrap_or(i64::MAX)))
+                    (
+                        labels,
+                        Number::Int(i64::try_from(sample.value).unwrap_or(i64::MAX)),
+                    )
                 })
                 .collect();
             let name = same[0].name;

@@ -138,10 +138,7 @@ pub struct OtlpReceiver {
 
 impl OtlpReceiver {
     /// Opens both listeners and serves them.
-    pub async fn start(
-        options: &RelayOptions,
-        queue: Queue,
-    ) -> Result<Self, ListenError> {
+    pub async fn start(options: &RelayOptions, queue: Queue) -> Result<Self, ListenError> {
         let limits = ServerLimits {
             request_bytes: options.request_bytes_max,
             in_flight_bytes: options.inflight_bytes_max,

@@ -69,7 +69,9 @@ impl Assembler {
     /// When the oldest thing that waits was read.
     pub(super) fn waiting_since(&self) -> Option<u64> {
         let partials = self.partials.iter().map(|partial| partial.since);
-        partials.chain(self.groups.iter().map(|group| group.since)).min()
+        partials
+            .chain(self.groups.iter().map(|group| group.since))
+            .min()
     }
 
     /// Takes one line, read at `now`.
@@ -151,7 +153,10 @@ impl Assembler {
             .position(|group| group.stream == line.stream);
         let mut group = index.map(|index| self.groups.remove(index));
         if multiline.at == Match::After && !continues {
-            group.take().into_iter().for_each(|group| out(group.assembled()));
+            group
+                .take()
+                .into_iter()
+                .for_each(|group| out(group.assembled()));
         }
         let mut group = match group {
             Some(mut group) => {

@@ -112,14 +112,19 @@ impl Batch {
 pub(super) fn resource(lineage: &Path, files: &FileOptions, host: &[KeyValue]) -> Vec<KeyValue> {
     let mut attributes = host.to_vec();
     let container = from_path(lineage);
-    let named = container.iter().find(|pair| pair.key == "k8s.container.name");
+    let named = container
+        .iter()
+        .find(|pair| pair.key == "k8s.container.name");
     let service = match (&files.service, named) {
         (Some(service), _) => service.clone(),
         (None, Some(container)) => container.value.to_text(),
         (None, None) => service_of(lineage),
     };
     attributes.push(KeyValue::new("service.name", service));
-    for pair in container.into_iter().chain(files.attributes.iter().cloned()) {
+    for pair in container
+        .into_iter()
+        .chain(files.attributes.iter().cloned())
+    {
         attributes.retain(|known| known.key != pair.key);
         attributes.push(pair);
     }
@@ -168,7 +173,10 @@ mod tests {
             let attributes = resource(Path::new(path), &files, &[KeyValue::new("host.name", "h")]);
             model::value::last(&attributes, key).map(model::Value::to_text)
         };
-        assert_eq!(of("/var/log/checkout.log.1", "service.name").unwrap(), "checkout");
+        assert_eq!(
+            of("/var/log/checkout.log.1", "service.name").unwrap(),
+            "checkout"
+        );
         assert_eq!(of("/var/log/.hidden", "service.name").unwrap(), ".hidden");
         let pod = "/var/log/pods/shop_cart-7f_0a1b/cart/0.log";
         assert_eq!(of(pod, "service.name").unwrap(), "cart");

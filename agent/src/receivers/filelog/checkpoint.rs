@@ -44,7 +44,9 @@ impl Head {
     /// Whether content starts with the same bytes.
     pub(super) fn matches(&self, content: &[u8]) -> bool {
         let bytes = usize::from(self.bytes);
-        content.get(..bytes).is_some_and(|start| fnv1a(start) == self.hash)
+        content
+            .get(..bytes)
+            .is_some_and(|start| fnv1a(start) == self.hash)
     }
 }
 

@@ -126,7 +126,11 @@ mod tests {
         let line = r#"{"log":"a \"b\"\n","stream":"stdout","time":"2021-02-01T16:45:03.01231Z"}"#;
         let found = docker(line, true).unwrap();
         assert_eq!((found.text.as_ref(), found.partial), ("a \"b\"", false));
-        assert!(docker(r#"{"log":"a","stream":"stdout","time":"x"}"#, true).unwrap().partial);
+        assert!(
+            docker(r#"{"log":"a","stream":"stdout","time":"x"}"#, true)
+                .unwrap()
+                .partial
+        );
         assert_eq!(docker(r#"{"log":"a","level":"info"}"#, true), None);
         assert!(docker(r#"{"log":"a\n"}"#, false).is_some());
         assert_eq!(docker("{\"log\":", true), None);

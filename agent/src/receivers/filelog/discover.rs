@@ -49,7 +49,11 @@ pub(super) fn compile(sets: &[FileOptions]) -> Result<Vec<FileSet>, PatternError
         }
         Ok(FileSet {
             options: Arc::new(options.clone()),
-            exclude: options.exclude.iter().map(pattern).collect::<Result<_, _>>()?,
+            exclude: options
+                .exclude
+                .iter()
+                .map(pattern)
+                .collect::<Result<_, _>>()?,
         })
     };
     sets.iter().map(compile).collect()

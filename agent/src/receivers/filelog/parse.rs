@@ -16,18 +16,42 @@ use crate::options::Format;
 const DEPTH_MAX: usize = 32;
 
 const TIME_KEYS: [&str; 8] = [
-    "timestamp", "@timestamp", "time", "ts", "datetime", "eventTime", "asctime", "t",
+    "timestamp",
+    "@timestamp",
+    "time",
+    "ts",
+    "datetime",
+    "eventTime",
+    "asctime",
+    "t",
 ];
 const LEVEL_KEYS: [&str; 9] = [
-    "level", "severity", "lvl", "log.level", "loglevel", "levelname", "severity_text",
-    "severityText", "@l",
+    "level",
+    "severity",
+    "lvl",
+    "log.level",
+    "loglevel",
+    "levelname",
+    "severity_text",
+    "severityText",
+    "@l",
 ];
 const MESSAGE_KEYS: [&str; 6] = ["message", "msg", "@message", "@m", "body", "event"];
 const TRACE_KEYS: [&str; 6] = [
-    "trace_id", "traceId", "traceID", "trace.id", "traceid", "otelTraceID",
+    "trace_id",
+    "traceId",
+    "traceID",
+    "trace.id",
+    "traceid",
+    "otelTraceID",
 ];
 const SPAN_KEYS: [&str; 6] = [
-    "span_id", "spanId", "spanID", "span.id", "spanid", "otelSpanID",
+    "span_id",
+    "spanId",
+    "spanID",
+    "span.id",
+    "spanid",
+    "otelSpanID",
 ];
 
 /// Turns text into a log record. `now` is when it was read, for times that lack a year.
@@ -50,7 +74,9 @@ pub(super) fn parse(text: String, format: Format, now: u64) -> Log {
         if format == Format::Logfmt && !pairs.is_empty()
             || pairs.len() >= 2 && words == 0 && starts_with_pair(start)
         {
-            let pairs = pairs.into_iter().map(|(key, value)| (key.to_owned(), value));
+            let pairs = pairs
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value));
             return from_pairs(log, pairs.collect(), words, text);
         }
     }
@@ -116,7 +142,9 @@ fn set_traceparent(log: &mut Log, value: &str) -> bool {
     log.trace_id = trace.parse().ok();
     log.span_id = span.parse().ok();
     let flags = value.split('-').nth(3);
-    log.flags = flags.and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    log.flags = flags
+        .and_then(|hex| u32::from_str_radix(hex, 16).ok())
+        .unwrap_or(0);
     true
 }
 
@@ -220,7 +248,8 @@ fn any_value(json: Json, depth: usize) -> Value {
 
 /// Whether a line begins with `key=`.
 fn starts_with_pair(line: &str) -> bool {
-    let is_key = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@');
+    let is_key =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@');
     let end = line.bytes().position(|byte| !is_key(&byte));
     end.is_some_and(|end| end > 0 && line.as_bytes()[end] == b'=')
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 use env::Env;
 use model::{KeyValue, Signal};
 
+use super::Stop;
 use super::assemble::{Assembler, Rules};
 use super::batch::{self, Batch, Source};
 use super::checkpoint::{self, FileId, Restored};
 use super::discover::{self, FileSet, PatternError};
 use super::tracked::{Look, Taken, Tracked};
-use super::Stop;
 use crate::encode;
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -107,7 +107,9 @@ impl Poller {
                 Some(Restored::Lineage(path, assembler)) => {
                     self.assemblers.insert(Arc::from(path), assembler);
                 }
-                None => tracing::error!("a stored file position does not read; its file is read again"),
+                None => {
+                    tracing::error!("a stored file position does not read; its file is read again")
+                }
             }
         }
     }
@@ -283,9 +285,16 @@ impl Poller {
             return;
         };
         let host = &self.host;
-        let resource = self.resources.entry(Arc::clone(lineage)).or_insert_with(|| {
-            Arc::from(encode::resource(&batch::resource(lineage, &files.options, host)))
-        });
+        let resource = self
+            .resources
+            .entry(Arc::clone(lineage))
+            .or_insert_with(|| {
+                Arc::from(encode::resource(&batch::resource(
+                    lineage,
+                    &files.options,
+                    host,
+                )))
+            });
         let rules = Rules {
             format: files.options.format,
             multiline: files.options.multiline.as_ref(),
@@ -299,12 +308,18 @@ impl Poller {
         };
         let assembler = self.assemblers.entry(Arc::clone(lineage)).or_default();
         let (batch, options) = (&mut self.batch, &self.options);
-        step(assembler, &rules, &mut |record| batch.add(record, &source, options));
+        step(assembler, &rules, &mut |record| {
+            batch.add(record, &source, options)
+        });
     }
 
     /// Gives up waiting for the end of a last line.
     fn flush_pending(&mut self, file: &mut Tracked) {
-        let waited = self.env.clock.unix_nanos().saturating_sub(file.pending_since);
+        let waited = self
+            .env
+            .clock
+            .unix_nanos()
+            .saturating_sub(file.pending_since);
         if file.pending.is_empty() || waited < nanos(self.options.filelog.flush_after) {
             return;
         }
@@ -317,7 +332,9 @@ impl Poller {
         let pending = file.take_pending();
         let kept = pending.len().min(self.options.filelog.line_bytes_max);
         self.problem("line_too_long_bytes", (pending.len() - kept) as u64);
-        let line = pending[..kept].strip_suffix(b"\r").unwrap_or(&pending[..kept]);
+        let line = pending[..kept]
+            .strip_suffix(b"\r")
+            .unwrap_or(&pending[..kept]);
         let text = String::from_utf8_lossy(line);
         let invalid = u64::from(matches!(text, std::borrow::Cow::Owned(_)));
         self.problem("invalid_utf8_lines", invalid);
@@ -332,7 +349,10 @@ impl Poller {
     /// Closes records whose continuation does not come.
     fn flush_due(&mut self) {
         let now = self.env.clock.unix_nanos();
-        let waiting = self.assemblers.iter().filter(|(_, waits)| !waits.is_empty());
+        let waiting = self
+            .assemblers
+            .iter()
+            .filter(|(_, waits)| !waits.is_empty());
         let lineages: Vec<Arc<Path>> = waiting.map(|(path, _)| Arc::clone(path)).collect();
         for lineage in lineages {
             // The newest file of the lineage lends its name and treatment.
@@ -365,7 +385,9 @@ impl Poller {
     fn commit(&mut self, current: Option<&Tracked>) {
         let mut updates = Vec::new();
         for id in &self.dirty_files {
-            let file = current.filter(|file| file.id == *id).or_else(|| self.files.get(id));
+            let file = current
+                .filter(|file| file.id == *id)
+                .or_else(|| self.files.get(id));
             if let Some(file) = file {
                 updates.push(checkpoint::file_update(*id, Some(&file.state)));
             }
@@ -380,7 +402,8 @@ impl Poller {
         }
         let entry = self.batch.take();
         let empty = std::mem::take(&mut self.batch.empty_records);
-        self.metrics.add("throughline_agent_file_empty_records_total", &[], empty);
+        self.metrics
+            .add("throughline_agent_file_empty_records_total", &[], empty);
         let mut delay = Duration::from_millis(50);
         loop {
             match self.queue.append_blocking(entry.clone(), updates.clone()) {
@@ -429,9 +452,11 @@ impl Poller {
             }
         }
         let open = open.len().min(max);
-        self.metrics.set("throughline_agent_files_open", &[], open as u64);
+        self.metrics
+            .set("throughline_agent_files_open", &[], open as u64);
         let tracked = self.files.values().filter(|file| !file.orphan).count();
-        self.metrics.set("throughline_agent_files", &[], tracked as u64);
+        self.metrics
+            .set("throughline_agent_files", &[], tracked as u64);
     }
 
     /// Moves the mark up to which everything is queued.
@@ -442,8 +467,15 @@ impl Poller {
         }
         let pending = self.files.values().filter(|file| !file.pending.is_empty());
         let pending = pending.map(|file| file.pending_since).min();
-        let waiting = self.assemblers.values().filter_map(Assembler::waiting_since).min();
-        let complete = [pending, waiting].into_iter().flatten().fold(started, u64::min);
+        let waiting = self
+            .assemblers
+            .values()
+            .filter_map(Assembler::waiting_since)
+            .min();
+        let complete = [pending, waiting]
+            .into_iter()
+            .flatten()
+            .fold(started, u64::min);
         self.mark.set(complete);
     }
 

@@ -84,7 +84,12 @@ impl Poller {
         self.fresh = false;
     }
 
-    fn adopt_all(&mut self, mut new: Vec<(FileId, Found)>, found: &BTreeMap<FileId, Found>, now: u64) {
+    fn adopt_all(
+        &mut self,
+        mut new: Vec<(FileId, Found)>,
+        found: &BTreeMap<FileId, Found>,
+        now: u64,
+    ) {
         if new.is_empty() {
             return;
         }
@@ -157,8 +162,15 @@ impl Poller {
         file: &mut Tracked,
         by_path: &HashMap<PathBuf, Vec<FileId>>,
     ) -> io::Result<Option<PathBuf>> {
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let ends = name.char_indices().filter(|(at, c)| *at > 0 && matches!(c, '.' | '-' | '_'));
+        let name = file
+            .path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let ends = name
+            .char_indices()
+            .filter(|(at, c)| *at > 0 && matches!(c, '.' | '-' | '_'));
         for (end, _) in ends {
             let path = file.path.with_file_name(&name[..end]);
             for id in by_path.get(&path).into_iter().flatten() {
@@ -336,8 +348,8 @@ impl Poller {
             let mut copy = Tracked::new(id, &found);
             let known = self.files.get(&id);
             copy.orphan = known.is_none_or(|known| known.orphan);
-            let matches = copy.bytes >= file.state.offset
-                && copy.matches_state(&file.state).unwrap_or(false);
+            let matches =
+                copy.bytes >= file.state.offset && copy.matches_state(&file.state).unwrap_or(false);
             if !matches {
                 continue;
             }

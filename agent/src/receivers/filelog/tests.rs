@@ -27,10 +27,7 @@ struct Rig {
     poller: Poller,
 }
 
-fn start(
-    files: &FaultFiles,
-    options: &Options,
-) -> (Arc<ManualClock>, Metrics, Queue, Poller) {
+fn start(files: &FaultFiles, options: &Options) -> (Arc<ManualClock>, Metrics, Queue, Poller) {
     let (env, clock) = testkit::env(5, Arc::new(files.clone()));
     let metrics = Metrics::default();
     let progress = Progress::default();
@@ -94,7 +91,11 @@ impl Rig {
 
     fn append(&self, name: &str, text: impl AsRef<[u8]>) {
         let mut options = fs::File::options();
-        let mut file = options.create(true).append(true).open(self.path(name)).unwrap();
+        let mut file = options
+            .create(true)
+            .append(true)
+            .open(self.path(name))
+            .unwrap();
         file.write_all(text.as_ref()).unwrap();
     }
 
@@ -109,7 +110,12 @@ impl Rig {
     }
 
     fn truncate(&self, name: &str) {
-        fs::File::options().write(true).open(self.path(name)).unwrap().set_len(0).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(self.path(name))
+            .unwrap()
+            .set_len(0)
+            .unwrap();
     }
 
     fn pass(&mut self) {
@@ -145,11 +151,17 @@ impl Rig {
     }
 
     fn lines(&self) -> Vec<String> {
-        self.records().iter().map(|record| record.body.to_text()).collect()
+        self.records()
+            .iter()
+            .map(|record| record.body.to_text())
+            .collect()
     }
 
     fn problems(&self, reason: &str) -> u64 {
-        self.metrics.total("throughline_agent_file_problems_total", &[("reason", reason)])
+        self.metrics.total(
+            "throughline_agent_file_problems_total",
+            &[("reason", reason)],
+        )
     }
 }
 
@@ -167,7 +179,10 @@ fn lines_arrive_once_with_their_file_and_service() {
     assert_eq!(record.resource.service(), "checkout");
     let name = model::value::last(&record.attributes, "log.file.name").unwrap();
     assert_eq!(name.as_str(), Some("checkout.log"));
-    assert_eq!(rig.metrics.total("throughline_agent_file_lines_total", &[]), 4);
+    assert_eq!(
+        rig.metrics.total("throughline_agent_file_lines_total", &[]),
+        4
+    );
 }
 
 #[test]
@@ -183,7 +198,10 @@ fn a_rename_in_the_middle_of_a_line_loses_nothing() {
     rig.append("a.log", "6\n");
     rig.pass();
     rig.pass();
-    assert_eq!(rig.lines(), ["1", "2", "3 first half", "4", "5", "late", "6"]);
+    assert_eq!(
+        rig.lines(),
+        ["1", "2", "3 first half", "4", "5", "late", "6"]
+    );
 }
 
 #[test]
@@ -243,10 +261,16 @@ fn a_file_emptied_without_a_copy_counts_what_was_not_read() {
     assert_eq!(rig.lines(), ["1", "2", "unfinished", "3"]);
     // Emptied and grown beyond the old position between two looks.
     rig.truncate("a.log");
-    rig.append("a.log", "a new beginning\nthat is longer than the old file was\n");
+    rig.append(
+        "a.log",
+        "a new beginning\nthat is longer than the old file was\n",
+    );
     rig.pass();
     rig.pass();
-    assert_eq!(rig.lines()[4..], ["a new beginning", "that is longer than the old file was"]);
+    assert_eq!(
+        rig.lines()[4..],
+        ["a new beginning", "that is longer than the old file was"]
+    );
     assert_eq!(rig.problems("truncations"), 2);
 }
 
@@ -279,7 +303,10 @@ fn long_lines_are_cut_and_bad_bytes_replaced() {
     for _ in 0..10 {
         rig.pass();
     }
-    assert_eq!(rig.lines(), ["xxxxxxxxxx", "short", "b\u{fffd}d", "exactly10!"]);
+    assert_eq!(
+        rig.lines(),
+        ["xxxxxxxxxx", "short", "b\u{fffd}d", "exactly10!"]
+    );
     assert_eq!(rig.problems("line_too_long_bytes"), 990);
     assert_eq!(rig.problems("invalid_utf8_lines"), 1);
 }
@@ -291,7 +318,10 @@ fn container_lines_are_joined_across_rotation_and_restart() {
     rig.append("0.log", line("F", "whole") + &line("P", "one "));
     rig.pass();
     rig.rename("0.log", "0.log.20260102");
-    rig.append("0.log", line("P", "two ") + &"2026-01-02T03:04:05Z stderr F other\n");
+    rig.append(
+        "0.log",
+        line("P", "two ") + &"2026-01-02T03:04:05Z stderr F other\n",
+    );
     rig.pass();
     rig.pass();
     rig.kill(Loss::All);
@@ -436,7 +466,10 @@ fn every_line_is_queued_exactly_once_wherever_the_agent_dies() {
     ] {
         let mut crash = 0;
         loop {
-            let mut rig = Rig::with(|options| options.filelog.batch_bytes = 200);
+            let mut rig = Rig::with(|options| {
+                options.filelog.batch_bytes = 200;
+                options.filelog.read_bytes = 64;
+            });
             rig.files.crash_at(rig.files.changes() + crash, point);
             let mut next = 0;
             let mut lines = |count: usize| {
@@ -444,8 +477,8 @@ fn every_line_is_queued_exactly_once_wherever_the_agent_dies() {
                 next += count;
                 range.map(|n| format!("line {n:04}\n")).collect::<String>()
             };
+            let over = AtomicBool::new(false);
             let crashed = std::thread::scope(|scope| {
-                let over = AtomicBool::new(false);
                 let (files, stop) = (rig.files.clone(), Arc::clone(&rig.poller.stop));
                 let over = &over;
                 scope.spawn(move || {

@@ -15,7 +15,11 @@ impl Scan<'_> {
             return None;
         }
         self.rest = rest;
-        Some(digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+        Some(
+            digits
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
+        )
     }
 
     fn one_of(&mut self, bytes: &[u8]) -> Option<u8> {
@@ -192,7 +196,9 @@ fn klog(scan: &mut Scan<'_>, now: u64) -> Option<u64> {
 /// The time that a line of plain text starts with, or has in square brackets near its start.
 pub(super) fn in_line(line: &str, now: u64) -> Option<u64> {
     let bytes = line.as_bytes();
-    let at = |from: usize| Scan { rest: &bytes[from..] };
+    let at = |from: usize| Scan {
+        rest: &bytes[from..],
+    };
     let start = usize::from(bytes.first() == Some(&b'['));
     let first = bytes.get(start)?;
     if first.is_ascii_digit() {
@@ -224,7 +230,9 @@ pub(super) fn epoch(number: f64) -> Option<u64> {
     let unit = 10u64.pow(exponent);
     let whole = number.trunc();
     let fraction = ((number - whole) * unit as f64).round();
-    (whole as u64).checked_mul(unit)?.checked_add(fraction as u64)
+    (whole as u64)
+        .checked_mul(unit)?
+        .checked_add(fraction as u64)
 }
 
 /// The same for an integer, exact to the nanosecond.
@@ -255,10 +263,16 @@ mod tests {
             ("2026-01-02 03:04:05 -- text", 0),
             ("2026/01/02 03:04:05 [error] 7#7: x", 0),
             ("[2026-01-02 04:04:05.123456789+0100] x", 123_456_789),
-            ("2026-01-02 01:04:05 -0200 no zone after a space and a minus", u64::MAX),
+            (
+                "2026-01-02 01:04:05 -0200 no zone after a space and a minus",
+                u64::MAX,
+            ),
             ("Jan  2 03:04:05 host sshd[7]: x", 0),
             ("I0102 03:04:05.000001 7 main.go:1] x", 1_000),
-            (r#"10.0.0.1 - bob [02/Jan/2026:05:04:05 +0200] "GET / HTTP/1.1" 200"#, 0),
+            (
+                r#"10.0.0.1 - bob [02/Jan/2026:05:04:05 +0200] "GET / HTTP/1.1" 200"#,
+                0,
+            ),
         ] {
             let expected = if nanos == u64::MAX {
                 T - 7_200 * SECOND
@@ -271,7 +285,16 @@ mod tests {
 
     #[test]
     fn other_text_has_no_time() {
-        for line in ["", "[", "hello", "12 monkeys", "2026-13-02 03:04:05", "Jan", "[x]", "é 12:"] {
+        for line in [
+            "",
+            "[",
+            "hello",
+            "12 monkeys",
+            "2026-13-02 03:04:05",
+            "Jan",
+            "[x]",
+            "é 12:",
+        ] {
             assert_eq!(in_line(line, T), None, "{line}");
         }
         assert_eq!(rfc3339("2026-01-02T03:04:05Z "), None);
@@ -282,7 +305,10 @@ mod tests {
     fn a_line_from_december_read_in_january_is_last_years() {
         let read = in_line("Dec 31 23:59:59 host x: y", T).unwrap();
         assert_eq!(year_of(read), 2025);
-        assert_eq!(year_of(days_from_civil(2024, 12, 31) as u64 * 86_400 * SECOND), 2024);
+        assert_eq!(
+            year_of(days_from_civil(2024, 12, 31) as u64 * 86_400 * SECOND),
+            2024
+        );
     }
 
     #[test]

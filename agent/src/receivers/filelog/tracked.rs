@@ -235,7 +235,8 @@ impl Tracked {
             }
             self.drained = !full;
             self.bytes = self.bytes.max(at + read as u64);
-            self.state.advance(taken.bytes, &buffer[..tail + taken.bytes]);
+            self.state
+                .advance(taken.bytes, &buffer[..tail + taken.bytes]);
             return Ok(taken);
         }
     }

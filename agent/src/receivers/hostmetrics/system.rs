@@ -11,9 +11,28 @@ use crate::encode::{Kind, Number, Point, put_metric};
 const SECTOR_BYTES: u64 = 512;
 /// File systems that hold nothing.
 const VIRTUAL: [&str; 22] = [
-    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts",
-    "devtmpfs", "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "procfs", "pstore",
-    "ramfs", "rpc_pipefs", "securityfs", "squashfs", "sysfs", "tracefs",
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nsfs",
+    "proc",
+    "procfs",
+    "pstore",
+    "ramfs",
+    "rpc_pipefs",
+    "securityfs",
+    "squashfs",
+    "sysfs",
+    "tracefs",
 ];
 /// Mounts are many in some containers; more than these are left out.
 const MOUNTS_MAX: usize = 256;
@@ -31,7 +50,9 @@ fn integer(value: u64) -> Number {
 }
 
 fn point(attributes: &[(&'static str, &str)], value: Number) -> Point {
-    let attributes = attributes.iter().map(|(key, value)| (*key, (*value).to_owned()));
+    let attributes = attributes
+        .iter()
+        .map(|(key, value)| (*key, (*value).to_owned()));
     (attributes.collect(), value)
 }
 
@@ -93,7 +114,9 @@ impl System {
             let name = cpu.to_string();
             let seconds = modes.map(|(mode, value)| (mode, value as f64 / ticks));
             let spent = |(mode, value): &(&'static str, f64)| {
-                self.cpu.get(&(cpu, *mode)).map(|before| (value - before).max(0.0))
+                self.cpu
+                    .get(&(cpu, *mode))
+                    .map(|before| (value - before).max(0.0))
             };
             let total: f64 = seconds.iter().filter_map(spent).sum();
             for part in &seconds {
@@ -106,10 +129,18 @@ impl System {
             }
         }
         self.cpu = latest;
-        let about = ("system.cpu.time", "s", "seconds each logical CPU spent in each mode");
+        let about = (
+            "system.cpu.time",
+            "s",
+            "seconds each logical CPU spent in each mode",
+        );
         put_metric(out, about, self.since_boot(), now, &times);
         if !shares.is_empty() {
-            let about = ("system.cpu.utilization", "1", "share of each mode since the last reading");
+            let about = (
+                "system.cpu.utilization",
+                "1",
+                "share of each mode since the last reading",
+            );
             put_metric(out, about, Kind::Gauge, now, &shares);
         }
     }
@@ -144,7 +175,8 @@ impl System {
             ("cached", cached),
             ("buffers", memory.buffers),
         ];
-        let points = states.map(|(state, bytes)| point(&[("system.memory.state", state)], integer(bytes)));
+        let points =
+            states.map(|(state, bytes)| point(&[("system.memory.state", state)], integer(bytes)));
         let about = ("system.memory.usage", "By", "memory in use by state");
         put_metric(out, about, self.level(), now, &points);
         let total = memory.mem_total.max(1) as f64;
@@ -160,7 +192,10 @@ impl System {
         let swap_used = memory.swap_total.saturating_sub(memory.swap_free);
         let swap = [
             point(&[("system.paging.state", "used")], integer(swap_used)),
-            point(&[("system.paging.state", "free")], integer(memory.swap_free)),
+            point(
+                &[("system.paging.state", "free")],
+                integer(memory.swap_free),
+            ),
         ];
         let about = ("system.paging.usage", "By", "swap in use by state");
         put_metric(out, about, self.level(), now, &swap);
@@ -171,7 +206,9 @@ impl System {
             return;
         };
         let (mut io, mut operations) = (Vec::new(), Vec::new());
-        let disks = text.lines().filter_map(|line| procfs::DiskStat::from_line(line).ok());
+        let disks = text
+            .lines()
+            .filter_map(|line| procfs::DiskStat::from_line(line).ok());
         for disk in disks {
             // Disks that were never used are mostly loop and RAM devices.
             if disk.reads == 0 && disk.writes == 0 {
@@ -186,7 +223,10 @@ impl System {
                     ("system.device", disk.name.as_str()),
                     ("disk.io.direction", direction),
                 ];
-                io.push(point(&attributes, integer(sectors.saturating_mul(SECTOR_BYTES))));
+                io.push(point(
+                    &attributes,
+                    integer(sectors.saturating_mul(SECTOR_BYTES)),
+                ));
                 operations.push(point(&attributes, integer(count)));
             }
         }
@@ -225,15 +265,27 @@ impl System {
                 collect(|device| [device.recv_bytes, device.sent_bytes]),
             ),
             (
-                ("system.network.packet.count", "{packet}", "packets received and sent"),
+                (
+                    "system.network.packet.count",
+                    "{packet}",
+                    "packets received and sent",
+                ),
                 collect(|device| [device.recv_packets, device.sent_packets]),
             ),
             (
-                ("system.network.errors", "{error}", "receive and transmit errors"),
+                (
+                    "system.network.errors",
+                    "{error}",
+                    "receive and transmit errors",
+                ),
                 collect(|device| [device.recv_errs, device.sent_errs]),
             ),
             (
-                ("system.network.packet.dropped", "{packet}", "packets dropped"),
+                (
+                    "system.network.packet.dropped",
+                    "{packet}",
+                    "packets dropped",
+                ),
                 collect(|device| [device.recv_drop, device.sent_drop]),
             ),
         ] {
@@ -267,7 +319,10 @@ impl System {
             let states = [
                 ("used", bytes(stat.f_blocks.saturating_sub(stat.f_bfree))),
                 ("free", bytes(stat.f_bavail)),
-                ("reserved", bytes(stat.f_bfree.saturating_sub(stat.f_bavail))),
+                (
+                    "reserved",
+                    bytes(stat.f_bfree.saturating_sub(stat.f_bavail)),
+                ),
             ];
             for (state, value) in states {
                 let attributes = [
@@ -285,7 +340,11 @@ impl System {
         if !usage.is_empty() {
             let about = ("system.filesystem.usage", "By", "space by state");
             put_metric(out, about, self.level(), now, &usage);
-            let about = ("system.filesystem.utilization", "1", "share of space by state");
+            let about = (
+                "system.filesystem.utilization",
+                "1",
+                "share of space by state",
+            );
             put_metric(out, about, Kind::Gauge, now, &shares);
         }
     }
@@ -297,7 +356,12 @@ type Modes = [(&'static str, u64); 7];
 fn cpu_line(line: &str) -> Option<(usize, Modes)> {
     let mut fields = line.split_ascii_whitespace();
     let cpu = fields.next()?.strip_prefix("cpu")?.parse().ok()?;
-    let mut next = || fields.next().and_then(|field| field.parse().ok()).unwrap_or(0);
+    let mut next = || {
+        fields
+            .next()
+            .and_then(|field| field.parse().ok())
+            .unwrap_or(0)
+    };
     let [user, nice, system, idle, iowait] = [next(), next(), next(), next(), next()];
     let (irq, softirq, steal): (u64, u64, u64) = (next(), next(), next());
     Some((

@@ -31,8 +31,11 @@ fn this_machine_is_measured_by_the_conventions() {
     let rows = Rows::decode(Signal::Metrics, &entry.request).unwrap();
     assert_eq!(rows.points.len() as u64, entry.rows);
     assert!(rows.rejected.is_empty(), "{:?}", rows.rejected);
-    let names: BTreeSet<&str> =
-        rows.points.iter().map(|(series, _)| series.metric.name.as_str()).collect();
+    let names: BTreeSet<&str> = rows
+        .points
+        .iter()
+        .map(|(series, _)| series.metric.name.as_str())
+        .collect();
     for name in [
         "system.uptime",
         "system.cpu.time",
@@ -44,7 +47,10 @@ fn this_machine_is_measured_by_the_conventions() {
     ] {
         assert!(names.contains(name), "{name} is missing from {names:?}");
     }
-    let own = rows.points.iter().find(|(series, _)| series.metric.name.ends_with("received_rows"));
+    let own = rows
+        .points
+        .iter()
+        .find(|(series, _)| series.metric.name.ends_with("received_rows"));
     let (series, point) = own.unwrap();
     assert!(series.metric.monotonic);
     assert_eq!(point.value, model::metric::PointValue::Int(7));
@@ -56,18 +62,30 @@ fn known_files_give_known_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
     write("uptime", "100.50 190.00\n");
-    write("stat", "cpu  20 0 10 170 0 0 0 0 0 0\ncpu0 20 0 10 170 0 0 0 0 0 0\nctxt 1\n");
+    write(
+        "stat",
+        "cpu  20 0 10 170 0 0 0 0 0 0\ncpu0 20 0 10 170 0 0 0 0 0 0\nctxt 1\n",
+    );
     write("loadavg", "0.50 0.25 0.10 1/100 4242\n");
-    write("diskstats", "   8 0 sda 10 0 80 5 20 0 160 5 0 0 0\n   7 0 loop0 0 0 0 0 0 0 0 0 0 0 0\n");
+    write(
+        "diskstats",
+        "   8 0 sda 10 0 80 5 20 0 160 5 0 0 0\n   7 0 loop0 0 0 0 0 0 0 0 0 0 0 0\n",
+    );
     let mut reading = reading(&dir.path().display().to_string());
     reading.metrics = Metrics::default();
     reading.take();
-    write("stat", "cpu  20 0 10 170 0 0 0 0 0 0\ncpu0 95 0 35 170 0 0 0 0 0 0\n");
+    write(
+        "stat",
+        "cpu  20 0 10 170 0 0 0 0 0 0\ncpu0 95 0 35 170 0 0 0 0 0 0\n",
+    );
     let rows = Rows::decode(Signal::Metrics, &reading.take().request).unwrap();
     let value = |name: &str, attribute: &str| {
         let found = rows.points.iter().find(|(series, _)| {
-            let values: Vec<String> =
-                series.attributes.iter().map(|pair| pair.value.to_text()).collect();
+            let values: Vec<String> = series
+                .attributes
+                .iter()
+                .map(|pair| pair.value.to_text())
+                .collect();
             series.metric.name == name
                 && (attribute.is_empty() || values.iter().any(|value| value == attribute))
         });
@@ -82,6 +100,9 @@ fn known_files_give_known_numbers() {
     assert_eq!(value("system.cpu.load_average.5m", ""), 0.25);
     assert_eq!(value("system.disk.io", "write"), 160.0 * 512.0);
     assert_eq!(value("system.disk.operations", "read"), 10.0);
-    let disks = rows.points.iter().filter(|(s, _)| s.metric.name == "system.disk.io");
+    let disks = rows
+        .points
+        .iter()
+        .filter(|(s, _)| s.metric.name == "system.disk.io");
     assert_eq!(disks.count(), 2, "a disk that was never used is left out");
 }

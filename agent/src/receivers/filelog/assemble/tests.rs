@@ -34,7 +34,10 @@ fn shared(name: &str) -> Option<String> {
     );
     let text = std::fs::read_to_string(dir.join("multiline").join(name)).ok();
     if text.is_none() {
-        println!("skipped: {} is not there", dir.join("multiline").join(name).display());
+        println!(
+            "skipped: {} is not there",
+            dir.join("multiline").join(name).display()
+        );
     }
     text
 }
@@ -73,17 +76,24 @@ fn cases_of_other_collectors_come_out_as_they_say() {
     ] {
         let strings = |field: &str| -> Vec<String> {
             let list = cases[name][field].as_array().unwrap();
-            list.iter().map(|item| item.as_str().unwrap().to_owned()).collect()
+            list.iter()
+                .map(|item| item.as_str().unwrap().to_owned())
+                .collect()
         };
         // The cases are C strings: a line's own end, and line ends that JSON would escape.
         let input: Vec<String> = strings("input")
             .iter()
             .map(|line| line.strip_suffix('\n').unwrap_or(line).replace('\n', "\\n"))
             .collect();
-        let output = assemble(input.iter().map(String::as_str), &rules(Format::Auto, multiline));
+        let output = assemble(
+            input.iter().map(String::as_str),
+            &rules(Format::Auto, multiline),
+        );
         let trimmed = |list: Vec<String>| -> Vec<String> {
-            let mut list: Vec<String> =
-                list.iter().map(|text| text.trim_end_matches('\n').to_owned()).collect();
+            let mut list: Vec<String> = list
+                .iter()
+                .map(|text| text.trim_end_matches('\n').to_owned())
+                .collect();
             if name == "docker" {
                 // What waits for longest is closed last here, and first there.
                 list.sort();
@@ -119,7 +129,10 @@ fn limits_and_times_close_a_record() {
     multiline.max_lines = 3;
     multiline.timeout = Duration::from_nanos(100);
     let rules = rules(Format::Plain, Some(&multiline));
-    assert_eq!(assemble(["a", " b", " c", " d", "e"], &rules), ["a\n b\n c", " d", "e"]);
+    assert_eq!(
+        assemble(["a", " b", " c", " d", "e"], &rules),
+        ["a\n b\n c", " d", "e"]
+    );
     let mut assembler = Assembler::default();
     let mut out = Vec::new();
     assembler.line("a", &rules, 10, &mut |record| out.push(record));
