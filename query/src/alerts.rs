@@ -6,6 +6,7 @@
 //! [`template`] expands labels and annotations; [`notifier`] tells receivers. What they need of
 //! the rest comes through two traits: [`Evaluate`] runs PromQL, [`Sink`] stores series.
 
+pub mod bind;
 pub mod group;
 pub mod manager;
 pub mod notifier;

@@ -88,11 +88,18 @@ impl Means<'_> {
             labels.insert("__name__".into(), rule.name.clone());
             labels.retain(|_, value| !value.is_empty());
             if series.insert(labels, sample.value).is_some() {
-                return Err("vector contains metrics with the same labelset after applying rule labels".into());
+                return Err(
+                    "vector contains metrics with the same labelset after applying rule labels"
+                        .into(),
+                );
             }
         }
         if group.limit > 0 && series.len() > group.limit {
-            return Err(format!("exceeded limit of {} with {} series", group.limit, series.len()));
+            return Err(format!(
+                "exceeded limit of {} with {} series",
+                group.limit,
+                series.len()
+            ));
         }
         Ok(series)
     }
@@ -104,7 +111,12 @@ impl Means<'_> {
         at: u64,
         status: &mut RuleStatus,
     ) -> Result<BTreeMap<Labels, f64>, String> {
-        let RuleKind::Alerting { hold, keep_firing, annotations } = &rule.kind else {
+        let RuleKind::Alerting {
+            hold,
+            keep_firing,
+            annotations,
+        } = &rule.kind
+        else {
             return Ok(BTreeMap::new());
         };
         let samples = self.query(group, rule, at).await?;
@@ -123,9 +135,17 @@ impl Means<'_> {
             labels.insert("alertname".into(), rule.name.clone());
             labels.retain(|_, value| !value.is_empty());
             let annotations = self.expand_all(annotations, &data).await;
-            yielded.push(Yielded { labels, annotations, value: sample.value });
+            yielded.push(Yielded {
+                labels,
+                annotations,
+                value: sample.value,
+            });
         }
-        let timing = Timing { hold: *hold, keep_firing: *keep_firing, limit: group.limit };
+        let timing = Timing {
+            hold: *hold,
+            keep_firing: *keep_firing,
+            limit: group.limit,
+        };
         status.alerts.evaluate(yielded, at, timing)?;
         Ok(alert_series(&status.alerts))
     }
@@ -144,9 +164,16 @@ impl Means<'_> {
         at: u64,
         status: &mut RuleStatus,
     ) -> Result<(), String> {
-        let gone = status.stored.iter().filter(|labels| !series.contains_key(*labels));
+        let gone = status
+            .stored
+            .iter()
+            .filter(|labels| !series.contains_key(*labels));
         let mut written: Vec<Written> = gone
-            .map(|labels| Written { labels: labels.clone(), value: None, unix_nano: at })
+            .map(|labels| Written {
+                labels: labels.clone(),
+                value: None,
+                unix_nano: at,
+            })
             .collect();
         written.extend(series.iter().map(|(labels, value)| Written {
             labels: labels.clone(),
@@ -169,7 +196,11 @@ fn alert_series(alerts: &RuleAlerts) -> BTreeMap<Labels, f64> {
         let mut labels = alert.labels.clone();
         labels.insert("__name__".into(), ALERTS_FOR_STATE.into());
         series.insert(labels.clone(), (alert.active_at / 1_000_000_000) as f64);
-        let state = if alert.state == State::Firing { "firing" } else { "pending" };
+        let state = if alert.state == State::Firing {
+            "firing"
+        } else {
+            "pending"
+        };
         labels.insert("__name__".into(), ALERTS.into());
         labels.insert("alertstate".into(), state.into());
         series.insert(labels, 1.0);

@@ -68,7 +68,11 @@ impl Manager {
         let told = StateFile::new(env.clone(), dir, "notifications.json")?;
         let now = env.clock.unix_nanos();
         let saved: SavedRules = file.load();
-        let status = options.groups.iter().map(|group| restore(group, &saved, now)).collect();
+        let status = options
+            .groups
+            .iter()
+            .map(|group| restore(group, &saved, now))
+            .collect();
         let external_url = options.notifier.external_url.clone();
         let notifier = Notifier::open(env.clone(), options.notifier, told);
         let (stopper, stop) = stop();
@@ -93,7 +97,9 @@ impl Manager {
     pub fn run(self: &Arc<Self>) -> Result<(), String> {
         let mut tasks = Vec::new();
         for index in 0..self.groups.len() {
-            tasks.push(tokio::spawn(Arc::clone(self).run_group(index, self.stop.clone())));
+            tasks.push(tokio::spawn(
+                Arc::clone(self).run_group(index, self.stop.clone()),
+            ));
         }
         let receivers = self.notifier.receivers();
         if receivers > 0 {
@@ -167,7 +173,12 @@ impl Manager {
             means.run(group, rule, at, &mut status).await;
             status.took_nano = self.env.clock.monotonic_nanos().saturating_sub(began);
             if status.error.is_none() {
-                notices.extend(status.alerts.all().filter_map(|alert| self.notice(rule, alert)));
+                notices.extend(
+                    status
+                        .alerts
+                        .all()
+                        .filter_map(|alert| self.notice(rule, alert)),
+                );
             }
             has_alerts |= had_alerts || status.alerts.all().next().is_some();
             self.status.lock()[index].rules[number] = status;
@@ -203,7 +214,11 @@ impl Manager {
             labels: alert.labels.clone(),
             annotations: alert.annotations.clone(),
             starts_at: alert.fired_at,
-            ends_at: if alert.state == State::Inactive { alert.resolved_at } else { 0 },
+            ends_at: if alert.state == State::Inactive {
+                alert.resolved_at
+            } else {
+                0
+            },
             generator_url: format!("{base}/prometheus/api/v1/query?query={expr}"),
         })
     }
@@ -278,10 +293,16 @@ impl Manager {
             .flat_map(|(rule, known)| known.alerts.active().map(|alert| alert_view(rule, alert)))
             .collect();
         alerts.sort_by(|a, b| {
-            (&a.state, a.active_since_unix_nano, &a.labels)
-                .cmp(&(&b.state, b.active_since_unix_nano, &b.labels))
+            (&a.state, a.active_since_unix_nano, &a.labels).cmp(&(
+                &b.state,
+                b.active_since_unix_nano,
+                &b.labels,
+            ))
         });
-        AlertsAnswer { alerts, ..AlertsAnswer::default() }
+        AlertsAnswer {
+            alerts,
+            ..AlertsAnswer::default()
+        }
     }
 
     fn each<'a>(
@@ -322,7 +343,11 @@ impl ActiveAlerts for Manager {
         let mut found: Vec<AlertView> = Vec::new();
         for (rule, known) in self.each(&status) {
             let overlapping = known.alerts.all().filter(|alert| {
-                let end = if alert.resolved_at == 0 { u64::MAX } else { alert.resolved_at };
+                let end = if alert.resolved_at == 0 {
+                    u64::MAX
+                } else {
+                    alert.resolved_at
+                };
                 range.overlaps(alert.active_at, end) && concerns(alert, services)
             });
             found.extend(overlapping.map(|alert| alert_view(rule, alert)));
@@ -336,13 +361,17 @@ impl ActiveAlerts for Manager {
 
 /// Whether an alert names one of these services.
 fn concerns(alert: &Alert, services: &BTreeSet<String>) -> bool {
-    ["service", "service_name", "service.name", "job"].iter().any(|label| {
-        alert.labels.get(*label).is_some_and(|value| {
-            // A job may be `namespace/name`.
-            let name = value.rsplit_once('/').map_or(value.as_str(), |(_, name)| name);
-            services.contains(value) || services.contains(name)
+    ["service", "service_name", "service.name", "job"]
+        .iter()
+        .any(|label| {
+            alert.labels.get(*label).is_some_and(|value| {
+                // A job may be `namespace/name`.
+                let name = value
+                    .rsplit_once('/')
+                    .map_or(value.as_str(), |(_, name)| name);
+                services.contains(value) || services.contains(name)
+            })
         })
-    })
 }
 
 fn restore(group: &Group, saved: &SavedRules, now: u64) -> GroupStatus {
@@ -352,20 +381,35 @@ fn restore(group: &Group, saved: &SavedRules, now: u64) -> GroupStatus {
         .iter()
         .map(|rule| {
             let mut status = RuleStatus::default();
-            let RuleKind::Alerting { hold, keep_firing, .. } = rule.kind else { return status };
-            let timing = Timing { hold, keep_firing, limit: group.limit };
+            let RuleKind::Alerting {
+                hold, keep_firing, ..
+            } = rule.kind
+            else {
+                return status;
+            };
+            let timing = Timing {
+                hold,
+                keep_firing,
+                limit: group.limit,
+            };
             let known = saved.rules.iter().filter(|known| {
                 known.group == key && known.name == rule.name && known.expr == rule.expr
             });
             for known in known {
                 for alert in &known.alerts {
-                    status.alerts.restore(alert.clone(), timing, known.evaluated_at, now);
+                    status
+                        .alerts
+                        .restore(alert.clone(), timing, known.evaluated_at, now);
                 }
             }
             status
         })
         .collect();
-    GroupStatus { rules, evaluated_at: 0, took_nano: 0 }
+    GroupStatus {
+        rules,
+        evaluated_at: 0,
+        took_nano: 0,
+    }
 }
 
 fn state_name(state: State) -> &'static str {
@@ -392,11 +436,15 @@ fn alert_view(rule: &Rule, alert: &Alert) -> AlertView {
 fn rule_view(group: &Group, rule: &Rule, known: &RuleStatus) -> RuleView {
     let (kind, hold, annotations) = match &rule.kind {
         RuleKind::Recording => ("recording", 0.0, super::Labels::new()),
-        RuleKind::Alerting { hold, annotations, .. } => {
-            ("alerting", hold.as_secs_f64(), annotations.clone())
-        }
+        RuleKind::Alerting {
+            hold, annotations, ..
+        } => ("alerting", hold.as_secs_f64(), annotations.clone()),
     };
-    let worst = known.alerts.active().map(|alert| alert.state).max_by_key(|state| *state as u8);
+    let worst = known
+        .alerts
+        .active()
+        .map(|alert| alert.state)
+        .max_by_key(|state| *state as u8);
     RuleView {
         name: rule.name.clone(),
         kind: kind.into(),
@@ -407,7 +455,11 @@ fn rule_view(group: &Group, rule: &Rule, known: &RuleStatus) -> RuleView {
         health: known.health().into(),
         last_error: known.error.clone().unwrap_or_default(),
         state: state_name(worst.unwrap_or(State::Inactive)).into(),
-        alerts: known.alerts.active().map(|alert| alert_view(rule, alert)).collect(),
+        alerts: known
+            .alerts
+            .active()
+            .map(|alert| alert_view(rule, alert))
+            .collect(),
     }
 }
 

@@ -196,7 +196,8 @@ impl Notifier {
                 books[receiver].due(now, repeat, &self.options.group_by)
             };
             let Some(group) = due else {
-                let wait = Duration::from_nanos(next.saturating_sub(now)).min(Duration::from_secs(60));
+                let wait =
+                    Duration::from_nanos(next.saturating_sub(now)).min(Duration::from_secs(60));
                 tokio::select! {
                     () = self.wake[receiver].notified() => {}
                     () = tokio::time::sleep(wait) => {}
@@ -244,7 +245,11 @@ impl Notifier {
     /// Doubles with each failure, between half and all of it at random.
     fn backoff(&self, failures: u32) -> Duration {
         let factor = 1u32 << failures.saturating_sub(1).min(16);
-        let full = self.options.backoff_min.saturating_mul(factor).min(self.options.backoff_max);
+        let full = self
+            .options
+            .backoff_min
+            .saturating_mul(factor)
+            .min(self.options.backoff_max);
         let half = full / 2;
         let spread = nanos(half).max(1);
         half + Duration::from_nanos(self.env.random.next_u64() % spread)

@@ -111,7 +111,10 @@ impl RuleAlerts {
         let mut fresh: BTreeMap<Labels, Yielded> = BTreeMap::new();
         for one in yielded {
             if fresh.contains_key(&one.labels) {
-                return Err("vector contains metrics with the same labelset after applying alert labels".into());
+                return Err(
+                    "vector contains metrics with the same labelset after applying alert labels"
+                        .into(),
+                );
             }
             fresh.insert(one.labels.clone(), one);
         }
@@ -123,7 +126,11 @@ impl RuleAlerts {
             end(alert, at, timing.keep_firing)
         });
         for (labels, one) in fresh {
-            match self.alerts.get_mut(&labels).filter(|alert| alert.state != State::Inactive) {
+            match self
+                .alerts
+                .get_mut(&labels)
+                .filter(|alert| alert.state != State::Inactive)
+            {
                 Some(alert) => {
                     alert.annotations = one.annotations;
                     alert.value_bits = one.value.to_bits();
@@ -143,7 +150,11 @@ impl RuleAlerts {
                 }
             }
         }
-        for alert in self.alerts.values_mut().filter(|alert| alert.state == State::Pending) {
+        for alert in self
+            .alerts
+            .values_mut()
+            .filter(|alert| alert.state == State::Pending)
+        {
             if at.saturating_sub(alert.active_at) >= nanos(timing.hold) {
                 alert.state = State::Firing;
                 alert.fired_at = at;
@@ -152,7 +163,10 @@ impl RuleAlerts {
         let active = self.active().count();
         if timing.limit > 0 && active > timing.limit {
             self.alerts.clear();
-            return Err(format!("exceeded limit of {} with {active} alerts", timing.limit));
+            return Err(format!(
+                "exceeded limit of {} with {active} alerts",
+                timing.limit
+            ));
         }
         Ok(())
     }
@@ -194,9 +208,7 @@ impl RuleAlerts {
 fn end(alert: &mut Alert, at: u64, keep_firing: Duration) -> bool {
     match alert.state {
         State::Pending => false,
-        State::Inactive => {
-            at.saturating_sub(alert.resolved_at) <= nanos(RESOLVED_RETENTION)
-        }
+        State::Inactive => at.saturating_sub(alert.resolved_at) <= nanos(RESOLVED_RETENTION),
         State::Firing => {
             if !keep_firing.is_zero() {
                 if alert.keep_firing_since == 0 {

@@ -54,7 +54,10 @@ impl StateFile {
     /// A file of this name in the folder, which is created.
     pub fn new(env: Env, dir: &Path, name: &str) -> std::io::Result<Self> {
         env.files.create_dir_all(dir)?;
-        Ok(Self { env, path: dir.join(name) })
+        Ok(Self {
+            env,
+            path: dir.join(name),
+        })
     }
 
     /// What the file holds; the default where there is none or it cannot be read.
@@ -91,9 +94,14 @@ impl StateFile {
 
     /// Replaces the file durably, on a thread that may block.
     pub async fn save<T: Serialize>(&self, data: &T) -> std::io::Result<()> {
-        let bytes = serde_json::to_vec(&Versioned { version: VERSION, data })?;
+        let bytes = serde_json::to_vec(&Versioned {
+            version: VERSION,
+            data,
+        })?;
         let file = self.clone();
         let write = move || file.env.files.write_atomic(&file.path, &bytes);
-        tokio::task::spawn_blocking(write).await.map_err(std::io::Error::other)?
+        tokio::task::spawn_blocking(write)
+            .await
+            .map_err(std::io::Error::other)?
     }
 }

@@ -56,7 +56,9 @@ pub async fn try_expand(
         return Ok(text.to_owned());
     }
     if text.len() > TEMPLATE_BYTES_MAX {
-        return Err(format!("the template is longer than {TEMPLATE_BYTES_MAX} bytes"));
+        return Err(format!(
+            "the template is longer than {TEMPLATE_BYTES_MAX} bytes"
+        ));
     }
     let template = parse::parse(text)?;
     let mut answers: HashMap<String, Vec<Sample>> = HashMap::new();
@@ -70,7 +72,9 @@ pub async fn try_expand(
                 answers.insert(query, samples);
             }
             Err(Stop::Query(_)) => {
-                return Err(format!("the template makes more than {QUERIES_MAX} queries"));
+                return Err(format!(
+                    "the template makes more than {QUERIES_MAX} queries"
+                ));
             }
             Err(Stop::Break | Stop::Continue) => {
                 return Err("break and continue need a range around them".into());
@@ -85,12 +89,22 @@ pub fn check(text: &str) -> Result<(), String> {
 }
 
 fn root(data: &Data) -> Value {
-    let labels = data.labels.iter().map(|(k, v)| (k.clone(), Value::Str(v.clone()))).collect();
+    let labels = data
+        .labels
+        .iter()
+        .map(|(k, v)| (k.clone(), Value::Str(v.clone())))
+        .collect();
     Value::Map(
         [
             ("Labels".to_owned(), Value::Map(labels)),
-            ("ExternalLabels".to_owned(), Value::Map(std::collections::BTreeMap::new())),
-            ("ExternalURL".to_owned(), Value::Str(data.external_url.clone())),
+            (
+                "ExternalLabels".to_owned(),
+                Value::Map(std::collections::BTreeMap::new()),
+            ),
+            (
+                "ExternalURL".to_owned(),
+                Value::Str(data.external_url.clone()),
+            ),
             ("Value".to_owned(), Value::Float(data.value)),
         ]
         .into(),

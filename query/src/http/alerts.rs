@@ -15,8 +15,14 @@ use crate::alerts::template::float_e;
 /// The routes, to be merged into the service's router.
 pub fn router(manager: Arc<Manager>) -> Router {
     Router::new()
-        .route("/api/v1/rules", get(async |State(m): State<Arc<Manager>>| Json(m.rules())))
-        .route("/api/v1/alerts", get(async |State(m): State<Arc<Manager>>| Json(m.alerts())))
+        .route(
+            "/api/v1/rules",
+            get(async |State(m): State<Arc<Manager>>| Json(m.rules())),
+        )
+        .route(
+            "/api/v1/alerts",
+            get(async |State(m): State<Arc<Manager>>| Json(m.alerts())),
+        )
         .route("/prometheus/api/v1/rules", get(prometheus_rules))
         .route("/prometheus/api/v1/alerts", get(prometheus_alerts))
         .with_state(manager)
@@ -35,8 +41,12 @@ async fn prometheus_rules(State(manager): State<Arc<Manager>>) -> Json<Json_> {
         .enumerate()
         .map(|(index, group)| {
             let timings = manager.timings(index);
-            let rules: Vec<Json_> =
-                group.rules.iter().zip(timings).map(|(view, timing)| rule(view, timing)).collect();
+            let rules: Vec<Json_> = group
+                .rules
+                .iter()
+                .zip(timings)
+                .map(|(view, timing)| rule(view, timing))
+                .collect();
             json!({
                 "name": group.name,
                 "file": group.file,

@@ -31,7 +31,10 @@ const TRACES_AT_ONCE: usize = 4;
 pub(super) fn routes() -> Router<Stories> {
     Router::new()
         .route("/jaeger/api/services", get(services))
-        .route("/jaeger/api/services/{service}/operations", get(service_operations))
+        .route(
+            "/jaeger/api/services/{service}/operations",
+            get(service_operations),
+        )
         .route("/jaeger/api/operations", get(operations))
         .route("/jaeger/api/traces", get(traces))
         .route("/jaeger/api/traces/{trace_id}", get(trace))
@@ -76,7 +79,12 @@ fn with_cuts(mut body: Json_, work: &Work) -> Json_ {
 impl Stories {
     fn selection(&self, filter: Filter, range: TimeRange) -> Selection {
         let tenant = self.state.options().tenant.clone();
-        Selection { tenant, signal: Signal::Traces, filter, range }
+        Selection {
+            tenant,
+            signal: Signal::Traces,
+            filter,
+            range,
+        }
     }
 
     async fn values(
@@ -87,7 +95,9 @@ impl Stories {
     ) -> Result<Vec<String>, QueryError> {
         let selection = self.selection(filter, TimeRange::ALL);
         let sources = self.state.sources();
-        let found = sources.values(selection, field, String::new(), VALUES_MAX, work).await?;
+        let found = sources
+            .values(selection, field, String::new(), VALUES_MAX, work)
+            .await?;
         let mut values: Vec<String> = found.into_iter().map(|found| found.value).collect();
         values.sort_unstable();
         values.dedup();
@@ -98,9 +108,14 @@ impl Stories {
 async fn services(Extract(stories): Extract<Stories>) -> Response {
     let outcome = async {
         let running = stories.state.begin().await?;
-        let names = stories.values(running.work(), Filter::All, Field::Service).await?;
+        let names = stories
+            .values(running.work(), Filter::All, Field::Service)
+            .await?;
         let total = names.len();
-        Ok(structured(names.into_iter().map(Json_::String).collect(), total))
+        Ok(structured(
+            names.into_iter().map(Json_::String).collect(),
+            total,
+        ))
     };
     respond(outcome.await)
 }
@@ -114,7 +129,10 @@ async fn service_operations(
         let filter = Filter::text_equals(Field::Service, service);
         let names = stories.values(running.work(), filter, Field::Name).await?;
         let total = names.len();
-        Ok(structured(names.into_iter().map(Json_::String).collect(), total))
+        Ok(structured(
+            names.into_iter().map(Json_::String).collect(),
+            total,
+        ))
     };
     respond(outcome.await)
 }
@@ -143,7 +161,16 @@ async fn operations(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
                 Ok([name, kind]) => Some((name, kind)),
                 Err(_) => None,
             })
-            .map(|(name, kind)| (name, if kind == "unspecified" { String::new() } else { kind }))
+            .map(|(name, kind)| {
+                (
+                    name,
+                    if kind == "unspecified" {
+                        String::new()
+                    } else {
+                        kind
+                    },
+                )
+            })
             .filter(|(_, found)| kind.is_none_or(|kind| kind == found))
             .collect();
         listed.sort();
@@ -157,11 +184,7 @@ async fn operations(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
     respond(outcome.await)
 }
 
-async fn trace(
-    Extract(stories): Extract<Stories>,
-    Path(id): Path<String>,
-    uri: Uri,
-) -> Response {
+async fn trace(Extract(stories): Extract<Stories>, Path(id): Path<String>, uri: Uri) -> Response {
     let outcome = async {
         let params = search::pairs(&uri)?;
         let range = search::range(&params, stories.state.now())?;
@@ -197,7 +220,10 @@ async fn traces(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
             .buffered(TRACES_AT_ONCE)
             .try_collect()
             .await?;
-        Ok(with_cuts(structured(found.into_iter().flatten().collect(), 0), work))
+        Ok(with_cuts(
+            structured(found.into_iter().flatten().collect(), 0),
+            work,
+        ))
     };
     respond(outcome.await)
 }
@@ -251,8 +277,12 @@ async fn dependencies(Extract(stories): Extract<Stories>, uri: Uri) -> Response 
             let child = span.resource.service();
             let answers = [SpanKind::Server as i32, SpanKind::Consumer as i32].contains(&span.kind);
             // Client and server may share an id; else the parent is another span.
-            let shared = answers.then(|| services.get(&(span.trace_id, span.span_id))).flatten();
-            let parent = span.parent_span_id.and_then(|id| services.get(&(span.trace_id, id)));
+            let shared = answers
+                .then(|| services.get(&(span.trace_id, span.span_id)))
+                .flatten();
+            let parent = span
+                .parent_span_id
+                .and_then(|id| services.get(&(span.trace_id, id)));
             let caller = [shared, parent]
                 .into_iter()
                 .flatten()

@@ -28,11 +28,7 @@ pub fn router(stories: Stories) -> Router {
         .with_state(stories)
 }
 
-async fn story(
-    Extract(stories): Extract<Stories>,
-    Path(id): Path<String>,
-    uri: Uri,
-) -> Response {
+async fn story(Extract(stories): Extract<Stories>, Path(id): Path<String>, uri: Uri) -> Response {
     match answer(&stories, &id, &uri).await {
         Ok(answer) => Json(answer).into_response(),
         Err(error) => error.into_response(),
@@ -43,19 +39,33 @@ async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<StoryAnswer, Q
     let params = Params::parse(uri, &["start", "end"], &[], stories.state.now())?;
     let id = id.trim();
     if id.is_empty() || id.len() > ID_BYTES_MAX {
-        let message = format!("id: an id has 1 to {ID_BYTES_MAX} bytes, this one has {}", id.len());
+        let message = format!(
+            "id: an id has 1 to {ID_BYTES_MAX} bytes, this one has {}",
+            id.len()
+        );
         return Err(QueryError::parameter(message));
     }
     let range = params.range()?;
     let running = stories.state.begin().await?;
     let rows = stories.rows(running.work());
-    let context =
-        Context { rows: &rows, offsets: &*stories.offsets, alerts: &*stories.alerts };
-    let Some(answer) = tell(context, id, range, stories.bounds).await? else {
-        return Err(QueryError::not_found(format!("no stored row carries the id {id}")).hint(
-            "an id is a trace id, a span id or the value of a correlation key; \
-             correlation.keys names the keys",
-        ));
+    let context = Context {
+        rows: &rows,
+        offsets: &*stories.offsets,
+        alerts: &*stories.alerts,
     };
-    Ok(StoryAnswer { completeness: running.work().completeness(), ..answer })
+    let Some(answer) = tell(context, id, range, stories.bounds).await? else {
+        return Err(
+            QueryError::not_found(format!("no stored row carries the id {id}")).hint(
+                "an id is a trace id, a span id or the value of a correlation key; \
+             correlation.keys names the keys",
+            ),
+        );
+    };
+    Ok(StoryAnswer {
+        completeness: running.work().completeness(),
+        ..answer
+    })
 }
+
+#[cfg(test)]
+mod tests;

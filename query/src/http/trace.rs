@@ -47,7 +47,11 @@ impl Stories {
     /// The rows that one query reads.
     pub(super) fn rows<'a>(&'a self, work: &'a Work) -> SourceRows<'a> {
         let tenant = &self.state.options().tenant;
-        SourceRows { sources: self.state.sources(), work, tenant }
+        SourceRows {
+            sources: self.state.sources(),
+            work,
+            tenant,
+        }
     }
 
     /// One trace in causal order, with its inferred spans.
@@ -80,11 +84,16 @@ async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<TraceAnswer, Q
     let running = stories.state.begin().await?;
     let forest = stories.load(running.work(), trace, range).await?;
     if forest.spans.is_empty() {
-        return Err(QueryError::not_found(format!("no span of trace {trace} is stored"))
-            .hint("widen the range with start and end, or ask /api/v1/story/{id} for its logs"));
+        return Err(
+            QueryError::not_found(format!("no span of trace {trace} is stored"))
+                .hint("widen the range with start and end, or ask /api/v1/story/{id} for its logs"),
+        );
     }
     let answer = trace::answer(trace, &forest);
-    Ok(TraceAnswer { completeness: running.work().completeness(), ..answer })
+    Ok(TraceAnswer {
+        completeness: running.work().completeness(),
+        ..answer
+    })
 }
 
 /// A trace id from a path.

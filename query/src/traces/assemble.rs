@@ -25,19 +25,29 @@ pub struct TraceSpan {
 
 impl From<Span> for TraceSpan {
     fn from(span: Span) -> Self {
-        Self { span, inferred: false, confidence: 1.0, clock_adjust_nano: 0 }
+        Self {
+            span,
+            inferred: false,
+            confidence: 1.0,
+            clock_adjust_nano: 0,
+        }
     }
 }
 
 impl TraceSpan {
     /// Start after clock correction.
     pub fn start(&self) -> u64 {
-        self.span.start_unix_nano.saturating_add_signed(self.clock_adjust_nano)
+        self.span
+            .start_unix_nano
+            .saturating_add_signed(self.clock_adjust_nano)
     }
 
     /// End after clock correction, never before the start.
     pub fn end(&self) -> u64 {
-        self.span.end_unix_nano.saturating_add_signed(self.clock_adjust_nano).max(self.start())
+        self.span
+            .end_unix_nano
+            .saturating_add_signed(self.clock_adjust_nano)
+            .max(self.start())
     }
 
     fn key(&self) -> (TraceId, SpanId, i32) {
@@ -103,7 +113,11 @@ pub fn assemble(spans: Vec<TraceSpan>, links: Links) -> Assembled {
     missing.dedup();
     let mut cycles = break_cycles(&nodes, &mut parents, &edges);
     cycles.sort_unstable();
-    Assembled { spans: depth_first(nodes, &parents), missing_parents: missing, cycles }
+    Assembled {
+        spans: depth_first(nodes, &parents),
+        missing_parents: missing,
+        cycles,
+    }
 }
 
 /// The distinct spans, sorted by trace id, span id and kind.
@@ -116,7 +130,9 @@ fn distinct(spans: Vec<TraceSpan>) -> Vec<TraceSpan> {
     let mut slots: Vec<Option<TraceSpan>> = spans.into_iter().map(Some).collect();
     let mut kept: Vec<TraceSpan> = Vec::with_capacity(slots.len());
     for index in order {
-        let span = slots[index].take().expect("each index occurs once in the order");
+        let span = slots[index]
+            .take()
+            .expect("each index occurs once in the order");
         let duplicate = kept.last().is_some_and(|last| {
             last.key() == span.key() && (!span.span.span_id.is_zero() || *last == span)
         });
@@ -152,7 +168,10 @@ fn with_id(nodes: &[TraceSpan], trace: TraceId, id: SpanId) -> Range<usize> {
     let wanted = (trace, id);
     let key = |node: &TraceSpan| (node.span.trace_id, node.span.span_id);
     let start = nodes.partition_point(|node| key(node) < wanted);
-    let count = nodes[start..].iter().take_while(|node| key(node) == wanted).count();
+    let count = nodes[start..]
+        .iter()
+        .take_while(|node| key(node) == wanted)
+        .count();
     start..start + count
 }
 
@@ -185,7 +204,14 @@ fn parent_of(
             if parent.is_none() {
                 missing.push(id);
             }
-            (parent, if parent.is_some() { Edge::Parent } else { Edge::Root })
+            (
+                parent,
+                if parent.is_some() {
+                    Edge::Parent
+                } else {
+                    Edge::Root
+                },
+            )
         }
         None if links == Links::Follow => match linked(nodes, index) {
             Some(parent) => (Some(parent), Edge::Link),
@@ -202,7 +228,9 @@ fn choose(nodes: &[TraceSpan], mut candidates: Range<usize>, child: &Span) -> Op
         return candidates.next();
     }
     let service = child.resource.service();
-    let own = candidates.clone().find(|at| nodes[*at].span.resource.service() == service);
+    let own = candidates
+        .clone()
+        .find(|at| nodes[*at].span.resource.service() == service);
     own.or_else(|| candidates.clone().find(|at| answers(nodes[*at].span.kind)))
         .or_else(|| candidates.next())
 }
@@ -214,17 +242,15 @@ fn linked(nodes: &[TraceSpan], index: usize) -> Option<usize> {
         let id = SpanId::from_wire(&link.span_id)?;
         // Where client and server share the id, the server lies below the client already, and
         // the one that called is what was linked to.
-        with_id(nodes, trace, id).filter(|at| *at != index).max_by_key(|at| calls(nodes[*at].span.kind))
+        with_id(nodes, trace, id)
+            .filter(|at| *at != index)
+            .max_by_key(|at| calls(nodes[*at].span.kind))
     })
 }
 
 /// Makes a root of one span of every cycle: of those placed by a link the earliest, else the
 /// earliest of all.
-fn break_cycles(
-    nodes: &[TraceSpan],
-    parents: &mut [Option<usize>],
-    edges: &[Edge],
-) -> Vec<SpanId> {
+fn break_cycles(nodes: &[TraceSpan], parents: &mut [Option<usize>], edges: &[Edge]) -> Vec<SpanId> {
     const UNSEEN: u32 = 0;
     let mut walk = vec![UNSEEN; nodes.len()];
     let mut broken = Vec::new();
@@ -250,7 +276,13 @@ fn break_cycles(
         }
         let earliest = cycle
             .into_iter()
-            .min_by_key(|member| (edges[*member] != Edge::Link, nodes[*member].start(), *member))
+            .min_by_key(|member| {
+                (
+                    edges[*member] != Edge::Link,
+                    nodes[*member].start(),
+                    *member,
+                )
+            })
             .expect("a cycle has a member");
         parents[earliest] = None;
         broken.push(nodes[earliest].span.span_id);
@@ -274,17 +306,32 @@ fn depth_first(nodes: Vec<TraceSpan>, parents: &[Option<usize>]) -> Vec<Placed> 
 
     let mut slots: Vec<Option<TraceSpan>> = nodes.into_iter().map(Some).collect();
     let mut placed: Vec<Placed> = Vec::with_capacity(slots.len());
-    let mut stack: Vec<(usize, Option<usize>, u32)> =
-        children(None).iter().rev().map(|root| (*root, None, 0)).collect();
+    let mut stack: Vec<(usize, Option<usize>, u32)> = children(None)
+        .iter()
+        .rev()
+        .map(|root| (*root, None, 0))
+        .collect();
     while let Some((node, parent, depth)) = stack.pop() {
         let at = placed.len();
         if let Some(parent) = parent {
             let parent: &mut Placed = &mut placed[parent];
             parent.children.push(at);
         }
-        let span = slots[node].take().expect("a node of a forest is reached once");
-        placed.push(Placed { span, parent, children: Vec::new(), depth });
-        stack.extend(children(Some(node)).iter().rev().map(|child| (*child, Some(at), depth + 1)));
+        let span = slots[node]
+            .take()
+            .expect("a node of a forest is reached once");
+        placed.push(Placed {
+            span,
+            parent,
+            children: Vec::new(),
+            depth,
+        });
+        stack.extend(
+            children(Some(node))
+                .iter()
+                .rev()
+                .map(|child| (*child, Some(at), depth + 1)),
+        );
     }
     placed
 }

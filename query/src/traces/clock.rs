@@ -20,7 +20,11 @@ pub struct Offset {
 impl Offset {
     /// What to add: nothing while the offset lies within its own error.
     pub fn adjustment(self) -> i64 {
-        if self.nano.unsigned_abs() > self.error_nano { self.nano } else { 0 }
+        if self.nano.unsigned_abs() > self.error_nano {
+            self.nano
+        } else {
+            0
+        }
     }
 }
 
@@ -54,7 +58,9 @@ pub fn adjust(spans: &mut [TraceSpan], offsets: &dyn Offsets) {
 
 /// When a log record happened, after correction.
 pub fn log_time(offsets: &dyn Offsets, record: &LogRecord) -> u64 {
-    record.timestamp().saturating_add_signed(adjustment(offsets, &record.resource))
+    record
+        .timestamp()
+        .saturating_add_signed(adjustment(offsets, &record.resource))
 }
 
 #[cfg(test)]
@@ -68,8 +74,14 @@ mod tests {
     impl Offsets for ByHost {
         fn of(&self, resource: &Resource) -> Option<Offset> {
             match model::value::last(&resource.attributes, "host.name")?.as_str()? {
-                "late" => Some(Offset { nano: -500, error_nano: 100 }),
-                "close" => Some(Offset { nano: 80, error_nano: 100 }),
+                "late" => Some(Offset {
+                    nano: -500,
+                    error_nano: 100,
+                }),
+                "close" => Some(Offset {
+                    nano: 80,
+                    error_nano: 100,
+                }),
                 _ => None,
             }
         }
@@ -77,8 +89,17 @@ mod tests {
 
     fn span(host: &str) -> TraceSpan {
         let attributes = vec![KeyValue::new("host.name", host)];
-        let resource = Arc::new(Resource { attributes, ..Resource::default() });
-        Span { resource, start_unix_nano: 1000, end_unix_nano: 2000, ..Span::default() }.into()
+        let resource = Arc::new(Resource {
+            attributes,
+            ..Resource::default()
+        });
+        Span {
+            resource,
+            start_unix_nano: 1000,
+            end_unix_nano: 2000,
+            ..Span::default()
+        }
+        .into()
     }
 
     #[test]

@@ -40,7 +40,13 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { depth: 4, traces: 200, rows: 100_000, hub: 100, values: 1_000 }
+        Self {
+            depth: 4,
+            traces: 200,
+            rows: 100_000,
+            hub: 100,
+            values: 1_000,
+        }
     }
 }
 
@@ -148,7 +154,8 @@ impl<'a> Walk<'a> {
             let hex = span.to_string();
             let filter = Filter::text_equals(Field::SpanId, hex.clone());
             let (spans, logs) = futures::future::try_join(
-                self.rows.spans(self.ask(filter.clone(), self.bounds.hub, None)),
+                self.rows
+                    .spans(self.ask(filter.clone(), self.bounds.hub, None)),
                 self.rows.logs(self.ask(filter, self.bounds.rows, None)),
             )
             .await?;
@@ -162,13 +169,21 @@ impl<'a> Walk<'a> {
         }
         if id.len() <= model::correlation::VALUE_LENGTH_MAX {
             self.seen_values.insert(id.to_owned());
-            self.next_values.push(Shared { key: String::new(), value: id.to_owned() });
+            self.next_values.push(Shared {
+                key: String::new(),
+                value: id.to_owned(),
+            });
         }
         Ok(())
     }
 
     fn ask(&self, filter: Filter, limit: usize, traces: Option<usize>) -> Ask {
-        Ask { filter, range: self.range, limit: limit.max(1), traces }
+        Ask {
+            filter,
+            range: self.range,
+            limit: limit.max(1),
+            traces,
+        }
     }
 
     /// The traces to read next, within the bound.
@@ -176,7 +191,11 @@ impl<'a> Walk<'a> {
         let mut traces = std::mem::take(&mut self.next_traces);
         let room = self.bounds.traces.saturating_sub(self.out.traces.len());
         if traces.len() > room {
-            self.cut("story_traces", self.bounds.traces, "ask for one of the traces named in joins");
+            self.cut(
+                "story_traces",
+                self.bounds.traces,
+                "ask for one of the traces named in joins",
+            );
             traces.truncate(room);
         }
         self.out.traces.extend(&traces);
@@ -201,13 +220,22 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if self.span_room() == 0 {
-            self.cut("story_rows", self.bounds.rows, "narrow the range with start and end");
+            self.cut(
+                "story_rows",
+                self.bounds.rows,
+                "narrow the range with start and end",
+            );
             return Ok(());
         }
         let ids: Vec<String> = traces.iter().map(TraceId::to_string).collect();
-        let any_of = |field| Filter::AnyOf { field, values: ids.clone() };
+        let any_of = |field| Filter::AnyOf {
+            field,
+            values: ids.clone(),
+        };
         let logs = Filter::Or(vec![any_of(Field::TraceId), any_of(Field::Correlation)]);
-        let own = self.rows.spans(self.ask(any_of(Field::TraceId), self.span_room(), None));
+        let own = self
+            .rows
+            .spans(self.ask(any_of(Field::TraceId), self.span_room(), None));
         let logs = self.rows.logs(self.ask(logs, self.log_room(), None));
         let (own, logs) = futures::future::try_join(own, logs).await?;
         self.absorb_spans(own, &|span, _| Join {
@@ -222,7 +250,10 @@ impl<'a> Walk<'a> {
         }
         let filter = any_of(Field::LinkTraceId);
         let limit = self.span_room();
-        let linking = self.rows.spans(self.ask(filter, limit, Some(self.bounds.traces + 1))).await?;
+        let linking = self
+            .rows
+            .spans(self.ask(filter, limit, Some(self.bounds.traces + 1)))
+            .await?;
         let followed: HashSet<TraceId> = traces.into_iter().collect();
         self.absorb_spans(linking, &|span, reason| {
             let target = span
@@ -244,13 +275,24 @@ impl<'a> Walk<'a> {
     /// Reads the rows that carry these values, many values at a time; only where together they
     /// reach more traces than a hub has is each looked at alone.
     async fn expand_values(&mut self, mut values: Vec<Shared>) -> Result<(), QueryError> {
-        let room = self.bounds.values.saturating_sub(self.seen_values.len() - values.len());
+        let room = self
+            .bounds
+            .values
+            .saturating_sub(self.seen_values.len() - values.len());
         if values.len() > room {
-            self.cut("story_values", self.bounds.values, "ask for one of the values named in joins");
+            self.cut(
+                "story_values",
+                self.bounds.values,
+                "ask for one of the values named in joins",
+            );
             values.truncate(room);
         }
         if !values.is_empty() && (self.span_room() == 0 || self.log_room() == 0) {
-            self.cut("story_rows", self.bounds.rows, "narrow the range with start and end");
+            self.cut(
+                "story_rows",
+                self.bounds.rows,
+                "narrow the range with start and end",
+            );
             return Ok(());
         }
         for chunk in values.chunks(VALUES_PER_REQUEST) {
@@ -277,10 +319,14 @@ impl<'a> Walk<'a> {
 
     async fn carriers(&self, values: &[Shared]) -> Result<Carriers, QueryError> {
         let values = values.iter().map(|shared| shared.value.clone()).collect();
-        let filter = Filter::AnyOf { field: Field::Correlation, values };
+        let filter = Filter::AnyOf {
+            field: Field::Correlation,
+            values,
+        };
         let traces = Some(self.bounds.hub + 1);
         let (spans, logs) = futures::future::try_join(
-            self.rows.spans(self.ask(filter.clone(), self.span_room(), traces)),
+            self.rows
+                .spans(self.ask(filter.clone(), self.span_room(), traces)),
             self.rows.logs(self.ask(filter, self.log_room(), None)),
         )
         .await?;
@@ -293,9 +339,18 @@ impl<'a> Walk<'a> {
             self.cut("story_depth", self.bounds.depth, hint);
         }
         for ((value, service), (key, records)) in std::mem::take(&mut self.untraced) {
-            let noun = if records == 1 { "log record" } else { "log records" };
+            let noun = if records == 1 {
+                "log record"
+            } else {
+                "log records"
+            };
             let reason = format!("{records} {noun} of {service} carry {}", pair(&key, &value));
-            self.join(Join { from: value, to: service, by: key, reason });
+            self.join(Join {
+                from: value,
+                to: service,
+                by: key,
+                reason,
+            });
         }
         self.out
     }
@@ -317,12 +372,18 @@ struct Carriers {
 impl Carriers {
     fn traces(&self) -> HashSet<TraceId> {
         let spans = self.spans.iter().map(|span| span.trace_id);
-        spans.chain(self.logs.iter().filter_map(super::inferred::own_trace)).collect()
+        spans
+            .chain(self.logs.iter().filter_map(super::inferred::own_trace))
+            .collect()
     }
 }
 
 fn pair(key: &str, value: &str) -> String {
-    if key.is_empty() { value.to_owned() } else { format!("{key}={value}") }
+    if key.is_empty() {
+        value.to_owned()
+    } else {
+        format!("{key}={value}")
+    }
 }
 
 /// Whether a correlation pair names a value to follow, and not a trace or span.

@@ -30,9 +30,11 @@ fn matches(filter: &Filter, texts: &Texts<'_>) -> bool {
         Filter::Or(any) => any.iter().any(|one| matches(one, texts)),
         Filter::Not(one) => !matches(one, texts),
         Filter::AnyOf { field, values } => texts(field).iter().any(|text| values.contains(text)),
-        Filter::Compare { field, op: Op::Eq, value: Operand::Text(value) | Operand::Literal(value) } => {
-            texts(field).contains(value)
-        }
+        Filter::Compare {
+            field,
+            op: Op::Eq,
+            value: Operand::Text(value) | Operand::Literal(value),
+        } => texts(field).contains(value),
         other => panic!("the fake knows no {other:?}"),
     }
 }
@@ -49,16 +51,32 @@ fn span_texts(span: &Span, field: &Field) -> Vec<String> {
             .filter_map(|link| TraceId::from_wire(&link.trace_id))
             .map(|trace| trace.to_string())
             .collect(),
-        Field::Correlation => span.correlation.iter().map(|(_, value)| value.clone()).collect(),
+        Field::Correlation => span
+            .correlation
+            .iter()
+            .map(|(_, value)| value.clone())
+            .collect(),
         other => panic!("the fake knows no {other:?}"),
     }
 }
 
 fn log_texts(record: &LogRecord, field: &Field) -> Vec<String> {
     match field {
-        Field::TraceId => record.trace_id.map(|id| id.to_string()).into_iter().collect(),
-        Field::SpanId => record.span_id.map(|id| id.to_string()).into_iter().collect(),
-        Field::Correlation => record.correlation.iter().map(|(_, value)| value.clone()).collect(),
+        Field::TraceId => record
+            .trace_id
+            .map(|id| id.to_string())
+            .into_iter()
+            .collect(),
+        Field::SpanId => record
+            .span_id
+            .map(|id| id.to_string())
+            .into_iter()
+            .collect(),
+        Field::Correlation => record
+            .correlation
+            .iter()
+            .map(|(_, value)| value.clone())
+            .collect(),
         other => panic!("the fake knows no {other:?}"),
     }
 }
@@ -105,7 +123,11 @@ impl Rows for Fake {
         _limit: usize,
     ) -> BoxFuture<'_, Result<Vec<SeriesPoints>, QueryError>> {
         let by_job = matchers.iter().any(|matcher| matcher.name == "job");
-        let found = if by_job { self.series.clone() } else { Vec::new() };
+        let found = if by_job {
+            self.series.clone()
+        } else {
+            Vec::new()
+        };
         Box::pin(std::future::ready(Ok(found)))
     }
 
@@ -117,7 +139,10 @@ impl Rows for Fake {
 /// A resource of this service.
 pub(crate) fn resource(service: &str) -> Arc<Resource> {
     let attributes = vec![KeyValue::new("service.name", service)];
-    Arc::new(Resource { attributes, ..Resource::default() })
+    Arc::new(Resource {
+        attributes,
+        ..Resource::default()
+    })
 }
 
 /// A trace id of sixteen times this byte.
@@ -156,7 +181,10 @@ pub(crate) fn log(service: &str, at: u64, body: &str, pairs: &[(&str, &str)]) ->
         resource: resource(service),
         time_unix_nano: at,
         body: body.into(),
-        correlation: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        correlation: pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
         ..LogRecord::default()
     }
 }

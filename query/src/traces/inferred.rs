@@ -98,7 +98,10 @@ pub fn infer(evidence: Evidence<'_>) -> Vec<Inferred> {
     let senders = senders(evidence, &traces);
     let mut by_trace: BTreeMap<TraceId, Vec<(Sender, Vec<Line>)>> = BTreeMap::new();
     for (sender, lines) in senders {
-        by_trace.entry(sender.trace).or_default().push((sender, lines));
+        by_trace
+            .entry(sender.trace)
+            .or_default()
+            .push((sender, lines));
     }
     let mut inferred = Vec::new();
     for (trace, senders) in by_trace {
@@ -126,7 +129,9 @@ fn senders(
     let mut senders: BTreeMap<Sender, Vec<Line>> = BTreeMap::new();
     for (index, record) in evidence.logs.iter().enumerate() {
         let at = (evidence.time)(record);
-        let Some(member) = membership(evidence, traces, &values, record, at) else { continue };
+        let Some(member) = membership(evidence, traces, &values, record, at) else {
+            continue;
+        };
         let service = record.resource.service();
         if traced.contains(&(member.trace, service)) {
             continue;
@@ -136,7 +141,12 @@ fn senders(
             service: service.to_owned(),
             instance: instance(&record.resource),
         };
-        let line = Line { record: index, at, by: member.by, value: member.value };
+        let line = Line {
+            record: index,
+            at,
+            by: member.by,
+            value: member.value,
+        };
         senders.entry(sender).or_default().push(line);
     }
     for lines in senders.values_mut() {
@@ -148,8 +158,14 @@ fn senders(
 /// Which traces carry a correlation value.
 fn values(evidence: Evidence<'_>) -> HashMap<&str, HashSet<TraceId>> {
     let mut values: HashMap<&str, HashSet<TraceId>> = HashMap::new();
-    let spans = evidence.spans.iter().map(|span| (span.span.trace_id, &span.span.correlation));
-    let logs = evidence.logs.iter().filter_map(|log| Some((own_trace(log)?, &log.correlation)));
+    let spans = evidence
+        .spans
+        .iter()
+        .map(|span| (span.span.trace_id, &span.span.correlation));
+    let logs = evidence
+        .logs
+        .iter()
+        .filter_map(|log| Some((own_trace(log)?, &log.correlation)));
     for (trace, pairs) in spans.chain(logs) {
         for (key, value) in pairs {
             if joins(key) && !evidence.hubs.contains(value) {
@@ -166,7 +182,9 @@ fn joins(key: &str) -> bool {
 
 /// The trace id that a record names, in its field or in its text.
 pub fn own_trace(record: &LogRecord) -> Option<TraceId> {
-    record.trace_id.or_else(|| text_id(record, TRACE_ID_KEY)?.parse().ok())
+    record
+        .trace_id
+        .or_else(|| text_id(record, TRACE_ID_KEY)?.parse().ok())
 }
 
 fn text_id<'a>(record: &'a LogRecord, wanted: &str) -> Option<&'a str> {
@@ -182,10 +200,16 @@ fn membership(
     at: u64,
 ) -> Option<Membership> {
     if let Some(trace) = own_trace(record) {
-        return Some(Membership { trace, by: "trace_id".into(), value: trace.to_string() });
+        return Some(Membership {
+            trace,
+            by: "trace_id".into(),
+            value: trace.to_string(),
+        });
     }
     for (key, value) in record.correlation.iter().filter(|(key, _)| joins(key)) {
-        let Some(candidates) = values.get(value.as_str()) else { continue };
+        let Some(candidates) = values.get(value.as_str()) else {
+            continue;
+        };
         let mut fitting: Vec<TraceId> = candidates.iter().copied().collect();
         if fitting.len() > 1 {
             // The value joins several traces: time has to single one out.
@@ -199,7 +223,11 @@ fn membership(
             });
         }
         if let [trace] = fitting[..] {
-            return Some(Membership { trace, by: key.clone(), value: value.clone() });
+            return Some(Membership {
+                trace,
+                by: key.clone(),
+                value: value.clone(),
+            });
         }
     }
     None
@@ -207,12 +235,15 @@ fn membership(
 
 /// What tells two instances of a service apart.
 fn instance(resource: &Resource) -> String {
-    let text = |key: &str| {
-        model::value::last(&resource.attributes, key).map(|value| value.to_text())
-    };
+    let text =
+        |key: &str| model::value::last(&resource.attributes, key).map(|value| value.to_text());
     text("service.instance.id").unwrap_or_else(|| {
         let parts = ["host.name", "k8s.pod.name", "container.id", "process.pid"];
-        parts.into_iter().filter_map(text).collect::<Vec<_>>().join("/")
+        parts
+            .into_iter()
+            .filter_map(text)
+            .collect::<Vec<_>>()
+            .join("/")
     })
 }
 
@@ -230,18 +261,35 @@ fn infer_trace(
     // All lines of the trace by time, so that one sweep over its spans places them all.
     let mut order: Vec<(u64, usize, usize)> = Vec::new();
     for (sender, (_, lines)) in senders.iter().enumerate() {
-        order.extend(lines.iter().enumerate().map(|(at, line)| (line.at, sender, at)));
+        order.extend(
+            lines
+                .iter()
+                .enumerate()
+                .map(|(at, line)| (line.at, sender, at)),
+        );
     }
     order.sort_unstable();
     let mut sweep = placer.sweep();
-    let mut places: Vec<Vec<Option<Place>>> =
-        senders.iter().map(|(_, lines)| lines.iter().map(|_| None).collect()).collect();
+    let mut places: Vec<Vec<Option<Place>>> = senders
+        .iter()
+        .map(|(_, lines)| lines.iter().map(|_| None).collect())
+        .collect();
     for (at, sender, line) in order {
         sweep.advance(at);
         let record = &evidence.logs[senders[sender].1[line].record];
-        let named = record.span_id.or_else(|| text_id(record, SPAN_ID_KEY)?.parse().ok());
-        let previous = line.checked_sub(1).and_then(|line| places[sender][line].as_ref());
-        let place = sweep.place(&senders[sender].0.service, at, named, record.span_id, previous);
+        let named = record
+            .span_id
+            .or_else(|| text_id(record, SPAN_ID_KEY)?.parse().ok());
+        let previous = line
+            .checked_sub(1)
+            .and_then(|line| places[sender][line].as_ref());
+        let place = sweep.place(
+            &senders[sender].0.service,
+            at,
+            named,
+            record.span_id,
+            previous,
+        );
         places[sender][line] = Some(place);
     }
     let mut inferred = Vec::new();
@@ -249,7 +297,9 @@ fn infer_trace(
     for ((sender, lines), places) in senders.into_iter().zip(places) {
         let mut ordinals: HashMap<(Option<SpanId>, Option<SpanId>), u64> = HashMap::new();
         for run in runs(lines, places) {
-            let ordinal = ordinals.entry((run.place.parent, run.place.own)).or_default();
+            let ordinal = ordinals
+                .entry((run.place.parent, run.place.own))
+                .or_default();
             let id = span_id(&sender, &run.place, *ordinal, &mut taken);
             *ordinal += 1;
             inferred.push(make(evidence, placer, &sender, run, id));
@@ -270,7 +320,10 @@ fn runs(lines: Vec<Line>, places: Vec<Option<Place>>) -> Vec<Run> {
                 }
                 run.lines.push(line);
             }
-            _ => runs.push(Run { place, lines: vec![line] }),
+            _ => runs.push(Run {
+                place,
+                lines: vec![line],
+            }),
         }
     }
     runs
@@ -313,10 +366,15 @@ fn make(
     let last = lines.last().expect("a run has a line");
     let record = &evidence.logs[first.record];
     let parent = place.parent.and_then(|id| placer.by_id(id));
-    let failed = lines.iter().any(|line| evidence.logs[line.record].severity_number >= 17);
+    let failed = lines
+        .iter()
+        .any(|line| evidence.logs[line.record].severity_number >= 17);
     let reason = place.reason(&sender.service, parent);
     let mut correlation: Vec<(String, String)> = Vec::new();
-    for pair in lines.iter().flat_map(|line| &evidence.logs[line.record].correlation) {
+    for pair in lines
+        .iter()
+        .flat_map(|line| &evidence.logs[line.record].correlation)
+    {
         if !correlation.contains(pair) && correlation.len() < 32 {
             correlation.push(pair.clone());
         }
@@ -325,7 +383,10 @@ fn make(
     let kept = lines.len().min(EVENTS_MAX);
     let span = Span {
         resource: Arc::clone(&record.resource),
-        scope: Arc::new(Scope { name: SCOPE.into(), ..Scope::default() }),
+        scope: Arc::new(Scope {
+            name: SCOPE.into(),
+            ..Scope::default()
+        }),
         trace_id: sender.trace,
         span_id,
         parent_span_id: place.parent,
@@ -339,9 +400,16 @@ fn make(
             KeyValue::new(LINES, count),
             KeyValue::new(REASON, reason.as_str()),
         ],
-        events: lines[..kept].iter().map(|line| event(&evidence.logs[line.record], line.at)).collect(),
+        events: lines[..kept]
+            .iter()
+            .map(|line| event(&evidence.logs[line.record], line.at))
+            .collect(),
         dropped_events_count: u32::try_from(lines.len() - kept).unwrap_or(u32::MAX),
-        status_code: if failed { model::StatusCode::Error as i32 } else { 0 },
+        status_code: if failed {
+            model::StatusCode::Error as i32
+        } else {
+            0
+        },
         has_status: failed,
         correlation,
         ..Span::default()
@@ -366,7 +434,12 @@ fn event(record: &LogRecord, at: u64) -> Event {
     if !level.is_empty() {
         attributes.push(KeyValue::new("log.level", level));
     }
-    Event { time_unix_nano: at, name: "log".into(), attributes, ..Event::default() }
+    Event {
+        time_unix_nano: at,
+        name: "log".into(),
+        attributes,
+        ..Event::default()
+    }
 }
 
 /// The kind of a span that answers a span of this kind.

@@ -79,7 +79,11 @@ impl Rows for SourceRows<'_> {
             let crate::sources::Rows { rows, more } =
                 self.sources.spans(request, self.work).await?;
             if traces.is_none() && more {
-                self.cut("rows", limit.to_string(), "narrow the range with start and end");
+                self.cut(
+                    "rows",
+                    limit.to_string(),
+                    "narrow the range with start and end",
+                );
             }
             Ok(rows)
         })
@@ -89,10 +93,13 @@ impl Rows for SourceRows<'_> {
         let limit = ask.limit;
         let request = self.request(Signal::Logs, ask);
         Box::pin(async move {
-            let crate::sources::Rows { rows, more } =
-                self.sources.logs(request, self.work).await?;
+            let crate::sources::Rows { rows, more } = self.sources.logs(request, self.work).await?;
             if more {
-                self.cut("rows", limit.to_string(), "narrow the range with start and end");
+                self.cut(
+                    "rows",
+                    limit.to_string(),
+                    "narrow the range with start and end",
+                );
             }
             Ok(rows)
         })
@@ -105,7 +112,13 @@ impl Rows for SourceRows<'_> {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<SeriesPoints>, QueryError>> {
         let tenant = self.tenant.clone();
-        let request = Request::Series { tenant, range, matchers, points: true, limit };
+        let request = Request::Series {
+            tenant,
+            range,
+            matchers,
+            points: true,
+            limit,
+        };
         Box::pin(self.sources.series(request, self.work))
     }
 

@@ -53,29 +53,42 @@ pub async fn tell(
     if closure.spans.is_empty() && closure.logs.is_empty() {
         return Ok(None);
     }
-    let mut spans: Vec<TraceSpan> =
-        std::mem::take(&mut closure.spans).into_iter().map(TraceSpan::from).collect();
+    let mut spans: Vec<TraceSpan> = std::mem::take(&mut closure.spans)
+        .into_iter()
+        .map(TraceSpan::from)
+        .collect();
     clock::adjust(&mut spans, context.offsets);
     let time = |record: &LogRecord| clock::log_time(context.offsets, record);
     closure.logs.sort_by_key(|record| time(record));
     let hubs: HashSet<String> = closure.hubs.iter().map(|hub| hub.value.clone()).collect();
-    let inferred =
-        infer(Evidence { spans: &spans, logs: &closure.logs, time: &time, hubs: &hubs });
+    let inferred = infer(Evidence {
+        spans: &spans,
+        logs: &closure.logs,
+        time: &time,
+        hubs: &hubs,
+    });
     closure.joins.extend(inferred.iter().map(inferred_join));
     spans.extend(inferred.into_iter().map(|one| one.span));
 
     let when = extent(&spans, &closure.logs, &time);
     let services = services(&spans, &closure.logs);
     let traces: HashSet<_> = spans.iter().map(|span| span.span.trace_id).collect();
-    let exemplars =
-        exemplars::find(context.rows, &traces, &services, when).await;
+    let exemplars = exemplars::find(context.rows, &traces, &services, when).await;
     let forest = assemble(spans, Links::Follow);
     let adjust = |record: &LogRecord| clock::adjustment(context.offsets, &record.resource);
     Ok(Some(StoryAnswer {
         id: id.to_owned(),
         spans: view::span_views(&forest),
-        missing_parents: forest.missing_parents.iter().map(ToString::to_string).collect(),
-        logs: closure.logs.iter().map(|record| view::log_view(record, adjust(record))).collect(),
+        missing_parents: forest
+            .missing_parents
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        logs: closure
+            .logs
+            .iter()
+            .map(|record| view::log_view(record, adjust(record)))
+            .collect(),
         exemplars,
         alerts: context.alerts.active(&services, when),
         joins: closure.joins,
@@ -86,7 +99,11 @@ pub async fn tell(
 
 fn inferred_join(one: &Inferred) -> Join {
     let records = one.records.len();
-    let noun = if records == 1 { "log record" } else { "log records" };
+    let noun = if records == 1 {
+        "log record"
+    } else {
+        "log records"
+    };
     let service = one.span.span.resource.service();
     let confidence = one.span.confidence;
     Join {
@@ -101,21 +118,28 @@ fn inferred_join(one: &Inferred) -> Join {
 }
 
 /// From the first to the last moment of the story, after clock correction.
-fn extent(
-    spans: &[TraceSpan],
-    logs: &[LogRecord],
-    time: &dyn Fn(&LogRecord) -> u64,
-) -> TimeRange {
-    let starts = spans.iter().map(TraceSpan::start).chain(logs.iter().map(time));
-    let ends = spans.iter().map(TraceSpan::end).chain(logs.iter().map(time));
+fn extent(spans: &[TraceSpan], logs: &[LogRecord], time: &dyn Fn(&LogRecord) -> u64) -> TimeRange {
+    let starts = spans
+        .iter()
+        .map(TraceSpan::start)
+        .chain(logs.iter().map(time));
+    let ends = spans
+        .iter()
+        .map(TraceSpan::end)
+        .chain(logs.iter().map(time));
     let end = ends.max().unwrap_or(u64::MAX);
-    TimeRange { start: starts.min().unwrap_or(0), end: end.saturating_add(1) }
+    TimeRange {
+        start: starts.min().unwrap_or(0),
+        end: end.saturating_add(1),
+    }
 }
 
 fn services(spans: &[TraceSpan], logs: &[LogRecord]) -> BTreeSet<String> {
     let spans = spans.iter().map(|span| &span.span.resource);
     let resources = spans.chain(logs.iter().map(|record| &record.resource));
-    resources.map(|resource| resource.service().to_owned()).collect()
+    resources
+        .map(|resource| resource.service().to_owned())
+        .collect()
 }
 
 #[cfg(test)]

@@ -22,13 +22,21 @@ pub async fn load(
     range: TimeRange,
     bounds: Bounds,
 ) -> Result<Assembled, QueryError> {
-    let bounds = Bounds { rows: bounds.rows.max(SPANS_MAX), ..bounds };
+    let bounds = Bounds {
+        rows: bounds.rows.max(SPANS_MAX),
+        ..bounds
+    };
     let closure = walk(rows, &Seed::Trace(trace), range, bounds).await?;
     let mut spans: Vec<TraceSpan> = closure.spans.into_iter().map(TraceSpan::from).collect();
     clock::adjust(&mut spans, offsets);
     let hubs = closure.hubs.into_iter().map(|hub| hub.value).collect();
     let time = |record: &LogRecord| clock::log_time(offsets, record);
-    let evidence = Evidence { spans: &spans, logs: &closure.logs, time: &time, hubs: &hubs };
+    let evidence = Evidence {
+        spans: &spans,
+        logs: &closure.logs,
+        time: &time,
+        hubs: &hubs,
+    };
     let inferred = infer(evidence);
     spans.extend(inferred.into_iter().map(|one| one.span));
     spans.retain(|span| span.span.trace_id == trace);
@@ -40,7 +48,11 @@ pub fn answer(trace: TraceId, forest: &Assembled) -> TraceAnswer {
     TraceAnswer {
         trace_id: trace.to_string(),
         spans: view::span_views(forest),
-        missing_parents: forest.missing_parents.iter().map(ToString::to_string).collect(),
+        missing_parents: forest
+            .missing_parents
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         ..TraceAnswer::default()
     }
 }

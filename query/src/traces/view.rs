@@ -10,17 +10,27 @@ use super::assemble::{Assembled, Placed};
 
 /// The spans of a forest, in its order.
 pub fn span_views(forest: &Assembled) -> Vec<SpanView> {
-    forest.spans.iter().map(|placed| span_view(forest, placed)).collect()
+    forest
+        .spans
+        .iter()
+        .map(|placed| span_view(forest, placed))
+        .collect()
 }
 
 fn span_view(forest: &Assembled, placed: &Placed) -> SpanView {
     let span = &placed.span.span;
-    let children =
-        placed.children.iter().map(|at| forest.spans[*at].span.span.span_id.to_string()).collect();
+    let children = placed
+        .children
+        .iter()
+        .map(|at| forest.spans[*at].span.span.span_id.to_string())
+        .collect();
     SpanView {
         trace_id: span.trace_id.to_string(),
         span_id: span.span_id.to_string(),
-        parent_span_id: span.parent_span_id.map(|id| id.to_string()).unwrap_or_default(),
+        parent_span_id: span
+            .parent_span_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         trace_state: span.trace_state.clone(),
         flags: span.flags,
         name: span.name.clone(),
@@ -33,7 +43,10 @@ fn span_view(forest: &Assembled, placed: &Placed) -> SpanView {
         dropped_events_count: span.dropped_events_count,
         links: span.links.iter().map(link).collect(),
         dropped_links_count: span.dropped_links_count,
-        status: StatusView { code: span.status_code, message: span.status_message.clone() },
+        status: StatusView {
+            code: span.status_code,
+            message: span.status_message.clone(),
+        },
         service: span.resource.service().to_owned(),
         resource: resource(&span.resource),
         scope: scope(&span.scope),
@@ -76,12 +89,19 @@ pub fn log_view(record: &LogRecord, clock_adjust_nano: i64) -> LogView {
 
 /// Attributes as a plain JSON object; of duplicate keys the last.
 pub fn plain_object(attributes: &[KeyValue]) -> Json {
-    Json::Object(attributes.iter().map(|kv| (kv.key.clone(), kv.value.to_json())).collect())
+    Json::Object(
+        attributes
+            .iter()
+            .map(|kv| (kv.key.clone(), kv.value.to_json()))
+            .collect(),
+    )
 }
 
 /// Attributes in OTLP JSON.
 pub fn attributes(list: &[KeyValue]) -> Vec<Json> {
-    list.iter().map(|kv| json!({"key": kv.key, "value": any_value(&kv.value)})).collect()
+    list.iter()
+        .map(|kv| json!({"key": kv.key, "value": any_value(&kv.value)}))
+        .collect()
 }
 
 /// A value in OTLP JSON. How deep values nest is bounded where they are decoded.
@@ -105,8 +125,15 @@ pub fn any_value(value: &Value) -> Json {
 /// A resource in OTLP JSON, with the schema URL of its envelope where there is one.
 pub fn resource(resource: &Resource) -> Json {
     let mut object = Map::new();
-    object.insert("attributes".into(), Json::Array(attributes(&resource.attributes)));
-    put_count(&mut object, "droppedAttributesCount", resource.dropped_attributes_count);
+    object.insert(
+        "attributes".into(),
+        Json::Array(attributes(&resource.attributes)),
+    );
+    put_count(
+        &mut object,
+        "droppedAttributesCount",
+        resource.dropped_attributes_count,
+    );
     if !resource.entity_refs.is_empty() {
         let refs = resource.entity_refs.iter().map(|entity| {
             json!({
@@ -128,30 +155,59 @@ pub fn scope(scope: &Scope) -> Json {
     put_text(&mut object, "name", &scope.name);
     put_text(&mut object, "version", &scope.version);
     if !scope.attributes.is_empty() {
-        object.insert("attributes".into(), Json::Array(attributes(&scope.attributes)));
+        object.insert(
+            "attributes".into(),
+            Json::Array(attributes(&scope.attributes)),
+        );
     }
-    put_count(&mut object, "droppedAttributesCount", scope.dropped_attributes_count);
+    put_count(
+        &mut object,
+        "droppedAttributesCount",
+        scope.dropped_attributes_count,
+    );
     put_text(&mut object, "schemaUrl", &scope.schema_url);
     Json::Object(object)
 }
 
 fn event(event: &Event) -> Json {
     let mut object = Map::new();
-    object.insert("timeUnixNano".into(), Json::String(event.time_unix_nano.to_string()));
+    object.insert(
+        "timeUnixNano".into(),
+        Json::String(event.time_unix_nano.to_string()),
+    );
     object.insert("name".into(), Json::String(event.name.clone()));
-    object.insert("attributes".into(), Json::Array(attributes(&event.attributes)));
-    put_count(&mut object, "droppedAttributesCount", event.dropped_attributes_count);
+    object.insert(
+        "attributes".into(),
+        Json::Array(attributes(&event.attributes)),
+    );
+    put_count(
+        &mut object,
+        "droppedAttributesCount",
+        event.dropped_attributes_count,
+    );
     Json::Object(object)
 }
 
 fn link(link: &Link) -> Json {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
     let mut object = Map::new();
     object.insert("traceId".into(), Json::String(hex(&link.trace_id)));
     object.insert("spanId".into(), Json::String(hex(&link.span_id)));
     put_text(&mut object, "traceState", &link.trace_state);
-    object.insert("attributes".into(), Json::Array(attributes(&link.attributes)));
-    put_count(&mut object, "droppedAttributesCount", link.dropped_attributes_count);
+    object.insert(
+        "attributes".into(),
+        Json::Array(attributes(&link.attributes)),
+    );
+    put_count(
+        &mut object,
+        "droppedAttributesCount",
+        link.dropped_attributes_count,
+    );
     put_count(&mut object, "flags", link.flags);
     Json::Object(object)
 }

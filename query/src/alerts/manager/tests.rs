@@ -48,10 +48,18 @@ impl Evaluate for World {
         _at: u64,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
         let written = self.written.lock();
-        let latest = written.iter().rev().find(|one| one.labels["__name__"] == expr);
+        let latest = written
+            .iter()
+            .rev()
+            .find(|one| one.labels["__name__"] == expr);
         let answer = match latest.and_then(|one| Some((one.labels.clone(), one.value?))) {
             Some((labels, value)) => Ok(vec![Sample { labels, value }]),
-            None => self.answers.lock().get(expr).cloned().unwrap_or(Ok(Vec::new())),
+            None => self
+                .answers
+                .lock()
+                .get(expr)
+                .cloned()
+                .unwrap_or(Ok(Vec::new())),
         };
         Box::pin(std::future::ready(answer))
     }
@@ -65,7 +73,10 @@ impl Sink for World {
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
-    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect()
 }
 
 fn alerting(name: &str, expr: &str, hold: u64) -> Rule {
@@ -101,13 +112,30 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        Self { world: Arc::default(), clock: Arc::default(), dir: tempfile::tempdir().unwrap() }
+        Self {
+            world: Arc::default(),
+            clock: Arc::default(),
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn open(&self, rules: Vec<Rule>) -> Arc<Manager> {
-        let env = Env { clock: self.clock.clone(), ..Env::real() };
-        let options = AlertsOptions { groups: vec![group(rules)], ..AlertsOptions::default() };
-        Manager::open(env, self.dir.path(), options, self.world.clone(), self.world.clone()).unwrap()
+        let env = Env {
+            clock: self.clock.clone(),
+            ..Env::real()
+        };
+        let options = AlertsOptions {
+            groups: vec![group(rules)],
+            ..AlertsOptions::default()
+        };
+        Manager::open(
+            env,
+            self.dir.path(),
+            options,
+            self.world.clone(),
+            self.world.clone(),
+        )
+        .unwrap()
     }
 
     async fn at(&self, manager: &Manager, second: u64) {
@@ -123,7 +151,10 @@ async fn alerts_carry_their_labels_and_annotations() {
     let manager = setup.open(vec![alerting("Down", "up == 0", 15)]);
     setup.at(&manager, 10).await;
     let alert = manager.alerts().alerts.remove(0);
-    assert_eq!((alert.name.as_str(), alert.state.as_str()), ("Down", "pending"));
+    assert_eq!(
+        (alert.name.as_str(), alert.state.as_str()),
+        ("Down", "pending")
+    );
     assert_eq!(
         alert.labels,
         labels(&[
@@ -139,24 +170,53 @@ async fn alerts_carry_their_labels_and_annotations() {
     setup.at(&manager, 30).await;
     let rules = manager.rules();
     let rule = &rules.groups[0].rules[0];
-    assert_eq!((rule.state.as_str(), rule.health.as_str()), ("firing", "ok"));
+    assert_eq!(
+        (rule.state.as_str(), rule.health.as_str()),
+        ("firing", "ok")
+    );
     assert_eq!(rule.alerts[0].firing_since_unix_nano, 30 * SECOND);
 
     let services = |name: &str| [name.to_owned()].into();
-    let when = TimeRange { start: 15 * SECOND, end: 16 * SECOND };
+    let when = TimeRange {
+        start: 15 * SECOND,
+        end: 16 * SECOND,
+    };
     assert_eq!(manager.active(&services("shop"), when).len(), 1);
     assert_eq!(manager.active(&services("other"), when).len(), 0);
-    assert_eq!(manager.active(&services("shop"), TimeRange { start: 0, end: SECOND }).len(), 0);
+    assert_eq!(
+        manager
+            .active(
+                &services("shop"),
+                TimeRange {
+                    start: 0,
+                    end: SECOND
+                }
+            )
+            .len(),
+        0
+    );
 
     let written = setup.world.written.lock();
     let states: Vec<String> = written
         .iter()
         .filter(|one| one.labels["__name__"] == "ALERTS")
-        .map(|one| format!("{} {} {:?}", one.unix_nano / SECOND, one.labels["alertstate"], one.value))
+        .map(|one| {
+            format!(
+                "{} {} {:?}",
+                one.unix_nano / SECOND,
+                one.labels["alertstate"],
+                one.value
+            )
+        })
         .collect();
     assert_eq!(
         states,
-        ["10 pending Some(1.0)", "20 pending Some(1.0)", "30 pending None", "30 firing Some(1.0)"]
+        [
+            "10 pending Some(1.0)",
+            "20 pending Some(1.0)",
+            "30 pending None",
+            "30 firing Some(1.0)"
+        ]
     );
 }
 
@@ -174,11 +234,17 @@ async fn later_rules_see_what_earlier_ones_stored() {
     setup.at(&manager, 10).await;
     let alerts = manager.alerts().alerts;
     assert_eq!(alerts[0].value, 7.0);
-    assert!(!alerts[0].labels.contains_key("service"), "an empty label is none");
+    assert!(
+        !alerts[0].labels.contains_key("service"),
+        "an empty label is none"
+    );
     setup.world.set("sum(up)", &[]);
     setup.at(&manager, 20).await;
     let written = setup.world.written.lock();
-    let last = written.iter().rfind(|one| one.labels["__name__"] == "up:sum").unwrap();
+    let last = written
+        .iter()
+        .rfind(|one| one.labels["__name__"] == "up:sum")
+        .unwrap();
     assert_eq!(last.value, None, "a series that ended is marked as stale");
 }
 
@@ -188,14 +254,25 @@ async fn a_failed_evaluation_changes_no_alert() {
     setup.world.set("x", &[("shop", 1.0)]);
     let manager = setup.open(vec![alerting("A", "x", 0)]);
     setup.at(&manager, 10).await;
-    setup.world.answers.lock().insert("x".into(), Err("the store is away".into()));
+    setup
+        .world
+        .answers
+        .lock()
+        .insert("x".into(), Err("the store is away".into()));
     setup.at(&manager, 20).await;
     let rule = &manager.rules().groups[0].rules[0];
-    assert_eq!((rule.health.as_str(), rule.state.as_str()), ("err", "firing"));
+    assert_eq!(
+        (rule.health.as_str(), rule.state.as_str()),
+        ("err", "firing")
+    );
     assert_eq!(rule.last_error, "the store is away");
     setup.world.set("x", &[("shop", 1.0), ("shop", 2.0)]);
     setup.at(&manager, 30).await;
-    assert!(manager.rules().groups[0].rules[0].last_error.contains("same labelset"));
+    assert!(
+        manager.rules().groups[0].rules[0]
+            .last_error
+            .contains("same labelset")
+    );
 }
 
 #[tokio::test]
@@ -211,17 +288,28 @@ async fn a_restart_keeps_pending_and_firing_alerts() {
     drop(manager);
     setup.clock.0.store(100 * SECOND, Ordering::Relaxed);
     let manager = setup.open(rules());
-    let states: Vec<_> =
-        manager.alerts().alerts.iter().map(|alert| (alert.name.clone(), alert.state.clone())).collect();
+    let states: Vec<_> = manager
+        .alerts()
+        .alerts
+        .iter()
+        .map(|alert| (alert.name.clone(), alert.state.clone()))
+        .collect();
     assert_eq!(
         states,
-        [("Fast".into(), "firing".into()), ("Slow".to_owned(), "pending".to_owned())]
+        [
+            ("Fast".into(), "firing".into()),
+            ("Slow".to_owned(), "pending".to_owned())
+        ]
     );
     setup.at(&manager, 100).await;
     setup.at(&manager, 110).await;
     assert_eq!(manager.rules().groups[0].rules[0].state, "pending");
     setup.at(&manager, 120).await;
-    assert_eq!(manager.rules().groups[0].rules[0].state, "firing", "40 s were earned before");
+    assert_eq!(
+        manager.rules().groups[0].rules[0].state,
+        "firing",
+        "40 s were earned before"
+    );
 }
 
 #[tokio::test]
@@ -238,5 +326,7 @@ async fn running_groups_stop_when_asked() {
     let setup = Setup::new();
     let manager = setup.open(vec![alerting("A", "x", 0)]);
     manager.run().unwrap();
-    tokio::time::timeout(Duration::from_secs(10), manager.shutdown()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), manager.shutdown())
+        .await
+        .unwrap();
 }

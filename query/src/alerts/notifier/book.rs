@@ -49,7 +49,10 @@ pub struct Due {
 
 impl Book {
     pub(super) fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), alerts: Vec::new() }
+        Self {
+            url: url.to_owned(),
+            alerts: Vec::new(),
+        }
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -64,7 +67,10 @@ impl Book {
         tracked_max: usize,
     ) -> Result<bool, Full> {
         let resolved = notice.ends_at != 0;
-        let known = self.alerts.iter().position(|alert| alert.labels == notice.labels);
+        let known = self
+            .alerts
+            .iter()
+            .position(|alert| alert.labels == notice.labels);
         let Some(at) = known else {
             // An alert whose end was told already, or that ended before this receiver was
             // configured, is not news.
@@ -113,7 +119,13 @@ impl Book {
             if news || again <= now {
                 let mut alerts: Vec<Told> = alerts.into_iter().cloned().collect();
                 alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
-                return (Some(Due { group_labels, alerts }), now);
+                return (
+                    Some(Due {
+                        group_labels,
+                        alerts,
+                    }),
+                    now,
+                );
             }
             next = next.min(again);
         }
@@ -123,7 +135,10 @@ impl Book {
     /// Notes that a group was told. What changed meanwhile stays to be told.
     pub(super) fn told(&mut self, due: &Due, now: u64) {
         for told in &due.alerts {
-            let known = self.alerts.iter_mut().find(|alert| alert.labels == told.labels);
+            let known = self
+                .alerts
+                .iter_mut()
+                .find(|alert| alert.labels == told.labels);
             if let Some(alert) = known
                 && (alert.starts_at, alert.ends_at) == (told.starts_at, told.ends_at)
             {
@@ -131,7 +146,8 @@ impl Book {
                 alert.told_at = now;
             }
         }
-        self.alerts.retain(|alert| alert.ends_at == 0 || !alert.is_told);
+        self.alerts
+            .retain(|alert| alert.ends_at == 0 || !alert.is_told);
     }
 }
 

@@ -97,17 +97,25 @@ fn alert(told: &Told) -> MessageAlert {
 }
 
 fn common(all: &[&Labels]) -> Labels {
-    let Some((first, rest)) = all.split_first() else { return Labels::new() };
+    let Some((first, rest)) = all.split_first() else {
+        return Labels::new();
+    };
     let shared = |(key, value): &(&String, &String)| {
         rest.iter().all(|labels| labels.get(*key) == Some(*value))
     };
-    first.iter().filter(shared).map(|(key, value)| (key.clone(), value.clone())).collect()
+    first
+        .iter()
+        .filter(shared)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// `{}:{name="value", ...}`: the route (there is one) and the labels of the group.
 fn group_key(labels: &Labels) -> String {
-    let pairs: Vec<String> =
-        labels.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value:?}"))
+        .collect();
     format!("{{}}:{{{}}}", pairs.join(", "))
 }
 

@@ -36,7 +36,9 @@ impl HttpSender {
     pub fn new() -> Result<Self, String> {
         // The first caller in the process installs the provider; any later one finds it there.
         if rustls::crypto::CryptoProvider::get_default().is_none() {
-            let _already = rustls::crypto::ring::default_provider().install_default().is_err();
+            let _already = rustls::crypto::ring::default_provider()
+                .install_default()
+                .is_err();
         }
         let client = reqwest::Client::builder()
             // A redirect would turn the POST into a GET without its body.
@@ -49,13 +51,20 @@ impl HttpSender {
 
     /// Delivers one message.
     pub async fn send(&self, webhook: &Webhook, message: &Message) -> Delivery {
-        let request = self.client.post(&webhook.url).timeout(webhook.timeout).json(message);
+        let request = self
+            .client
+            .post(&webhook.url)
+            .timeout(webhook.timeout)
+            .json(message);
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_builder() => return Delivery::Refused(error.to_string()),
             Err(error) => {
                 let reason = error.without_url().to_string();
-                return Delivery::Later { reason, after: None };
+                return Delivery::Later {
+                    reason,
+                    after: None,
+                };
             }
         };
         let status = response.status();
@@ -72,7 +81,10 @@ impl HttpSender {
             text => format!("{status}: {text}"),
         };
         if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
-            Delivery::Later { reason: answer, after }
+            Delivery::Later {
+                reason: answer,
+                after,
+            }
         } else {
             Delivery::Refused(answer)
         }
@@ -87,9 +99,10 @@ trait ChunkText {
 impl ChunkText for reqwest::Response {
     async fn chunk_text(mut self) -> String {
         match self.chunk().await {
-            Ok(Some(bytes)) => {
-                String::from_utf8_lossy(&bytes).chars().take(ANSWER_CHARS_MAX).collect()
-            }
+            Ok(Some(bytes)) => String::from_utf8_lossy(&bytes)
+                .chars()
+                .take(ANSWER_CHARS_MAX)
+                .collect(),
             _ => String::new(),
         }
     }

@@ -59,7 +59,11 @@ fn open(options: NotifierOptions, dir: &std::path::Path) -> Arc<Notifier> {
 fn counts(notifier: &Notifier) -> (u64, u64, u64) {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let counters = &notifier.counters;
-    (count(&counters.sent), count(&counters.retried), count(&counters.refused))
+    (
+        count(&counters.sent),
+        count(&counters.retried),
+        count(&counters.refused),
+    )
 }
 
 const START: u64 = 1_700_000_000_000_000_000;
@@ -70,16 +74,31 @@ async fn a_group_is_told_in_the_webhook_format() {
     let dir = tempfile::tempdir().unwrap();
     let notifier = open(options(&url), dir.path());
     let (stopper, stop) = stop();
-    let task = tokio::spawn(notifier.clone().deliver(0, HttpSender::new().unwrap(), stop));
-    notifier.take(&[notice("Down", "a", START, 0), notice("Down", "b", START, 0)]).await;
+    let task = tokio::spawn(
+        notifier
+            .clone()
+            .deliver(0, HttpSender::new().unwrap(), stop),
+    );
+    notifier
+        .take(&[notice("Down", "a", START, 0), notice("Down", "b", START, 0)])
+        .await;
     let message = received.recv().await.unwrap();
     let json = serde_json::to_value(&message).unwrap();
     assert_eq!(json["version"], "4");
     assert_eq!(json["status"], "firing");
     assert_eq!(json["groupKey"], "{}:{alertname=\"Down\"}");
-    assert_eq!(json["groupLabels"], serde_json::json!({"alertname": "Down"}));
-    assert_eq!(json["commonLabels"], serde_json::json!({"alertname": "Down"}));
-    assert_eq!(json["commonAnnotations"], serde_json::json!({"summary": "it is down"}));
+    assert_eq!(
+        json["groupLabels"],
+        serde_json::json!({"alertname": "Down"})
+    );
+    assert_eq!(
+        json["commonLabels"],
+        serde_json::json!({"alertname": "Down"})
+    );
+    assert_eq!(
+        json["commonAnnotations"],
+        serde_json::json!({"summary": "it is down"})
+    );
     assert_eq!(json["externalURL"], "http://here");
     assert_eq!(json["truncatedAlerts"], 0);
     assert_eq!(json["alerts"][1]["labels"]["instance"], "b");
@@ -89,14 +108,30 @@ async fn a_group_is_told_in_the_webhook_format() {
     assert_eq!(json["alerts"][0]["fingerprint"].as_str().unwrap().len(), 16);
 
     // The same alerts again are no news; the end of one is.
-    notifier.take(&[notice("Down", "a", START, 0), notice("Down", "b", START, 0)]).await;
-    notifier.take(&[notice("Down", "a", START, START + 5)]).await;
+    notifier
+        .take(&[notice("Down", "a", START, 0), notice("Down", "b", START, 0)])
+        .await;
+    notifier
+        .take(&[notice("Down", "a", START, START + 5)])
+        .await;
     let message = received.recv().await.unwrap();
-    let states: Vec<_> = message.alerts.iter().map(|alert| alert.status.as_str()).collect();
-    assert_eq!((message.status.as_str(), states), ("firing", vec!["resolved", "firing"]));
-    notifier.take(&[notice("Down", "b", START, START + 9)]).await;
+    let states: Vec<_> = message
+        .alerts
+        .iter()
+        .map(|alert| alert.status.as_str())
+        .collect();
+    assert_eq!(
+        (message.status.as_str(), states),
+        ("firing", vec!["resolved", "firing"])
+    );
+    notifier
+        .take(&[notice("Down", "b", START, START + 9)])
+        .await;
     let message = received.recv().await.unwrap();
-    assert_eq!((message.status.as_str(), message.alerts.len()), ("resolved", 1));
+    assert_eq!(
+        (message.status.as_str(), message.alerts.len()),
+        ("resolved", 1)
+    );
     stopper.ask();
     task.await.unwrap();
     assert!(received.try_recv().is_err());
@@ -108,18 +143,34 @@ async fn failures_are_repeated_and_refusals_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let notifier = open(options(&url), dir.path());
     let (stopper, stop) = stop();
-    let task = tokio::spawn(notifier.clone().deliver(0, HttpSender::new().unwrap(), stop));
+    let task = tokio::spawn(
+        notifier
+            .clone()
+            .deliver(0, HttpSender::new().unwrap(), stop),
+    );
     notifier.take(&[notice("A", "a", START, 0)]).await;
     for _ in 0..3 {
-        assert_eq!(received.recv().await.unwrap().group_labels["alertname"], "A");
+        assert_eq!(
+            received.recv().await.unwrap().group_labels["alertname"],
+            "A"
+        );
     }
     notifier.take(&[notice("B", "a", START, 0)]).await;
-    assert_eq!(received.recv().await.unwrap().group_labels["alertname"], "B");
+    assert_eq!(
+        received.recv().await.unwrap().group_labels["alertname"],
+        "B"
+    );
     notifier.take(&[notice("C", "a", START, 0)]).await;
-    assert_eq!(received.recv().await.unwrap().group_labels["alertname"], "C");
+    assert_eq!(
+        received.recv().await.unwrap().group_labels["alertname"],
+        "C"
+    );
     stopper.ask();
     task.await.unwrap();
-    assert!(received.try_recv().is_err(), "a refused message is not repeated");
+    assert!(
+        received.try_recv().is_err(),
+        "a refused message is not repeated"
+    );
     let (_, retried, refused) = counts(&notifier);
     assert_eq!((retried, refused), (2, 1));
 }
@@ -129,12 +180,18 @@ async fn a_restart_neither_loses_nor_repeats() {
     let (url, mut received) = receiver(&[]).await;
     let dir = tempfile::tempdir().unwrap();
     // Nobody delivers: the program ends before it can.
-    open(options(&url), dir.path()).take(&[notice("A", "a", START, 0)]).await;
+    open(options(&url), dir.path())
+        .take(&[notice("A", "a", START, 0)])
+        .await;
 
     let notifier = open(options(&url), dir.path());
     assert_eq!(notifier.waiting(), 1);
     let (stopper, asked) = stop();
-    let task = tokio::spawn(notifier.clone().deliver(0, HttpSender::new().unwrap(), asked));
+    let task = tokio::spawn(
+        notifier
+            .clone()
+            .deliver(0, HttpSender::new().unwrap(), asked),
+    );
     assert_eq!(received.recv().await.unwrap().alerts.len(), 1);
     // The delivery is noted after the answer: wait for the next round to know that it was.
     notifier.take(&[notice("B", "a", START, 0)]).await;
@@ -149,7 +206,10 @@ async fn a_restart_neither_loses_nor_repeats() {
         nanos(notifier.options.repeat_interval),
         &notifier.options.group_by,
     );
-    assert!(due.is_none_or(|due| due.group_labels["alertname"] == "B"), "A was told before");
+    assert!(
+        due.is_none_or(|due| due.group_labels["alertname"] == "B"),
+        "A was told before"
+    );
 }
 
 #[test]
@@ -162,16 +222,32 @@ fn a_group_that_fires_on_is_told_again() {
     assert_eq!(book.due(START + 50, 100, &by), (None, START + 100));
     assert!(book.due(START + 100, 100, &by).0.is_some());
     // An alert that ended and came back between two looks is news.
-    assert_eq!(book.take(&notice("A", "a", START + 60, 0), true, 10), Ok(true));
+    assert_eq!(
+        book.take(&notice("A", "a", START + 60, 0), true, 10),
+        Ok(true)
+    );
     assert!(book.due(START + 61, 100, &by).0.is_some());
 }
 
 #[test]
 fn memory_is_bounded_and_unknown_ends_are_no_news() {
     let mut book = Book::new("u");
-    assert_eq!(book.take(&notice("A", "a", START, START + 1), true, 1), Ok(false));
+    assert_eq!(
+        book.take(&notice("A", "a", START, START + 1), true, 1),
+        Ok(false)
+    );
     assert_eq!(book.take(&notice("A", "a", START, 0), true, 1), Ok(true));
-    assert_eq!(book.take(&notice("A", "b", START, 0), true, 1), Err(book::Full));
-    assert_eq!(book.take(&notice("A", "a", START, START + 1), false, 1), Ok(true));
-    assert_eq!(book.waiting(), 0, "an end that is not to be told is forgotten");
+    assert_eq!(
+        book.take(&notice("A", "b", START, 0), true, 1),
+        Err(book::Full)
+    );
+    assert_eq!(
+        book.take(&notice("A", "a", START, START + 1), false, 1),
+        Ok(true)
+    );
+    assert_eq!(
+        book.waiting(),
+        0,
+        "an end that is not to be told is forgotten"
+    );
 }

@@ -25,7 +25,11 @@ fn states(pattern: &str, timing: Timing) -> String {
         .chars()
         .zip(1u64..)
         .map(|(c, n)| {
-            let found = if c == 'x' { vec![yielded("a")] } else { Vec::new() };
+            let found = if c == 'x' {
+                vec![yielded("a")]
+            } else {
+                Vec::new()
+            };
             alerts.evaluate(found, n * 10 * SECOND, timing).unwrap();
             match alerts.all().next().map(|alert| alert.state) {
                 None => '-',
@@ -50,7 +54,11 @@ fn alerts_go_through_their_states() {
         (20, 20, "xx..", "pp--"),
     ];
     for (hold, keep, pattern, want) in cases {
-        assert_eq!(states(pattern, timing(hold, keep)), want, "for {hold}, {pattern}");
+        assert_eq!(
+            states(pattern, timing(hold, keep)),
+            want,
+            "for {hold}, {pattern}"
+        );
     }
 }
 
@@ -61,21 +69,30 @@ fn a_resolved_alert_is_forgotten_after_a_while_and_returns_as_a_new_one() {
     alerts.evaluate(vec![yielded("a")], SECOND, timing).unwrap();
     alerts.evaluate(Vec::new(), 2 * SECOND, timing).unwrap();
     assert_eq!(alerts.all().count(), 1);
-    alerts.evaluate(vec![yielded("a")], 3 * SECOND, timing).unwrap();
+    alerts
+        .evaluate(vec![yielded("a")], 3 * SECOND, timing)
+        .unwrap();
     assert_eq!(alerts.all().next().unwrap().active_at, 3 * SECOND);
     alerts.evaluate(Vec::new(), 4 * SECOND, timing).unwrap();
-    alerts.evaluate(Vec::new(), (5 + 900) * SECOND, timing).unwrap();
+    alerts
+        .evaluate(Vec::new(), (5 + 900) * SECOND, timing)
+        .unwrap();
     assert_eq!(alerts.all().count(), 0);
 }
 
 #[test]
 fn equal_labels_and_limits_are_errors() {
     let mut alerts = RuleAlerts::default();
-    alerts.evaluate(vec![yielded("a")], SECOND, timing(0, 0)).unwrap();
+    alerts
+        .evaluate(vec![yielded("a")], SECOND, timing(0, 0))
+        .unwrap();
     let twice = vec![yielded("b"), yielded("b")];
     assert!(alerts.evaluate(twice, 2 * SECOND, timing(0, 0)).is_err());
     assert_eq!(alerts.active().count(), 1, "the state is as it was");
-    let limited = Timing { limit: 1, ..timing(0, 0) };
+    let limited = Timing {
+        limit: 1,
+        ..timing(0, 0)
+    };
     let two = vec![yielded("a"), yielded("b")];
     assert_eq!(
         alerts.evaluate(two, 3 * SECOND, limited).unwrap_err(),
@@ -113,11 +130,20 @@ fn a_restart_keeps_what_was_earned() {
     for (hold, active_at, down_at, now, want) in cases {
         let mut alerts = RuleAlerts::default();
         let pending = alert(State::Pending, active_at * minute);
-        alerts.restore(pending, timing(hold * 60, 0), down_at * minute, now * minute);
+        alerts.restore(
+            pending,
+            timing(hold * 60, 0),
+            down_at * minute,
+            now * minute,
+        );
         let got = alerts.all().next().map(|alert| alert.active_at / minute);
         assert_eq!(got, want, "for {hold}m, {active_at} {down_at} {now}");
     }
     let mut alerts = RuleAlerts::default();
     alerts.restore(alert(State::Firing, 1), timing(0, 0), 2, 500 * minute);
-    assert_eq!(alerts.active().count(), 1, "a firing alert is resolved, not forgotten");
+    assert_eq!(
+        alerts.active().count(),
+        1,
+        "a firing alert is resolved, not forgotten"
+    );
 }

@@ -45,7 +45,15 @@ impl<'a> Executor<'a> {
         data: &'a Data,
         answers: &'a HashMap<String, Vec<Sample>>,
     ) -> Self {
-        Self { template, data, answers, variables: Vec::new(), output: String::new(), steps: 0, calls: 0 }
+        Self {
+            template,
+            data,
+            answers,
+            variables: Vec::new(),
+            output: String::new(),
+            steps: 0,
+            calls: 0,
+        }
     }
 
     pub(super) fn run(&mut self) -> Result<(), Stop> {
@@ -58,7 +66,8 @@ impl<'a> Executor<'a> {
             ("value", "Value"),
         ];
         for (variable, member) in named {
-            self.variables.push((variable.to_owned(), root.member(member)?));
+            self.variables
+                .push((variable.to_owned(), root.member(member)?));
         }
         let template = self.template;
         self.nodes(&template.body, &root)
@@ -71,16 +80,18 @@ impl<'a> Executor<'a> {
     /// The answer of a query, or the wish for it.
     pub(super) fn query(&self, query: &str) -> Result<Value, Stop> {
         match self.answers.get(query) {
-            Some(samples) => {
-                Ok(Value::List(samples.iter().cloned().map(Value::Sample).collect()))
-            }
+            Some(samples) => Ok(Value::List(
+                samples.iter().cloned().map(Value::Sample).collect(),
+            )),
             None => Err(Stop::Query(query.to_owned())),
         }
     }
 
     fn write(&mut self, text: &str) -> Result<(), Stop> {
         if self.output.len() + text.len() > OUTPUT_BYTES_MAX {
-            return Err(Stop::Error(format!("the text grows over {OUTPUT_BYTES_MAX} bytes")));
+            return Err(Stop::Error(format!(
+                "the text grows over {OUTPUT_BYTES_MAX} bytes"
+            )));
         }
         self.output.push_str(text);
         Ok(())
@@ -89,7 +100,9 @@ impl<'a> Executor<'a> {
     fn step(&mut self) -> Result<(), Stop> {
         self.steps += 1;
         if self.steps > STEPS_MAX {
-            return Err(Stop::Error(format!("the template takes over {STEPS_MAX} steps")));
+            return Err(Stop::Error(format!(
+                "the template takes over {STEPS_MAX} steps"
+            )));
         }
         Ok(())
     }
@@ -109,7 +122,11 @@ impl<'a> Executor<'a> {
             Node::Text(text) => self.write(text),
             Node::Action(pipeline) => {
                 let value = self.assigned(pipeline, dot)?;
-                if pipeline.variables.is_empty() { self.write(&value.text()) } else { Ok(()) }
+                if pipeline.variables.is_empty() {
+                    self.write(&value.text())
+                } else {
+                    Ok(())
+                }
             }
             Node::If { arms, otherwise } => {
                 let scope = self.variables.len();
@@ -124,7 +141,11 @@ impl<'a> Executor<'a> {
                 self.variables.truncate(scope);
                 Ok(())
             }
-            Node::With { pipeline, body, otherwise } => {
+            Node::With {
+                pipeline,
+                body,
+                otherwise,
+            } => {
                 let scope = self.variables.len();
                 let value = self.assigned(pipeline, dot)?;
                 if value.truth() {
@@ -135,7 +156,11 @@ impl<'a> Executor<'a> {
                 self.variables.truncate(scope);
                 Ok(())
             }
-            Node::Range { pipeline, body, otherwise } => self.range(pipeline, body, otherwise, dot),
+            Node::Range {
+                pipeline,
+                body,
+                otherwise,
+            } => self.range(pipeline, body, otherwise, dot),
             Node::Template { name, pipeline } => self.call(name, pipeline.as_ref(), dot),
             Node::Break => Err(Stop::Break),
             Node::Continue => Err(Stop::Continue),
@@ -152,14 +177,25 @@ impl<'a> Executor<'a> {
         let members: Vec<(Value, Value)> = match self.value(pipeline, dot)? {
             Value::List(list) => {
                 let index = |at: usize| Value::Int(i64::try_from(at).unwrap_or(i64::MAX));
-                list.into_iter().enumerate().map(|(at, value)| (index(at), value)).collect()
+                list.into_iter()
+                    .enumerate()
+                    .map(|(at, value)| (index(at), value))
+                    .collect()
             }
-            Value::Map(map) => map.into_iter().map(|(key, value)| (Value::Str(key), value)).collect(),
+            Value::Map(map) => map
+                .into_iter()
+                .map(|(key, value)| (Value::Str(key), value))
+                .collect(),
             Value::Int(count) => (0..count.clamp(0, 100_000))
                 .map(|at| (Value::Int(at), Value::Int(at)))
                 .collect(),
             Value::Nil => Vec::new(),
-            other => return Err(Stop::Error(format!("range can't iterate over {}", other.text()))),
+            other => {
+                return Err(Stop::Error(format!(
+                    "range can't iterate over {}",
+                    other.text()
+                )));
+            }
         };
         if members.is_empty() {
             return self.nodes(otherwise, dot);
@@ -198,7 +234,9 @@ impl<'a> Executor<'a> {
             .get(name)
             .ok_or_else(|| Stop::Error(format!("template {name:?} not defined")))?;
         if self.calls == CALLS_MAX {
-            return Err(Stop::Error(format!("templates call each other deeper than {CALLS_MAX}")));
+            return Err(Stop::Error(format!(
+                "templates call each other deeper than {CALLS_MAX}"
+            )));
         }
         // A called template sees its own variables only.
         let variables = std::mem::replace(&mut self.variables, vec![(String::new(), dot.clone())]);
@@ -214,7 +252,12 @@ impl<'a> Executor<'a> {
             self.variables.push((name.to_owned(), value));
             return Ok(());
         }
-        match self.variables.iter_mut().rev().find(|(known, _)| known == name) {
+        match self
+            .variables
+            .iter_mut()
+            .rev()
+            .find(|(known, _)| known == name)
+        {
             Some((_, known)) => *known = value,
             None => return Err(Stop::Error(format!("undefined variable \"${name}\""))),
         }

@@ -24,7 +24,10 @@ fn with_exponent(sign: &str, digits: &str, exponent: i32) -> String {
     let (first, rest) = digits.split_at(1);
     let point = if rest.is_empty() { "" } else { "." };
     let direction = if exponent < 0 { '-' } else { '+' };
-    format!("{sign}{first}{point}{rest}e{direction}{:02}", exponent.abs())
+    format!(
+        "{sign}{first}{point}{rest}e{direction}{:02}",
+        exponent.abs()
+    )
 }
 
 /// The number in its shortest form with an exponent: Go's `%e` without a precision.
@@ -33,7 +36,11 @@ pub fn float_e(value: f64) -> String {
         return text;
     }
     let (digits, exponent) = shortest(value.abs());
-    with_exponent(if value.is_sign_negative() { "-" } else { "" }, &digits, exponent)
+    with_exponent(
+        if value.is_sign_negative() { "-" } else { "" },
+        &digits,
+        exponent,
+    )
 }
 
 /// The number in its shortest form: Go's `%v`.
@@ -46,7 +53,11 @@ pub fn float_g(value: f64) -> String {
     if (-4..6).contains(&exponent) {
         format!("{value}")
     } else {
-        with_exponent(if value.is_sign_negative() { "-" } else { "" }, &digits, exponent)
+        with_exponent(
+            if value.is_sign_negative() { "-" } else { "" },
+            &digits,
+            exponent,
+        )
     }
 }
 
@@ -83,7 +94,10 @@ pub(super) fn timestamp(seconds: f64) -> Option<String> {
         return None;
     }
     #[allow(clippy::cast_possible_truncation)]
-    let (whole, nanos) = (seconds.floor() as i64, ((seconds - seconds.floor()) * 1e9).round() as i32);
+    let (whole, nanos) = (
+        seconds.floor() as i64,
+        ((seconds - seconds.floor()) * 1e9).round() as i32,
+    );
     let time = jiff::Timestamp::new(whole, nanos.min(999_999_999)).ok()?;
     let base = time.strftime("%Y-%m-%d %H:%M:%S").to_string();
     let fraction = format!("{nanos:09}");
@@ -107,8 +121,9 @@ pub(super) fn printf(format: &str, args: &[Value]) -> String {
             flags.push(flag);
         }
         let width = digits(&mut chars);
-        let precision =
-            chars.next_if_eq(&'.').map(|_| digits(&mut chars).unwrap_or(0));
+        let precision = chars
+            .next_if_eq(&'.')
+            .map(|_| digits(&mut chars).unwrap_or(0));
         match chars.next() {
             None => out.push_str("%!(NOVERB)"),
             Some('%') => out.push('%'),
@@ -121,8 +136,9 @@ pub(super) fn printf(format: &str, args: &[Value]) -> String {
             },
         }
     }
-    let extra: Vec<String> =
-        args.map(|value| format!("{}={}", value.kind(), value.text())).collect();
+    let extra: Vec<String> = args
+        .map(|value| format!("{}={}", value.kind(), value.text()))
+        .collect();
     if !extra.is_empty() {
         out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
     }
@@ -157,7 +173,11 @@ fn pad(out: &mut String, text: &str, width: Option<usize>, flags: &str) {
 
 fn verb_text(verb: char, value: &Value, precision: Option<usize>, flags: &str) -> String {
     let plus = |text: String| {
-        if flags.contains('+') && !text.starts_with(['-', '+']) { format!("+{text}") } else { text }
+        if flags.contains('+') && !text.starts_with(['-', '+']) {
+            format!("+{text}")
+        } else {
+            text
+        }
     };
     let wrong = || format!("%!{verb}({}={})", value.kind(), value.text());
     match (verb, value) {

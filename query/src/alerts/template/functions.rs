@@ -8,11 +8,7 @@ use super::format::{float_precision_g, printf, timestamp};
 use super::value::Value;
 
 /// Calls a function by name.
-pub(super) fn call(
-    executor: &Executor<'_>,
-    name: &str,
-    args: Vec<Value>,
-) -> Result<Value, Stop> {
+pub(super) fn call(executor: &Executor<'_>, name: &str, args: Vec<Value>) -> Result<Value, Stop> {
     if name == "query" {
         let [query] = exactly(name, &args)?;
         return executor.query(query.string()?);
@@ -35,8 +31,12 @@ pub(super) fn call(
 type Outcome = Result<Value, String>;
 
 fn exactly<'a, const N: usize>(name: &str, args: &'a [Value]) -> Result<&'a [Value; N], String> {
-    args.try_into()
-        .map_err(|_| format!("wrong number of args for {name}: want {N} got {}", args.len()))
+    args.try_into().map_err(|_| {
+        format!(
+            "wrong number of args for {name}: want {N} got {}",
+            args.len()
+        )
+    })
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -65,17 +65,31 @@ fn builtin(name: &str, args: &[Value]) -> Option<Outcome> {
             Ok(Value::Str(texts.join(" ") + "\n"))
         }
         "printf" => match args.split_first() {
-            Some((format, rest)) => format.string().map(|format| Value::Str(printf(format, rest))),
+            Some((format, rest)) => format
+                .string()
+                .map(|format| Value::Str(printf(format, rest))),
             None => Err("wrong number of args for printf: want at least 1 got 0".into()),
         },
         "not" => exactly(name, args).map(|[value]| Value::Bool(!value.truth())),
-        "and" => Ok(args.iter().find(|value| !value.truth()).or(args.last()).cloned().unwrap_or(Value::Nil)),
-        "or" => Ok(args.iter().find(|value| value.truth()).or(args.last()).cloned().unwrap_or(Value::Nil)),
+        "and" => Ok(args
+            .iter()
+            .find(|value| !value.truth())
+            .or(args.last())
+            .cloned()
+            .unwrap_or(Value::Nil)),
+        "or" => Ok(args
+            .iter()
+            .find(|value| value.truth())
+            .or(args.last())
+            .cloned()
+            .unwrap_or(Value::Nil)),
         "len" => exactly(name, args).and_then(|[value]| length(value)),
         "index" => index(args),
         "eq" => equal(args),
-        "ne" => exactly(name, args)
-            .and_then(|[a, b]| a.compare(b).map(|order| Value::Bool(order != Ordering::Equal))),
+        "ne" => exactly(name, args).and_then(|[a, b]| {
+            a.compare(b)
+                .map(|order| Value::Bool(order != Ordering::Equal))
+        }),
         "lt" => ordered(name, args, Ordering::is_lt),
         "le" => ordered(name, args, Ordering::is_le),
         "gt" => ordered(name, args, Ordering::is_gt),
@@ -117,7 +131,9 @@ fn index(args: &[Value]) -> Outcome {
 }
 
 fn equal(args: &[Value]) -> Outcome {
-    let (first, rest) = args.split_first().ok_or("missing argument for comparison")?;
+    let (first, rest) = args
+        .split_first()
+        .ok_or("missing argument for comparison")?;
     if rest.is_empty() {
         return Err("missing argument for comparison".into());
     }
@@ -181,7 +197,9 @@ fn text(name: &str, args: &[Value]) -> Option<Outcome> {
         "stripPort" => map(strip_port),
         "stripDomain" => map(strip_domain),
         "match" => exactly(name, args).and_then(|[pattern, value]| {
-            Ok(Value::Bool(regex(pattern.string()?)?.is_match(value.string()?)))
+            Ok(Value::Bool(
+                regex(pattern.string()?)?.is_match(value.string()?),
+            ))
         }),
         "reReplaceAll" => exactly(name, args).and_then(|[pattern, replacement, value]| {
             let regex = regex(pattern.string()?)?;
@@ -193,7 +211,10 @@ fn text(name: &str, args: &[Value]) -> Option<Outcome> {
 }
 
 fn regex(pattern: &str) -> Result<regex::Regex, String> {
-    regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|error| error.to_string())
+    regex::RegexBuilder::new(pattern)
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 fn title(text: &str) -> String {
@@ -202,8 +223,11 @@ fn title(text: &str) -> String {
         .flat_map(|c| {
             let upper = start && c.is_lowercase();
             start = c.is_whitespace() || matches!(c, '-' | '.' | ',' | '/' | ':');
-            let changed: Vec<char> =
-                if upper { c.to_uppercase().collect() } else { vec![c] };
+            let changed: Vec<char> = if upper {
+                c.to_uppercase().collect()
+            } else {
+                vec![c]
+            };
             changed
         })
         .collect()
@@ -229,7 +253,11 @@ fn strip_domain(host: &str) -> String {
         return host.to_owned();
     }
     let first = stripped.split('.').next().unwrap_or(&stripped);
-    if host.starts_with('[') { host.to_owned() } else { format!("{first}{port}") }
+    if host.starts_with('[') {
+        host.to_owned()
+    } else {
+        format!("{first}{port}")
+    }
 }
 
 /// Functions over numbers.
@@ -365,11 +393,15 @@ fn parse_duration(text: &str) -> Result<f64, String> {
     let mut total = 0.0;
     let mut last = f64::INFINITY;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .ok_or_else(invalid)?;
         let count: f64 = rest[..digits].parse().map_err(|_| invalid())?;
         rest = &rest[digits..];
-        let (unit, seconds) =
-            units.into_iter().find(|(unit, _)| rest.starts_with(unit)).ok_or_else(invalid)?;
+        let (unit, seconds) = units
+            .into_iter()
+            .find(|(unit, _)| rest.starts_with(unit))
+            .ok_or_else(invalid)?;
         // Units come in order, each once.
         if seconds >= last {
             return Err(invalid());
@@ -378,32 +410,37 @@ fn parse_duration(text: &str) -> Result<f64, String> {
         total += count * seconds;
         rest = &rest[unit.len()..];
     }
-    if last.is_infinite() { Err(invalid()) } else { Ok(sign * total) }
+    if last.is_infinite() {
+        Err(invalid())
+    } else {
+        Ok(sign * total)
+    }
 }
 
 /// Functions over samples.
 fn series(name: &str, args: &[Value]) -> Option<Outcome> {
     Some(match name {
         "first" => exactly(name, args).and_then(|[value]| match value {
-            Value::List(list) => {
-                list.first().cloned().ok_or_else(|| "first() called on vector with no elements".into())
-            }
+            Value::List(list) => list
+                .first()
+                .cloned()
+                .ok_or_else(|| "first() called on vector with no elements".into()),
             other => Err(format!("expected a vector, got {}", other.kind())),
         }),
         "label" => exactly(name, args).and_then(|[label, sample]| {
             let label = label.string()?;
             match sample {
-                Value::Sample(sample) => {
-                    Ok(Value::Str(sample.labels.get(label).cloned().unwrap_or_default()))
-                }
+                Value::Sample(sample) => Ok(Value::Str(
+                    sample.labels.get(label).cloned().unwrap_or_default(),
+                )),
                 other => Err(format!("expected a sample, got {}", other.kind())),
             }
         }),
         "value" => exactly(name, args).and_then(|[sample]| sample.member("Value")),
         "strvalue" => exactly(name, args).and_then(|[sample]| match sample {
-            Value::Sample(sample) => {
-                Ok(Value::Str(sample.labels.get("__value__").cloned().unwrap_or_default()))
-            }
+            Value::Sample(sample) => Ok(Value::Str(
+                sample.labels.get("__value__").cloned().unwrap_or_default(),
+            )),
             other => Err(format!("expected a sample, got {}", other.kind())),
         }),
         "sortByLabel" => exactly(name, args).and_then(|[label, list]| {
@@ -441,5 +478,7 @@ fn link(executor: &Executor<'_>, args: &[Value], tab: u8) -> Outcome {
 
 fn path_prefix(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.find('/').map_or_else(String::new, |at| rest[at..].trim_end_matches('/').to_owned())
+    rest.find('/').map_or_else(String::new, |at| {
+        rest[at..].trim_end_matches('/').to_owned()
+    })
 }

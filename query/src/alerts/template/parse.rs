@@ -21,10 +21,24 @@ pub(super) enum Node {
     Text(String),
     /// Prints the pipeline's value unless it sets variables.
     Action(Pipeline),
-    If { arms: Vec<(Pipeline, Vec<Node>)>, otherwise: Vec<Node> },
-    With { pipeline: Pipeline, body: Vec<Node>, otherwise: Vec<Node> },
-    Range { pipeline: Pipeline, body: Vec<Node>, otherwise: Vec<Node> },
-    Template { name: String, pipeline: Option<Pipeline> },
+    If {
+        arms: Vec<(Pipeline, Vec<Node>)>,
+        otherwise: Vec<Node>,
+    },
+    With {
+        pipeline: Pipeline,
+        body: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
+    Range {
+        pipeline: Pipeline,
+        body: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
+    Template {
+        name: String,
+        pipeline: Option<Pipeline>,
+    },
     Break,
     Continue,
 }
@@ -56,7 +70,11 @@ pub(super) enum Operand {
 
 /// Parses a template.
 pub(super) fn parse(text: &str) -> Result<Template, String> {
-    let mut parser = Parser { pieces: pieces(text)?, at: 0, template: Template::default() };
+    let mut parser = Parser {
+        pieces: pieces(text)?,
+        at: 0,
+        template: Template::default(),
+    };
     let (body, end) = parser.block(0)?;
     if let End::Keyword(word) = end {
         return Err(format!("unexpected {{{{{word}}}}}"));
@@ -108,7 +126,9 @@ impl Parser {
                 "else" => return Ok((nodes, End::Keyword("else"))),
                 _ => self.at += 1,
             }
-            let mut tokens = Tokens { list: tokens.into_iter().peekable() };
+            let mut tokens = Tokens {
+                list: tokens.into_iter().peekable(),
+            };
             if let Some(node) = self.node(&keyword, &mut tokens, depth)? {
                 nodes.push(node);
             }
@@ -122,7 +142,10 @@ impl Parser {
         tokens: &mut Tokens,
         depth: usize,
     ) -> Result<Option<Node>, String> {
-        if matches!(keyword, "if" | "with" | "range" | "define" | "template" | "block" | "break" | "continue") {
+        if matches!(
+            keyword,
+            "if" | "with" | "range" | "define" | "template" | "block" | "break" | "continue"
+        ) {
             tokens.list.next();
         }
         Ok(Some(match keyword {
@@ -130,12 +153,20 @@ impl Parser {
             "with" => {
                 let pipeline = tokens.whole_pipeline(0)?;
                 let (body, otherwise) = self.body(depth)?;
-                Node::With { pipeline, body, otherwise }
+                Node::With {
+                    pipeline,
+                    body,
+                    otherwise,
+                }
             }
             "range" => {
                 let pipeline = tokens.whole_pipeline(0)?;
                 let (body, otherwise) = self.body(depth)?;
-                Node::Range { pipeline, body, otherwise }
+                Node::Range {
+                    pipeline,
+                    body,
+                    otherwise,
+                }
             }
             "break" => Node::Break,
             "continue" => Node::Continue,
@@ -195,9 +226,16 @@ impl Parser {
             let action = self.pieces.get(self.at).cloned();
             self.at += 1;
             match (end, action) {
-                (End::Keyword("end"), _) => return Ok(Node::If { arms, otherwise: Vec::new() }),
+                (End::Keyword("end"), _) => {
+                    return Ok(Node::If {
+                        arms,
+                        otherwise: Vec::new(),
+                    });
+                }
                 (End::Keyword(_), Some(Piece::Action(tokens))) => {
-                    let mut tokens = Tokens { list: tokens.into_iter().peekable() };
+                    let mut tokens = Tokens {
+                        list: tokens.into_iter().peekable(),
+                    };
                     tokens.list.next();
                     match tokens.list.next() {
                         Some(Token::Word(word)) if word == "if" => {
@@ -230,7 +268,8 @@ impl Tokens {
     }
 
     fn whole_pipeline(&mut self, depth: usize) -> Result<Pipeline, String> {
-        self.rest(depth)?.ok_or_else(|| "missing value for command".into())
+        self.rest(depth)?
+            .ok_or_else(|| "missing value for command".into())
     }
 
     fn rest(&mut self, depth: usize) -> Result<Option<Pipeline>, String> {
@@ -276,12 +315,18 @@ impl Tokens {
         let (variables, length, declares) = match &rest[..] {
             [Token::Variable(x), Token::Declare, ..] => (vec![x.clone()], 2, true),
             [Token::Variable(x), Token::Assign, ..] => (vec![x.clone()], 2, false),
-            [Token::Variable(i), Token::Comma, Token::Variable(x), Token::Declare] => {
-                (vec![i.clone(), x.clone()], 4, true)
-            }
-            [Token::Variable(i), Token::Comma, Token::Variable(x), Token::Assign] => {
-                (vec![i.clone(), x.clone()], 4, false)
-            }
+            [
+                Token::Variable(i),
+                Token::Comma,
+                Token::Variable(x),
+                Token::Declare,
+            ] => (vec![i.clone(), x.clone()], 4, true),
+            [
+                Token::Variable(i),
+                Token::Comma,
+                Token::Variable(x),
+                Token::Assign,
+            ] => (vec![i.clone(), x.clone()], 4, false),
             _ => return Ok(()),
         };
         for _ in 0..length {
@@ -315,7 +360,9 @@ impl Tokens {
                     Some(Token::Close) if !inner.commands.is_empty() => {
                         Operand::Group(Box::new(inner))
                     }
-                    Some(Token::Close) => return Err("missing value for parenthesized pipeline".into()),
+                    Some(Token::Close) => {
+                        return Err("missing value for parenthesized pipeline".into());
+                    }
                     _ => return Err("unclosed left paren".into()),
                 }
             }

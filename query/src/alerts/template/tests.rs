@@ -25,7 +25,11 @@ impl Evaluate for Two {
 
 fn data() -> Data {
     Data {
-        labels: [("job".to_owned(), "shop".to_owned()), ("code".to_owned(), "500".to_owned())].into(),
+        labels: [
+            ("job".to_owned(), "shop".to_owned()),
+            ("code".to_owned(), "500".to_owned()),
+        ]
+        .into(),
         value: 1234567.0,
         external_url: "http://here:1/x".into(),
         at_unix_nano: 1_600_000_000_000_000_000,
@@ -61,8 +65,14 @@ async fn errors_stand_in_the_text_and_never_stop_an_alert() {
         ("{{ query \"broken\" }}", "no such series"),
         ("{{ query \"none\" | first }}", "no elements"),
         ("{{ template \"x\" }}", "not defined"),
-        ("{{ define \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}", "deeper than"),
-        ("{{ range 99999 }}{{ range 99999 }}{{ end }}{{ end }}", "steps"),
+        (
+            "{{ define \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}",
+            "deeper than",
+        ),
+        (
+            "{{ range 99999 }}{{ range 99999 }}{{ end }}{{ end }}",
+            "steps",
+        ),
         ("{{ break }}", "range"),
         ("{{ match \"(\" \"x\" }}", "regex"),
         ("{{ 1 | 2 }}", "non-function"),
@@ -70,7 +80,10 @@ async fn errors_stand_in_the_text_and_never_stop_an_alert() {
     ];
     for (template, want) in cases {
         let got = run(template).await;
-        assert!(got.starts_with("<error expanding template: "), "{template}: {got}");
+        assert!(
+            got.starts_with("<error expanding template: "),
+            "{template}: {got}"
+        );
         assert!(got.contains(want), "{template}: {got}");
     }
 }

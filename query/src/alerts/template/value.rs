@@ -45,16 +45,24 @@ impl Value {
             Value::Float(float) => float_g(*float),
             Value::Str(text) => text.clone(),
             Value::List(list) => {
-                format!("[{}]", list.iter().map(Value::text).collect::<Vec<_>>().join(" "))
+                format!(
+                    "[{}]",
+                    list.iter().map(Value::text).collect::<Vec<_>>().join(" ")
+                )
             }
             Value::Map(map) => {
-                let members: Vec<_> =
-                    map.iter().map(|(key, value)| format!("{key}:{}", value.text())).collect();
+                let members: Vec<_> = map
+                    .iter()
+                    .map(|(key, value)| format!("{key}:{}", value.text()))
+                    .collect();
                 format!("map[{}]", members.join(" "))
             }
             Value::Sample(sample) => {
-                let labels: Vec<_> =
-                    sample.labels.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+                let labels: Vec<_> = sample
+                    .labels
+                    .iter()
+                    .map(|(key, value)| format!("{key}:{value}"))
+                    .collect();
                 format!("&{{map[{}] {}}}", labels.join(" "), float_g(sample.value))
             }
             Value::Time(seconds) => super::format::timestamp(*seconds).unwrap_or_default(),
@@ -107,13 +115,20 @@ impl Value {
             Value::Map(map) => Ok(map.get(name).cloned().unwrap_or(Value::Str(String::new()))),
             Value::Sample(sample) => match name {
                 "Labels" => Ok(Value::Map(
-                    sample.labels.iter().map(|(k, v)| (k.clone(), Value::Str(v.clone()))).collect(),
+                    sample
+                        .labels
+                        .iter()
+                        .map(|(k, v)| (k.clone(), Value::Str(v.clone())))
+                        .collect(),
                 )),
                 "Value" => Ok(Value::Float(sample.value)),
                 _ => Err(format!("can't evaluate field {name} in type sample")),
             },
             Value::Nil => Err(format!("nil data; no entry for key {name:?}")),
-            other => Err(format!("can't evaluate field {name} in type {}", other.kind())),
+            other => Err(format!(
+                "can't evaluate field {name} in type {}",
+                other.kind()
+            )),
         }
     }
 

@@ -21,7 +21,11 @@ const SAFE_INTEGER_MAX: i64 = (1 << 53) - 1;
 /// A trace id as Jaeger writes it: 16 digits where the upper half is zero.
 pub(super) fn trace_id(id: TraceId) -> String {
     let hex = id.to_string();
-    if id.0[..8] == [0; 8] { hex[16..].to_owned() } else { hex }
+    if id.0[..8] == [0; 8] {
+        hex[16..].to_owned()
+    } else {
+        hex
+    }
 }
 
 /// A trace in Jaeger's shape, its spans in causal order.
@@ -33,7 +37,10 @@ pub(super) fn trace(id: TraceId, forest: &Assembled) -> Json {
             let mut warnings = Vec::new();
             let span = &placed.span;
             if span.inferred {
-                warnings.push(format!("inferred from logs, confidence {}", span.confidence));
+                warnings.push(format!(
+                    "inferred from logs, confidence {}",
+                    span.confidence
+                ));
             }
             if span.clock_adjust_nano != 0 {
                 warnings.push(format!("clock corrected by {} ns", span.clock_adjust_nano));
@@ -72,8 +79,12 @@ pub(super) fn convert(id: TraceId, spans: &[(&TraceSpan, Vec<String>)]) -> Json 
 fn process(resource: &Resource) -> Json {
     let service = model::value::last(&resource.attributes, "service.name")
         .map_or_else(|| NO_SERVICE.to_owned(), Value::to_text);
-    let rest: Vec<Json> =
-        resource.attributes.iter().filter(|kv| kv.key != "service.name").map(tag).collect();
+    let rest: Vec<Json> = resource
+        .attributes
+        .iter()
+        .filter(|kv| kv.key != "service.name")
+        .map(tag)
+        .collect();
     json!({"serviceName": service, "tags": rest})
 }
 
@@ -94,10 +105,10 @@ fn span_json(span: &TraceSpan, process: &str, warnings: &[String]) -> Json {
 }
 
 fn references(span: &Span) -> Vec<Json> {
-    let reference = |kind: &str, trace: TraceId, id: SpanId| {
-        json!({"refType": kind, "traceID": trace_id(trace), "spanID": id.to_string()})
-    };
-    let parent = span.parent_span_id.map(|id| reference("CHILD_OF", span.trace_id, id));
+    let reference = |kind: &str, trace: TraceId, id: SpanId| json!({"refType": kind, "traceID": trace_id(trace), "spanID": id.to_string()});
+    let parent = span
+        .parent_span_id
+        .map(|id| reference("CHILD_OF", span.trace_id, id));
     let links = span.links.iter().filter_map(|link| {
         let child = model::value::last(&link.attributes, "opentracing.ref_type")
             .and_then(Value::as_str)

@@ -35,7 +35,7 @@ pub(super) fn pairs(uri: &Uri) -> Result<Pairs, QueryError> {
 }
 
 /// The first value of a parameter that is not empty.
-pub(super) fn one<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
+pub(super) fn one<'a>(pairs: &'a Pairs, name: &'a str) -> Option<&'a str> {
     all(pairs, name).next()
 }
 
@@ -47,7 +47,9 @@ fn all<'a>(pairs: &'a Pairs, name: &'a str) -> impl Iterator<Item = &'a str> {
 }
 
 fn wrong(name: &str, value: &str, expected: &str) -> QueryError {
-    QueryError::parameter(format!("unable to parse param '{name}': {value:?} is not {expected}"))
+    QueryError::parameter(format!(
+        "unable to parse param '{name}': {value:?} is not {expected}"
+    ))
 }
 
 /// A trace id of up to 32 digits; shorter ones are padded with zeros.
@@ -69,13 +71,17 @@ fn duration(pairs: &Pairs, name: &str) -> Result<Option<u64>, QueryError> {
 
 fn number(pairs: &Pairs, name: &str) -> Result<Option<u64>, QueryError> {
     one(pairs, name)
-        .map(|text| text.parse().map_err(|_| wrong(name, text, "a whole number")))
+        .map(|text| {
+            text.parse()
+                .map_err(|_| wrong(name, text, "a whole number"))
+        })
         .transpose()
 }
 
 /// `start` and `end` in microseconds; `lookback` stands for a start before the end.
 pub(super) fn range(pairs: &Pairs, now: u64) -> Result<TimeRange, QueryError> {
-    let micros = |name: &str| Ok::<_, QueryError>(number(pairs, name)?.map(|us| us.saturating_mul(1_000)));
+    let micros =
+        |name: &str| Ok::<_, QueryError>(number(pairs, name)?.map(|us| us.saturating_mul(1_000)));
     let end = micros("end")?;
     let start = match micros("start")? {
         Some(start) => Some(start),
@@ -98,17 +104,23 @@ pub(super) fn range(pairs: &Pairs, now: u64) -> Result<TimeRange, QueryError> {
 
 /// `endTs` and `lookback` of dependencies, both in milliseconds; the last day by default.
 pub(super) fn dependency_range(pairs: &Pairs, now: u64) -> Result<TimeRange, QueryError> {
-    let millis =
-        |name: &str| Ok::<_, QueryError>(number(pairs, name)?.map(|ms| ms.saturating_mul(1_000_000)));
+    let millis = |name: &str| {
+        Ok::<_, QueryError>(number(pairs, name)?.map(|ms| ms.saturating_mul(1_000_000)))
+    };
     let end = millis("endTs")?.unwrap_or(now);
     let back = millis("lookback")?.unwrap_or(DAY);
-    Ok(TimeRange { start: end.saturating_sub(back), end: end.saturating_add(1_000_000) })
+    Ok(TimeRange {
+        start: end.saturating_sub(back),
+        end: end.saturating_add(1_000_000),
+    })
 }
 
 impl Search {
     /// The search that these parameters ask for.
     pub(super) fn parse(pairs: &Pairs, now: u64) -> Result<Self, QueryError> {
-        let ids = all(pairs, "traceID").map(trace_id).collect::<Result<Vec<_>, _>>()?;
+        let ids = all(pairs, "traceID")
+            .map(trace_id)
+            .collect::<Result<Vec<_>, _>>()?;
         let service = one(pairs, "service");
         if service.is_none() && ids.is_empty() {
             return Err(QueryError::parameter("parameter 'service' is required"));
@@ -125,22 +137,36 @@ impl Search {
         if let Some(operation) = one(pairs, "operation").filter(|name| *name != "all") {
             filter = filter.and(Filter::text_equals(Field::Name, operation));
         }
-        let (least, most) = (duration(pairs, "minDuration")?, duration(pairs, "maxDuration")?);
+        let (least, most) = (
+            duration(pairs, "minDuration")?,
+            duration(pairs, "maxDuration")?,
+        );
         if let (Some(least), Some(most)) = (least, most)
             && least > most
         {
-            return Err(QueryError::parameter("'maxDuration' should be greater than 'minDuration'"));
+            return Err(QueryError::parameter(
+                "'maxDuration' should be greater than 'minDuration'",
+            ));
         }
         for (op, nanos) in [(Op::Ge, least), (Op::Le, most)] {
             if let Some(nanos) = nanos {
                 let value = Operand::Int(i64::try_from(nanos).unwrap_or(i64::MAX));
-                filter = filter.and(Filter::Compare { field: Field::Duration, op, value });
+                filter = filter.and(Filter::Compare {
+                    field: Field::Duration,
+                    op,
+                    value,
+                });
             }
         }
         for (key, value) in tags(pairs)? {
             filter = filter.and(tag_filter(&key, &value));
         }
-        Ok(Self { ids, filter, range: range(pairs, now)?, limit })
+        Ok(Self {
+            ids,
+            filter,
+            range: range(pairs, now)?,
+            limit,
+        })
     }
 }
 
@@ -148,14 +174,17 @@ impl Search {
 fn tags(pairs: &Pairs) -> Result<Vec<(String, String)>, QueryError> {
     let mut tags = Vec::new();
     for tag in all(pairs, "tag") {
-        let (key, value) =
-            tag.split_once(':').ok_or_else(|| wrong("tag", tag, "of the form key:value"))?;
+        let (key, value) = tag
+            .split_once(':')
+            .ok_or_else(|| wrong("tag", tag, "of the form key:value"))?;
         tags.push((key.to_owned(), value.to_owned()));
     }
     for text in all(pairs, "tags") {
         if text.trim_start().starts_with('{') {
             let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
-                .map_err(|error| QueryError::parameter(format!("malformed 'tags' parameter: {error}")))?;
+                .map_err(|error| {
+                    QueryError::parameter(format!("malformed 'tags' parameter: {error}"))
+                })?;
             tags.extend(object.into_iter().map(|(key, value)| match value {
                 serde_json::Value::String(text) => (key, text),
                 other => (key, other.to_string()),
@@ -194,8 +223,17 @@ fn tag_filter(key: &str, value: &str) -> Filter {
         op: Op::Eq,
         value: Operand::Literal(value.to_owned()),
     };
-    let attribute = |level| equals(Field::Attribute { level, key: key.to_owned() });
-    let any = Filter::Or(vec![attribute(Level::Any), attribute(Level::Resource), attribute(Level::Event)]);
+    let attribute = |level| {
+        equals(Field::Attribute {
+            level,
+            key: key.to_owned(),
+        })
+    };
+    let any = Filter::Or(vec![
+        attribute(Level::Any),
+        attribute(Level::Resource),
+        attribute(Level::Event),
+    ]);
     let status = |name: &str| Filter::text_equals(Field::Status, name);
     match (key, value) {
         ("error", "true") => Filter::Or(vec![status("error"), any]),

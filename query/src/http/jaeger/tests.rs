@@ -6,13 +6,26 @@ use model::{Event, KeyValue, Link, Resource, Scope, Span, Value};
 use std::sync::Arc;
 
 fn tag<'a>(tags: &'a Json_, key: &str) -> &'a Json_ {
-    tags.as_array().unwrap().iter().find(|tag| tag["key"] == key).unwrap()
+    tags.as_array()
+        .unwrap()
+        .iter()
+        .find(|tag| tag["key"] == key)
+        .unwrap()
 }
 
 #[test]
 fn a_span_is_shown_as_jaeger_shows_it() {
-    let mut sent = span((1, 2, 1), "shop", SpanKind::Client, (1_234_567_890, 1_234_999_000));
-    sent.scope = Arc::new(Scope { name: "lib".into(), version: "1".into(), ..Scope::default() });
+    let mut sent = span(
+        (1, 2, 1),
+        "shop",
+        SpanKind::Client,
+        (1_234_567_890, 1_234_999_000),
+    );
+    sent.scope = Arc::new(Scope {
+        name: "lib".into(),
+        version: "1".into(),
+        ..Scope::default()
+    });
     sent.attributes = vec![
         KeyValue::new("big", i64::MAX),
         KeyValue::new("small", 7i64),
@@ -43,20 +56,32 @@ fn a_span_is_shown_as_jaeger_shows_it() {
     assert_eq!(span["references"][1]["refType"], "FOLLOWS_FROM");
     assert_eq!(span["references"][1]["traceID"], trace_of(9).to_string());
     assert_eq!(span["warnings"], json!(["w"]));
-    assert_eq!(span["logs"][0]["fields"][0], json!({"key": "event", "type": "string", "value": "retry"}));
+    assert_eq!(
+        span["logs"][0]["fields"][0],
+        json!({"key": "event", "type": "string", "value": "retry"})
+    );
     let tags = &span["tags"];
     assert_eq!(tags[0]["key"], "otel.scope.name");
     assert_eq!(tag(tags, "big")["value"], "9223372036854775807");
     assert_eq!(tag(tags, "small")["value"], 7);
     assert_eq!(tag(tags, "ratio")["type"], "float64");
-    assert_eq!(tag(tags, "blob"), &json!({"key": "blob", "type": "binary", "value": "AAAwOQ=="}));
+    assert_eq!(
+        tag(tags, "blob"),
+        &json!({"key": "blob", "type": "binary", "value": "AAAwOQ=="})
+    );
     assert_eq!(tag(tags, "list")["value"], "[\"a\",1]");
     assert_eq!(tag(tags, "span.kind")["value"], "client");
-    assert_eq!(tag(tags, "error"), &json!({"key": "error", "type": "bool", "value": true}));
+    assert_eq!(
+        tag(tags, "error"),
+        &json!({"key": "error", "type": "bool", "value": true})
+    );
     assert_eq!(tag(tags, "otel.status_code")["value"], "ERROR");
     assert_eq!(tag(tags, "otel.status_description")["value"], "boom");
     assert_eq!(tag(tags, "w3c.tracestate")["value"], "k=v");
-    assert_eq!(shown["processes"], json!({"p1": {"serviceName": "shop", "tags": []}}));
+    assert_eq!(
+        shown["processes"],
+        json!({"p1": {"serviceName": "shop", "tags": []}})
+    );
 }
 
 #[test]
@@ -69,7 +94,10 @@ fn equal_resources_are_one_process() {
     let all = [(&one, vec![]), (&same, vec![]), (&nameless, vec![])];
     let shown = convert::convert(trace_of(1), &all);
     assert_eq!(shown["spans"][1]["processID"], "p1");
-    assert_eq!(shown["processes"]["p2"]["serviceName"], "OTLPResourceNoServiceName");
+    assert_eq!(
+        shown["processes"]["p2"]["serviceName"],
+        "OTLPResourceNoServiceName"
+    );
 }
 
 #[test]
@@ -79,8 +107,10 @@ fn published_pairs_convert_exactly() {
         Into::into,
     );
     let read = |name: &str| std::fs::read(root.join("jaeger").join(name));
-    let (Ok(input), Ok(output)) = (read("otlp2jaeger-in.json"), read("otlp2jaeger-out.json")) else {
-        let required = std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
+    let (Ok(input), Ok(output)) = (read("otlp2jaeger-in.json"), read("otlp2jaeger-out.json"))
+    else {
+        let required =
+            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
         assert!(!required, "{} is required but absent", root.display());
         println!("skipped: {} is absent", root.display());
         return;
@@ -144,10 +174,21 @@ fn searches_are_read() {
     )
     .unwrap();
     assert_eq!(search.limit, 3);
-    assert_eq!(search.range, TimeRange { start: 5_000, end: 8_000 });
-    let Filter::And(parts) = &search.filter else { panic!("{:?}", search.filter) };
+    assert_eq!(
+        search.range,
+        TimeRange {
+            start: 5_000,
+            end: 8_000
+        }
+    );
+    let Filter::And(parts) = &search.filter else {
+        panic!("{:?}", search.filter)
+    };
     assert_eq!(parts.len(), 5);
-    assert_eq!(parse("service=a&lookback=1h").unwrap().range.start, 10_000_000_000_000 - 3_600_000_000_000);
+    assert_eq!(
+        parse("service=a&lookback=1h").unwrap().range.start,
+        10_000_000_000_000 - 3_600_000_000_000
+    );
     assert!(parse("service=a&tags=a%3Db%20c%3D%22d%20e%22").is_ok());
     for wrong in [
         "",

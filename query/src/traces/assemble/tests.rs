@@ -14,7 +14,10 @@ fn id(n: u8) -> SpanId {
 fn span(own: u8, parent: u8, kind: SpanKind, service: &str, start: u64) -> TraceSpan {
     let attributes = vec![KeyValue::new("service.name", service)];
     Span {
-        resource: Arc::new(Resource { attributes, ..Resource::default() }),
+        resource: Arc::new(Resource {
+            attributes,
+            ..Resource::default()
+        }),
         trace_id: trace(1),
         span_id: id(own),
         parent_span_id: (parent != 0).then(|| id(parent)),
@@ -34,7 +37,12 @@ fn shape(forest: &Assembled) -> Vec<String> {
         .iter()
         .map(|placed| {
             let span = &placed.span.span;
-            format!("{} {}/{}", placed.depth, span.resource.service(), span.span_id.0[7])
+            format!(
+                "{} {}/{}",
+                placed.depth,
+                span.resource.service(),
+                span.span_id.0[7]
+            )
         })
         .collect()
 }
@@ -52,7 +60,10 @@ fn parents_come_before_children_and_siblings_by_start() {
         ],
         Links::Ignore,
     );
-    assert_eq!(shape(&forest), ["0 c/5", "0 a/1", "1 a/3", "1 a/2", "2 b/4"]);
+    assert_eq!(
+        shape(&forest),
+        ["0 c/5", "0 a/1", "1 a/3", "1 a/2", "2 b/4"]
+    );
     assert_eq!(forest.missing_parents, [id(9)]);
     assert_eq!(forest.spans[1].children, [2, 3]);
     assert_eq!(forest.spans[4].parent, Some(3));
@@ -71,7 +82,16 @@ fn client_and_server_may_share_an_id() {
         ],
         Links::Ignore,
     );
-    assert_eq!(shape(&forest), ["0 front/1", "1 front/2", "2 front/4", "2 back/2", "3 back/3"]);
+    assert_eq!(
+        shape(&forest),
+        [
+            "0 front/1",
+            "1 front/2",
+            "2 front/4",
+            "2 back/2",
+            "3 back/3"
+        ]
+    );
 }
 
 #[test]
@@ -83,10 +103,21 @@ fn copies_become_one_span_and_the_fuller_one_stays() {
     nameless.span.span_id = SpanId::default();
     let mut other = nameless.clone();
     other.span.name = "other".into();
-    let all = vec![short.clone(), nameless.clone(), full, short, nameless, other];
+    let all = vec![
+        short.clone(),
+        nameless.clone(),
+        full,
+        short,
+        nameless,
+        other,
+    ];
     let forest = assemble(all, Links::Ignore);
     assert_eq!(forest.spans.len(), 3);
-    let kept = forest.spans.iter().find(|placed| !placed.span.span.span_id.is_zero()).unwrap();
+    let kept = forest
+        .spans
+        .iter()
+        .find(|placed| !placed.span.span.span_id.is_zero())
+        .unwrap();
     assert_eq!(kept.span.span.end_unix_nano, 99);
 }
 
@@ -96,12 +127,26 @@ fn links_put_the_consumer_below_the_producer() {
     let mut consumer = span(2, 0, SpanKind::Consumer, "mail", 50);
     consumer.span.trace_id = trace(2);
     consumer.span.links = vec![
-        Link { trace_id: vec![1, 2], span_id: vec![], ..Link::default() },
-        Link { trace_id: trace(1).0.into(), span_id: id(1).0.into(), ..Link::default() },
+        Link {
+            trace_id: vec![1, 2],
+            span_id: vec![],
+            ..Link::default()
+        },
+        Link {
+            trace_id: trace(1).0.into(),
+            span_id: id(1).0.into(),
+            ..Link::default()
+        },
     ];
     let both = vec![consumer, producer];
-    assert_eq!(shape(&assemble(both.clone(), Links::Follow)), ["0 shop/1", "1 mail/2"]);
-    assert_eq!(shape(&assemble(both, Links::Ignore)), ["0 shop/1", "0 mail/2"]);
+    assert_eq!(
+        shape(&assemble(both.clone(), Links::Follow)),
+        ["0 shop/1", "1 mail/2"]
+    );
+    assert_eq!(
+        shape(&assemble(both, Links::Ignore)),
+        ["0 shop/1", "0 mail/2"]
+    );
 }
 
 #[test]

@@ -30,7 +30,10 @@ impl Walk<'_> {
     }
 
     fn follow_links(&mut self, span: &Span, described: &str) {
-        let linked = span.links.iter().filter_map(|link| TraceId::from_wire(&link.trace_id));
+        let linked = span
+            .links
+            .iter()
+            .filter_map(|link| TraceId::from_wire(&link.trace_id));
         for trace in linked.filter(|trace| *trace != span.trace_id) {
             self.reach(trace, || Join {
                 from: span.trace_id.to_string(),
@@ -73,7 +76,10 @@ impl Walk<'_> {
                 let carried = record.correlation.iter().find(|(_, value)| value == from);
                 let key = carried.map_or(by, |(key, _)| key).to_owned();
                 let service = record.resource.service().to_owned();
-                self.untraced.entry((from.to_owned(), service)).or_insert((key, 0)).1 += 1;
+                self.untraced
+                    .entry((from.to_owned(), service))
+                    .or_insert((key, 0))
+                    .1 += 1;
             }
             self.out.logs.push(record);
         }
@@ -103,7 +109,10 @@ impl Walk<'_> {
             return;
         }
         if self.seen_values.insert(value.to_owned()) {
-            self.next_values.push(Shared { key: key.to_owned(), value: value.to_owned() });
+            self.next_values.push(Shared {
+                key: key.to_owned(),
+                value: value.to_owned(),
+            });
             self.join(Join {
                 from: from.to_owned(),
                 to: value.to_owned(),
@@ -122,8 +131,10 @@ impl Walk<'_> {
             self.name_hub(one, traces, found);
             return;
         }
-        let known: HashMap<&str, &str> =
-            values.iter().map(|one| (one.value.as_str(), one.key.as_str())).collect();
+        let known: HashMap<&str, &str> = values
+            .iter()
+            .map(|one| (one.value.as_str(), one.key.as_str()))
+            .collect();
         let carried = |pairs: &[(String, String)]| {
             pairs
                 .iter()
@@ -134,12 +145,20 @@ impl Walk<'_> {
         self.absorb_spans(found.spans, &|span, described| {
             let (key, value) = carried(&span.correlation);
             let reason = format!("{described} carries {}", pair(&key, &value));
-            Join { from: value, to: span.trace_id.to_string(), by: key, reason }
+            Join {
+                from: value,
+                to: span.trace_id.to_string(),
+                by: key,
+                reason,
+            }
         });
         let mut by_value: indexmap::IndexMap<(String, String), Vec<LogRecord>> =
             indexmap::IndexMap::new();
         for record in found.logs {
-            by_value.entry(carried(&record.correlation)).or_default().push(record);
+            by_value
+                .entry(carried(&record.correlation))
+                .or_default()
+                .push(record);
         }
         for ((key, value), rows) in by_value {
             self.absorb_logs(rows, &key, &value);
@@ -154,7 +173,11 @@ impl Walk<'_> {
         let key = pairs.find_map(|pairs| pairs.iter().find(|(_, value)| *value == one.value));
         let key = key.map_or_else(|| one.key.clone(), |(key, _)| key.clone());
         let count = u64::try_from(traces).unwrap_or(u64::MAX);
-        self.out.hubs.push(Hub { key, value: one.value.clone(), traces: count });
+        self.out.hubs.push(Hub {
+            key,
+            value: one.value.clone(),
+            traces: count,
+        });
         if one.key.is_empty() {
             self.out.spans.extend(found.spans);
             self.out.logs.extend(found.logs);

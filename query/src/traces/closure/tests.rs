@@ -9,7 +9,9 @@ fn correlated(mut span: Span, key: &str, value: &str) -> Span {
 }
 
 async fn story(rows: &Fake, id: &str, bounds: Bounds) -> Closure {
-    walk(rows, &Seed::Id(id.into()), TimeRange::ALL, bounds).await.unwrap()
+    walk(rows, &Seed::Id(id.into()), TimeRange::ALL, bounds)
+        .await
+        .unwrap()
 }
 
 /// shop (1) produces for mail (2), which links back; a web trace (3) shares the order id.
@@ -22,7 +24,11 @@ fn shop() -> Fake {
     });
     Fake {
         spans: vec![
-            correlated(span((1, 1, 0), "shop", Server, (0, 100)), "request_id", "r1"),
+            correlated(
+                span((1, 1, 0), "shop", Server, (0, 100)),
+                "request_id",
+                "r1",
+            ),
             span((1, 2, 1), "shop", Producer, (50, 60)),
             mail,
             correlated(span((3, 1, 0), "web", Server, (0, 200)), "request_id", "r1"),
@@ -40,8 +46,12 @@ fn shop() -> Fake {
 #[tokio::test]
 async fn every_id_of_a_story_finds_all_of_it() {
     let rows = shop();
-    let ids =
-        [trace(1).to_string(), trace(2).to_string(), trace(3).to_string(), "r1".into()];
+    let ids = [
+        trace(1).to_string(),
+        trace(2).to_string(),
+        trace(3).to_string(),
+        "r1".into(),
+    ];
     for id in ids {
         let found = story(&rows, &id, Bounds::default()).await;
         let mut traces = found.traces.clone();
@@ -50,8 +60,15 @@ async fn every_id_of_a_story_finds_all_of_it() {
         assert_eq!(found.spans.len(), 4, "from {id}");
         assert_eq!(found.logs.len(), 2, "two equal records are two, from {id}");
         assert!(found.hubs.is_empty());
-        assert!(found.joins.iter().any(|join| join.by == "link"), "from {id}");
-        assert!(found.joins.iter().all(|join| !join.reason.is_empty()), "{:?}", found.joins);
+        assert!(
+            found.joins.iter().any(|join| join.by == "link"),
+            "from {id}"
+        );
+        assert!(
+            found.joins.iter().all(|join| !join.reason.is_empty()),
+            "{:?}",
+            found.joins
+        );
     }
     assert!(rows.cuts.lock().is_empty());
 }
@@ -62,7 +79,11 @@ async fn a_span_id_leads_to_its_trace() {
     rows.spans[1].span_id = span_id(77);
     let found = story(&rows, &span_id(77).to_string(), Bounds::default()).await;
     assert!(found.traces.contains(&trace(1)));
-    let join = found.joins.iter().find(|join| join.by == "span_id").unwrap();
+    let join = found
+        .joins
+        .iter()
+        .find(|join| join.by == "span_id")
+        .unwrap();
     assert_eq!(join.to, trace(1).to_string());
 }
 
@@ -73,28 +94,54 @@ async fn hubs_are_named_and_not_followed() {
         let one = span((n, 1, 0), "batch", Server, (0, 10));
         rows.spans.push(correlated(one, "request_id", "everyone"));
     }
-    rows.spans[0].correlation.push(("request_id".into(), "everyone".into()));
-    let bounds = Bounds { hub: 5, ..Bounds::default() };
+    rows.spans[0]
+        .correlation
+        .push(("request_id".into(), "everyone".into()));
+    let bounds = Bounds {
+        hub: 5,
+        ..Bounds::default()
+    };
     let found = story(&rows, &trace(1).to_string(), bounds).await;
     assert_eq!(found.traces.len(), 3);
-    assert_eq!(found.hubs, [Hub { key: "request_id".into(), value: "everyone".into(), traces: 6 }]);
+    assert_eq!(
+        found.hubs,
+        [Hub {
+            key: "request_id".into(),
+            value: "everyone".into(),
+            traces: 6
+        }]
+    );
 
     let asked = story(&rows, "everyone", bounds).await;
     assert_eq!(asked.hubs.len(), 1);
     assert!(asked.traces.is_empty());
-    assert!(!asked.spans.is_empty(), "rows that carry the id asked for are shown");
+    assert!(
+        !asked.spans.is_empty(),
+        "rows that carry the id asked for are shown"
+    );
 }
 
 #[tokio::test]
 async fn bounds_are_named_when_they_cut() {
     let rows = shop();
-    let bounds = Bounds { traces: 1, ..Bounds::default() };
+    let bounds = Bounds {
+        traces: 1,
+        ..Bounds::default()
+    };
     let found = story(&rows, "r1", bounds).await;
     assert_eq!(found.traces.len(), 1);
     assert!(rows.cuts.lock().contains(&"story_traces=1".to_owned()));
 
     let rows = shop();
-    let found = story(&rows, "r1", Bounds { depth: 0, ..Bounds::default() }).await;
+    let found = story(
+        &rows,
+        "r1",
+        Bounds {
+            depth: 0,
+            ..Bounds::default()
+        },
+    )
+    .await;
     assert!(found.traces.is_empty());
     assert!(rows.cuts.lock().contains(&"story_depth=0".to_owned()));
 }
@@ -102,8 +149,14 @@ async fn bounds_are_named_when_they_cut() {
 #[tokio::test]
 async fn one_trace_does_not_pull_in_others() {
     let rows = shop();
-    let found =
-        walk(&rows, &Seed::Trace(trace(1)), TimeRange::ALL, Bounds::default()).await.unwrap();
+    let found = walk(
+        &rows,
+        &Seed::Trace(trace(1)),
+        TimeRange::ALL,
+        Bounds::default(),
+    )
+    .await
+    .unwrap();
     assert_eq!(found.traces, [trace(1)]);
     assert_eq!(found.logs.len(), 2);
     assert!(rows.cuts.lock().is_empty());

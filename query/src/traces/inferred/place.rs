@@ -118,18 +118,30 @@ impl<'a> Placer<'a> {
                 })
                 .or_insert(at);
         }
-        let mut open: HashSet<usize> =
-            order.iter().copied().filter(|at| is_call(spans[*at].span.kind)).collect();
+        let mut open: HashSet<usize> = order
+            .iter()
+            .copied()
+            .filter(|at| is_call(spans[*at].span.kind))
+            .collect();
         for at in order.iter().copied() {
             let span = &spans[at].span;
             let answered = [span.parent_span_id, Some(span.span_id)];
-            for parent in answered.into_iter().flatten().filter_map(|id| by_id.get(&id)) {
+            for parent in answered
+                .into_iter()
+                .flatten()
+                .filter_map(|id| by_id.get(&id))
+            {
                 if spans[*parent].span.resource.service() != span.resource.service() {
                     open.remove(parent);
                 }
             }
         }
-        Self { spans, order, by_id, open }
+        Self {
+            spans,
+            order,
+            by_id,
+            open,
+        }
     }
 
     /// The span of this id.
@@ -238,13 +250,25 @@ impl Sweep<'_, '_> {
         let order = &self.placer.order;
         match order.get(self.next.saturating_sub(1)) {
             Some(latest) => self.at(*latest, 0.5, Why::Order, own),
-            None => Place { parent: None, own, confidence: 0.5, why: Why::Alone, until: 0 },
+            None => Place {
+                parent: None,
+                own,
+                confidence: 0.5,
+                why: Why::Alone,
+                until: 0,
+            },
         }
     }
 
     fn at(&self, index: usize, confidence: f64, why: Why, own: Option<SpanId>) -> Place {
         let span = &self.placer.spans[index];
-        Place { parent: Some(span.span.span_id), own, confidence, why, until: span.end() }
+        Place {
+            parent: Some(span.span.span_id),
+            own,
+            confidence,
+            why,
+            until: span.end(),
+        }
     }
 }
 
@@ -268,5 +292,9 @@ fn fitting(spans: &[TraceSpan], candidates: &[usize], service: &str) -> Vec<usiz
     }
     // `peer.service` is a service's name: a call that names another one is not meant. A host
     // name proves nothing.
-    candidates.iter().copied().filter(|at| peer(at, "peer.service") != Some(false)).collect()
+    candidates
+        .iter()
+        .copied()
+        .filter(|at| peer(at, "peer.service") != Some(false))
+        .collect()
 }

@@ -5,7 +5,12 @@ use model::SpanKind::{Client, Producer, Server};
 fn run(spans: &[Span], logs: &[LogRecord]) -> Vec<Inferred> {
     let spans: Vec<TraceSpan> = spans.iter().cloned().map(TraceSpan::from).collect();
     let hubs = HashSet::new();
-    infer(Evidence { spans: &spans, logs, time: &LogRecord::timestamp, hubs: &hubs })
+    infer(Evidence {
+        spans: &spans,
+        logs,
+        time: &LogRecord::timestamp,
+        hubs: &hubs,
+    })
 }
 
 /// `service parent confidence start..end lines` per inferred span.
@@ -51,10 +56,20 @@ fn the_only_enclosing_call_is_the_parent() {
     let span = &made[0].span.span;
     assert_eq!(span.kind, Server as i32);
     assert_eq!(span.name, "op2");
-    assert_eq!(model::value::last(&span.attributes, INFERRED), Some(&true.into()));
+    assert_eq!(
+        model::value::last(&span.attributes, INFERRED),
+        Some(&true.into())
+    );
     assert_eq!(made[0].records, [1, 0]);
-    assert_eq!((made[0].by.as_str(), made[0].value.as_str()), ("request_id", "r1"));
-    assert_eq!(run(&spans, &logs)[0].span.span.span_id, span.span_id, "ids are stable");
+    assert_eq!(
+        (made[0].by.as_str(), made[0].value.as_str()),
+        ("request_id", "r1")
+    );
+    assert_eq!(
+        run(&spans, &logs)[0].span.span.span_id,
+        span.span_id,
+        "ids are stable"
+    );
 }
 
 #[test]
@@ -66,7 +81,10 @@ fn a_span_id_on_the_line_is_certain() {
     ];
     let hex = span_id(3).to_string();
     let hint = [("request_id", "r1"), (SPAN_ID_KEY, hex.as_str())];
-    let logs = [log("stock", 20, "first", &hint), log("stock", 30, "second", KEY)];
+    let logs = [
+        log("stock", 20, "first", &hint),
+        log("stock", 30, "second", KEY),
+    ];
     let made = run(&spans, &logs);
     assert_eq!(lines(&made), ["stock 3 1 20..30 2"]);
     assert_eq!(made[0].span.span.kind, SpanKind::Consumer as i32);
@@ -82,12 +100,20 @@ fn concurrent_calls_are_a_guess_unless_one_names_its_peer() {
     assert_eq!(lines(&made), ["stock 3 0.5 30..30 1"]);
 
     let mut named = wide.clone();
-    named.attributes.push(KeyValue::new("peer.service", "stock"));
-    assert_eq!(lines(&run(&[root.clone(), named, tight.clone()], &logs)), ["stock 2 0.8 30..30 1"]);
+    named
+        .attributes
+        .push(KeyValue::new("peer.service", "stock"));
+    assert_eq!(
+        lines(&run(&[root.clone(), named, tight.clone()], &logs)),
+        ["stock 2 0.8 30..30 1"]
+    );
 
     // A call that a traced service answers is not open, whoever encloses what.
     let answer = span((1, 4, 3), "price", Server, (25, 55));
-    assert_eq!(lines(&run(&[root, wide, tight, answer], &logs)), ["stock 2 0.8 30..30 1"]);
+    assert_eq!(
+        lines(&run(&[root, wide, tight, answer], &logs)),
+        ["stock 2 0.8 30..30 1"]
+    );
 }
 
 #[test]
@@ -100,9 +126,16 @@ fn lines_fall_into_runs_by_call() {
     let logs = [12, 15, 35, 200].map(|at| log("stock", at, "x", KEY));
     assert_eq!(
         lines(&run(&spans, &logs)),
-        ["stock 2 0.8 12..15 2", "stock 3 0.8 35..35 1", "stock 3 0.5 200..200 1"]
+        [
+            "stock 2 0.8 12..15 2",
+            "stock 3 0.8 35..35 1",
+            "stock 3 0.5 200..200 1"
+        ]
     );
-    let ids: HashSet<_> = run(&spans, &logs).iter().map(|one| one.span.span.span_id).collect();
+    let ids: HashSet<_> = run(&spans, &logs)
+        .iter()
+        .map(|one| one.span.span.span_id)
+        .collect();
     assert_eq!(ids.len(), 3);
 }
 
@@ -112,7 +145,10 @@ fn a_shared_value_goes_to_the_trace_that_encloses_the_line() {
         correlated(span((1, 1, 0), "shop", Server, (0, 100)), "r1"),
         correlated(span((2, 1, 0), "shop", Server, (200, 300)), "r1"),
     ];
-    let logs = [log("stock", 250, "x", KEY), log("stock", 150, "between", KEY)];
+    let logs = [
+        log("stock", 250, "x", KEY),
+        log("stock", 150, "between", KEY),
+    ];
     let made = run(&spans, &logs);
     assert_eq!(lines(&made), ["stock 1 0.5 250..250 1"]);
     assert_eq!(made[0].span.span.trace_id, trace(2));
@@ -127,7 +163,14 @@ fn a_trace_of_logs_alone_has_inferred_roots() {
     failed.trace_id = Some(trace(7));
     failed.severity_number = 17;
     let made = run(&[], &[own, failed]);
-    assert_eq!(lines(&made), ["stock 0 0.5 10..10 1", "mail 0 0.5 20..20 1"]);
-    assert_eq!(made[0].span.span.span_id, span_id(9), "the id on the line is the span's own");
+    assert_eq!(
+        lines(&made),
+        ["stock 0 0.5 10..10 1", "mail 0 0.5 20..20 1"]
+    );
+    assert_eq!(
+        made[0].span.span.span_id,
+        span_id(9),
+        "the id on the line is the span's own"
+    );
     assert!(made[1].span.span.is_error());
 }

@@ -34,11 +34,22 @@ pub(super) async fn find(
     let mut end = when.end.saturating_add(EXPORT_DELAY);
     if end.saturating_sub(when.start) > RANGE_MAX + EXPORT_DELAY {
         end = when.start.saturating_add(RANGE_MAX + EXPORT_DELAY);
-        cut(rows, "exemplar_range", "15m", "exemplars of the rest are found by metric");
+        cut(
+            rows,
+            "exemplar_range",
+            "15m",
+            "exemplars of the rest are found by metric",
+        );
     }
-    let range = TimeRange { start: when.start.saturating_sub(NANOS_PER_SECOND), end };
-    let names =
-        services.iter().map(|name| regex::escape(name)).collect::<Vec<_>>().join("|");
+    let range = TimeRange {
+        start: when.start.saturating_sub(NANOS_PER_SECOND),
+        end,
+    };
+    let names = services
+        .iter()
+        .map(|name| regex::escape(name))
+        .collect::<Vec<_>>()
+        .join("|");
     let by_job = regex_matcher("job", format!("(.+/)?({names})"));
     let by_service = regex_matcher("service", names);
     let span_metrics = regex_matcher("__name__", "traces_spanmetrics_.*".into());
@@ -61,24 +72,29 @@ pub(super) async fn find(
     found.dedup();
     if found.len() > EXEMPLARS_MAX {
         found.truncate(EXEMPLARS_MAX);
-        cut(rows, "exemplars", &EXEMPLARS_MAX.to_string(), "narrow the range with start and end");
+        cut(
+            rows,
+            "exemplars",
+            &EXEMPLARS_MAX.to_string(),
+            "narrow the range with start and end",
+        );
     }
     found
 }
 
 fn regex_matcher(name: &str, value: String) -> Matcher {
-    Matcher { name: name.into(), op: MatchOp::Regex, value }
+    Matcher {
+        name: name.into(),
+        op: MatchOp::Regex,
+        value,
+    }
 }
 
 fn cut(rows: &dyn Rows, limit: &str, value: &str, hint: &str) {
     rows.cut(limit, value.to_owned(), hint);
 }
 
-fn collect(
-    answer: Vec<SeriesPoints>,
-    traces: &HashSet<TraceId>,
-    found: &mut Vec<ExemplarView>,
-) {
+fn collect(answer: Vec<SeriesPoints>, traces: &HashSet<TraceId>, found: &mut Vec<ExemplarView>) {
     for part in answer {
         let exemplars = part.points.iter().flat_map(|point| &point.exemplars);
         for exemplar in exemplars {
@@ -92,18 +108,26 @@ fn collect(
 
 fn view(series: &Series, exemplar: &Exemplar, trace: TraceId) -> ExemplarView {
     let mut attributes = Map::new();
-    for kv in series.attributes.iter().chain(&exemplar.filtered_attributes) {
+    for kv in series
+        .attributes
+        .iter()
+        .chain(&exemplar.filtered_attributes)
+    {
         attributes.insert(kv.key.clone(), kv.value.to_json());
     }
     // Span metrics are derived by the collector: whose they are is in their attributes.
     let derived = model::value::last(&series.attributes, "service").and_then(|name| name.as_str());
     ExemplarView {
         metric: series.metric.name.clone(),
-        service: derived.unwrap_or_else(|| series.resource.service()).to_owned(),
+        service: derived
+            .unwrap_or_else(|| series.resource.service())
+            .to_owned(),
         time_unix_nano: exemplar.time_unix_nano,
         value: exemplar.value.as_f64().unwrap_or_default(),
         trace_id: trace.to_string(),
-        span_id: SpanId::from_wire(&exemplar.span_id).map(|id| id.to_string()).unwrap_or_default(),
+        span_id: SpanId::from_wire(&exemplar.span_id)
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         attributes: Json::Object(attributes),
     }
 }

@@ -15,7 +15,10 @@ impl ActiveAlerts for Firing {
     fn active(&self, services: &BTreeSet<String>, range: TimeRange) -> Vec<AlertView> {
         assert_eq!(range, TimeRange { start: 0, end: 601 });
         let names = services.iter().cloned().collect::<Vec<_>>().join(",");
-        vec![AlertView { name: names, ..AlertView::default() }]
+        vec![AlertView {
+            name: names,
+            ..AlertView::default()
+        }]
     }
 }
 
@@ -65,7 +68,10 @@ fn rows() -> Fake {
             mail,
         ],
         logs: vec![log("stock", 20, "reserved", &[("request_id", "r1")])],
-        series: vec![SeriesPoints { series, points: vec![point] }],
+        series: vec![SeriesPoints {
+            series,
+            points: vec![point],
+        }],
         ..Fake::default()
     }
 }
@@ -73,30 +79,62 @@ fn rows() -> Fake {
 #[tokio::test]
 async fn a_story_is_one_tree_with_its_evidence() {
     let rows = rows();
-    let context = Context { rows: &rows, offsets: &Unmeasured, alerts: &Firing };
-    let story = tell(context, "r1", TimeRange::ALL, Bounds::default()).await.unwrap().unwrap();
+    let context = Context {
+        rows: &rows,
+        offsets: &Unmeasured,
+        alerts: &Firing,
+    };
+    let story = tell(context, "r1", TimeRange::ALL, Bounds::default())
+        .await
+        .unwrap()
+        .unwrap();
     let tree: Vec<String> = story
         .spans
         .iter()
-        .map(|span| format!("{} {} {} {}", span.depth, span.service, span.name, span.confidence))
+        .map(|span| {
+            format!(
+                "{} {} {} {}",
+                span.depth, span.service, span.name, span.confidence
+            )
+        })
         .collect();
     assert_eq!(
         tree,
-        ["0 shop op1 1", "1 shop op3 1", "2 stock op3 0.8", "1 shop op2 1", "2 mail op1 1"]
+        [
+            "0 shop op1 1",
+            "1 shop op3 1",
+            "2 stock op3 0.8",
+            "1 shop op2 1",
+            "2 mail op1 1"
+        ]
     );
     assert!(story.spans[2].inferred);
     assert_eq!(story.spans[1].children, [story.spans[2].span_id.clone()]);
     assert_eq!(story.logs.len(), 1);
     assert_eq!(story.exemplars.len(), 1, "{:?}", story.exemplars);
     assert_eq!(story.alerts[0].name, "mail,shop,stock");
-    let inferred = story.joins.iter().find(|join| join.to == story.spans[2].span_id).unwrap();
-    assert!(inferred.reason.contains("confidence 0.8"), "{}", inferred.reason);
+    let inferred = story
+        .joins
+        .iter()
+        .find(|join| join.to == story.spans[2].span_id)
+        .unwrap();
+    assert!(
+        inferred.reason.contains("confidence 0.8"),
+        "{}",
+        inferred.reason
+    );
 }
 
 #[tokio::test]
 async fn an_unknown_id_has_no_story() {
     let rows = rows();
-    let context = Context { rows: &rows, offsets: &Unmeasured, alerts: &NoAlerts };
-    let story = tell(context, "nobody", TimeRange::ALL, Bounds::default()).await.unwrap();
+    let context = Context {
+        rows: &rows,
+        offsets: &Unmeasured,
+        alerts: &NoAlerts,
+    };
+    let story = tell(context, "nobody", TimeRange::ALL, Bounds::default())
+        .await
+        .unwrap();
     assert!(story.is_none());
 }

@@ -66,7 +66,9 @@ pub(super) fn pieces(template: &str) -> Result<Vec<Piece>, String> {
             push_text(&mut pieces, text);
             return Ok(pieces);
         };
-        let marker = after.strip_prefix('-').filter(|rest| rest.starts_with(char::is_whitespace));
+        let marker = after
+            .strip_prefix('-')
+            .filter(|rest| rest.starts_with(char::is_whitespace));
         if marker.is_some() {
             text = text.trim_end();
         }
@@ -78,7 +80,9 @@ pub(super) fn pieces(template: &str) -> Result<Vec<Piece>, String> {
                 let left = comment[end + 2..].trim_start();
                 let trim = left.starts_with("-}}");
                 let left = left.strip_prefix('-').unwrap_or(left);
-                let left = left.strip_prefix("}}").ok_or("comment ends before closing delimiter")?;
+                let left = left
+                    .strip_prefix("}}")
+                    .ok_or("comment ends before closing delimiter")?;
                 (Vec::new(), trim, left)
             }
             None => tokens(inside)?,
@@ -133,7 +137,9 @@ fn token(rest: &str, first: char, spaced: bool) -> Result<(Token, usize), String
         '=' => simple(Token::Assign, 1),
         '"' => quoted(rest),
         '`' => {
-            let end = rest[1..].find('`').ok_or("unterminated raw quoted string")?;
+            let end = rest[1..]
+                .find('`')
+                .ok_or("unterminated raw quoted string")?;
             simple(Token::Str(rest[1..=end].to_owned()), end + 2)
         }
         '\'' => character(rest),
@@ -163,7 +169,8 @@ fn token(rest: &str, first: char, spaced: bool) -> Result<(Token, usize), String
 }
 
 fn name_length(text: &str) -> usize {
-    text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len())
+    text.find(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .unwrap_or(text.len())
 }
 
 fn number(rest: &str) -> Result<(Token, usize), String> {
@@ -199,7 +206,9 @@ fn number(rest: &str) -> Result<(Token, usize), String> {
     if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return Err(bad());
     }
-    text.parse().map(|float| (Token::Float(float), length)).map_err(|_| bad())
+    text.parse()
+        .map(|float| (Token::Float(float), length))
+        .map_err(|_| bad())
 }
 
 fn quoted(rest: &str) -> Result<(Token, usize), String> {
@@ -233,7 +242,10 @@ fn escape(chars: &mut impl Iterator<Item = (usize, char)>) -> Result<char, Strin
     let invalid = || "invalid escape in quoted string".to_owned();
     let code = |digits: usize, chars: &mut dyn Iterator<Item = (usize, char)>| {
         let hex: String = chars.take(digits).map(|(_, c)| c).collect();
-        u32::from_str_radix(&hex, 16).ok().and_then(char::from_u32).ok_or_else(invalid)
+        u32::from_str_radix(&hex, 16)
+            .ok()
+            .and_then(char::from_u32)
+            .ok_or_else(invalid)
     };
     match chars.next().map(|(_, c)| c) {
         Some('n') => Ok('\n'),
