@@ -6,6 +6,7 @@ pub mod clock;
 pub mod dead_letter;
 pub mod destination;
 pub mod otlp;
+mod read;
 pub mod retry;
 mod window;
 

@@ -14,7 +14,7 @@ use env::Env;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use journal::{JournalError, Position, Reader};
+use journal::{Position, Reader};
 use model::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,15 +23,14 @@ use super::breaker::{Admission, Breaker};
 use super::clock::{ClockOffset, Exchange};
 use super::dead_letter::{DeadLetters, Letter};
 use super::destination::{Destination, Outcome, Stamp};
+use super::read::read_some;
 use super::retry::Backoff;
 use super::window::{Phase, Window};
 use crate::encode::count_rows;
 use crate::metrics::{self, Metrics};
 use crate::options::ExportOptions;
-use crate::queue::{AppendError, Entry, Progress, Queue, Sealed, StampId, record};
+use crate::queue::{AppendError, Entry, Progress, Queue, Sealed, StampId};
 
-/// Records read from the journal at once.
-const READ_RECORDS: usize = 32;
 /// The pieces that one entry is split into at most.
 const PIECES_MAX: usize = 255;
 /// The queue is asked again after this when it could not take something.
@@ -471,33 +470,6 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-type ReadRecords = Vec<(Position, Vec<Sealed>)>;
-
-/// Reads until enough entries or bytes are there. The result says whether the end was reached.
-fn read_some(
-    mut reader: Reader,
-    entries_max: usize,
-    bytes_max: usize,
-) -> (Reader, ReadRecords, Result<bool, JournalError>) {
-    let (mut records, mut entries, mut bytes) = (Vec::new(), 0, 0);
-    while entries < entries_max
-        && (entries == 0 || bytes < bytes_max)
-        && records.len() < READ_RECORDS
-    {
-        match reader.next() {
-            None => return (reader, records, Ok(true)),
-            Some(Err(error)) => return (reader, records, Err(error)),
-            Some(Ok(found)) => {
-                let record = record::decode(&found.payload).unwrap_or_default();
-                entries += record.entries.len();
-                bytes += found.payload.len();
-                records.push((found.next, record.entries));
-            }
-        }
-    }
-    (reader, records, Ok(false))
 }
 
 #[cfg(test)]

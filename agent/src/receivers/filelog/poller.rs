@@ -188,8 +188,13 @@ impl Poller {
             Look::Renamed | Look::Gone => {
                 // Where it went, the next search shows.
                 file.drained = true;
-                self.next_discover = 0;
-                file.next_look = now + 1;
+                if file.orphan {
+                    // It has been searched for; only a pattern that names it brings it back.
+                    file.next_look = u64::MAX;
+                } else {
+                    self.next_discover = 0;
+                    file.next_look = now + 1;
+                }
                 Ok(())
             }
         }
@@ -436,6 +441,10 @@ impl Poller {
         self.dirty_lineages.clear();
         self.forgotten.clear();
         self.assemblers.retain(|_, assembler| !assembler.is_empty());
+        if self.resources.len() > 2 * self.files.len() + 64 {
+            // Container logs come and go, each with a path of its own.
+            self.resources.clear();
+        }
     }
 
     /// Keeps the files that were active last open, as many as allowed.

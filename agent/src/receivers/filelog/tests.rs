@@ -320,7 +320,7 @@ fn container_lines_are_joined_across_rotation_and_restart() {
     rig.rename("0.log", "0.log.20260102");
     rig.append(
         "0.log",
-        line("P", "two ") + &"2026-01-02T03:04:05Z stderr F other\n",
+        line("P", "two ") + "2026-01-02T03:04:05Z stderr F other\n",
     );
     rig.pass();
     rig.pass();
