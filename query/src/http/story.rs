@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::Uri;
-use tower_http::compression::CompressionLayer;
 
 use super::params::Params;
 use super::trace::Stories;
@@ -24,7 +23,6 @@ pub fn router(stories: Stories) -> Router {
         .route("/api/v1/traces/{trace_id}", get(trace::get))
         .route("/api/v1/story/{id}", get(story))
         .merge(jaeger::routes())
-        .layer(CompressionLayer::new())
         .with_state(stories)
 }
 

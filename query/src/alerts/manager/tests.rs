@@ -330,3 +330,45 @@ async fn running_groups_stop_when_asked() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn prometheus_shape_is_served() {
+    let setup = Setup::new();
+    setup.world.set("x", &[("shop", 2.5)]);
+    let manager = setup.open(vec![alerting("A", "x", 0)]);
+    setup.at(&manager, 10).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!(
+        "http://{}/prometheus/api/v1",
+        listener.local_addr().unwrap()
+    );
+    let router = crate::http::alerts::router(manager);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+    let get = async |path: &str| -> serde_json::Value {
+        reqwest::get(format!("{base}/{path}"))
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    };
+    let alerts = get("alerts").await;
+    let alert = &alerts["data"]["alerts"][0];
+    assert_eq!(alerts["status"], "success");
+    assert_eq!(alert["value"], "2.5e+00");
+    assert_eq!(alert["activeAt"], "1970-01-01T00:00:10.000Z");
+    assert_eq!(alert["state"], "firing");
+    let rules = get("rules").await;
+    let group = &rules["data"]["groups"][0];
+    assert_eq!(
+        (&group["name"], &group["interval"]),
+        (&"g".into(), &10.0.into())
+    );
+    let rule = &group["rules"][0];
+    assert_eq!(rule["type"], "alerting");
+    assert_eq!(rule["duration"], 0.0);
+    assert_eq!(rule["health"], "ok");
+    assert_eq!(rule["alerts"][0]["labels"]["alertname"], "A");
+    assert!(rule.get("lastError").is_none());
+}

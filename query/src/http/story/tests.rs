@@ -26,6 +26,18 @@ impl Running {
     }
 }
 
+/// Stores nothing.
+struct Nowhere;
+
+impl crate::alerts::Sink for Nowhere {
+    fn write(
+        &self,
+        _samples: Vec<crate::alerts::Written>,
+    ) -> futures::future::BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 async fn serve() -> Running {
     let _already_there = rustls::crypto::ring::default_provider().install_default();
     let memory = Memory::new("memory");
@@ -42,7 +54,17 @@ async fn serve() -> Running {
     let clock = env::Env::real().clock;
     let readers: Vec<Arc<dyn Read>> = vec![memory];
     let state = State::new(Sources::new(readers), Options::new(clock));
-    let app = router(Stories::new(state));
+    let dir = tempfile::tempdir().unwrap();
+    let manager = crate::alerts::Manager::open(
+        env::Env::real(),
+        dir.path(),
+        crate::alerts::AlertsOptions::default(),
+        Arc::new(crate::alerts::bind::OverSources(state.clone())),
+        Arc::new(Nowhere),
+    )
+    .unwrap();
+    let more = router(Stories::new(state.clone())).merge(crate::http::alerts::router(manager));
+    let app = crate::http::router(state, more);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -143,4 +165,25 @@ async fn jaeger_is_served() {
         .get("/jaeger/api/dependencies?endTs=1000&lookback=1000")
         .await;
     assert_eq!((status, &body["data"]), (200, &serde_json::json!([])));
+}
+
+#[tokio::test]
+async fn all_routers_become_one() {
+    let server = serve().await;
+    for (path, member) in [
+        ("/api/v1/rules", "groups"),
+        ("/api/v1/alerts", "alerts"),
+        ("/prometheus/api/v1/rules", "data"),
+        ("/prometheus/api/v1/alerts", "data"),
+        ("/api/v1/traces", "traces"),
+    ] {
+        let (status, body) = server.get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        assert!(body.get(member).is_some(), "{path}: {body}");
+    }
+    let (status, body) = server.get("/nowhere").await;
+    assert_eq!(
+        (status, body["error"]["kind"].as_str()),
+        (404, Some("not_found"))
+    );
 }
