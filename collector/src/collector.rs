@@ -16,7 +16,7 @@ use crate::admission::Admission;
 use crate::ingest::{Ingest, Sink};
 use crate::internal;
 use crate::receivers::{otlp_grpc, otlp_http};
-use crate::self_metrics::{self, Sample};
+use crate::self_metrics;
 use crate::spanmetrics::{self, SpanMetrics};
 
 /// How a collector works.
@@ -155,18 +155,18 @@ impl Collector {
         self.receiver.http_router()
     }
 
-    /// Everything that the collector and its store count.
-    pub fn metrics(&self) -> Vec<Sample> {
-        let mut samples = self_metrics::receiver_metrics(&self.receiver);
-        samples.extend(self.ingest.metrics());
-        samples.extend(self.spans.iter().flat_map(SpanMetrics::metrics));
-        samples.extend(self.sink.metrics());
-        samples
-    }
-
-    /// The same in the Prometheus text format.
-    pub fn metrics_text(&self) -> String {
-        self_metrics::render(self.metrics())
+    /// Writes everything that the collector and its store count in the Prometheus text format,
+    /// for whoever serves `/metrics`, without holding the collector.
+    pub fn metrics_handle(&self) -> impl Fn() -> String + Send + Sync + use<> {
+        let (receiver, ingest) = (self.receiver.clone(), Arc::clone(&self.ingest));
+        let (spans, sink) = (self.spans.clone(), Arc::clone(&self.sink));
+        move || {
+            let mut samples = self_metrics::receiver_metrics(&receiver);
+            samples.extend(ingest.metrics());
+            samples.extend(spans.iter().flat_map(SpanMetrics::metrics));
+            samples.extend(sink.metrics());
+            self_metrics::render(samples)
+        }
     }
 
     /// Refuses new work, answers what is in flight, writes the last span metrics, and returns:

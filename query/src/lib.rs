@@ -5,6 +5,7 @@ pub mod exec;
 pub mod http;
 pub mod lang;
 pub mod nearest;
+pub mod remote;
 pub mod sources;
 
 pub mod traces;

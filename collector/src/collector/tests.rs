@@ -69,7 +69,7 @@ async fn exports_reach_the_store_and_spans_are_counted() {
         panic!("expected a partial success");
     };
     assert!(message.contains("trace id"), "{message}");
-    let text = collector.metrics_text();
+    let text = collector.metrics_handle()();
     for line in [
         "throughline_collector_accepted_rows_total{signal=\"logs\"} 2",
         "throughline_collector_accepted_rows_total{signal=\"traces\"} 1",

@@ -16,6 +16,8 @@ mod scan;
 mod series_view;
 mod store;
 mod table;
+#[cfg(test)]
+mod testing;
 mod terms;
 pub mod words;
 pub mod write;

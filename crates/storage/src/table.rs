@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use model::{LogRecord, Signal, Span, ValueRef};
+use model::{LogRecord, Span, ValueRef};
 
 use crate::filter::Field;
 use crate::message::Columns;
@@ -14,12 +14,11 @@ use crate::message::Columns;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mask {
     bits: Vec<u64>,
-    rows: usize,
 }
 
 impl Mask {
     pub(crate) fn none(rows: usize) -> Self {
-        Self { bits: vec![0; rows.div_ceil(64)], rows }
+        Self { bits: vec![0; rows.div_ceil(64)] }
     }
 
     pub(crate) fn all(rows: usize) -> Self {
@@ -29,7 +28,7 @@ impl Mask {
         {
             *last = (1 << (rows % 64)) - 1;
         }
-        Self { bits, rows }
+        Self { bits }
     }
 
     #[inline]
@@ -37,21 +36,8 @@ impl Mask {
         self.bits[row / 64] |= 1 << (row % 64);
     }
 
-    #[inline]
-    pub(crate) fn has(&self, row: usize) -> bool {
-        self.bits[row / 64] & (1 << (row % 64)) != 0
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.bits.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.bits.iter().all(|word| *word == 0)
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.count() == self.rows
     }
 
     /// Rows in `self` that are not in `other`.
@@ -121,8 +107,6 @@ pub(crate) struct Damage(pub String);
 
 /// Rows that can be filtered and read.
 pub(crate) trait Table {
-    fn signal(&self) -> Signal;
-
     fn rows(&self) -> usize;
 
     /// The time that orders each row: a span's start, a record's or point's time.

@@ -83,6 +83,8 @@ pub(crate) struct Collector<'a> {
     integers: FxHashMap<(u8, &'a str), FxHashSet<i64>>,
     fields: FxHashMap<(Level, &'a str, Kind), Values<'a>>,
     intrinsics: FxHashMap<(&'static str, &'a str), u64>,
+    /// Kinds and statuses that have no name.
+    unnamed: FxHashMap<(&'static str, i32), u64>,
 }
 
 /// Values of one field so far.
@@ -100,6 +102,7 @@ impl<'a> Collector<'a> {
             integers: FxHashMap::default(),
             fields: FxHashMap::default(),
             intrinsics: FxHashMap::default(),
+            unnamed: FxHashMap::default(),
         }
     }
 
@@ -247,19 +250,21 @@ impl<'a> Collector<'a> {
 
     fn attributes(&mut self, chunk: &'a Chunk, attributes: Span32, level: Level) {
         let of = nested(level);
-        for Attr { key, value } in &chunk.attributes[attributes.range()] {
-            let key = chunk.keys.get(*key);
+        let list = &chunk.attributes[attributes.range()];
+        for (at, Attr { key: index, value }) in list.iter().enumerate() {
+            let key = chunk.keys.get(*index);
             let value = chunk.value(*value);
             self.value(of, key, value);
             self.terms.insert(term(Of::Has, key, &[level as u8]));
-            if level == Level::Row {
+            // Of a key sent twice, queries see the last value.
+            if level == Level::Row && list[at + 1..].iter().all(|later| later.key != *index) {
                 self.count(level, key, value, 1);
             }
         }
     }
 
     fn shared(&mut self, level: Level, attributes: &'a [model::KeyValue], rows: u64) {
-        for attribute in attributes {
+        for (at, attribute) in attributes.iter().enumerate() {
             let key = &attribute.key;
             let value = match &attribute.value {
                 model::Value::Str(text) => ValueRef::Str(text),
@@ -273,7 +278,9 @@ impl<'a> Collector<'a> {
             };
             self.value(Of::Attribute, key, value);
             self.terms.insert(term(Of::Has, key, &[level as u8]));
-            self.count(level, key, value, rows);
+            if attributes[at + 1..].iter().all(|later| later.key != *key) {
+                self.count(level, key, value, rows);
+            }
         }
     }
 
@@ -301,11 +308,14 @@ impl<'a> Collector<'a> {
             self.words(name);
         }
         *self.intrinsics.entry(("name", name)).or_default() += 1;
-        if let Some(kind) = model::SpanKind::from_code(span.kind) {
-            self.intrinsic("kind", Of::Kind, kind.name(), 1);
+        match model::SpanKind::from_code(span.kind) {
+            Some(kind) => self.intrinsic("kind", Of::Kind, kind.name(), 1),
+            None => *self.unnamed.entry(("kind", span.kind)).or_default() += 1,
         }
-        if let Some(status) = model::StatusCode::from_code(span.status.unwrap_or_default()) {
-            self.intrinsic("status", Of::Status, status.name(), 1);
+        let status = span.status.unwrap_or_default();
+        match model::StatusCode::from_code(status) {
+            Some(status) => self.intrinsic("status", Of::Status, status.name(), 1),
+            None => *self.unnamed.entry(("status", status)).or_default() += 1,
         }
         self.correlation(chunk, span.correlation);
         self.attributes(chunk, span.attributes, Level::Row);
@@ -346,6 +356,9 @@ impl<'a> Collector<'a> {
         let mut builder = FieldsTableBuilder::new();
         for ((name, value), rows) in self.intrinsics {
             builder.add(name, Kind::Text, value, rows);
+        }
+        for ((name, code), rows) in self.unnamed {
+            builder.add(name, Kind::Int, &code.to_string(), rows);
         }
         for ((level, key, kind), values) in self.fields {
             let name = table_name(level, key);
@@ -499,6 +512,7 @@ fn equals(field: &Field, value: &Operand) -> Need {
         _ => return Need::Anything,
     };
     match value {
+        Operand::Literal(text) if text.parse::<i64>().is_ok() => Need::Anything,
         Operand::Literal(text) | Operand::Text(text) => {
             Need::Term(term(of, "", text.as_bytes()))
         }

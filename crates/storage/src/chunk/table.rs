@@ -213,10 +213,6 @@ impl Chunk {
 }
 
 impl Table for Chunk {
-    fn signal(&self) -> Signal {
-        self.signal
-    }
-
     fn rows(&self) -> usize {
         Chunk::rows(self)
     }

@@ -355,10 +355,6 @@ pub(super) fn status_code(stored: i64) -> Option<i32> {
 }
 
 impl Table for BlockTable {
-    fn signal(&self) -> Signal {
-        self.signal
-    }
-
     fn rows(&self) -> usize {
         self.rows()
     }

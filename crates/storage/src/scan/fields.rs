@@ -124,7 +124,10 @@ fn from_table(file: &BlockFile, counts: &mut FxHashMap<(Field, String), u64>) {
             Some(("resource", key)) => attribute(Level::Resource, key),
             Some(("scope", key)) => attribute(Level::Scope, key),
             _ => match INTRINSICS.iter().find(|(name, _)| **name == *info.name) {
-                Some((_, field)) => field.clone(),
+                Some((_, field)) => {
+                    *counts.entry((field.clone(), "string".to_owned())).or_default() += info.rows;
+                    continue;
+                }
                 None => continue,
             },
         };
