@@ -102,12 +102,6 @@ impl Agent {
         let root = Path::new("/");
         let mut machine = resource::host(root);
         machine.extend(options.attributes.iter().cloned());
-        let dead_letters = Arc::new(DeadLetters::new(
-            &env,
-            data_dir,
-            options.queue.dead_letter_bytes,
-            metrics.clone(),
-        ));
         let files = if options.files.is_empty() {
             None
         } else {
@@ -135,24 +129,22 @@ impl Agent {
             Some(relay) => Some(OtlpReceiver::start(relay, queue.clone()).await?),
         };
         let (stop, stopped) = watch::channel(None);
-        let mut exporters = Vec::new();
-        for (name, destination) in destinations {
+        let letters = options.queue.dead_letter_bytes;
+        let letters = DeadLetters::new(&env, data_dir, letters, metrics.clone());
+        let letters = Arc::new(letters);
+        let export = |(name, destination): (String, Arc<dyn Destination>)| {
             let start = Start {
                 position: restored.exported.get(&name).copied().unwrap_or_default(),
                 replaced: restored.replaced.clone(),
                 name,
                 destination,
             };
-            let exporter = Exporter::new(
-                &env,
-                start,
-                queue.clone(),
-                progress.clone(),
-                options.export.clone(),
-                Arc::clone(&dead_letters),
-            );
-            exporters.push(tokio::spawn(exporter.run(stopped.clone())));
-        }
+            let (queue, progress) = (queue.clone(), progress.clone());
+            let (export, letters) = (options.export.clone(), Arc::clone(&letters));
+            let exporter = Exporter::new(&env, start, queue, progress, export, letters);
+            tokio::spawn(exporter.run(stopped.clone()))
+        };
+        let exporters = destinations.into_iter().map(export).collect();
         Ok(Self {
             queue,
             metrics,

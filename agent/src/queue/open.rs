@@ -86,29 +86,8 @@ pub(super) fn open(
         *position = (*position).min(journal.synced_end());
     }
     scan.run(&journal, &exported)?;
-    let (agent, next) = match identity {
-        Some(identity) if sound && !lost && identity.epoch == scan.next.epoch => {
-            (identity.agent, scan.next)
-        }
-        other => {
-            let epoch = scan
-                .next
-                .epoch
-                .max(other.as_ref().map_or(0, |known| known.epoch))
-                + 1;
-            let agent = other.map_or_else(|| new_id(env), |known| known.agent);
-            let identity = Identity {
-                agent: agent.clone(),
-                epoch,
-            };
-            let json = serde_json::to_vec(&identity).expect("two plain fields serialise");
-            let path = dir.join("identity");
-            let written = env.files.write_atomic(&path, &json);
-            written.map_err(io("write", &path))?;
-            tracing::info!(agent, epoch, "a new epoch of the agent's queue begins");
-            (agent, StampId { epoch, sequence: 1 })
-        }
-    };
+    let whole = sound && !lost;
+    let (agent, next) = identify(env, dir, identity, scan.next, whole)?;
     scan.summary.epoch = next.epoch;
     scan.summary.next_sequence = next.sequence;
     scan.summary.position = journal.synced_end().to_bytes();
@@ -133,6 +112,42 @@ pub(super) fn open(
         queued,
     };
     Ok((opened, restored))
+}
+
+/// Who this agent is and what number comes next. Numbers go on only if the journal is whole and
+/// the identity belongs to it.
+fn identify(
+    env: &Env,
+    dir: &Path,
+    known: Option<Identity>,
+    next: StampId,
+    whole: bool,
+) -> Result<(String, StampId), QueueError> {
+    if let Some(identity) = &known
+        && whole
+        && identity.epoch == next.epoch
+    {
+        return Ok((identity.agent.clone(), next));
+    }
+    let epoch = next
+        .epoch
+        .max(known.as_ref().map_or(0, |known| known.epoch))
+        + 1;
+    let agent = known.map_or_else(|| new_id(env), |known| known.agent);
+    let identity = Identity {
+        agent: agent.clone(),
+        epoch,
+    };
+    let json = serde_json::to_vec(&identity).expect("two plain fields serialise");
+    let path = dir.join("identity");
+    let written = env.files.write_atomic(&path, &json);
+    written.map_err(|source| QueueError::Io {
+        action: "write",
+        path: path.display().to_string(),
+        source,
+    })?;
+    tracing::info!(agent, epoch, "a new epoch of the agent's queue begins");
+    Ok((agent, StampId { epoch, sequence: 1 }))
 }
 
 /// Whether the journal still has everything from a position on that was written after it.
