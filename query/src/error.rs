@@ -71,7 +71,12 @@ pub struct QueryError {
 impl QueryError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), span: None, hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            span: None,
+            hint: None,
+        }
     }
 
     /// A wrong parameter.

@@ -69,7 +69,12 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Rows of a signal.
     pub fn selection(&self, signal: Signal, filter: Filter, range: TimeRange) -> Selection {
-        Selection { tenant: self.tenant.clone(), signal, filter, range }
+        Selection {
+            tenant: self.tenant.clone(),
+            signal,
+            filter,
+            range,
+        }
     }
 }
 
@@ -99,7 +104,11 @@ pub async fn extent(
     };
     Ok(first.zip(last).map(|(first, last)| TimeRange {
         start: if range.start == 0 { first } else { range.start },
-        end: if range.end == u64::MAX { last.saturating_add(1) } else { range.end },
+        end: if range.end == u64::MAX {
+            last.saturating_add(1)
+        } else {
+            range.end
+        },
     }))
 }
 

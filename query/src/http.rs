@@ -5,6 +5,8 @@
 //! `{error: {kind, message, start, end, hint}}`; under a foreign API it has that API's shape.
 //! One table lists every route; `docs/openapi.json` is held to it by a test.
 
+pub mod alerts;
+pub mod jaeger;
 pub mod native;
 pub mod openapi;
 pub mod params;
@@ -12,7 +14,9 @@ pub mod plain;
 pub mod prometheus;
 pub mod respond;
 pub mod routes;
+pub mod story;
 pub mod tail;
+pub mod trace;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,7 +159,11 @@ impl State {
     /// Waits for a place among the running queries and opens an account.
     pub async fn begin(&self) -> Result<Running, QueryError> {
         let permit = self.0.gate.enter().await?;
-        Ok(Running { state: self.clone(), work: Work::new(self.0.options.limits), _permit: permit })
+        Ok(Running {
+            state: self.clone(),
+            work: Work::new(self.0.options.limits),
+            _permit: permit,
+        })
     }
 
     fn count(&self, status: http::StatusCode) {
@@ -177,7 +185,9 @@ pub struct Query {
 impl Query {
     /// A service over these sources.
     pub fn new(sources: Sources, options: Options) -> Self {
-        Self { state: State::new(sources, options) }
+        Self {
+            state: State::new(sources, options),
+        }
     }
 
     /// What the handlers work with.
@@ -185,20 +195,28 @@ impl Query {
         &self.state
     }
 
-    /// All routes. To be merged with routers that have no fallback of their own.
+    /// The routes of this module alone.
     pub fn router(&self) -> Router {
-        router(self.state.clone())
+        router(self.state.clone(), Router::new())
+    }
+
+    /// The routes of this module and those of another router without a fallback, such as
+    /// [`story::router`], [`jaeger`] and [`alerts::router`]: refusals, compression and counters
+    /// are the same for all.
+    pub fn router_with(&self, more: Router) -> Router {
+        router(self.state.clone(), more)
     }
 }
 
 /// All routes of the query service.
-pub fn router(state: State) -> Router {
+pub fn router(state: State, more: Router) -> Router {
     let mut router: Router<State> = Router::new();
     for route in routes::all() {
         router = router.route(route.path, route.handler);
     }
     let counted = axum::middleware::from_fn_with_state(state.clone(), respond::count);
     router
+        .merge(more.with_state(()))
         .fallback(respond::unknown_path)
         .method_not_allowed_fallback(respond::wrong_method)
         .layer(counted)

@@ -30,7 +30,9 @@ use crate::error::QueryError;
 
 pub use ast::{Comparison, Expr, Node, Span, Test, Text, Value};
 pub use complete::{Completion, complete};
-pub use fields::{Shape, Subject, TraceField, enum_values, field_text, intrinsic_names, subject_of};
+pub use fields::{
+    Shape, Subject, TraceField, enum_values, field_text, intrinsic_names, subject_of,
+};
 pub use highlight::{Class, Token, highlight};
 pub use lower_trace::TraceFilter;
 pub use quantity::duration_nanos;
@@ -69,9 +71,15 @@ pub fn traces(text: &str) -> Result<TraceQuery, QueryError> {
 pub fn row_field(name: &str) -> Result<storage::filter::Field, QueryError> {
     let node = parse(&format!("{name}:*"))?;
     match node.expr {
-        Expr::Field { subject: Subject::Row(field), test: Test::Exists, .. } => Ok(field),
-        _ => Err(QueryError::parameter(format!("{name:?} is not the name of a field"))
-            .hint("write a field as in a query, for example service or resource.host.name")),
+        Expr::Field {
+            subject: Subject::Row(field),
+            test: Test::Exists,
+            ..
+        } => Ok(field),
+        _ => Err(
+            QueryError::parameter(format!("{name:?} is not the name of a field"))
+                .hint("write a field as in a query, for example service or resource.host.name"),
+        ),
     }
 }
 
@@ -79,10 +87,16 @@ pub fn row_field(name: &str) -> Result<storage::filter::Field, QueryError> {
 /// can be, else in quotes.
 pub fn value_text(value: &str) -> String {
     let plain = !value.is_empty()
-        && value.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '@' | '+'))
+        && value
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '@' | '+'))
         && !value.contains("..")
         && !matches!(value, "AND" | "OR" | "NOT");
-    if plain { value.to_owned() } else { print::quote(value) }
+    if plain {
+        value.to_owned()
+    } else {
+        print::quote(value)
+    }
 }
 
 #[cfg(test)]

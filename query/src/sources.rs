@@ -17,11 +17,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use model::{LogRecord, Span};
-use storage::message::{
-    Columns, Count, Durations, FieldCount, Order, Reply, Request, Selection, SeriesPoints,
-    Source, SourceKind, SourceState, Status, ValueCount,
-};
 use storage::filter::Field;
+use storage::message::{
+    Columns, Count, Durations, FieldCount, Order, Reply, Request, Selection, SeriesPoints, Source,
+    SourceKind, SourceState, Status, ValueCount,
+};
 use storage::read::{Read, ReadError};
 
 use crate::error::{ErrorKind, QueryError};
@@ -39,6 +39,7 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Sources {
     readers: Arc<[Arc<dyn Read>]>,
+    grace: Duration,
 }
 
 /// Which rows, in which order and how many.
@@ -58,15 +59,36 @@ pub struct RowsRequest {
 
 impl From<RowsRequest> for Request {
     fn from(rows: RowsRequest) -> Self {
-        let RowsRequest { selection, order, limit, traces, columns } = rows;
-        Request::Rows { selection, order, limit, traces, columns }
+        let RowsRequest {
+            selection,
+            order,
+            limit,
+            traces,
+            columns,
+        } = rows;
+        Request::Rows {
+            selection,
+            order,
+            limit,
+            traces,
+            columns,
+        }
     }
 }
 
 impl Sources {
     /// These readers as one.
     pub fn new(readers: Vec<Arc<dyn Read>>) -> Self {
-        Self { readers: readers.into() }
+        Self {
+            readers: readers.into(),
+            grace: GRACE,
+        }
+    }
+
+    /// The same readers, which may take this much longer than a query's time limit.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
     }
 
     /// How many readers there are.
@@ -88,11 +110,16 @@ impl Sources {
         mut on: impl FnMut(usize, Reply),
     ) -> Result<(), QueryError> {
         let limits = work.remaining()?;
-        let deadline = tokio::time::Instant::now() + Duration::from_millis(limits.timeout_ms) + GRACE;
+        let patience = Duration::from_millis(limits.timeout_ms) + self.grace;
+        let deadline = tokio::time::Instant::now() + patience;
         let streams = self.readers.iter().enumerate().map(|(index, reader)| {
             let replies = reader.execute(request.clone(), limits);
             // The end of a stream has to be seen to tell an answer from one that was cut off.
-            replies.map(Some).chain(stream::iter([None])).map(move |reply| (index, reply)).boxed()
+            replies
+                .map(Some)
+                .chain(stream::iter([None]))
+                .map(move |reply| (index, reply))
+                .boxed()
         });
         let mut all: stream::SelectAll<BoxStream<'_, _>> = stream::select_all(streams);
         let mut open: Vec<bool> = vec![true; self.readers.len()];
@@ -173,7 +200,11 @@ impl Sources {
     }
 
     /// Log records in time order.
-    pub async fn logs(&self, rows: RowsRequest, work: &Work) -> Result<Rows<LogRecord>, QueryError> {
+    pub async fn logs(
+        &self,
+        rows: RowsRequest,
+        work: &Work,
+    ) -> Result<Rows<LogRecord>, QueryError> {
         let mut parts: Vec<Vec<LogRecord>> = vec![Vec::new(); self.len()];
         let (order, limit) = (rows.order, rows.limit);
         self.each(rows.into(), work, |source, reply| {
@@ -195,7 +226,12 @@ impl Sources {
         work: &Work,
     ) -> Result<Vec<Count>, QueryError> {
         let mut merged = merge::Counts::default();
-        let request = Request::Counts { selection, step_nano, by, groups };
+        let request = Request::Counts {
+            selection,
+            step_nano,
+            by,
+            groups,
+        };
         self.each(request, work, |_, reply| {
             if let Reply::Counts(counts) = reply {
                 merged.add(counts);
@@ -214,11 +250,19 @@ impl Sources {
         work: &Work,
     ) -> Result<Vec<Durations>, QueryError> {
         let mut merged = merge::DurationGroups::default();
-        self.each(Request::Durations { selection, by, groups }, work, |_, reply| {
-            if let Reply::Durations(durations) = reply {
-                merged.add(durations);
-            }
-        })
+        self.each(
+            Request::Durations {
+                selection,
+                by,
+                groups,
+            },
+            work,
+            |_, reply| {
+                if let Reply::Durations(durations) = reply {
+                    merged.add(durations);
+                }
+            },
+        )
         .await?;
         Ok(merged.finish())
     }
@@ -249,7 +293,12 @@ impl Sources {
         work: &Work,
     ) -> Result<Vec<ValueCount>, QueryError> {
         let mut merged = merge::Values::default();
-        let request = Request::Values { selection, field, prefix, limit };
+        let request = Request::Values {
+            selection,
+            field,
+            prefix,
+            limit,
+        };
         self.each(request, work, |_, reply| {
             if let Reply::Values(values) = reply {
                 merged.add(values);

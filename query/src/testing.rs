@@ -17,7 +17,7 @@ use storage::message::{
     Source, SourceKind, SourceState, Stats, Status, Summary, Tail, ValueCount,
 };
 use storage::read::{Read, ReadError, Replies};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 pub(crate) use matching::Row;
 
@@ -42,22 +42,22 @@ pub(crate) struct Memory {
     pub(crate) fault: Mutex<Fault>,
     pub(crate) requests: AtomicUsize,
     /// Tails and other answers that are being read.
-    pub(crate) open: Arc<AtomicUsize>,
+    pub(crate) open: watch::Sender<usize>,
     new_logs: broadcast::Sender<LogRecord>,
 }
 
-struct Open(Arc<AtomicUsize>);
+struct Open(watch::Sender<usize>);
 
 impl Open {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(count))
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -70,9 +70,17 @@ impl Memory {
             series: Mutex::default(),
             fault: Mutex::default(),
             requests: AtomicUsize::new(0),
-            open: Arc::default(),
+            open: watch::Sender::new(0),
             new_logs: broadcast::channel(1_000).0,
         })
+    }
+
+    /// Waits until as many answers as this are being read.
+    pub(crate) async fn wait_for_open(&self, wanted: usize) {
+        let mut open = self.open.subscribe();
+        open.wait_for(|open| *open == wanted)
+            .await
+            .expect("the sender lives in self");
     }
 
     /// Adds a log record and hands it to the tails.
@@ -87,38 +95,65 @@ impl Memory {
             selection.range.overlaps(span.start_unix_nano, last)
         };
         let matches = |span: &&Span| Row::Span(span).matches(&selection.filter);
-        self.spans.lock().iter().filter(inside).filter(matches).cloned().collect()
+        self.spans
+            .lock()
+            .iter()
+            .filter(inside)
+            .filter(matches)
+            .cloned()
+            .collect()
     }
 
     fn selected_logs(&self, selection: &Selection) -> Vec<LogRecord> {
         let inside = |record: &&LogRecord| selection.range.contains(record.timestamp());
         let matches = |record: &&LogRecord| Row::Log(record).matches(&selection.filter);
-        self.logs.lock().iter().filter(inside).filter(matches).cloned().collect()
+        self.logs
+            .lock()
+            .iter()
+            .filter(inside)
+            .filter(matches)
+            .cloned()
+            .collect()
     }
 
     /// The texts of some fields of every selected row, and its time.
     fn texts(&self, selection: &Selection, fields: &[Field]) -> Vec<(u64, Vec<Option<String>>)> {
-        let of = |row: Row<'_>, time: u64| {
-            (time, fields.iter().map(|field| row.text(field)).collect())
-        };
+        let of =
+            |row: Row<'_>, time: u64| (time, fields.iter().map(|field| row.text(field)).collect());
         match selection.signal {
             Signal::Logs => {
                 let logs = self.selected_logs(selection);
-                logs.iter().map(|log| of(Row::Log(log), log.timestamp())).collect()
+                logs.iter()
+                    .map(|log| of(Row::Log(log), log.timestamp()))
+                    .collect()
             }
             _ => {
                 let spans = self.selected_spans(selection);
-                spans.iter().map(|span| of(Row::Span(span), span.start_unix_nano)).collect()
+                spans
+                    .iter()
+                    .map(|span| of(Row::Span(span), span.start_unix_nano))
+                    .collect()
             }
         }
     }
 
     fn answer(&self, request: Request) -> Vec<Reply> {
         match request {
-            Request::Rows { selection, order, limit, traces, columns } => {
+            Request::Rows {
+                selection,
+                order,
+                limit,
+                traces,
+                columns,
+            } => {
                 vec![self.rows(&selection, order, limit, traces, columns)]
             }
-            Request::Counts { selection, step_nano, by, groups: _ } => {
+            Request::Counts {
+                selection,
+                step_nano,
+                by,
+                groups: _,
+            } => {
                 let mut counts: BTreeMap<(u64, Vec<String>), u64> = BTreeMap::new();
                 for (time, key) in self.texts(&selection, &by) {
                     let start = step_nano.map_or(0, |step| time / step * step);
@@ -126,24 +161,41 @@ impl Memory {
                     *counts.entry((start, key)).or_default() += 1;
                 }
                 let counts = counts.into_iter();
-                let counts = counts
-                    .map(|((start_unix_nano, key), count)| Count { start_unix_nano, key, count });
+                let counts = counts.map(|((start_unix_nano, key), count)| Count {
+                    start_unix_nano,
+                    key,
+                    count,
+                });
                 vec![Reply::Counts(counts.collect())]
             }
-            Request::Durations { selection, by, groups: _ } => {
+            Request::Durations {
+                selection,
+                by,
+                groups: _,
+            } => {
                 vec![Reply::Durations(self.durations(&selection, &by))]
             }
             Request::Fields { selection } => vec![Reply::Fields(self.fields(&selection))],
-            Request::Values { selection, field, prefix, limit } => {
+            Request::Values {
+                selection,
+                field,
+                prefix,
+                limit,
+            } => {
                 let mut counts: BTreeMap<String, u64> = BTreeMap::new();
                 for (_, texts) in self.texts(&selection, &[field]) {
-                    for value in texts.into_iter().flatten().filter(|v| v.starts_with(&prefix)) {
+                    for value in texts
+                        .into_iter()
+                        .flatten()
+                        .filter(|v| v.starts_with(&prefix))
+                    {
                         *counts.entry(value).or_default() += 1;
                     }
                 }
                 let counts = counts.into_iter();
-                let mut values: Vec<ValueCount> =
-                    counts.map(|(value, count)| ValueCount { value, count }).collect();
+                let mut values: Vec<ValueCount> = counts
+                    .map(|(value, count)| ValueCount { value, count })
+                    .collect();
                 values.sort_by_key(|value| std::cmp::Reverse(value.count));
                 values.truncate(limit);
                 vec![Reply::Values(values)]
@@ -151,7 +203,9 @@ impl Memory {
             Request::Series { range, points, .. } => {
                 let mut all = self.series.lock().clone();
                 for series in &mut all {
-                    series.points.retain(|point| range.contains(point.time_unix_nano));
+                    series
+                        .points
+                        .retain(|point| range.contains(point.time_unix_nano));
                 }
                 all.retain(|series| !series.points.is_empty());
                 if !points {
@@ -160,7 +214,11 @@ impl Memory {
                 vec![Reply::Series(all)]
             }
             Request::Status { .. } => {
-                let status = Status { partitions: Vec::new(), head_rows: 0, wal_bytes: 0 };
+                let status = Status {
+                    partitions: Vec::new(),
+                    head_rows: 0,
+                    wal_bytes: 0,
+                };
                 vec![Reply::Status(status)]
             }
             Request::Tail { .. } => Vec::new(),
@@ -209,8 +267,16 @@ impl Memory {
         let mut groups: BTreeMap<Vec<String>, Durations> = BTreeMap::new();
         for span in self.selected_spans(selection) {
             let row = Row::Span(&span);
-            let key: Vec<String> = by.iter().map(|field| row.text(field).unwrap_or_default()).collect();
-            let empty = Durations { key: key.clone(), count: 0, errors: 0, buckets: Vec::new() };
+            let key: Vec<String> = by
+                .iter()
+                .map(|field| row.text(field).unwrap_or_default())
+                .collect();
+            let empty = Durations {
+                key: key.clone(),
+                count: 0,
+                errors: 0,
+                buckets: Vec::new(),
+            };
             let group = groups.entry(key).or_insert(empty);
             group.count += 1;
             group.errors += u64::from(span.is_error());
@@ -238,7 +304,11 @@ impl Memory {
         }
         let counts = counts.into_values();
         counts
-            .map(|(field, count)| FieldCount { field, kind: "string".to_owned(), count })
+            .map(|(field, count)| FieldCount {
+                field,
+                kind: "string".to_owned(),
+                count,
+            })
             .collect()
     }
 
@@ -247,25 +317,33 @@ impl Memory {
         let receiver = self.new_logs.subscribe();
         let open = Open::new(&self.open);
         let state = (receiver, 0u64, 0u64, open, filter);
-        stream::unfold(state, |(mut receiver, mut sequence, mut dropped, open, filter)| async move {
-            loop {
-                match receiver.recv().await {
-                    Ok(record) if Row::Log(&record).matches(&filter) => {
-                        sequence += 1;
-                        let logs = vec![record];
-                        let tail = Tail { sequence, dropped, logs, spans: Vec::new() };
-                        let state = (receiver, sequence, dropped, open, filter);
-                        return Some((Ok(Reply::Tail(tail)), state));
+        stream::unfold(
+            state,
+            |(mut receiver, mut sequence, mut dropped, open, filter)| async move {
+                loop {
+                    match receiver.recv().await {
+                        Ok(record) if Row::Log(&record).matches(&filter) => {
+                            sequence += 1;
+                            let logs = vec![record];
+                            let tail = Tail {
+                                sequence,
+                                dropped,
+                                logs,
+                                spans: Vec::new(),
+                            };
+                            let state = (receiver, sequence, dropped, open, filter);
+                            return Some((Ok(Reply::Tail(tail)), state));
+                        }
+                        Ok(_) => {}
+                        Err(broadcast::error::RecvError::Lagged(count)) => {
+                            sequence += count;
+                            dropped += count;
+                        }
+                        Err(broadcast::error::RecvError::Closed) => return None,
                     }
-                    Ok(_) => {}
-                    Err(broadcast::error::RecvError::Lagged(count)) => {
-                        sequence += count;
-                        dropped += count;
-                    }
-                    Err(broadcast::error::RecvError::Closed) => return None,
                 }
-            }
-        })
+            },
+        )
         .boxed()
     }
 }
@@ -279,8 +357,16 @@ fn sort<T>(rows: &mut [T], order: Order, time: impl Fn(&T) -> u64) {
 
 /// Cuts to the limit and the rows tied with the last.
 fn cut<T>(rows: &mut Vec<T>, limit: usize, time: impl Fn(&T) -> u64) {
-    if let Some(last) = limit.checked_sub(1).and_then(|last| rows.get(last)).map(&time) {
-        let tied = rows[limit..].iter().take(1_000).take_while(|row| time(row) == last).count();
+    if let Some(last) = limit
+        .checked_sub(1)
+        .and_then(|last| rows.get(last))
+        .map(&time)
+    {
+        let tied = rows[limit..]
+            .iter()
+            .take(1_000)
+            .take_while(|row| time(row) == last)
+            .count();
         rows.truncate(limit + tied);
     }
 }
@@ -299,11 +385,12 @@ impl Read for Memory {
             Fault::BreaksOff => return stream::empty().boxed(),
             Fault::Hangs => {
                 let open = Open::new(&self.open);
-                return stream::pending().map(move |reply| {
-                    let _held = &open;
-                    reply
-                })
-                .boxed();
+                return stream::pending()
+                    .map(move |reply| {
+                        let _held = &open;
+                        reply
+                    })
+                    .boxed();
             }
         }
         if let Request::Tail { selection, .. } = &request {
@@ -316,8 +403,17 @@ impl Read for Memory {
             unix_nano: 42,
             state: SourceState::Live,
         };
-        let stats = Stats { blocks: 1, rows: 2, bytes: 3, elapsed_ms: 4 };
-        replies.push(Reply::End(Summary { stats, cuts: Vec::new(), sources: vec![source] }));
+        let stats = Stats {
+            blocks: 1,
+            rows: 2,
+            bytes: 3,
+            elapsed_ms: 4,
+        };
+        replies.push(Reply::End(Summary {
+            stats,
+            cuts: Vec::new(),
+            sources: vec![source],
+        }));
         stream::iter(replies.into_iter().map(Ok)).boxed()
     }
 }

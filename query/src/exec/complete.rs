@@ -27,7 +27,11 @@ pub async fn suggest(
             (answer.start, answer.end) = (span.start, span.end);
             answer.suggestions = field_names(context, &prefix, signal, range).await?;
         }
-        Completion::Value { subject, prefix, span } => {
+        Completion::Value {
+            subject,
+            prefix,
+            span,
+        } => {
             "value".clone_into(&mut answer.context);
             answer.field = subject.text();
             (answer.start, answer.end) = (span.start, span.end);
@@ -53,13 +57,19 @@ async fn field_names(
         match names.iter_mut().find(|name| name.text == text) {
             // A field of several types is one name.
             Some(name) => name.count += field.count,
-            None if fits => names.push(CompletionView { text, count: field.count }),
+            None if fits => names.push(CompletionView {
+                text,
+                count: field.count,
+            }),
             None => {}
         }
     }
     for name in intrinsic_names().filter(|name| name.starts_with(prefix)) {
         if names.iter().all(|known| known.text != name) {
-            names.push(CompletionView { text: name.to_owned(), count: 0 });
+            names.push(CompletionView {
+                text: name.to_owned(),
+                count: 0,
+            });
         }
     }
     names.truncate(SUGGESTIONS);
@@ -75,10 +85,19 @@ async fn field_values(
 ) -> Result<Vec<CompletionView>, QueryError> {
     let fixed = enum_values(subject);
     if !fixed.is_empty() {
-        let fitting = fixed.iter().filter(|value| value.starts_with(&prefix.to_lowercase()));
-        return Ok(fitting.map(|value| CompletionView { text: (*value).to_owned(), count: 0 }).collect());
+        let fitting = fixed
+            .iter()
+            .filter(|value| value.starts_with(&prefix.to_lowercase()));
+        return Ok(fitting
+            .map(|value| CompletionView {
+                text: (*value).to_owned(),
+                count: 0,
+            })
+            .collect());
     }
-    let Subject::Row(field) = subject else { return Ok(Vec::new()) };
+    let Subject::Row(field) = subject else {
+        return Ok(Vec::new());
+    };
     let selection = context.selection(signal, Filter::All, range);
     let values = context
         .sources
@@ -86,6 +105,9 @@ async fn field_values(
         .await?;
     Ok(values
         .into_iter()
-        .map(|value| CompletionView { text: crate::lang::value_text(&value.value), count: value.count })
+        .map(|value| CompletionView {
+            text: crate::lang::value_text(&value.value),
+            count: value.count,
+        })
         .collect())
 }

@@ -40,6 +40,9 @@ impl Cursor {
         if of != kind {
             return Err(wrong());
         }
-        Ok(Self { number: number.parse().map_err(|_| wrong())?, text: text.to_owned() })
+        Ok(Self {
+            number: number.parse().map_err(|_| wrong())?,
+            text: text.to_owned(),
+        })
     }
 }

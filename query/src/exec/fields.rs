@@ -25,7 +25,10 @@ pub async fn fields(
             count: field.count,
         })
         .collect();
-    Ok(FieldsAnswer { fields, completeness: context.work.completeness() })
+    Ok(FieldsAnswer {
+        fields,
+        completeness: context.work.completeness(),
+    })
 }
 
 /// Values of one field.
@@ -54,7 +57,13 @@ pub async fn values(context: Context<'_>, ask: ValuesOf) -> Result<ValuesAnswer,
         .await?;
     let values = found
         .into_iter()
-        .map(|value| ValueView { value: value.value, count: value.count })
+        .map(|value| ValueView {
+            value: value.value,
+            count: value.count,
+        })
         .collect();
-    Ok(ValuesAnswer { values, completeness: context.work.completeness() })
+    Ok(ValuesAnswer {
+        values,
+        completeness: context.work.completeness(),
+    })
 }

@@ -95,7 +95,10 @@ pub async fn count(context: Context<'_>, ask: Histogram) -> Result<HistogramAnsw
     for count in counts {
         let fits = series.last().is_some_and(|last| last.key == count.key);
         if !fits {
-            series.push(HistogramSeries { key: count.key, ..HistogramSeries::default() });
+            series.push(HistogramSeries {
+                key: count.key,
+                ..HistogramSeries::default()
+            });
         }
         if let Some(last) = series.last_mut() {
             last.total += count.count;
@@ -105,8 +108,18 @@ pub async fn count(context: Context<'_>, ask: Histogram) -> Result<HistogramAnsw
     let total = series.iter().map(|series| series.total).sum();
     series.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.key.cmp(&b.key)));
     if series.len() > ask.limit {
-        context.work.cut("groups", ask.limit, "the smallest groups are left out; add conditions");
+        context.work.cut(
+            "groups",
+            ask.limit,
+            "the smallest groups are left out; add conditions",
+        );
         series.truncate(ask.limit);
     }
-    Ok(HistogramAnswer { step_nano, by, series, total, completeness: context.work.completeness() })
+    Ok(HistogramAnswer {
+        step_nano,
+        by,
+        series,
+        total,
+        completeness: context.work.completeness(),
+    })
 }

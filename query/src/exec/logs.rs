@@ -34,7 +34,11 @@ pub async fn search(context: Context<'_>, search: LogSearch) -> Result<LogsAnswe
         Order::Newest => "newest",
         Order::Oldest => "oldest",
     };
-    let cursor = search.cursor.as_deref().map(|text| Cursor::decode(kind, text)).transpose()?;
+    let cursor = search
+        .cursor
+        .as_deref()
+        .map(|text| Cursor::decode(kind, text))
+        .transpose()?;
     let (range, skip_time, skip) = resume(&search, cursor)?;
     // One more than wanted tells whether there is another page.
     let limit = search.limit + skip + 1;
@@ -48,18 +52,32 @@ pub async fn search(context: Context<'_>, search: LogSearch) -> Result<LogsAnswe
     let found = context.sources.logs(rows, context.work).await?;
     let mut records = found.rows;
     settle_ties(&mut records);
-    let tied = records.iter().take_while(|record| Some(record.timestamp()) == skip_time).count();
+    let tied = records
+        .iter()
+        .take_while(|record| Some(record.timestamp()) == skip_time)
+        .count();
     records.drain(..skip.min(tied));
     let more = records.len() > search.limit;
     records.truncate(search.limit);
     let next = records.last().filter(|_| more).map(|last| {
         let time = last.timestamp();
-        let given = records.iter().rev().take_while(|record| record.timestamp() == time).count();
+        let given = records
+            .iter()
+            .rev()
+            .take_while(|record| record.timestamp() == time)
+            .count();
         let before = if skip_time == Some(time) { skip } else { 0 };
-        Cursor { number: time, text: (given + before).to_string() }.encode(kind)
+        Cursor {
+            number: time,
+            text: (given + before).to_string(),
+        }
+        .encode(kind)
     });
     Ok(LogsAnswer {
-        logs: records.iter().map(|record| crate::traces::view::log_view(record, 0)).collect(),
+        logs: records
+            .iter()
+            .map(|record| crate::traces::view::log_view(record, 0))
+            .collect(),
         cursor: next,
         completeness: context.work.completeness(),
     })
@@ -71,7 +89,9 @@ fn resume(
     search: &LogSearch,
     cursor: Option<Cursor>,
 ) -> Result<(TimeRange, Option<u64>, usize), QueryError> {
-    let Some(Cursor { number: time, text }) = cursor else { return Ok((search.range, None, 0)) };
+    let Some(Cursor { number: time, text }) = cursor else {
+        return Ok((search.range, None, 0));
+    };
     let given: usize = text
         .parse()
         .map_err(|_| QueryError::parameter("the cursor is not one of this list"))?;
@@ -79,10 +99,14 @@ fn resume(
         return Err(QueryError::parameter("the cursor is not one of this list"));
     }
     let range = match search.order {
-        Order::Newest => {
-            TimeRange { start: search.range.start, end: search.range.end.min(time.saturating_add(1)) }
-        }
-        Order::Oldest => TimeRange { start: search.range.start.max(time), end: search.range.end },
+        Order::Newest => TimeRange {
+            start: search.range.start,
+            end: search.range.end.min(time.saturating_add(1)),
+        },
+        Order::Oldest => TimeRange {
+            start: search.range.start.max(time),
+            end: search.range.end,
+        },
     };
     Ok((range, Some(time), given))
 }

@@ -8,8 +8,8 @@ pub mod view;
 
 use model::TimeRange;
 use model::metric::{MetricKind, Temporality};
-use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
 use promql::source::SelectFuture;
+use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
 use storage::message::{self, Request, SeriesPoints};
 
 use super::Context;
@@ -27,7 +27,10 @@ fn nanos(milliseconds: i64) -> u64 {
 
 /// The range from one millisecond to another, both inclusive.
 pub fn range_of_ms(first: i64, last: i64) -> TimeRange {
-    TimeRange { start: nanos(first), end: nanos(last.saturating_add(1)) }
+    TimeRange {
+        start: nanos(first),
+        end: nanos(last.saturating_add(1)),
+    }
 }
 
 /// Matchers as the sources take them. Patterns are passed on as they were compiled, so that
@@ -41,7 +44,9 @@ fn source_matchers(matchers: &[Matcher]) -> Vec<message::Matcher> {
             MatchOp::Re => message::MatchOp::Regex,
             MatchOp::Nre => message::MatchOp::NotRegex,
         },
-        value: matcher.regex().map_or_else(|| matcher.value.clone(), |regex| regex.as_str().to_owned()),
+        value: matcher
+            .regex()
+            .map_or_else(|| matcher.value.clone(), |regex| regex.as_str().to_owned()),
     };
     matchers.iter().map(one).collect()
 }
@@ -73,10 +78,12 @@ impl SeriesReader<'_> {
         range: TimeRange,
     ) -> Result<Vec<promql::Series>, QueryError> {
         let mut parts = self.read(matchers, range, true).await?;
-        let is_delta =
-            |part: &SeriesPoints| part.series.metric.temporality == Temporality::Delta;
+        let is_delta = |part: &SeriesPoints| part.series.metric.temporality == Temporality::Delta;
         if range.start > 0 && parts.iter().any(is_delta) {
-            let whole = TimeRange { start: 0, end: range.end };
+            let whole = TimeRange {
+                start: 0,
+                end: range.end,
+            };
             parts = self.read(matchers, whole, true).await?;
         }
         Ok(view::series(parts, matchers, range))
@@ -92,7 +99,10 @@ impl SeriesReader<'_> {
         for matchers in selectors {
             let parts = self.read(matchers, range, false).await?;
             let has_buckets = |part: &SeriesPoints| {
-                matches!(part.series.metric.kind, MetricKind::Histogram | MetricKind::Summary)
+                matches!(
+                    part.series.metric.kind,
+                    MetricKind::Histogram | MetricKind::Summary
+                )
             };
             // Bounds and quantiles are in the points.
             if parts.iter().any(has_buckets) {
@@ -113,8 +123,14 @@ impl promql::SeriesSource for SeriesReader<'_> {
         Box::pin(async move {
             let first = selection.start_ms.saturating_add(1);
             let range = range_of_ms(first, selection.end_ms);
-            let series = self.samples(&selection.matchers, range).await.map_err(source_error)?;
-            Ok(Selected { series, warnings: Vec::new() })
+            let series = self
+                .samples(&selection.matchers, range)
+                .await
+                .map_err(source_error)?;
+            Ok(Selected {
+                series,
+                warnings: Vec::new(),
+            })
         })
     }
 }
@@ -125,5 +141,8 @@ fn source_error(error: QueryError) -> SourceError {
         ErrorKind::Unavailable | ErrorKind::Overloaded => SourceErrorKind::Unavailable,
         _ => SourceErrorKind::Internal,
     };
-    SourceError { kind, message: error.to_string() }
+    SourceError {
+        kind,
+        message: error.to_string(),
+    }
 }

@@ -12,7 +12,11 @@ use super::{Context, extent};
 use crate::error::QueryError;
 
 /// The duration below which this share of the spans lies, from (value, count) pairs by value.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
 pub fn quantile(buckets: &[(u64, u64)], q: f64) -> u64 {
     let total: u64 = buckets.iter().map(|(_, count)| count).sum();
     let rank = ((total as f64 * q).ceil() as u64).clamp(1, total.max(1));
@@ -28,7 +32,11 @@ pub fn quantile(buckets: &[(u64, u64)], q: f64) -> u64 {
 
 /// Seconds between the ends of the range, its open sides closed by the data.
 #[allow(clippy::cast_precision_loss)]
-async fn seconds(context: Context<'_>, filter: &Filter, range: TimeRange) -> Result<f64, QueryError> {
+async fn seconds(
+    context: Context<'_>,
+    filter: &Filter,
+    range: TimeRange,
+) -> Result<f64, QueryError> {
     let range = extent(context, Signal::Traces, filter, range).await?;
     let nanos = range.map_or(0, |range| range.end.saturating_sub(range.start));
     Ok(nanos as f64 / NANOS_PER_SECOND as f64)
@@ -36,7 +44,11 @@ async fn seconds(context: Context<'_>, filter: &Filter, range: TimeRange) -> Res
 
 #[allow(clippy::cast_precision_loss)]
 fn rate(count: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+    if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    }
 }
 
 /// Spans that stand for a request that a service handled.
@@ -46,11 +58,16 @@ fn handled() -> Filter {
 }
 
 /// Every service that sent spans or log records in the range.
-pub async fn services(context: Context<'_>, range: TimeRange) -> Result<ServicesAnswer, QueryError> {
+pub async fn services(
+    context: Context<'_>,
+    range: TimeRange,
+) -> Result<ServicesAnswer, QueryError> {
     let groups = context.sizes.groups;
     let durations = |filter: Filter| {
         let selection = context.selection(Signal::Traces, filter, range);
-        context.sources.durations(selection, vec![Field::Service], groups, context.work)
+        context
+            .sources
+            .durations(selection, vec![Field::Service], groups, context.work)
     };
     let logs = context.sources.counts(
         context.selection(Signal::Logs, Filter::All, range),
@@ -66,9 +83,15 @@ pub async fn services(context: Context<'_>, range: TimeRange) -> Result<Services
         seconds(context, &Filter::All, range)
     )?;
     let mut views: BTreeMap<String, ServiceView> = BTreeMap::new();
-    fn view<'a>(views: &'a mut BTreeMap<String, ServiceView>, key: &[String]) -> &'a mut ServiceView {
+    fn view<'a>(
+        views: &'a mut BTreeMap<String, ServiceView>,
+        key: &[String],
+    ) -> &'a mut ServiceView {
         let name = key.first().cloned().unwrap_or_default();
-        views.entry(name.clone()).or_insert_with(|| ServiceView { name, ..ServiceView::default() })
+        views.entry(name.clone()).or_insert_with(|| ServiceView {
+            name,
+            ..ServiceView::default()
+        })
     }
     // A service without server or consumer spans is measured by all of its spans: what all of
     // them say is written first, what requests say over it.
@@ -106,7 +129,9 @@ pub async fn operations(
     let selection = context.selection(Signal::Traces, filter.clone(), range);
     let by = vec![Field::Name, Field::Kind];
     let (groups, seconds) = futures::try_join!(
-        context.sources.durations(selection, by, context.sizes.groups, context.work),
+        context
+            .sources
+            .durations(selection, by, context.sizes.groups, context.work),
         seconds(context, &filter, range)
     )?;
     let mut operations: Vec<OperationView> = groups
@@ -125,5 +150,8 @@ pub async fn operations(
         })
         .collect();
     operations.sort_by(|a, b| b.spans.cmp(&a.spans).then_with(|| a.name.cmp(&b.name)));
-    Ok(OperationsAnswer { operations, completeness: context.work.completeness() })
+    Ok(OperationsAnswer {
+        operations,
+        completeness: context.work.completeness(),
+    })
 }

@@ -49,7 +49,10 @@ impl Gathered {
             counts.1 += error;
         }
         let rank = (span.parent_span_id.is_some(), start);
-        let better = self.head.as_ref().is_none_or(|head| rank < (head.0, head.1));
+        let better = self
+            .head
+            .as_ref()
+            .is_none_or(|head| rank < (head.0, head.1));
         if better {
             self.head = Some((rank.0, rank.1, service.to_owned(), span.name.clone()));
         }
@@ -61,7 +64,11 @@ impl Gathered {
         let mut services: Vec<ServiceCount> = self
             .services
             .into_iter()
-            .map(|(name, (spans, errors))| ServiceCount { name, spans, errors })
+            .map(|(name, (spans, errors))| ServiceCount {
+                name,
+                spans,
+                errors,
+            })
             .collect();
         services.sort_by(|a, b| b.spans.cmp(&a.spans).then_with(|| a.name.cmp(&b.name)));
         TraceSummary {
@@ -90,7 +97,10 @@ pub async fn summaries(
             break;
         }
         let values = ids.iter().map(ToString::to_string).collect();
-        let filter = Filter::AnyOf { field: Field::TraceId, values };
+        let filter = Filter::AnyOf {
+            field: Field::TraceId,
+            values,
+        };
         let request = Request::Rows {
             selection: context.selection(Signal::Traces, filter, TimeRange::ALL),
             order: Order::Oldest,
@@ -116,5 +126,8 @@ pub async fn summaries(
         let hint = "the counts and durations of some traces lack spans; ask for fewer traces";
         context.work.cut("spans", context.sizes.summary_spans, hint);
     }
-    Ok(gathered.into_iter().map(|(id, trace)| (id, trace.finish(id))).collect())
+    Ok(gathered
+        .into_iter()
+        .map(|(id, trace)| (id, trace.finish(id)))
+        .collect())
 }

@@ -20,7 +20,12 @@ pub fn tail(
     filter: Filter,
     buffer: usize,
 ) -> BoxStream<'static, TailStep> {
-    let selection = Selection { tenant, signal: Signal::Logs, filter, range: TimeRange::ALL };
+    let selection = Selection {
+        tenant,
+        signal: Signal::Logs,
+        filter,
+        range: TimeRange::ALL,
+    };
     let parts = sources.tail(selection, buffer);
     let state = (parts, TailEvent::default());
     stream::unfold(state, |(mut parts, mut last)| async move {
@@ -28,8 +33,14 @@ pub fn tail(
             TailPart::Rows(tail) => {
                 last.sequence = tail.sequence;
                 last.dropped = tail.dropped;
-                let logs = tail.logs.iter().map(|record| crate::traces::view::log_view(record, 0));
-                Ok(TailEvent { logs: logs.collect(), ..last.clone() })
+                let logs = tail
+                    .logs
+                    .iter()
+                    .map(|record| crate::traces::view::log_view(record, 0));
+                Ok(TailEvent {
+                    logs: logs.collect(),
+                    ..last.clone()
+                })
             }
             TailPart::Lost { source, .. } => {
                 last.lost.push(source);

@@ -4,6 +4,8 @@
 //! traces are read in summary. A trace stands in the list where its newest matching span stands,
 //! which is what a cursor names.
 
+use std::collections::hash_map::Entry;
+
 use api::{TraceSummary, TracesAnswer};
 use model::{Signal, TimeRange, TraceId};
 use rustc_hash::FxHashMap;
@@ -30,11 +32,17 @@ pub enum TraceOrder {
 
 impl TraceOrder {
     /// Every order by its name.
-    pub const ALL: [(&'static str, TraceOrder); 3] =
-        [("newest", Self::Newest), ("slowest", Self::Slowest), ("errors", Self::Errors)];
+    pub const ALL: [(&'static str, TraceOrder); 3] = [
+        ("newest", Self::Newest),
+        ("slowest", Self::Slowest),
+        ("errors", Self::Errors),
+    ];
 
     fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, order)| *order == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, order)| *order == self)
+            .map_or("", |(name, _)| name)
     }
 }
 
@@ -59,7 +67,11 @@ type Ranked = (u64, TraceSummary);
 /// Finds traces.
 pub async fn search(context: Context<'_>, search: TraceSearch) -> Result<TracesAnswer, QueryError> {
     let kind = search.order.name();
-    let cursor = search.cursor.as_deref().map(|text| Cursor::decode(kind, text)).transpose()?;
+    let cursor = search
+        .cursor
+        .as_deref()
+        .map(|text| Cursor::decode(kind, text))
+        .transpose()?;
     let mut ranked = match search.order {
         TraceOrder::Newest => newest(context, &search, cursor.as_ref()).await?,
         TraceOrder::Slowest | TraceOrder::Errors => ranked(context, &search).await?,
@@ -72,7 +84,11 @@ pub async fn search(context: Context<'_>, search: TraceSearch) -> Result<TracesA
     let more = ranked.len() > search.limit;
     ranked.truncate(search.limit);
     let cursor = ranked.last().filter(|_| more).map(|(key, trace)| {
-        Cursor { number: *key, text: trace.trace_id.clone() }.encode(kind)
+        Cursor {
+            number: *key,
+            text: trace.trace_id.clone(),
+        }
+        .encode(kind)
     });
     Ok(TracesAnswer {
         traces: ranked.into_iter().map(|(_, trace)| trace).collect(),
@@ -106,7 +122,9 @@ impl Walk<'_> {
         while fresh.len() < wanted && !self.exhausted {
             let limit = self.context.sizes.rows;
             let rows = RowsRequest {
-                selection: self.context.selection(Signal::Traces, self.filter.clone(), self.range),
+                selection: self
+                    .context
+                    .selection(Signal::Traces, self.filter.clone(), self.range),
                 order: Order::Newest,
                 limit,
                 // Spans at the edge may belong to traces that were seen before it.
@@ -116,8 +134,8 @@ impl Walk<'_> {
             let found = self.context.sources.spans(rows, self.context.work).await?;
             self.exhausted = !found.more;
             for span in &found.rows {
-                if !self.seen.contains_key(&span.trace_id) {
-                    self.seen.insert(span.trace_id, span.start_unix_nano);
+                if let Entry::Vacant(unseen) = self.seen.entry(span.trace_id) {
+                    unseen.insert(span.start_unix_nano);
                     fresh.push((span.trace_id, span.start_unix_nano));
                 }
             }
@@ -143,7 +161,11 @@ impl Walk<'_> {
         }
         // Spans that began before the range and reach into it come last; all of them overlap
         // its first instant, so the range cannot shrink further.
-        let least = if self.range.start == 0 { 0 } else { self.range.start + 1 };
+        let least = if self.range.start == 0 {
+            0
+        } else {
+            self.range.start + 1
+        };
         if end < least {
             end = least;
         }
@@ -171,8 +193,13 @@ async fn newest(
         range.end = range.end.min(below);
     }
     let filter = search.query.rows.clone();
-    let mut walk =
-        Walk { context, filter, range, seen: FxHashMap::default(), exhausted: false };
+    let mut walk = Walk {
+        context,
+        filter,
+        range,
+        seen: FxHashMap::default(),
+        exhausted: false,
+    };
     let mut found: Vec<Ranked> = Vec::new();
     // One more than wanted tells whether there is another page.
     let mut wanted = search.limit + 1;
@@ -211,7 +238,10 @@ async fn rank_again(
     let mut pending: Vec<TraceId> = traces.iter().map(|(id, _)| *id).collect();
     while !pending.is_empty() {
         let values = pending.iter().map(ToString::to_string).collect();
-        let filter = search.query.rows.clone().and(Filter::AnyOf { field: Field::TraceId, values });
+        let filter = search.query.rows.clone().and(Filter::AnyOf {
+            field: Field::TraceId,
+            values,
+        });
         let rows = RowsRequest {
             selection: context.selection(Signal::Traces, filter, search.range),
             order: Order::Newest,
@@ -232,19 +262,28 @@ async fn rank_again(
             break;
         }
     }
-    Ok(traces.into_iter().map(|(id, key)| (id, keys.get(&id).copied().unwrap_or(key))).collect())
+    Ok(traces
+        .into_iter()
+        .map(|(id, key)| (id, keys.get(&id).copied().unwrap_or(key)))
+        .collect())
 }
 
 /// All matching traces, up to a limit, by duration or errors.
 async fn ranked(context: Context<'_>, search: &TraceSearch) -> Result<Vec<Ranked>, QueryError> {
     let filter = search.query.rows.clone();
     let range = search.range;
-    let mut walk =
-        Walk { context, filter, range, seen: FxHashMap::default(), exhausted: false };
+    let mut walk = Walk {
+        context,
+        filter,
+        range,
+        seen: FxHashMap::default(),
+        exhausted: false,
+    };
     let limit = context.sizes.ranked_traces;
     let mut candidates = walk.next(limit).await?;
     if candidates.len() >= limit && !walk.exhausted {
-        let hint = format!("only the {limit} newest matching traces were ranked; narrow the time range");
+        let hint =
+            format!("only the {limit} newest matching traces were ranked; narrow the time range");
         context.work.cut("traces", limit, hint);
         candidates.truncate(limit);
     }

@@ -13,11 +13,11 @@ use storage::message::Order;
 use super::State;
 use super::params::{Params, missing};
 use crate::error::QueryError;
+use crate::exec;
 use crate::exec::fields::ValuesOf;
 use crate::exec::histogram::Histogram;
 use crate::exec::logs::LogSearch;
 use crate::exec::traces::{TraceOrder, TraceSearch};
-use crate::exec;
 use crate::lang;
 
 type Answer<T> = Result<Json<T>, QueryError>;
@@ -39,7 +39,9 @@ pub async fn traces(Extract(state): Extract<State>, uri: Uri) -> Answer<TracesAn
         cursor: params.text("cursor").map(str::to_owned),
     };
     let running = state.begin().await?;
-    exec::traces::search(running.context(), search).await.map(Json)
+    exec::traces::search(running.context(), search)
+        .await
+        .map(Json)
 }
 
 /// `GET logs`
@@ -55,7 +57,9 @@ pub async fn logs(Extract(state): Extract<State>, uri: Uri) -> Answer<LogsAnswer
         cursor: params.text("cursor").map(str::to_owned),
     };
     let running = state.begin().await?;
-    exec::logs::search(running.context(), search).await.map(Json)
+    exec::logs::search(running.context(), search)
+        .await
+        .map(Json)
 }
 
 /// `GET logs/histogram`
@@ -63,7 +67,10 @@ pub async fn histogram(Extract(state): Extract<State>, uri: Uri) -> Answer<Histo
     let known = ["q", "start", "end", "step", "limit"];
     let params = Params::parse(&uri, &known, &["by"], state.now())?;
     let by = params.all("by").flat_map(split_names).map(|name| {
-        lang::row_field(name).map_err(|error| QueryError { span: None, ..error })
+        lang::row_field(name).map_err(|error| QueryError {
+            span: None,
+            ..error
+        })
     });
     let ask = Histogram {
         filter: params.query(lang::rows)?,
@@ -73,7 +80,9 @@ pub async fn histogram(Extract(state): Extract<State>, uri: Uri) -> Answer<Histo
         limit: params.number("limit", GROUPS_DEFAULT, state.options().sizes.groups)?,
     };
     let running = state.begin().await?;
-    exec::histogram::count(running.context(), ask).await.map(Json)
+    exec::histogram::count(running.context(), ask)
+        .await
+        .map(Json)
 }
 
 /// Names between commas; commas in quotes are part of a name.
@@ -83,7 +92,10 @@ fn split_names(text: &str) -> Vec<&str> {
         quoted ^= c == '"';
         c == ',' && !quoted
     };
-    text.split(between).map(str::trim).filter(|name| !name.is_empty()).collect()
+    text.split(between)
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 /// `GET services`
@@ -91,7 +103,9 @@ pub async fn services(Extract(state): Extract<State>, uri: Uri) -> Answer<Servic
     let params = Params::parse(&uri, &["start", "end"], &[], state.now())?;
     let range = params.range()?;
     let running = state.begin().await?;
-    exec::services::services(running.context(), range).await.map(Json)
+    exec::services::services(running.context(), range)
+        .await
+        .map(Json)
 }
 
 /// `GET services/{service}/operations`
@@ -103,7 +117,9 @@ pub async fn operations(
     let params = Params::parse(&uri, &["start", "end"], &[], state.now())?;
     let range = params.range()?;
     let running = state.begin().await?;
-    exec::services::operations(running.context(), &service, range).await.map(Json)
+    exec::services::operations(running.context(), &service, range)
+        .await
+        .map(Json)
 }
 
 /// `GET fields`
@@ -113,7 +129,9 @@ pub async fn fields(Extract(state): Extract<State>, uri: Uri) -> Answer<FieldsAn
     let (signal, range) = (params.signal()?, params.range()?);
     let filter = params.query(lang::rows)?;
     let running = state.begin().await?;
-    exec::fields::fields(running.context(), signal, filter, range).await.map(Json)
+    exec::fields::fields(running.context(), signal, filter, range)
+        .await
+        .map(Json)
 }
 
 /// `GET fields/{field}/values`
@@ -129,7 +147,10 @@ pub async fn values(
         filter: params.query(lang::rows)?,
         range: params.range()?,
         // The place in the name is not one in the query.
-        field: lang::row_field(&field).map_err(|error| QueryError { span: None, ..error })?,
+        field: lang::row_field(&field).map_err(|error| QueryError {
+            span: None,
+            ..error
+        })?,
         prefix: params.text("prefix").unwrap_or_default().to_owned(),
         limit: params.number("limit", VALUES_DEFAULT, state.options().sizes.groups)?,
     };
@@ -153,7 +174,9 @@ pub async fn complete(Extract(state): Extract<State>, uri: Uri) -> Answer<Comple
     }
     let (signal, range) = (params.signal()?, params.range()?);
     let running = state.begin().await?;
-    exec::complete::suggest(running.context(), text, cursor, signal, range).await.map(Json)
+    exec::complete::suggest(running.context(), text, cursor, signal, range)
+        .await
+        .map(Json)
 }
 
 /// `GET search/highlight`

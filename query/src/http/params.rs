@@ -23,9 +23,16 @@ fn wrong(name: &str, message: impl std::fmt::Display) -> QueryError {
 impl Params {
     /// The parameters of an address, all of which have to be among the known ones. A parameter
     /// may stand twice only if `repeated` names it.
-    pub fn parse(uri: &Uri, known: &[&str], repeated: &[&str], now: u64) -> Result<Self, QueryError> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|problem| QueryError::parameter(format!("malformed query string: {problem}")))?;
+    pub fn parse(
+        uri: &Uri,
+        known: &[&str],
+        repeated: &[&str],
+        now: u64,
+    ) -> Result<Self, QueryError> {
+        let Query(pairs) =
+            Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|problem| {
+                QueryError::parameter(format!("malformed query string: {problem}"))
+            })?;
         for (index, (name, _)) in pairs.iter().enumerate() {
             let all = || known.iter().chain(repeated).copied();
             if !all().any(|known| known == name) {
@@ -33,7 +40,10 @@ impl Params {
                 return Err(match nearest(name, all()) {
                     Some(near) => error.hint(format!("did you mean {near}?")),
                     None if all().next().is_none() => error.hint("there are no parameters here"),
-                    None => error.hint(format!("there are {}", all().collect::<Vec<_>>().join(", "))),
+                    None => error.hint(format!(
+                        "there are {}",
+                        all().collect::<Vec<_>>().join(", ")
+                    )),
                 });
             }
             let again = pairs[..index].iter().any(|(before, _)| before == name);
@@ -52,13 +62,20 @@ impl Params {
     /// Every text of a repeated parameter.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         let name = name.to_owned();
-        self.pairs.iter().filter(move |pair| pair.0 == name).map(|pair| pair.1.as_str())
+        self.pairs
+            .iter()
+            .filter(move |pair| pair.0 == name)
+            .map(|pair| pair.1.as_str())
     }
 
     /// A whole number between two others, both inclusive.
     pub fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, QueryError> {
-        let Some(text) = self.text(name) else { return Ok(default.min(most)) };
-        let number: usize = text.parse().map_err(|_| wrong(name, format!("{text:?} is not a whole number")))?;
+        let Some(text) = self.text(name) else {
+            return Ok(default.min(most));
+        };
+        let number: usize = text
+            .parse()
+            .map_err(|_| wrong(name, format!("{text:?} is not a whole number")))?;
         if !(1..=most).contains(&number) {
             return Err(wrong(name, format!("{number} is not between 1 and {most}")));
         }
@@ -67,7 +84,9 @@ impl Params {
 
     /// One of a few named things, the first where not given.
     pub fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<T, QueryError> {
-        let Some(text) = self.text(name) else { return Ok(choices[0].1) };
+        let Some(text) = self.text(name) else {
+            return Ok(choices[0].1);
+        };
         if let Some((_, choice)) = choices.iter().find(|(known, _)| *known == text) {
             return Ok(*choice);
         }
@@ -81,9 +100,15 @@ impl Params {
 
     /// `start` and `end`; a side that is not given is open.
     pub fn range(&self) -> Result<TimeRange, QueryError> {
-        let side = |name: &str| self.text(name).map(|text| self.time(name, text)).transpose();
-        let range =
-            TimeRange { start: side("start")?.unwrap_or(0), end: side("end")?.unwrap_or(u64::MAX) };
+        let side = |name: &str| {
+            self.text(name)
+                .map(|text| self.time(name, text))
+                .transpose()
+        };
+        let range = TimeRange {
+            start: side("start")?.unwrap_or(0),
+            end: side("end")?.unwrap_or(u64::MAX),
+        };
         if range.start > range.end {
             return Err(QueryError::parameter("start is after end").hint("swap them"));
         }
@@ -99,17 +124,26 @@ impl Params {
 
     /// A length of time in nanoseconds, above zero.
     pub fn duration(&self, name: &str) -> Result<Option<u64>, QueryError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let nanos = duration_nanos(text).ok().or_else(|| text.parse().ok()).filter(|nanos| *nanos > 0);
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let nanos = duration_nanos(text)
+            .ok()
+            .or_else(|| text.parse().ok())
+            .filter(|nanos| *nanos > 0);
         nanos.map(Some).ok_or_else(|| {
-            wrong(name, format!("{text:?} is not a length of time above zero")).hint("write for example 30s or 5m")
+            wrong(name, format!("{text:?} is not a length of time above zero"))
+                .hint("write for example 30s or 5m")
         })
     }
 
     /// `signal`: logs or traces, the first where not given.
     pub fn signal(&self) -> Result<Signal, QueryError> {
-        let choices =
-            [("logs", Signal::Logs), ("traces", Signal::Traces), ("metrics", Signal::Metrics)];
+        let choices = [
+            ("logs", Signal::Logs),
+            ("traces", Signal::Traces),
+            ("metrics", Signal::Metrics),
+        ];
         self.choice("signal", &choices)
     }
 
@@ -134,7 +168,11 @@ pub fn parse_time(text: &str, now: u64) -> Option<u64> {
         return text.parse().ok();
     }
     // The same for the plus sign of an offset.
-    let time: jiff::Timestamp = text.replacen(' ', "+", 1).parse().ok().or_else(|| text.parse().ok())?;
+    let time: jiff::Timestamp = text
+        .replacen(' ', "+", 1)
+        .parse()
+        .ok()
+        .or_else(|| text.parse().ok())?;
     let nanos = time.as_nanosecond();
     u64::try_from(nanos.max(0)).ok()
 }
@@ -150,8 +188,10 @@ pub fn parse_seconds(text: &str) -> Option<i64> {
     i64::try_from(nanos / (NANOS_PER_SECOND / 1_000)).ok()
 }
 
-
 /// The error that a parameter is missing.
 pub fn missing(name: &str) -> QueryError {
-    QueryError::new(ErrorKind::InvalidParameter, format!("the parameter {name} is missing"))
+    QueryError::new(
+        ErrorKind::InvalidParameter,
+        format!("the parameter {name} is missing"),
+    )
 }

@@ -25,8 +25,13 @@ pub async fn healthz() -> &'static str {
 /// `GET /readyz`: a source of data answers, or 503.
 pub async fn readyz(Extract(state): Extract<State>) -> Response {
     let timeout_ms = u64::try_from(READY_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
-    let work = Work::new(Limits { timeout_ms, ..Limits::default() });
-    let asked = state.sources().status(state.options().tenant.clone(), &work);
+    let work = Work::new(Limits {
+        timeout_ms,
+        ..Limits::default()
+    });
+    let asked = state
+        .sources()
+        .status(state.options().tenant.clone(), &work);
     match tokio::time::timeout(READY_TIMEOUT, asked).await {
         Ok(Ok(found)) => {
             let sources: Vec<String> = found.into_iter().map(|(name, _)| name).collect();
@@ -47,7 +52,10 @@ pub async fn metrics(Extract(state): Extract<State>) -> Response {
     let shared = &state.0;
     let mut text = String::new();
     let (running, waiting) = shared.gate.load();
-    let tails = shared.options.tails.saturating_sub(shared.tails.available_permits());
+    let tails = shared
+        .options
+        .tails
+        .saturating_sub(shared.tails.available_permits());
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let outcomes = [
         ("answered", load(&shared.answered)),
@@ -57,19 +65,40 @@ pub async fn metrics(Extract(state): Extract<State>) -> Response {
     text.push_str("# HELP throughline_query_requests_total HTTP requests by outcome.\n");
     text.push_str("# TYPE throughline_query_requests_total counter\n");
     for (outcome, count) in outcomes {
-        let _ = writeln!(text, "throughline_query_requests_total{{outcome=\"{outcome}\"}} {count}");
+        let _ = writeln!(
+            text,
+            "throughline_query_requests_total{{outcome=\"{outcome}\"}} {count}"
+        );
     }
     let gauges = [
         ("throughline_query_running", "Queries that run.", running),
-        ("throughline_query_waiting", "Queries that wait for a place.", waiting),
+        (
+            "throughline_query_waiting",
+            "Queries that wait for a place.",
+            waiting,
+        ),
         ("throughline_query_tails", "Live tails.", tails),
-        ("throughline_query_sources", "Sources of data.", shared.sources.len()),
+        (
+            "throughline_query_sources",
+            "Sources of data.",
+            shared.sources.len(),
+        ),
     ];
     for (name, help, value) in gauges {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+        let _ = writeln!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
+        );
     }
     for source in &shared.options.metrics {
         text.push_str(&source());
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
 }

@@ -53,7 +53,11 @@ impl From<QueryError> for Refused {
             ErrorKind::Timeout => "timeout",
             ErrorKind::Internal => "internal",
         };
-        Self { status: error.kind.status(), kind, message: error.to_string() }
+        Self {
+            status: error.kind.status(),
+            kind,
+            message: error.to_string(),
+        }
     }
 }
 
@@ -68,12 +72,20 @@ impl From<promql::Error> for Refused {
             Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
-        Self { status, kind, message: error.to_string() }
+        Self {
+            status,
+            kind,
+            message: error.to_string(),
+        }
     }
 }
 
 fn bad_data(message: impl Into<String>) -> Refused {
-    Refused { status: StatusCode::BAD_REQUEST, kind: "bad_data", message: message.into() }
+    Refused {
+        status: StatusCode::BAD_REQUEST,
+        kind: "bad_data",
+        message: message.into(),
+    }
 }
 
 type Answer = Result<Response, Refused>;
@@ -91,11 +103,19 @@ struct Success<T> {
 /// What the answer lacks, as warnings that a dashboard shows.
 fn cuts(running: &Running) -> Vec<String> {
     let cuts = running.work().completeness().cut;
-    cuts.into_iter().map(|cut| format!("{} {}: {}", cut.limit, cut.value, cut.hint)).collect()
+    cuts.into_iter()
+        .map(|cut| format!("{} {}: {}", cut.limit, cut.value, cut.hint))
+        .collect()
 }
 
 fn success(data: impl Serialize, warnings: Vec<String>, infos: Vec<String>) -> Answer {
-    Ok(Json(Success { status: "success", data, warnings, infos }).into_response())
+    Ok(Json(Success {
+        status: "success",
+        data,
+        warnings,
+        infos,
+    })
+    .into_response())
 }
 
 /// Parameters of the address and the form.
@@ -122,32 +142,52 @@ impl Form {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, value)| known == name && !value.is_empty()).map(|p| p.1.as_str())
+        self.0
+            .iter()
+            .find(|(known, value)| known == name && !value.is_empty())
+            .map(|p| p.1.as_str())
     }
 
     fn time(&self, name: &str) -> Result<Option<i64>, Refused> {
         let invalid = |text: &str| {
-            bad_data(format!("invalid parameter \"{name}\": cannot parse {text:?} to a valid timestamp"))
+            bad_data(format!(
+                "invalid parameter \"{name}\": cannot parse {text:?} to a valid timestamp"
+            ))
         };
-        self.text(name).map(|text| parse_seconds(text).ok_or_else(|| invalid(text))).transpose()
+        self.text(name)
+            .map(|text| parse_seconds(text).ok_or_else(|| invalid(text)))
+            .transpose()
     }
 
     fn needed_time(&self, name: &str) -> Result<i64, Refused> {
-        self.time(name)?.ok_or_else(|| bad_data(format!("invalid parameter \"{name}\": it is missing")))
+        self.time(name)?
+            .ok_or_else(|| bad_data(format!("invalid parameter \"{name}\": it is missing")))
     }
 
     #[allow(clippy::cast_possible_truncation)]
     fn duration_ms(&self, name: &str) -> Result<Option<i64>, Refused> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.abs() < 9e12);
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let seconds = text
+            .parse::<f64>()
+            .ok()
+            .filter(|seconds| seconds.abs() < 9e12);
         let millis = seconds.map(|seconds| (seconds * 1e3) as i64);
-        millis.or_else(|| promql::format::parse_duration(text)).map(Some).ok_or_else(|| {
-            bad_data(format!("invalid parameter \"{name}\": cannot parse {text:?} to a valid duration"))
-        })
+        millis
+            .or_else(|| promql::format::parse_duration(text))
+            .map(Some)
+            .ok_or_else(|| {
+                bad_data(format!(
+                    "invalid parameter \"{name}\": cannot parse {text:?} to a valid duration"
+                ))
+            })
     }
 
     fn limit(&self) -> Result<Option<usize>, Refused> {
-        let Some(text) = self.text("limit") else { return Ok(None) };
+        let Some(text) = self.text("limit") else {
+            return Ok(None);
+        };
         let limit: usize = text
             .parse()
             .map_err(|_| bad_data("invalid parameter \"limit\": it is not a whole number"))?;
@@ -160,11 +200,16 @@ impl Form {
         if let (Some(start), Some(end)) = (start, end)
             && start > end
         {
-            return Err(bad_data("invalid parameter \"end\": end timestamp must not be before start time"));
+            return Err(bad_data(
+                "invalid parameter \"end\": end timestamp must not be before start time",
+            ));
         }
         let range = range_of_ms(start.unwrap_or(0), end.unwrap_or(0));
         let open_end = if end.is_some() { range.end } else { u64::MAX };
-        Ok(TimeRange { start: range.start, end: open_end })
+        Ok(TimeRange {
+            start: range.start,
+            end: open_end,
+        })
     }
 
     fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
@@ -211,7 +256,9 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
         engine.lookback_ms = lookback;
     }
     let own = Duration::from_millis(options.limits.timeout_ms);
-    let asked = form.duration_ms("timeout")?.and_then(|ms| u64::try_from(ms).ok());
+    let asked = form
+        .duration_ms("timeout")?
+        .and_then(|ms| u64::try_from(ms).ok());
     let timeout = asked.map_or(own, |ms| Duration::from_millis(ms).min(own));
     let cancel = CancelOnDrop(Arc::default());
     let limits = Limits {
@@ -230,7 +277,10 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
         .map_err(|_| Refused::from(promql::Error::Timeout))??;
     let evaluated = tokio::task::spawn_blocking(move || fetched.evaluate()).await;
     let answer = evaluated.map_err(|problem| {
-        Refused::from(QueryError::new(ErrorKind::Internal, format!("the evaluation failed: {problem}")))
+        Refused::from(QueryError::new(
+            ErrorKind::Internal,
+            format!("the evaluation failed: {problem}"),
+        ))
     })??;
     let mut warnings = answer.warnings;
     warnings.extend(cuts(&running));
@@ -287,7 +337,11 @@ async fn label_sets(running: &Running, form: &Form, needed: bool) -> Result<Vec<
     Ok(reader.label_sets(&selectors, form.range()?).await?)
 }
 
-fn limited<T>(mut items: Vec<T>, form: &Form, warnings: &mut Vec<String>) -> Result<Vec<T>, Refused> {
+fn limited<T>(
+    mut items: Vec<T>,
+    form: &Form,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<T>, Refused> {
     if let Some(limit) = form.limit()?
         && items.len() > limit
     {
@@ -302,8 +356,10 @@ pub async fn labels(Extract(state): Extract<State>, uri: Uri, body: Bytes) -> An
     let form = Form::parse(&uri, &body)?;
     let running = state.begin().await?;
     let sets = label_sets(&running, &form, false).await?;
-    let names: BTreeSet<String> =
-        sets.iter().flat_map(|set| set.iter().map(|(name, _)| name.to_owned())).collect();
+    let names: BTreeSet<String> = sets
+        .iter()
+        .flat_map(|set| set.iter().map(|(name, _)| name.to_owned()))
+        .collect();
     let mut warnings = cuts(&running);
     let names = limited(names.into_iter().collect(), &form, &mut warnings)?;
     success(names, warnings, Vec::new())
@@ -318,8 +374,10 @@ pub async fn label_values(
     let form = Form::parse(&uri, &Bytes::new())?;
     let running = state.begin().await?;
     let sets = label_sets(&running, &form, false).await?;
-    let values: BTreeSet<String> =
-        sets.iter().filter_map(|set| set.get(&name).map(str::to_owned)).collect();
+    let values: BTreeSet<String> = sets
+        .iter()
+        .filter_map(|set| set.get(&name).map(str::to_owned))
+        .collect();
     let mut warnings = cuts(&running);
     let values = limited(values.into_iter().collect(), &form, &mut warnings)?;
     success(values, warnings, Vec::new())
@@ -360,7 +418,10 @@ pub async fn metadata(Extract(state): Extract<State>, uri: Uri) -> Answer {
             known.push(entry);
         }
     }
-    if let Some(most) = form.text("limit_per_metric").and_then(|text| text.parse().ok()) {
+    if let Some(most) = form
+        .text("limit_per_metric")
+        .and_then(|text| text.parse().ok())
+    {
         all.values_mut().for_each(|entries| entries.truncate(most));
     }
     let mut warnings = cuts(&running);

@@ -13,9 +13,17 @@ use crate::nearest::nearest;
 
 impl IntoResponse for QueryError {
     fn into_response(self) -> Response {
-        let mut response = (self.kind.status(), Json(ErrorBody { error: self.to_api() })).into_response();
+        let mut response = (
+            self.kind.status(),
+            Json(ErrorBody {
+                error: self.to_api(),
+            }),
+        )
+            .into_response();
         if matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Unavailable) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
@@ -25,7 +33,8 @@ impl IntoResponse for QueryError {
 pub(super) async fn unknown_path(uri: Uri) -> Response {
     let path = uri.path();
     let error = QueryError::not_found(format!("there is nothing at {}", shortened(path)));
-    let known: Vec<&str> = super::routes::all().iter().map(|route| route.path).collect();
+    let own = super::routes::all().into_iter().map(|route| route.path);
+    let known: Vec<&str> = own.chain(super::routes::MERGED).collect();
     let error = match nearest(path, known.iter().copied()) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error.hint("GET /api/v1/openapi.json lists everything there is"),
@@ -37,7 +46,10 @@ pub(super) async fn unknown_path(uri: Uri) -> Response {
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
     let path = uri.path();
     let message = format!("{} does not take {method}", shortened(path));
-    refuse(path, QueryError::new(ErrorKind::MethodNotAllowed, message).hint("use GET"))
+    refuse(
+        path,
+        QueryError::new(ErrorKind::MethodNotAllowed, message).hint("use GET"),
+    )
 }
 
 fn refuse(path: &str, error: QueryError) -> Response {
@@ -57,7 +69,11 @@ fn shortened(text: &str) -> &str {
 }
 
 /// Counts answers by outcome.
-pub(super) async fn count(Extract(state): Extract<State>, request: Request, next: Next) -> Response {
+pub(super) async fn count(
+    Extract(state): Extract<State>,
+    request: Request,
+    next: Next,
+) -> Response {
     let response = next.run(request).await;
     state.count(response.status());
     response

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use axum::extract::State as Extract;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures::stream::{self, BoxStream};
 use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use http::Uri;
 use std::sync::Arc;
 
@@ -19,13 +19,18 @@ type Events = BoxStream<'static, Result<Event, Infallible>>;
 
 /// Sends `logs` events, an `error` event before it ends, and comments while nothing happens. The
 /// client that goes away drops the stream and with it the work in every source.
-pub async fn tail(Extract(state): Extract<State>, uri: Uri) -> Result<Sse<impl futures::Stream<Item = Result<Event, Infallible>>>, QueryError> {
+pub async fn tail(
+    Extract(state): Extract<State>,
+    uri: Uri,
+) -> Result<Sse<impl futures::Stream<Item = Result<Event, Infallible>>>, QueryError> {
     let params = Params::parse(&uri, &["q"], &[], state.now())?;
     let filter = params.query(lang::rows)?;
-    let permit = Arc::clone(&state.0.tails).try_acquire_owned().map_err(|_| {
-        let message = format!("there are {} live tails already", state.options().tails);
-        QueryError::new(ErrorKind::Overloaded, message).hint("end one, or poll logs instead")
-    })?;
+    let permit = Arc::clone(&state.0.tails)
+        .try_acquire_owned()
+        .map_err(|_| {
+            let message = format!("there are {} live tails already", state.options().tails);
+            QueryError::new(ErrorKind::Overloaded, message).hint("end one, or poll logs instead")
+        })?;
     let options = state.options();
     let steps = exec::tail::tail(
         state.sources(),
@@ -38,7 +43,12 @@ pub async fn tail(Extract(state): Extract<State>, uri: Uri) -> Result<Sse<impl f
         let _held = &permit;
         Ok(match step {
             Ok(event) => encode("logs", &event),
-            Err(error) => encode("error", &api::ErrorBody { error: error.to_api() }),
+            Err(error) => encode(
+                "error",
+                &api::ErrorBody {
+                    error: error.to_api(),
+                },
+            ),
         })
     });
     // The first bytes tell the client that the tail has begun.

@@ -129,7 +129,10 @@ impl Node {
         match &mut self.expr {
             Expr::All | Expr::Text(_) => {}
             Expr::And(nodes) | Expr::Or(nodes) => {
-                *nodes = std::mem::take(nodes).into_iter().map(Node::without_spans).collect();
+                *nodes = std::mem::take(nodes)
+                    .into_iter()
+                    .map(Node::without_spans)
+                    .collect();
             }
             Expr::Not(node) => **node = (**node).clone().without_spans(),
             Expr::Field { name, test, .. } => {

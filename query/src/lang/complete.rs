@@ -73,7 +73,11 @@ fn value(subject: Subject, term: &str, from: usize, term_start: usize) -> Comple
     }
     let prefix = typed.strip_prefix('"').unwrap_or(typed).to_owned();
     let start = term_start + from + operator;
-    Completion::Value { subject, prefix, span: Span::new(start, start + typed.len()) }
+    Completion::Value {
+        subject,
+        prefix,
+        span: Span::new(start, start + typed.len()),
+    }
 }
 
 /// The first colon outside quotes.

@@ -24,7 +24,11 @@ pub(super) fn error(span: Span, message: impl Into<String>) -> QueryError {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, tokens: Vec::new() }
+        Self {
+            text,
+            at: 0,
+            tokens: Vec::new(),
+        }
     }
 
     pub(super) fn at(&self) -> usize {
@@ -81,15 +85,25 @@ impl<'a> Cursor<'a> {
     /// Takes a keyword if it comes next and ends there.
     pub(super) fn take_keyword(&mut self, word: &str) -> Option<Span> {
         let after = self.rest().strip_prefix(word)?;
-        let ends = after.chars().next().is_none_or(|c| c.is_whitespace() || matches!(c, '(' | ')' | '"'));
-        if ends { self.take(word, Class::Operator) } else { None }
+        let ends = after
+            .chars()
+            .next()
+            .is_none_or(|c| c.is_whitespace() || matches!(c, '(' | ')' | '"'));
+        if ends {
+            self.take(word, Class::Operator)
+        } else {
+            None
+        }
     }
 
     /// Whether a keyword comes next.
     pub(super) fn keyword(&self) -> Option<&'static str> {
         ["AND", "OR", "NOT"].into_iter().find(|word| {
             self.rest().strip_prefix(word).is_some_and(|after| {
-                after.chars().next().is_none_or(|c| c.is_whitespace() || matches!(c, '(' | ')' | '"'))
+                after
+                    .chars()
+                    .next()
+                    .is_none_or(|c| c.is_whitespace() || matches!(c, '(' | ')' | '"'))
             })
         })
     }

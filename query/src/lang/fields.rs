@@ -49,7 +49,14 @@ pub enum Shape {
     Attribute,
 }
 
-const KINDS: &[&str] = &["unspecified", "internal", "server", "client", "producer", "consumer"];
+const KINDS: &[&str] = &[
+    "unspecified",
+    "internal",
+    "server",
+    "client",
+    "producer",
+    "consumer",
+];
 const STATUSES: &[&str] = &["unset", "ok", "error"];
 /// Levels from the least severe to the most.
 pub(super) const LEVELS: &[&str] = &["trace", "debug", "info", "warn", "error", "fatal"];
@@ -97,7 +104,9 @@ const PREFIXES: &[(&str, Level)] = &[
 
 /// Names of all intrinsics, rows first.
 pub fn intrinsic_names() -> impl Iterator<Item = &'static str> {
-    ROW.iter().map(|row| row.0).chain(TRACE.iter().map(|row| row.0))
+    ROW.iter()
+        .map(|row| row.0)
+        .chain(TRACE.iter().map(|row| row.0))
 }
 
 /// What an unquoted name means.
@@ -126,19 +135,24 @@ pub(super) fn quoted_subject(prefix: &str, key: &str) -> Option<Subject> {
 }
 
 fn attribute(level: Level, key: &str) -> Subject {
-    Subject::Row(Field::Attribute { level, key: key.to_owned() })
+    Subject::Row(Field::Attribute {
+        level,
+        key: key.to_owned(),
+    })
 }
 
 impl Subject {
     /// Which values it has.
     pub fn shape(&self) -> Shape {
         match self {
-            Subject::Row(field) => {
-                ROW.iter().find(|row| row.1 == *field).map_or(Shape::Attribute, |row| row.2)
-            }
-            Subject::Trace(field) => {
-                TRACE.iter().find(|row| row.1 == *field).map_or(Shape::Count, |row| row.2)
-            }
+            Subject::Row(field) => ROW
+                .iter()
+                .find(|row| row.1 == *field)
+                .map_or(Shape::Attribute, |row| row.2),
+            Subject::Trace(field) => TRACE
+                .iter()
+                .find(|row| row.1 == *field)
+                .map_or(Shape::Count, |row| row.2),
         }
     }
 
@@ -157,13 +171,22 @@ impl Subject {
 /// The name of a field as written in a query, quoted where it has to be.
 pub fn field_text(field: &Field) -> String {
     let Field::Attribute { level, key } = field else {
-        return ROW.iter().find(|row| row.1 == *field).map_or("", |row| row.0).to_owned();
+        return ROW
+            .iter()
+            .find(|row| row.1 == *field)
+            .map_or("", |row| row.0)
+            .to_owned();
     };
-    let prefix = PREFIXES.iter().find(|row| row.1 == *level).map_or("", |row| row.0);
+    let prefix = PREFIXES
+        .iter()
+        .find(|row| row.1 == *level)
+        .map_or("", |row| row.0);
     let plain = format!("{prefix}{key}");
     let is_plain = !key.is_empty()
         && !plain.starts_with('-')
-        && plain.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | '@'));
+        && plain
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | '@'));
     if is_plain && matches!(subject_of(&plain), Subject::Row(same) if same == *field) {
         plain
     } else {

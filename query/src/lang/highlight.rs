@@ -56,7 +56,10 @@ pub fn highlight(text: &str) -> Vec<Token> {
         let start = error.span.map_or(0, |(start, _)| start);
         tokens.retain(|token| token.span.end <= start);
         if start < text.len() {
-            tokens.push(Token { span: Span::new(start, text.len()), class: Class::Error });
+            tokens.push(Token {
+                span: Span::new(start, text.len()),
+                class: Class::Error,
+            });
         }
     }
     tokens

@@ -20,7 +20,11 @@ pub(super) fn rows(node: &Node) -> Lowered {
         Expr::Or(nodes) => Filter::Or(nodes.iter().map(rows).collect::<Result<_, _>>()?),
         Expr::Not(node) => Filter::Not(Box::new(rows(node)?)),
         Expr::Text(text) => words(None, text),
-        Expr::Field { subject: Subject::Row(field), test, .. } => row(field, test)?,
+        Expr::Field {
+            subject: Subject::Row(field),
+            test,
+            ..
+        } => row(field, test)?,
         Expr::Field { subject, name, .. } => {
             let message = format!("{} holds for whole traces, not for a row", subject.text());
             return Err(error(*name, message)
@@ -32,7 +36,12 @@ pub(super) fn rows(node: &Node) -> Lowered {
 fn words(field: Option<Field>, text: &Text) -> Filter {
     let words = storage::words::split(&text.text);
     let phrase = words.len() > 1;
-    Filter::Words { field, words, phrase, prefix: text.prefix }
+    Filter::Words {
+        field,
+        words,
+        phrase,
+        prefix: text.prefix,
+    }
 }
 
 fn row(field: &Field, test: &Test) -> Lowered {
@@ -61,7 +70,11 @@ fn row(field: &Field, test: &Test) -> Lowered {
 }
 
 fn compare(field: &Field, op: Op, value: Operand) -> Filter {
-    Filter::Compare { field: field.clone(), op, value }
+    Filter::Compare {
+        field: field.clone(),
+        op,
+        value,
+    }
 }
 
 fn operator(comparison: Comparison) -> Op {
@@ -83,9 +96,18 @@ pub(super) fn glob_pattern(glob: &str) -> String {
 fn pattern(field: &Field, test: &Test) -> Option<Filter> {
     let field = field.clone();
     Some(match test {
-        Test::Regex(value) => Filter::Regex { field, pattern: value.text.clone() },
-        Test::Glob(value) => Filter::Regex { field, pattern: glob_pattern(&value.text) },
-        Test::Prefix(value) => Filter::Prefix { field, prefix: value.text.clone() },
+        Test::Regex(value) => Filter::Regex {
+            field,
+            pattern: value.text.clone(),
+        },
+        Test::Glob(value) => Filter::Regex {
+            field,
+            pattern: glob_pattern(&value.text),
+        },
+        Test::Prefix(value) => Filter::Prefix {
+            field,
+            prefix: value.text.clone(),
+        },
         _ => return None,
     })
 }
@@ -106,7 +128,11 @@ fn span_of(test: &Test) -> super::ast::Span {
         | Test::Prefix(value)
         | Test::Glob(value)
         | Test::Regex(value) => value.span,
-        Test::Range(from, to) => from.as_ref().or(to.as_ref()).map(|v| v.span).unwrap_or_default(),
+        Test::Range(from, to) => from
+            .as_ref()
+            .or(to.as_ref())
+            .map(|v| v.span)
+            .unwrap_or_default(),
     }
 }
 
@@ -118,19 +144,27 @@ fn text(field: &Field, test: &Test) -> Lowered {
         Test::Is(value) | Test::Equals(value) => {
             Ok(Filter::text_equals(field.clone(), value.text.clone()))
         }
-        Test::Compare(comparison, value) => {
-            Ok(compare(field, operator(*comparison), Operand::Text(value.text.clone())))
-        }
+        Test::Compare(comparison, value) => Ok(compare(
+            field,
+            operator(*comparison),
+            Operand::Text(value.text.clone()),
+        )),
         _ => Err(unordered(field, test)),
     }
 }
 
 fn body(field: &Field, test: &Test) -> Lowered {
     let searched = |value: &Value, prefix: bool| {
-        let text = Text { text: value.text.clone(), quoted: value.quoted, prefix };
+        let text = Text {
+            text: value.text.clone(),
+            quoted: value.quoted,
+            prefix,
+        };
         if storage::words::split(&text.text).is_empty() {
-            return Err(error(value.span, "there is no letter or digit to search for")
-                .hint("use body:=\"text\" for the whole body or body:/regex/ for a part"));
+            return Err(
+                error(value.span, "there is no letter or digit to search for")
+                    .hint("use body:=\"text\" for the whole body or body:/regex/ for a part"),
+            );
         }
         Ok(words(Some(field.clone()), &text))
     };
@@ -138,7 +172,9 @@ fn body(field: &Field, test: &Test) -> Lowered {
         Test::Is(value) => searched(value, false),
         Test::Prefix(value) => searched(value, true),
         Test::Equals(value) => Ok(Filter::text_equals(field.clone(), value.text.clone())),
-        Test::Regex(_) | Test::Glob(_) => pattern(field, test).ok_or_else(|| unordered(field, test)),
+        Test::Regex(_) | Test::Glob(_) => {
+            pattern(field, test).ok_or_else(|| unordered(field, test))
+        }
         _ => Err(unordered(field, test)),
     }
 }
@@ -147,7 +183,9 @@ fn choice(field: &Field, choices: &[&str], test: &Test) -> Lowered {
     if let Some(filter) = pattern(field, test) {
         return Ok(filter);
     }
-    let (Test::Is(value) | Test::Equals(value)) = test else { return Err(unordered(field, test)) };
+    let (Test::Is(value) | Test::Equals(value)) = test else {
+        return Err(unordered(field, test));
+    };
     let lower = value.text.to_ascii_lowercase();
     if !choices.contains(&lower.as_str()) {
         let name = Subject::Row(field.clone()).text();
@@ -220,8 +258,11 @@ fn ordered(
         }
         _ => {
             let name = Subject::Row(field.clone()).text();
-            return Err(error(span_of(test), format!("{name} is a number, not text"))
-                .hint(format!("compare it, for example {name}:>value or {name}:a..b")));
+            return Err(
+                error(span_of(test), format!("{name} is a number, not text")).hint(format!(
+                    "compare it, for example {name}:>value or {name}:a..b"
+                )),
+            );
         }
     })
 }
@@ -269,15 +310,27 @@ fn id(field: &Field, digits: usize, test: &Test) -> Lowered {
                 let message = format!("{name} is {digits} hex digits, not {:?}", value.text);
                 return Err(error(value.span, message).hint("write the beginning and * for a part"));
             }
-            Ok(Filter::text_equals(field.clone(), value.text.to_ascii_lowercase()))
+            Ok(Filter::text_equals(
+                field.clone(),
+                value.text.to_ascii_lowercase(),
+            ))
         }
         Test::Prefix(value) if is_hex(&value.text) && value.text.len() <= digits => {
-            Ok(Filter::Prefix { field: field.clone(), prefix: value.text.to_ascii_lowercase() })
+            Ok(Filter::Prefix {
+                field: field.clone(),
+                prefix: value.text.to_ascii_lowercase(),
+            })
         }
-        Test::Prefix(value) => {
-            Err(error(value.span, format!("{:?} does not begin an id of {digits} hex digits", value.text)))
+        Test::Prefix(value) => Err(error(
+            value.span,
+            format!(
+                "{:?} does not begin an id of {digits} hex digits",
+                value.text
+            ),
+        )),
+        Test::Regex(_) | Test::Glob(_) => {
+            pattern(field, test).ok_or_else(|| unordered(field, test))
         }
-        Test::Regex(_) | Test::Glob(_) => pattern(field, test).ok_or_else(|| unordered(field, test)),
         _ => Err(unordered(field, test)),
     }
 }
@@ -308,11 +361,16 @@ fn attribute_operand(field: &Field, value: &Value) -> Result<Operand, QueryError
         Some(Number::Double(double)) => Ok(Operand::Double(double)),
         None => {
             let name = Subject::Row(field.clone()).text();
-            let problem = error(value.span, format!("{:?} is not a number to compare {name} with", value.text));
+            let problem = error(
+                value.span,
+                format!("{:?} is not a number to compare {name} with", value.text),
+            );
             let is_duration = duration_nanos(&value.text).is_ok();
             Err(match nearest(&name, super::intrinsic_names()) {
                 Some(near) if is_duration => problem.hint(format!("did you mean {near}?")),
-                _ if is_duration => problem.hint("an attribute is compared in its own unit, as a plain number"),
+                _ if is_duration => {
+                    problem.hint("an attribute is compared in its own unit, as a plain number")
+                }
                 _ => problem.hint("quote the value to compare text"),
             })
         }

@@ -90,7 +90,10 @@ fn field_string(field: TraceField, trace: &TraceSummary) -> &str {
 
 /// Splits a query into its conditions on rows and on traces.
 pub(super) fn split(node: &Node) -> Result<TraceQuery, QueryError> {
-    let mut query = TraceQuery { rows: Filter::All, trace: None };
+    let mut query = TraceQuery {
+        rows: Filter::All,
+        trace: None,
+    };
     let mut conditions = Vec::new();
     members(node, &mut query, &mut conditions)?;
     if !conditions.is_empty() {
@@ -105,13 +108,14 @@ fn members(
     conditions: &mut Vec<TraceFilter>,
 ) -> Result<(), QueryError> {
     match (&node.expr, about(node)) {
-        (Expr::And(nodes), (true, true)) => {
-            nodes.iter().try_for_each(|node| members(node, query, conditions))
-        }
-        (_, (true, true)) => {
-            Err(error(node.span, "a condition on whole traces is mixed with conditions on rows")
-                .hint("put the trace. conditions beside the others, not under an OR or NOT with them"))
-        }
+        (Expr::And(nodes), (true, true)) => nodes
+            .iter()
+            .try_for_each(|node| members(node, query, conditions)),
+        (_, (true, true)) => Err(error(
+            node.span,
+            "a condition on whole traces is mixed with conditions on rows",
+        )
+        .hint("put the trace. conditions beside the others, not under an OR or NOT with them")),
         (_, (false, true)) => {
             conditions.push(condition(node)?);
             Ok(())
@@ -128,8 +132,15 @@ fn members(
 fn about(node: &Node) -> (bool, bool) {
     match &node.expr {
         Expr::All => (false, false),
-        Expr::Text(_) | Expr::Field { subject: Subject::Row(_), .. } => (true, false),
-        Expr::Field { subject: Subject::Trace(_), .. } => (false, true),
+        Expr::Text(_)
+        | Expr::Field {
+            subject: Subject::Row(_),
+            ..
+        } => (true, false),
+        Expr::Field {
+            subject: Subject::Trace(_),
+            ..
+        } => (false, true),
         Expr::Not(node) => about(node),
         Expr::And(nodes) | Expr::Or(nodes) => nodes
             .iter()
@@ -144,7 +155,11 @@ fn condition(node: &Node) -> Result<TraceFilter, QueryError> {
         Expr::And(nodes) => TraceFilter::And(list(nodes)?),
         Expr::Or(nodes) => TraceFilter::Or(list(nodes)?),
         Expr::Not(node) => TraceFilter::Not(Box::new(condition(node)?)),
-        Expr::Field { subject: Subject::Trace(field), test, .. } => match subject_shape(*field) {
+        Expr::Field {
+            subject: Subject::Trace(field),
+            test,
+            ..
+        } => match subject_shape(*field) {
             Shape::Text => text(*field, test, node)?,
             shape => numeric(*field, shape, test, node)?,
         },
@@ -158,10 +173,14 @@ fn subject_shape(field: TraceField) -> Shape {
 }
 
 fn text(field: TraceField, test: &Test, node: &Node) -> Result<TraceFilter, QueryError> {
-    let equals = |value: &Value| TraceFilter::Equals { field, text: value.text.clone() };
+    let equals = |value: &Value| TraceFilter::Equals {
+        field,
+        text: value.text.clone(),
+    };
     let matches = |pattern: &str, value: &Value| {
-        let pattern = Regex::new(pattern)
-            .map_err(|problem| error(value.span, format!("the pattern does not parse: {problem}")))?;
+        let pattern = Regex::new(pattern).map_err(|problem| {
+            error(value.span, format!("the pattern does not parse: {problem}"))
+        })?;
         Ok(TraceFilter::Matches { field, pattern })
     };
     match test {
@@ -171,9 +190,10 @@ fn text(field: TraceField, test: &Test, node: &Node) -> Result<TraceFilter, Quer
         Test::Prefix(value) => matches(&format!("^{}", regex::escape(&value.text)), value),
         Test::Glob(value) => matches(&glob_pattern(&value.text), value),
         Test::Regex(value) => matches(&value.text, value),
-        Test::Compare(..) | Test::Range(..) => {
-            Err(error(node.span, "the names of services and spans have no order to compare by"))
-        }
+        Test::Compare(..) | Test::Range(..) => Err(error(
+            node.span,
+            "the names of services and spans have no order to compare by",
+        )),
     }
 }
 
@@ -187,16 +207,17 @@ fn numeric(
         Shape::Duration => duration_value(value),
         _ => match number(&value.text) {
             Some(Number::Int(int)) if int >= 0 => Ok(int.unsigned_abs()),
-            _ => Err(error(value.span, format!("{:?} is not a whole number", value.text))),
+            _ => Err(error(
+                value.span,
+                format!("{:?} is not a whole number", value.text),
+            )),
         },
     };
     let between = |from: u64, to: u64| TraceFilter::Between { field, from, to };
     Ok(match test {
         Test::Exists => TraceFilter::And(Vec::new()),
         Test::Is(value) | Test::Equals(value) => between(parse(value)?, parse(value)?),
-        Test::Differs(value) => {
-            TraceFilter::Not(Box::new(between(parse(value)?, parse(value)?)))
-        }
+        Test::Differs(value) => TraceFilter::Not(Box::new(between(parse(value)?, parse(value)?))),
         Test::Compare(Comparison::Less, value) => match parse(value)?.checked_sub(1) {
             Some(to) => between(0, to),
             None => TraceFilter::Never,

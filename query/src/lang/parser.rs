@@ -11,10 +11,17 @@ use crate::nearest::nearest;
 /// The tree of a text, and the pieces seen on the way, up to an error if there is one.
 pub(super) fn parse(text: &str) -> (Result<Node, QueryError>, Vec<Token>) {
     if text.len() > LENGTH_MAX {
-        let message = format!("the query is {} bytes long, over the limit of {LENGTH_MAX}", text.len());
+        let message = format!(
+            "the query is {} bytes long, over the limit of {LENGTH_MAX}",
+            text.len()
+        );
         return (Err(error(Span::new(0, text.len()), message)), Vec::new());
     }
-    let mut parser = Parser { cursor: Cursor::new(text), depth: 0, group: None };
+    let mut parser = Parser {
+        cursor: Cursor::new(text),
+        depth: 0,
+        group: None,
+    };
     let parsed = parser.query();
     (parsed, parser.cursor.into_tokens())
 }
@@ -32,7 +39,10 @@ impl Parser<'_> {
     fn query(&mut self) -> Parsed {
         self.cursor.skip_space();
         if self.cursor.is_at_end() {
-            return Ok(Node { span: Span::default(), expr: Expr::All });
+            return Ok(Node {
+                span: Span::default(),
+                expr: Expr::All,
+            });
         }
         let node = self.or()?;
         self.cursor.skip_space();
@@ -47,7 +57,9 @@ impl Parser<'_> {
         let mut nodes = vec![self.and()?];
         loop {
             self.cursor.skip_space();
-            let Some(operator) = self.cursor.take_keyword("OR") else { break };
+            let Some(operator) = self.cursor.take_keyword("OR") else {
+                break;
+            };
             self.expect_condition(operator, "OR")?;
             nodes.push(self.and()?);
         }
@@ -84,13 +96,18 @@ impl Parser<'_> {
             Some(operator) => Some((operator, "NOT")),
             None => self.minus().map(|operator| (operator, "-")),
         };
-        let Some((operator, name)) = operator else { return self.term() };
+        let Some((operator, name)) = operator else {
+            return self.term();
+        };
         self.expect_condition(operator, name)?;
         self.deeper(start)?;
         let inner = self.not()?;
         self.depth -= 1;
         let span = Span::new(start, inner.span.end);
-        Ok(Node { span, expr: Expr::Not(Box::new(inner)) })
+        Ok(Node {
+            span,
+            expr: Expr::Not(Box::new(inner)),
+        })
     }
 
     /// A minus sign that negates: inside a field's parentheses one before a digit does not.
@@ -102,7 +119,11 @@ impl Parser<'_> {
             Some(c) if self.group.is_some() && (c.is_ascii_digit() || c == '.') => false,
             Some(c) => !c.is_whitespace(),
         };
-        if negates { self.cursor.take("-", Class::Operator) } else { None }
+        if negates {
+            self.cursor.take("-", Class::Operator)
+        } else {
+            None
+        }
     }
 
     fn deeper(&mut self, start: usize) -> Result<(), QueryError> {
@@ -189,7 +210,10 @@ impl Parser<'_> {
     /// The field of a quoted key after a prefix; nothing where no colon follows.
     fn quoted_name(&mut self, prefix: &str) -> Result<Option<Subject>, QueryError> {
         let start = self.cursor.at() - prefix.len();
-        let mut ahead = Cursor::new(self.cursor.slice(Span::new(0, self.cursor.at() + self.cursor.rest().len())));
+        let mut ahead = Cursor::new(
+            self.cursor
+                .slice(Span::new(0, self.cursor.at() + self.cursor.rest().len())),
+        );
         ahead.rewind(self.cursor.at());
         let (key, quoted) = ahead.quoted(Class::Field)?;
         if ahead.peek() != Some(':') {
@@ -197,8 +221,10 @@ impl Parser<'_> {
         }
         let Some(subject) = quoted_subject(prefix, &key) else {
             let span = Span::new(start, quoted.start);
-            return Err(error(span, format!("{prefix:?} is not a prefix of a field name"))
-                .hint("use one of resource. scope. attr. event. link."));
+            return Err(
+                error(span, format!("{prefix:?} is not a prefix of a field name"))
+                    .hint("use one of resource. scope. attr. event. link."),
+            );
         };
         if key.is_empty() {
             return Err(error(quoted, "the field name is empty"));
@@ -222,7 +248,14 @@ impl Parser<'_> {
 
     fn field_node(&self, start: usize, subject: Subject, name: Span, test: Test) -> Node {
         let span = Span::new(start, self.cursor.at());
-        Node { span, expr: Expr::Field { subject, name, test } }
+        Node {
+            span,
+            expr: Expr::Field {
+                subject,
+                name,
+                test,
+            },
+        }
     }
 
     fn test(&mut self, subject: &Subject, name: Span) -> Result<Test, QueryError> {
@@ -239,20 +272,32 @@ impl Parser<'_> {
             }
         }
         if let Some(operator) = self.cursor.take("!=", Class::Operator) {
-            return Ok(Test::Differs(self.value(Span::new(name.start, operator.end))?));
+            return Ok(Test::Differs(
+                self.value(Span::new(name.start, operator.end))?,
+            ));
         }
         if let Some(operator) = self.cursor.take("=", Class::Operator) {
-            return Ok(Test::Equals(self.value(Span::new(name.start, operator.end))?));
+            return Ok(Test::Equals(
+                self.value(Span::new(name.start, operator.end))?,
+            ));
         }
         if let Some((pattern, span)) = self.cursor.regex() {
             check_regex(&pattern, span)?;
-            return Ok(Test::Regex(Value { text: pattern, quoted: false, span }));
+            return Ok(Test::Regex(Value {
+                text: pattern,
+                quoted: false,
+                span,
+            }));
         }
         let value = self.value(Span::new(name.start, self.cursor.at()))?;
         if value.quoted {
             let prefix = self.cursor.take("*", Class::Operator).is_some();
             self.expect_boundary()?;
-            return Ok(if prefix { Test::Prefix(value) } else { Test::Is(value) });
+            return Ok(if prefix {
+                Test::Prefix(value)
+            } else {
+                Test::Is(value)
+            });
         }
         if name.end - name.start <= 5
             && value.text.starts_with("//")
@@ -269,7 +314,11 @@ impl Parser<'_> {
     fn value(&mut self, before: Span) -> Result<Value, QueryError> {
         if self.cursor.peek() == Some('"') {
             let (text, span) = self.cursor.quoted(Class::Quoted)?;
-            return Ok(Value { text, quoted: true, span });
+            return Ok(Value {
+                text,
+                quoted: true,
+                span,
+            });
         }
         let span = self.cursor.run(None);
         if span.start == span.end {
@@ -279,7 +328,11 @@ impl Parser<'_> {
         }
         self.cursor.token(span, Class::Value);
         self.expect_boundary()?;
-        Ok(Value { text: self.cursor.slice(span).to_owned(), quoted: false, span })
+        Ok(Value {
+            text: self.cursor.slice(span).to_owned(),
+            quoted: false,
+            span,
+        })
     }
 
     fn expect_boundary(&mut self) -> Result<(), QueryError> {
@@ -288,8 +341,10 @@ impl Parser<'_> {
         }
         let at = self.cursor.at();
         let end = at + self.cursor.peek().map_or(0, char::len_utf8);
-        Err(error(Span::new(at, end), "the value goes on without a space")
-            .hint("put a space between conditions, or quote the whole value"))
+        Err(
+            error(Span::new(at, end), "the value goes on without a space")
+                .hint("put a space between conditions, or quote the whole value"),
+        )
     }
 
     fn text(&mut self) -> Parsed {
@@ -299,13 +354,23 @@ impl Parser<'_> {
             let prefix = self.cursor.take("*", Class::Operator).is_some();
             check_words(&text, span)?;
             let span = Span::new(start, self.cursor.at());
-            return Ok(Node { span, expr: Expr::Text(Text { text, quoted: true, prefix }) });
+            return Ok(Node {
+                span,
+                expr: Expr::Text(Text {
+                    text,
+                    quoted: true,
+                    prefix,
+                }),
+            });
         }
         let span = self.cursor.run(None);
         let word = self.cursor.slice(span);
         self.cursor.token(span, Class::Word);
         if word == "*" {
-            return Ok(Node { span, expr: Expr::All });
+            return Ok(Node {
+                span,
+                expr: Expr::All,
+            });
         }
         forgotten_colon(word, span)?;
         let (text, prefix) = match word.strip_suffix('*') {
@@ -317,7 +382,14 @@ impl Parser<'_> {
                 .hint("use a field: body:/regex/ or name:*text*"));
         }
         check_words(text, span)?;
-        Ok(Node { span, expr: Expr::Text(Text { text: text.to_owned(), quoted: false, prefix }) })
+        Ok(Node {
+            span,
+            expr: Expr::Text(Text {
+                text: text.to_owned(),
+                quoted: false,
+                prefix,
+            }),
+        })
     }
 }
 
@@ -331,7 +403,10 @@ fn join(mut nodes: Vec<Node>, list: impl FnOnce(Vec<Node>) -> Expr) -> Node {
     }
     let start = nodes.first().map_or(0, |node| node.span.start);
     let end = nodes.last().map_or(0, |node| node.span.end);
-    Node { span: Span::new(start, end), expr: list(nodes) }
+    Node {
+        span: Span::new(start, end),
+        expr: list(nodes),
+    }
 }
 
 /// What an unquoted value after a colon means: existence, a prefix, a glob, a range, a value.
@@ -347,7 +422,11 @@ fn classify(subject: &Subject, value: Value) -> Test {
         Some(stem) if !stem.contains('*') => {
             let end = value.span.end - 1;
             let span = Span::new(value.span.start, end);
-            Test::Prefix(Value { text: stem.to_owned(), quoted: false, span })
+            Test::Prefix(Value {
+                text: stem.to_owned(),
+                quoted: false,
+                span,
+            })
         }
         _ if value.text.contains('*') => Test::Glob(value),
         _ => Test::Is(value),
@@ -370,7 +449,11 @@ fn range(shape: Shape, value: &Value) -> Option<(Option<Value>, Option<Value>)> 
     }
     let middle = value.span.start + from.len();
     let side = |text: &str, span: Span| {
-        (!text.is_empty()).then(|| Value { text: text.to_owned(), quoted: false, span })
+        (!text.is_empty()).then(|| Value {
+            text: text.to_owned(),
+            quoted: false,
+            span,
+        })
     };
     Some((
         side(from, Span::new(value.span.start, middle)),
@@ -380,12 +463,19 @@ fn range(shape: Shape, value: &Value) -> Option<(Option<Value>, Option<Value>)> 
 
 /// Patterns are compiled by each source again; here it is about the error's position.
 fn check_regex(pattern: &str, span: Span) -> Result<(), QueryError> {
-    match regex::RegexBuilder::new(pattern).size_limit(1 << 20).build() {
+    match regex::RegexBuilder::new(pattern)
+        .size_limit(1 << 20)
+        .build()
+    {
         Ok(_) => Ok(()),
         Err(regex::Error::CompiledTooBig(_)) => Err(error(span, "the pattern is too large")),
         Err(problem) => {
             let text = problem.to_string();
-            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let reason = text
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
             Err(error(span, format!("the pattern does not parse: {reason}")))
         }
     }
@@ -401,7 +491,9 @@ fn check_words(text: &str, span: Span) -> Result<(), QueryError> {
 
 /// `duration>250ms` is two words, and never what was meant.
 fn forgotten_colon(word: &str, span: Span) -> Result<(), QueryError> {
-    let Some(at) = word.find(['=', '<', '>', '!']) else { return Ok(()) };
+    let Some(at) = word.find(['=', '<', '>', '!']) else {
+        return Ok(());
+    };
     let (name, test) = word.split_at(at);
     let test = test.strip_prefix('=').unwrap_or(test);
     let known = intrinsic_names().any(|known| known == name);
@@ -409,7 +501,11 @@ fn forgotten_colon(word: &str, span: Span) -> Result<(), QueryError> {
     // An ordering shows the intent even where the name is mistyped.
     let meant = meant.or_else(|| {
         let orders = test.starts_with(['<', '>']);
-        if orders { nearest(name, intrinsic_names()) } else { None }
+        if orders {
+            nearest(name, intrinsic_names())
+        } else {
+            None
+        }
     });
     match meant {
         Some(name) => Err(error(span, "a condition on a field needs a colon")

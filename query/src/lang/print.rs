@@ -98,6 +98,10 @@ impl fmt::Display for Test {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.quoted { f.write_str(&quote(&self.text)) } else { f.write_str(&self.text) }
+        if self.quoted {
+            f.write_str(&quote(&self.text))
+        } else {
+            f.write_str(&self.text)
+        }
     }
 }

@@ -35,12 +35,18 @@ pub fn duration_nanos(text: &str) -> Result<u64, DurationError> {
         return Err(DurationError::Malformed);
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (number, after) = rest.split_at(digits);
-        let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let unit_end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
-        let (_, factor) =
-            UNITS.iter().find(|(name, _)| *name == unit).ok_or(DurationError::Malformed)?;
+        let (_, factor) = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or(DurationError::Malformed)?;
         let nanos = scaled(number, *factor)?;
         total = total.checked_add(nanos).ok_or(DurationError::TooLong)?;
         rest = after;
@@ -49,14 +55,24 @@ pub fn duration_nanos(text: &str) -> Result<u64, DurationError> {
 }
 
 /// Whole numbers are scaled exactly; a double would lose nanoseconds of long durations.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
 fn scaled(number: &str, factor: f64) -> Result<u64, DurationError> {
     if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(factor as u64).ok_or(DurationError::TooLong);
+        return whole
+            .checked_mul(factor as u64)
+            .ok_or(DurationError::TooLong);
     }
     let value: f64 = number.parse().map_err(|_| DurationError::Malformed)?;
     let nanos = (value * factor).round();
-    if nanos >= u64::MAX as f64 { Err(DurationError::TooLong) } else { Ok(nanos as u64) }
+    if nanos >= u64::MAX as f64 {
+        Err(DurationError::TooLong)
+    } else {
+        Ok(nanos as u64)
+    }
 }
 
 /// A number as written: whole where it can be.
@@ -70,12 +86,17 @@ pub(super) enum Number {
 
 /// The number that a text is; names of infinity and of no number are not numbers here.
 pub(super) fn number(text: &str) -> Option<Number> {
-    let digit = text.bytes().find(|byte| !matches!(byte, b'-' | b'+' | b'.'))?;
+    let digit = text
+        .bytes()
+        .find(|byte| !matches!(byte, b'-' | b'+' | b'.'))?;
     if !digit.is_ascii_digit() {
         return None;
     }
     if let Ok(int) = text.parse() {
         return Some(Number::Int(int));
     }
-    text.parse().ok().filter(|double: &f64| double.is_finite()).map(Number::Double)
+    text.parse()
+        .ok()
+        .filter(|double: &f64| double.is_finite())
+        .map(Number::Double)
 }

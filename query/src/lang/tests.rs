@@ -42,7 +42,12 @@ fn render(filter: &Filter) -> String {
         Filter::AnyOf { field, values } => format!("(any {} {values:?})", field_text(field)),
         Filter::Regex { field, pattern } => format!("(regex {} {pattern})", field_text(field)),
         Filter::Prefix { field, prefix } => format!("(prefix {} {prefix})", field_text(field)),
-        Filter::Words { field, words, phrase, prefix } => {
+        Filter::Words {
+            field,
+            words,
+            phrase,
+            prefix,
+        } => {
             let mut text = "(words".to_owned();
             if let Some(field) = field {
                 text = format!("{text} {}", field_text(field));
@@ -69,7 +74,11 @@ fn queries_mean_these_filters() {
         let tree = parse(query).unwrap();
         let printed = tree.to_string();
         let again = parse(&printed).unwrap_or_else(|error| panic!("{query} -> {printed}: {error}"));
-        assert_eq!(again.without_spans(), tree.without_spans(), "{query} -> {printed}");
+        assert_eq!(
+            again.without_spans(),
+            tree.without_spans(),
+            "{query} -> {printed}"
+        );
     }
     assert!(count > 70);
 }
@@ -79,9 +88,18 @@ fn errors_have_a_place_and_a_hint() {
     for (query, expected) in cases(include_str!("cases/errors.txt")) {
         let error = rows(query).expect_err(query);
         let (start, end) = error.span.unwrap();
-        assert!(query.is_char_boundary(start) && query.is_char_boundary(end), "{query}");
-        let hint = error.hint.map_or(String::new(), |hint| format!(" | {hint}"));
-        assert_eq!(format!("{start}..{end} {}{hint}", error.message), expected, "{query}");
+        assert!(
+            query.is_char_boundary(start) && query.is_char_boundary(end),
+            "{query}"
+        );
+        let hint = error
+            .hint
+            .map_or(String::new(), |hint| format!(" | {hint}"));
+        assert_eq!(
+            format!("{start}..{end} {}{hint}", error.message),
+            expected,
+            "{query}"
+        );
     }
 }
 
@@ -110,7 +128,10 @@ fn trace(duration_nano: u64, errors: u64, service: &str) -> TraceSummary {
 #[test]
 fn conditions_on_traces_are_split_off() {
     let query = traces("service:a trace.duration:>1s -trace.errors:0 (b OR c)").unwrap();
-    assert_eq!(render(&query.rows), "(and (= service 'a') (or (words b) (words c)))");
+    assert_eq!(
+        render(&query.rows),
+        "(and (= service 'a') (or (words b) (words c)))"
+    );
     let filter = query.trace.unwrap();
     assert!(filter.matches(&trace(1_000_000_001, 1, "")));
     assert!(!filter.matches(&trace(1_000_000_000, 1, "")));
@@ -125,15 +146,35 @@ fn conditions_on_traces_are_split_off() {
     assert!(traces("service:a").unwrap().trace.is_none());
     let mixed = traces("service:a OR trace.duration:>1s").unwrap_err();
     assert_eq!(mixed.span, Some((0, 31)));
-    assert!(traces("trace.duration:<0ns").unwrap().trace.is_some_and(|f| !f.matches(&trace(0, 0, ""))));
+    assert!(
+        traces("trace.duration:<0ns")
+            .unwrap()
+            .trace
+            .is_some_and(|f| !f.matches(&trace(0, 0, "")))
+    );
 }
 
 #[test]
 fn field_names_are_read_and_printed() {
-    for name in ["service", "user.id", "resource.host.name", "attr.\"a b\"", "\"level\"", "event.name"] {
+    for name in [
+        "service",
+        "user.id",
+        "resource.host.name",
+        "attr.\"a b\"",
+        "\"level\"",
+        "event.name",
+    ] {
         assert_eq!(field_text(&row_field(name).unwrap()), name);
     }
-    for name in ["", "a b", "trace.duration", "x:y", "(a)", "\"open", "a:* OR b"] {
+    for name in [
+        "",
+        "a b",
+        "trace.duration",
+        "x:y",
+        "(a)",
+        "\"open",
+        "a:* OR b",
+    ] {
         assert!(row_field(name).is_err(), "{name}");
     }
 }
@@ -164,9 +205,20 @@ fn the_parts_of_a_query_are_told_apart() {
 #[test]
 fn completion_knows_where_the_cursor_is() {
     let at = |text: &str| match complete(text, text.len()) {
-        Completion::Field { prefix, span } => format!("field {prefix} {}..{}", span.start, span.end),
-        Completion::Value { subject, prefix, span } => {
-            format!("value of {} {prefix} {}..{}", subject.text(), span.start, span.end)
+        Completion::Field { prefix, span } => {
+            format!("field {prefix} {}..{}", span.start, span.end)
+        }
+        Completion::Value {
+            subject,
+            prefix,
+            span,
+        } => {
+            format!(
+                "value of {} {prefix} {}..{}",
+                subject.text(),
+                span.start,
+                span.end
+            )
         }
         Completion::Nothing => "nothing".to_owned(),
     };
@@ -181,7 +233,13 @@ fn completion_knows_where_the_cursor_is() {
     assert_eq!(at("attr.\"a b\":x"), "value of attr.\"a b\" x 11..12");
     assert_eq!(at("\"some phr"), "nothing");
     assert_eq!(at("name:/ab"), "nothing");
-    assert_eq!(complete("é", 1), Completion::Field { prefix: String::new(), span: Span::new(0, 0) });
+    assert_eq!(
+        complete("é", 1),
+        Completion::Field {
+            prefix: String::new(),
+            span: Span::new(0, 0)
+        }
+    );
 }
 
 fn atom() -> impl Strategy<Value = String> {
@@ -209,8 +267,10 @@ fn atom() -> impl Strategy<Value = String> {
 fn query_text() -> impl Strategy<Value = String> {
     atom().prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
-            proptest::collection::vec(inner.clone(), 2..4).prop_map(|all| format!("({})", all.join(" "))),
-            proptest::collection::vec(inner.clone(), 2..4).prop_map(|all| format!("({})", all.join(" OR "))),
+            proptest::collection::vec(inner.clone(), 2..4)
+                .prop_map(|all| format!("({})", all.join(" "))),
+            proptest::collection::vec(inner.clone(), 2..4)
+                .prop_map(|all| format!("({})", all.join(" OR "))),
             inner.clone().prop_map(|one| format!("NOT {one}")),
             inner.prop_map(|one| format!("-{one}")),
         ]
@@ -253,7 +313,10 @@ fn check_total(text: &str, cursor: usize) -> Result<(), TestCaseError> {
     if let Err(error) = traces(text) {
         let (start, end) = error.span.expect("errors of the language have a place");
         prop_assert!(start <= end && end <= text.len(), "{text}: {error}");
-        prop_assert!(text.is_char_boundary(start) && text.is_char_boundary(end), "{text}: {error}");
+        prop_assert!(
+            text.is_char_boundary(start) && text.is_char_boundary(end),
+            "{text}: {error}"
+        );
     }
     if let Ok(tree) = parse(text) {
         let printed = tree.to_string();
@@ -262,7 +325,10 @@ fn check_total(text: &str, cursor: usize) -> Result<(), TestCaseError> {
     }
     let mut last = 0;
     for token in highlight(text) {
-        prop_assert!(token.span.start >= last && token.span.end <= text.len(), "{text}: {token:?}");
+        prop_assert!(
+            token.span.start >= last && token.span.end <= text.len(),
+            "{text}: {token:?}"
+        );
         last = token.span.end;
     }
     complete(text, cursor);

@@ -64,12 +64,17 @@ impl Gate {
 
     /// How many run and how many wait.
     pub fn load(&self) -> (usize, usize) {
-        let running = self.concurrency.saturating_sub(self.running.available_permits());
+        let running = self
+            .concurrency
+            .saturating_sub(self.running.available_permits());
         (running, self.waiting.load(Ordering::Relaxed))
     }
 
     fn overloaded(&self) -> QueryError {
-        let message = format!("{} queries run already and no place is left to wait", self.concurrency);
+        let message = format!(
+            "{} queries run already and no place is left to wait",
+            self.concurrency
+        );
         QueryError::new(ErrorKind::Overloaded, message)
             .hint("try again shortly, or raise limits.query_concurrency")
     }

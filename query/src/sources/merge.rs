@@ -49,7 +49,10 @@ pub(super) fn spans(
         });
         if let Some(end) = end {
             let time = merged[end].start_unix_nano;
-            let tied = merged[end..].iter().take_while(|span| span.start_unix_nano == time).count();
+            let tied = merged[end..]
+                .iter()
+                .take_while(|span| span.start_unix_nano == time)
+                .count();
             more |= end + tied < merged.len();
             merged.truncate(end + tied);
         }
@@ -66,7 +69,11 @@ pub(super) fn logs(parts: Vec<Vec<LogRecord>>, order: Order, limit: usize) -> Ro
 }
 
 fn distinct_traces(spans: &[Span]) -> usize {
-    spans.iter().map(|span| span.trace_id).collect::<FxHashSet<_>>().len()
+    spans
+        .iter()
+        .map(|span| span.trace_id)
+        .collect::<FxHashSet<_>>()
+        .len()
 }
 
 /// A stable sort of what are a few sorted runs: Rust's merge sort finds the runs by itself.
@@ -85,7 +92,11 @@ fn truncate<T>(rows: &mut Vec<T>, limit: usize, time: impl Fn(&T) -> u64) -> boo
         return false;
     }
     let last = time(&rows[limit - 1]);
-    let tied = rows[limit..].iter().take(TIES_MAX).take_while(|row| time(row) == last).count();
+    let tied = rows[limit..]
+        .iter()
+        .take(TIES_MAX)
+        .take_while(|row| time(row) == last)
+        .count();
     let cut = rows.len() > limit + tied;
     rows.truncate(limit + tied);
     cut
@@ -97,14 +108,25 @@ pub(super) struct Counts(BTreeMap<(Vec<String>, u64), u64>);
 
 impl Counts {
     pub(super) fn add(&mut self, counts: Vec<Count>) {
-        for Count { start_unix_nano, key, count } in counts {
+        for Count {
+            start_unix_nano,
+            key,
+            count,
+        } in counts
+        {
             *self.0.entry((key, start_unix_nano)).or_default() += count;
         }
     }
 
     pub(super) fn finish(self) -> Vec<Count> {
         let counts = self.0.into_iter();
-        counts.map(|((key, start_unix_nano), count)| Count { start_unix_nano, key, count }).collect()
+        counts
+            .map(|((key, start_unix_nano), count)| Count {
+                start_unix_nano,
+                key,
+                count,
+            })
+            .collect()
     }
 }
 
@@ -114,7 +136,13 @@ pub(super) struct DurationGroups(BTreeMap<Vec<String>, (u64, u64, BTreeMap<u64, 
 
 impl DurationGroups {
     pub(super) fn add(&mut self, groups: Vec<Durations>) {
-        for Durations { key, count, errors, buckets } in groups {
+        for Durations {
+            key,
+            count,
+            errors,
+            buckets,
+        } in groups
+        {
             let group = self.0.entry(key).or_default();
             group.0 += count;
             group.1 += errors;
@@ -150,8 +178,9 @@ impl Fields {
 
     pub(super) fn finish(self) -> Vec<FieldCount> {
         let fields = self.0.into_iter();
-        let mut all: Vec<FieldCount> =
-            fields.map(|((field, kind), count)| FieldCount { field, kind, count }).collect();
+        let mut all: Vec<FieldCount> = fields
+            .map(|((field, kind), count)| FieldCount { field, kind, count })
+            .collect();
         all.sort_by_cached_key(|field| {
             let name = crate::lang::field_text(&field.field);
             (std::cmp::Reverse(field.count), name, field.kind.clone())
@@ -173,8 +202,9 @@ impl Values {
 
     pub(super) fn finish(self, limit: usize) -> Vec<ValueCount> {
         let values = self.0.into_iter();
-        let mut all: Vec<ValueCount> =
-            values.map(|(value, count)| ValueCount { value, count }).collect();
+        let mut all: Vec<ValueCount> = values
+            .map(|(value, count)| ValueCount { value, count })
+            .collect();
         all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
         all.truncate(limit);
         all

@@ -25,9 +25,12 @@ pub enum TailPart {
     Failed(ReadError),
 }
 
+/// Replies of one source with its index; nothing at the end of its stream.
+type Numbered = BoxStream<'static, (usize, Option<Result<Reply, ReadError>>)>;
+
 /// New rows of all sources until dropped.
 pub struct Tailing {
-    streams: SelectAll<BoxStream<'static, (usize, Option<Result<Reply, ReadError>>)>>,
+    streams: SelectAll<Numbered>,
     names: Vec<String>,
     /// Per source: last sequence and dropped.
     progress: Vec<(u64, u64)>,
@@ -37,15 +40,28 @@ pub struct Tailing {
 
 impl Tailing {
     pub(super) fn start(readers: &[Arc<dyn Read>], selection: Selection, buffer: usize) -> Self {
-        let limits = Limits { timeout_ms: u64::MAX, ..Limits::default() };
+        let limits = Limits {
+            timeout_ms: u64::MAX,
+            ..Limits::default()
+        };
         let streams = readers.iter().enumerate().map(|(index, reader)| {
-            let request = Request::Tail { selection: selection.clone(), buffer };
+            let request = Request::Tail {
+                selection: selection.clone(),
+                buffer,
+            };
             let replies = reader.execute(request, limits);
-            replies.map(Some).chain(stream::iter([None])).map(move |reply| (index, reply)).boxed()
+            replies
+                .map(Some)
+                .chain(stream::iter([None]))
+                .map(move |reply| (index, reply))
+                .boxed()
         });
         Self {
             streams: stream::select_all(streams),
-            names: readers.iter().map(|reader| reader.name().to_owned()).collect(),
+            names: readers
+                .iter()
+                .map(|reader| reader.name().to_owned())
+                .collect(),
             progress: vec![(0, 0); readers.len()],
             open: vec![true; readers.len()],
             failed: false,
@@ -54,7 +70,10 @@ impl Tailing {
 
     fn lose(&mut self, index: usize, reason: String) -> TailPart {
         self.open[index] = false;
-        TailPart::Lost { source: self.names[index].clone(), reason }
+        TailPart::Lost {
+            source: self.names[index].clone(),
+            reason,
+        }
     }
 
     fn part(&mut self, index: usize, reply: Option<Result<Reply, ReadError>>) -> Option<TailPart> {

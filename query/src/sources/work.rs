@@ -20,7 +20,11 @@ pub struct Work {
 impl Work {
     /// A fresh account; time runs from now.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, started: Instant::now(), summary: Mutex::new(Summary::default()) }
+        Self {
+            limits,
+            started: Instant::now(),
+            summary: Mutex::new(Summary::default()),
+        }
     }
 
     /// What the next request may use: four fifths of what is left, so that one which uses up its
@@ -37,12 +41,18 @@ impl Work {
                 .hint("narrow the time range or add conditions"));
         }
         if scanned_bytes == 0 {
-            let message = format!("the query scanned more than {} bytes", self.limits.scanned_bytes);
+            let message = format!(
+                "the query scanned more than {} bytes",
+                self.limits.scanned_bytes
+            );
             return Err(QueryError::new(ErrorKind::Timeout, message)
                 .hint("narrow the time range or add conditions"));
         }
         let share = |left: u64| left - left / 5;
-        Ok(Limits { timeout_ms: share(timeout_ms), scanned_bytes: share(scanned_bytes) })
+        Ok(Limits {
+            timeout_ms: share(timeout_ms),
+            scanned_bytes: share(scanned_bytes),
+        })
     }
 
     /// Whether another request would still be granted.
@@ -59,7 +69,12 @@ impl Work {
     /// earlier time: the whole answer is as complete as its least complete part.
     pub fn add(&self, other: Summary) {
         let mut summary = self.summary.lock();
-        let Stats { blocks, rows, bytes, elapsed_ms: _ } = other.stats;
+        let Stats {
+            blocks,
+            rows,
+            bytes,
+            elapsed_ms: _,
+        } = other.stats;
         summary.stats.blocks += blocks;
         summary.stats.rows += rows;
         summary.stats.bytes += bytes;
@@ -73,13 +88,21 @@ impl Work {
 
     /// Notes that a limit cut the answer.
     pub fn cut(&self, limit: &str, value: impl ToString, hint: impl Into<String>) {
-        let cut = Cut { limit: limit.to_owned(), value: value.to_string(), hint: hint.into() };
+        let cut = Cut {
+            limit: limit.to_owned(),
+            value: value.to_string(),
+            hint: hint.into(),
+        };
         push_cut(&mut self.summary.lock(), cut);
     }
 
     /// Notes that a source is missing from the answer.
     pub fn lost(&self, name: &str, reason: &str) {
-        self.cut("source", name, format!("the answer lacks the data of this source: {reason}"));
+        self.cut(
+            "source",
+            name,
+            format!("the answer lacks the data of this source: {reason}"),
+        );
         push_source(&mut self.summary.lock(), super::lost_source(name));
     }
 
@@ -135,7 +158,11 @@ fn rank(state: SourceState) -> u8 {
 }
 
 fn cut_view(cut: &Cut) -> api::Cut {
-    api::Cut { limit: cut.limit.clone(), value: cut.value.clone(), hint: cut.hint.clone() }
+    api::Cut {
+        limit: cut.limit.clone(),
+        value: cut.value.clone(),
+        hint: cut.hint.clone(),
+    }
 }
 
 fn source_view(source: &Source) -> api::Source {

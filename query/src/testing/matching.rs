@@ -18,20 +18,30 @@ impl Row<'_> {
             Filter::Or(list) => list.iter().any(|filter| self.matches(filter)),
             Filter::Not(filter) => !self.matches(filter),
             Filter::Exists(field) => !self.values(field).is_empty(),
-            Filter::Compare { field, op, value } => {
-                self.values(field).iter().any(|left| compares(left, *op, value))
-            }
-            Filter::AnyOf { field, values } => {
-                self.values(field).iter().any(|value| values.contains(&value.to_text()))
-            }
+            Filter::Compare { field, op, value } => self
+                .values(field)
+                .iter()
+                .any(|left| compares(left, *op, value)),
+            Filter::AnyOf { field, values } => self
+                .values(field)
+                .iter()
+                .any(|value| values.contains(&value.to_text())),
             Filter::Regex { field, pattern } => {
                 let pattern = regex::Regex::new(pattern).unwrap();
-                self.values(field).iter().any(|value| pattern.is_match(&value.to_text()))
+                self.values(field)
+                    .iter()
+                    .any(|value| pattern.is_match(&value.to_text()))
             }
-            Filter::Prefix { field, prefix } => {
-                self.values(field).iter().any(|value| value.to_text().starts_with(prefix))
-            }
-            Filter::Words { field, words, phrase, prefix } => {
+            Filter::Prefix { field, prefix } => self
+                .values(field)
+                .iter()
+                .any(|value| value.to_text().starts_with(prefix)),
+            Filter::Words {
+                field,
+                words,
+                phrase,
+                prefix,
+            } => {
                 let text = match (field, self) {
                     (Some(field), _) => self.text(field),
                     (None, Row::Span(span)) => Some(span.name.clone()),
@@ -53,20 +63,35 @@ impl Row<'_> {
             Row::Log(log) => &log.attributes,
         };
         let keys = attributes.iter().map(|kv| kv.key.clone());
-        keys.map(|key| Field::Attribute { level: Level::Any, key }).collect()
+        keys.map(|key| Field::Attribute {
+            level: Level::Any,
+            key,
+        })
+        .collect()
     }
 
     fn values(self, field: &Field) -> Vec<Value> {
         let some = |text: &str| vec![Value::from(text)];
-        let filled = |text: &str| if text.is_empty() { Vec::new() } else { some(text) };
-        let id = |id: Option<TraceId>| id.map(|id| Value::from(id.to_string())).into_iter().collect();
+        let filled = |text: &str| {
+            if text.is_empty() {
+                Vec::new()
+            } else {
+                some(text)
+            }
+        };
+        let id = |id: Option<TraceId>| {
+            id.map(|id| Value::from(id.to_string()))
+                .into_iter()
+                .collect()
+        };
         match (field, self) {
             (Field::Service, Row::Span(span)) => some(span.resource.service()),
             (Field::Service, Row::Log(log)) => some(log.resource.service()),
             (Field::Name, Row::Span(span)) => some(&span.name),
-            (Field::Kind, Row::Span(span)) => {
-                SpanKind::from_code(span.kind).map(|kind| kind.name().into()).into_iter().collect()
-            }
+            (Field::Kind, Row::Span(span)) => SpanKind::from_code(span.kind)
+                .map(|kind| kind.name().into())
+                .into_iter()
+                .collect(),
             (Field::Status, Row::Span(span)) => StatusCode::from_code(span.status_code)
                 .map(|status| status.name().into())
                 .into_iter()
@@ -77,9 +102,11 @@ impl Row<'_> {
             (Field::TraceId, Row::Span(span)) => some(&span.trace_id.to_string()),
             (Field::TraceId, Row::Log(log)) => id(log.trace_id),
             (Field::SpanId, Row::Span(span)) => some(&span.span_id.to_string()),
-            (Field::ParentId, Row::Span(span)) => {
-                span.parent_span_id.map(|id| id.to_string().into()).into_iter().collect()
-            }
+            (Field::ParentId, Row::Span(span)) => span
+                .parent_span_id
+                .map(|id| id.to_string().into())
+                .into_iter()
+                .collect(),
             (Field::Severity, Row::Log(log)) => vec![Value::Int(log.severity_number.into())],
             (Field::Level, Row::Log(log)) => model::log::level_name(log.severity_number)
                 .map(Value::from)
@@ -87,6 +114,34 @@ impl Row<'_> {
                 .collect(),
             (Field::SeverityText, Row::Log(log)) => filled(&log.severity_text),
             (Field::Body, Row::Log(log)) => vec![log.body.clone()],
+            (Field::SpanId, Row::Log(log)) => log
+                .span_id
+                .map(|id| id.to_string().into())
+                .into_iter()
+                .collect(),
+            (Field::StatusMessage, Row::Span(span)) => filled(&span.status_message),
+            (Field::TraceState, Row::Span(span)) => filled(&span.trace_state),
+            (Field::EventName, Row::Log(log)) => filled(&log.event_name),
+            (Field::EventName, Row::Span(span)) => span
+                .events
+                .iter()
+                .map(|event| event.name.as_str().into())
+                .collect(),
+            (Field::LinkTraceId, Row::Span(span)) => span
+                .links
+                .iter()
+                .filter_map(|link| TraceId::from_wire(&link.trace_id))
+                .map(|id| id.to_string().into())
+                .collect(),
+            (Field::Correlation, Row::Span(Span { correlation, .. }))
+            | (Field::Correlation, Row::Log(LogRecord { correlation, .. })) => correlation
+                .iter()
+                .map(|(_, value)| value.as_str().into())
+                .collect(),
+            (Field::ScopeName, Row::Span(span)) => filled(&span.scope.name),
+            (Field::ScopeName, Row::Log(log)) => filled(&log.scope.name),
+            (Field::ScopeVersion, Row::Span(span)) => filled(&span.scope.version),
+            (Field::ScopeVersion, Row::Log(log)) => filled(&log.scope.version),
             (Field::Attribute { level, key }, row) => row.attribute(*level, key),
             _ => Vec::new(),
         }
@@ -94,17 +149,55 @@ impl Row<'_> {
 
     fn attribute(self, level: Level, key: &str) -> Vec<Value> {
         let (own, scope, resource): (&[KeyValue], &[KeyValue], &[KeyValue]) = match self {
-            Row::Span(row) => (&row.attributes, &row.scope.attributes, &row.resource.attributes),
-            Row::Log(row) => (&row.attributes, &row.scope.attributes, &row.resource.attributes),
+            Row::Span(row) => (
+                &row.attributes,
+                &row.scope.attributes,
+                &row.resource.attributes,
+            ),
+            Row::Log(row) => (
+                &row.attributes,
+                &row.scope.attributes,
+                &row.resource.attributes,
+            ),
         };
         let lists: &[&[KeyValue]] = match level {
             Level::Any => &[own, scope, resource],
             Level::Row => &[own],
             Level::Scope => &[scope],
             Level::Resource => &[resource],
-            Level::Event | Level::Link => &[],
+            Level::Event | Level::Link => return self.nested(level, key),
         };
-        lists.iter().find_map(|list| value::last(list, key)).cloned().into_iter().collect()
+        lists
+            .iter()
+            .find_map(|list| value::last(list, key))
+            .cloned()
+            .into_iter()
+            .collect()
+    }
+}
+
+impl Row<'_> {
+    /// Values of a key in any event or link.
+    fn nested(self, level: Level, key: &str) -> Vec<Value> {
+        let Row::Span(span) = self else {
+            return Vec::new();
+        };
+        let lists: Vec<&[KeyValue]> = if level == Level::Event {
+            span.events
+                .iter()
+                .map(|event| event.attributes.as_slice())
+                .collect()
+        } else {
+            span.links
+                .iter()
+                .map(|link| link.attributes.as_slice())
+                .collect()
+        };
+        lists
+            .iter()
+            .filter_map(|list| value::last(list, key))
+            .cloned()
+            .collect()
     }
 }
 
@@ -138,7 +231,11 @@ fn has_words(text: &str, words: &[String], phrase: bool, prefix: bool) -> bool {
     let found = storage::words::split(text);
     let equal = |at: usize, word: &String| {
         let last = at + 1 == words.len();
-        if prefix && last { word.starts_with(&words[at]) } else { *word == words[at] }
+        if prefix && last {
+            word.starts_with(&words[at])
+        } else {
+            *word == words[at]
+        }
     };
     if phrase {
         return found

@@ -43,12 +43,22 @@ fn base_labels(series: &Series) -> Vec<(String, String)> {
         name: &series.scope.name,
         version: &series.scope.version,
         schema_url: &series.scope.schema_url,
-        attributes: scope_pairs.iter().map(|(key, value)| (key.as_str(), value.clone())).collect(),
+        attributes: scope_pairs
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.clone()))
+            .collect(),
     };
     prometheus::labels(
-        series.resource.attributes.iter().map(|kv| (kv.key.as_str(), kv.value.to_text())),
+        series
+            .resource
+            .attributes
+            .iter()
+            .map(|kv| (kv.key.as_str(), kv.value.to_text())),
         &scope,
-        series.attributes.iter().map(|kv| (kv.key.as_str(), kv.value.to_text())),
+        series
+            .attributes
+            .iter()
+            .map(|kv| (kv.key.as_str(), kv.value.to_text())),
     )
 }
 
@@ -60,7 +70,9 @@ fn target_labels(series: &Series) -> Option<Labels> {
 }
 
 fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
-    matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    matchers
+        .iter()
+        .all(|matcher| matcher.matches_labels(labels))
 }
 
 /// Label sets that are known without points: all but buckets and quantiles.
@@ -68,7 +80,10 @@ pub fn label_sets(parts: &[SeriesPoints], matchers: &[Matcher]) -> Vec<Labels> {
     let mut sets = Vec::new();
     for part in parts {
         let name = base_name(&part.series);
-        let is_plain = !matches!(part.series.metric.kind, MetricKind::Histogram | MetricKind::Summary);
+        let is_plain = !matches!(
+            part.series.metric.kind,
+            MetricKind::Histogram | MetricKind::Summary
+        );
         if is_plain && !name.is_empty() {
             let labels = Labels::new(base_labels(&part.series));
             sets.push(labels.with(prometheus::NAME_LABEL, &name));
@@ -111,7 +126,10 @@ impl Output<'_> {
     }
 
     fn finish(self) -> Vec<promql::Series> {
-        let wanted = self.series.into_iter().filter_map(|(labels, samples)| Some((labels, samples?)));
+        let wanted = self
+            .series
+            .into_iter()
+            .filter_map(|(labels, samples)| Some((labels, samples?)));
         wanted
             .map(|(labels, by_time)| {
                 let mut samples = Samples::default();
@@ -133,9 +151,15 @@ pub fn series(
     matchers: &[Matcher],
     range: TimeRange,
 ) -> Vec<promql::Series> {
-    let mut output = Output { matchers, range, series: FxHashMap::default() };
+    let mut output = Output {
+        matchers,
+        range,
+        series: FxHashMap::default(),
+    };
     let info = Labels::new([(prometheus::NAME_LABEL, prometheus::TARGET_INFO)]);
-    let mut by_name = matchers.iter().filter(|matcher| matcher.name == prometheus::NAME_LABEL);
+    let mut by_name = matchers
+        .iter()
+        .filter(|matcher| matcher.name == prometheus::NAME_LABEL);
     let wants_info = by_name.all(|matcher| matcher.matches_labels(&info));
     let mut joined: FxHashMap<Identity, Vec<DataPoint>> = FxHashMap::default();
     for part in parts {
@@ -150,7 +174,11 @@ pub fn series(
         }
         let labels = Labels::new(base_labels(&part.series)).with(prometheus::NAME_LABEL, &name);
         let metric = &part.series.metric;
-        let identity = Identity { labels, kind: metric.kind, temporality: metric.temporality };
+        let identity = Identity {
+            labels,
+            kind: metric.kind,
+            temporality: metric.temporality,
+        };
         joined.entry(identity).or_default().extend(part.points);
     }
     for (identity, mut points) in joined {
@@ -220,12 +248,19 @@ fn native(labels: &Labels, points: &[DataPoint], delta: bool, output: &mut Outpu
     for point in points {
         let time = point.time_unix_nano;
         if point.is_stale() {
-            let stale = FloatHistogram { sum: stale_nan(), ..FloatHistogram::default() };
+            let stale = FloatHistogram {
+                sum: stale_nan(),
+                ..FloatHistogram::default()
+            };
             output.push(labels, time, Sample::Histogram(Arc::new(stale)));
             continue;
         }
-        let PointValue::Exponential(sent) = &point.value else { continue };
-        let Some(histogram) = FloatHistogram::from_exponential(sent) else { continue };
+        let PointValue::Exponential(sent) = &point.value else {
+            continue;
+        };
+        let Some(histogram) = FloatHistogram::from_exponential(sent) else {
+            continue;
+        };
         let histogram = match total.take().filter(|_| delta) {
             None => histogram,
             Some(mut sum) => match sum.add(&histogram) {
@@ -259,7 +294,10 @@ struct Parts {
 impl Parts {
     fn new(base: &Labels, delta: bool) -> Self {
         let named = |suffix: &str| {
-            base.with(prometheus::NAME_LABEL, &format!("{}{suffix}", base.metric_name()))
+            base.with(
+                prometheus::NAME_LABEL,
+                &format!("{}{suffix}", base.metric_name()),
+            )
         };
         Self {
             sum: named("_sum"),
@@ -285,15 +323,26 @@ impl Parts {
     }
 
     fn bounded(&mut self, label: &str, bound: f64) -> Labels {
-        let base = if label == "le" { &self.bucket } else { &self.quantile };
+        let base = if label == "le" {
+            &self.bucket
+        } else {
+            &self.quantile
+        };
         let make = || base.with(label, &bound_text(bound));
-        self.bounds.entry(bound.to_bits()).or_insert_with(make).clone()
+        self.bounds
+            .entry(bound.to_bits())
+            .or_insert_with(make)
+            .clone()
     }
 
     #[allow(clippy::cast_precision_loss)]
     fn histogram(&mut self, time: u64, histogram: &Histogram, output: &mut Output<'_>) {
         let mut cumulative = 0u64;
-        for (bound, count) in histogram.explicit_bounds.iter().zip(&histogram.bucket_counts) {
+        for (bound, count) in histogram
+            .explicit_bounds
+            .iter()
+            .zip(&histogram.bucket_counts)
+        {
             cumulative = cumulative.saturating_add(*count);
             if bound.is_infinite() {
                 continue;

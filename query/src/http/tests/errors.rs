@@ -1,0 +1,273 @@
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::testing::Fault;
+
+#[tokio::test]
+async fn every_refusal_says_what_is_wrong() {
+    let memory = Memory::new("a");
+    let server = serve(&[&memory], |_| {}).await;
+    let cases = [
+        (
+            "/api/v1/nothing",
+            404,
+            "not_found",
+            "there is nothing at /api/v1/nothing",
+        ),
+        (
+            "/api/v1/logs?limt=5",
+            400,
+            "invalid_parameter",
+            "there is no parameter \"limt\" here",
+        ),
+        (
+            "/api/v1/logs?limit=0",
+            400,
+            "invalid_parameter",
+            "limit: 0 is not between 1 and 10000",
+        ),
+        (
+            "/api/v1/logs?limit=x",
+            400,
+            "invalid_parameter",
+            "limit: \"x\" is not a whole number",
+        ),
+        (
+            "/api/v1/logs?q=a&q=b",
+            400,
+            "invalid_parameter",
+            "q: given more than once",
+        ),
+        (
+            "/api/v1/logs?start=soon",
+            400,
+            "invalid_parameter",
+            "start: \"soon\" is not a time",
+        ),
+        (
+            "/api/v1/logs?start=5&end=4",
+            400,
+            "invalid_parameter",
+            "start is after end",
+        ),
+        (
+            "/api/v1/logs?cursor=abc",
+            400,
+            "invalid_parameter",
+            "the cursor is not one of this list",
+        ),
+        (
+            "/api/v1/logs?order=new",
+            400,
+            "invalid_parameter",
+            "order: \"new\" is not one of newest, oldest",
+        ),
+        (
+            "/api/v1/logs?q=level:eror",
+            400,
+            "invalid_query",
+            "level is never \"eror\"",
+        ),
+        (
+            "/api/v1/logs?q=trace.duration:%3E1s",
+            400,
+            "invalid_query",
+            "trace.duration holds for whole traces, not for a row",
+        ),
+        (
+            "/api/v1/logs/histogram?step=0s",
+            400,
+            "invalid_parameter",
+            "step: \"0s\" is not a length of time above zero",
+        ),
+        (
+            "/api/v1/logs/histogram?start=0&end=now&step=1us",
+            200,
+            "",
+            "",
+        ),
+        (
+            "/api/v1/logs/histogram?start=1&end=now&step=1us",
+            400,
+            "invalid_parameter",
+            "the step makes 999999999 buckets, more than 11000",
+        ),
+        (
+            "/api/v1/fields/trace.duration/values",
+            400,
+            "invalid_parameter",
+            "\"trace.duration\" is not the name of a field",
+        ),
+        (
+            "/api/v1/fields?signal=smoke",
+            400,
+            "invalid_parameter",
+            "signal: \"smoke\" is not one of logs, traces, metrics",
+        ),
+        (
+            "/api/v1/services?q=x",
+            400,
+            "invalid_parameter",
+            "there is no parameter \"q\" here",
+        ),
+        (
+            "/api/v1/search/highlight",
+            400,
+            "invalid_parameter",
+            "the parameter q is missing",
+        ),
+    ];
+    for (path, status, kind, message) in cases {
+        let (got, body) = server.get(path).await;
+        assert_eq!(got, status, "{path}: {body}");
+        if status != 200 {
+            let error = &body["error"];
+            assert_eq!(
+                (error["kind"].as_str(), error["message"].as_str()),
+                (Some(kind), Some(message)),
+                "{path}"
+            );
+        }
+    }
+    let (_, body) = server.get("/api/v1/logs?limt=5").await;
+    assert_eq!(body["error"]["hint"], "did you mean limit?");
+    let (_, body) = server.get("/api/v1/log").await;
+    assert_eq!(body["error"]["hint"], "did you mean /api/v1/logs?");
+    let (_, body) = server.get("/api/v1/logs?q=%C3%A9%20level:eror").await;
+    assert_eq!(
+        (&body["error"]["start"], &body["error"]["end"]),
+        (&Json::from(9), &Json::from(13))
+    );
+
+    let posted = server
+        .client
+        .post(format!("{}/api/v1/logs", server.base))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(posted.status().as_u16(), 405);
+    let body: Json = posted.json().await.unwrap();
+    assert_eq!(body["error"]["kind"], "method_not_allowed");
+}
+
+#[tokio::test]
+async fn a_lost_source_is_named_and_the_others_answer() {
+    let faults = [
+        (Fault::Unavailable, "connection refused"),
+        (Fault::BreaksOff, "the answer broke off"),
+        (Fault::Hangs, "no answer in time"),
+    ];
+    for (fault, reason) in faults {
+        let (good, bad) = (Memory::new("good"), Memory::new("bad"));
+        good.logs.lock().push(log("a", 1, 9, "here"));
+        *bad.fault.lock() = fault;
+        let server = serve(&[&good, &bad], |options| options.limits.timeout_ms = 50).await;
+        let answer = server.ok("logs", &[]).await;
+        assert_eq!(texts(&answer["logs"], "body"), ["here"]);
+        let cut = &answer["cut"][0];
+        assert_eq!(
+            (&cut["limit"], &cut["value"]),
+            (&Json::from("source"), &Json::from("bad"))
+        );
+        assert!(cut["hint"].as_str().unwrap().contains(reason), "{cut}");
+        let lost: Vec<&Json> = answer["complete_to"].as_array().unwrap().iter().collect();
+        assert_eq!(lost[0]["state"], "live");
+        assert_eq!(
+            (&lost[1]["source"], &lost[1]["state"]),
+            (&Json::from("bad"), &Json::from("lost"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_any_source_there_is_an_error() {
+    let bad = Memory::new("bad");
+    *bad.fault.lock() = Fault::Unavailable;
+    let server = serve(&[&bad], |_| {}).await;
+    let (status, body) = server.get("/api/v1/logs").await;
+    assert_eq!(status, 503);
+    assert_eq!(
+        body["error"]["message"],
+        "no source of data answered: bad: connection refused"
+    );
+    let (status, _) = server.get("/readyz").await;
+    assert_eq!(status, 503);
+    let (status, body) = server.get("/prometheus/api/v1/query?query=up").await;
+    assert_eq!(
+        (status, &body["errorType"]),
+        (503, &Json::from("unavailable"))
+    );
+}
+
+#[tokio::test]
+async fn too_many_queries_are_refused_and_those_that_go_away_make_room() {
+    let slow = Memory::new("slow");
+    *slow.fault.lock() = Fault::Hangs;
+    let server = serve(&[&slow], |options| {
+        options.concurrency = 1;
+        options.queue = 0;
+    })
+    .await;
+    let url = format!("{}/api/v1/logs", server.base);
+    let first = tokio::spawn(server.client.get(&url).send());
+    slow.wait_for_open(1).await;
+    let second = server.client.get(&url).send().await.unwrap();
+    assert_eq!(second.status().as_u16(), 429);
+    assert_eq!(second.headers()["retry-after"], "1");
+    let body: Json = second.json().await.unwrap();
+    assert_eq!(body["error"]["kind"], "overloaded");
+    // The client goes away, the source's work ends, and the place is free again.
+    first.abort();
+    slow.wait_for_open(0).await;
+    *slow.fault.lock() = Fault::None;
+    server.ok("logs", &[]).await;
+    assert_eq!(slow.requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn answers_are_compressed_and_the_service_counts() {
+    let memory = Memory::new("a");
+    for n in 0..50 {
+        memory
+            .logs
+            .lock()
+            .push(log("a", n, 9, "a line that repeats"));
+    }
+    let server = serve(&[&memory], |options| {
+        options
+            .metrics
+            .push(Arc::new(|| "other_total 5\n".to_owned()));
+    })
+    .await;
+    // A client that inflates by itself would take the header away.
+    let plain = reqwest::Client::builder().no_gzip().build().unwrap();
+    let request = plain.get(format!("{}/api/v1/logs", server.base));
+    let response = request
+        .header("accept-encoding", "gzip")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let (status, _) = server.get("/api/v1/nothing").await;
+    assert_eq!(status, 404);
+    let text = server
+        .client
+        .get(format!("{}/metrics", server.base))
+        .send()
+        .await
+        .unwrap();
+    let text = text.text().await.unwrap();
+    assert!(
+        text.contains("throughline_query_requests_total{outcome=\"answered\"} 1\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("throughline_query_requests_total{outcome=\"refused\"} 1\n"),
+        "{text}"
+    );
+    assert!(text.contains("other_total 5\n"), "{text}");
+    let (status, body) = server.get("/readyz").await;
+    assert_eq!((status, &body["sources"][0]), (200, &Json::from("a")));
+    let (_, document) = server.get("/api/v1/openapi.json").await;
+    assert_eq!(document["info"]["title"], "Throughline query API");
+}

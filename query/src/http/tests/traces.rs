@@ -1,0 +1,180 @@
+use super::*;
+
+/// Ten traces, one every ten seconds from 100 s; trace n lasts n + 1 seconds and has n % 3
+/// errors. Each has a child span that starts one second after its root.
+fn ten(memory: &Memory) {
+    let mut spans = memory.spans.lock();
+    for n in 0..10u8 {
+        let start = 100 + 10 * u64::from(n);
+        spans.push(span(n + 1, 1, None, "front", start, u64::from(n) + 1));
+        let mut child = span(n + 1, 2, Some(1), "back", start + 1, 0);
+        child.status_code = if n % 3 > 0 { 2 } else { 0 };
+        spans.push(child);
+        if n % 3 > 1 {
+            let mut other = span(n + 1, 3, Some(1), "back", start + 1, 0);
+            other.status_code = 2;
+            spans.push(other);
+        }
+    }
+}
+
+async fn pages(server: &Server, query: &[(&str, &str)]) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut cursor = String::new();
+    for _ in 0..50 {
+        let mut query = query.to_vec();
+        query.push(("cursor", &cursor));
+        let answer = server.ok("traces", &query).await;
+        all.extend(texts(&answer["traces"], "trace_id"));
+        match answer["cursor"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => return all,
+        }
+    }
+    panic!("the pages do not end");
+}
+
+fn ids(numbers: impl IntoIterator<Item = u8>) -> Vec<String> {
+    numbers
+        .into_iter()
+        .map(|number| trace_id(number).to_string())
+        .collect()
+}
+
+#[tokio::test]
+async fn traces_are_listed_newest_first_page_by_page() {
+    let memory = Memory::new("a");
+    ten(&memory);
+    let server = serve(&[&memory], |_| {}).await;
+    for limit in ["1", "3", "10", "100"] {
+        let newest = pages(&server, &[("limit", limit)]).await;
+        assert_eq!(newest, ids((1..=10).rev()), "{limit}");
+        let slowest = pages(&server, &[("limit", limit), ("order", "slowest")]).await;
+        assert_eq!(slowest, ids((1..=10).rev()), "{limit}");
+        let errors = pages(&server, &[("limit", limit), ("order", "errors")]).await;
+        assert_eq!(errors, ids([3, 6, 9, 2, 5, 8, 1, 4, 7, 10]), "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn small_scans_and_several_sources_find_the_same_pages() {
+    let (one, two) = (Memory::new("a"), Memory::new("b"));
+    ten(&one);
+    ten(&two);
+    let server = serve(&[&one, &two], |options| options.sizes.rows = 2).await;
+    assert_eq!(pages(&server, &[("limit", "2")]).await, ids((1..=10).rev()));
+    let answer = server
+        .ok("traces", &[("q", "trace.errors:2 service:back")])
+        .await;
+    assert_eq!(texts(&answer["traces"], "trace_id"), ids([9, 6, 3]));
+    assert_eq!(answer["traces"][0]["span_count"], 3);
+}
+
+#[tokio::test]
+async fn summaries_cover_the_whole_trace() {
+    let memory = Memory::new("a");
+    ten(&memory);
+    let server = serve(&[&memory], |_| {}).await;
+    let answer = server
+        .ok(
+            "traces",
+            &[("q", "status:error service:back"), ("limit", "1")],
+        )
+        .await;
+    let trace = &answer["traces"][0];
+    assert_eq!(trace["trace_id"], trace_id(9).to_string());
+    assert_eq!(trace["root_service"], "front");
+    assert_eq!(trace["root_name"], "op-1");
+    assert_eq!(trace["start_unix_nano"], 180 * S);
+    assert_eq!(trace["duration_nano"], 9 * S);
+    assert_eq!(
+        (&trace["span_count"], &trace["error_count"]),
+        (&Json::from(3), &Json::from(2))
+    );
+    assert_eq!(
+        trace["services"][0],
+        serde_json::json!({"name": "back", "spans": 2, "errors": 2})
+    );
+    assert!(answer["stats"]["rows"].as_u64().unwrap() > 0);
+    assert_eq!(answer["cut"], serde_json::json!([]));
+    assert_eq!(
+        answer["complete_to"],
+        serde_json::json!([{"source": "a", "kind": "collector", "unix_nano": 42, "state": "live"}])
+    );
+}
+
+#[tokio::test]
+async fn ranges_are_half_open_and_hold_what_overlaps() {
+    let memory = Memory::new("a");
+    ten(&memory);
+    let server = serve(&[&memory], |_| {}).await;
+    let at = |start: &str, end: &str| {
+        let query = [
+            ("start".to_owned(), start.to_owned()),
+            ("end".to_owned(), end.to_owned()),
+        ];
+        let server = &server;
+        async move {
+            let query: Vec<(&str, &str)> = query
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            pages(server, &[&query[..], &[("limit", "1")]].concat()).await
+        }
+    };
+    // The first trace lasts from 100 s to 101 s, the last from 190 s to 200 s.
+    assert_eq!(at("", "100000000000").await, ids([]));
+    assert_eq!(at("", "100000000001").await, ids([1]));
+    assert_eq!(at("195000000000", "").await, ids([10]));
+    assert_eq!(at("1970-01-01T00:03:20Z", "").await, ids([10]));
+    assert_eq!(at("200000000001", "").await, ids([]));
+    assert_eq!(at("now-820s", "now-810s").await, ids([9]));
+    assert_eq!(at("145000000000", "165000000000").await, ids([7, 6, 5]));
+}
+
+#[tokio::test]
+async fn conditions_on_traces_look_further_until_the_page_is_full() {
+    let memory = Memory::new("a");
+    ten(&memory);
+    let server = serve(&[&memory], |_| {}).await;
+    let slow = pages(&server, &[("q", "trace.duration:<4s"), ("limit", "2")]).await;
+    assert_eq!(slow, ids([3, 2, 1]));
+    let mixed = pages(
+        &server,
+        &[("q", "status:error -trace.spans:3"), ("limit", "1")],
+    )
+    .await;
+    assert_eq!(mixed, ids([8, 5, 2]));
+}
+
+#[tokio::test]
+async fn services_and_operations_have_their_figures() {
+    let memory = Memory::new("a");
+    ten(&memory);
+    memory.logs.lock().push(log("quiet", 5, 9, "only logs"));
+    let server = serve(&[&memory], |_| {}).await;
+    let answer = server.ok("services", &[]).await;
+    assert_eq!(
+        texts(&answer["services"], "name"),
+        ["back", "front", "quiet"]
+    );
+    let front = &answer["services"][1];
+    assert_eq!(
+        (&front["spans"], &front["errors"]),
+        (&Json::from(10), &Json::from(0))
+    );
+    assert_eq!(
+        (&front["p50_nano"], &front["p99_nano"]),
+        (&Json::from(5 * S), &Json::from(10 * S))
+    );
+    assert!((front["rate"].as_f64().unwrap() - 0.1).abs() < 0.01);
+    assert_eq!(answer["services"][0]["errors"], 9);
+    assert_eq!(answer["services"][2]["logs"], 1);
+
+    let answer = server
+        .ok("services/back/operations", &[("start", "now-900s")])
+        .await;
+    assert_eq!(texts(&answer["operations"], "name"), ["op-2", "op-3"]);
+    assert_eq!(answer["operations"][0]["kind"], "internal");
+    assert_eq!(answer["operations"][0]["errors"], 6);
+}
