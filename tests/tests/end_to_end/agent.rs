@@ -1,0 +1,163 @@
+//! A stand-alone agent that tails a file, while its collector is killed and comes back.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use tests::otlp_json::{log, logs, now};
+use tests::{Http, Setup, wait};
+
+use crate::PROGRAM;
+
+/// Lines before the collector is killed, while it is away, and after it is back.
+const LINES: usize = 3_000;
+
+struct Writer {
+    path: PathBuf,
+    file: File,
+    written: usize,
+}
+
+impl Writer {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            file: File::create(path).unwrap(),
+            written: 0,
+        }
+    }
+
+    fn write(&mut self, lines: usize) {
+        for _ in 0..lines {
+            let number = self.written;
+            writeln!(
+                self.file,
+                "level=info msg=\"processed\" line={number} request_id=req-{}",
+                number % 97
+            )
+            .unwrap();
+            self.written += 1;
+        }
+    }
+
+    /// As logrotate does: another name for the old file, a new one in its place.
+    fn rotate(&mut self) {
+        std::fs::rename(&self.path, self.path.with_extension("log.1")).unwrap();
+        self.file = File::create(&self.path).unwrap();
+    }
+}
+
+async fn count(query: &Http, search: &str) -> usize {
+    let answer = query
+        .get(
+            "/api/v1/logs/histogram",
+            &[("q", search), ("step", "3650d")],
+        )
+        .await;
+    usize::try_from(answer["total"].as_u64().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_the_collector_loses_and_repeats_nothing() {
+    let collector_setup = Setup::new(PROGRAM, "collector").config("limits: {head_bytes: 1MiB}\n");
+    let collector = collector_setup.start();
+    // It comes back where it was.
+    let collector_setup = ["otlp_grpc", "otlp_http", "internal"]
+        .into_iter()
+        .fold(collector_setup, |setup, name| {
+            setup.listen(name, &collector.address(name))
+        });
+    let query = Setup::new(PROGRAM, "query")
+        .arg("--collector")
+        .arg(collector.address("internal"))
+        .start();
+    let http = query.query();
+
+    let agent_setup = Setup::new(PROGRAM, "agent")
+        .arg("--collector")
+        .arg(collector.address("otlp_grpc"));
+    let path = agent_setup.folder().join("legacy.log");
+    let mut writer = Writer::new(&path);
+    let agent_setup = agent_setup.config(&format!(
+        "agent:\n  host: {{enabled: false}}\n  files:\n    - include: ['{}']\n      service: legacy\n",
+        path.display()
+    ));
+    let agent = agent_setup.start();
+
+    writer.write(LINES);
+    wait::eventually("the first lines", wait::LONG, async || {
+        (count(&http, "service:legacy").await > LINES / 2).then_some(())
+    })
+    .await;
+    collector.kill();
+    writer.write(LINES);
+    writer.rotate();
+    writer.write(LINES);
+    // What services send is taken all the while: the agent's queue is durable.
+    agent
+        .otlp()
+        .export(
+            "logs",
+            &logs(
+                "relayed",
+                &[log(now(), "sent while the collector is away", &[])],
+            ),
+        )
+        .await;
+    agent.kill();
+    let agent = agent_setup.start();
+    let collector = collector_setup.start();
+    writer.write(LINES);
+
+    let total = writer.written;
+    wait::eventually("every line", wait::LONG, async || {
+        let count = count(&http, "service:legacy").await;
+        assert!(count <= total, "{count} records of {total} lines");
+        (count == total).then_some(())
+    })
+    .await;
+    let mut lines: BTreeMap<u64, usize> = BTreeMap::new();
+    for record in http.all_logs("service:legacy").await {
+        let line = &record["attributes"]["line"];
+        let number = line.as_u64().or_else(|| line.as_str()?.parse().ok());
+        *lines
+            .entry(number.unwrap_or_else(|| panic!("{record}")))
+            .or_default() += 1;
+    }
+    let last = u64::try_from(total).unwrap();
+    for number in 0..last {
+        assert_eq!(lines.get(&number), Some(&1), "line {number}");
+    }
+    wait::eventually("the relayed record", wait::LONG, async || {
+        (count(&http, "service:relayed").await == 1).then_some(())
+    })
+    .await;
+    // Lines are found by what they are correlated by.
+    let of_request = http.all_logs("correlation:req-13").await;
+    assert_eq!(
+        of_request.len(),
+        (0..total).filter(|number| number % 97 == 13).count()
+    );
+    assert!(agent.terminate().0.success());
+    assert!(collector.terminate().0.success());
+}
+
+#[test]
+fn an_agent_pointed_at_itself_says_so() {
+    let output = tests::server::clean(PROGRAM)
+        .args([
+            "agent",
+            "--collector",
+            "127.0.0.1:5317",
+            "--otlp-grpc",
+            "127.0.0.1:5317",
+        ])
+        .args(["--otlp-http", "127.0.0.1:0", "--data-dir"])
+        .arg(tempfile::tempdir().unwrap().path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("itself"), "{said}");
+}

@@ -1,0 +1,156 @@
+//! Rules that fire, webhooks that are told, and state that survives a restart.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::otlp_json::{gauge, metrics, now};
+use tests::webhook::Webhook;
+use tests::{Http, Setup, wait};
+
+use crate::PROGRAM;
+
+const RULES: &str = r#"
+groups:
+  - name: shop
+    interval: 1s
+    rules:
+      - record: shop:queue:double
+        expr: queue_depth * 2
+      - alert: QueueTooLong
+        expr: shop:queue:double > 10
+        labels: {severity: page}
+        annotations:
+          summary: "{{ $labels.job }} has {{ $value }} waiting"
+      - alert: QueueLongForAnHour
+        expr: queue_depth > 5
+        for: 1h
+      - alert: Quiet
+        expr: queue_depth > 1000
+"#;
+
+fn setup(webhook: &Webhook) -> Setup {
+    let setup = Setup::new(PROGRAM, "up").config(&format!(
+        "rules: {{files: [rules.yml], interval: 1s}}\nalerts: {{webhooks: [{{url: '{}'}}]}}\nagent: {{host: {{enabled: false}}}}\n",
+        webhook.url()
+    ));
+    std::fs::write(setup.folder().join("rules.yml"), RULES).unwrap();
+    setup
+}
+
+async fn alert(query: &Http, name: &str, state: &str) -> Option<Value> {
+    let answer = query.get("/api/v1/alerts", &[]).await;
+    let alerts = answer["alerts"].as_array().unwrap().clone();
+    alerts
+        .into_iter()
+        .find(|alert| alert["name"] == name && alert["state"] == state)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_fires_and_its_webhook_is_told_until_it_listens() {
+    let webhook = Webhook::start(1);
+    let server = setup(&webhook).start();
+    server
+        .otlp()
+        .export(
+            "metrics",
+            &metrics("shop", &[gauge("queue.depth", now(), 8.0)]),
+        )
+        .await;
+    let query = server.query();
+    let firing = wait::eventually("the alert to fire", wait::LONG, async || {
+        alert(&query, "QueueTooLong", "firing").await
+    })
+    .await;
+    assert_eq!(firing["labels"]["severity"], "page");
+    assert_eq!(firing["annotations"]["summary"], "shop has 16 waiting");
+    assert_eq!(firing["value"], 16.0);
+
+    // The first post was refused and comes again.
+    let (refused, taken) = tokio::task::spawn_blocking(move || {
+        let deadline = Duration::from_secs(90);
+        (webhook.next(deadline), webhook.next(deadline))
+    })
+    .await
+    .unwrap();
+    for post in [&refused, &taken] {
+        assert_eq!(post["version"], "4", "{post}");
+        assert_eq!(post["status"], "firing", "{post}");
+        assert_eq!(
+            post["alerts"][0]["labels"]["alertname"], "QueueTooLong",
+            "{post}"
+        );
+        assert_eq!(
+            post["alerts"][0]["annotations"]["summary"], "shop has 16 waiting",
+            "{post}"
+        );
+        assert!(post["groupKey"].is_string(), "{post}");
+    }
+    let rules = query.get("/api/v1/rules", &[]).await;
+    let rules = rules["groups"][0]["rules"].as_array().unwrap().clone();
+    let states: Vec<(&str, &str)> = rules
+        .iter()
+        .map(|rule| {
+            (
+                rule["name"].as_str().unwrap(),
+                rule["health"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        "shop:queue:double",
+        "QueueTooLong",
+        "QueueLongForAnHour",
+        "Quiet",
+    ];
+    assert_eq!(states, expected.map(|name| (name, "ok")));
+    assert!(alert(&query, "Quiet", "firing").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_how_long_a_condition_holds() {
+    let webhook = Webhook::start(0);
+    let setup = setup(&webhook);
+    let server = setup.start();
+    server
+        .otlp()
+        .export(
+            "metrics",
+            &metrics("shop", &[gauge("queue.depth", now(), 8.0)]),
+        )
+        .await;
+    let query = server.query();
+    wait::eventually("a pending alert", wait::LONG, async || {
+        alert(&query, "QueueLongForAnHour", "pending").await
+    })
+    .await;
+    wait::eventually("the other alert to fire", wait::LONG, async || {
+        alert(&query, "QueueTooLong", "firing").await
+    })
+    .await;
+    let _told = webhook.next(Duration::from_secs(90));
+    assert!(server.terminate().0.success());
+
+    let restarted = now();
+    let server = setup.start();
+    let query = server.query();
+    let pending = wait::eventually("the pending alert again", wait::LONG, async || {
+        alert(&query, "QueueLongForAnHour", "pending").await
+    })
+    .await;
+    let since = pending["active_since_unix_nano"].as_u64().unwrap();
+    assert!(
+        since < restarted,
+        "pending since {since}, restarted at {restarted}"
+    );
+    let evaluated = async || {
+        let rules = query.get("/api/v1/rules", &[]).await;
+        let last = rules["groups"][0]["last_evaluation_unix_nano"]
+            .as_u64()
+            .unwrap();
+        (last > restarted + 2_000_000_000).then_some(())
+    };
+    wait::eventually("two more evaluations", wait::LONG, evaluated).await;
+    // It fired before and fires still: nobody is told a second time.
+    assert!(alert(&query, "QueueTooLong", "firing").await.is_some());
+    assert_eq!(webhook.rest(), Vec::<Value>::new());
+}

@@ -1,0 +1,103 @@
+//! `throughline check`: every mistake at once, each with its place.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::PROGRAM;
+
+const CONFIG: &str = "\
+data_dir: /var/lib/throughline
+listen:
+  otlp_grcp: 127.0.0.1:4317
+  query: localhost
+retention:
+  logs: {age: 14}
+limits:
+  query_concurrency: 0
+alerts:
+  webhooks:
+    - url: ftp://example.com
+";
+
+/// The places of the five mistakes above.
+const CONFIG_PLACES: [(usize, usize); 5] = [(3, 3), (4, 10), (6, 15), (8, 22), (11, 12)];
+
+const RULES: &str = r#"groups:
+  - name: shop
+    interval: sometimes
+    rules:
+      - alert: A
+        expr: sum(rate(x[5m])
+      - record: "not a name"
+        expr: up
+      - alert: B
+        expr: up == 0
+        labels: {"0bad": x}
+      - expr: up
+"#;
+
+/// The lines of the five mistakes above.
+const RULES_LINES: [usize; 5] = [3, 6, 7, 11, 12];
+
+fn check(path: &Path) -> Output {
+    tests::server::clean(PROGRAM)
+        .arg("check")
+        .arg(path)
+        .output()
+        .unwrap()
+}
+
+/// The places that the output names for a file.
+fn places(path: &Path, output: &Output) -> Vec<(usize, usize)> {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    let prefix = format!("{}:", path.display());
+    let place = |line: &str| {
+        let mut parts = line.strip_prefix(&prefix)?.splitn(3, ':');
+        let mut number = || parts.next()?.parse().ok();
+        Some((number()?, number()?))
+    };
+    text.lines().filter_map(place).collect()
+}
+
+#[test]
+fn five_mistakes_are_reported_with_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("throughline.yaml");
+    std::fs::write(&path, CONFIG).unwrap();
+    let output = check(&path);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(
+        places(&path, &output),
+        CONFIG_PLACES,
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("did you mean `otlp_grpc`"), "{said}");
+
+    let path = folder.path().join("rules.yml");
+    std::fs::write(&path, RULES).unwrap();
+    let output = check(&path);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let lines: Vec<usize> = places(&path, &output)
+        .into_iter()
+        .map(|place| place.0)
+        .collect();
+    assert_eq!(
+        lines,
+        RULES_LINES,
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+#[test]
+fn a_good_file_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("throughline.yaml");
+    std::fs::write(&path, "listen: {query: 127.0.0.1:4401}\n").unwrap();
+    let output = check(&path);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(places(&path, &output), []);
+}

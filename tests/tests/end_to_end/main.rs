@@ -1,0 +1,27 @@
+//! The program from outside: OTLP in, answers out, and what happens when things go wrong.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod agent;
+mod alerts;
+mod check;
+mod crash;
+mod distributed;
+mod hostile;
+mod jaeger;
+mod promql;
+mod read_back;
+mod samples;
+mod shutdown;
+mod stories;
+mod tail;
+mod trainticket;
+
+use tests::Setup;
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_throughline-under-test");
+
+/// Everything in one process.
+fn up() -> Setup {
+    Setup::new(PROGRAM, "up").config("agent: {host: {enabled: false}}\n")
+}
