@@ -1,0 +1,146 @@
+//! The standard corpus: what is sent, item by item.
+//!
+//! Item `n` of a seed is always the same: a span of trace `n / 12`, a log record, or a point of
+//! series `n % 40,000`. All come from 36 resources, 12 services with three instances each. Ids
+//! and other values are drawn from generators seeded with the item's number, so a request can
+//! be made without those before it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use model::{KeyValue, Resource, Scope, Signal};
+
+use super::LoadOptions;
+use super::{logs, metrics, traces};
+
+pub(super) const SERVICES: [&str; 12] = [
+    "api-gateway",
+    "web-frontend",
+    "identity",
+    "product-catalog",
+    "search",
+    "shopping-cart",
+    "order-service",
+    "payment-service",
+    "inventory",
+    "shipping",
+    "email-sender",
+    "fraud-check",
+];
+const INSTANCES: usize = 3;
+/// How many resources there are.
+pub(super) const RESOURCES: usize = SERVICES.len() * INSTANCES;
+
+/// Unpaced runs are dated as if this many spans or logs came per second: faster than any
+/// receiver, so that nothing is dated later than the present.
+const UNPACED_PER_SECOND: u64 = 1_000_000;
+
+/// Everything that the rows share.
+pub(super) struct Corpus {
+    signal: Signal,
+    pub(super) seed: u64,
+    pub(super) start_unix_nano: u64,
+    /// Time between two items.
+    pub(super) item_nanos: u64,
+    pub(super) resources: Vec<Arc<Resource>>,
+    pub(super) scope: Arc<Scope>,
+    metrics: Option<metrics::SeriesTable>,
+}
+
+impl Corpus {
+    pub(super) fn new(options: &LoadOptions, start_unix_nano: u64) -> Self {
+        let per_second = options.rate.unwrap_or(UNPACED_PER_SECOND);
+        let resources: Vec<_> = (0..RESOURCES)
+            .map(|index| Arc::new(resource(options.seed, index)))
+            .collect();
+        let scope = Arc::new(Scope {
+            name: "throughline.load".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Scope::default()
+        });
+        let metrics = (options.signal == Signal::Metrics)
+            .then(|| metrics::SeriesTable::new(options, start_unix_nano, &resources, &scope));
+        Self {
+            signal: options.signal,
+            seed: options.seed,
+            start_unix_nano,
+            item_nanos: (1_000_000_000 / per_second).max(1),
+            resources,
+            scope,
+            metrics,
+        }
+    }
+
+    /// The request that holds these items.
+    pub(super) fn request(&self, items: Range<u64>, batch: u64) -> Vec<u8> {
+        match self.signal {
+            Signal::Traces => traces::request(self, items, batch),
+            Signal::Logs => logs::request(self, items, batch),
+            Signal::Metrics => match &self.metrics {
+                Some(series) => series.request(items),
+                None => Vec::new(),
+            },
+        }
+    }
+
+    /// The generator of this trace, log record or resource.
+    pub(super) fn rng(&self, number: u64) -> Rng {
+        rng(self.seed, number)
+    }
+
+    pub(super) fn time(&self, item: u64) -> u64 {
+        self.start_unix_nano + item * self.item_nanos
+    }
+}
+
+/// A generator for one thing of a seed. The multiplications keep neighbours apart; fastrand's
+/// own mixing does the rest.
+pub(super) fn rng(seed: u64, number: u64) -> Rng {
+    let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    Rng::with_seed(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95))
+}
+
+fn resource(seed: u64, index: usize) -> Resource {
+    let service = SERVICES[index / INSTANCES];
+    let instance = index % INSTANCES;
+    let mut rng = rng(seed ^ 0x7265_736f, index as u64);
+    let attributes = vec![
+        KeyValue::new("service.name", service),
+        KeyValue::new("service.namespace", "shop"),
+        KeyValue::new("service.version", format!("1.{}.{}", index % 7, index % 5)),
+        KeyValue::new("service.instance.id", uuid(&mut rng)),
+        KeyValue::new("host.name", format!("node-{:02}", index % 9)),
+        KeyValue::new(
+            "k8s.pod.name",
+            format!("{service}-7d4b9c{:03x}-{instance}", rng.u32(..4096)),
+        ),
+        KeyValue::new("k8s.namespace.name", "production"),
+        KeyValue::new("deployment.environment.name", "production"),
+        KeyValue::new("telemetry.sdk.language", "rust"),
+        KeyValue::new("telemetry.sdk.name", "opentelemetry"),
+    ];
+    Resource {
+        attributes,
+        ..Resource::default()
+    }
+}
+
+/// The text of a version-4 UUID.
+pub(super) fn uuid(rng: &mut Rng) -> String {
+    let bits = rng.u128(..) & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let hex = format!("{bits:032x}");
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+/// The attribute by which a test finds the rows of one request.
+pub(super) fn batch_attribute(batch: u64) -> KeyValue {
+    KeyValue::new("load.batch", i64::try_from(batch).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,156 @@
+//! Points of 40,000 series, one after the other, again and again.
+//!
+//! Three fifths are counters, the others gauges. A point is known by its series (the labels
+//! `load.series` says which) and its time, so its requests carry no `load.batch`: an attribute
+//! of a point is part of its series.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::metric::{MetricKind, PointValue, Series, Temporality};
+use model::{DataPoint, KeyValue, Metric, Resource, Scope};
+
+use super::LoadOptions;
+use super::corpus::{RESOURCES, rng};
+
+/// How many series there are.
+pub(super) const SERIES: u64 = 40_000;
+const METRICS: usize = 40;
+/// Series of one resource; the last resource has the rest.
+const PER_RESOURCE: usize = (SERIES as usize).div_ceil(RESOURCES);
+/// Series of one metric and resource.
+const PER_METRIC: usize = PER_RESOURCE.div_ceil(METRICS);
+const ROUTES: [&str; 7] = [
+    "/",
+    "/cart",
+    "/login",
+    "/orders",
+    "/orders/{id}",
+    "/products/{id}",
+    "/search",
+];
+/// What a scrape interval is where the rate does not say so.
+const UNPACED_STEP_NANOS: u64 = 15_000_000_000;
+/// How far back an unpaced run of unknown length is dated.
+const UNPACED_PAST_NANOS: u64 = 86_400_000_000_000;
+
+/// All series with what their values are made from.
+pub(super) struct SeriesTable {
+    seed: u64,
+    series: Vec<Series>,
+    first_unix_nano: u64,
+    step_nanos: u64,
+}
+
+impl SeriesTable {
+    pub(super) fn new(
+        options: &LoadOptions,
+        start_unix_nano: u64,
+        resources: &[Arc<Resource>],
+        scope: &Arc<Scope>,
+    ) -> Self {
+        let metrics: Vec<_> = (0..METRICS).map(|index| Arc::new(metric(index))).collect();
+        let series = (0..SERIES as usize).map(|index| {
+            let within = index % PER_RESOURCE;
+            Series {
+                resource: Arc::clone(&resources[index / PER_RESOURCE]),
+                scope: Arc::clone(scope),
+                metric: Arc::clone(&metrics[within / PER_METRIC]),
+                attributes: attributes(index, within % PER_METRIC),
+            }
+        });
+        // A paced run takes as long for a round of all series as the rate says.
+        let step_nanos = options.rate.map_or(UNPACED_STEP_NANOS, |rate| {
+            SERIES.saturating_mul(1_000_000_000) / rate
+        });
+        let past = match (options.rate, options.items) {
+            (Some(_), _) => 0,
+            (None, Some(items)) => items.div_ceil(SERIES).saturating_mul(step_nanos),
+            (None, None) => UNPACED_PAST_NANOS,
+        };
+        Self {
+            seed: options.seed,
+            series: series.collect(),
+            first_unix_nano: start_unix_nano.saturating_sub(past),
+            step_nanos,
+        }
+    }
+
+    /// A request of these points.
+    pub(super) fn request(&self, items: Range<u64>) -> Vec<u8> {
+        let points: Vec<_> = items
+            .map(|item| {
+                #[allow(clippy::cast_possible_truncation)]
+                let index = (item % SERIES) as usize;
+                (index, self.point(index, item / SERIES))
+            })
+            .collect();
+        let rows = points
+            .iter()
+            .map(|(index, point)| (&self.series[*index], std::iter::once(point)));
+        otlp::encode::metrics(rows)
+    }
+
+    fn point(&self, index: usize, step: u64) -> DataPoint {
+        let series = &self.series[index];
+        // What the series is like, and what this step adds.
+        let mut nature = rng(self.seed, index as u64);
+        let noise = rng(self.seed, step * SERIES + index as u64).u32(..1_000);
+        let value = if series.metric.kind == MetricKind::Sum {
+            // The noise is less than one step adds, so the sum never goes down.
+            let per_step = nature.i64(1..500);
+            let step = i64::try_from(step).unwrap_or(i64::MAX);
+            let noise = per_step * i64::from(noise) / 1_000;
+            PointValue::Int(step.saturating_mul(per_step).saturating_add(noise))
+        } else {
+            let level = f64::from(nature.u32(10..10_000));
+            let spread = level * 0.05 * (f64::from(noise) / 1_000.0 - 0.5);
+            PointValue::Double(((level + spread) * 100.0).round() / 100.0)
+        };
+        let sum = series.metric.kind == MetricKind::Sum;
+        DataPoint {
+            start_unix_nano: if sum { self.first_unix_nano } else { 0 },
+            // The first point comes one step after the start.
+            time_unix_nano: self.first_unix_nano + (step + 1) * self.step_nanos,
+            flags: 0,
+            value,
+            exemplars: Vec::new(),
+        }
+    }
+}
+
+fn metric(index: usize) -> Metric {
+    let counter = index % 5 < 3;
+    let subject = [
+        "http", "db", "cache", "queue", "process", "pool", "disk", "net",
+    ][index % 8];
+    Metric {
+        name: if counter {
+            format!("load.{subject}.events.{index}")
+        } else {
+            format!("load.{subject}.level.{index}")
+        },
+        description: String::new(),
+        unit: if counter { "{event}" } else { "By" }.to_owned(),
+        kind: if counter {
+            MetricKind::Sum
+        } else {
+            MetricKind::Gauge
+        },
+        temporality: if counter {
+            Temporality::Cumulative
+        } else {
+            Temporality::None
+        },
+        monotonic: counter,
+        metadata: Vec::new(),
+    }
+}
+
+fn attributes(index: usize, variant: usize) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("http.route", ROUTES[variant % ROUTES.len()]),
+        KeyValue::new("shard", format!("shard-{}", variant / ROUTES.len())),
+        KeyValue::new("load.series", i64::try_from(index).unwrap_or(i64::MAX)),
+    ]
+}
