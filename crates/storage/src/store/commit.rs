@@ -63,7 +63,7 @@ pub(super) fn start(
     sender: WeakUnboundedSender<Job>,
 ) -> Vec<JoinHandle<()>> {
     let (flusher, flush_thread) = Flusher::start(core.clone(), recovered.flush, sender);
-    let mut committer = Committer {
+    let committer = Committer {
         core,
         journal: recovered.journal,
         stamps: recovered.stamps,
@@ -80,7 +80,7 @@ pub(super) fn start(
 }
 
 impl Committer {
-    fn run(&mut self) {
+    fn run(mut self) {
         while let Some(job) = self.jobs.blocking_recv() {
             let mut group = Vec::new();
             let mut next = Some(job);
@@ -112,6 +112,9 @@ impl Committer {
                 }
                 Some(Job::Shutdown(done)) => {
                     self.flush_all();
+                    if let Err(error) = self.journal.close() {
+                        tracing::warn!(%error, "the wal keeps space that it had reserved");
+                    }
                     let _ = done.send(());
                     return;
                 }

@@ -34,6 +34,8 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         ..journal::Options::default()
     };
     let (mut journal, recovery) = Journal::open(&core.env, wal_dir, options)?;
+    // Should the end of the log be lost, new records must not get positions that count as written.
+    journal.advance_to(checkpoint.position())?;
     let lost = recovery.corrupt_bytes;
     add(&core.counters.wal_lost_bytes, lost);
     if recovery.is_damaged() {

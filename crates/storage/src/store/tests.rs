@@ -385,3 +385,35 @@ async fn limits_cut_the_answer_and_say_so() {
     let [Reply::Status(status)] = &replies[..] else { panic!() };
     assert_eq!(status.partitions.iter().map(|p| p.rows).sum::<u64>(), 600);
 }
+
+#[tokio::test]
+async fn durations_come_as_histograms_that_hold_them() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let mut generator = Generator::new(16);
+    let rows: Vec<Span> = (1..=100u64)
+        .map(|n| {
+            let mut span = generator.span();
+            span.end_unix_nano = span.start_unix_nano + n * 1_000_000_000;
+            (span.status_code, span.has_status) = (if n > 90 { 2 } else { 0 }, n > 90);
+            span
+        })
+        .collect();
+    write(&store, Signal::Traces, &rows).await.unwrap();
+    let request = Request::Durations {
+        selection: selection(Signal::Traces, Filter::All),
+        by: vec![],
+        groups: 10,
+    };
+    let (replies, _) = ask(&store, request).await.unwrap();
+    let [Reply::Durations(groups)] = &replies[..] else { panic!("{replies:?}") };
+    let [group] = &groups[..] else { panic!("{groups:?}") };
+    assert_eq!((group.count, group.errors), (100, 10));
+    let mut seen = 0;
+    let median = group.buckets.iter().find(|(_, count)| {
+        seen += count;
+        seen >= 50
+    });
+    let median = median.unwrap().0 as f64 / 1e9;
+    assert!((49.0..52.0).contains(&median), "{median}");
+}

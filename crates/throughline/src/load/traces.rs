@@ -37,6 +37,8 @@ const fn part(
     }
 }
 
+const REGIONS: [&str; 4] = ["eu-central-1", "eu-west-1", "us-east-2", "ap-south-1"];
+
 const SHAPE: [Part; SPANS as usize] = [
     part(
         None,
@@ -167,6 +169,8 @@ fn attributes(trace: &mut Trace, part: &Part, failed: bool) -> Vec<KeyValue> {
         ),
         KeyValue::new("enduser.id", format!("user-{}", trace.user)),
         KeyValue::new("session.id", uuid(rng)),
+        KeyValue::new("shop.cart.id", uuid(rng)),
+        KeyValue::new("cloud.region", REGIONS[rng.usize(..REGIONS.len())]),
     ];
     let address = format!("10.{}.{}.{}", rng.u8(..4), rng.u8(..), rng.u8(1..255));
     match part.kind {

@@ -1,0 +1,115 @@
+//! Commands that ask a query service and print its answer: as text for people, as JSON for
+//! pipes.
+
+mod print;
+
+use anyhow::{Context, bail};
+use api::{Client, LogsParams, Range};
+use futures::StreamExt;
+
+use crate::cli;
+use crate::load::{self, LoadOptions};
+use crate::output::line;
+
+pub(crate) use print::print_trace;
+
+fn client(ask: &cli::Ask) -> anyhow::Result<Client> {
+    Client::new(&ask.url).with_context(|| format!("--url {}", ask.url))
+}
+
+fn json<T: serde::Serialize>(answer: &T) -> anyhow::Result<()> {
+    line(&serde_json::to_string_pretty(answer)?)
+}
+
+pub(crate) async fn trace(arguments: &cli::AskId) -> anyhow::Result<()> {
+    let answer = client(&arguments.ask)?.trace(&arguments.id, &Range::default()).await?;
+    if arguments.ask.json { json(&answer) } else { print_trace(&answer) }
+}
+
+pub(crate) async fn story(arguments: &cli::AskId) -> anyhow::Result<()> {
+    let answer = client(&arguments.ask)?.story(&arguments.id, &Range::default()).await?;
+    if arguments.ask.json { json(&answer) } else { print::story(&answer) }
+}
+
+pub(crate) async fn promql(arguments: &cli::Query, expression: &str) -> anyhow::Result<()> {
+    let answer = client(&arguments.ask)?.promql(expression, arguments.time.as_deref()).await?;
+    if arguments.ask.json { json(&answer) } else { print::promql(&answer) }
+}
+
+pub(crate) async fn logs(arguments: &cli::Logs) -> anyhow::Result<()> {
+    let client = client(&arguments.ask)?;
+    if arguments.follow {
+        return follow(&client, arguments).await;
+    }
+    let params = LogsParams {
+        q: arguments.query.clone(),
+        range: Range { start: arguments.start.clone(), end: arguments.end.clone() },
+        limit: Some(arguments.limit as u64),
+        ..LogsParams::default()
+    };
+    let mut answer = client.logs(&params).await?;
+    if arguments.ask.json {
+        return json(&answer);
+    }
+    // The newest were asked for; a terminal shows the newest last.
+    answer.logs.reverse();
+    answer.logs.iter().try_for_each(print::log)?;
+    print::completeness(&answer.completeness)
+}
+
+async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
+    let mut tail = client.tail(&arguments.query).await?;
+    let mut dropped = 0;
+    loop {
+        let event = tokio::select! {
+            event = tail.next() => event,
+            () = crate::stop::asked() => return Ok(()),
+        };
+        let Some(event) = event.transpose()? else {
+            bail!("the service ended the tail");
+        };
+        for log in &event.logs {
+            if arguments.ask.json {
+                line(&serde_json::to_string(log)?)?;
+            } else {
+                print::log(log)?;
+            }
+        }
+        if event.dropped > dropped {
+            line(&format!("-- {} records dropped: too slow to follow", event.dropped - dropped))?;
+            dropped = event.dropped;
+        }
+        for source in &event.lost {
+            line(&format!("-- {source} is lost"))?;
+        }
+    }
+}
+
+pub(crate) async fn tui(arguments: cli::Tui) -> anyhow::Result<()> {
+    let initial = match arguments.open.join(" ") {
+        text if text.is_empty() => None,
+        text => Some(tui::Command::parse(&text).map_err(anyhow::Error::msg)?),
+    };
+    let no_color = arguments.no_color;
+    Ok(tui::run(tui::Options { url: arguments.url, no_color, initial }).await?)
+}
+
+pub(crate) async fn load(arguments: &cli::Load) -> anyhow::Result<()> {
+    let Some(signal) = model::Signal::from_name(&arguments.signal) else {
+        bail!("--signal {}: one of traces, logs, metrics", arguments.signal);
+    };
+    let report = load::run(LoadOptions {
+        endpoint: arguments.endpoint.clone(),
+        http: arguments.http,
+        signal,
+        rate: arguments.rate,
+        connections: arguments.connections,
+        batch_items: arguments.batch,
+        items: arguments.items,
+        duration: arguments.duration,
+        seed: arguments.seed,
+        verify_file: arguments.verify_file.clone(),
+    })
+    .await?;
+    if arguments.json { json(&report) } else { line(&report.to_string()) }
+}

@@ -1,0 +1,171 @@
+//! Answers as text.
+
+use api::types::{Completeness, LogView, SourceState, SpanView, StoryAnswer, TraceAnswer};
+use serde_json::Value as Json;
+
+use crate::output::line;
+
+/// How wide the bar of a waterfall is.
+const BAR: usize = 32;
+
+/// A trace as a waterfall.
+pub(crate) fn print_trace(trace: &TraceAnswer) -> anyhow::Result<()> {
+    line(&format!("trace {}  {} spans", trace.trace_id, trace.spans.len()))?;
+    waterfall(&trace.spans)?;
+    missing(&trace.missing_parents)?;
+    completeness(&trace.completeness)
+}
+
+fn missing(parents: &[String]) -> anyhow::Result<()> {
+    if parents.is_empty() {
+        return Ok(());
+    }
+    line(&format!("incomplete: parent spans not found: {}", parents.join(", ")))
+}
+
+fn waterfall(spans: &[SpanView]) -> anyhow::Result<()> {
+    let begin = spans.iter().map(|span| span.start_time_unix_nano).min().unwrap_or_default();
+    let end = spans.iter().map(|span| span.end_time_unix_nano).max().unwrap_or_default();
+    let total = end.saturating_sub(begin).max(1);
+    for span in spans {
+        let mark = if span.status.code == 2 { "\u{2717}" } else { " " };
+        let indent = "  ".repeat(span.depth.min(20) as usize);
+        let label = clean(&format!("{indent}{} {}", span.service, span.name));
+        let inferred = if span.inferred {
+            format!("  (inferred from logs, confidence {})", span.confidence)
+        } else {
+            String::new()
+        };
+        let duration = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
+        let at = |time: u64| {
+            let offset = u128::from(time.saturating_sub(begin)) * BAR as u128 / u128::from(total);
+            usize::try_from(offset).unwrap_or(BAR).min(BAR)
+        };
+        let from = at(span.start_time_unix_nano).min(BAR - 1);
+        let length = at(span.end_time_unix_nano).saturating_sub(from).max(1);
+        let bar = format!("{}{}", " ".repeat(from), "\u{2501}".repeat(length));
+        line(&format!(
+            "{mark} {label:<48} {bar:<BAR$} {:>10}{inferred}",
+            format_duration(duration)
+        ))?;
+    }
+    Ok(())
+}
+
+/// A story: its spans, its logs, and why they belong together.
+pub(crate) fn story(story: &StoryAnswer) -> anyhow::Result<()> {
+    line(&format!(
+        "story {}  {} spans, {} log records",
+        clean(&story.id),
+        story.spans.len(),
+        story.logs.len()
+    ))?;
+    waterfall(&story.spans)?;
+    missing(&story.missing_parents)?;
+    story.logs.iter().try_for_each(log)?;
+    for join in &story.joins {
+        line(&clean(&format!("join  {}", join.reason)))?;
+    }
+    for hub in &story.hubs {
+        line(&clean(&format!(
+            "hub   {}={} is shared by {} traces and was not followed",
+            hub.key, hub.value, hub.traces
+        )))?;
+    }
+    for alert in &story.alerts {
+        line(&clean(&format!("alert {} {}", alert.name, alert.state)))?;
+    }
+    completeness(&story.completeness)
+}
+
+/// One log record.
+pub(crate) fn log(log: &LogView) -> anyhow::Result<()> {
+    let body = match &log.body {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let level = if log.severity_text.is_empty() {
+        model::log::level_name(log.severity_number).unwrap_or("-").to_owned()
+    } else {
+        log.severity_text.clone()
+    };
+    line(&clean(&format!(
+        "{} {:<5} {} {}",
+        format_time(log.time_unix_nano),
+        level,
+        log.service,
+        body
+    )))
+}
+
+/// A PromQL answer as Prometheus' text form, one series a line.
+pub(crate) fn promql(answer: &Json) -> anyhow::Result<()> {
+    let data = &answer["data"];
+    let series = |entry: &Json| {
+        let labels: Vec<String> = entry["metric"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| *name != "__name__")
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let name = entry["metric"]["__name__"].as_str().unwrap_or_default();
+        format!("{name}{{{}}}", labels.join(", "))
+    };
+    match data["result"].as_array() {
+        Some(pair) if data["resultType"] != "vector" && data["resultType"] != "matrix" => {
+            line(pair.get(1).and_then(Json::as_str).unwrap_or_default())?;
+        }
+        Some(list) => {
+            for entry in list {
+                let value = entry["value"][1].as_str().map_or_else(
+                    || entry.get("values").or(entry.get("histogram")).map(ToString::to_string),
+                    |value| Some(value.to_owned()),
+                );
+                line(&clean(&format!("{} {}", series(entry), value.unwrap_or_default())))?;
+            }
+        }
+        None => line(&answer.to_string())?,
+    }
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        line(&clean(&format!("warning: {}", warning.as_str().unwrap_or_default())))?;
+    }
+    Ok(())
+}
+
+/// What an answer lacks, if anything.
+pub(crate) fn completeness(completeness: &Completeness) -> anyhow::Result<()> {
+    for cut in &completeness.cut {
+        line(&clean(&format!("cut: {} {} ({})", cut.limit, cut.value, cut.hint)))?;
+    }
+    for source in &completeness.complete_to {
+        match source.state {
+            SourceState::Live => {}
+            SourceState::Lagging => line(&format!("incomplete: {} is lagging", source.source))?,
+            SourceState::Lost => line(&format!("incomplete: {} is lost", source.source))?,
+        }
+    }
+    Ok(())
+}
+
+/// Control characters in data must not reach the terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn format_time(unix_nano: u64) -> String {
+    i128::try_from(unix_nano)
+        .ok()
+        .and_then(|nanos| jiff::Timestamp::from_nanosecond(nanos).ok())
+        .map_or_else(|| unix_nano.to_string(), |time| format!("{time:.3}"))
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn format_duration(nanos: u64) -> String {
+    match nanos {
+        0..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => format!("{:.1}\u{b5}s", nanos as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1}ms", nanos as f64 / 1e6),
+        _ => format!("{:.2}s", nanos as f64 / 1e9),
+    }
+}

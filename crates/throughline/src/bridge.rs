@@ -1,0 +1,130 @@
+//! Ties between roles that may not know each other: the agent half of `up` to the store, and what
+//! rules yield to the ingest path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::exporters::destination::{Destination, Outcome, Stamp};
+use bytes::Bytes;
+use env::Clock;
+use futures::future::BoxFuture;
+use model::metric::{FLAG_NO_RECORDED_VALUE, MetricKind, PointValue, Series, Temporality};
+use model::{DataPoint, KeyValue, Metric, Resource, Scope, Signal, Tenant};
+use query::alerts;
+use storage::Store;
+use storage::write::{Batch, WriteError};
+
+/// The store in this process as the agent's destination.
+pub(crate) struct LocalStore {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Destination for LocalStore {
+    fn send(&self, signal: Signal, request: Bytes, stamp: Stamp) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            let received = self.clock.unix_nanos();
+            let batch = Batch {
+                tenant: Tenant::default(),
+                signal,
+                request,
+                stamp: Some(storage::write::Stamp {
+                    agent: stamp.agent.to_string(),
+                    epoch: stamp.epoch,
+                    sequence: stamp.sequence,
+                    sent_unix_nano: stamp.sent_unix_nano,
+                    complete_to_unix_nano: stamp.complete_to_unix_nano,
+                }),
+            };
+            match self.store.write(batch).await {
+                Ok(ack) => Outcome::Success {
+                    rejected: ack.rejected.iter().map(|(_, count)| count).sum(),
+                    message: ack
+                        .rejected
+                        .iter()
+                        .map(|(reason, count)| format!("{count} {}", reason.message()))
+                        .collect::<Vec<_>>()
+                        .join("; "),
+                    received_unix_nano: Some(received),
+                    replied_unix_nano: Some(self.clock.unix_nanos()),
+                },
+                Err(WriteError::Malformed(error)) => {
+                    Outcome::Permanent { reason: error.to_string() }
+                }
+                Err(WriteError::Retry { reason, after_ms }) => Outcome::Retryable {
+                    after: Some(Duration::from_millis(after_ms)),
+                    reason,
+                },
+                Err(error @ WriteError::Closed) => {
+                    Outcome::Retryable { after: None, reason: error.to_string() }
+                }
+            }
+        })
+    }
+}
+
+/// What rules yield, written to the store as gauges whose Prometheus name is the rule's.
+pub(crate) struct StoreSink {
+    pub store: Store,
+}
+
+impl alerts::Sink for StoreSink {
+    fn write(&self, samples: Vec<alerts::Written>) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            if samples.is_empty() {
+                return Ok(());
+            }
+            let request = encode(&samples);
+            let batch =
+                Batch { tenant: Tenant::default(), signal: Signal::Metrics, request, stamp: None };
+            self.store.write(batch).await.map(|_| ()).map_err(|error| error.to_string())
+        })
+    }
+}
+
+fn encode(samples: &[alerts::Written]) -> Bytes {
+    let scope = Arc::new(Scope::default());
+    let series: Vec<(Series, Vec<DataPoint>)> = samples
+        .iter()
+        .map(|sample| {
+            let label = |name: &str| sample.labels.get(name).cloned().unwrap_or_default();
+            // `job` and `instance` come from the resource in the Prometheus view.
+            let mut resource = Resource::default();
+            for (name, key) in [("job", "service.name"), ("instance", "service.instance.id")] {
+                if sample.labels.contains_key(name) {
+                    resource.attributes.push(KeyValue::new(key, label(name)));
+                }
+            }
+            let attributes = sample
+                .labels
+                .iter()
+                .filter(|(name, _)| !matches!(name.as_str(), "__name__" | "job" | "instance"))
+                .map(|(name, value)| KeyValue::new(name, value.as_str()))
+                .collect();
+            let metric = Metric {
+                name: label("__name__"),
+                description: String::new(),
+                unit: String::new(),
+                kind: MetricKind::Gauge,
+                temporality: Temporality::None,
+                monotonic: false,
+                metadata: Vec::new(),
+            };
+            let point = DataPoint {
+                start_unix_nano: 0,
+                time_unix_nano: sample.unix_nano,
+                flags: if sample.value.is_none() { FLAG_NO_RECORDED_VALUE } else { 0 },
+                value: sample.value.map_or(PointValue::Empty, PointValue::Double),
+                exemplars: Vec::new(),
+            };
+            let series = Series {
+                resource: Arc::new(resource),
+                scope: scope.clone(),
+                metric: Arc::new(metric),
+                attributes,
+            };
+            (series, vec![point])
+        })
+        .collect();
+    Bytes::from(otlp::encode::metrics(series.iter().map(|(series, points)| (series, points.iter()))))
+}

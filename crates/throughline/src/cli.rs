@@ -1,0 +1,214 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Follows one request through every service that touched it.
+#[derive(Debug, Parser)]
+#[command(name = "throughline", version, about, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Agent, collector, query service and alerts in one process.
+    #[command(after_help = "Examples:\n  throughline up\n  throughline up --config throughline.yaml --data-dir /var/lib/throughline")]
+    Up(Role),
+    /// A simulated shop that sends real telemetry, with everything that `up` runs.
+    #[command(after_help = "Examples:\n  throughline demo\n  throughline demo --seed 7 --no-tui")]
+    Demo(Demo),
+    /// The ingest gateway: takes OTLP, stores it, serves it to query processes.
+    #[command(after_help = "Examples:\n  throughline collector --data-dir /var/lib/throughline --internal 127.0.0.1:4410")]
+    Collector(Role),
+    /// The query service over one or several collectors.
+    #[command(after_help = "Examples:\n  throughline query --collector 127.0.0.1:4410 --collector 127.0.0.1:4411\n  throughline query 'sum by (service_name) (rate(traces_spanmetrics_calls_total[5m]))'")]
+    Query(Query),
+    /// The per-node agent: relays OTLP, tails log files, reads host metrics.
+    #[command(after_help = "Examples:\n  throughline agent --collector http://127.0.0.1:4317 --otlp-grpc 127.0.0.1:5317 --otlp-http 127.0.0.1:5318")]
+    Agent(Agent),
+    /// The terminal UI.
+    #[command(after_help = "Examples:\n  throughline tui\n  throughline tui --url http://127.0.0.1:4400 story ORDER-42")]
+    Tui(Tui),
+    /// Everything that belongs to a trace id, span id or correlation value.
+    #[command(after_help = "Examples:\n  throughline story 5b8efff798038103d269b633813fc60c\n  throughline story ORDER-42 --json")]
+    Story(AskId),
+    /// One trace.
+    #[command(after_help = "Examples:\n  throughline trace 5b8efff798038103d269b633813fc60c")]
+    Trace(AskId),
+    /// Log records that match a query.
+    #[command(after_help = "Examples:\n  throughline logs 'service:checkout level:error \"card declined\"' --start now-1h\n  throughline logs 'request_id:r-17' --follow")]
+    Logs(Logs),
+    /// Checks configuration and rule files: every mistake with file, line and column.
+    #[command(after_help = "Examples:\n  throughline check throughline.yaml rules/*.yml")]
+    Check(Check),
+    /// Sends deterministic telemetry as fast or at the rate asked for, and reports how it went.
+    #[command(after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json")]
+    Load(Load),
+}
+
+/// What every server role takes. Options win over the environment, which wins over the file.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Role {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", env = "THROUGHLINE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where everything is stored.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// OTLP over gRPC; port 0 lets the system choose.
+    #[arg(long, value_name = "ADDR")]
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP over HTTP.
+    #[arg(long, value_name = "ADDR")]
+    pub otlp_http: Option<SocketAddr>,
+    /// The query API.
+    #[arg(long, value_name = "ADDR")]
+    pub query: Option<SocketAddr>,
+    /// For query processes that read from this collector.
+    #[arg(long, value_name = "ADDR")]
+    pub internal: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    pub role: Role,
+    /// What the shop does follows from this.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Requests per second.
+    #[arg(long, default_value_t = 5.0)]
+    pub rate: f64,
+    /// Print what to try instead of opening the terminal UI.
+    #[arg(long)]
+    pub no_tui: bool,
+    /// Stop after this long.
+    #[arg(long, value_name = "DURATION", value_parser = config::parse_duration)]
+    pub duration: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Query {
+    /// PromQL to evaluate once at `--url`; without it the query service runs.
+    pub promql: Option<String>,
+    #[command(flatten)]
+    pub role: Role,
+    /// A collector's internal address; may be given several times.
+    #[arg(long = "collector", value_name = "ADDR")]
+    pub collectors: Vec<String>,
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Evaluate at this time: unix seconds or RFC 3339.
+    #[arg(long)]
+    pub time: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    #[command(flatten)]
+    pub role: Role,
+    /// Where to send: the OTLP gRPC address of a collector.
+    #[arg(long, value_name = "ADDR")]
+    pub collector: Option<String>,
+}
+
+/// Where to ask and how to print.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Ask {
+    /// The query service.
+    #[arg(long, env = "THROUGHLINE_URL", default_value = "http://127.0.0.1:4400")]
+    pub url: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AskId {
+    /// The id.
+    pub id: String,
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The query; everything without one.
+    #[arg(default_value = "")]
+    pub query: String,
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Not before: unix nanoseconds, RFC 3339, or `now-15m`.
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Before.
+    #[arg(long)]
+    pub end: Option<String>,
+    /// How many.
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+    /// Print new records as they come.
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tui {
+    /// The query service.
+    #[arg(long, env = "THROUGHLINE_URL", default_value = "http://127.0.0.1:4400")]
+    pub url: String,
+    /// Do without colours.
+    #[arg(long)]
+    pub no_color: bool,
+    /// What to open first, as in the palette: `story ID`, `trace ID`, `logs QUERY`, ...
+    #[arg(trailing_var_arg = true)]
+    pub open: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Configuration and rule files.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// OTLP/gRPC endpoint.
+    #[arg(long, default_value = "http://127.0.0.1:4317")]
+    pub endpoint: String,
+    /// Send OTLP/HTTP in protobuf to the endpoint instead of gRPC.
+    #[arg(long)]
+    pub http: bool,
+    /// traces, logs or metrics.
+    #[arg(long, default_value = "traces")]
+    pub signal: String,
+    /// Items per second over all connections; as fast as they are acknowledged without it.
+    #[arg(long)]
+    pub rate: Option<u64>,
+    /// Requests under way at once.
+    #[arg(long, default_value_t = 4)]
+    pub connections: usize,
+    /// Items per request.
+    #[arg(long, default_value_t = 1_000)]
+    pub batch: usize,
+    /// Stop after so many items.
+    #[arg(long)]
+    pub items: Option<u64>,
+    /// Stop after this long.
+    #[arg(long, value_parser = config::parse_duration, default_value = "10s")]
+    pub duration: std::time::Duration,
+    /// The items follow from this.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Write which batches were acknowledged to this file.
+    #[arg(long, value_name = "FILE")]
+    pub verify_file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}

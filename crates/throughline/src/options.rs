@@ -1,0 +1,162 @@
+//! From configuration to the options of each role.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use config::Config;
+use env::Env;
+use model::KeyValue;
+use query::alerts;
+
+use crate::cli::Role;
+
+/// Reads the configuration; options of the command line win.
+pub(crate) fn load(role: &Role) -> anyhow::Result<Config> {
+    let variables = std::env::vars_os().filter_map(|(key, value)| {
+        Some((key.into_string().ok()?, value.into_string().ok()?))
+    });
+    let mut config = Config::load(role.config.as_deref(), variables).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the configuration is wrong:\n{}", lines.join("\n"))
+    })?;
+    if let Some(dir) = &role.data_dir {
+        config.data_dir.clone_from(dir);
+    }
+    let listen = &mut config.listen;
+    for (option, setting) in [
+        (role.otlp_grpc, &mut listen.otlp_grpc),
+        (role.otlp_http, &mut listen.otlp_http),
+        (role.query, &mut listen.query),
+        (role.internal, &mut listen.internal),
+    ] {
+        if let Some(address) = option {
+            *setting = address;
+        }
+    }
+    Ok(config)
+}
+
+/// How the store is opened.
+pub(crate) fn store(config: &Config, name: String) -> storage::Options {
+    let bytes = |size: config::ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
+    storage::Options {
+        name,
+        head_bytes: bytes(config.limits.head_bytes),
+        pending_bytes: (bytes(config.limits.request_bytes) * 2).clamp(1, u32::MAX as usize),
+        correlation: Arc::new(config.correlation.to_model()),
+        ..storage::Options::default()
+    }
+}
+
+/// What the query service may use.
+pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
+    let limits = &config.limits;
+    let mut options = query::Options::new(env.clock.clone());
+    options.limits = storage::message::Limits {
+        timeout_ms: u64::try_from(limits.query_timeout.as_millis()).unwrap_or(u64::MAX),
+        scanned_bytes: limits.query_bytes.0,
+    };
+    options.sizes.rows = limits.query_rows;
+    options.sizes.tail_buffer = limits.tail_buffer;
+    options.concurrency = limits.query_concurrency;
+    options.tails = limits.tails;
+    options.promql.lookback_ms =
+        i64::try_from(config.promql.lookback_delta.as_millis()).unwrap_or(i64::MAX);
+    options.promql_limits.max_samples = limits.query_samples;
+    options
+}
+
+/// The rules and receivers.
+pub(crate) fn alerts(config: &Config) -> anyhow::Result<alerts::AlertsOptions> {
+    let files = config.load_rules(&crate::check::expression).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the rule files are wrong:\n{}", lines.join("\n"))
+    })?;
+    let mut groups: Vec<alerts::Group> = files
+        .into_iter()
+        .flat_map(|file| alerts::bind::groups(file, config.rules.interval))
+        .collect();
+    let most = config.limits.rule_alerts;
+    for group in &mut groups {
+        group.limit = if group.limit == 0 { most } else { group.limit.min(most) };
+    }
+    let webhooks = config
+        .alerts
+        .webhooks
+        .iter()
+        .map(|to| alerts::bind::webhook(&to.url.0, to.send_resolved, to.timeout))
+        .collect();
+    Ok(alerts::AlertsOptions {
+        groups,
+        notifier: alerts::notifier::NotifierOptions {
+            webhooks,
+            external_url: format!("http://{}", config.listen.query),
+            ..alerts::notifier::NotifierOptions::default()
+        },
+    })
+}
+
+/// What the agent reads and how it sends; `relay` where services send to it.
+pub(crate) fn agent(
+    config: &Config,
+    relay: Option<agent::options::RelayOptions>,
+) -> anyhow::Result<agent::Options> {
+    use agent::options as to;
+    let settings = &config.agent;
+    let attributes = |map: &std::collections::BTreeMap<String, String>| -> Vec<KeyValue> {
+        map.iter().map(|(key, value)| KeyValue::new(key, value.as_str())).collect()
+    };
+    let files = settings
+        .files
+        .iter()
+        .map(|files| to::FileOptions {
+            include: files.include.iter().map(|pattern| pattern.0.clone()).collect(),
+            exclude: files.exclude.iter().map(|pattern| pattern.0.clone()).collect(),
+            format: match files.format {
+                config::LogFormat::Auto => to::Format::Auto,
+                config::LogFormat::Plain => to::Format::Plain,
+                config::LogFormat::Json => to::Format::Json,
+                config::LogFormat::Logfmt => to::Format::Logfmt,
+                config::LogFormat::Cri => to::Format::Cri,
+                config::LogFormat::Docker => to::Format::Docker,
+            },
+            multiline: files.multiline.as_ref().map(|multiline| to::Multiline {
+                pattern: multiline.pattern.0.clone(),
+                negate: multiline.negate,
+                at: match multiline.r#match {
+                    config::MatchSide::After => to::Match::After,
+                    config::MatchSide::Before => to::Match::Before,
+                },
+                max_lines: multiline.max_lines,
+                timeout: multiline.timeout,
+            }),
+            service: files.service.clone(),
+            attributes: attributes(&files.attributes),
+            start_at: match files.start_at {
+                config::StartAt::Beginning => to::StartAt::Beginning,
+                config::StartAt::End => to::StartAt::End,
+            },
+        })
+        .collect();
+    let request_bytes =
+        usize::try_from(config.limits.request_bytes.0).context("limits.request_bytes")?;
+    Ok(to::Options {
+        relay,
+        files,
+        filelog: to::FilelogOptions {
+            line_bytes_max: usize::try_from(config.limits.log_record_bytes.0)?,
+            ..to::FilelogOptions::default()
+        },
+        host: settings.host.enabled.then(|| to::HostOptions {
+            interval: settings.host.interval,
+            ..to::HostOptions::default()
+        }),
+        queue: to::QueueOptions {
+            bytes: settings.queue.bytes.0,
+            entry_bytes_max: request_bytes,
+            ..to::QueueOptions::default()
+        },
+        attributes: attributes(&settings.attributes),
+        ..to::Options::default()
+    })
+}

@@ -1,0 +1,136 @@
+//! `query`: the query service over one or several collectors.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use config::Config;
+use env::Env;
+use query::Query;
+use query::alerts::{Manager, bind::OverSources};
+use query::http::{alerts, story, trace::Stories};
+use query::remote::RemoteReader;
+use query::sources::Sources;
+use query::traces::closure::Bounds;
+use storage::read::Read;
+
+use super::{HttpServer, bind, until};
+use crate::endpoints::Endpoints;
+use crate::{cli, options};
+
+/// The query service with its alerts.
+pub(super) struct Service {
+    pub query: Query,
+    pub alerts: Option<Arc<Manager>>,
+    bounds: Bounds,
+}
+
+impl Service {
+    /// A service over these readers. Rules run where there is a sink for what they yield.
+    pub(super) fn new(
+        config: &Config,
+        env: &Env,
+        readers: Vec<Arc<dyn Read>>,
+        metrics: Vec<query::http::MetricsSource>,
+        sink: Option<Arc<dyn query::alerts::Sink>>,
+    ) -> anyhow::Result<Self> {
+        let mut query_options = options::query(config, env);
+        query_options.metrics = metrics;
+        let query = Query::new(Sources::new(readers), query_options);
+        let alerts = match sink {
+            None => None,
+            Some(sink) => {
+                let evaluate = Arc::new(OverSources(query.state().clone()));
+                let rules = options::alerts(config)?;
+                let dir = config.data_dir.join("alerts");
+                std::fs::create_dir_all(&dir)?;
+                Some(
+                    Manager::open(env.clone(), &dir, rules, evaluate, sink)
+                        .context("cannot restore alerts")?,
+                )
+            }
+        };
+        let limits = &config.limits;
+        let bounds = Bounds {
+            depth: limits.story_depth,
+            traces: limits.story_traces,
+            rows: limits.story_rows,
+            hub: limits.story_hub,
+            ..Bounds::default()
+        };
+        Ok(Self { query, alerts, bounds })
+    }
+
+    /// Begins to evaluate rules.
+    pub(super) fn start_alerts(&self) -> anyhow::Result<()> {
+        match &self.alerts {
+            Some(manager) => manager.run().map_err(anyhow::Error::msg),
+            None => Ok(()),
+        }
+    }
+
+    /// Every route.
+    pub(super) fn router(&self) -> Router {
+        let mut stories = Stories::new(self.query.state().clone());
+        stories.bounds = self.bounds;
+        let mut more = Router::new();
+        if let Some(manager) = &self.alerts {
+            stories.alerts = manager.clone();
+            more = alerts::router(manager.clone());
+        }
+        self.query.router_with(more.merge(story::router(stories)))
+    }
+
+    pub(super) async fn stop(&self) {
+        if let Some(manager) = &self.alerts {
+            manager.shutdown().await;
+        }
+    }
+}
+
+/// What rules yield where this process has no store: it is kept in the alerts' own state, and
+/// series that rules record are not written.
+struct NoStore;
+
+impl query::alerts::Sink for NoStore {
+    fn write(
+        &self,
+        samples: Vec<query::alerts::Written>,
+    ) -> futures::future::BoxFuture<'_, Result<(), String>> {
+        let recorded = samples
+            .iter()
+            .any(|sample| !sample.labels.get("__name__").is_some_and(|n| n.starts_with("ALERTS")));
+        Box::pin(async move {
+            if recorded {
+                return Err("this process has no store to record series in".to_owned());
+            }
+            Ok(())
+        })
+    }
+}
+
+pub(crate) async fn run(arguments: &cli::Query) -> anyhow::Result<()> {
+    let config = options::load(&arguments.role)?;
+    let mut addresses: Vec<String> = arguments.collectors.clone();
+    if addresses.is_empty() {
+        addresses = config.query.collectors.iter().map(ToString::to_string).collect();
+    }
+    if addresses.is_empty() {
+        bail!("no collector to read from; name one with --collector ADDR or in query.collectors");
+    }
+    let readers = addresses
+        .iter()
+        .map(|address| RemoteReader::new(address).map(|reader| Arc::new(reader) as Arc<dyn Read>))
+        .collect::<Result<Vec<_>, _>>()?;
+    let env = Env::real();
+    Endpoints::clear(&config.data_dir)?;
+    let service = Service::new(&config, &env, readers, Vec::new(), Some(Arc::new(NoStore)))?;
+    let listener = bind(config.listen.query, "the query API").await?;
+    let server = HttpServer::start(listener, service.router())?;
+    service.start_alerts()?;
+    Endpoints { query: Some(server.address), ..Endpoints::default() }.publish(&config.data_dir)?;
+    until(std::future::pending()).await;
+    server.stop().await;
+    service.stop().await;
+    Ok(())
+}
