@@ -53,11 +53,12 @@ impl LegacyBilling {
         })
     }
 
-    /// Writes a logfmt line.
+    /// Writes a logfmt line. Times have microseconds: cut to milliseconds, a line would seem older
+    /// than the call that caused it.
     pub(super) fn info(&self, request_id: &str, message: &str, pairs: &str) -> io::Result<()> {
         let now = jiff::Timestamp::now();
         self.line(&format!(
-            "ts={now:.3} level=info msg=\"{message}\" request_id={request_id} {pairs}\n"
+            "ts={now:.6} level=info msg=\"{message}\" request_id={request_id} {pairs}\n"
         ))
     }
 
@@ -65,7 +66,7 @@ impl LegacyBilling {
     pub(super) fn error(&self, request_id: &str, message: &str) -> io::Result<()> {
         let now = jiff::Timestamp::now();
         self.line(&format!(
-            "{now:.3} ERROR [ledger] {message} correlation_id={request_id}\n"
+            "{now:.6} ERROR [ledger] {message} correlation_id={request_id}\n"
         ))
     }
 

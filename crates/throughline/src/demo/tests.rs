@@ -251,7 +251,7 @@ fn bad_times_come_again() {
 #[test]
 fn the_log_file_is_rotated_without_losing_lines() {
     let folder = tempfile::tempdir().unwrap();
-    let legacy = LegacyBilling::with_rotation(folder.path(), 300).unwrap();
+    let legacy = LegacyBilling::with_rotation(folder.path(), 310).unwrap();
     for number in 0..10 {
         let id = format!("request-{number}");
         legacy.info(&id, "invoice posted", "cents=1").unwrap();
