@@ -16,7 +16,7 @@ use crate::up;
 const REQUESTS: usize = 1_000;
 /// What the process may use at most, whatever is sent: the budget of requests in flight (256 MiB),
 /// and as much again for what becomes of them.
-const MEMORY_BYTES: u64 = 700 << 20;
+const MEMORY_BYTES: u64 = 512 << 20;
 const SIGNALS: [&str; 3] = ["traces", "logs", "metrics"];
 
 /// One request and the statuses that it may get.

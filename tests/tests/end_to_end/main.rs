@@ -4,8 +4,10 @@
 mod agent;
 mod alerts;
 mod check;
+mod commands;
 mod crash;
 mod damage;
+mod demo;
 mod distributed;
 mod hostile;
 mod jaeger;
