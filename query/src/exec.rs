@@ -8,6 +8,7 @@ pub mod cursor;
 pub mod fields;
 pub mod histogram;
 pub mod logs;
+pub mod points;
 pub mod series;
 pub mod services;
 pub mod summary;

@@ -8,8 +8,8 @@ pub mod nearest;
 pub mod remote;
 pub mod sources;
 
-pub mod traces;
 pub mod alerts;
+pub mod traces;
 
 pub use http::{Options, Query};
 

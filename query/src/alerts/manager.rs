@@ -1,5 +1,7 @@
 //! Runs the rule groups, keeps their state over restarts and answers questions about them.
 
+mod metrics;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;

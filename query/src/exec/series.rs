@@ -4,6 +4,8 @@
 //! running totals, which begin with the first point that is stored: where a selection holds any,
 //! it is read again from the beginning, so that a total does not depend on the query's range.
 
+pub mod exemplars;
+pub mod selects;
 pub mod view;
 
 use model::TimeRange;
@@ -86,7 +88,16 @@ impl SeriesReader<'_> {
             };
             parts = self.read(matchers, whole, true).await?;
         }
-        Ok(view::series(parts, matchers, range))
+        let view::View { series, too_coarse } = view::series(parts, matchers, range);
+        for (metric, view::TooCoarse { points, scale }) in too_coarse {
+            let hint = format!(
+                "{points} points of this exponential histogram are left out: their scale goes \
+                 down to {scale} and native histograms end at -4; read them with \
+                 /api/v1/metrics/points"
+            );
+            self.0.work.cut("scale", metric, hint);
+        }
+        Ok(series)
     }
 
     /// Label sets of the Prometheus series that match any of the selectors.

@@ -3,7 +3,7 @@
 
 use api::{
     ApiError, CompleteAnswer, FieldsAnswer, HighlightAnswer, HistogramAnswer, LogsAnswer,
-    OperationsAnswer, ServicesAnswer, TokenView, TracesAnswer, ValuesAnswer,
+    OperationsAnswer, PointsAnswer, ServicesAnswer, TokenView, TracesAnswer, ValuesAnswer,
 };
 use axum::Json;
 use axum::extract::{Path, State as Extract};
@@ -12,11 +12,12 @@ use storage::message::Order;
 
 use super::State;
 use super::params::{Params, missing};
-use crate::error::QueryError;
+use crate::error::{ErrorKind, QueryError};
 use crate::exec;
 use crate::exec::fields::ValuesOf;
 use crate::exec::histogram::Histogram;
 use crate::exec::logs::LogSearch;
+use crate::exec::points::Points;
 use crate::exec::traces::{TraceOrder, TraceSearch};
 use crate::lang;
 
@@ -24,6 +25,7 @@ type Answer<T> = Result<Json<T>, QueryError>;
 
 const TRACES_DEFAULT: usize = 20;
 const LOGS_DEFAULT: usize = 100;
+const POINTS_DEFAULT: usize = 1_000;
 const VALUES_DEFAULT: usize = 100;
 const GROUPS_DEFAULT: usize = 50;
 
@@ -156,6 +158,39 @@ pub async fn values(
     };
     let running = state.begin().await?;
     exec::fields::values(running.context(), ask).await.map(Json)
+}
+
+/// `GET metrics/points`
+pub async fn points(Extract(state): Extract<State>, uri: Uri) -> Answer<PointsAnswer> {
+    let known = ["q", "start", "end", "limit"];
+    let params = Params::parse(&uri, &known, &[], state.now())?;
+    let ask = Points {
+        matchers: params.query(matchers)?,
+        range: params.range()?,
+        limit: params.number("limit", POINTS_DEFAULT, state.options().sizes.rows)?,
+    };
+    let running = state.begin().await?;
+    exec::points::points(running.context(), ask).await.map(Json)
+}
+
+/// The matchers of a PromQL series selector; none of an empty text.
+fn matchers(text: &str) -> Result<Vec<promql::Matcher>, QueryError> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let selector = promql::parse_selector(text).map_err(|problem| {
+        let error = QueryError::new(ErrorKind::InvalidQuery, problem.message);
+        let error = QueryError {
+            span: Some((problem.start, problem.end)),
+            ..error
+        };
+        if problem.expected.is_empty() {
+            error.hint("write a series selector as in {__name__=\"up\",job=\"shop\"}")
+        } else {
+            error.hint(format!("expected {}", problem.expected.join(", ")))
+        }
+    })?;
+    Ok(selector.matchers)
 }
 
 /// `GET search/complete`

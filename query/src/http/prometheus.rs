@@ -324,6 +324,25 @@ pub async fn query_range(Extract(state): Extract<State>, uri: Uri, body: Bytes) 
     evaluate(state, &form, When::Range(start, end, step)).await
 }
 
+/// `GET|POST query_exemplars`
+pub async fn query_exemplars(Extract(state): Extract<State>, uri: Uri, body: Bytes) -> Answer {
+    let form = Form::parse(&uri, &body)?;
+    let text = form.text("query").unwrap_or_default();
+    let expr = promql::parse(text)
+        .map_err(|problem| bad_data(format!("invalid parameter \"query\": {problem}")))?;
+    let mut selectors: Vec<Vec<Matcher>> = Vec::new();
+    expr.selectors(&mut |selector, _| {
+        if !selectors.contains(&selector.matchers) {
+            selectors.push(selector.matchers.clone());
+        }
+    });
+    let range = form.range()?;
+    let running = state.begin().await?;
+    let reader = SeriesReader(running.context());
+    let found = reader.exemplars(&selectors, range).await?;
+    success(found, cuts(&running), Vec::new())
+}
+
 /// The label sets that the request is about; all series where no selector is given.
 async fn label_sets(running: &Running, form: &Form, needed: bool) -> Result<Vec<Labels>, Refused> {
     let mut selectors = form.selectors()?;

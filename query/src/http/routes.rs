@@ -47,6 +47,7 @@ pub fn all() -> Vec<Route> {
         ),
         route("/api/v1/fields", get(native::fields)),
         route("/api/v1/fields/{field}/values", get(native::values)),
+        route("/api/v1/metrics/points", get(native::points)),
         route("/api/v1/search/complete", get(native::complete)),
         route("/api/v1/search/highlight", get(native::highlight)),
         route(
@@ -56,6 +57,10 @@ pub fn all() -> Vec<Route> {
         route(
             "/prometheus/api/v1/query_range",
             get(prometheus::query_range).post(prometheus::query_range),
+        ),
+        route(
+            "/prometheus/api/v1/query_exemplars",
+            get(prometheus::query_exemplars).post(prometheus::query_exemplars),
         ),
         route(
             "/prometheus/api/v1/labels",

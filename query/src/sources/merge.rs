@@ -210,3 +210,6 @@ impl Values {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,28 +153,43 @@ impl<'a> Walk<'a> {
         if let Ok(span) = id.parse::<SpanId>() {
             let hex = span.to_string();
             let filter = Filter::text_equals(Field::SpanId, hex.clone());
-            let (spans, logs) = futures::future::try_join(
-                self.rows
-                    .spans(self.ask(filter.clone(), self.bounds.hub, None)),
-                self.rows.logs(self.ask(filter, self.bounds.rows, None)),
-            )
-            .await?;
-            self.absorb_spans(spans, &|span, reason| Join {
-                from: hex.clone(),
-                to: span.trace_id.to_string(),
-                by: "span_id".into(),
-                reason: reason.to_owned(),
-            });
-            self.absorb_logs(logs, "span_id", &hex);
+            let found = self.carrying(filter).await?;
+            let traces = found.traces().len();
+            if traces > self.bounds.hub {
+                // So many traces share it that it says nothing about one request.
+                self.out.hubs.push(Hub {
+                    key: "span_id".into(),
+                    value: hex.clone(),
+                    traces: u64::try_from(traces).unwrap_or(u64::MAX),
+                });
+                self.out.spans.extend(found.spans);
+                self.out.logs.extend(found.logs);
+            } else {
+                self.absorb_spans(found.spans, &|span, described| Join {
+                    from: hex.clone(),
+                    to: span.trace_id.to_string(),
+                    by: "span_id".into(),
+                    reason: format!("{described} has this span id"),
+                });
+                self.absorb_logs(found.logs, "span_id", &hex);
+            }
+            // In the text of log lines the id stands as the service wrote it.
+            both_cases([hex]).for_each(|form| self.seek(form));
         }
         if id.len() <= model::correlation::VALUE_LENGTH_MAX {
-            self.seen_values.insert(id.to_owned());
-            self.next_values.push(Shared {
-                key: String::new(),
-                value: id.to_owned(),
-            });
+            self.seek(id.to_owned());
         }
         Ok(())
+    }
+
+    /// Looks for rows that carry what was asked for as a correlation value.
+    fn seek(&mut self, value: String) {
+        if self.seen_values.insert(value.clone()) {
+            self.next_values.push(Shared {
+                key: String::new(),
+                value,
+            });
+        }
     }
 
     fn ask(&self, filter: Filter, limit: usize, traces: Option<usize>) -> Ask {
@@ -232,7 +247,11 @@ impl<'a> Walk<'a> {
             field,
             values: ids.clone(),
         };
-        let logs = Filter::Or(vec![any_of(Field::TraceId), any_of(Field::Correlation)]);
+        let in_text = Filter::AnyOf {
+            field: Field::Correlation,
+            values: both_cases(ids.clone()).collect(),
+        };
+        let logs = Filter::Or(vec![any_of(Field::TraceId), in_text]);
         let own = self
             .rows
             .spans(self.ask(any_of(Field::TraceId), self.span_room(), None));
@@ -319,10 +338,15 @@ impl<'a> Walk<'a> {
 
     async fn carriers(&self, values: &[Shared]) -> Result<Carriers, QueryError> {
         let values = values.iter().map(|shared| shared.value.clone()).collect();
-        let filter = Filter::AnyOf {
+        self.carrying(Filter::AnyOf {
             field: Field::Correlation,
             values,
-        };
+        })
+        .await
+    }
+
+    /// Rows that match, of at most one trace more than a hub has.
+    async fn carrying(&self, filter: Filter) -> Result<Carriers, QueryError> {
         let traces = Some(self.bounds.hub + 1);
         let (spans, logs) = futures::future::try_join(
             self.rows
@@ -330,6 +354,11 @@ impl<'a> Walk<'a> {
             self.rows.logs(self.ask(filter, self.log_room(), None)),
         )
         .await?;
+        // The bound in traces is not one that the rows themselves speak of.
+        if spans.len() >= self.span_room() {
+            let hint = "narrow the range with start and end";
+            self.cut("story_rows", self.bounds.rows, hint);
+        }
         Ok(Carriers { spans, logs })
     }
 
@@ -376,6 +405,15 @@ impl Carriers {
             .chain(self.logs.iter().filter_map(super::inferred::own_trace))
             .collect()
     }
+}
+
+/// Hexadecimal ids in lower and in upper case: log lines keep them as they were written, and
+/// correlation values are compared letter by letter.
+fn both_cases(ids: impl IntoIterator<Item = String>) -> impl Iterator<Item = String> {
+    ids.into_iter().flat_map(|id| {
+        let upper = Some(id.to_ascii_uppercase()).filter(|upper| *upper != id);
+        std::iter::once(id).chain(upper)
+    })
 }
 
 fn pair(key: &str, value: &str) -> String {

@@ -372,3 +372,40 @@ async fn prometheus_shape_is_served() {
     assert_eq!(rule["alerts"][0]["labels"]["alertname"], "A");
     assert!(rule.get("lastError").is_none());
 }
+
+#[tokio::test]
+async fn metrics_tell_states_and_notifications() {
+    let setup = Setup::new();
+    let manager = setup.open(vec![
+        alerting("Down", "up == 0", 0),
+        alerting("Slow", "slow", 60),
+    ]);
+    setup.world.set("up == 0", &[("a", 0.0), ("b", 0.0)]);
+    setup.world.set("slow", &[("a", 1.0)]);
+    let before = manager.metrics_text();
+    assert!(
+        before.contains("throughline_rules{health=\"unknown\"} 2\n"),
+        "{before}"
+    );
+    manager.evaluate_group(0, 10 * SECOND).await;
+    manager
+        .notifier
+        .counters
+        .sent
+        .fetch_add(3, Ordering::Relaxed);
+    let text = manager.metrics_text();
+    for line in [
+        "throughline_alerts{state=\"firing\"} 2",
+        "throughline_alerts{state=\"pending\"} 1",
+        "throughline_rules{health=\"ok\"} 2",
+        "throughline_rules{health=\"unknown\"} 0",
+        "throughline_alert_notifications_total{outcome=\"sent\"} 3",
+        "throughline_alert_notifications_total{outcome=\"retried\"} 0",
+        "throughline_alert_notifications_total{outcome=\"refused\"} 0",
+        "throughline_alert_notifications_dropped_total 0",
+        "throughline_alert_notifications_waiting 0",
+        "throughline_rule_evaluations_missed_total 0",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} in\n{text}");
+    }
+}

@@ -6,7 +6,8 @@
 //! - summary: one series per `quantile`, `_count`, `_sum`;
 //! - each resource with attributes beyond its identity: `target_info`.
 //!
-//! A point without a recorded value ends the series of its metric with a stale marker.
+//! A point without a recorded value ends the series of its metric with a stale marker. Points of
+//! exponential histograms that are coarser than any native histogram are left out and counted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub fn base_name(series: &Series) -> String {
 }
 
 /// Labels of a series without its name, `le` and `quantile`.
-fn base_labels(series: &Series) -> Vec<(String, String)> {
+pub(super) fn base_labels(series: &Series) -> Vec<(String, String)> {
     let pair = |kv: &model::KeyValue| (kv.key.clone(), kv.value.to_text());
     let scope_pairs: Vec<(String, String)> = series.scope.attributes.iter().map(pair).collect();
     let scope = prometheus::Scope {
@@ -69,7 +70,7 @@ fn target_labels(series: &Series) -> Option<Labels> {
     Some(Labels::new(labels).with(prometheus::NAME_LABEL, prometheus::TARGET_INFO))
 }
 
-fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
+pub(super) fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
     matchers
         .iter()
         .all(|matcher| matcher.matches_labels(labels))
@@ -100,6 +101,25 @@ struct Output<'a> {
     range: TimeRange,
     /// Whether a label set is wanted, and its samples by time.
     series: FxHashMap<Labels, Option<BTreeMap<i64, Sample>>>,
+    too_coarse: BTreeMap<String, TooCoarse>,
+}
+
+/// Points of one exponential histogram that no native histogram can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooCoarse {
+    /// How many points.
+    pub points: u64,
+    /// Their coarsest scale.
+    pub scale: i32,
+}
+
+/// What points are to Prometheus.
+#[derive(Debug, Default)]
+pub struct View {
+    /// The series that match, with their samples in the range.
+    pub series: Vec<promql::Series>,
+    /// What is missing from them, by metric name.
+    pub too_coarse: BTreeMap<String, TooCoarse>,
 }
 
 #[derive(Clone)]
@@ -125,12 +145,27 @@ impl Output<'_> {
         }
     }
 
-    fn finish(self) -> Vec<promql::Series> {
+    /// Counts a point that cannot be shown. A delta point outside of the range is missing from
+    /// the totals inside it.
+    fn leave_out(&mut self, labels: &Labels, delta: bool, time_unix_nano: u64, scale: i32) {
+        let concerned = delta || self.range.contains(time_unix_nano);
+        if concerned && all_match(self.matchers, labels) {
+            let name = labels.metric_name().to_owned();
+            let entry = self
+                .too_coarse
+                .entry(name)
+                .or_insert(TooCoarse { points: 0, scale });
+            entry.points += 1;
+            entry.scale = entry.scale.min(scale);
+        }
+    }
+
+    fn finish(self) -> View {
         let wanted = self
             .series
             .into_iter()
             .filter_map(|(labels, samples)| Some((labels, samples?)));
-        wanted
+        let series = wanted
             .map(|(labels, by_time)| {
                 let mut samples = Samples::default();
                 for (time_ms, sample) in by_time {
@@ -141,20 +176,21 @@ impl Output<'_> {
                 }
                 promql::Series { labels, samples }
             })
-            .collect()
+            .collect();
+        View {
+            series,
+            too_coarse: self.too_coarse,
+        }
     }
 }
 
 /// The Prometheus series that match, with their samples in the range.
-pub fn series(
-    parts: Vec<SeriesPoints>,
-    matchers: &[Matcher],
-    range: TimeRange,
-) -> Vec<promql::Series> {
+pub fn series(parts: Vec<SeriesPoints>, matchers: &[Matcher], range: TimeRange) -> View {
     let mut output = Output {
         matchers,
         range,
         series: FxHashMap::default(),
+        too_coarse: BTreeMap::new(),
     };
     let info = Labels::new([(prometheus::NAME_LABEL, prometheus::TARGET_INFO)]);
     let mut by_name = matchers
@@ -259,6 +295,7 @@ fn native(labels: &Labels, points: &[DataPoint], delta: bool, output: &mut Outpu
             continue;
         };
         let Some(histogram) = FloatHistogram::from_exponential(sent) else {
+            output.leave_out(labels, delta, time, sent.scale);
             continue;
         };
         let histogram = match total.take().filter(|_| delta) {
@@ -378,7 +415,7 @@ impl Parts {
 }
 
 /// A bound as the value of `le` or `quantile`: digits without an exponent.
-fn bound_text(bound: f64) -> String {
+pub(super) fn bound_text(bound: f64) -> String {
     if bound.is_infinite() {
         return if bound > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }

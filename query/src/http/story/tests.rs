@@ -3,7 +3,7 @@ use crate::http::Options;
 use crate::http::State;
 use crate::sources::Sources;
 use crate::testing::Memory;
-use crate::traces::fake::{log, span, trace};
+use crate::traces::fake::{log, span, span_id, trace};
 use model::SpanKind::{Client, Server};
 use serde_json::Value as Body;
 use std::sync::Arc;
@@ -126,6 +126,25 @@ async fn wrong_and_unknown_ids_are_refused() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_span_id_tells_the_story_of_its_trace() {
+    let server = serve().await;
+    for id in [
+        span_id(2).to_string(),
+        span_id(2).to_string().to_uppercase(),
+    ] {
+        let (status, body) = server.get(&format!("/api/v1/story/{id}")).await;
+        assert_eq!(status, 200, "{body}");
+        assert_eq!(body["spans"].as_array().unwrap().len(), 3, "{body}");
+        assert_eq!(body["logs"].as_array().unwrap().len(), 1, "{body}");
+        let joins = body["joins"].as_array().unwrap();
+        assert!(joins.iter().any(|join| join["by"] == "span_id"), "{body}");
+        assert_eq!(body["cut"], serde_json::json!([]), "{body}");
+    }
+    let (status, _) = server.get("/api/v1/story/a00000000000ffff").await;
+    assert_eq!(status, 404);
 }
 
 #[tokio::test]

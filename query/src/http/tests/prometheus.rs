@@ -228,6 +228,202 @@ async fn ranges_forms_labels_and_metadata() {
 }
 
 #[tokio::test]
+async fn what_no_native_histogram_can_hold_is_named() {
+    let memory = Memory::new("a");
+    let coarse = |scale| {
+        PointValue::Exponential(ExponentialHistogram {
+            count: 1,
+            scale,
+            positive: Some(Buckets {
+                offset: 0,
+                bucket_counts: vec![1],
+            }),
+            ..ExponentialHistogram::default()
+        })
+    };
+    let kind = MetricKind::ExponentialHistogram;
+    let points = vec![(930, coarse(-6)), (945, coarse(-5)), (960, coarse(-4))];
+    let one = series("coarse", kind, Temporality::Cumulative, points);
+    memory.series.lock().push(one);
+    let server = serve(&[&memory], |_| {}).await;
+    let (_, body) = server
+        .get("/prometheus/api/v1/query?query=coarse&time=1000")
+        .await;
+    assert_eq!(body["data"]["result"][0]["histogram"][1]["count"], "1");
+    let warning = body["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("scale coarse: 2 points"), "{warning}");
+    assert!(warning.contains("-6"), "{warning}");
+    let (_, body) = server
+        .get("/prometheus/api/v1/query?query=other&time=1000")
+        .await;
+    assert!(body.get("warnings").is_none(), "{body}");
+}
+
+#[tokio::test]
+async fn exemplars_hang_on_the_series_that_counts_them() {
+    use model::metric::{Exemplar, ExemplarValue};
+    let memory = Memory::new("a");
+    let mut all = all();
+    let exemplar = |seconds: u64, value: ExemplarValue| Exemplar {
+        time_unix_nano: seconds * S + 250_000_000,
+        value,
+        trace_id: vec![0xab; 16],
+        span_id: vec![0xcd; 8],
+        filtered_attributes: vec![KeyValue::new("user.id", 7)],
+    };
+    for part in &mut all {
+        let value = match part.series.metric.name.as_str() {
+            "latency" => ExemplarValue::Double(0.75),
+            "requests" => ExemplarValue::Int(1),
+            _ => continue,
+        };
+        // Cumulative points repeat their exemplars.
+        for point in &mut part.points {
+            point.exemplars = vec![exemplar(890, value), exemplar(895, ExemplarValue::Empty)];
+        }
+    }
+    *memory.series.lock() = all;
+    let server = serve(&[&memory], |_| {}).await;
+    let base = "/prometheus/api/v1/query_exemplars?query=";
+    let query = "histogram_quantile(0.9,sum by (le) (rate(latency_bucket[5m])))";
+    let (status, body) = server
+        .get(&format!("{base}{query}&start=800&end=900"))
+        .await;
+    assert_eq!(status, 200, "{body}");
+    let expected = serde_json::json!([{
+        "seriesLabels": {"__name__": "latency_bucket", "job": "shop", "le": "1", "zone": "z1"},
+        "exemplars": [{
+            "labels": {
+                "span_id": "cdcdcdcdcdcdcdcd",
+                "trace_id": "abababababababababababababababab",
+                "user_id": "7",
+            },
+            "value": "0.75",
+            "timestamp": 890.25,
+        }],
+    }]);
+    assert_eq!(body["data"], expected);
+    assert!(
+        body["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("without a value")
+    );
+    for (query, found) in [
+        ("requests_total", 1),
+        ("requests_total&end=890", 0),
+        ("requests_total&start=891", 0),
+        ("latency_bucket{le=\"0.5\"}", 0),
+        ("latency_bucket+or+requests_total", 2),
+        ("1%2B1", 0),
+    ] {
+        let (_, body) = server.get(&format!("{base}{query}")).await;
+        assert_eq!(
+            body["data"].as_array().unwrap().len(),
+            found,
+            "{query}: {body}"
+        );
+    }
+    for wrong in ["", "sum(", "up&start=2&end=1"] {
+        let (status, body) = server.get(&format!("{base}{wrong}")).await;
+        assert_eq!(
+            (status, body["errorType"].as_str()),
+            (400, Some("bad_data"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn points_come_back_as_they_were_sent() {
+    let (one, two) = (Memory::new("a"), Memory::new("b"));
+    *one.series.lock() = all();
+    two.series.lock().push(all().swap_remove(1));
+    let server = serve(&[&one, &two], |_| {}).await;
+    let answer = server
+        .ok("metrics/points", &[("q", "requests_total")])
+        .await;
+    let metric = serde_json::json!({
+        "name": "requests",
+        "description": "help",
+        "sum": {
+            "aggregationTemporality": 2,
+            "isMonotonic": true,
+            "dataPoints": [
+                {"attributes": [{"key": "zone", "value": {"stringValue": "z1"}}],
+                 "timeUnixNano": "900000000000", "asInt": "10"},
+                {"attributes": [{"key": "zone", "value": {"stringValue": "z1"}}],
+                 "timeUnixNano": "960000000000", "asInt": "70"},
+            ],
+        },
+    });
+    let scope = &answer["resourceMetrics"][0]["scopeMetrics"][0];
+    assert_eq!(scope["metrics"], serde_json::json!([metric]));
+    let resource = &answer["resourceMetrics"][0]["resource"]["attributes"][0];
+    assert_eq!(resource["value"]["stringValue"], "shop");
+    assert_eq!(
+        (&answer["points"], &answer["cut"]),
+        (&Json::from(2), &serde_json::json!([]))
+    );
+    assert_eq!(answer["complete_to"].as_array().unwrap().len(), 2);
+
+    let sent = serde_json::json!({"resourceMetrics": answer["resourceMetrics"]});
+    let sent = serde_json::to_vec(&sent).unwrap();
+    assert!(
+        otlp::json::to_protobuf(model::Signal::Metrics, &sent).is_ok(),
+        "the answer is OTLP"
+    );
+
+    let names = |answer: &Json| -> Vec<String> {
+        let scope = &answer["resourceMetrics"][0]["scopeMetrics"][0];
+        texts(&scope["metrics"], "name")
+    };
+    for (selector, name, count) in [
+        ("latency", "latency", 2),
+        ("latency_sum{job=\"shop\"}", "latency", 2),
+        ("latency_bucket{le=\"0.5\"}", "latency", 2),
+        ("{__name__=~\"temp.*\"}", "temperature", 2),
+        ("quant{quantile=\"0.5\"}", "quant", 1),
+        ("sizes", "sizes", 2),
+    ] {
+        let answer = server.ok("metrics/points", &[("q", selector)]).await;
+        assert_eq!(names(&answer), [name], "{selector}");
+        assert_eq!(answer["points"], count, "{selector}");
+    }
+    for none in [
+        "latency_bucket{le=\"7\"}",
+        "quant{quantile=\"0.9\"}",
+        "target_info",
+    ] {
+        let answer = server.ok("metrics/points", &[("q", none)]).await;
+        assert_eq!(answer["resourceMetrics"], serde_json::json!([]), "{none}");
+    }
+    let query = [
+        ("q", "{job=\"shop\"}"),
+        ("limit", "1"),
+        ("end", "950000000000"),
+    ];
+    let answer = server.ok("metrics/points", &query).await;
+    assert_eq!(
+        (&answer["points"], &answer["cut"][0]["limit"]),
+        (&Json::from(1), &Json::from("points"))
+    );
+    let all = server.ok("metrics/points", &[]).await;
+    assert_eq!(
+        all["points"], 14,
+        "the point and the two that both hold count once"
+    );
+
+    let (status, body) = server.get("/api/v1/metrics/points?q=up%7Ba%3D%7D").await;
+    assert_eq!(
+        (status, body["error"]["kind"].as_str()),
+        (400, Some("invalid_query"))
+    );
+    assert!(body["error"]["start"].is_u64(), "{body}");
+    let (status, _) = server.get("/api/v1/metrics/points?q=rate(up[5m])").await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
 async fn errors_have_prometheus_shape() {
     let memory = Memory::new("a");
     let server = serve(&[&memory], |_| {}).await;

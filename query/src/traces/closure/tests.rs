@@ -167,3 +167,45 @@ async fn nothing_is_found_for_an_unknown_id() {
     let found = story(&shop(), "nobody", Bounds::default()).await;
     assert!(found.spans.is_empty() && found.logs.is_empty());
 }
+
+#[tokio::test]
+async fn ids_in_text_are_found_in_either_case() {
+    let mut rows = shop();
+    let in_trace = trace(0xab);
+    rows.spans
+        .push(span((0xab, 0xcd, 0), "shop", Server, (0, 9)));
+    let upper = in_trace.to_string().to_uppercase();
+    let span = span_id(0xcd).to_string().to_uppercase();
+    rows.logs
+        .push(log("old", 5, "by trace", &[(TRACE_ID_KEY, &upper)]));
+    rows.logs
+        .push(log("old", 6, "by span", &[(SPAN_ID_KEY, &span)]));
+    for id in [in_trace.to_string(), upper] {
+        let found = story(&rows, &id, Bounds::default()).await;
+        assert_eq!((found.spans.len(), found.logs.len()), (1, 1), "{id}");
+    }
+    for id in [span_id(0xcd).to_string(), span] {
+        let found = story(&rows, &id, Bounds::default()).await;
+        assert_eq!((found.spans.len(), found.logs.len()), (1, 2), "{id}");
+    }
+    let seed = Seed::Trace(in_trace);
+    let alone = walk(&rows, &seed, TimeRange::ALL, Bounds::default());
+    assert_eq!(alone.await.unwrap().logs.len(), 1);
+}
+
+#[tokio::test]
+async fn a_span_id_of_many_traces_is_a_hub() {
+    let mut rows = Fake::default();
+    for n in 1..=20 {
+        rows.spans
+            .push(span((n, 7, 0), "batch", Server, (u64::from(n), 50)));
+    }
+    let bounds = Bounds {
+        hub: 5,
+        ..Bounds::default()
+    };
+    let found = story(&rows, &span_id(7).to_string(), bounds).await;
+    assert_eq!(found.hubs[0].key, "span_id");
+    assert!(found.hubs[0].traces > 5);
+    assert!(found.traces.is_empty() && !found.spans.is_empty());
+}

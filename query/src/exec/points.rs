@@ -1,0 +1,236 @@
+//! Metric data points as they were sent, as OTLP JSON.
+//!
+//! The answer is what an OTLP endpoint takes: resources, their scopes, their metrics, their
+//! points. Where there are more points than asked for, the newest are given.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use api::PointsAnswer;
+use indexmap::IndexMap;
+use model::TimeRange;
+use model::metric::{Metric, MetricKind, Temporality};
+use otlp::encode::json::{attributes_json, data_point_json, resource_json, scope_json};
+use promql::Matcher;
+use rustc_hash::FxHashSet;
+use serde_json::{Map, Value as Json};
+use storage::message::SeriesPoints;
+
+use super::Context;
+use super::series::SeriesReader;
+use super::series::selects::selects;
+use crate::error::{ErrorKind, QueryError};
+
+/// Which points.
+#[derive(Debug, Clone)]
+pub struct Points {
+    /// Conditions on the Prometheus view of their series; none for all.
+    pub matchers: Vec<Matcher>,
+    /// When they were taken.
+    pub range: TimeRange,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// The points of the series that match.
+pub async fn points(context: Context<'_>, ask: Points) -> Result<PointsAnswer, QueryError> {
+    let parts = SeriesReader(context)
+        .read(&ask.matchers, ask.range, true)
+        .await?;
+    let several = context.sources.len() > 1;
+    let limit = ask.limit;
+    // There may be many points to sort.
+    let sorted = tokio::task::spawn_blocking(move || newest(parts, &ask, several)).await;
+    let (tree, more) = sorted.map_err(|problem| {
+        QueryError::new(
+            ErrorKind::Internal,
+            format!("the answer could not be made: {problem}"),
+        )
+    })?;
+    if more {
+        let hint = "these are the newest; ask for earlier ones with end, or raise limit";
+        context.work.cut("points", limit, hint);
+    }
+    Ok(PointsAnswer {
+        points: tree.points,
+        resource_metrics: tree.finish(),
+        completeness: context.work.completeness(),
+    })
+}
+
+/// The newest points, and whether there are more.
+fn newest(mut parts: Vec<SeriesPoints>, ask: &Points, several: bool) -> (Tree, bool) {
+    parts.retain(|part| selects(part, &ask.matchers));
+    let mut order: Vec<(Reverse<u64>, usize, usize)> = Vec::new();
+    for (number, part) in parts.iter().enumerate() {
+        let points = part.points.iter().enumerate();
+        order.extend(
+            points
+                .filter(|(_, point)| ask.range.contains(point.time_unix_nano))
+                .map(|(at, point)| (Reverse(point.time_unix_nano), number, at)),
+        );
+    }
+    order.sort_unstable();
+    let mut tree = Tree::default();
+    let mut places: Vec<Option<Place>> = vec![None; parts.len()];
+    let mut seen: FxHashSet<(Place, String)> = FxHashSet::default();
+    for (_, number, at) in order {
+        let part = &parts[number];
+        let place = *places[number].get_or_insert_with(|| tree.enter(part));
+        let json = data_point_json(&part.series, &part.points[at]);
+        // Two sources may hold the same point.
+        if several && !seen.insert((place, json.to_string())) {
+            continue;
+        }
+        if tree.points == ask.limit {
+            return (tree, true);
+        }
+        tree.push(place, json);
+    }
+    (tree, false)
+}
+
+/// Where in the tree a metric is: its resource, scope and itself, by number.
+type Place = (usize, usize, usize);
+
+/// Something with members of its own and things below it, each once by what it is.
+struct Node<T> {
+    members: Map<String, Json>,
+    below: IndexMap<String, T>,
+}
+
+/// A metric and its points, newest first.
+struct Leaf {
+    metric: Arc<Metric>,
+    points: Vec<Json>,
+}
+
+/// Resources in the order of their newest point.
+#[derive(Default)]
+struct Tree {
+    resources: IndexMap<String, Node<Node<Leaf>>>,
+    points: usize,
+}
+
+impl Tree {
+    /// The place of the metric of a series.
+    fn enter(&mut self, part: &SeriesPoints) -> Place {
+        let series = &part.series;
+        let resource = envelope(
+            "resource",
+            resource_json(&series.resource),
+            &series.resource.schema_url,
+        );
+        let scope = envelope("scope", scope_json(&series.scope), &series.scope.schema_url);
+        let metric = &series.metric;
+        let shape = (metric.kind, metric.temporality, metric.monotonic);
+        let key = format!("{:?} {}", shape, Json::Object(metric_members(metric)));
+        let (first, resource) = child(&mut self.resources, resource);
+        let (second, scope) = child(&mut resource.below, scope);
+        let entry = scope.below.entry(key);
+        let third = entry.index();
+        entry.or_insert_with(|| Leaf {
+            metric: metric.clone(),
+            points: Vec::new(),
+        });
+        (first, second, third)
+    }
+
+    fn push(&mut self, (resource, scope, metric): Place, point: Json) {
+        self.resources[resource].below[scope].below[metric]
+            .points
+            .push(point);
+        self.points += 1;
+    }
+
+    fn finish(mut self) -> Vec<Json> {
+        // A place may have been made for a point that was then one too many.
+        for resource in self.resources.values_mut() {
+            for scope in resource.below.values_mut() {
+                scope.below.retain(|_, leaf| !leaf.points.is_empty());
+            }
+            resource.below.retain(|_, scope| !scope.below.is_empty());
+        }
+        self.resources
+            .retain(|_, resource| !resource.below.is_empty());
+        let scopes = |scopes: IndexMap<String, Node<Leaf>>| {
+            let scopes = scopes.into_values().map(|mut scope| {
+                let metrics: Json = scope.below.into_values().map(metric_json).collect();
+                scope.members.insert("metrics".into(), metrics);
+                Json::Object(scope.members)
+            });
+            scopes.collect::<Json>()
+        };
+        let resources = self.resources.into_values().map(|mut resource| {
+            resource
+                .members
+                .insert("scopeMetrics".into(), scopes(resource.below));
+            Json::Object(resource.members)
+        });
+        resources.collect()
+    }
+}
+
+fn child<T>(
+    nodes: &mut IndexMap<String, Node<T>>,
+    members: Map<String, Json>,
+) -> (usize, &mut Node<T>) {
+    let entry = nodes.entry(Json::Object(members.clone()).to_string());
+    let index = entry.index();
+    let node = entry.or_insert_with(|| Node {
+        members,
+        below: IndexMap::new(),
+    });
+    (index, node)
+}
+
+fn envelope(name: &str, value: Json, schema_url: &str) -> Map<String, Json> {
+    let mut members = Map::new();
+    members.insert(name.to_owned(), value);
+    if !schema_url.is_empty() {
+        members.insert("schemaUrl".into(), schema_url.into());
+    }
+    members
+}
+
+fn metric_members(metric: &Metric) -> Map<String, Json> {
+    let mut members = Map::new();
+    let texts = [
+        ("name", &metric.name),
+        ("description", &metric.description),
+        ("unit", &metric.unit),
+    ];
+    for (name, text) in texts {
+        if !text.is_empty() {
+            members.insert(name.to_owned(), text.as_str().into());
+        }
+    }
+    if !metric.metadata.is_empty() {
+        members.insert("metadata".into(), attributes_json(&metric.metadata));
+    }
+    members
+}
+
+fn metric_json(leaf: Leaf) -> Json {
+    let Leaf { metric, mut points } = leaf;
+    points.reverse();
+    let mut data = Map::new();
+    data.insert("dataPoints".into(), points.into());
+    if metric.temporality != Temporality::None {
+        let code = metric.temporality as u8;
+        data.insert("aggregationTemporality".into(), code.into());
+    }
+    if metric.kind == MetricKind::Sum && metric.monotonic {
+        data.insert("isMonotonic".into(), true.into());
+    }
+    let kind = match metric.kind {
+        MetricKind::Gauge => "gauge",
+        MetricKind::Sum => "sum",
+        MetricKind::Histogram => "histogram",
+        MetricKind::ExponentialHistogram => "exponentialHistogram",
+        MetricKind::Summary => "summary",
+    };
+    let mut members = metric_members(&metric);
+    members.insert(kind.into(), Json::Object(data));
+    Json::Object(members)
+}
