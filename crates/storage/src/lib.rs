@@ -12,6 +12,7 @@ mod layout;
 pub mod message;
 mod partition;
 pub mod read;
+pub mod retention;
 mod scan;
 mod series_view;
 mod store;
@@ -22,4 +23,4 @@ mod terms;
 pub mod words;
 pub mod write;
 
-pub use store::{OpenError, Options, Store};
+pub use store::{Metric, OpenError, Options, Store};

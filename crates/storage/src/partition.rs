@@ -32,6 +32,9 @@ const VERSION: u16 = 1;
 const ENTRY_BYTES: usize = 40;
 const TRAILER_BYTES: usize = 16;
 
+/// Ends the name of a folder whose partition was dropped and that is being removed.
+const DROPPED_SUFFIX: &str = ".dropped";
+
 /// Which partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PartitionKey {
@@ -45,6 +48,11 @@ impl PartitionKey {
     /// The folder below the store's.
     pub(crate) fn dir(&self, root: &Path) -> PathBuf {
         root.join(self.tenant.as_str()).join(self.signal.name()).join(day_name(self.day))
+    }
+
+    /// What the folder is called while it is being removed.
+    pub(crate) fn dropped_dir(&self, root: &Path) -> PathBuf {
+        self.dir(root).with_file_name(format!("{}{DROPPED_SUFFIX}", day_name(self.day)))
     }
 }
 
@@ -112,6 +120,11 @@ pub(crate) fn directory(signal: Signal, blocks: &[BlockMeta]) -> Vec<u8> {
     out.push(0);
     out.extend_from_slice(&MAGIC);
     out
+}
+
+/// The day of a folder that was dropped: `YYYY-MM-DD.dropped`, see [`crate::retention`].
+pub(crate) fn day_from_dropped(name: &str) -> Option<u32> {
+    day_from_name(name.strip_suffix(DROPPED_SUFFIX)?)
 }
 
 /// Why a file of a partition is set aside.
@@ -283,6 +296,25 @@ impl Partition {
 
     pub(crate) fn size_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size_bytes).sum()
+    }
+
+    /// Bytes of everything in the partition's folder: the index and damaged files too.
+    pub(crate) fn disk_bytes(&self, env: &Env, root: &Path) -> std::io::Result<u64> {
+        let dir = self.key.dir(root);
+        let mut bytes: u64 = env.files.list(&dir)?.iter().map(|entry| entry.bytes).sum();
+        let index = dir.join("index");
+        if env.files.stat(&index)?.is_some() {
+            bytes += env.files.list(&index)?.iter().map(|entry| entry.bytes).sum::<u64>();
+        }
+        Ok(bytes)
+    }
+
+    /// The time of its newest row; the end of its day where no file of it reads.
+    pub(crate) fn newest_unix_nano(&self) -> u64 {
+        let blocks = self.files.iter().flat_map(|file| &file.blocks);
+        blocks.map(|block| block.max_time).max().unwrap_or_else(|| {
+            (u64::from(self.key.day) + 1).saturating_mul(model::time::NANOS_PER_DAY)
+        })
     }
 }
 

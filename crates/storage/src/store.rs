@@ -34,10 +34,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::chunk::{Chunk, ChunkSink};
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey};
+use crate::retention::{self, Retention};
 use crate::write::{Ack, Batch, WriteError};
 
 use commit::Job;
 pub(crate) use tail::Tails;
+
+/// A counter or gauge: name, labels, value.
+pub type Metric = (String, Vec<(String, String)>, f64);
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -52,6 +56,8 @@ pub struct Options {
     pub pending_bytes: usize,
     /// By which keys rows are correlated.
     pub correlation: Arc<CorrelationKeys>,
+    /// What is kept for how long.
+    pub retention: Retention,
 }
 
 impl Default for Options {
@@ -62,6 +68,7 @@ impl Default for Options {
             block_rows: 4_096,
             pending_bytes: 128 << 20,
             correlation: Arc::new(CorrelationKeys::default()),
+            retention: Retention::default(),
         }
     }
 }
@@ -119,6 +126,10 @@ pub(crate) struct Counters {
     pub wal_malformed: AtomicU64,
     pub damaged_files: AtomicU64,
     pub damaged_blocks: AtomicU64,
+    /// By [`retention::Reason`].
+    pub dropped_partitions: [AtomicU64; retention::Reason::ALL.len()],
+    pub dropped_rows: [AtomicU64; retention::Reason::ALL.len()],
+    pub retention_errors: AtomicU64,
     pub head_bytes: AtomicU64,
 }
 
@@ -135,6 +146,8 @@ pub(crate) struct Core {
     pub counters: Counters,
     pub sources: Mutex<sources::Sources>,
     pub tails: Tails,
+    /// Held by whoever adds files to partitions or drops partitions: one at a time.
+    pub changing: Mutex<()>,
     observer: Mutex<Option<Box<dyn RowSink + Send>>>,
     decoder: Arc<dyn Decode>,
     closing: AtomicBool,
@@ -196,10 +209,12 @@ impl Store {
             counters: Counters::default(),
             sources: Mutex::new(sources::Sources::default()),
             tails: Tails::default(),
+            changing: Mutex::new(()),
             observer: Mutex::new(None),
             decoder,
             closing: AtomicBool::new(false),
         });
+        retention::remove_dropped(&core);
         let recovered = recover::recover(&core, &dir.join("wal"))?;
         let (jobs, receiver) = mpsc::unbounded_channel();
         let threads = commit::start(core.clone(), recovered, receiver, jobs.downgrade());
@@ -260,6 +275,17 @@ impl Store {
         }
     }
 
+    /// Drops what retention no longer keeps. The store does so itself after each flush; a store
+    /// that receives little needs to be told, about once a minute.
+    pub async fn maintain(&self) {
+        let store = self.clone();
+        // The store goes along: its folder stays locked while folders are being removed.
+        let work = move || retention::maintain(store.core());
+        if let Err(error) = tokio::task::spawn_blocking(work).await {
+            tracing::error!(%error, "retention did not run to its end");
+        }
+    }
+
     /// Refuses new batches, answers those under way, writes the head to files, trims the WAL and
     /// stops.
     pub async fn shutdown(&self) {
@@ -272,7 +298,7 @@ impl Store {
     }
 
     /// What the store counts, as (name, labels, value); names that end in `_total` only grow.
-    pub fn metrics(&self) -> Vec<(String, Vec<(String, String)>, f64)> {
+    pub fn metrics(&self) -> Vec<Metric> {
         self.handle.core.metrics()
     }
 
@@ -283,7 +309,7 @@ impl Store {
 
 impl Core {
     #[allow(clippy::cast_precision_loss)]
-    fn metrics(&self) -> Vec<(String, Vec<(String, String)>, f64)> {
+    fn metrics(&self) -> Vec<Metric> {
         let mut out = Vec::new();
         let mut one = |name: &str, labels: &[(&str, &str)], value: u64| {
             let labels =
@@ -297,6 +323,12 @@ impl Core {
         }
         for (reason, count) in Reject::ALL.iter().zip(&counters.rejected) {
             one("rejected_rows_total", &[("reason", reason.label())], get(count));
+        }
+        for reason in retention::Reason::ALL {
+            let labels = [("reason", reason.label())];
+            let (partitions, rows) = (&counters.dropped_partitions, &counters.dropped_rows);
+            one("dropped_partitions_total", &labels, get(&partitions[reason as usize]));
+            one("dropped_rows_total", &labels, get(&rows[reason as usize]));
         }
         for (name, counter) in [
             ("batches_total", &counters.batches),
@@ -312,6 +344,7 @@ impl Core {
             ("wal_malformed_records_total", &counters.wal_malformed),
             ("damaged_files_total", &counters.damaged_files),
             ("damaged_blocks_total", &counters.damaged_blocks),
+            ("retention_errors_total", &counters.retention_errors),
             ("head_bytes", &counters.head_bytes),
         ] {
             one(name, &[], get(counter));

@@ -405,6 +405,14 @@ impl Generator {
     }
 }
 
+/// The chunk that a request of these rows becomes.
+pub(crate) fn chunk<T: serde::Serialize>(signal: Signal, rows: &[T]) -> crate::chunk::Chunk {
+    let keys = model::correlation::CorrelationKeys::default();
+    let mut sink = crate::chunk::ChunkSink::new(signal, &keys);
+    TestDecoder.decode(signal, &postcard::to_stdvec(rows).unwrap(), &mut sink).unwrap();
+    sink.finish()
+}
+
 pub(crate) fn open(dir: &Path) -> Store {
     open_with(dir, Options { block_rows: 64, ..Options::default() })
 }

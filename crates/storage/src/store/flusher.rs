@@ -13,6 +13,7 @@ use super::commit::Job;
 use super::stamps::Stamps;
 use super::{Core, add};
 use crate::flush::{FlushError, Heads, flush};
+use crate::retention;
 
 /// Between two tries of a flush that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -82,10 +83,15 @@ impl Flusher {
 fn write(core: &Core, number: u64, sealed: &Sealed, jobs: &WeakUnboundedSender<Job>) -> bool {
     loop {
         match commit(core, number, &sealed.heads, sealed.position, &sealed.stamps) {
-            Ok(()) => return true,
+            Ok(()) => {
+                retention::maintain(core);
+                return true;
+            }
             Err(error) => {
                 add(&core.counters.flush_errors, 1);
                 tracing::error!(%error, "flush failed, trying again; data is safe in the wal");
+                // A full disk is a common cause, and retention may make room.
+                retention::maintain(core);
                 std::thread::sleep(RETRY_DELAY);
                 if jobs.upgrade().is_none() {
                     return false;
@@ -103,6 +109,7 @@ pub(super) fn commit(
     position: Position,
     stamps: &Stamps,
 ) -> Result<(), FlushError> {
+    let _changing = core.changing.lock();
     let partitions = core.view.read().partitions.clone();
     let rows = core.options.block_rows.max(1);
     let changed = flush(&core.env, &core.root, number, rows, heads, &partitions)?;

@@ -1,0 +1,259 @@
+//! Retention: which partitions are dropped, and how.
+//!
+//! Whole partitions go, the oldest day first: those whose newest row is older than the signal's
+//! age, the oldest of a signal while it takes more bytes than it may, and the oldest of all while
+//! the file system has less room than its reserve. The age and the bytes of a signal are what an
+//! operator asked for, and hold for any day. The reserve is there by default, so it spares the
+//! current UTC day and later ones: a disk that others filled must not empty the store of what it
+//! has just been told.
+//!
+//! A partition leaves the view first; queries that hold it keep its files mapped. Then its folder
+//! is renamed to `YYYY-MM-DD.dropped`, that name is made durable, and only then is the folder
+//! removed, so that after a crash a folder of a day is whole or has no such name. What a crash
+//! leaves of dropped folders is removed when the store opens. Rows that come later for a dropped
+//! day make a new partition, until retention drops that too.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{EntryKind, Space};
+use model::{Signal, Tenant};
+
+use crate::partition::{Partition, PartitionKey, day_from_dropped, day_name, day_of};
+use crate::store::{Core, add};
+
+#[cfg(test)]
+mod tests;
+
+/// How long and how much of one signal is kept. The default keeps everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Partitions whose newest row is older are dropped.
+    pub age: Option<Duration>,
+    /// The oldest partitions are dropped while the signal's take more, of all tenants together.
+    pub bytes: Option<u64>,
+}
+
+/// What is kept. The default keeps everything; the defaults of a server are in its config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// Spans.
+    pub traces: Policy,
+    /// Log records.
+    pub logs: Policy,
+    /// Metric data points.
+    pub metrics: Policy,
+    /// Room kept free on the file system, or a tenth of it where that is less; 0 for none.
+    pub reserve_bytes: u64,
+}
+
+impl Retention {
+    /// The policy of a signal.
+    pub fn policy(&self, signal: Signal) -> Policy {
+        match signal {
+            Signal::Traces => self.traces,
+            Signal::Logs => self.logs,
+            Signal::Metrics => self.metrics,
+        }
+    }
+}
+
+/// Why a partition was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its newest row is older than the signal's age.
+    Age,
+    /// The signal takes more bytes than it may.
+    Bytes,
+    /// The file system has too little room.
+    Reserve,
+}
+
+impl Reason {
+    /// Every reason, in the order of the counters.
+    pub(crate) const ALL: [Reason; 3] = [Reason::Age, Reason::Bytes, Reason::Reserve];
+
+    /// The value of the label `reason`.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Reason::Age => "age",
+            Reason::Bytes => "bytes",
+            Reason::Reserve => "disk_reserve",
+        }
+    }
+}
+
+/// Drops what is no longer kept.
+pub(crate) fn maintain(core: &Core) {
+    let _changing = core.changing.lock();
+    for signal in Signal::ALL {
+        let policy = core.options.retention.policy(signal);
+        if let Some(age) = policy.age {
+            by_age(core, signal, age);
+        }
+        if let Some(most) = policy.bytes {
+            by_bytes(core, signal, most);
+        }
+    }
+    if core.options.retention.reserve_bytes == 0 {
+        return;
+    }
+    match core.env.files.space(&core.root) {
+        Ok(space) => by_reserve(core, space),
+        Err(error) => {
+            failed(core);
+            tracing::error!(%error, "room on the disk is not known, its reserve is not kept");
+        }
+    }
+}
+
+/// The partitions that `wanted` picks, the oldest day first.
+fn oldest_first(core: &Core, wanted: impl Fn(&PartitionKey) -> bool) -> Vec<Arc<Partition>> {
+    let view = core.view.read();
+    let wanted = view.partitions.values().filter(|partition| wanted(&partition.key));
+    let mut list: Vec<Arc<Partition>> = wanted.cloned().collect();
+    list.sort_by_key(|partition| partition.key.day);
+    list
+}
+
+fn by_age(core: &Core, signal: Signal, age: Duration) {
+    let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+    let Some(limit) = core.env.clock.unix_nanos().checked_sub(age) else { return };
+    for partition in oldest_first(core, |key| key.signal == signal) {
+        if partition.newest_unix_nano() < limit {
+            drop_partition(core, &partition, Reason::Age);
+        }
+    }
+}
+
+fn by_bytes(core: &Core, signal: Signal, most: u64) {
+    let partitions = oldest_first(core, |key| key.signal == signal);
+    let sizes: Vec<u64> = partitions.iter().map(|partition| bytes_of(core, partition)).collect();
+    let mut total: u64 = sizes.iter().sum();
+    for (partition, bytes) in partitions.iter().zip(sizes) {
+        if total <= most {
+            return;
+        }
+        if !drop_partition(core, partition, Reason::Bytes) {
+            return;
+        }
+        total -= bytes;
+    }
+}
+
+fn by_reserve(core: &Core, space: Space) {
+    let reserve = core.options.retention.reserve_bytes.min(space.total_bytes / 10);
+    if space.free_bytes >= reserve {
+        return;
+    }
+    // What was dropped counts as free at once: the system frees it when the last query that has
+    // it mapped is done, and more must not go meanwhile.
+    let mut free = space.free_bytes;
+    let today = day_of(core.env.clock.unix_nanos());
+    for partition in oldest_first(core, |key| key.day < today) {
+        if free >= reserve {
+            return;
+        }
+        let bytes = bytes_of(core, &partition);
+        if !drop_partition(core, &partition, Reason::Reserve) {
+            return;
+        }
+        free = free.saturating_add(bytes);
+    }
+    if free < reserve {
+        tracing::error!(
+            free_bytes = free,
+            reserve_bytes = reserve,
+            "the disk has less room than its reserve and no partition before today is left to \
+             drop; free some, or lower retention.reserve_bytes"
+        );
+    }
+}
+
+fn bytes_of(core: &Core, partition: &Partition) -> u64 {
+    partition.disk_bytes(&core.env, &core.root).unwrap_or_else(|error| {
+        failed(core);
+        let dir = partition.key.dir(&core.root);
+        tracing::error!(dir = %dir.display(), %error, "a partition's folder does not list");
+        partition.size_bytes()
+    })
+}
+
+fn failed(core: &Core) {
+    add(&core.counters.retention_errors, 1);
+}
+
+/// Takes a partition out of the view, then its folder off the disk. False, with the partition
+/// back in the view, where the folder cannot be renamed.
+fn drop_partition(core: &Core, partition: &Arc<Partition>, reason: Reason) -> bool {
+    let key = &partition.key;
+    let dropped = key.dropped_dir(&core.root);
+    let (rows, bytes) = (partition.rows(), partition.size_bytes());
+    Arc::make_mut(&mut core.view.write().partitions).remove(key);
+    if let Err(error) = rename_away(core, &key.dir(&core.root), &dropped) {
+        Arc::make_mut(&mut core.view.write().partitions).insert(key.clone(), partition.clone());
+        failed(core);
+        tracing::error!(dir = %key.dir(&core.root).display(), %error,
+            "a partition is to be dropped and its folder cannot be renamed, it stays");
+        return false;
+    }
+    add(&core.counters.dropped_partitions[reason as usize], 1);
+    add(&core.counters.dropped_rows[reason as usize], rows);
+    tracing::warn!(tenant = %key.tenant, signal = %key.signal, day = day_name(key.day), rows,
+        bytes, reason = reason.label(), "dropped a partition");
+    if let Err(error) = remove(core, &dropped) {
+        failed(core);
+        tracing::error!(dir = %dropped.display(), %error,
+            "a dropped partition's folder is not removed, that is tried again at the next start");
+    }
+    true
+}
+
+fn rename_away(core: &Core, dir: &Path, dropped: &Path) -> std::io::Result<()> {
+    let files = &core.env.files;
+    // Left over if it could not be removed when the same day was dropped before.
+    if files.stat(dropped)?.is_some() {
+        files.remove_dir_all(dropped)?;
+    }
+    files.rename(dir, dropped)
+}
+
+/// Removes a folder once its name is known to last.
+fn remove(core: &Core, dropped: &Path) -> std::io::Result<()> {
+    let files = &core.env.files;
+    if let Some(parent) = dropped.parent() {
+        files.sync_dir(parent)?;
+    }
+    files.remove_dir_all(dropped)
+}
+
+/// Removes what a crash left of dropped folders. That it cannot is no reason not to open: such a
+/// folder is never read.
+pub(crate) fn remove_dropped(core: &Core) {
+    if let Err(error) = try_remove_dropped(core) {
+        failed(core);
+        tracing::error!(%error, "folders of dropped partitions are not removed");
+    }
+}
+
+fn try_remove_dropped(core: &Core) -> std::io::Result<()> {
+    let files = &core.env.files;
+    for tenant in files.list(&core.root)? {
+        if tenant.kind != EntryKind::Dir || Tenant::new(&tenant.name).is_none() {
+            continue;
+        }
+        for signal in Signal::ALL {
+            let dir = core.root.join(&tenant.name).join(signal.name());
+            if files.stat(&dir)?.is_none() {
+                continue;
+            }
+            for entry in files.list(&dir)? {
+                if entry.kind == EntryKind::Dir && day_from_dropped(&entry.name).is_some() {
+                    remove(core, &dir.join(&entry.name))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
