@@ -241,11 +241,17 @@ async fn find(
         traces: Some(search.limit),
         columns: Columns::Summary,
     };
+    let limit = rows.limit;
     let mut ids: Vec<TraceId> = Vec::new();
-    for span in stories.state.sources().spans(rows, work).await?.rows {
+    let found = stories.state.sources().spans(rows, work).await?;
+    for span in found.rows {
         if !ids.contains(&span.trace_id) && ids.len() < search.limit {
             ids.push(span.trace_id);
         }
+    }
+    if found.more && ids.len() < search.limit {
+        let hint = "older traces were not looked at; add conditions or set an earlier end";
+        work.cut("rows", limit, hint);
     }
     Ok(ids)
 }

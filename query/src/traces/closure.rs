@@ -273,6 +273,13 @@ impl<'a> Walk<'a> {
             .rows
             .spans(self.ask(filter, limit, Some(self.bounds.traces + 1)))
             .await?;
+        if linking.len() >= limit {
+            self.cut(
+                "story_rows",
+                self.bounds.rows,
+                "narrow the range with start and end",
+            );
+        }
         let followed: HashSet<TraceId> = traces.into_iter().collect();
         self.absorb_spans(linking, &|span, reason| {
             let target = span
