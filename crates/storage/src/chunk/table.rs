@@ -9,8 +9,8 @@ use super::{Attr, Chunk, Span32};
 use crate::filter::{Field, Level};
 use crate::message::Columns;
 use crate::table::{
-    Cell, Damage, Mask, SharedValue, Table, duration, kind_cell, kind_name, severity,
-    shared_value, status_cell,
+    Cell, Damage, Mask, SharedValue, Table, duration, kind_cell, kind_name, severity, shared_value,
+    status_cell,
 };
 
 type See<'a> = dyn FnMut(usize, Cell<'_>) + 'a;
@@ -49,17 +49,30 @@ impl Chunk {
 
     /// The value that queries see of this key: the last one sent.
     fn last_attribute(&self, attributes: Span32, key: u32) -> Option<&Attr> {
-        self.attributes[attributes.range()].iter().rev().find(|attr| attr.key == key)
+        self.attributes[attributes.range()]
+            .iter()
+            .rev()
+            .find(|attr| attr.key == key)
     }
 
     fn visit_row_attribute(&self, key: &str, among: &Mask, see: &mut See<'_>) {
         if self.signal == Signal::Metrics {
-            self.visit_shared(among, &|row| {
-                shared_value(&self.series[self.resource_index(row)].series.attributes, key)
-            }, &|row| self.resource_index(row), see);
+            self.visit_shared(
+                among,
+                &|row| {
+                    shared_value(
+                        &self.series[self.resource_index(row)].series.attributes,
+                        key,
+                    )
+                },
+                &|row| self.resource_index(row),
+                see,
+            );
             return;
         }
-        let Some(key) = self.keys.find(key) else { return };
+        let Some(key) = self.keys.find(key) else {
+            return;
+        };
         for row in among.iter() {
             if let Some(attr) = self.last_attribute(self.row_attributes(row), key) {
                 see(row, Cell::Value(self.value(attr.value)));
@@ -118,7 +131,9 @@ impl Chunk {
     }
 
     fn visit_nested(&self, level: Level, key: &str, among: &Mask, see: &mut See<'_>) {
-        let Some(key) = self.keys.find(key) else { return };
+        let Some(key) = self.keys.find(key) else {
+            return;
+        };
         if self.signal != Signal::Traces {
             return;
         }
@@ -130,9 +145,13 @@ impl Chunk {
                 }
             };
             if level == Level::Event {
-                self.events[span.events.range()].iter().for_each(|event| one(event.attributes));
+                self.events[span.events.range()]
+                    .iter()
+                    .for_each(|event| one(event.attributes));
             } else {
-                self.links[span.links.range()].iter().for_each(|link| one(link.attributes));
+                self.links[span.links.range()]
+                    .iter()
+                    .for_each(|link| one(link.attributes));
             }
         }
     }
@@ -225,7 +244,11 @@ impl Table for Chunk {
         if self.signal != Signal::Traces {
             return self.times();
         }
-        Ok(self.spans.iter().map(|span| span.end.max(span.start)).collect())
+        Ok(self
+            .spans
+            .iter()
+            .map(|span| span.end.max(span.start))
+            .collect())
     }
 
     fn visit(
@@ -244,7 +267,11 @@ impl Table for Chunk {
             Field::ScopeName | Field::ScopeVersion => {
                 for row in among.iter() {
                     let scope = self.scope(row);
-                    let text = if *field == Field::ScopeName { &scope.name } else { &scope.version };
+                    let text = if *field == Field::ScopeName {
+                        &scope.name
+                    } else {
+                        &scope.version
+                    };
                     if !text.is_empty() {
                         see(row, Cell::str(text));
                     }
@@ -286,13 +313,15 @@ impl Table for Chunk {
     fn fields(&self, among: &Mask) -> Result<Vec<(Field, &'static str, u64)>, Damage> {
         let mut counts: FxHashMap<(Level, &str, &'static str), u64> = FxHashMap::default();
         for row in among.iter() {
-            for attr in &self.attributes[self.row_attributes(row).range()] {
-                let key = (
-                    Level::Row,
-                    self.keys.get(attr.key),
-                    kind_name(self.value(attr.value)),
-                );
-                *counts.entry(key).or_default() += 1;
+            let attributes = &self.attributes[self.row_attributes(row).range()];
+            let kind = |attr: &Attr| kind_name(self.value(attr.value));
+            for (at, attr) in attributes.iter().enumerate() {
+                // Rows are counted, however often one names the key.
+                let again = |other: &Attr| other.key == attr.key && kind(other) == kind(attr);
+                if !attributes[..at].iter().any(again) {
+                    let key = (Level::Row, self.keys.get(attr.key), kind(attr));
+                    *counts.entry(key).or_default() += 1;
+                }
             }
             for (level, attributes) in [
                 (Level::Resource, &self.resource(row).attributes),
@@ -307,7 +336,14 @@ impl Table for Chunk {
         Ok(counts
             .into_iter()
             .map(|((level, key, kind), count)| {
-                (Field::Attribute { level, key: key.to_owned() }, kind, count)
+                (
+                    Field::Attribute {
+                        level,
+                        key: key.to_owned(),
+                    },
+                    kind,
+                    count,
+                )
             })
             .collect())
     }
