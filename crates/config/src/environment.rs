@@ -9,9 +9,12 @@ use crate::yaml::{self, Node};
 const PREFIX: &str = "THROUGHLINE_";
 
 /// Variables with our prefix that are not keys: the command line and the tests read them.
-const NOT_KEYS: [&str; 4] = [
+const NOT_KEYS: [&str; 7] = [
     "THROUGHLINE_CONFIG",
     "THROUGHLINE_LOG",
+    "THROUGHLINE_PYTHON",
+    "THROUGHLINE_REQUIRE_CLIENTS",
+    "THROUGHLINE_REQUIRE_TESTDATA",
     "THROUGHLINE_TESTDATA",
     "THROUGHLINE_URL",
 ];

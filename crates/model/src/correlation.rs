@@ -50,7 +50,9 @@ pub struct CorrelationKeys {
 
 impl std::fmt::Debug for CorrelationKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CorrelationKeys").field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("CorrelationKeys")
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,8 +76,14 @@ impl CorrelationKeys {
             }
             all.insert(key);
         }
-        let lengths = all.iter().fold(0, |bits, key| bits | 1u128 << key.len().min(127));
-        Self { keys: all, lengths, patterns }
+        let lengths = all
+            .iter()
+            .fold(0, |bits, key| bits | 1u128 << key.len().min(127));
+        Self {
+            keys: all,
+            lengths,
+            patterns,
+        }
     }
 
     /// Whether an attribute of this key carries a correlation value.
@@ -165,7 +173,10 @@ impl CorrelationKeys {
 pub fn is_id(value: &str) -> bool {
     (VALUE_LENGTH_MIN..=VALUE_LENGTH_MAX).contains(&value.len())
         && value.chars().all(|c| !c.is_whitespace() && !c.is_control())
-        && !matches!(value, "null" | "nil" | "none" | "None" | "undefined" | "--" | "N/A" | "n/a")
+        && !matches!(
+            value,
+            "null" | "nil" | "none" | "None" | "undefined" | "--" | "N/A" | "n/a"
+        )
         && value.bytes().any(|byte| !matches!(byte, b'0' | b'-'))
 }
 
@@ -178,7 +189,9 @@ fn pairs<'a>(line: &'a str, pair: &mut dyn FnMut(&'a str, &'a str)) {
     while let Some(offset) = bytes[at..].iter().position(|b| matches!(b, b'=' | b':')) {
         let separator = at + offset;
         at = separator + 1;
-        let Some(key) = key_before(line, separator) else { continue };
+        let Some(key) = key_before(line, separator) else {
+            continue;
+        };
         if let Some(value) = value_after(line, separator + 1) {
             pair(key, value);
         }
@@ -218,18 +231,26 @@ fn value_after(line: &str, from: usize) -> Option<&str> {
     if bytes.get(start) == Some(&b'\\') {
         start += 1;
     }
-    let quote = bytes.get(start).copied().filter(|byte| matches!(byte, b'"' | b'\''));
+    let quote = bytes
+        .get(start)
+        .copied()
+        .filter(|byte| matches!(byte, b'"' | b'\''));
     if quote.is_some() {
         start += 1;
     }
     let rest = &bytes[start..];
     let length = match quote {
-        Some(quote) => rest.iter().position(|byte| *byte == quote || *byte == b'\\')?,
+        Some(quote) => rest
+            .iter()
+            .position(|byte| *byte == quote || *byte == b'\\')?,
         None => rest
             .iter()
             .position(|byte| {
                 byte.is_ascii_whitespace()
-                    || matches!(byte, b',' | b';' | b')' | b']' | b'}' | b'"' | b'\'' | b'|' | b'&')
+                    || matches!(
+                        byte,
+                        b',' | b';' | b')' | b']' | b'}' | b'"' | b'\'' | b'|' | b'&'
+                    )
             })
             .unwrap_or(rest.len()),
     };
@@ -270,7 +291,9 @@ mod tests {
     fn found(line: &str) -> Vec<(String, String)> {
         let keys = CorrelationKeys::default();
         let mut out = Vec::new();
-        keys.text(line, &mut |key, value| out.push((key.to_owned(), value.to_owned())));
+        keys.text(line, &mut |key, value| {
+            out.push((key.to_owned(), value.to_owned()))
+        });
         out
     }
 
@@ -280,18 +303,36 @@ mod tests {
 
     #[test]
     fn values_are_found_in_every_form_of_line() {
-        assert_eq!(found(r#"{"a":1,"request_id":"r-17","b":2}"#), pair("request_id", "r-17"));
-        assert_eq!(found("level=info correlation_id=ab12 x=y"), pair("correlation_id", "ab12"));
-        assert_eq!(found(r#"msg="hi there" request_id="q 1" request.id=q2"#), pair("request.id", "q2"));
-        assert_eq!(found("GET / X-Request-ID: 4711, done"), pair("X-Request-ID", "4711"));
+        assert_eq!(
+            found(r#"{"a":1,"request_id":"r-17","b":2}"#),
+            pair("request_id", "r-17")
+        );
+        assert_eq!(
+            found("level=info correlation_id=ab12 x=y"),
+            pair("correlation_id", "ab12")
+        );
+        assert_eq!(
+            found(r#"msg="hi there" request_id="q 1" request.id=q2"#),
+            pair("request.id", "q2")
+        );
+        assert_eq!(
+            found("GET / X-Request-ID: 4711, done"),
+            pair("X-Request-ID", "4711")
+        );
         assert_eq!(
             found("in traceparent: 00-5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174-01"),
             vec![
-                (TRACE_ID_KEY.into(), "5b8efff798038103d269b633813fc60c".into()),
+                (
+                    TRACE_ID_KEY.into(),
+                    "5b8efff798038103d269b633813fc60c".into()
+                ),
                 (SPAN_ID_KEY.into(), "eee19b7ec3c1b174".into()),
             ]
         );
-        assert_eq!(found(r#"{\"request_id\":\"esc1\"}"#), pair("request_id", "esc1"));
+        assert_eq!(
+            found(r#"{\"request_id\":\"esc1\"}"#),
+            pair("request_id", "esc1")
+        );
     }
 
     #[test]

@@ -90,7 +90,11 @@ mod tests {
     fn text_and_bytes_agree() {
         let id: TraceId = "5B8EFFF798038103D269B633813FC60C".parse().unwrap();
         assert_eq!(id.to_string(), "5b8efff798038103d269b633813fc60c");
-        assert!("00000000000000000000000000000000".parse::<TraceId>().is_err());
+        assert!(
+            "00000000000000000000000000000000"
+                .parse::<TraceId>()
+                .is_err()
+        );
         assert!("5b8e".parse::<SpanId>().is_err());
         assert!("zz1122334455667é".parse::<SpanId>().is_err());
         assert_eq!(SpanId::from_wire(&[0; 8]), None);

@@ -44,7 +44,11 @@ pub struct LogRecord {
 impl LogRecord {
     /// When the record belongs in time: its own time, else the time at which it was observed.
     pub fn timestamp(&self) -> u64 {
-        if self.time_unix_nano != 0 { self.time_unix_nano } else { self.observed_time_unix_nano }
+        if self.time_unix_nano != 0 {
+            self.time_unix_nano
+        } else {
+            self.observed_time_unix_nano
+        }
     }
 }
 

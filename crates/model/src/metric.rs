@@ -26,9 +26,15 @@ pub enum MetricKind {
 impl MetricKind {
     /// The kind of this code on disk.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Gauge, Self::Sum, Self::Histogram, Self::ExponentialHistogram, Self::Summary]
-            .into_iter()
-            .find(|kind| *kind as u8 == code)
+        [
+            Self::Gauge,
+            Self::Sum,
+            Self::Histogram,
+            Self::ExponentialHistogram,
+            Self::Summary,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == code)
     }
 }
 
@@ -47,7 +53,9 @@ pub enum Temporality {
 impl Temporality {
     /// The temporality of this code.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::None, Self::Delta, Self::Cumulative].into_iter().find(|t| *t as u8 == code)
+        [Self::None, Self::Delta, Self::Cumulative]
+            .into_iter()
+            .find(|t| *t as u8 == code)
     }
 }
 

@@ -58,7 +58,9 @@ impl Tenant {
     /// A tenant name is 1 to 64 of `a-z A-Z 0-9 _ -`: it becomes a folder name.
     pub fn new(name: &str) -> Option<Self> {
         let valid = (1..=Self::LENGTH_MAX).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         valid.then(|| Self(name.into()))
     }
 

@@ -19,7 +19,10 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// Every time there is.
-    pub const ALL: TimeRange = TimeRange { start: 0, end: u64::MAX };
+    pub const ALL: TimeRange = TimeRange {
+        start: 0,
+        end: u64::MAX,
+    };
 
     /// Whether the instant lies inside.
     pub fn contains(&self, nanos: u64) -> bool {

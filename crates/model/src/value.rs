@@ -40,13 +40,20 @@ pub struct KeyValue {
 impl KeyValue {
     /// An attribute of these.
     pub fn new(key: impl Into<String>, value: impl Into<Value>) -> Self {
-        Self { key: key.into(), value: value.into() }
+        Self {
+            key: key.into(),
+            value: value.into(),
+        }
     }
 }
 
 /// The last value of this key: what queries see when a key was sent more than once.
 pub fn last<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
-    attributes.iter().rev().find(|kv| kv.key == key).map(|kv| &kv.value)
+    attributes
+        .iter()
+        .rev()
+        .find(|kv| kv.key == key)
+        .map(|kv| &kv.value)
 }
 
 impl From<&str> for Value {
@@ -111,9 +118,12 @@ impl Value {
                 Json::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
             }
             Value::Array(values) => Json::Array(values.iter().map(Value::to_json).collect()),
-            Value::KvList(pairs) => {
-                Json::Object(pairs.iter().map(|kv| (kv.key.clone(), kv.value.to_json())).collect())
-            }
+            Value::KvList(pairs) => Json::Object(
+                pairs
+                    .iter()
+                    .map(|kv| (kv.key.clone(), kv.value.to_json()))
+                    .collect(),
+            ),
         }
     }
 }

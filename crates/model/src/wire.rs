@@ -34,7 +34,11 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader over a whole message.
     pub fn new(buffer: &'a [u8]) -> Self {
-        Self { buffer, at: 0, base: 0 }
+        Self {
+            buffer,
+            at: 0,
+            base: 0,
+        }
     }
 
     /// A reader over a message that lies inside `self`'s buffer, so that error offsets stay
@@ -44,12 +48,19 @@ impl<'a> Reader<'a> {
             .checked_sub(self.buffer.as_ptr() as usize)
             .filter(|offset| *offset <= self.buffer.len())
             .map_or(self.base, |offset| self.base + offset);
-        Reader { buffer: message, at: 0, base }
+        Reader {
+            buffer: message,
+            at: 0,
+            base,
+        }
     }
 
     /// An error at the present position.
     pub fn error(&self, reason: &'static str) -> DecodeError {
-        DecodeError { offset: self.base + self.at, reason }
+        DecodeError {
+            offset: self.base + self.at,
+            reason,
+        }
     }
 
     /// Whether all fields are read.
@@ -89,7 +100,10 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
-        let end = self.at.checked_add(length).filter(|end| *end <= self.buffer.len());
+        let end = self
+            .at
+            .checked_add(length)
+            .filter(|end| *end <= self.buffer.len());
         let Some(end) = end else {
             return Err(self.error("truncated field"));
         };
@@ -134,7 +148,9 @@ impl<'a> Reader<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let bytes = self.take(N)?;
-        Ok(bytes.try_into().expect("take returns as many bytes as asked"))
+        Ok(bytes
+            .try_into()
+            .expect("take returns as many bytes as asked"))
     }
 
     /// Skips a group (deprecated in protobuf, but legal as an unknown field).
@@ -147,7 +163,8 @@ impl<'a> Reader<'a> {
                 return Err(self.error("unterminated group"));
             }
             let key = self.varint()?;
-            let number = u32::try_from(key >> 3).map_err(|_| self.error("field key over 32 bits"))?;
+            let number =
+                u32::try_from(key >> 3).map_err(|_| self.error("field key over 32 bits"))?;
             match key & 7 {
                 0 => drop(self.varint()?),
                 1 => drop(self.take(8)?),
@@ -270,7 +287,10 @@ pub fn key_value<'a>(
     depth: usize,
 ) -> Result<KeyValueRef<'a>, DecodeError> {
     let mut reader = parent.nested(message);
-    let mut pair = KeyValueRef { key: "", value: ValueRef::Empty };
+    let mut pair = KeyValueRef {
+        key: "",
+        value: ValueRef::Empty,
+    };
     while let Some((number, field)) = reader.next()? {
         match number {
             1 => pair.key = field.text(&reader)?,
@@ -332,7 +352,10 @@ impl ValueRef<'_> {
 impl KeyValueRef<'_> {
     /// The owned attribute.
     pub fn to_key_value(self) -> KeyValue {
-        KeyValue { key: self.key.to_owned(), value: self.value.to_value() }
+        KeyValue {
+            key: self.key.to_owned(),
+            value: self.value.to_value(),
+        }
     }
 }
 
@@ -445,7 +468,10 @@ mod tests {
     #[test]
     fn nested_values_come_back() {
         let value = Value::KvList(vec![
-            KeyValue::new("a", Value::Array(vec![Value::Int(-1), Value::Empty, "x".into()])),
+            KeyValue::new(
+                "a",
+                Value::Array(vec![Value::Int(-1), Value::Empty, "x".into()]),
+            ),
             KeyValue::new("a", Value::Bytes(vec![0, 255])),
             KeyValue::new("", f64::NEG_INFINITY),
         ]);

@@ -137,7 +137,11 @@ pub(crate) struct LogRow {
 impl LogRow {
     /// When the record belongs in time.
     pub(crate) fn timestamp(&self) -> u64 {
-        if self.time != 0 { self.time } else { self.observed }
+        if self.time != 0 {
+            self.time
+        } else {
+            self.observed
+        }
     }
 }
 
@@ -269,8 +273,16 @@ impl Chunk {
         }
         self.text.capacity()
             + self.keys.heap_bytes()
-            + self.resources.iter().map(|entry| entry.encoded.len() * 3).sum::<usize>()
-            + self.series.iter().map(|entry| entry.encoded.len() * 3).sum::<usize>()
+            + self
+                .resources
+                .iter()
+                .map(|entry| entry.encoded.len() * 3)
+                .sum::<usize>()
+            + self
+                .series
+                .iter()
+                .map(|entry| entry.encoded.len() * 3)
+                .sum::<usize>()
             + of(&self.trace_ids)
             + of(&self.spans)
             + of(&self.logs)
@@ -313,12 +325,20 @@ pub(crate) fn encode<T: serde::Serialize>(value: &T) -> Vec<u8> {
 
 /// Exemplars of a point, encoded; nothing for none.
 pub(crate) fn encode_exemplars(exemplars: &[Exemplar]) -> Vec<u8> {
-    if exemplars.is_empty() { Vec::new() } else { encode(&exemplars) }
+    if exemplars.is_empty() {
+        Vec::new()
+    } else {
+        encode(&exemplars)
+    }
 }
 
 /// Reads what [`encode_exemplars`] wrote; nothing where it is damaged.
 pub(crate) fn decode_exemplars(bytes: &[u8]) -> Vec<Exemplar> {
-    if bytes.is_empty() { Vec::new() } else { postcard::from_bytes(bytes).unwrap_or_default() }
+    if bytes.is_empty() {
+        Vec::new()
+    } else {
+        postcard::from_bytes(bytes).unwrap_or_default()
+    }
 }
 
 /// Reads an encoded point value; [`PointValue::Empty`] where it is damaged.

@@ -32,7 +32,11 @@ pub(crate) enum Test {
     AnyOf(HashSet<String>, HashSet<Vec<u8>>),
     Regex(Regex),
     Prefix(String),
-    Words { words: Vec<String>, phrase: bool, prefix: bool },
+    Words {
+        words: Vec<String>,
+        phrase: bool,
+        prefix: bool,
+    },
 }
 
 /// The typed forms of an operand.
@@ -48,15 +52,25 @@ pub(crate) struct Forms {
 impl Forms {
     fn new(operand: &Operand) -> Self {
         match operand {
-            Operand::Text(text) => {
-                Self { text: Some(text.clone()), id: hex_bytes(text), ..Self::default() }
-            }
+            Operand::Text(text) => Self {
+                text: Some(text.clone()),
+                id: hex_bytes(text),
+                ..Self::default()
+            },
             #[allow(clippy::cast_precision_loss)]
-            Operand::Int(int) => {
-                Self { int: Some(*int), double: Some(*int as f64), ..Self::default() }
-            }
-            Operand::Double(double) => Self { double: Some(*double), ..Self::default() },
-            Operand::Bool(flag) => Self { flag: Some(*flag), ..Self::default() },
+            Operand::Int(int) => Self {
+                int: Some(*int),
+                double: Some(*int as f64),
+                ..Self::default()
+            },
+            Operand::Double(double) => Self {
+                double: Some(*double),
+                ..Self::default()
+            },
+            Operand::Bool(flag) => Self {
+                flag: Some(*flag),
+                ..Self::default()
+            },
             Operand::Literal(text) => Self {
                 int: text.parse().ok(),
                 double: text.parse().ok(),
@@ -130,16 +144,22 @@ impl Test {
             },
             Test::Regex(regex) => regex.is_match(&cell.text()),
             Test::Prefix(prefix) => cell.text().starts_with(prefix.as_str()),
-            Test::Words { words, phrase, prefix } => {
-                words::contains(&cell.text(), words, *phrase, *prefix)
-            }
+            Test::Words {
+                words,
+                phrase,
+                prefix,
+            } => words::contains(&cell.text(), words, *phrase, *prefix),
         }
     }
 }
 
 /// Where words without a field are looked for.
 pub(crate) fn default_field(signal: Signal) -> Field {
-    if signal == Signal::Logs { Field::Body } else { Field::Name }
+    if signal == Signal::Logs {
+        Field::Body
+    } else {
+        Field::Name
+    }
 }
 
 impl Compiled {
@@ -167,9 +187,11 @@ impl Compiled {
             Filter::Or(filters) => Compiled::Or(list(filters)?),
             Filter::Not(inner) => Compiled::Not(Box::new(Self::nested(inner, signal, depth + 1)?)),
             Filter::Exists(field) => Compiled::Leaf(field.clone(), Test::Exists),
-            Filter::Compare { field, op: Op::Eq, value } => {
-                Compiled::Leaf(field.clone(), Test::Equal(Forms::new(value)))
-            }
+            Filter::Compare {
+                field,
+                op: Op::Eq,
+                value,
+            } => Compiled::Leaf(field.clone(), Test::Equal(Forms::new(value))),
             Filter::Compare { field, op, value } => {
                 Compiled::Leaf(field.clone(), Test::Order(*op, Forms::new(value)))
             }
@@ -188,9 +210,18 @@ impl Compiled {
             Filter::Prefix { field, prefix } => {
                 Compiled::Leaf(field.clone(), Test::Prefix(prefix.clone()))
             }
-            Filter::Words { field, words, phrase, prefix } => Compiled::Leaf(
+            Filter::Words {
+                field,
+                words,
+                phrase,
+                prefix,
+            } => Compiled::Leaf(
                 field.clone().unwrap_or_else(|| default_field(signal)),
-                Test::Words { words: words.clone(), phrase: *phrase, prefix: *prefix },
+                Test::Words {
+                    words: words.clone(),
+                    phrase: *phrase,
+                    prefix: *prefix,
+                },
             ),
         })
     }
@@ -240,9 +271,7 @@ impl Compiled {
                 let inside = inner.evaluate(table, among.clone())?;
                 Ok(among.minus(&inside))
             }
-            Compiled::Leaf(field, test) => {
-                table.matching(field, &among, &|cell| test.passes(cell))
-            }
+            Compiled::Leaf(field, test) => table.matching(field, &among, &|cell| test.passes(cell)),
         }
     }
 }

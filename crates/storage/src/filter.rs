@@ -163,7 +163,11 @@ pub enum Filter {
 impl Filter {
     /// `field` equals `text` exactly.
     pub fn text_equals(field: Field, text: impl Into<String>) -> Self {
-        Filter::Compare { field, op: Op::Eq, value: Operand::Text(text.into()) }
+        Filter::Compare {
+            field,
+            op: Op::Eq,
+            value: Operand::Text(text.into()),
+        }
     }
 
     /// Both conditions, without needless nesting.

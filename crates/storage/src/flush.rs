@@ -52,7 +52,11 @@ pub(crate) fn flush(
     let mut changed = Vec::new();
     for ((tenant, signal), chunks) in heads {
         for (day, rows) in by_day(chunks) {
-            let key = PartitionKey { tenant: tenant.clone(), signal: *signal, day };
+            let key = PartitionKey {
+                tenant: tenant.clone(),
+                signal: *signal,
+                day,
+            };
             let dir = key.dir(root);
             let known = partitions.get(&key);
             if known.is_none() {
@@ -115,7 +119,11 @@ fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRef>) -> Vec<
             let series = &chunk.series[chunk.points[at.row as usize].series as usize];
             (&series.series.metric.name, &series.encoded)
         };
-        rows.sort_by(|a, b| encoded(a).cmp(&encoded(b)).then(time_of(a).cmp(&time_of(b))));
+        rows.sort_by(|a, b| {
+            encoded(a)
+                .cmp(&encoded(b))
+                .then(time_of(a).cmp(&time_of(b)))
+        });
         return rows;
     }
     let mut keys: Vec<&str> = chunks.iter().flat_map(|chunk| chunk.keys.iter()).collect();
@@ -138,7 +146,10 @@ fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRef>) -> Vec<
     let mut first: FxHashMap<model::TraceId, u64> = FxHashMap::default();
     for at in &rows {
         let time = time_of(at);
-        first.entry(trace_of(at)).and_modify(|t| *t = time.min(*t)).or_insert(time);
+        first
+            .entry(trace_of(at))
+            .and_modify(|t| *t = time.min(*t))
+            .or_insert(time);
     }
     rows.sort_by_cached_key(|at| {
         let (trace, time) = (trace_of(at), time_of(at));
@@ -195,7 +206,11 @@ fn write_files(
     file.write_vectored_at(&[&directory(signal, &metas)], offset)?;
     file.sync_data()?;
     let (mut single, shared) = split(pairs, metas.len(), flush);
-    write_whole(env, &file_path(dir, flush, "ids"), &idtable::build(&mut single))?;
+    write_whole(
+        env,
+        &file_path(dir, flush, "ids"),
+        &idtable::build(&mut single),
+    )?;
     write_whole(env, &file_path(dir, flush, "fields"), &collector.fields())?;
     env.files.sync_dir(dir)?;
     Ok(shared)

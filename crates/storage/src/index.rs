@@ -57,15 +57,26 @@ impl TermIndex {
     /// Opens the index in a folder, or makes an empty one.
     pub(crate) fn open_or_create(dir: &Path) -> Result<Self, IndexError> {
         let (schema, term, block) = schema();
+        // A crash may have come between the partition's folder and this one.
+        std::fs::create_dir_all(dir).map_err(tantivy::TantivyError::from)?;
         let directory = MmapDirectory::open(dir).map_err(tantivy::TantivyError::from)?;
         let index = Index::open_or_create(directory, schema)?;
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let reader = index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .try_into()?;
         let covered = index
             .load_metas()?
             .payload
             .and_then(|payload| payload.parse().ok())
             .unwrap_or_default();
-        Ok(Self { index, reader, term, block, covered })
+        Ok(Self {
+            index,
+            reader,
+            term,
+            block,
+            covered,
+        })
     }
 
     /// The last flush whose files the index covers.
@@ -84,7 +95,10 @@ impl TermIndex {
         writer.set_merge_policy(Box::new(LogMergePolicy::default()));
         for block in blocks {
             let mut document = TantivyDocument::default();
-            document.add_u64(self.block, block.file << ORDINAL_BITS | u64::from(block.ordinal));
+            document.add_u64(
+                self.block,
+                block.file << ORDINAL_BITS | u64::from(block.ordinal),
+            );
             for term in &block.terms {
                 document.add_bytes(self.term, &term_bytes(*term));
             }
@@ -106,7 +120,9 @@ impl TermIndex {
             let postings = inverted
                 .read_postings(&term, IndexRecordOption::Basic)
                 .map_err(tantivy::TantivyError::from)?;
-            let Some(mut postings) = postings else { continue };
+            let Some(mut postings) = postings else {
+                continue;
+            };
             let column = segment.fast_fields().u64("block")?;
             let mut doc = postings.doc();
             while doc != TERMINATED {

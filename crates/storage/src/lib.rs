@@ -17,9 +17,9 @@ mod scan;
 mod series_view;
 mod store;
 mod table;
+mod terms;
 #[cfg(test)]
 mod testing;
-mod terms;
 pub mod words;
 pub mod write;
 

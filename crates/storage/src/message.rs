@@ -35,7 +35,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout_ms: 30_000, scanned_bytes: 1 << 30 }
+        Self {
+            timeout_ms: 30_000,
+            scanned_bytes: 1 << 30,
+        }
     }
 }
 

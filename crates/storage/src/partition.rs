@@ -47,12 +47,15 @@ pub(crate) struct PartitionKey {
 impl PartitionKey {
     /// The folder below the store's.
     pub(crate) fn dir(&self, root: &Path) -> PathBuf {
-        root.join(self.tenant.as_str()).join(self.signal.name()).join(day_name(self.day))
+        root.join(self.tenant.as_str())
+            .join(self.signal.name())
+            .join(day_name(self.day))
     }
 
     /// What the folder is called while it is being removed.
     pub(crate) fn dropped_dir(&self, root: &Path) -> PathBuf {
-        self.dir(root).with_file_name(format!("{}{DROPPED_SUFFIX}", day_name(self.day)))
+        self.dir(root)
+            .with_file_name(format!("{}{DROPPED_SUFFIX}", day_name(self.day)))
     }
 }
 
@@ -138,14 +141,19 @@ pub(crate) enum FileError {
 
 fn read_directory(signal: Signal, bytes: &Bytes) -> Result<Vec<BlockMeta>, FileError> {
     let damaged = |what: &str| FileError::Damaged(format!("blocks file: {what}"));
-    let body = bytes.len().checked_sub(TRAILER_BYTES).ok_or_else(|| damaged("too short"))?;
+    let body = bytes
+        .len()
+        .checked_sub(TRAILER_BYTES)
+        .ok_or_else(|| damaged("too short"))?;
     let trailer = &bytes[body..];
     if trailer[12..] != MAGIC {
         return Err(damaged("no magic number at its end"));
     }
     let version = u16::from_le_bytes([trailer[8], trailer[9]]);
     if version != VERSION {
-        return Err(damaged(&format!("version {version}, this program reads {VERSION}")));
+        return Err(damaged(&format!(
+            "version {version}, this program reads {VERSION}"
+        )));
     }
     if trailer[10] != signal as u8 {
         return Err(damaged("it holds another signal"));
@@ -209,7 +217,9 @@ impl BlockFile {
         let bytes = env.files.map(&file_path(dir, flush, "blocks"))?;
         let blocks = read_directory(signal, &bytes)?;
         let side = |extension: &str| {
-            env.files.map(&file_path(dir, flush, extension)).map_err(|error| error.to_string())
+            env.files
+                .map(&file_path(dir, flush, extension))
+                .map_err(|error| error.to_string())
         };
         let warn = |extension: &str, error: String| {
             tracing::error!(dir = %dir.display(), flush, extension, error,
@@ -264,11 +274,19 @@ impl Partition {
         flush_max: u64,
     ) -> std::io::Result<(Self, u64)> {
         let dir = key.dir(root);
-        let mut partition = Self { key, files: Vec::new(), index: None };
+        let mut partition = Self {
+            key,
+            files: Vec::new(),
+            index: None,
+        };
         let mut damaged = 0;
         for entry in env.files.list(&dir)? {
-            let Some((flush, extension)) = entry.name.split_once('.') else { continue };
-            let Ok(flush) = u64::from_str_radix(flush, 16) else { continue };
+            let Some((flush, extension)) = entry.name.split_once('.') else {
+                continue;
+            };
+            let Ok(flush) = u64::from_str_radix(flush, 16) else {
+                continue;
+            };
             if flush > flush_max {
                 env.files.remove_file(&dir.join(&entry.name))?;
                 continue;
@@ -304,7 +322,12 @@ impl Partition {
         let mut bytes: u64 = env.files.list(&dir)?.iter().map(|entry| entry.bytes).sum();
         let index = dir.join("index");
         if env.files.stat(&index)?.is_some() {
-            bytes += env.files.list(&index)?.iter().map(|entry| entry.bytes).sum::<u64>();
+            bytes += env
+                .files
+                .list(&index)?
+                .iter()
+                .map(|entry| entry.bytes)
+                .sum::<u64>();
         }
         Ok(bytes)
     }
@@ -335,7 +358,11 @@ mod tests {
 
     #[test]
     fn days_and_names_agree() {
-        for (day, name) in [(0, "1970-01-01"), (11_016, "2000-02-29"), (20_778, "2026-11-21")] {
+        for (day, name) in [
+            (0, "1970-01-01"),
+            (11_016, "2000-02-29"),
+            (20_778, "2026-11-21"),
+        ] {
             assert_eq!(day_name(day), name);
             assert_eq!(day_from_name(name), Some(day));
         }
@@ -347,7 +374,14 @@ mod tests {
 
     #[test]
     fn a_directory_reads_back_and_damage_is_seen() {
-        let meta = BlockMeta { offset: 0, length: 3, rows: 2, min_time: 1, max_time: 9, max_end: 9 };
+        let meta = BlockMeta {
+            offset: 0,
+            length: 3,
+            rows: 2,
+            min_time: 1,
+            max_time: 9,
+            max_end: 9,
+        };
         let mut bytes = b"abc".to_vec();
         bytes.extend(directory(Signal::Logs, &[meta]));
         let read = read_directory(Signal::Logs, &Bytes::from(bytes.clone())).unwrap();
@@ -358,7 +392,10 @@ mod tests {
             damaged[at] ^= 0x10;
             // The byte after the signal is reserved; nothing else may change unnoticed.
             if at != bytes.len() - 5 {
-                assert!(read_directory(Signal::Logs, &damaged.into()).is_err(), "byte {at}");
+                assert!(
+                    read_directory(Signal::Logs, &damaged.into()).is_err(),
+                    "byte {at}"
+                );
             }
         }
     }

@@ -111,7 +111,10 @@ pub(crate) fn maintain(core: &Core) {
 /// The partitions that `wanted` picks, the oldest day first.
 fn oldest_first(core: &Core, wanted: impl Fn(&PartitionKey) -> bool) -> Vec<Arc<Partition>> {
     let view = core.view.read();
-    let wanted = view.partitions.values().filter(|partition| wanted(&partition.key));
+    let wanted = view
+        .partitions
+        .values()
+        .filter(|partition| wanted(&partition.key));
     let mut list: Vec<Arc<Partition>> = wanted.cloned().collect();
     list.sort_by_key(|partition| partition.key.day);
     list
@@ -119,7 +122,9 @@ fn oldest_first(core: &Core, wanted: impl Fn(&PartitionKey) -> bool) -> Vec<Arc<
 
 fn by_age(core: &Core, signal: Signal, age: Duration) {
     let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-    let Some(limit) = core.env.clock.unix_nanos().checked_sub(age) else { return };
+    let Some(limit) = core.env.clock.unix_nanos().checked_sub(age) else {
+        return;
+    };
     for partition in oldest_first(core, |key| key.signal == signal) {
         if partition.newest_unix_nano() < limit {
             drop_partition(core, &partition, Reason::Age);
@@ -129,7 +134,10 @@ fn by_age(core: &Core, signal: Signal, age: Duration) {
 
 fn by_bytes(core: &Core, signal: Signal, most: u64) {
     let partitions = oldest_first(core, |key| key.signal == signal);
-    let sizes: Vec<u64> = partitions.iter().map(|partition| bytes_of(core, partition)).collect();
+    let sizes: Vec<u64> = partitions
+        .iter()
+        .map(|partition| bytes_of(core, partition))
+        .collect();
     let mut total: u64 = sizes.iter().sum();
     for (partition, bytes) in partitions.iter().zip(sizes) {
         if total <= most {
@@ -143,7 +151,11 @@ fn by_bytes(core: &Core, signal: Signal, most: u64) {
 }
 
 fn by_reserve(core: &Core, space: Space) {
-    let reserve = core.options.retention.reserve_bytes.min(space.total_bytes / 10);
+    let reserve = core
+        .options
+        .retention
+        .reserve_bytes
+        .min(space.total_bytes / 10);
     if space.free_bytes >= reserve {
         return;
     }
@@ -172,12 +184,14 @@ fn by_reserve(core: &Core, space: Space) {
 }
 
 fn bytes_of(core: &Core, partition: &Partition) -> u64 {
-    partition.disk_bytes(&core.env, &core.root).unwrap_or_else(|error| {
-        failed(core);
-        let dir = partition.key.dir(&core.root);
-        tracing::error!(dir = %dir.display(), %error, "a partition's folder does not list");
-        partition.size_bytes()
-    })
+    partition
+        .disk_bytes(&core.env, &core.root)
+        .unwrap_or_else(|error| {
+            failed(core);
+            let dir = partition.key.dir(&core.root);
+            tracing::error!(dir = %dir.display(), %error, "a partition's folder does not list");
+            partition.size_bytes()
+        })
 }
 
 fn failed(core: &Core) {

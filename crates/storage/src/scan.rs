@@ -94,7 +94,11 @@ impl From<ReadError> for Stop {
 #[derive(Clone)]
 pub(crate) enum Unit {
     Chunk(Arc<Chunk>),
-    Block { file: Arc<BlockFile>, ordinal: usize, signal: Signal },
+    Block {
+        file: Arc<BlockFile>,
+        ordinal: usize,
+        signal: Signal,
+    },
 }
 
 impl Unit {
@@ -126,9 +130,11 @@ impl Unit {
     pub(crate) fn open(&self) -> Result<Opened, Damage> {
         Ok(match self {
             Unit::Chunk(chunk) => Opened::Chunk(chunk.clone()),
-            Unit::Block { file, ordinal, signal } => {
-                Opened::Block(Box::new(BlockTable::open(*signal, file.block(*ordinal))?))
-            }
+            Unit::Block {
+                file,
+                ordinal,
+                signal,
+            } => Opened::Block(Box::new(BlockTable::open(*signal, file.block(*ordinal))?)),
         })
     }
 }
@@ -161,11 +167,7 @@ pub(crate) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(
-        core: &'a Core,
-        limits: Limits,
-        sender: mpsc::Sender<Result<Reply, ReadError>>,
-    ) -> Self {
+    fn new(core: &'a Core, limits: Limits, sender: mpsc::Sender<Result<Reply, ReadError>>) -> Self {
         Self {
             core,
             view: core.view.read().clone(),
@@ -180,22 +182,38 @@ impl<'a> Scan<'a> {
 
     fn run(&mut self, request: Request) -> Result<(), Stop> {
         match request {
-            Request::Rows { selection, order, limit, traces, columns } => {
-                rows::run(self, &selection, order, limit, traces, columns)
-            }
-            Request::Counts { selection, step_nano, by, groups } => {
-                counts::run(self, &selection, step_nano, &by, groups)
-            }
-            Request::Durations { selection, by, groups } => {
-                durations::run(self, &selection, &by, groups)
-            }
+            Request::Rows {
+                selection,
+                order,
+                limit,
+                traces,
+                columns,
+            } => rows::run(self, &selection, order, limit, traces, columns),
+            Request::Counts {
+                selection,
+                step_nano,
+                by,
+                groups,
+            } => counts::run(self, &selection, step_nano, &by, groups),
+            Request::Durations {
+                selection,
+                by,
+                groups,
+            } => durations::run(self, &selection, &by, groups),
             Request::Fields { selection } => fields::names(self, &selection),
-            Request::Values { selection, field, prefix, limit } => {
-                fields::values(self, &selection, &field, &prefix, limit)
-            }
-            Request::Series { tenant, range, matchers, points, limit } => {
-                series::run(self, &tenant, range, &matchers, points, limit)
-            }
+            Request::Values {
+                selection,
+                field,
+                prefix,
+                limit,
+            } => fields::values(self, &selection, &field, &prefix, limit),
+            Request::Series {
+                tenant,
+                range,
+                matchers,
+                points,
+                limit,
+            } => series::run(self, &tenant, range, &matchers, points, limit),
             Request::Status { tenant } => status::run(self, &tenant),
             Request::Tail { .. } => unreachable!("tails are answered without a scan"),
         }
@@ -229,7 +247,9 @@ impl<'a> Scan<'a> {
 
     /// Sends a part of the answer, waiting for a slow reader.
     fn reply(&self, reply: Reply) -> Result<(), Stop> {
-        self.sender.blocking_send(Ok(reply)).map_err(|_| Stop::Cancelled)
+        self.sender
+            .blocking_send(Ok(reply))
+            .map_err(|_| Stop::Cancelled)
     }
 
     fn cut(&mut self, limit: &str, value: impl ToString, hint: &str) {
@@ -263,7 +283,13 @@ impl<'a> Scan<'a> {
     /// The units in which rows of the selection can lie.
     fn units(&self, selection: &Selection) -> Vec<Unit> {
         let need = crate::terms::Need::of(&selection.filter, selection.signal);
-        candidates::units(&self.view, &selection.tenant, selection.signal, selection.range, &need)
+        candidates::units(
+            &self.view,
+            &selection.tenant,
+            selection.signal,
+            selection.range,
+            &need,
+        )
     }
 
     /// Opens a unit and finds its matching rows. A damaged one has none.
@@ -329,8 +355,10 @@ fn group_keys(
     mask: &Mask,
     by: &[crate::filter::Field],
 ) -> Result<BTreeMap<usize, Vec<String>>, Damage> {
-    let mut keys: BTreeMap<usize, Vec<String>> =
-        mask.iter().map(|row| (row, vec![String::new(); by.len()])).collect();
+    let mut keys: BTreeMap<usize, Vec<String>> = mask
+        .iter()
+        .map(|row| (row, vec![String::new(); by.len()]))
+        .collect();
     for (index, field) in by.iter().enumerate() {
         table.visit(field, mask, &mut |row, cell| {
             if let Some(key) = keys.get_mut(&row)

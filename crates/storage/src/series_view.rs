@@ -22,9 +22,16 @@ pub(crate) fn labels(series: &Series) -> Vec<(String, String)> {
         attributes: scope_attributes,
     };
     prometheus::labels(
-        series.resource.attributes.iter().map(|kv| (kv.key.as_str(), kv.value.to_text())),
+        series
+            .resource
+            .attributes
+            .iter()
+            .map(|kv| (kv.key.as_str(), kv.value.to_text())),
         &scope,
-        series.attributes.iter().map(|kv| (kv.key.as_str(), kv.value.to_text())),
+        series
+            .attributes
+            .iter()
+            .map(|kv| (kv.key.as_str(), kv.value.to_text())),
     )
 }
 
@@ -32,7 +39,11 @@ pub(crate) fn labels(series: &Series) -> Vec<(String, String)> {
 pub(crate) fn target_labels(series: &Series) -> Vec<(String, String)> {
     let attributes = &series.resource.attributes;
     prometheus::Strategy::default()
-        .target_info(attributes.iter().map(|kv| (kv.key.as_str(), kv.value.to_text())))
+        .target_info(
+            attributes
+                .iter()
+                .map(|kv| (kv.key.as_str(), kv.value.to_text())),
+        )
         .unwrap_or_default()
 }
 
@@ -103,8 +114,10 @@ impl Matchers {
     /// Whether the series may yield a Prometheus series that matches. `target_info` carries
     /// resource attributes that other series of the resource lack, so only its name decides.
     pub(crate) fn may_match(&self, series: &Series) -> bool {
-        let (by_name, by_label): (Vec<_>, Vec<_>) =
-            self.0.iter().partition(|(name, _)| name == prometheus::NAME_LABEL);
+        let (by_name, by_label): (Vec<_>, Vec<_>) = self
+            .0
+            .iter()
+            .partition(|(name, _)| name == prometheus::NAME_LABEL);
         let matching_names: Vec<String> = names(series)
             .into_iter()
             .filter(|name| by_name.iter().all(|(_, test)| test.passes(name)))
@@ -112,7 +125,10 @@ impl Matchers {
         if matching_names.is_empty() {
             return false;
         }
-        if matching_names.iter().any(|name| name == prometheus::TARGET_INFO) {
+        if matching_names
+            .iter()
+            .any(|name| name == prometheus::TARGET_INFO)
+        {
             return true;
         }
         if by_label.is_empty() {

@@ -11,8 +11,8 @@
 mod checkpoint;
 mod commit;
 mod flusher;
-mod recover;
 mod record;
+mod recover;
 mod sources;
 mod stamps;
 mod tail;
@@ -155,12 +155,10 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn decode(
-        &self,
-        batch: &Batch,
-    ) -> Result<Chunk, model::row::DecodeError> {
+    pub(crate) fn decode(&self, batch: &Batch) -> Result<Chunk, model::row::DecodeError> {
         let mut sink = ChunkSink::new(batch.signal, &self.options.correlation);
-        self.decoder.decode(batch.signal, &batch.request, &mut sink)?;
+        self.decoder
+            .decode(batch.signal, &batch.request, &mut sink)?;
         Ok(sink.finish())
     }
 }
@@ -195,7 +193,10 @@ impl Store {
         options: Options,
         decoder: Arc<dyn Decode>,
     ) -> Result<Store, OpenError> {
-        let folder = |source| OpenError::Folder { dir: dir.to_owned(), source };
+        let folder = |source| OpenError::Folder {
+            dir: dir.to_owned(),
+            source,
+        };
         env.files.create_dir_all(dir).map_err(folder)?;
         let lock = LockFile::acquire(&*env.files, dir).map_err(folder)?;
         let root = dir.join("store");
@@ -248,10 +249,17 @@ impl Store {
         let (batch, chunk) = if weight < 64 << 10 {
             decode()?
         } else {
-            tokio::task::spawn_blocking(decode).await.map_err(|_| WriteError::Closed)??
+            tokio::task::spawn_blocking(decode)
+                .await
+                .map_err(|_| WriteError::Closed)??
         };
         let (answer, answered) = oneshot::channel();
-        self.send(Job::Write(Box::new(commit::Pending { batch, chunk, answer, _permit: permit })))?;
+        self.send(Job::Write(Box::new(commit::Pending {
+            batch,
+            chunk,
+            answer,
+            _permit: permit,
+        })))?;
         answered.await.map_err(|_| WriteError::Closed)?
     }
 
@@ -312,8 +320,10 @@ impl Core {
     fn metrics(&self) -> Vec<Metric> {
         let mut out = Vec::new();
         let mut one = |name: &str, labels: &[(&str, &str)], value: u64| {
-            let labels =
-                labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let labels = labels
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect();
             out.push((format!("throughline_storage_{name}"), labels, value as f64));
         };
         let counters = &self.counters;
@@ -322,12 +332,20 @@ impl Core {
             one("rows_total", &[("signal", signal.name())], get(rows));
         }
         for (reason, count) in Reject::ALL.iter().zip(&counters.rejected) {
-            one("rejected_rows_total", &[("reason", reason.label())], get(count));
+            one(
+                "rejected_rows_total",
+                &[("reason", reason.label())],
+                get(count),
+            );
         }
         for reason in retention::Reason::ALL {
             let labels = [("reason", reason.label())];
             let (partitions, rows) = (&counters.dropped_partitions, &counters.dropped_rows);
-            one("dropped_partitions_total", &labels, get(&partitions[reason as usize]));
+            one(
+                "dropped_partitions_total",
+                &labels,
+                get(&partitions[reason as usize]),
+            );
             one("dropped_rows_total", &labels, get(&rows[reason as usize]));
         }
         for (name, counter) in [
@@ -351,8 +369,10 @@ impl Core {
         }
         let view = self.view.read().clone();
         for partition in view.partitions.values() {
-            let labels =
-                [("signal", partition.key.signal.name()), ("tenant", partition.key.tenant.as_str())];
+            let labels = [
+                ("signal", partition.key.signal.name()),
+                ("tenant", partition.key.tenant.as_str()),
+            ];
             one("partition_rows", &labels, partition.rows());
             one("partition_bytes", &labels, partition.size_bytes());
         }

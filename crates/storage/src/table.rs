@@ -18,7 +18,9 @@ pub(crate) struct Mask {
 
 impl Mask {
     pub(crate) fn none(rows: usize) -> Self {
-        Self { bits: vec![0; rows.div_ceil(64)] }
+        Self {
+            bits: vec![0; rows.div_ceil(64)],
+        }
     }
 
     pub(crate) fn all(rows: usize) -> Self {
@@ -93,9 +95,7 @@ impl<'a> Cell<'a> {
         match self {
             Cell::Value(ValueRef::Str(text)) => Cow::Borrowed(text),
             Cell::Value(value) => Cow::Owned(value.to_value().to_text()),
-            Cell::Id(bytes) => {
-                Cow::Owned(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-            }
+            Cell::Id(bytes) => Cow::Owned(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
         }
     }
 }
@@ -180,8 +180,9 @@ pub(crate) fn kind_cell<'a>(kind: i32) -> Cell<'a> {
 
 /// The name of a status code, or its number where it has none.
 pub(crate) fn status_cell<'a>(status: i32) -> Cell<'a> {
-    model::StatusCode::from_code(status)
-        .map_or(Cell::int(i64::from(status)), |status| Cell::str(status.name()))
+    model::StatusCode::from_code(status).map_or(Cell::int(i64::from(status)), |status| {
+        Cell::str(status.name())
+    })
 }
 
 /// `end - start` as a signed number, zero where the end lies before the start.
@@ -190,10 +191,7 @@ pub(crate) fn duration(start: u64, end: u64) -> i64 {
 }
 
 /// A value of a shared thing (resource or scope), found once and used for all of its rows.
-pub(crate) fn shared_value(
-    attributes: &[model::KeyValue],
-    key: &str,
-) -> Option<SharedValue> {
+pub(crate) fn shared_value(attributes: &[model::KeyValue], key: &str) -> Option<SharedValue> {
     model::value::last(attributes, key).map(SharedValue::new)
 }
 

@@ -133,7 +133,9 @@ impl<'a> Collector<'a> {
                     *scopes.entry((at.chunk, log.scope)).or_default() += 1;
                 }
                 Signal::Metrics => {
-                    *series.entry((at.chunk, chunk.points[row].series)).or_default() += 1;
+                    *series
+                        .entry((at.chunk, chunk.points[row].series))
+                        .or_default() += 1;
                 }
             }
         }
@@ -160,7 +162,8 @@ impl<'a> Collector<'a> {
                 self.terms.insert(term(Of::Label, &name, value.as_bytes()));
             }
             for name in series_view::names(series) {
-                self.terms.insert(term(Of::Label, "__name__", name.as_bytes()));
+                self.terms
+                    .insert(term(Of::Label, "__name__", name.as_bytes()));
             }
         }
         self.finish_integers();
@@ -181,7 +184,8 @@ impl<'a> Collector<'a> {
                 continue;
             }
             for value in values {
-                self.terms.insert(term(of, key, value.to_string().as_bytes()));
+                self.terms
+                    .insert(term(of, key, value.to_string().as_bytes()));
             }
         }
     }
@@ -237,7 +241,10 @@ impl<'a> Collector<'a> {
                 }
             }
             ValueRef::Bool(flag) => {
-                *values.counts.entry(if flag { "true" } else { "false" }).or_default() += rows;
+                *values
+                    .counts
+                    .entry(if flag { "true" } else { "false" })
+                    .or_default() += rows;
             }
             ValueRef::Int(int) => match values.numbers.get_mut(&int) {
                 Some(count) => *count += rows,
@@ -295,13 +302,15 @@ impl<'a> Collector<'a> {
 
     fn correlation(&mut self, chunk: &Chunk, pairs: Span32) {
         for pair in &chunk.correlation[pairs.range()] {
-            self.terms.insert(term(Of::Correlation, "", chunk.bytes(pair.value)));
+            self.terms
+                .insert(term(Of::Correlation, "", chunk.bytes(pair.value)));
         }
     }
 
     fn span(&mut self, chunk: &'a Chunk, row: usize) {
         let span = &chunk.spans[row];
-        self.terms.insert(term(Of::Trace, "", &chunk.trace_ids[row].0));
+        self.terms
+            .insert(term(Of::Trace, "", &chunk.trace_ids[row].0));
         let name = chunk.str(span.name);
         let name_term = term(Of::Name, "", name.as_bytes());
         if self.terms.insert(name_term) {
@@ -324,7 +333,8 @@ impl<'a> Collector<'a> {
             self.attributes(chunk, event.attributes, Level::Event);
         }
         for link in &chunk.links[span.links.range()] {
-            self.terms.insert(term(Of::LinkTrace, "", chunk.bytes(link.trace_id)));
+            self.terms
+                .insert(term(Of::LinkTrace, "", chunk.bytes(link.trace_id)));
             self.attributes(chunk, link.attributes, Level::Link);
         }
     }
@@ -405,8 +415,10 @@ pub(crate) enum Need {
 
 impl Need {
     fn all(needs: Vec<Need>) -> Need {
-        let mut needs: Vec<Need> =
-            needs.into_iter().filter(|need| *need != Need::Anything).collect();
+        let mut needs: Vec<Need> = needs
+            .into_iter()
+            .filter(|need| *need != Need::Anything)
+            .collect();
         match needs.len() {
             0 => Need::Anything,
             1 => needs.remove(0),
@@ -415,7 +427,11 @@ impl Need {
     }
 
     fn any(needs: Vec<Need>) -> Need {
-        if needs.contains(&Need::Anything) { Need::Anything } else { Need::Any(needs) }
+        if needs.contains(&Need::Anything) {
+            Need::Anything
+        } else {
+            Need::Any(needs)
+        }
     }
 
     /// What a filter needs.
@@ -423,7 +439,11 @@ impl Need {
         match filter {
             Filter::And(list) => Need::all(list.iter().map(|f| Need::of(f, signal)).collect()),
             Filter::Or(list) => Need::any(list.iter().map(|f| Need::of(f, signal)).collect()),
-            Filter::Compare { field, op: Op::Eq, value } => equals(field, value),
+            Filter::Compare {
+                field,
+                op: Op::Eq,
+                value,
+            } => equals(field, value),
             Filter::AnyOf { field, values } => Need::any(
                 values
                     .iter()
@@ -434,11 +454,14 @@ impl Need {
             | Filter::Compare { field, .. }
             | Filter::Regex { field, .. }
             | Filter::Prefix { field, .. } => exists(field),
-            Filter::Words { field, words, prefix, .. } => {
+            Filter::Words {
+                field,
+                words,
+                prefix,
+                ..
+            } => {
                 let here = default_field(signal);
-                if field.as_ref().is_some_and(|field| *field != here)
-                    || signal == Signal::Metrics
-                {
+                if field.as_ref().is_some_and(|field| *field != here) || signal == Signal::Metrics {
                     return field.as_ref().map_or(Need::Anything, exists);
                 }
                 let whole = words.len() - usize::from(*prefix && !words.is_empty());
@@ -451,10 +474,16 @@ impl Need {
 }
 
 fn exists(field: &Field) -> Need {
-    let Field::Attribute { level, key } = field else { return Need::Anything };
+    let Field::Attribute { level, key } = field else {
+        return Need::Anything;
+    };
     let has = |level: Level| Need::Term(term(Of::Has, key, &[level as u8]));
     if *level == Level::Any {
-        return Need::Any(vec![has(Level::Row), has(Level::Scope), has(Level::Resource)]);
+        return Need::Any(vec![
+            has(Level::Row),
+            has(Level::Scope),
+            has(Level::Resource),
+        ]);
     }
     has(*level)
 }
@@ -495,7 +524,11 @@ fn equals(field: &Field, value: &Operand) -> Need {
             return Need::Any(needs);
         }
         Field::TraceId | Field::LinkTraceId => {
-            let of = if *field == Field::TraceId { Of::Trace } else { Of::LinkTrace };
+            let of = if *field == Field::TraceId {
+                Of::Trace
+            } else {
+                Of::LinkTrace
+            };
             let (Operand::Literal(text) | Operand::Text(text)) = value else {
                 return Need::Anything;
             };
@@ -513,9 +546,7 @@ fn equals(field: &Field, value: &Operand) -> Need {
     };
     match value {
         Operand::Literal(text) if text.parse::<i64>().is_ok() => Need::Anything,
-        Operand::Literal(text) | Operand::Text(text) => {
-            Need::Term(term(of, "", text.as_bytes()))
-        }
+        Operand::Literal(text) | Operand::Text(text) => Need::Term(term(of, "", text.as_bytes())),
         // Kinds and statuses without a name are numbers, and those have no term.
         _ => Need::Anything,
     }

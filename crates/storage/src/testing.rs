@@ -38,7 +38,13 @@ impl Lent {
     }
 
     fn refs(&self) -> Vec<KeyValueRef<'_>> {
-        self.0.iter().map(|(key, value)| KeyValueRef { key, value: value.value() }).collect()
+        self.0
+            .iter()
+            .map(|(key, value)| KeyValueRef {
+                key,
+                value: value.value(),
+            })
+            .collect()
     }
 }
 
@@ -69,8 +75,16 @@ fn span(span: &Span, sink: &mut dyn RowSink) {
         all.extend(list.iter().cloned());
         (first, all.len() as u32)
     };
-    let events: Vec<_> = span.events.iter().map(|e| (e, range(&e.attributes))).collect();
-    let links: Vec<_> = span.links.iter().map(|l| (l, range(&l.attributes))).collect();
+    let events: Vec<_> = span
+        .events
+        .iter()
+        .map(|e| (e, range(&e.attributes)))
+        .collect();
+    let links: Vec<_> = span
+        .links
+        .iter()
+        .map(|l| (l, range(&l.attributes)))
+        .collect();
     let nested = Lent::new(&all);
     let events: Vec<EventRef<'_>> = events
         .iter()
@@ -108,7 +122,9 @@ fn span(span: &Span, sink: &mut dyn RowSink) {
         dropped_events_count: span.dropped_events_count,
         links: &links,
         dropped_links_count: span.dropped_links_count,
-        status: span.has_status.then_some((span.status_code, span.status_message.as_str())),
+        status: span
+            .has_status
+            .then_some((span.status_code, span.status_message.as_str())),
         nested_attributes: &nested.refs(),
     });
 }
@@ -162,7 +178,10 @@ impl Decode for TestDecoder {
         request: &[u8],
         sink: &mut dyn RowSink,
     ) -> Result<(), DecodeError> {
-        let malformed = |_| DecodeError { offset: 0, reason: "not a test request" };
+        let malformed = |_| DecodeError {
+            offset: 0,
+            reason: "not a test request",
+        };
         match signal {
             Signal::Traces => {
                 let rows: Vec<Span> = postcard::from_bytes(request).map_err(malformed)?;
@@ -175,7 +194,8 @@ impl Decode for TestDecoder {
             Signal::Metrics => {
                 let rows: Vec<(Series, DataPoint)> =
                     postcard::from_bytes(request).map_err(malformed)?;
-                rows.iter().for_each(|(series, row)| point(series, row, sink));
+                rows.iter()
+                    .for_each(|(series, row)| point(series, row, sink));
             }
         }
         Ok(())
@@ -195,14 +215,20 @@ const HOURS: u64 = 4 * 3_600 * time::NANOS_PER_SECOND;
 
 impl Generator {
     pub(crate) fn new(seed: u64) -> Self {
-        let mut this =
-            Self { random: fastrand::Rng::with_seed(seed), resources: vec![], scopes: vec![] };
+        let mut this = Self {
+            random: fastrand::Rng::with_seed(seed),
+            resources: vec![],
+            scopes: vec![],
+        };
         for index in 0..5 {
             let mut attributes = vec![KeyValue::new("host.name", format!("host-{}", index % 2))];
             if index > 0 {
                 attributes.push(KeyValue::new("service.name", format!("service-{index}")));
             }
-            attributes.push(KeyValue { key: "shared".into(), value: this.value(0) });
+            attributes.push(KeyValue {
+                key: "shared".into(),
+                value: this.value(0),
+            });
             this.resources.push(Arc::new(Resource {
                 attributes,
                 dropped_attributes_count: index,
@@ -235,7 +261,11 @@ impl Generator {
         if self.random.bool() {
             return text.to_owned();
         }
-        format!("{text} {} took {}ms", self.random.u32(..50), self.random.u32(..5))
+        format!(
+            "{text} {} took {}ms",
+            self.random.u32(..50),
+            self.random.u32(..5)
+        )
     }
 
     fn value(&mut self, depth: usize) -> Value {
@@ -247,16 +277,26 @@ impl Generator {
             4 => Value::Double([0.5, 42.0, f64::NAN, f64::INFINITY, -0.0][self.random.usize(..5)]),
             5 => Value::Bytes((0..self.random.u8(..4)).collect()),
             6 => Value::Str(self.text()),
-            _ if self.random.bool() => {
-                Value::Array((0..self.random.u8(..3)).map(|_| self.value(depth + 1)).collect())
-            }
+            _ if self.random.bool() => Value::Array(
+                (0..self.random.u8(..3))
+                    .map(|_| self.value(depth + 1))
+                    .collect(),
+            ),
             _ => Value::KvList(self.attributes(depth + 1, 3)),
         }
     }
 
     fn attributes(&mut self, depth: usize, most: u8) -> Vec<KeyValue> {
-        const KEYS: [&str; 8] =
-            ["http.method", "user.id", "request_id", "shared", "", "a b", "n", "http.method"];
+        const KEYS: [&str; 8] = [
+            "http.method",
+            "user.id",
+            "request_id",
+            "shared",
+            "",
+            "a b",
+            "n",
+            "http.method",
+        ];
         (0..self.random.u8(..most))
             .map(|_| {
                 let key = KEYS[self.random.usize(..KEYS.len())];
@@ -265,7 +305,10 @@ impl Generator {
                     "user.id" if self.random.bool() => Value::Int(self.random.i64(..60)),
                     _ => self.value(depth),
                 };
-                KeyValue { key: key.to_owned(), value }
+                KeyValue {
+                    key: key.to_owned(),
+                    value,
+                }
             })
             .collect()
     }
@@ -290,7 +333,11 @@ impl Generator {
             trace_id: self.trace_id(),
             span_id: self.span_id(),
             parent_span_id: self.random.bool().then(|| self.span_id()),
-            trace_state: if self.random.u8(..4) == 0 { self.text() } else { String::new() },
+            trace_state: if self.random.u8(..4) == 0 {
+                self.text()
+            } else {
+                String::new()
+            },
             flags: self.random.u32(..),
             name: format!("GET /item/{}", self.random.u8(..9)),
             kind: self.random.i32(-1..7),
@@ -318,8 +365,16 @@ impl Generator {
                 })
                 .collect(),
             dropped_links_count: self.random.u32(..2),
-            status_code: if has_status { self.random.i32(-2..4) } else { 0 },
-            status_message: if has_status { self.text() } else { String::new() },
+            status_code: if has_status {
+                self.random.i32(-2..4)
+            } else {
+                0
+            },
+            status_message: if has_status {
+                self.text()
+            } else {
+                String::new()
+            },
             has_status,
             correlation: Vec::new(),
         }
@@ -334,19 +389,30 @@ impl Generator {
             observed_time_unix_nano: time + self.random.u64(..1_000),
             severity_number: self.random.i32(-1..26),
             severity_text: ["", "INFO", "error", "odd"][self.random.usize(..4)].to_owned(),
-            body: if self.random.bool() { Value::Str(self.text()) } else { self.value(0) },
+            body: if self.random.bool() {
+                Value::Str(self.text())
+            } else {
+                self.value(0)
+            },
             attributes: self.attributes(0, 6),
             dropped_attributes_count: self.random.u32(..2),
             flags: self.random.u32(..),
             trace_id: self.random.bool().then(|| self.trace_id()),
             span_id: self.random.bool().then(|| self.span_id()),
-            event_name: if self.random.u8(..4) == 0 { self.text() } else { String::new() },
+            event_name: if self.random.u8(..4) == 0 {
+                self.text()
+            } else {
+                String::new()
+            },
             correlation: Vec::new(),
         }
     }
 
     fn point_value(&mut self) -> PointValue {
-        let buckets = Buckets { offset: self.random.i32(-5..5), bucket_counts: vec![1, 0, 3] };
+        let buckets = Buckets {
+            offset: self.random.i32(-5..5),
+            bucket_counts: vec![1, 0, 3],
+        };
         match self.random.u8(..6) {
             0 => PointValue::Empty,
             1 => PointValue::Int(self.random.i64(..)),
@@ -366,7 +432,11 @@ impl Generator {
                 zero_threshold: 0.1,
                 ..ExponentialHistogram::default()
             }),
-            _ => PointValue::Summary(model::metric::Summary { count: 2, sum: 3.0, quantiles: vec![(0.5, 1.0)] }),
+            _ => PointValue::Summary(model::metric::Summary {
+                count: 2,
+                sum: 3.0,
+                quantiles: vec![(0.5, 1.0)],
+            }),
         }
     }
 
@@ -399,7 +469,11 @@ impl Generator {
             time_unix_nano: time,
             flags: self.random.u32(..2),
             value: self.point_value(),
-            exemplars: if self.random.bool() { vec![exemplar] } else { vec![] },
+            exemplars: if self.random.bool() {
+                vec![exemplar]
+            } else {
+                vec![]
+            },
         };
         (series, point)
     }
@@ -409,12 +483,20 @@ impl Generator {
 pub(crate) fn chunk<T: serde::Serialize>(signal: Signal, rows: &[T]) -> crate::chunk::Chunk {
     let keys = model::correlation::CorrelationKeys::default();
     let mut sink = crate::chunk::ChunkSink::new(signal, &keys);
-    TestDecoder.decode(signal, &postcard::to_stdvec(rows).unwrap(), &mut sink).unwrap();
+    TestDecoder
+        .decode(signal, &postcard::to_stdvec(rows).unwrap(), &mut sink)
+        .unwrap();
     sink.finish()
 }
 
 pub(crate) fn open(dir: &Path) -> Store {
-    open_with(dir, Options { block_rows: 64, ..Options::default() })
+    open_with(
+        dir,
+        Options {
+            block_rows: 64,
+            ..Options::default()
+        },
+    )
 }
 
 pub(crate) fn open_with(dir: &Path, options: Options) -> Store {
@@ -436,14 +518,29 @@ pub(crate) async fn write_stamped<T: serde::Serialize>(
     stamp: Option<Stamp>,
 ) -> Result<Ack, WriteError> {
     let request = Bytes::from(postcard::to_stdvec(rows).unwrap());
-    store.write(Batch { tenant: Tenant::default(), signal, request, stamp }).await
+    store
+        .write(Batch {
+            tenant: Tenant::default(),
+            signal,
+            request,
+            stamp,
+        })
+        .await
 }
 
 pub(crate) fn selection(signal: Signal, filter: Filter) -> Selection {
-    Selection { tenant: Tenant::default(), signal, filter, range: TimeRange::ALL }
+    Selection {
+        tenant: Tenant::default(),
+        signal,
+        filter,
+        range: TimeRange::ALL,
+    }
 }
 
-pub(crate) async fn ask(store: &Store, request: Request) -> Result<(Vec<Reply>, crate::message::Summary), ReadError> {
+pub(crate) async fn ask(
+    store: &Store,
+    request: Request,
+) -> Result<(Vec<Reply>, crate::message::Summary), ReadError> {
     let mut stream = store.execute(request, Limits::default());
     let mut replies = Vec::new();
     while let Some(reply) = stream.next().await {
@@ -504,23 +601,44 @@ pub(crate) async fn points(store: &Store) -> Vec<(Series, DataPoint)> {
     });
     lists
         .flatten()
-        .flat_map(|s| s.points.into_iter().map(move |point| (s.series.clone(), point)))
+        .flat_map(|s| {
+            s.points
+                .into_iter()
+                .map(move |point| (s.series.clone(), point))
+        })
         .collect()
 }
 
 /// Rows in a form that compares and sorts, NaN included. Correlation is derived, so it is left
 /// out.
 pub(crate) fn sorted<T: serde::Serialize>(rows: Vec<T>) -> Vec<Vec<u8>> {
-    let mut rows: Vec<Vec<u8>> =
-        rows.iter().map(|row| postcard::to_stdvec(row).unwrap()).collect();
+    let mut rows: Vec<Vec<u8>> = rows
+        .iter()
+        .map(|row| postcard::to_stdvec(row).unwrap())
+        .collect();
     rows.sort();
     rows
 }
 
 pub(crate) fn plain_spans(spans: Vec<Span>) -> Vec<Vec<u8>> {
-    sorted(spans.into_iter().map(|span| Span { correlation: vec![], ..span }).collect())
+    sorted(
+        spans
+            .into_iter()
+            .map(|span| Span {
+                correlation: vec![],
+                ..span
+            })
+            .collect(),
+    )
 }
 
 pub(crate) fn plain_logs(logs: Vec<LogRecord>) -> Vec<Vec<u8>> {
-    sorted(logs.into_iter().map(|log| LogRecord { correlation: vec![], ..log }).collect())
+    sorted(
+        logs.into_iter()
+            .map(|log| LogRecord {
+                correlation: vec![],
+                ..log
+            })
+            .collect(),
+    )
 }

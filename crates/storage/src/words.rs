@@ -32,7 +32,9 @@ pub(crate) fn each(text: &str, word: &mut dyn FnMut(&str) -> bool) -> bool {
             end += 1;
         }
         if end < bytes.len() && !bytes[end].is_ascii() {
-            let Some(next) = unicode(text, at, word) else { return false };
+            let Some(next) = unicode(text, at, word) else {
+                return false;
+            };
             at = next;
             continue;
         }
@@ -55,8 +57,9 @@ pub(crate) fn each(text: &str, word: &mut dyn FnMut(&str) -> bool) -> bool {
 /// `word` said to stop.
 fn unicode(text: &str, at: usize, word: &mut dyn FnMut(&str) -> bool) -> Option<usize> {
     let rest = &text[at..];
-    let length =
-        rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let length = rest
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(rest.len());
     if length == 0 {
         let skip = rest.chars().next().map_or(1, char::len_utf8);
         return Some(at + skip);
@@ -75,13 +78,20 @@ fn is_ascii_word(byte: u8) -> bool {
 }
 
 fn is_uuid(bytes: &[u8]) -> bool {
-    if bytes.len() < 36 || bytes.get(36).is_some_and(|b| is_ascii_word(*b) || !b.is_ascii()) {
+    if bytes.len() < 36
+        || bytes
+            .get(36)
+            .is_some_and(|b| is_ascii_word(*b) || !b.is_ascii())
+    {
         return false;
     }
-    bytes[..36].iter().enumerate().all(|(index, byte)| match index {
-        8 | 13 | 18 | 23 => *byte == b'-',
-        _ => byte.is_ascii_hexdigit(),
-    })
+    bytes[..36]
+        .iter()
+        .enumerate()
+        .all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 /// Whether `text` has the words: all of them somewhere, or one after the other as a phrase. With
@@ -92,7 +102,11 @@ pub(crate) fn contains(text: &str, words: &[String], phrase: bool, prefix: bool)
     }
     let last = words.len() - 1;
     let equal = |index: usize, word: &str| {
-        if prefix && index == last { word.starts_with(&words[index]) } else { word == words[index] }
+        if prefix && index == last {
+            word.starts_with(&words[index])
+        } else {
+            word == words[index]
+        }
     };
     if !phrase || words.len() == 1 {
         return (0..words.len()).all(|index| !each(text, &mut |word| !equal(index, word)));
@@ -120,13 +134,22 @@ mod tests {
 
     #[test]
     fn words_are_runs_in_lower_case() {
-        assert_eq!(split("Card-declined: user_id=42!"), ["card", "declined", "user_id", "42"]);
-        assert_eq!(split("Größe ÉTÉ x\u{1f600}y 日本"), ["größe", "été", "x", "y", "日本"]);
+        assert_eq!(
+            split("Card-declined: user_id=42!"),
+            ["card", "declined", "user_id", "42"]
+        );
+        assert_eq!(
+            split("Größe ÉTÉ x\u{1f600}y 日本"),
+            ["größe", "été", "x", "y", "日本"]
+        );
         assert_eq!(
             split("id=123e4567-E89B-12d3-a456-426614174000."),
             ["id", "123e4567-e89b-12d3-a456-426614174000"]
         );
-        assert_eq!(split("deadbeef-1 deadbeefé"), ["deadbeef", "1", "deadbeefé"]);
+        assert_eq!(
+            split("deadbeef-1 deadbeefé"),
+            ["deadbeef", "1", "deadbeefé"]
+        );
         assert_eq!(split(&"x".repeat(500))[0].len(), WORD_BYTES_MAX);
         assert!(split(" -- \u{2028}").is_empty());
     }
@@ -137,8 +160,18 @@ mod tests {
         assert!(contains("a a b c", &words("a b"), true, false));
         assert!(!contains("a x b", &words("a b"), true, false));
         assert!(contains("a x b", &words("b a"), false, false));
-        assert!(contains("connection refused", &words("connection ref"), true, true));
-        assert!(!contains("connection refused", &words("connection ref"), true, false));
+        assert!(contains(
+            "connection refused",
+            &words("connection ref"),
+            true,
+            true
+        ));
+        assert!(!contains(
+            "connection refused",
+            &words("connection ref"),
+            true,
+            false
+        ));
         assert!(contains("anything", &[], true, false));
     }
 }

@@ -22,18 +22,36 @@ fn json<T: serde::Serialize>(answer: &T) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn trace(arguments: &cli::AskId) -> anyhow::Result<()> {
-    let answer = client(&arguments.ask)?.trace(&arguments.id, &Range::default()).await?;
-    if arguments.ask.json { json(&answer) } else { print_trace(&answer) }
+    let answer = client(&arguments.ask)?
+        .trace(&arguments.id, &Range::default())
+        .await?;
+    if arguments.ask.json {
+        json(&answer)
+    } else {
+        print_trace(&answer)
+    }
 }
 
 pub(crate) async fn story(arguments: &cli::AskId) -> anyhow::Result<()> {
-    let answer = client(&arguments.ask)?.story(&arguments.id, &Range::default()).await?;
-    if arguments.ask.json { json(&answer) } else { print::story(&answer) }
+    let answer = client(&arguments.ask)?
+        .story(&arguments.id, &Range::default())
+        .await?;
+    if arguments.ask.json {
+        json(&answer)
+    } else {
+        print::story(&answer)
+    }
 }
 
 pub(crate) async fn promql(arguments: &cli::Query, expression: &str) -> anyhow::Result<()> {
-    let answer = client(&arguments.ask)?.promql(expression, arguments.time.as_deref()).await?;
-    if arguments.ask.json { json(&answer) } else { print::promql(&answer) }
+    let answer = client(&arguments.ask)?
+        .promql(expression, arguments.time.as_deref())
+        .await?;
+    if arguments.ask.json {
+        json(&answer)
+    } else {
+        print::promql(&answer)
+    }
 }
 
 pub(crate) async fn logs(arguments: &cli::Logs) -> anyhow::Result<()> {
@@ -43,7 +61,10 @@ pub(crate) async fn logs(arguments: &cli::Logs) -> anyhow::Result<()> {
     }
     let params = LogsParams {
         q: arguments.query.clone(),
-        range: Range { start: arguments.start.clone(), end: arguments.end.clone() },
+        range: Range {
+            start: arguments.start.clone(),
+            end: arguments.end.clone(),
+        },
         limit: Some(arguments.limit as u64),
         ..LogsParams::default()
     };
@@ -76,7 +97,10 @@ async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
             }
         }
         if event.dropped > dropped {
-            line(&format!("-- {} records dropped: too slow to follow", event.dropped - dropped))?;
+            line(&format!(
+                "-- {} records dropped: too slow to follow",
+                event.dropped - dropped
+            ))?;
             dropped = event.dropped;
         }
         for source in &event.lost {
@@ -91,12 +115,20 @@ pub(crate) async fn tui(arguments: cli::Tui) -> anyhow::Result<()> {
         text => Some(tui::Command::parse(&text).map_err(anyhow::Error::msg)?),
     };
     let no_color = arguments.no_color;
-    Ok(tui::run(tui::Options { url: arguments.url, no_color, initial }).await?)
+    Ok(tui::run(tui::Options {
+        url: arguments.url,
+        no_color,
+        initial,
+    })
+    .await?)
 }
 
 pub(crate) async fn load(arguments: &cli::Load) -> anyhow::Result<()> {
     let Some(signal) = model::Signal::from_name(&arguments.signal) else {
-        bail!("--signal {}: one of traces, logs, metrics", arguments.signal);
+        bail!(
+            "--signal {}: one of traces, logs, metrics",
+            arguments.signal
+        );
     };
     let report = load::run(LoadOptions {
         endpoint: arguments.endpoint.clone(),
@@ -111,5 +143,9 @@ pub(crate) async fn load(arguments: &cli::Load) -> anyhow::Result<()> {
         verify_file: arguments.verify_file.clone(),
     })
     .await?;
-    if arguments.json { json(&report) } else { line(&report.to_string()) }
+    if arguments.json {
+        json(&report)
+    } else {
+        line(&report.to_string())
+    }
 }

@@ -48,16 +48,17 @@ impl Destination for LocalStore {
                     received_unix_nano: Some(received),
                     replied_unix_nano: Some(self.clock.unix_nanos()),
                 },
-                Err(WriteError::Malformed(error)) => {
-                    Outcome::Permanent { reason: error.to_string() }
-                }
+                Err(WriteError::Malformed(error)) => Outcome::Permanent {
+                    reason: error.to_string(),
+                },
                 Err(WriteError::Retry { reason, after_ms }) => Outcome::Retryable {
                     after: Some(Duration::from_millis(after_ms)),
                     reason,
                 },
-                Err(error @ WriteError::Closed) => {
-                    Outcome::Retryable { after: None, reason: error.to_string() }
-                }
+                Err(error @ WriteError::Closed) => Outcome::Retryable {
+                    after: None,
+                    reason: error.to_string(),
+                },
             }
         })
     }
@@ -75,9 +76,17 @@ impl alerts::Sink for StoreSink {
                 return Ok(());
             }
             let request = encode(&samples);
-            let batch =
-                Batch { tenant: Tenant::default(), signal: Signal::Metrics, request, stamp: None };
-            self.store.write(batch).await.map(|_| ()).map_err(|error| error.to_string())
+            let batch = Batch {
+                tenant: Tenant::default(),
+                signal: Signal::Metrics,
+                request,
+                stamp: None,
+            };
+            self.store
+                .write(batch)
+                .await
+                .map(|_| ())
+                .map_err(|error| error.to_string())
         })
     }
 }
@@ -113,7 +122,11 @@ fn encode(samples: &[alerts::Written]) -> Bytes {
             let point = DataPoint {
                 start_unix_nano: 0,
                 time_unix_nano: sample.unix_nano,
-                flags: if sample.value.is_none() { FLAG_NO_RECORDED_VALUE } else { 0 },
+                flags: if sample.value.is_none() {
+                    FLAG_NO_RECORDED_VALUE
+                } else {
+                    0
+                },
                 value: sample.value.map_or(PointValue::Empty, PointValue::Double),
                 exemplars: Vec::new(),
             };
@@ -126,5 +139,9 @@ fn encode(samples: &[alerts::Written]) -> Bytes {
             (series, vec![point])
         })
         .collect();
-    Bytes::from(otlp::encode::metrics(series.iter().map(|(series, points)| (series, points.iter()))))
+    Bytes::from(otlp::encode::metrics(
+        series
+            .iter()
+            .map(|(series, points)| (series, points.iter())),
+    ))
 }

@@ -16,37 +16,53 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Agent, collector, query service and alerts in one process.
-    #[command(after_help = "Examples:\n  throughline up\n  throughline up --config throughline.yaml --data-dir /var/lib/throughline")]
+    #[command(
+        after_help = "Examples:\n  throughline up\n  throughline up --config throughline.yaml --data-dir /var/lib/throughline"
+    )]
     Up(Role),
     /// A simulated shop that sends real telemetry, with everything that `up` runs.
     #[command(after_help = "Examples:\n  throughline demo\n  throughline demo --seed 7 --no-tui")]
     Demo(Demo),
     /// The ingest gateway: takes OTLP, stores it, serves it to query processes.
-    #[command(after_help = "Examples:\n  throughline collector --data-dir /var/lib/throughline --internal 127.0.0.1:4410")]
+    #[command(
+        after_help = "Examples:\n  throughline collector --data-dir /var/lib/throughline --internal 127.0.0.1:4410"
+    )]
     Collector(Role),
     /// The query service over one or several collectors.
-    #[command(after_help = "Examples:\n  throughline query --collector 127.0.0.1:4410 --collector 127.0.0.1:4411\n  throughline query 'sum by (service_name) (rate(traces_spanmetrics_calls_total[5m]))'")]
+    #[command(
+        after_help = "Examples:\n  throughline query --collector 127.0.0.1:4410 --collector 127.0.0.1:4411\n  throughline query 'sum by (service_name) (rate(traces_spanmetrics_calls_total[5m]))'"
+    )]
     Query(Query),
     /// The per-node agent: relays OTLP, tails log files, reads host metrics.
-    #[command(after_help = "Examples:\n  throughline agent --collector http://127.0.0.1:4317 --otlp-grpc 127.0.0.1:5317 --otlp-http 127.0.0.1:5318")]
+    #[command(
+        after_help = "Examples:\n  throughline agent --collector http://127.0.0.1:4317 --otlp-grpc 127.0.0.1:5317 --otlp-http 127.0.0.1:5318"
+    )]
     Agent(Agent),
     /// The terminal UI.
-    #[command(after_help = "Examples:\n  throughline tui\n  throughline tui --url http://127.0.0.1:4400 story ORDER-42")]
+    #[command(
+        after_help = "Examples:\n  throughline tui\n  throughline tui --url http://127.0.0.1:4400 story ORDER-42"
+    )]
     Tui(Tui),
     /// Everything that belongs to a trace id, span id or correlation value.
-    #[command(after_help = "Examples:\n  throughline story 5b8efff798038103d269b633813fc60c\n  throughline story ORDER-42 --json")]
+    #[command(
+        after_help = "Examples:\n  throughline story 5b8efff798038103d269b633813fc60c\n  throughline story ORDER-42 --json"
+    )]
     Story(AskId),
     /// One trace.
     #[command(after_help = "Examples:\n  throughline trace 5b8efff798038103d269b633813fc60c")]
     Trace(AskId),
     /// Log records that match a query.
-    #[command(after_help = "Examples:\n  throughline logs 'service:checkout level:error \"card declined\"' --start now-1h\n  throughline logs 'request_id:r-17' --follow")]
+    #[command(
+        after_help = "Examples:\n  throughline logs 'service:checkout level:error \"card declined\"' --start now-1h\n  throughline logs 'request_id:r-17' --follow"
+    )]
     Logs(Logs),
     /// Checks configuration and rule files: every mistake with file, line and column.
     #[command(after_help = "Examples:\n  throughline check throughline.yaml rules/*.yml")]
     Check(Check),
     /// Sends deterministic telemetry as fast or at the rate asked for, and reports how it went.
-    #[command(after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json")]
+    #[command(
+        after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json"
+    )]
     Load(Load),
 }
 

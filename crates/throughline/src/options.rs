@@ -12,9 +12,8 @@ use crate::cli::Role;
 
 /// Reads the configuration; options of the command line win.
 pub(crate) fn load(role: &Role) -> anyhow::Result<Config> {
-    let variables = std::env::vars_os().filter_map(|(key, value)| {
-        Some((key.into_string().ok()?, value.into_string().ok()?))
-    });
+    let variables = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
     let mut config = Config::load(role.config.as_deref(), variables).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the configuration is wrong:\n{}", lines.join("\n"))
@@ -39,8 +38,19 @@ pub(crate) fn load(role: &Role) -> anyhow::Result<Config> {
 /// How the store is opened.
 pub(crate) fn store(config: &Config, name: String) -> storage::Options {
     let bytes = |size: config::ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
+    let policy = |policy: &config::RetentionPolicy| storage::retention::Policy {
+        age: policy.age,
+        bytes: policy.bytes.map(|bytes| bytes.0),
+    };
+    let keep = &config.retention;
     storage::Options {
         name,
+        retention: storage::retention::Retention {
+            traces: policy(&keep.traces),
+            logs: policy(&keep.logs),
+            metrics: policy(&keep.metrics),
+            reserve_bytes: keep.reserve_bytes.0,
+        },
         head_bytes: bytes(config.limits.head_bytes),
         pending_bytes: (bytes(config.limits.request_bytes) * 2).clamp(1, u32::MAX as usize),
         correlation: Arc::new(config.correlation.to_model()),
@@ -68,17 +78,23 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
 
 /// The rules and receivers.
 pub(crate) fn alerts(config: &Config) -> anyhow::Result<alerts::AlertsOptions> {
-    let files = config.load_rules(&crate::check::expression).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("the rule files are wrong:\n{}", lines.join("\n"))
-    })?;
+    let files = config
+        .load_rules(&crate::check::expression)
+        .map_err(|errors| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("the rule files are wrong:\n{}", lines.join("\n"))
+        })?;
     let mut groups: Vec<alerts::Group> = files
         .into_iter()
         .flat_map(|file| alerts::bind::groups(file, config.rules.interval))
         .collect();
     let most = config.limits.rule_alerts;
     for group in &mut groups {
-        group.limit = if group.limit == 0 { most } else { group.limit.min(most) };
+        group.limit = if group.limit == 0 {
+            most
+        } else {
+            group.limit.min(most)
+        };
     }
     let webhooks = config
         .alerts
@@ -104,14 +120,24 @@ pub(crate) fn agent(
     use agent::options as to;
     let settings = &config.agent;
     let attributes = |map: &std::collections::BTreeMap<String, String>| -> Vec<KeyValue> {
-        map.iter().map(|(key, value)| KeyValue::new(key, value.as_str())).collect()
+        map.iter()
+            .map(|(key, value)| KeyValue::new(key, value.as_str()))
+            .collect()
     };
     let files = settings
         .files
         .iter()
         .map(|files| to::FileOptions {
-            include: files.include.iter().map(|pattern| pattern.0.clone()).collect(),
-            exclude: files.exclude.iter().map(|pattern| pattern.0.clone()).collect(),
+            include: files
+                .include
+                .iter()
+                .map(|pattern| pattern.0.clone())
+                .collect(),
+            exclude: files
+                .exclude
+                .iter()
+                .map(|pattern| pattern.0.clone())
+                .collect(),
             format: match files.format {
                 config::LogFormat::Auto => to::Format::Auto,
                 config::LogFormat::Plain => to::Format::Plain,

@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::otlp::server::{ConnectionLimits, Handler, listen};
 use anyhow::Context;
 use axum::Router;
-use ::otlp::server::{ConnectionLimits, Handler, listen};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -33,7 +33,9 @@ const AGENT_DRAIN: Duration = Duration::from_secs(5);
 
 /// Listens on an address; the error names it.
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for {what}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for {what}"))
 }
 
 /// An HTTP server of one port.
@@ -56,14 +58,21 @@ impl HttpServer {
                 }
             })
         });
-        let limits = ConnectionLimits { drain_timeout: DRAIN, ..ConnectionLimits::default() };
+        let limits = ConnectionLimits {
+            drain_timeout: DRAIN,
+            ..ConnectionLimits::default()
+        };
         let task = tokio::spawn(async move {
             let shutdown = async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
             listen(listener, handler, limits, shutdown).await;
         });
-        Ok(Self { address, stop, task })
+        Ok(Self {
+            address,
+            stop,
+            task,
+        })
     }
 
     /// Refuses new connections, lets answers end, and returns at the latest after the drain

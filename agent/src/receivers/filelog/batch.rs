@@ -35,6 +35,9 @@ pub(super) struct Batch {
     bytes: usize,
     rows: u64,
     oldest_read: Option<u64>,
+    /// When the last record was observed. The next one is later, if only by a nanosecond, so that
+    /// lines without a time of their own keep their order and can be paged through.
+    last_observed: u64,
     /// Records of nothing but white space, which are left out.
     pub(super) empty_records: u64,
 }
@@ -50,6 +53,10 @@ impl Batch {
         if log.time_unix_nano == 0 {
             log.time_unix_nano = record.time_unix_nano;
         }
+        self.last_observed = record
+            .read_unix_nano
+            .max(self.last_observed.saturating_add(1));
+        log.observed_unix_nano = self.last_observed;
         if let Some(keys) = &options.correlation {
             correlation::lift(keys, &mut log);
         }
@@ -88,6 +95,7 @@ impl Batch {
     /// The records as one request; `None` if there are none. The batch is empty afterwards.
     pub(super) fn take(&mut self) -> Option<Entry> {
         let batch = std::mem::take(self);
+        self.last_observed = batch.last_observed;
         self.empty_records = batch.empty_records;
         if batch.rows == 0 {
             return None;

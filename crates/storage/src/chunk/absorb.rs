@@ -7,7 +7,9 @@ use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::sink::index32;
-use super::{Attr, Chunk, Corr, EventRow, LinkRow, LogRow, PointRow, PointVal, Span32, SpanRow, Text, Val};
+use super::{
+    Attr, Chunk, Corr, EventRow, LinkRow, LogRow, PointRow, PointVal, Span32, SpanRow, Text, Val,
+};
 
 /// Where the parts of an absorbed chunk end up.
 struct Moves {
@@ -27,7 +29,10 @@ impl Moves {
         if text.length == 0 {
             return Text::default();
         }
-        Text { offset: text.offset + self.text, length: text.length }
+        Text {
+            offset: text.offset + self.text,
+            length: text.length,
+        }
     }
 
     fn val(&self, value: Val) -> Val {
@@ -41,11 +46,17 @@ impl Moves {
     }
 
     fn attributes(&self, span: Span32) -> Span32 {
-        Span32 { first: span.first + self.attributes, count: span.count }
+        Span32 {
+            first: span.first + self.attributes,
+            count: span.count,
+        }
     }
 
     fn correlation(&self, span: Span32) -> Span32 {
-        Span32 { first: span.first + self.correlation, count: span.count }
+        Span32 {
+            first: span.first + self.correlation,
+            count: span.count,
+        }
     }
 }
 
@@ -78,21 +89,25 @@ impl Chunk {
             links: index32(self.links.len()),
             correlation: index32(self.correlation.len()),
             keys: other.keys.iter().map(|key| self.keys.intern(key)).collect(),
-            resources: merge(&mut self.resources, &other.resources, |entry| &entry.encoded),
+            resources: merge(&mut self.resources, &other.resources, |entry| {
+                &entry.encoded
+            }),
             scopes: merge(&mut self.scopes, &other.scopes, |entry| &entry.encoded),
             series: merge(&mut self.series, &other.series, |entry| &entry.encoded),
         };
         self.text.extend_from_slice(&other.text);
         self.trace_ids.extend_from_slice(&other.trace_ids);
-        self.attributes.extend(other.attributes.iter().map(|attr| Attr {
-            key: moves.keys[attr.key as usize],
-            value: moves.val(attr.value),
-        }));
-        self.events.extend(other.events.iter().map(|event| EventRow {
-            name: moves.text(event.name),
-            attributes: moves.attributes(event.attributes),
-            ..*event
-        }));
+        self.attributes
+            .extend(other.attributes.iter().map(|attr| Attr {
+                key: moves.keys[attr.key as usize],
+                value: moves.val(attr.value),
+            }));
+        self.events
+            .extend(other.events.iter().map(|event| EventRow {
+                name: moves.text(event.name),
+                attributes: moves.attributes(event.attributes),
+                ..*event
+            }));
         self.links.extend(other.links.iter().map(|link| LinkRow {
             trace_id: moves.text(link.trace_id),
             span_id: moves.text(link.span_id),
@@ -100,11 +115,12 @@ impl Chunk {
             attributes: moves.attributes(link.attributes),
             ..*link
         }));
-        self.correlation.extend(other.correlation.iter().map(|corr| Corr {
-            key: moves.text(corr.key),
-            value: moves.text(corr.value),
-            source: corr.source,
-        }));
+        self.correlation
+            .extend(other.correlation.iter().map(|corr| Corr {
+                key: moves.text(corr.key),
+                value: moves.text(corr.value),
+                source: corr.source,
+            }));
         self.absorb_rows(other, &moves);
         self.min_time = self.min_time.min(other.min_time);
         self.max_time = self.max_time.max(other.max_time);
@@ -123,8 +139,14 @@ impl Chunk {
             status_message: moves.text(row.status_message),
             trace_state: moves.text(row.trace_state),
             attributes: moves.attributes(row.attributes),
-            events: Span32 { first: row.events.first + moves.events, ..row.events },
-            links: Span32 { first: row.links.first + moves.links, ..row.links },
+            events: Span32 {
+                first: row.events.first + moves.events,
+                ..row.events
+            },
+            links: Span32 {
+                first: row.links.first + moves.links,
+                ..row.links
+            },
             correlation: moves.correlation(row.correlation),
             ..*row
         }));

@@ -1,7 +1,7 @@
 //! Owned rows out of a chunk.
 
-use model::{DataPoint, Event, KeyValue, Link, LogRecord, Resource, Span, SpanId, TraceId};
 use model::metric::PointValue;
+use model::{DataPoint, Event, KeyValue, Link, LogRecord, Resource, Span, SpanId, TraceId};
 
 use super::{Chunk, PointVal, Span32, decode_exemplars, decode_point_value};
 use crate::message::Columns;
@@ -20,7 +20,12 @@ impl Chunk {
     fn owned_correlation(&self, span: Span32) -> Vec<(String, String)> {
         self.correlation[span.range()]
             .iter()
-            .map(|corr| (self.str(corr.key).to_owned(), self.str(corr.value).to_owned()))
+            .map(|corr| {
+                (
+                    self.str(corr.key).to_owned(),
+                    self.str(corr.value).to_owned(),
+                )
+            })
             .collect()
     }
 
@@ -119,7 +124,10 @@ impl Chunk {
 pub(crate) fn summary_resource(resource: &Resource) -> std::sync::Arc<Resource> {
     std::sync::Arc::new(Resource {
         attributes: model::value::last(&resource.attributes, "service.name")
-            .map(|name| KeyValue { key: "service.name".to_owned(), value: name.clone() })
+            .map(|name| KeyValue {
+                key: "service.name".to_owned(),
+                value: name.clone(),
+            })
             .into_iter()
             .collect(),
         ..Resource::default()

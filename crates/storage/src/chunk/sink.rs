@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use model::correlation::CorrelationKeys;
 use model::metric::{PointValue, Series};
-use model::row::{
-    LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef,
-};
+use model::row::{LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef};
 use model::{KeyValue, Metric, Resource, Scope, Signal, TraceId, ValueRef, value::KeyValueRef};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -58,7 +56,10 @@ impl<'k> ChunkSink<'k> {
         if bytes.is_empty() {
             return Text::default();
         }
-        let text = Text { offset: index32(self.chunk.text.len()), length: index32(bytes.len()) };
+        let text = Text {
+            offset: index32(self.chunk.text.len()),
+            length: index32(bytes.len()),
+        };
         self.chunk.text.extend_from_slice(bytes);
         text
     }
@@ -96,7 +97,10 @@ impl<'k> ChunkSink<'k> {
             }
             seen |= bit;
         }
-        Span32 { first, count: index32(attributes.len()) }
+        Span32 {
+            first,
+            count: index32(attributes.len()),
+        }
     }
 
     /// Correlation pairs of a row's own attributes.
@@ -112,14 +116,17 @@ impl<'k> ChunkSink<'k> {
                 pairs.push((key, value));
             });
             for (key, value) in pairs {
-                if self.chunk.correlation.len() - row_first
-                    >= model::correlation::PAIRS_PER_ROW_MAX
+                if self.chunk.correlation.len() - row_first >= model::correlation::PAIRS_PER_ROW_MAX
                 {
                     return;
                 }
                 let key = self.text(key);
                 let value = self.text(value);
-                self.chunk.correlation.push(Corr { key, value, source: index32(index) + 1 });
+                self.chunk.correlation.push(Corr {
+                    key,
+                    value,
+                    source: index32(index) + 1,
+                });
             }
         }
     }
@@ -130,8 +137,10 @@ impl<'k> ChunkSink<'k> {
         let mut pairs: Vec<(&str, Text)> = Vec::new();
         keys.text(body, &mut |key, value| {
             let offset = value.as_ptr() as usize - body.as_ptr() as usize;
-            let value =
-                Text { offset: stored.offset + index32(offset), length: index32(value.len()) };
+            let value = Text {
+                offset: stored.offset + index32(offset),
+                length: index32(value.len()),
+            };
             pairs.push((key, value));
         });
         for (key, value) in pairs {
@@ -140,11 +149,18 @@ impl<'k> ChunkSink<'k> {
             if row.len() >= model::correlation::PAIRS_PER_ROW_MAX {
                 return;
             }
-            if row.iter().any(|other| self.chunk.bytes(other.value) == value_bytes) {
+            if row
+                .iter()
+                .any(|other| self.chunk.bytes(other.value) == value_bytes)
+            {
                 continue;
             }
             let key = self.text(key);
-            self.chunk.correlation.push(Corr { key, value, source: 0 });
+            self.chunk.correlation.push(Corr {
+                key,
+                value,
+                source: 0,
+            });
         }
     }
 
@@ -174,7 +190,10 @@ impl<'k> ChunkSink<'k> {
                 dropped_attributes: event.dropped_attributes_count,
             });
         }
-        Span32 { first, count: index32(span.events.len()) }
+        Span32 {
+            first,
+            count: index32(span.events.len()),
+        }
     }
 
     fn links(&mut self, span: &SpanRef<'_>) -> Span32 {
@@ -191,7 +210,10 @@ impl<'k> ChunkSink<'k> {
             };
             self.chunk.links.push(row);
         }
-        Span32 { first, count: index32(span.links.len()) }
+        Span32 {
+            first,
+            count: index32(span.links.len()),
+        }
     }
 
     /// The series of the current metric with these attributes.
@@ -202,13 +224,16 @@ impl<'k> ChunkSink<'k> {
         }
         self.scratch.extend_from_slice(&self.resource.to_le_bytes());
         self.scratch.extend_from_slice(&self.scope.to_le_bytes());
-        self.scratch.extend_from_slice(&(Arc::as_ptr(metric) as usize).to_le_bytes());
+        self.scratch
+            .extend_from_slice(&(Arc::as_ptr(metric) as usize).to_le_bytes());
         let hash = xxh3_64(&self.scratch);
         if let Some(index) = self.series.get(&hash) {
             return *index;
         }
         let series = Series {
-            resource: self.chunk.resources[self.resource as usize].resource.clone(),
+            resource: self.chunk.resources[self.resource as usize]
+                .resource
+                .clone(),
             scope: self.chunk.scopes[self.scope as usize].scope.clone(),
             metric: metric.metric.clone(),
             attributes: owned(attributes),
@@ -224,7 +249,10 @@ impl<'k> ChunkSink<'k> {
         }
         encoded.extend_from_slice(&encode(&series.attributes));
         let index = index32(self.chunk.series.len());
-        self.chunk.series.push(Arc::new(SeriesEntry { series, encoded: encoded.into() }));
+        self.chunk.series.push(Arc::new(SeriesEntry {
+            series,
+            encoded: encoded.into(),
+        }));
         self.series.insert(hash, index);
         index
     }
@@ -261,16 +289,19 @@ impl RowSink for ChunkSink<'_> {
         let next = index32(self.chunk.scopes.len());
         self.scope = *self.scopes.entry(xxh3_64(&encoded)).or_insert(next);
         if self.scope == next {
-            self.chunk
-                .scopes
-                .push(Arc::new(ScopeEntry { scope: Arc::new(scope), encoded: encoded.into() }));
+            self.chunk.scopes.push(Arc::new(ScopeEntry {
+                scope: Arc::new(scope),
+                encoded: encoded.into(),
+            }));
         }
     }
 
     fn span(&mut self, span: &SpanRef<'_>) {
         let first = self.chunk.correlation.len();
         self.correlate_attributes(span.attributes);
-        let (status, message) = span.status.map_or((None, ""), |(code, text)| (Some(code), text));
+        let (status, message) = span
+            .status
+            .map_or((None, ""), |(code, text)| (Some(code), text));
         let row = SpanRow {
             span_id: span.span_id.0,
             parent: span.parent_span_id.map_or([0; 8], |id| id.0),
@@ -320,7 +351,9 @@ impl RowSink for ChunkSink<'_> {
             correlation: self.correlation_since(first),
         };
         self.note_time(row.timestamp(), row.timestamp());
-        self.chunk.trace_ids.push(log.trace_id.unwrap_or(TraceId([0; 16])));
+        self.chunk
+            .trace_ids
+            .push(log.trace_id.unwrap_or(TraceId([0; 16])));
         self.chunk.logs.push(row);
     }
 
@@ -336,13 +369,18 @@ impl RowSink for ChunkSink<'_> {
         };
         let encoded = encode(&metric);
         let entry = self.metrics.entry(xxh3_64(&encoded)).or_insert_with(|| {
-            Arc::new(MetricEntry { metric: Arc::new(metric), encoded: encoded.into() })
+            Arc::new(MetricEntry {
+                metric: Arc::new(metric),
+                encoded: encoded.into(),
+            })
         });
         self.metric = Some(entry.clone());
     }
 
     fn point(&mut self, point: &PointRef<'_>) {
-        let Some(metric) = self.metric.clone() else { return };
+        let Some(metric) = self.metric.clone() else {
+            return;
+        };
         let series = self.series(&metric, point.attributes);
         let value = match point.value {
             PointValue::Int(int) => PointVal::Int(*int),
@@ -367,7 +405,10 @@ impl RowSink for ChunkSink<'_> {
 }
 
 fn owned(attributes: &[KeyValueRef<'_>]) -> Vec<KeyValue> {
-    attributes.iter().map(|attribute| attribute.to_key_value()).collect()
+    attributes
+        .iter()
+        .map(|attribute| attribute.to_key_value())
+        .collect()
 }
 
 /// A request is at most `limits.request_bytes`, far below 4 GiB, and so is a chunk.

@@ -9,11 +9,15 @@ use crate::testing::{Generator, chunk};
 
 /// Rows in a form that compares, NaN included.
 fn bytes_of<T: serde::Serialize>(rows: &[T]) -> Vec<Vec<u8>> {
-    rows.iter().map(|row| postcard::to_stdvec(row).unwrap()).collect()
+    rows.iter()
+        .map(|row| postcard::to_stdvec(row).unwrap())
+        .collect()
 }
 
 fn spans(chunk: &Chunk) -> Vec<Span> {
-    (0..chunk.rows()).map(|row| chunk.span(row, Columns::Full)).collect()
+    (0..chunk.rows())
+        .map(|row| chunk.span(row, Columns::Full))
+        .collect()
 }
 
 fn logs(chunk: &Chunk) -> Vec<LogRecord> {
@@ -21,8 +25,14 @@ fn logs(chunk: &Chunk) -> Vec<LogRecord> {
 }
 
 fn points(chunk: &Chunk) -> Vec<(Series, DataPoint)> {
-    let series = |row: usize| chunk.series[chunk.points[row].series as usize].series.clone();
-    (0..chunk.rows()).map(|row| (series(row), chunk.point(row))).collect()
+    let series = |row: usize| {
+        chunk.series[chunk.points[row].series as usize]
+            .series
+            .clone()
+    };
+    (0..chunk.rows())
+        .map(|row| (series(row), chunk.point(row)))
+        .collect()
 }
 
 /// Everything of a chunk but how it is laid out.
@@ -38,13 +48,18 @@ fn contents(chunk: &Chunk) -> Vec<Vec<u8>> {
 fn generated(signal: Signal, seed: u64, sizes: &[usize]) -> Vec<Chunk> {
     let mut generator = Generator::new(seed);
     let mut one = |size: &usize| match signal {
-        Signal::Traces => {
-            chunk(signal, &(0..*size).map(|_| generator.span()).collect::<Vec<_>>())
-        }
-        Signal::Logs => chunk(signal, &(0..*size).map(|_| generator.log()).collect::<Vec<_>>()),
-        Signal::Metrics => {
-            chunk(signal, &(0..*size).map(|_| generator.point()).collect::<Vec<_>>())
-        }
+        Signal::Traces => chunk(
+            signal,
+            &(0..*size).map(|_| generator.span()).collect::<Vec<_>>(),
+        ),
+        Signal::Logs => chunk(
+            signal,
+            &(0..*size).map(|_| generator.log()).collect::<Vec<_>>(),
+        ),
+        Signal::Metrics => chunk(
+            signal,
+            &(0..*size).map(|_| generator.point()).collect::<Vec<_>>(),
+        ),
     };
     sizes.iter().map(&mut one).collect()
 }
@@ -55,13 +70,19 @@ fn rows_come_back_as_sent() {
     let sent: Vec<_> = (0..100).map(|_| generator.span()).collect();
     let found: Vec<_> = spans(&chunk(Signal::Traces, &sent))
         .into_iter()
-        .map(|span| Span { correlation: vec![], ..span })
+        .map(|span| Span {
+            correlation: vec![],
+            ..span
+        })
         .collect();
     assert!(bytes_of(&found) == bytes_of(&sent));
     let sent: Vec<_> = (0..100).map(|_| generator.log()).collect();
     let found: Vec<_> = logs(&chunk(Signal::Logs, &sent))
         .into_iter()
-        .map(|log| LogRecord { correlation: vec![], ..log })
+        .map(|log| LogRecord {
+            correlation: vec![],
+            ..log
+        })
         .collect();
     assert!(bytes_of(&found) == bytes_of(&sent));
     let sent: Vec<_> = (0..100).map(|_| generator.point()).collect();

@@ -110,13 +110,19 @@ impl<'a> AttributeColumns<'a> {
             return;
         }
         let keys = self.columns.iter().map(|(key, _, _)| *key).collect();
-        let kinds: Vec<u64> = self.columns.iter().map(|(_, code, _)| u64::from(*code)).collect();
+        let kinds: Vec<u64> = self
+            .columns
+            .iter()
+            .map(|(_, code, _)| u64::from(*code))
+            .collect();
         let shapes: Vec<Vec<u8>> = self
             .shape_list
             .iter()
             .map(|shape| {
                 let mut bytes = Vec::new();
-                shape.iter().for_each(|column| put_varint(&mut bytes, u64::from(*column)));
+                shape
+                    .iter()
+                    .for_each(|column| put_varint(&mut bytes, u64::from(*column)));
                 bytes
             })
             .collect();

@@ -129,11 +129,13 @@ impl<'a> Common<'a> {
     fn row(&mut self, at: RowRef, (resource, scope): (u32, u32), attributes: Span32) {
         let chunk = &*self.chunks[at.chunk as usize];
         let encoded = &chunk.resources[resource as usize].encoded;
-        self.resource.push(self.resources.index(at.chunk, resource, encoded));
+        self.resource
+            .push(self.resources.index(at.chunk, resource, encoded));
         let encoded = &chunk.scopes[scope as usize].encoded;
         self.scope.push(self.scopes.index(at.chunk, scope, encoded));
         self.trace_ids.push(chunk.trace_ids[at.row as usize].0);
-        self.attributes.row(at.chunk as usize, &chunk.attributes[attributes.range()]);
+        self.attributes
+            .row(at.chunk as usize, &chunk.attributes[attributes.range()]);
     }
 
     fn write(self, writer: &mut BlockWriter) {
@@ -172,7 +174,11 @@ impl<'a> Correlation<'a> {
             match whole {
                 // A slice of a text in this row: of the body, or the whole attribute.
                 Val::Str(text) => {
-                    let offset = if pair.source == 0 { pair.value.offset - text.offset } else { 0 };
+                    let offset = if pair.source == 0 {
+                        pair.value.offset - text.offset
+                    } else {
+                        0
+                    };
                     self.sources.push(u64::from(pair.source) + 1);
                     self.offsets.push(u64::from(offset));
                     self.lengths.push(u64::from(pair.value.length));
@@ -218,14 +224,19 @@ fn spans(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
         common.row(*at, (span.resource, span.scope), span.attributes);
         common.dropped.push(u64::from(span.dropped_attributes));
         common.flags.push(u64::from(span.flags));
-        common.correlation.row(chunk, span.correlation, span.attributes, Val::Empty);
+        common
+            .correlation
+            .row(chunk, span.correlation, span.attributes, Val::Empty);
         time.push(span.start);
         duration.push(span.end.wrapping_sub(span.start) as i64);
         names.push(chunk.str(span.name));
         span_ids.push(span.span_id);
         kind.push(i64::from(span.kind));
         // 0 says that no status was sent; codes are moved up by one, or down where negative.
-        status.push(span.status.map_or(0, |code| i64::from(code) + i64::from(code >= 0)));
+        status.push(
+            span.status
+                .map_or(0, |code| i64::from(code) + i64::from(code >= 0)),
+        );
         messages.push(chunk.str(span.status_message));
         states.push(chunk.str(span.trace_state));
     }
@@ -244,14 +255,12 @@ fn spans(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
 }
 
 #[allow(clippy::cast_possible_wrap)]
-fn parents(
-    chunks: &[Arc<Chunk>],
-    rows: &[RowRef],
-    span_ids: &[[u8; 8]],
-    writer: &mut BlockWriter,
-) {
-    let by_id: FxHashMap<[u8; 8], usize> =
-        span_ids.iter().enumerate().map(|(row, id)| (*id, row)).collect();
+fn parents(chunks: &[Arc<Chunk>], rows: &[RowRef], span_ids: &[[u8; 8]], writer: &mut BlockWriter) {
+    let by_id: FxHashMap<[u8; 8], usize> = span_ids
+        .iter()
+        .enumerate()
+        .map(|(row, id)| (*id, row))
+        .collect();
     let mut distances = Vec::with_capacity(rows.len());
     let mut raw = Vec::new();
     for (index, at) in rows.iter().enumerate() {
@@ -290,7 +299,9 @@ fn logs(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
         common.row(*at, (log.resource, log.scope), log.attributes);
         common.dropped.push(u64::from(log.dropped_attributes));
         common.flags.push(u64::from(log.flags));
-        common.correlation.row(chunk, log.correlation, log.attributes, log.body);
+        common
+            .correlation
+            .row(chunk, log.correlation, log.attributes, log.body);
         time.push(log.time);
         observed.push(log.observed.wrapping_sub(log.time) as i64);
         let has = log.span_id != [0; 8];

@@ -36,7 +36,10 @@ fn events(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
             times.push(event.time.wrapping_sub(span.start) as i64);
             names.push(chunk.str(event.name));
             dropped.push(u64::from(event.dropped_attributes));
-            attributes.row(at.chunk as usize, &chunk.attributes[event.attributes.range()]);
+            attributes.row(
+                at.chunk as usize,
+                &chunk.attributes[event.attributes.range()],
+            );
         }
     }
     if times.is_empty() {
@@ -65,7 +68,10 @@ fn links(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
             states.push(chunk.str(link.trace_state));
             dropped.push(u64::from(link.dropped_attributes));
             flags.push(u64::from(link.flags));
-            attributes.row(at.chunk as usize, &chunk.attributes[link.attributes.range()]);
+            attributes.row(
+                at.chunk as usize,
+                &chunk.attributes[link.attributes.range()],
+            );
         }
     }
     if trace_ids.is_empty() {

@@ -36,7 +36,9 @@ impl Source {
         code: u8,
         count: usize,
     ) -> Result<Self, Damage> {
-        let kind = TYPES.get(usize::from(code)).ok_or_else(|| damage("attribute type"))?;
+        let kind = TYPES
+            .get(usize::from(code))
+            .ok_or_else(|| damage("attribute type"))?;
         let name = format!("{prefix}.{kind}:{key}");
         let failed = |error: crate::block::BlockError| Damage(error.to_string());
         let source = match code {
@@ -44,11 +46,18 @@ impl Source {
             1 => reader.ints(&name).map_err(failed)?.map(Source::Ints),
             2 => reader.doubles(&name).map_err(failed)?.map(Source::Doubles),
             3 => reader.bools(&name).map_err(failed)?.map(Source::Bools),
-            4..=6 => reader.bytes(&name).map_err(failed)?.map(|list| Source::Bytes(list, code)),
+            4..=6 => reader
+                .bytes(&name)
+                .map_err(failed)?
+                .map(|list| Source::Bytes(list, code)),
             _ => Some(Source::Empty(count)),
         };
         let source = source.ok_or_else(|| Damage(format!("column {name} is missing")))?;
-        if source.len() == count { Ok(source) } else { Err(Damage(format!("column {name}: count"))) }
+        if source.len() == count {
+            Ok(source)
+        } else {
+            Err(Damage(format!("column {name}: count")))
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -113,7 +122,9 @@ impl Pick {
     /// Refuses indices that lie outside of the values, so that reading needs no more checks.
     pub(super) fn checked(source: Source, at: At, rows: usize) -> Result<Self, Damage> {
         let inside = |index: &[u32]| {
-            index.iter().all(|index| *index == NONE || (*index as usize) < source.len())
+            index
+                .iter()
+                .all(|index| *index == NONE || (*index as usize) < source.len())
         };
         let valid = match &at {
             At::Rows => source.len() == rows,
@@ -121,11 +132,17 @@ impl Pick {
             At::Nested { starts, index } => {
                 starts.len() == rows + 1
                     && starts.is_sorted()
-                    && starts.last().is_some_and(|last| *last as usize <= index.len())
+                    && starts
+                        .last()
+                        .is_some_and(|last| *last as usize <= index.len())
                     && inside(index)
             }
         };
-        if valid { Ok(Self { source, at }) } else { Err(damage("value indices")) }
+        if valid {
+            Ok(Self { source, at })
+        } else {
+            Err(damage("value indices"))
+        }
     }
 
     fn each(&self, row: usize, see: &mut dyn FnMut(usize)) {
@@ -155,12 +172,7 @@ impl Pick {
     }
 
     /// Marks the rows with a value that passes; each distinct text is tested once.
-    pub(super) fn matching(
-        &self,
-        among: &Mask,
-        test: &dyn Fn(Cell<'_>) -> bool,
-        mask: &mut Mask,
-    ) {
+    pub(super) fn matching(&self, among: &Mask, test: &dyn Fn(Cell<'_>) -> bool, mask: &mut Mask) {
         let memo_of = match &self.source {
             Source::Text(list) => Some((list.codes(), list.distinct())),
             Source::Bytes(list, _) => Some((list.codes(), list.distinct())),

@@ -97,7 +97,10 @@ impl<'a> SeriesTable<'a> {
         self.resources.write("resources", writer);
         self.scopes.write("scopes", writer);
         self.metrics.write("metrics", writer);
-        writer.column("series.def", Values::Bytes(self.list.iter().map(Vec::as_slice).collect()));
+        writer.column(
+            "series.def",
+            Values::Bytes(self.list.iter().map(Vec::as_slice).collect()),
+        );
     }
 }
 
@@ -120,8 +123,12 @@ fn decoded<T: serde::de::DeserializeOwned>(
     reader: &BlockReader,
     name: &str,
 ) -> Result<Vec<Arc<T>>, Damage> {
-    let column = reader.bytes(name).map_err(|error| Damage(error.to_string()))?;
-    let Some(column) = column else { return Ok(Vec::new()) };
+    let column = reader
+        .bytes(name)
+        .map_err(|error| Damage(error.to_string()))?;
+    let Some(column) = column else {
+        return Ok(Vec::new());
+    };
     column
         .iter()
         .map(|bytes| {
@@ -147,9 +154,15 @@ pub(crate) fn series(reader: &BlockReader) -> Result<Vec<Series>, Damage> {
     let resources = resources(reader)?;
     let scopes = scopes(reader)?;
     let metrics: Vec<Arc<Metric>> = decoded(reader, "metrics")?;
-    let defs = reader.bytes("series.def").map_err(|error| Damage(error.to_string()))?;
-    let Some(defs) = defs else { return Ok(Vec::new()) };
-    defs.iter().map(|def| one_series(def, &resources, &scopes, &metrics)).collect()
+    let defs = reader
+        .bytes("series.def")
+        .map_err(|error| Damage(error.to_string()))?;
+    let Some(defs) = defs else {
+        return Ok(Vec::new());
+    };
+    defs.iter()
+        .map(|def| one_series(def, &resources, &scopes, &metrics))
+        .collect()
 }
 
 fn one_series(
@@ -188,18 +201,41 @@ pub(crate) fn points(reader: &BlockReader) -> Result<Vec<(usize, DataPoint)>, Da
     let rows = reader.rows() as usize;
     let zeros = || vec![0u64; rows];
     let time = reader.uints("time").map_err(damage)?.unwrap_or_else(zeros);
-    let start = reader.ints("start").map_err(damage)?.unwrap_or_else(|| vec![0; rows]);
-    let series = reader.uints("series").map_err(damage)?.unwrap_or_else(zeros);
+    let start = reader
+        .ints("start")
+        .map_err(damage)?
+        .unwrap_or_else(|| vec![0; rows]);
+    let series = reader
+        .uints("series")
+        .map_err(damage)?
+        .unwrap_or_else(zeros);
     let flags = reader.uints("flags").map_err(damage)?.unwrap_or_else(zeros);
-    let kinds = reader.uints("value.kind").map_err(damage)?.unwrap_or_else(zeros);
-    let mut ints = reader.ints("value.int").map_err(damage)?.unwrap_or_default().into_iter();
-    let mut doubles =
-        reader.doubles("value.double").map_err(damage)?.unwrap_or_default().into_iter();
+    let kinds = reader
+        .uints("value.kind")
+        .map_err(damage)?
+        .unwrap_or_else(zeros);
+    let mut ints = reader
+        .ints("value.int")
+        .map_err(damage)?
+        .unwrap_or_default()
+        .into_iter();
+    let mut doubles = reader
+        .doubles("value.double")
+        .map_err(damage)?
+        .unwrap_or_default()
+        .into_iter();
     let bytes = reader.bytes("value.bytes").map_err(damage)?;
     let mut bytes_at = 0;
     let exemplars = reader.bytes("exemplars").map_err(damage)?;
     let short = || Damage("fewer values than points".to_owned());
-    if [time.len(), start.len(), series.len(), flags.len(), kinds.len()] != [rows; 5] {
+    if [
+        time.len(),
+        start.len(),
+        series.len(),
+        flags.len(),
+        kinds.len(),
+    ] != [rows; 5]
+    {
         return Err(short());
     }
     let mut out = Vec::with_capacity(rows);
@@ -208,7 +244,10 @@ pub(crate) fn points(reader: &BlockReader) -> Result<Vec<(usize, DataPoint)>, Da
             0 => PointValue::Int(ints.next().ok_or_else(short)?),
             1 => PointValue::Double(doubles.next().ok_or_else(short)?),
             _ => {
-                let column = bytes.as_ref().filter(|list| bytes_at < list.len()).ok_or_else(short)?;
+                let column = bytes
+                    .as_ref()
+                    .filter(|list| bytes_at < list.len())
+                    .ok_or_else(short)?;
                 bytes_at += 1;
                 decode_point_value(column.get(bytes_at - 1))
             }

@@ -21,11 +21,7 @@ pub(super) struct AttributeReader {
 
 impl AttributeReader {
     /// Reads the directory of attribute columns for `units` rows, events or links.
-    pub(super) fn open(
-        reader: &BlockReader,
-        prefix: &str,
-        units: usize,
-    ) -> Result<Self, Damage> {
+    pub(super) fn open(reader: &BlockReader, prefix: &str, units: usize) -> Result<Self, Damage> {
         let failed = |error: crate::block::BlockError| Damage(error.to_string());
         let mut out = Self {
             prefix: prefix.to_owned(),
@@ -47,20 +43,30 @@ impl AttributeReader {
         };
         out.kinds = kinds
             .iter()
-            .map(|kind| u8::try_from(*kind).ok().filter(|kind| usize::from(*kind) < TYPES.len()))
+            .map(|kind| {
+                u8::try_from(*kind)
+                    .ok()
+                    .filter(|kind| usize::from(*kind) < TYPES.len())
+            })
             .collect::<Option<_>>()
             .ok_or_else(|| damage("attribute types"))?;
         out.shapes = shapes
             .iter()
             .map(|shape| {
-                varints(shape)
-                    .filter(|list| list.iter().all(|column| (*column as usize) < out.keys.len()))
+                varints(shape).filter(|list| {
+                    list.iter()
+                        .all(|column| (*column as usize) < out.keys.len())
+                })
             })
             .collect::<Option<_>>()
             .ok_or_else(|| damage("attribute shapes"))?;
         out.codes = codes
             .iter()
-            .map(|code| u32::try_from(*code).ok().filter(|c| (*c as usize) < out.shapes.len()))
+            .map(|code| {
+                u32::try_from(*code)
+                    .ok()
+                    .filter(|c| (*c as usize) < out.shapes.len())
+            })
             .collect::<Option<_>>()
             .ok_or_else(|| damage("attribute shape codes"))?;
         if out.kinds.len() != out.keys.len() || out.codes.len() != units {
@@ -88,10 +94,13 @@ impl AttributeReader {
     /// Per column of this key, which unit has which value: where a unit names the key more than
     /// once, the last.
     pub(super) fn columns_of(&self, key: &str) -> Vec<(usize, Vec<u32>)> {
-        let columns: Vec<usize> =
-            (0..self.keys.len()).filter(|column| self.keys[*column] == key).collect();
-        let mut out: Vec<(usize, Vec<u32>)> =
-            columns.iter().map(|column| (*column, vec![NONE; self.codes.len()])).collect();
+        let columns: Vec<usize> = (0..self.keys.len())
+            .filter(|column| self.keys[*column] == key)
+            .collect();
+        let mut out: Vec<(usize, Vec<u32>)> = columns
+            .iter()
+            .map(|column| (*column, vec![NONE; self.codes.len()]))
+            .collect();
         // Per shape: how many values of each column, and which column comes last.
         let plans: Vec<(Vec<u32>, Option<usize>)> = self
             .shapes
@@ -126,7 +135,11 @@ impl AttributeReader {
         self.columns_of(key)
             .into_iter()
             .map(|(column, index)| {
-                Pick::checked(self.source(reader, column)?, At::Index(index), self.codes.len())
+                Pick::checked(
+                    self.source(reader, column)?,
+                    At::Index(index),
+                    self.codes.len(),
+                )
             })
             .collect()
     }
@@ -141,7 +154,10 @@ impl AttributeReader {
         self.columns_of(key)
             .into_iter()
             .map(|(column, index)| {
-                let at = At::Nested { starts: starts.to_vec(), index };
+                let at = At::Nested {
+                    starts: starts.to_vec(),
+                    index,
+                };
                 Pick::checked(self.source(reader, column)?, at, starts.len() - 1)
             })
             .collect()
@@ -179,7 +195,9 @@ impl AttributeReader {
     ) -> Result<Vec<Vec<KeyValue>>, Damage> {
         let mut wanted = vec![NONE; self.codes.len()];
         for (position, unit) in units.iter().enumerate() {
-            let slot = wanted.get_mut(*unit).ok_or_else(|| damage("unit outside of block"))?;
+            let slot = wanted
+                .get_mut(*unit)
+                .ok_or_else(|| damage("unit outside of block"))?;
             *slot = u32::try_from(position).expect("a block has fewer than 2^32 rows");
         }
         let mut out: Vec<Vec<KeyValue>> = vec![Vec::new(); units.len()];
@@ -188,7 +206,9 @@ impl AttributeReader {
         for (unit, code) in self.codes.iter().enumerate() {
             let shape = &self.shapes[*code as usize];
             if wanted[unit] == NONE {
-                shape.iter().for_each(|column| offsets[*column as usize] += 1);
+                shape
+                    .iter()
+                    .for_each(|column| offsets[*column as usize] += 1);
                 continue;
             }
             for column in shape {
@@ -203,8 +223,10 @@ impl AttributeReader {
                     Some(crate::table::Cell::Value(value)) => value.to_value(),
                     _ => Value::Empty,
                 };
-                out[wanted[unit] as usize]
-                    .push(KeyValue { key: self.keys[column].clone(), value });
+                out[wanted[unit] as usize].push(KeyValue {
+                    key: self.keys[column].clone(),
+                    value,
+                });
             }
         }
         // A unit asked for twice was only filled in the last place; the others copy it.
@@ -227,5 +249,9 @@ pub(super) fn starts(counts: &[u64], units: usize) -> Result<Vec<u32>, Damage> {
         at = at.checked_add(*count).ok_or_else(|| damage("counts"))?;
         out.push(u32::try_from(at).map_err(|_| damage("counts"))?);
     }
-    if at == units as u64 { Ok(out) } else { Err(damage("counts do not add up")) }
+    if at == units as u64 {
+        Ok(out)
+    } else {
+        Err(damage("counts do not add up"))
+    }
 }

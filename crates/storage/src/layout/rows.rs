@@ -2,10 +2,10 @@
 
 use model::{Event, Link, LogRecord, Span, SpanId, TraceId, Value};
 
+use super::PARENT_RAW;
 use super::pick::{At, NONE, Pick, Source, damage};
 use super::read::AttributeReader;
 use super::table::{BlockTable, failed, status_code};
-use super::PARENT_RAW;
 use crate::block::TextColumn;
 use crate::chunk::summary_resource;
 use crate::message::Columns;
@@ -20,7 +20,11 @@ impl BlockTable {
             .map_err(failed)?
             .filter(|ids| ids.len() == self.rows())
             .ok_or_else(|| damage("span_id"))?;
-        let raw = self.reader.fixed8("parent.raw").map_err(failed)?.unwrap_or_default();
+        let raw = self
+            .reader
+            .fixed8("parent.raw")
+            .map_err(failed)?
+            .unwrap_or_default();
         let mut next_raw = ids.len();
         ids.extend(raw);
         let distances = self.ints("parent")?;
@@ -52,8 +56,16 @@ impl BlockTable {
 
     /// Span ids of log records, and per row the index of its own.
     pub(super) fn log_span_ids(&self) -> Result<(Vec<[u8; 8]>, Vec<u32>), Damage> {
-        let ids = self.reader.fixed8("span_id").map_err(failed)?.unwrap_or_default();
-        let present = self.reader.bools("span_id.present").map_err(failed)?.unwrap_or_default();
+        let ids = self
+            .reader
+            .fixed8("span_id")
+            .map_err(failed)?
+            .unwrap_or_default();
+        let present = self
+            .reader
+            .bools("span_id.present")
+            .map_err(failed)?
+            .unwrap_or_default();
         let mut next = 0u32;
         let index: Vec<u32> = present
             .into_iter()
@@ -95,7 +107,10 @@ impl BlockTable {
             // Booleans lie among the integers, in row order.
             let all = index_of(&[1, 3]);
             let only = |kind: u64| -> Vec<u32> {
-                all.iter().zip(&kinds).map(|(i, k)| if *k == kind { *i } else { NONE }).collect()
+                all.iter()
+                    .zip(&kinds)
+                    .map(|(i, k)| if *k == kind { *i } else { NONE })
+                    .collect()
             };
             let flags = ints.iter().map(|int| *int != 0).collect();
             add(Source::Ints(ints), only(1))?;
@@ -107,7 +122,9 @@ impl BlockTable {
         if self.reader.bytes("body.bytes").map_err(failed)?.is_some() {
             let all = index_of(&[4, 5, 6]);
             for code in 4..=6u8 {
-                let Some(list) = self.reader.bytes("body.bytes").map_err(failed)? else { continue };
+                let Some(list) = self.reader.bytes("body.bytes").map_err(failed)? else {
+                    continue;
+                };
                 let index = all
                     .iter()
                     .zip(&kinds)
@@ -143,9 +160,12 @@ impl BlockTable {
 
     /// Correlation values as a field: built from the rows that have any.
     pub(super) fn correlation_picks(&self) -> Result<Vec<Pick>, Damage> {
-        let Some((starts, units)) = self.nested_starts("corr")? else { return Ok(Vec::new()) };
-        let rows: Vec<usize> =
-            (0..self.rows()).filter(|row| starts[*row] < starts[*row + 1]).collect();
+        let Some((starts, units)) = self.nested_starts("corr")? else {
+            return Ok(Vec::new());
+        };
+        let rows: Vec<usize> = (0..self.rows())
+            .filter(|row| starts[*row] < starts[*row + 1])
+            .collect();
         let attributes = self.attributes()?.read(&self.reader, &rows)?;
         let bodies = if self.signal == model::Signal::Logs {
             self.bodies(&rows)?
@@ -160,7 +180,11 @@ impl BlockTable {
             .collect();
         let index = (0..u32::try_from(units).map_err(|_| damage("corr"))?).collect();
         let at = At::Nested { starts, index };
-        Ok(vec![Pick::checked(Source::Shared(values), at, self.rows())?])
+        Ok(vec![Pick::checked(
+            Source::Shared(values),
+            at,
+            self.rows(),
+        )?])
     }
 
     fn bodies(&self, rows: &[usize]) -> Result<Vec<Value>, Damage> {
@@ -174,17 +198,17 @@ impl BlockTable {
                 }
             });
         }
-        Ok(rows.iter().map(|row| by_row.get(row).cloned().unwrap_or_default()).collect())
+        Ok(rows
+            .iter()
+            .map(|row| by_row.get(row).cloned().unwrap_or_default())
+            .collect())
     }
 
-    pub(super) fn read_spans(
-        &self,
-        rows: &[usize],
-        columns: Columns,
-    ) -> Result<Vec<Span>, Damage> {
+    pub(super) fn read_spans(&self, rows: &[usize], columns: Columns) -> Result<Vec<Span>, Damage> {
         let mut out = self.summaries(rows)?;
         if columns == Columns::Summary {
-            let mut seen: Vec<(*const model::Resource, std::sync::Arc<model::Resource>)> = Vec::new();
+            let mut seen: Vec<(*const model::Resource, std::sync::Arc<model::Resource>)> =
+                Vec::new();
             for span in &mut out {
                 let at = std::sync::Arc::as_ptr(&span.resource);
                 if let Some((_, short)) = seen.iter().find(|(known, _)| *known == at) {
@@ -204,8 +228,10 @@ impl BlockTable {
         let messages = self.reader.text("status.message").map_err(failed)?;
         let attributes = self.attributes()?.read(&self.reader, rows)?;
         let correlation = self.correlation(rows, &attributes, &[])?;
-        for ((span, row), (attributes, correlation)) in
-            out.iter_mut().zip(rows).zip(attributes.into_iter().zip(correlation))
+        for ((span, row), (attributes, correlation)) in out
+            .iter_mut()
+            .zip(rows)
+            .zip(attributes.into_iter().zip(correlation))
         {
             span.scope = scopes[scope[*row] as usize].clone();
             span.flags = u32::try_from(flags[*row]).map_err(|_| damage("flags"))?;
@@ -224,7 +250,11 @@ impl BlockTable {
     fn summaries(&self, rows: &[usize]) -> Result<Vec<Span>, Damage> {
         let resources = self.resources()?;
         let resource = self.shared_index("resource", resources.len())?;
-        let trace_ids = self.reader.fixed16("trace_id").map_err(failed)?.unwrap_or_default();
+        let trace_ids = self
+            .reader
+            .fixed16("trace_id")
+            .map_err(failed)?
+            .unwrap_or_default();
         let (ids, parents) = self.parent_ids()?;
         let times = self.time_column()?;
         let durations = self.ints("duration")?;
@@ -260,8 +290,14 @@ impl BlockTable {
         for (span, row) in out.iter_mut().zip(rows) {
             span.dropped_events_count = u32_of(dropped[*row], "event.dropped")?;
         }
-        let Some((starts, units)) = self.nested_starts("event")? else { return Ok(()) };
-        let times = self.reader.ints("event.time").map_err(failed)?.unwrap_or_default();
+        let Some((starts, units)) = self.nested_starts("event")? else {
+            return Ok(());
+        };
+        let times = self
+            .reader
+            .ints("event.time")
+            .map_err(failed)?
+            .unwrap_or_default();
         let names = self.reader.text("event.name").map_err(failed)?;
         let dropped = self.reader.uints("event.attr.dropped").map_err(failed)?;
         let dropped = dropped.unwrap_or_else(|| vec![0; units]);
@@ -293,12 +329,18 @@ impl BlockTable {
         for (span, row) in out.iter_mut().zip(rows) {
             span.dropped_links_count = u32_of(dropped[*row], "link.dropped")?;
         }
-        let Some((starts, units)) = self.nested_starts("link")? else { return Ok(()) };
+        let Some((starts, units)) = self.nested_starts("link")? else {
+            return Ok(());
+        };
         let trace_ids = self.reader.bytes("link.trace_id").map_err(failed)?;
         let span_ids = self.reader.bytes("link.span_id").map_err(failed)?;
         let states = self.reader.text("link.trace_state").map_err(failed)?;
         let zeros = || vec![0; units];
-        let flags = self.reader.uints("link.flags").map_err(failed)?.unwrap_or_else(zeros);
+        let flags = self
+            .reader
+            .uints("link.flags")
+            .map_err(failed)?
+            .unwrap_or_else(zeros);
         let dropped = self.reader.uints("link.attr.dropped").map_err(failed)?;
         let dropped = dropped.unwrap_or_else(zeros);
         let (Some(trace_ids), Some(span_ids)) = (trace_ids, span_ids) else {
@@ -334,7 +376,11 @@ impl BlockTable {
         let (resources, scopes) = (self.resources()?, self.scopes()?);
         let resource = self.shared_index("resource", resources.len())?;
         let scope = self.shared_index("scope", scopes.len())?;
-        let trace_ids = self.reader.fixed16("trace_id").map_err(failed)?.unwrap_or_default();
+        let trace_ids = self
+            .reader
+            .fixed16("trace_id")
+            .map_err(failed)?
+            .unwrap_or_default();
         let (span_ids, span_index) = self.log_span_ids()?;
         let times = self.time_column()?;
         let (observed, severity) = (self.ints("observed")?, self.ints("severity")?);
@@ -409,7 +455,14 @@ impl CorrelationColumns {
         if values.as_ref().map_or(0, TextColumn::len) != next {
             return Err(damage("corr.value"));
         }
-        Ok(Self { keys, sources, offsets, lengths, values, value_index })
+        Ok(Self {
+            keys,
+            sources,
+            offsets,
+            lengths,
+            values,
+            value_index,
+        })
     }
 
     fn pair(
@@ -422,19 +475,32 @@ impl CorrelationColumns {
         let slice = |text: &str| -> Result<String, Damage> {
             let offset = usize::try_from(self.offsets[unit]).map_err(|_| damage("corr.offset"))?;
             let length = usize::try_from(self.lengths[unit]).map_err(|_| damage("corr.length"))?;
-            let end = offset.checked_add(length).ok_or_else(|| damage("corr.length"))?;
-            Ok(text.get(offset..end).ok_or_else(|| damage("corr.offset"))?.to_owned())
+            let end = offset
+                .checked_add(length)
+                .ok_or_else(|| damage("corr.length"))?;
+            Ok(text
+                .get(offset..end)
+                .ok_or_else(|| damage("corr.offset"))?
+                .to_owned())
         };
         let value = match self.sources[unit] {
             0 => {
                 let values = self.values.as_ref().ok_or_else(|| damage("corr.value"))?;
                 values.get(self.value_index[unit]).to_owned()
             }
-            1 => slice(body.and_then(Value::as_str).ok_or_else(|| damage("corr body"))?)?,
+            1 => slice(
+                body.and_then(Value::as_str)
+                    .ok_or_else(|| damage("corr body"))?,
+            )?,
             source => {
                 let index = usize::try_from(source - 2).map_err(|_| damage("corr.source"))?;
                 let attribute = attributes.get(index).ok_or_else(|| damage("corr.source"))?;
-                slice(attribute.value.as_str().ok_or_else(|| damage("corr attribute"))?)?
+                slice(
+                    attribute
+                        .value
+                        .as_str()
+                        .ok_or_else(|| damage("corr attribute"))?,
+                )?
             }
         };
         Ok((key, value))
@@ -443,10 +509,11 @@ impl CorrelationColumns {
 
 /// The text of a row in a column that may be missing.
 fn optional(column: Option<&TextColumn>, row: usize) -> String {
-    column.filter(|list| row < list.len()).map_or_else(String::new, |list| list.get(row).to_owned())
+    column
+        .filter(|list| row < list.len())
+        .map_or_else(String::new, |list| list.get(row).to_owned())
 }
 
 fn u32_of(value: u64, what: &str) -> Result<u32, Damage> {
     u32::try_from(value).map_err(|_| damage(what))
 }
-

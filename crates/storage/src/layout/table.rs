@@ -30,20 +30,21 @@ pub(crate) struct BlockTable {
     attributes: OnceCell<AttributeReader>,
 }
 
+/// What to take of a resource, scope or series' attributes.
+type SharedOf<'a> = &'a dyn Fn(&Resource, &Scope, &[model::KeyValue]) -> Option<SharedValue>;
+
 pub(super) fn failed(error: BlockError) -> Damage {
     Damage(error.to_string())
 }
 
 /// Fills a cell once, or says what is damaged.
-fn once<T>(
-    cell: &OnceCell<T>,
-    make: impl FnOnce() -> Result<T, Damage>,
-) -> Result<&T, Damage> {
+fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Damage>) -> Result<&T, Damage> {
     if cell.get().is_none() {
         let value = make()?;
         let _ = cell.set(value);
     }
-    cell.get().ok_or_else(|| damage("unreachable: the cell was just filled"))
+    cell.get()
+        .ok_or_else(|| damage("unreachable: the cell was just filled"))
 }
 
 impl BlockTable {
@@ -76,7 +77,11 @@ impl BlockTable {
     }
 
     fn counted<T>(&self, name: &str, list: Vec<T>) -> Result<Vec<T>, Damage> {
-        if list.len() == self.rows() { Ok(list) } else { Err(damage(name)) }
+        if list.len() == self.rows() {
+            Ok(list)
+        } else {
+            Err(damage(name))
+        }
     }
 
     pub(super) fn time_column(&self) -> Result<&Vec<u64>, Damage> {
@@ -102,7 +107,9 @@ impl BlockTable {
     }
 
     pub(super) fn attributes(&self) -> Result<&AttributeReader, Damage> {
-        once(&self.attributes, || AttributeReader::open(&self.reader, "attr", self.rows()))
+        once(&self.attributes, || {
+            AttributeReader::open(&self.reader, "attr", self.rows())
+        })
     }
 
     /// Per row an index into what the rows share, checked against its length.
@@ -110,18 +117,16 @@ impl BlockTable {
         self.uints(name)?
             .into_iter()
             .map(|index| {
-                u32::try_from(index).ok().filter(|index| (*index as usize) < length)
+                u32::try_from(index)
+                    .ok()
+                    .filter(|index| (*index as usize) < length)
             })
             .collect::<Option<_>>()
             .ok_or_else(|| damage(name))
     }
 
     /// Something of each resource or scope (of each series' in a block of metrics).
-    fn shared_pick(
-        &self,
-        level: Level,
-        value: &dyn Fn(&Resource, &Scope, &[model::KeyValue]) -> Option<SharedValue>,
-    ) -> Result<Pick, Damage> {
+    fn shared_pick(&self, level: Level, value: SharedOf<'_>) -> Result<Pick, Damage> {
         let (resource, scope) = (Resource::default(), Scope::default());
         let (values, column): (Vec<_>, _) = if self.signal == Signal::Metrics {
             let of = |s: &Series| value(&s.resource, &s.scope, &s.attributes);
@@ -139,24 +144,34 @@ impl BlockTable {
 
     fn attribute_picks(&self, level: Level, key: &str) -> Result<Vec<Pick>, Damage> {
         match level {
-            Level::Row if self.signal == Signal::Metrics => Ok(vec![self.shared_pick(
-                Level::Row,
-                &|_, _, attributes| shared_value(attributes, key),
-            )?]),
+            Level::Row if self.signal == Signal::Metrics => Ok(vec![
+                self.shared_pick(Level::Row, &|_, _, attributes| {
+                    shared_value(attributes, key)
+                })?,
+            ]),
             Level::Row => self.attributes()?.picks(&self.reader, key),
-            Level::Resource => Ok(vec![self.shared_pick(Level::Resource, &|resource, _, _| {
-                shared_value(&resource.attributes, key)
-            })?]),
+            Level::Resource => Ok(vec![
+                self.shared_pick(Level::Resource, &|resource, _, _| {
+                    shared_value(&resource.attributes, key)
+                })?,
+            ]),
             Level::Scope => Ok(vec![self.shared_pick(Level::Scope, &|_, scope, _| {
                 shared_value(&scope.attributes, key)
             })?]),
             Level::Event | Level::Link => {
-                let unit = if level == Level::Event { "event" } else { "link" };
+                let unit = if level == Level::Event {
+                    "event"
+                } else {
+                    "link"
+                };
                 let Some((starts, units)) = self.nested_starts(unit)? else {
                     return Ok(Vec::new());
                 };
-                AttributeReader::open(&self.reader, &format!("{unit}.attr"), units)?
-                    .nested_picks(&self.reader, key, &starts)
+                AttributeReader::open(&self.reader, &format!("{unit}.attr"), units)?.nested_picks(
+                    &self.reader,
+                    key,
+                    &starts,
+                )
             }
             Level::Any => Ok(Vec::new()),
         }
@@ -165,9 +180,13 @@ impl BlockTable {
     /// Where each row's events, links or correlation pairs begin; nothing if there are none.
     pub(super) fn nested_starts(&self, unit: &str) -> Result<Option<(Vec<u32>, usize)>, Damage> {
         let name = format!("{unit}.count");
-        let Some(counts) = self.reader.uints(&name).map_err(failed)? else { return Ok(None) };
+        let Some(counts) = self.reader.uints(&name).map_err(failed)? else {
+            return Ok(None);
+        };
         let counts = self.counted(&name, counts)?;
-        let units = counts.iter().fold(0u64, |sum, count| sum.saturating_add(*count));
+        let units = counts
+            .iter()
+            .fold(0u64, |sum, count| sum.saturating_add(*count));
         let units = usize::try_from(units).map_err(|_| damage(&name))?;
         Ok(Some((starts(&counts, units)?, units)))
     }
@@ -177,11 +196,17 @@ impl BlockTable {
             return Ok(Vec::new());
         };
         let index = (0..u32::try_from(units).map_err(|_| damage(unit))?).collect();
-        Ok(vec![Pick::checked(source, At::Nested { starts, index }, self.rows())?])
+        Ok(vec![Pick::checked(
+            source,
+            At::Nested { starts, index },
+            self.rows(),
+        )?])
     }
 
     fn text_pick(&self, name: &str) -> Result<Vec<Pick>, Damage> {
-        let Some(column) = self.reader.text(name).map_err(failed)? else { return Ok(Vec::new()) };
+        let Some(column) = self.reader.text(name).map_err(failed)? else {
+            return Ok(Vec::new());
+        };
         // An empty text stands for one that was not sent.
         let empty = column.values().position(|text| text.is_empty());
         let index = column
@@ -196,7 +221,11 @@ impl BlockTable {
                 }
             })
             .collect();
-        Ok(vec![Pick::checked(Source::Text(column), At::Index(index), self.rows())?])
+        Ok(vec![Pick::checked(
+            Source::Text(column),
+            At::Index(index),
+            self.rows(),
+        )?])
     }
 
     fn rows_pick(&self, source: Source) -> Result<Vec<Pick>, Damage> {
@@ -214,15 +243,21 @@ impl BlockTable {
                 self.rows_pick(Source::Mapped(self.ints("kind")?, map))
             }
             Field::Status => {
-                let map = |status| Some(status_cell(super::table::status_code(status).unwrap_or_default()));
+                let map = |status| {
+                    Some(status_cell(
+                        super::table::status_code(status).unwrap_or_default(),
+                    ))
+                };
                 self.rows_pick(Source::Mapped(self.ints("status")?, map))
             }
             Field::StatusMessage => self.text_pick("status.message"),
             Field::Duration => {
                 let ends = self.ends()?;
                 let times = self.time_column()?;
-                let list =
-                    times.iter().zip(ends.iter()).map(|(s, e)| crate::table::duration(*s, *e));
+                let list = times
+                    .iter()
+                    .zip(ends.iter())
+                    .map(|(s, e)| crate::table::duration(*s, *e));
                 self.rows_pick(Source::Ints(list.collect()))
             }
             Field::SpanId => {
@@ -231,7 +266,11 @@ impl BlockTable {
             }
             Field::ParentId => {
                 let (ids, index) = self.parent_ids()?;
-                Ok(vec![Pick::checked(Source::Ids8(ids), At::Index(index), self.rows())?])
+                Ok(vec![Pick::checked(
+                    Source::Ids8(ids),
+                    At::Index(index),
+                    self.rows(),
+                )?])
             }
             Field::TraceState => self.text_pick("trace_state"),
             Field::EventName => {
@@ -265,7 +304,11 @@ impl BlockTable {
             Field::Body => self.body_picks(),
             Field::SpanId => {
                 let (ids, index) = self.log_span_ids()?;
-                Ok(vec![Pick::checked(Source::Ids8(ids), At::Index(index), self.rows())?])
+                Ok(vec![Pick::checked(
+                    Source::Ids8(ids),
+                    At::Index(index),
+                    self.rows(),
+                )?])
             }
             Field::Severity => {
                 let map = |number| (number > 0).then(|| Cell::int(number));
@@ -287,9 +330,11 @@ impl BlockTable {
     fn picks(&self, field: &Field) -> Result<Vec<Pick>, Damage> {
         match field {
             Field::Attribute { level, key } => self.attribute_picks(*level, key),
-            Field::Service => Ok(vec![self.shared_pick(Level::Resource, &|resource, _, _| {
-                Some(SharedValue::Plain(resource.service().into()))
-            })?]),
+            Field::Service => Ok(vec![
+                self.shared_pick(Level::Resource, &|resource, _, _| {
+                    Some(SharedValue::Plain(resource.service().into()))
+                })?,
+            ]),
             Field::ScopeName => Ok(vec![self.shared_pick(Level::Scope, &|_, scope, _| {
                 (!scope.name.is_empty()).then(|| SharedValue::Plain(scope.name.as_str().into()))
             })?]),
@@ -327,7 +372,11 @@ impl BlockTable {
         among: &Mask,
         on: &mut dyn FnMut(&Pick, &Mask),
     ) -> Result<(), Damage> {
-        let Field::Attribute { level: Level::Any, key } = field else {
+        let Field::Attribute {
+            level: Level::Any,
+            key,
+        } = field
+        else {
             self.picks(field)?.iter().for_each(|pick| on(pick, among));
             return Ok(());
         };
@@ -406,7 +455,9 @@ impl Table for BlockTable {
         test: &dyn Fn(Cell<'_>) -> bool,
     ) -> Result<Mask, Damage> {
         let mut mask = Mask::none(self.rows());
-        self.each_pick(field, among, &mut |pick, among| pick.matching(among, test, &mut mask))?;
+        self.each_pick(field, among, &mut |pick, among| {
+            pick.matching(among, test, &mut mask)
+        })?;
         Ok(mask)
     }
 
@@ -419,22 +470,34 @@ impl Table for BlockTable {
     }
 
     fn fields(&self, among: &Mask) -> Result<Vec<(Field, &'static str, u64)>, Damage> {
-        const KINDS: [&str; 8] =
-            ["string", "int", "double", "bool", "bytes", "array", "kvlist", "empty"];
+        const KINDS: [&str; 8] = [
+            "string", "int", "double", "bool", "bytes", "array", "kvlist", "empty",
+        ];
         debug_assert_eq!(KINDS.len(), TYPES.len());
         let mut out = Vec::new();
         if self.signal == Signal::Metrics {
             return Ok(out);
         }
         for (key, kind, count) in self.attributes()?.fields(among) {
-            let field = Field::Attribute { level: Level::Row, key };
+            let field = Field::Attribute {
+                level: Level::Row,
+                key,
+            };
             out.push((field, KINDS[usize::from(kind)], count));
         }
         let resources = self.resources()?;
         let scopes = self.scopes()?;
         let shared: [(Level, &str, Vec<&[model::KeyValue]>); 2] = [
-            (Level::Resource, "resource", resources.iter().map(|r| &*r.attributes).collect()),
-            (Level::Scope, "scope", scopes.iter().map(|s| &*s.attributes).collect()),
+            (
+                Level::Resource,
+                "resource",
+                resources.iter().map(|r| &*r.attributes).collect(),
+            ),
+            (
+                Level::Scope,
+                "scope",
+                scopes.iter().map(|s| &*s.attributes).collect(),
+            ),
         ];
         for (level, column, lists) in shared {
             let index = self.shared_index(column, lists.len())?;
@@ -443,7 +506,10 @@ impl Table for BlockTable {
             for (list, count) in lists.iter().zip(rows).filter(|(_, count)| *count > 0) {
                 for attribute in *list {
                     let kind = kind_name(SharedValue::new(&attribute.value).value());
-                    let field = Field::Attribute { level, key: attribute.key.clone() };
+                    let field = Field::Attribute {
+                        level,
+                        key: attribute.key.clone(),
+                    };
                     out.push((field, kind, count));
                 }
             }

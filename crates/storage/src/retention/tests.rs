@@ -31,8 +31,15 @@ struct Fixture {
 fn open_at(dir: &Path, retention: Retention) -> (Store, Arc<ManualClock>) {
     let (env, clock) = testkit::env(7, Arc::new(RealFiles));
     clock.set_unix(MIDNIGHT + 20 * HOUR);
-    let options = Options { block_rows: 64, retention, ..Options::default() };
-    (Store::open(env, dir, options, Arc::new(TestDecoder)).unwrap(), clock)
+    let options = Options {
+        block_rows: 64,
+        retention,
+        ..Options::default()
+    };
+    (
+        Store::open(env, dir, options, Arc::new(TestDecoder)).unwrap(),
+        clock,
+    )
 }
 
 impl Fixture {
@@ -45,23 +52,49 @@ impl Fixture {
         write(&store, Signal::Traces, &spans).await.unwrap();
         write(&store, Signal::Logs, &logs).await.unwrap();
         store.flush().await;
-        Self { dir, clock, store, spans, logs }
+        Self {
+            dir,
+            clock,
+            store,
+            spans,
+            logs,
+        }
     }
 
     /// Closes the store and opens it with other settings.
     fn reopen(self, retention: Retention) -> Self {
-        let Self { dir, store, spans, logs, .. } = self;
+        let Self {
+            dir,
+            store,
+            spans,
+            logs,
+            ..
+        } = self;
         drop(store);
         let (store, clock) = open_at(dir.path(), retention);
-        Self { dir, clock, store, spans, logs }
+        Self {
+            dir,
+            clock,
+            store,
+            spans,
+            logs,
+        }
     }
 
     fn folder(&self, signal: Signal, day: &str) -> PathBuf {
-        self.dir.path().join("store/default").join(signal.name()).join(day)
+        self.dir
+            .path()
+            .join("store/default")
+            .join(signal.name())
+            .join(day)
     }
 
     fn second_day_spans(&self) -> Vec<Span> {
-        self.spans.iter().filter(|span| span.start_unix_nano >= MIDNIGHT).cloned().collect()
+        self.spans
+            .iter()
+            .filter(|span| span.start_unix_nano >= MIDNIGHT)
+            .cloned()
+            .collect()
     }
 
     async fn has(&self, sent_spans: Vec<Span>, sent_logs: Vec<LogRecord>) {
@@ -77,20 +110,26 @@ impl Fixture {
         let name = format!("throughline_storage_{name}");
         let label = [("reason".to_owned(), reason.to_owned())];
         let all = self.store.metrics();
-        let one = all.iter().find(|(n, labels, _)| {
-            *n == name && (reason.is_empty() || labels.as_slice() == label)
-        });
+        let one = all
+            .iter()
+            .find(|(n, labels, _)| *n == name && (reason.is_empty() || labels.as_slice() == label));
         one.unwrap_or_else(|| panic!("no metric {name} {reason}")).2
     }
 }
 
 fn for_traces(policy: Policy) -> Retention {
-    Retention { traces: policy, ..Retention::default() }
+    Retention {
+        traces: policy,
+        ..Retention::default()
+    }
 }
 
 #[tokio::test]
 async fn age_drops_days_whose_newest_row_is_older() {
-    let retention = for_traces(Policy { age: Some(30 * HOURS), bytes: None });
+    let retention = for_traces(Policy {
+        age: Some(30 * HOURS),
+        bytes: None,
+    });
     let this = Fixture::new(retention).await;
     this.has(this.spans.clone(), this.logs.clone()).await;
     // Now the first day is over for 31 hours, and the second's newest row is younger than 30.
@@ -109,7 +148,9 @@ async fn age_drops_days_whose_newest_row_is_older() {
     let this = this.reopen(retention);
     this.has(kept, this.logs.clone()).await;
     // Whatever is flushed is looked at as well.
-    write(&this.store, Signal::Traces, &this.spans[..50]).await.unwrap();
+    write(&this.store, Signal::Traces, &this.spans[..50])
+        .await
+        .unwrap();
     this.clock.advance(100 * HOUR);
     this.store.flush().await;
     this.has(Vec::new(), this.logs.clone()).await;
@@ -125,7 +166,12 @@ async fn bytes_drop_the_oldest_days_of_that_signal_alone() {
             .map(|partition| bytes_of(core, partition))
             .sum()
     };
-    let bytes = |most| for_traces(Policy { age: None, bytes: Some(most) });
+    let bytes = |most| {
+        for_traces(Policy {
+            age: None,
+            bytes: Some(most),
+        })
+    };
     let this = this.reopen(bytes(total));
     this.store.maintain().await;
     this.has(this.spans.clone(), this.logs.clone()).await;
@@ -140,10 +186,16 @@ async fn bytes_drop_the_oldest_days_of_that_signal_alone() {
 
 #[tokio::test]
 async fn the_reserve_drops_no_more_than_it_needs_and_never_today() {
-    let retention = Retention { reserve_bytes: 1_000, ..Retention::default() };
+    let retention = Retention {
+        reserve_bytes: 1_000,
+        ..Retention::default()
+    };
     let this = Fixture::new(retention).await;
     let core = this.store.core().clone();
-    let space = |free_bytes, total_bytes| Space { free_bytes, total_bytes };
+    let space = |free_bytes, total_bytes| Space {
+        free_bytes,
+        total_bytes,
+    };
     by_reserve(&core, space(1_000, 1_000_000));
     // A tenth of a small disk is less than the reserve.
     by_reserve(&core, space(10, 100));
@@ -158,14 +210,20 @@ async fn the_reserve_drops_no_more_than_it_needs_and_never_today() {
         .iter()
         .filter(|log| {
             let sent = log.time_unix_nano;
-            (if sent == 0 { log.observed_time_unix_nano } else { sent }) >= MIDNIGHT
+            (if sent == 0 {
+                log.observed_time_unix_nano
+            } else {
+                sent
+            }) >= MIDNIGHT
         })
         .cloned()
         .collect();
     this.has(this.second_day_spans(), kept_logs.clone()).await;
     // Rows for a dropped day make a new partition, which can be dropped again although the
     // folder of the first could not be removed then.
-    write(&this.store, Signal::Traces, &this.spans).await.unwrap();
+    write(&this.store, Signal::Traces, &this.spans)
+        .await
+        .unwrap();
     this.store.flush().await;
     let mut twice = this.spans.clone();
     twice.extend(this.second_day_spans());
@@ -184,15 +242,30 @@ async fn the_reserve_drops_no_more_than_it_needs_and_never_today() {
 #[tokio::test]
 async fn a_folder_half_removed_by_a_crash_is_not_a_partition() {
     let this = Fixture::new(Retention::default()).await;
-    let (day, dropped) = ("2026-01-01", this.folder(Signal::Traces, "2026-01-01.dropped"));
+    let (day, dropped) = (
+        "2026-01-01",
+        this.folder(Signal::Traces, "2026-01-01.dropped"),
+    );
     let stranger = this.folder(Signal::Traces, "notes.dropped");
-    let Fixture { dir, store, spans, logs, clock } = this;
+    let Fixture {
+        dir,
+        store,
+        spans,
+        logs,
+        clock,
+    } = this;
     drop(store);
     std::fs::rename(dropped.with_file_name(day), &dropped).unwrap();
     std::fs::remove_file(dropped.join("0000000000000001.ids")).unwrap();
     std::fs::create_dir(&stranger).unwrap();
     let (store, _) = open_at(dir.path(), Retention::default());
-    let this = Fixture { dir, store, spans, logs, clock };
+    let this = Fixture {
+        dir,
+        store,
+        spans,
+        logs,
+        clock,
+    };
     this.has(this.second_day_spans(), this.logs.clone()).await;
     assert!(!dropped.exists());
     assert!(stranger.exists(), "what is not ours is left alone");
@@ -201,13 +274,27 @@ async fn a_folder_half_removed_by_a_crash_is_not_a_partition() {
 
 #[tokio::test]
 async fn queries_under_way_keep_what_they_began_with() {
-    let this = Fixture::new(Retention { reserve_bytes: 1_000, ..Retention::default() }).await;
+    let this = Fixture::new(Retention {
+        reserve_bytes: 1_000,
+        ..Retention::default()
+    })
+    .await;
     let core = this.store.core();
     let view = core.view.read().clone();
-    by_reserve(core, Space { free_bytes: 0, total_bytes: 1_000_000 });
+    by_reserve(
+        core,
+        Space {
+            free_bytes: 0,
+            total_bytes: 1_000_000,
+        },
+    );
     assert!(core.view.read().partitions.len() < view.partitions.len());
     let mut found = Vec::new();
-    for partition in view.partitions.values().filter(|p| p.key.signal == Signal::Traces) {
+    for partition in view
+        .partitions
+        .values()
+        .filter(|p| p.key.signal == Signal::Traces)
+    {
         let term = crate::terms::truncated(12_345);
         partition.index.as_ref().unwrap().lookup(term).unwrap();
         for file in &partition.files {
@@ -223,9 +310,23 @@ async fn queries_under_way_keep_what_they_began_with() {
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_renamed_stays_in_answers() {
-    let this = Fixture::new(Retention { reserve_bytes: 1_000, ..Retention::default() }).await;
-    std::fs::write(this.folder(Signal::Traces, "2026-01-01.dropped"), "in the way").unwrap();
-    by_reserve(this.store.core(), Space { free_bytes: 0, total_bytes: 1_000_000 });
+    let this = Fixture::new(Retention {
+        reserve_bytes: 1_000,
+        ..Retention::default()
+    })
+    .await;
+    std::fs::write(
+        this.folder(Signal::Traces, "2026-01-01.dropped"),
+        "in the way",
+    )
+    .unwrap();
+    by_reserve(
+        this.store.core(),
+        Space {
+            free_bytes: 0,
+            total_bytes: 1_000_000,
+        },
+    );
     this.has(this.spans.clone(), this.logs.clone()).await;
     assert_eq!(this.metric("retention_errors_total", ""), 1.0);
     assert_eq!(this.metric("dropped_rows_total", "disk_reserve"), 0.0);

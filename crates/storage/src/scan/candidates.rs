@@ -30,7 +30,9 @@ impl Lookups<'_> {
             Need::All(needs) => {
                 let mut all: Option<BTreeSet<(u64, u32)>> = None;
                 for need in needs {
-                    let Candidates::Some(found) = self.find(need) else { continue };
+                    let Candidates::Some(found) = self.find(need) else {
+                        continue;
+                    };
                     all = Some(match all {
                         None => found,
                         Some(all) => all.intersection(&found).copied().collect(),
@@ -101,7 +103,12 @@ pub(super) fn units(
     let mut units = Vec::new();
     let key = (tenant.clone(), signal);
     let heads = [Some(&view.active), view.sealed.as_ref()];
-    for chunk in heads.into_iter().flatten().filter_map(|heads| heads.get(&key)).flatten() {
+    for chunk in heads
+        .into_iter()
+        .flatten()
+        .filter_map(|heads| heads.get(&key))
+        .flatten()
+    {
         if range.overlaps(chunk.min_time, chunk.max_end) {
             units.push(Unit::Chunk(chunk.clone()));
         }
@@ -116,12 +123,17 @@ pub(super) fn units(
 
 fn of_partition(partition: &Partition, range: TimeRange, need: &Need, units: &mut Vec<Unit>) {
     let overlaps = |file: &crate::partition::BlockFile| {
-        file.blocks.iter().any(|block| range.overlaps(block.min_time, block.max_end))
+        file.blocks
+            .iter()
+            .any(|block| range.overlaps(block.min_time, block.max_end))
     };
     if !partition.files.iter().any(|file| overlaps(file)) {
         return;
     }
-    let mut lookups = Lookups { partition, known: HashMap::new() };
+    let mut lookups = Lookups {
+        partition,
+        known: HashMap::new(),
+    };
     let candidates = lookups.find(need);
     for file in &partition.files {
         for (ordinal, block) in file.blocks.iter().enumerate() {
@@ -130,8 +142,9 @@ fn of_partition(partition: &Partition, range: TimeRange, need: &Need, units: &mu
             }
             let candidate = match &candidates {
                 Candidates::All => true,
-                Candidates::Some(set) => u32::try_from(ordinal)
-                    .is_ok_and(|ordinal| set.contains(&(file.flush, ordinal))),
+                Candidates::Some(set) => {
+                    u32::try_from(ordinal).is_ok_and(|ordinal| set.contains(&(file.flush, ordinal)))
+                }
             };
             if candidate {
                 units.push(Unit::Block {

@@ -25,8 +25,8 @@ pub(super) fn run(
     let mut stopped = Ok(());
     for unit in scan.units(selection) {
         let (min_time, max_time, max_end) = unit.times();
-        let inside = selection.range.contains(min_time)
-            && selection.range.contains(max_time.max(max_end));
+        let inside =
+            selection.range.contains(min_time) && selection.range.contains(max_time.max(max_end));
         let whole = selection.filter == Filter::All
             && by.is_empty()
             && inside
@@ -69,7 +69,11 @@ pub(super) fn run(
             Err(other) => return Err(other),
         }
         if cells.len() > CELLS_MAX {
-            scan.cut("groups", CELLS_MAX, "group by fewer values or use a wider step");
+            scan.cut(
+                "groups",
+                CELLS_MAX,
+                "group by fewer values or use a wider step",
+            );
             stopped = Err(Stop::Limit);
             break;
         }
@@ -93,18 +97,25 @@ fn largest(
     }
     let mut list: Vec<_> = by_key.into_iter().collect();
     if list.len() > groups {
-        scan.cut("groups", groups, "the smallest groups are left out; raise the limit");
+        scan.cut(
+            "groups",
+            groups,
+            "the smallest groups are left out; raise the limit",
+        );
         list.sort_by_key(|(_, (total, _))| std::cmp::Reverse(*total));
         list.truncate(groups);
         list.sort();
     }
     list.into_iter()
         .flat_map(|(key, (_, buckets))| {
-            buckets.into_iter().filter(|(_, count)| *count > 0).map(move |(start, count)| Count {
-                start_unix_nano: start,
-                key: key.clone(),
-                count,
-            })
+            buckets
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(move |(start, count)| Count {
+                    start_unix_nano: start,
+                    key: key.clone(),
+                    count,
+                })
         })
         .collect()
 }

@@ -70,7 +70,11 @@ pub(super) fn run(
     }
     if full || found.len() > groups {
         let value = groups.min(GROUPS_MAX);
-        scan.cut("groups", value, "the smallest groups are left out; raise the limit");
+        scan.cut(
+            "groups",
+            value,
+            "the smallest groups are left out; raise the limit",
+        );
     }
     let mut list: Vec<Durations> = found
         .into_iter()

@@ -83,8 +83,9 @@ pub(super) fn names(scan: &mut Scan<'_>, selection: &Selection) -> Result<(), St
                         let mut count = 0;
                         opened.table().visit(field, &mask, &mut |_, _| count += 1)?;
                         if count > 0 {
-                            *counts.entry((field.clone(), "string".to_owned())).or_default() +=
-                                count;
+                            *counts
+                                .entry((field.clone(), "string".to_owned()))
+                                .or_default() += count;
                         }
                     }
                     Ok(())
@@ -103,7 +104,9 @@ pub(super) fn names(scan: &mut Scan<'_>, selection: &Selection) -> Result<(), St
         .map(|((field, kind), count)| FieldCount { field, kind, count })
         .collect();
     list.sort_by(|a, b| {
-        b.count.cmp(&a.count).then_with(|| format!("{:?}", a.field).cmp(&format!("{:?}", b.field)))
+        b.count
+            .cmp(&a.count)
+            .then_with(|| format!("{:?}", a.field).cmp(&format!("{:?}", b.field)))
     });
     scan.reply(Reply::Fields(list))?;
     stopped
@@ -125,7 +128,9 @@ fn from_table(file: &BlockFile, counts: &mut FxHashMap<(Field, String), u64>) {
             Some(("scope", key)) => attribute(Level::Scope, key),
             _ => match INTRINSICS.iter().find(|(name, _)| **name == *info.name) {
                 Some((_, field)) => {
-                    *counts.entry((field.clone(), "string".to_owned())).or_default() += info.rows;
+                    *counts
+                        .entry((field.clone(), "string".to_owned()))
+                        .or_default() += info.rows;
                     continue;
                 }
                 None => continue,
@@ -136,7 +141,10 @@ fn from_table(file: &BlockFile, counts: &mut FxHashMap<(Field, String), u64>) {
 }
 
 fn attribute(level: Level, key: &str) -> Field {
-    Field::Attribute { level, key: key.to_owned() }
+    Field::Attribute {
+        level,
+        key: key.to_owned(),
+    }
 }
 
 /// Values of a field in a whole file, if its table lists every one of them. A field that exists
@@ -144,7 +152,10 @@ fn attribute(level: Level, key: &str) -> Field {
 fn listed(file: &BlockFile, field: &Field) -> Option<Vec<(String, u64)>> {
     let table = file.fields.as_ref()?;
     let name = match field {
-        Field::Attribute { level: Level::Any, key } => {
+        Field::Attribute {
+            level: Level::Any,
+            key,
+        } => {
             let mut names = [Level::Row, Level::Scope, Level::Resource]
                 .map(|level| table_name(level, key))
                 .into_iter()
@@ -155,9 +166,16 @@ fn listed(file: &BlockFile, field: &Field) -> Option<Vec<(String, u64)>> {
                 (Some(_), Some(_)) => return None,
             }
         }
-        Field::Attribute { level: Level::Event | Level::Link, .. } => return None,
+        Field::Attribute {
+            level: Level::Event | Level::Link,
+            ..
+        } => return None,
         Field::Attribute { level, key } => table_name(*level, key),
-        other => INTRINSICS.iter().find(|(_, field)| field == other)?.0.to_owned(),
+        other => INTRINSICS
+            .iter()
+            .find(|(_, field)| field == other)?
+            .0
+            .to_owned(),
     };
     let mut values = Vec::new();
     for info in table.named(&name) {
@@ -187,17 +205,19 @@ pub(super) fn values(
         if let (Some(at), Unit::Block { file, .. }) = (file_of(unit), unit)
             && whole.contains(&at)
         {
-            let from_table = *tables.entry(at).or_insert_with(|| match listed(file, field) {
-                Some(values) => {
-                    for (value, rows) in values {
-                        if value.starts_with(prefix) {
-                            *counts.entry(value).or_default() += rows;
+            let from_table = *tables
+                .entry(at)
+                .or_insert_with(|| match listed(file, field) {
+                    Some(values) => {
+                        for (value, rows) in values {
+                            if value.starts_with(prefix) {
+                                *counts.entry(value).or_default() += rows;
+                            }
                         }
+                        true
                     }
-                    true
-                }
-                None => false,
-            });
+                    None => false,
+                });
             if from_table {
                 continue;
             }
@@ -224,13 +244,19 @@ pub(super) fn values(
             Err(other) => return Err(other),
         }
         if counts.len() > VALUES_MAX {
-            scan.cut("values", VALUES_MAX, "narrow the range or give a longer prefix");
+            scan.cut(
+                "values",
+                VALUES_MAX,
+                "narrow the range or give a longer prefix",
+            );
             stopped = Err(Stop::Limit);
             break;
         }
     }
-    let mut list: Vec<ValueCount> =
-        counts.into_iter().map(|(value, count)| ValueCount { value, count }).collect();
+    let mut list: Vec<ValueCount> = counts
+        .into_iter()
+        .map(|(value, count)| ValueCount { value, count })
+        .collect();
     list.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
     if list.len() > limit {
         scan.cut("values", limit, "raise the limit or give a longer prefix");

@@ -45,7 +45,14 @@ pub(super) fn run(
     let mut units = scan.units(selection);
     let first_rank = |unit: &Unit| {
         let (min_time, max_time, _) = unit.times();
-        rank(order, if order == Order::Newest { max_time } else { min_time })
+        rank(
+            order,
+            if order == Order::Newest {
+                max_time
+            } else {
+                min_time
+            },
+        )
     };
     units.sort_by_key(first_rank);
     let mut hits: Vec<Hit> = Vec::new();
@@ -54,7 +61,16 @@ pub(super) fn run(
         if enough(&mut hits, limit, traces, first_rank(unit)) {
             break;
         }
-        match collect(scan, unit, index, selection, &filter, order, traces.is_some(), &mut hits) {
+        match collect(
+            scan,
+            unit,
+            index,
+            selection,
+            &filter,
+            order,
+            traces.is_some(),
+            &mut hits,
+        ) {
             Ok(()) => {}
             // What was found so far is sent, and the cut says that there may be more.
             Err(Stop::Limit) => {
@@ -66,9 +82,6 @@ pub(super) fn run(
     }
     hits.sort_unstable_by_key(|hit| (hit.rank, hit.unit, hit.row));
     let keep = kept(&hits, limit, traces);
-    if keep < hits.len() && traces.is_none() {
-        scan.cut("rows", limit, "ask for the next page with the cursor, or raise the limit");
-    }
     hits.truncate(keep);
     for part in hits.chunks(ROWS_PER_REPLY) {
         send(scan, &units, selection.signal, part, columns)?;
@@ -106,7 +119,9 @@ fn collect(
     with_traces: bool,
     hits: &mut Vec<Hit>,
 ) -> Result<(), Stop> {
-    let Some((opened, mask)) = scan.select(unit, selection, filter)? else { return Ok(()) };
+    let Some((opened, mask)) = scan.select(unit, selection, filter)? else {
+        return Ok(());
+    };
     let table = opened.table();
     let found = table.times().and_then(|times| {
         let mut found: Vec<Hit> = mask
@@ -152,7 +167,10 @@ fn kept(hits: &[Hit], limit: usize, traces: Option<usize>) -> usize {
     let Some(last) = limit.checked_sub(1).and_then(|last| hits.get(last)) else {
         return hits.len().min(limit);
     };
-    let ties = hits[limit..].iter().take(TIES_MAX).take_while(|hit| hit.rank == last.rank);
+    let ties = hits[limit..]
+        .iter()
+        .take(TIES_MAX)
+        .take_while(|hit| hit.rank == last.rank);
     limit + ties.count()
 }
 
@@ -166,7 +184,10 @@ fn send(
 ) -> Result<(), Stop> {
     let mut by_unit: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
     for (position, hit) in hits.iter().enumerate() {
-        by_unit.entry(hit.unit).or_default().push((hit.row, position));
+        by_unit
+            .entry(hit.unit)
+            .or_default()
+            .push((hit.row, position));
     }
     let mut spans = Vec::new();
     let mut logs = Vec::new();
@@ -174,7 +195,9 @@ fn send(
         let rows: Vec<usize> = wanted.iter().map(|(row, _)| *row).collect();
         let positions = wanted.iter().map(|(_, position)| *position);
         let opened = units[unit].open();
-        let Some(opened) = scan.undamaged(opened) else { continue };
+        let Some(opened) = scan.undamaged(opened) else {
+            continue;
+        };
         if signal == Signal::Traces {
             let read = opened.table().spans(&rows, columns);
             spans.extend(positions.zip(scan.undamaged(read).unwrap_or_default()));
@@ -185,7 +208,9 @@ fn send(
     }
     if signal == Signal::Traces {
         spans.sort_by_key(|(position, _)| *position);
-        return scan.reply(Reply::Spans(spans.into_iter().map(|(_, span)| span).collect()));
+        return scan.reply(Reply::Spans(
+            spans.into_iter().map(|(_, span)| span).collect(),
+        ));
     }
     logs.sort_by_key(|(position, _)| *position);
     scan.reply(Reply::Logs(logs.into_iter().map(|(_, log)| log).collect()))

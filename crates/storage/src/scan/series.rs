@@ -46,9 +46,10 @@ pub(super) fn run(
                     cut = true;
                     return;
                 }
-                let entry = found
-                    .entry(key)
-                    .or_insert_with(|| SeriesPoints { series: series.clone(), points: Vec::new() });
+                let entry = found.entry(key).or_insert_with(|| SeriesPoints {
+                    series: series.clone(),
+                    points: Vec::new(),
+                });
                 if points {
                     entry.points.extend(list);
                 }
@@ -84,11 +85,17 @@ fn each_series(
     let mut by_series: BTreeMap<usize, Vec<DataPoint>> = BTreeMap::new();
     match opened {
         Opened::Chunk(chunk) => {
-            let matching: Vec<bool> =
-                chunk.series.iter().map(|entry| matchers.may_match(&entry.series)).collect();
+            let matching: Vec<bool> = chunk
+                .series
+                .iter()
+                .map(|entry| matchers.may_match(&entry.series))
+                .collect();
             for (row, point) in chunk.points.iter().enumerate() {
                 if matching[point.series as usize] && range.contains(point.time) {
-                    by_series.entry(point.series as usize).or_default().push(chunk.point(row));
+                    by_series
+                        .entry(point.series as usize)
+                        .or_default()
+                        .push(chunk.point(row));
                 }
             }
             for (index, points) in by_series {

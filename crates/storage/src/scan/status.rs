@@ -30,5 +30,9 @@ pub(super) fn run(scan: &mut Scan<'_>, tenant: &Tenant) -> Result<(), Stop> {
         })
         .collect();
     let wal_bytes = scan.core.counters.wal_bytes.load(Ordering::Relaxed);
-    scan.reply(Reply::Status(Status { partitions, head_rows, wal_bytes }))
+    scan.reply(Reply::Status(Status {
+        partitions,
+        head_rows,
+        wal_bytes,
+    }))
 }

@@ -39,17 +39,31 @@ impl Checkpoint {
     }
 
     pub(super) fn position(&self) -> Position {
-        Position { segment: self.wal_segment, offset: self.wal_offset }
+        Position {
+            segment: self.wal_segment,
+            offset: self.wal_offset,
+        }
     }
 
     /// Reads the checkpoint of a store; the default for a new store.
     pub(super) fn read(env: &Env, root: &Path) -> Result<Self, OpenError> {
         let path = root.join("CHECKPOINT");
-        let wrong = |reason: String| OpenError::Checkpoint { path: path.clone(), reason };
-        if env.files.stat(&path).map_err(|error| wrong(error.to_string()))?.is_none() {
+        let wrong = |reason: String| OpenError::Checkpoint {
+            path: path.clone(),
+            reason,
+        };
+        if env
+            .files
+            .stat(&path)
+            .map_err(|error| wrong(error.to_string()))?
+            .is_none()
+        {
             return Ok(Self::default());
         }
-        let bytes = env.files.read(&path).map_err(|error| wrong(error.to_string()))?;
+        let bytes = env
+            .files
+            .read(&path)
+            .map_err(|error| wrong(error.to_string()))?;
         let checkpoint: Self =
             serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         if checkpoint.version != VERSION {

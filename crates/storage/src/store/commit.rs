@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::flusher::{Flusher, Sealed};
 use super::recover::Recovered;
-use super::stamps::Stamps;
+use super::stamps::{Before, Stamps};
 use super::{Core, add, record};
 use crate::chunk::Chunk;
 use crate::write::{Ack, Batch, WriteError};
@@ -48,6 +48,8 @@ pub(super) struct Committer {
     core: Arc<Core>,
     journal: Journal,
     stamps: Stamps,
+    /// Stamps of the group that is not synced yet.
+    insertions: Vec<Before>,
     flusher: Flusher,
     jobs: UnboundedReceiver<Job>,
     /// The end of the sealed head that is on its way to files.
@@ -67,6 +69,7 @@ pub(super) fn start(
         core,
         journal: recovered.journal,
         stamps: recovered.stamps,
+        insertions: Vec::new(),
         flusher,
         jobs,
         flushing: None,
@@ -134,7 +137,7 @@ impl Committer {
             return;
         }
         let begin = self.journal.end();
-        let mut before = self.stamps.clone_for_rollback(&group);
+        self.insertions.clear();
         let mut written = Vec::with_capacity(group.len());
         for pending in group {
             if let Some(pending) = self.append(pending) {
@@ -149,28 +152,32 @@ impl Committer {
             if let Err(error) = self.journal.rollback_to(begin) {
                 fatal(&error);
             }
-            if let Some(stamps) = before.take() {
-                self.stamps = stamps;
-            }
+            self.stamps.undo(std::mem::take(&mut self.insertions));
             for pending in written {
                 self.refuse(pending, &error);
             }
             return;
         }
         add(&self.core.counters.syncs, 1);
-        self.core.counters.wal_bytes.store(self.journal.bytes(), Ordering::Relaxed);
+        self.core
+            .counters
+            .wal_bytes
+            .store(self.journal.bytes(), Ordering::Relaxed);
         self.publish(written);
     }
 
     /// Appends one batch to the WAL. Answers those that need no commit.
     fn append(&mut self, pending: Pending) -> Option<Pending> {
-        if let Some(stamp) = &pending.batch.stamp {
-            if self.stamps.contains(stamp) {
-                add(&self.core.counters.duplicate_batches, 1);
-                let ack = Ack { duplicate: true, ..self.ack(&pending) };
-                let _ = pending.answer.send(Ok(ack));
-                return None;
-            }
+        if let Some(stamp) = &pending.batch.stamp
+            && self.stamps.contains(stamp)
+        {
+            add(&self.core.counters.duplicate_batches, 1);
+            let ack = Ack {
+                duplicate: true,
+                ..self.ack(&pending)
+            };
+            let _ = pending.answer.send(Ok(ack));
+            return None;
         }
         if pending.chunk.rows() == 0 {
             let ack = self.ack(&pending);
@@ -180,10 +187,13 @@ impl Committer {
         }
         let header = record::header(&pending.batch);
         let rollback = self.journal.end();
-        match self.journal.append_parts(&[&header, &pending.batch.request]) {
+        match self
+            .journal
+            .append_parts(&[&header, &pending.batch.request])
+        {
             Ok(_) => {
                 if let Some(stamp) = &pending.batch.stamp {
-                    self.stamps.insert(stamp);
+                    self.insertions.push(self.stamps.insert(stamp));
                 }
                 Some(pending)
             }
@@ -200,7 +210,10 @@ impl Committer {
 
     fn refuse(&self, pending: Pending, error: &JournalError) {
         add(&self.core.counters.retried, 1);
-        let refusal = WriteError::Retry { reason: error.to_string(), after_ms: 1_000 };
+        let refusal = WriteError::Retry {
+            reason: error.to_string(),
+            after_ms: 1_000,
+        };
         let _ = pending.answer.send(Err(refusal));
     }
 
@@ -211,24 +224,41 @@ impl Committer {
     }
 
     fn ack(&self, pending: &Pending) -> Ack {
-        let mut rejected: Vec<(Reject, u64)> =
-            pending.chunk.rejected.iter().map(|(reason, count)| (*reason, *count)).collect();
+        let mut rejected: Vec<(Reject, u64)> = pending
+            .chunk
+            .rejected
+            .iter()
+            .map(|(reason, count)| (*reason, *count))
+            .collect();
         rejected.sort_unstable();
-        Ack { accepted: pending.chunk.rows() as u64, rejected, duplicate: false }
+        Ack {
+            accepted: pending.chunk.rows() as u64,
+            rejected,
+            duplicate: false,
+        }
     }
 
     /// Counts a stored batch and remembers up to when its sender is complete.
     fn note(&self, pending: &Pending) {
         let counters = &self.core.counters;
         add(&counters.batches, 1);
-        add(&counters.rows[signal_index(pending.chunk.signal)], pending.chunk.rows() as u64);
+        add(
+            &counters.rows[signal_index(pending.chunk.signal)],
+            pending.chunk.rows() as u64,
+        );
         add(&counters.duplicate_keys, pending.chunk.duplicate_keys);
         for (reason, count) in &pending.chunk.rejected {
-            let index = Reject::ALL.iter().position(|other| other == reason).unwrap_or_default();
+            let index = Reject::ALL
+                .iter()
+                .position(|other| other == reason)
+                .unwrap_or_default();
             add(&counters.rejected[index], *count);
         }
         let now = self.core.env.clock.unix_nanos();
-        self.core.sources.lock().acknowledged(pending.batch.stamp.as_ref(), now);
+        self.core
+            .sources
+            .lock()
+            .acknowledged(pending.batch.stamp.as_ref(), now);
     }
 
     /// Makes committed rows visible, then answers.
@@ -239,10 +269,18 @@ impl Committer {
         for pending in written {
             let ack = self.ack(&pending);
             self.note(&pending);
-            let Pending { batch, chunk, answer, _permit } = pending;
+            let Pending {
+                batch,
+                chunk,
+                answer,
+                _permit,
+            } = pending;
             if let Some(observer) = observer.as_mut() {
                 // The request was decoded without error before; decoding again cannot fail.
-                let _ = self.core.decoder.decode(batch.signal, &batch.request, observer.as_mut());
+                let _ = self
+                    .core
+                    .decoder
+                    .decode(batch.signal, &batch.request, observer.as_mut());
             }
             match fresh.entry((batch.tenant, batch.signal)) {
                 std::collections::btree_map::Entry::Vacant(slot) => drop(slot.insert(chunk)),
@@ -253,19 +291,22 @@ impl Committer {
             answers.push((answer, ack, _permit));
         }
         drop(observer);
-        let fresh: Vec<_> = fresh.into_iter().map(|(key, chunk)| (key, Arc::new(chunk))).collect();
+        let fresh: Vec<_> = fresh
+            .into_iter()
+            .map(|(key, chunk)| (key, Arc::new(chunk)))
+            .collect();
         {
             let mut view = self.core.view.write();
             let heads = Arc::make_mut(&mut view.active);
             for (key, chunk) in &fresh {
-                let chunks = heads.entry(key.clone()).or_default();
-                let before: usize = chunks.iter().map(|chunk| chunk.heap_bytes()).sum();
-                push(chunks, chunk.clone());
-                let after: usize = chunks.iter().map(|chunk| chunk.heap_bytes()).sum();
-                self.head_bytes = (self.head_bytes + after).saturating_sub(before);
+                self.head_bytes += chunk.heap_bytes();
+                push(heads.entry(key.clone()).or_default(), chunk.clone());
             }
         }
-        self.core.counters.head_bytes.store(self.head_bytes as u64, Ordering::Relaxed);
+        self.core
+            .counters
+            .head_bytes
+            .store(self.head_bytes as u64, Ordering::Relaxed);
         for ((tenant, _), chunk) in &fresh {
             self.core.tails.publish(tenant, chunk, &self.core.counters);
         }
@@ -286,7 +327,11 @@ impl Committer {
         self.head_bytes = 0;
         self.core.counters.head_bytes.store(0, Ordering::Relaxed);
         self.flushing = Some(position);
-        self.flusher.send(Sealed { heads, position, stamps: self.stamps.clone() });
+        self.flusher.send(Sealed {
+            heads,
+            position,
+            stamps: self.stamps.clone(),
+        });
     }
 
     fn flushed(&mut self, position: Position) {
@@ -299,7 +344,10 @@ impl Committer {
             self.fail_if_fatal(&error);
             tracing::warn!(%error, "wal segments stay until the next flush");
         }
-        self.core.counters.wal_bytes.store(self.journal.bytes(), Ordering::Relaxed);
+        self.core
+            .counters
+            .wal_bytes
+            .store(self.journal.bytes(), Ordering::Relaxed);
     }
 
     fn wait_for_flush(&mut self) {
@@ -316,13 +364,6 @@ impl Committer {
             self.seal();
             self.wait_for_flush();
         }
-    }
-}
-
-impl Stamps {
-    /// A copy to go back to if the sync fails, where any batch is stamped.
-    fn clone_for_rollback(&self, group: &[Pending]) -> Option<Stamps> {
-        group.iter().any(|pending| pending.batch.stamp.is_some()).then(|| self.clone())
     }
 }
 

@@ -49,12 +49,25 @@ pub(super) fn read(record: &Bytes) -> Option<Batch> {
     let tenant = Tenant::new(std::str::from_utf8(take(usize::from(tenant_length))?).ok()?)?;
     let agent_length = u16::from_le_bytes(take(2)?.try_into().ok()?);
     let stamp = if agent_length > 0 {
-        let agent = std::str::from_utf8(take(usize::from(agent_length))?).ok()?.to_owned();
+        let agent = std::str::from_utf8(take(usize::from(agent_length))?)
+            .ok()?
+            .to_owned();
         let epoch = u64::from_le_bytes(take(8)?.try_into().ok()?);
         let sequence = u64::from_le_bytes(take(8)?.try_into().ok()?);
-        Some(Stamp { agent, epoch, sequence, sent_unix_nano: 0, complete_to_unix_nano: 0 })
+        Some(Stamp {
+            agent,
+            epoch,
+            sequence,
+            sent_unix_nano: 0,
+            complete_to_unix_nano: 0,
+        })
     } else {
         None
     };
-    Some(Batch { tenant, signal, request: record.slice(at..), stamp })
+    Some(Batch {
+        tenant,
+        signal,
+        request: record.slice(at..),
+        stamp,
+    })
 }

@@ -27,8 +27,10 @@ pub(super) struct Recovered {
 /// checkpoint's position are in files, those after it are not.
 pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenError> {
     let checkpoint = Checkpoint::read(&core.env, &core.root)?;
-    open_partitions(core, checkpoint.flush)
-        .map_err(|source| OpenError::Folder { dir: core.root.clone(), source })?;
+    open_partitions(core, checkpoint.flush).map_err(|source| OpenError::Folder {
+        dir: core.root.clone(),
+        source,
+    })?;
     let options = journal::Options {
         segment_min: checkpoint.wal_segment.max(1),
         ..journal::Options::default()
@@ -57,14 +59,29 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         let item = item?;
         replay.record(&item.payload, item.next)?;
     }
-    let Replay { flush, stamps, heads, head_bytes, .. } = replay;
+    let Replay {
+        flush,
+        stamps,
+        heads,
+        head_bytes,
+        ..
+    } = replay;
     core.view.write().active = Arc::new(heads);
-    core.counters.head_bytes.store(head_bytes as u64, std::sync::atomic::Ordering::Relaxed);
+    core.counters
+        .head_bytes
+        .store(head_bytes as u64, std::sync::atomic::Ordering::Relaxed);
     let position = Checkpoint::read(&core.env, &core.root)?.position();
     journal.truncate_before(position)?;
     let bytes = journal.bytes();
-    core.counters.wal_bytes.store(bytes, std::sync::atomic::Ordering::Relaxed);
-    Ok(Recovered { journal, stamps, flush, head_bytes })
+    core.counters
+        .wal_bytes
+        .store(bytes, std::sync::atomic::Ordering::Relaxed);
+    Ok(Recovered {
+        journal,
+        stamps,
+        flush,
+        head_bytes,
+    })
 }
 
 struct Replay<'a> {
@@ -83,7 +100,7 @@ impl Replay<'_> {
             return Ok(());
         };
         if let Some(stamp) = &batch.stamp {
-            self.stamps.insert(stamp);
+            let _ = self.stamps.insert(stamp);
         }
         match self.core.decode(&batch) {
             Ok(chunk) => {
@@ -114,18 +131,32 @@ fn open_partitions(core: &Core, flush_max: u64) -> std::io::Result<()> {
     let files = &core.env.files;
     let dirs = |dir: &Path| -> std::io::Result<Vec<String>> {
         let entries = files.list(dir)?;
-        Ok(entries.into_iter().filter(|e| e.kind == EntryKind::Dir).map(|e| e.name).collect())
+        Ok(entries
+            .into_iter()
+            .filter(|e| e.kind == EntryKind::Dir)
+            .map(|e| e.name)
+            .collect())
     };
     let mut view = core.view.write();
     let partitions = Arc::make_mut(&mut view.partitions);
     for tenant_name in dirs(&core.root)? {
-        let Some(tenant) = Tenant::new(&tenant_name) else { continue };
+        let Some(tenant) = Tenant::new(&tenant_name) else {
+            continue;
+        };
         let tenant_dir = core.root.join(&tenant_name);
         for signal_name in dirs(&tenant_dir)? {
-            let Some(signal) = Signal::from_name(&signal_name) else { continue };
+            let Some(signal) = Signal::from_name(&signal_name) else {
+                continue;
+            };
             for day_name in dirs(&tenant_dir.join(&signal_name))? {
-                let Some(day) = day_from_name(&day_name) else { continue };
-                let key = PartitionKey { tenant: tenant.clone(), signal, day };
+                let Some(day) = day_from_name(&day_name) else {
+                    continue;
+                };
+                let key = PartitionKey {
+                    tenant: tenant.clone(),
+                    signal,
+                    day,
+                };
                 let (partition, damaged) =
                     Partition::open(&core.env, &core.root, key.clone(), flush_max)?;
                 add(&core.counters.damaged_files, damaged);

@@ -3,7 +3,7 @@
 //! A batch older than the window, or of an older epoch, counts as stored: an agent never has so
 //! many exports under way, and starts a new epoch only after the old one is drained or lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,40 +27,96 @@ struct Window {
     epoch: u64,
     /// Highest sequence number stored.
     highest: u64,
-    /// Those stored above `highest - WINDOW`.
-    seen: BTreeSet<u64>,
+    /// Bit `n % WINDOW` says whether `n` is stored, for `n` in `highest - WINDOW + 1..=highest`.
+    stored: [u64; WORDS],
     heard: u64,
 }
+
+const WORDS: usize = (WINDOW / 64) as usize;
+
+impl Window {
+    fn bit(sequence: u64) -> (usize, u64) {
+        let at = sequence % WINDOW;
+        (
+            usize::try_from(at / 64).expect("below WORDS"),
+            1 << (at % 64),
+        )
+    }
+
+    fn contains(&self, sequence: u64) -> bool {
+        if sequence > self.highest {
+            return false;
+        }
+        let (word, bit) = Self::bit(sequence);
+        self.highest - sequence >= WINDOW || self.stored[word] & bit != 0
+    }
+
+    fn insert(&mut self, sequence: u64) {
+        if sequence > self.highest {
+            // Numbers between the two become part of the window, and are not stored yet.
+            if sequence - self.highest >= WINDOW {
+                self.stored = [0; WORDS];
+            } else {
+                for skipped in self.highest + 1..sequence {
+                    let (word, bit) = Self::bit(skipped);
+                    self.stored[word] &= !bit;
+                }
+            }
+            self.highest = sequence;
+        }
+        if self.highest - sequence < WINDOW {
+            let (word, bit) = Self::bit(sequence);
+            self.stored[word] |= bit;
+        }
+    }
+}
+
+/// An agent's window as it was before a batch.
+pub(super) struct Before(String, Option<Window>);
 
 impl Stamps {
     /// Whether the batch was stored before.
     pub(super) fn contains(&self, stamp: &Stamp) -> bool {
-        let Some(window) = self.agents.get(&stamp.agent) else { return false };
+        let Some(window) = self.agents.get(&stamp.agent) else {
+            return false;
+        };
         if stamp.epoch != window.epoch {
             return stamp.epoch < window.epoch;
         }
-        window.seen.contains(&stamp.sequence)
-            || stamp.sequence.saturating_add(WINDOW) <= window.highest
+        window.contains(stamp.sequence)
     }
 
-    /// Notes that the batch is stored.
-    pub(super) fn insert(&mut self, stamp: &Stamp) {
+    /// Notes that the batch is stored. What it returns undoes that.
+    pub(super) fn insert(&mut self, stamp: &Stamp) -> Before {
+        let before = Before(stamp.agent.clone(), self.agents.get(&stamp.agent).cloned());
         self.clock += 1;
         let window = self.agents.entry(stamp.agent.clone()).or_default();
         window.heard = self.clock;
         if stamp.epoch > window.epoch {
-            *window = Window { epoch: stamp.epoch, heard: self.clock, ..Window::default() };
+            *window = Window {
+                epoch: stamp.epoch,
+                heard: self.clock,
+                ..Window::default()
+            };
         }
         if stamp.epoch == window.epoch {
-            window.highest = window.highest.max(stamp.sequence);
-            window.seen.insert(stamp.sequence);
-            let floor = (window.highest + 1).saturating_sub(WINDOW);
-            window.seen = window.seen.split_off(&floor);
+            window.insert(stamp.sequence);
         }
         if self.agents.len() > AGENTS_MAX {
             let oldest = self.agents.iter().min_by_key(|(_, window)| window.heard);
             if let Some(agent) = oldest.map(|(agent, _)| agent.clone()) {
                 self.agents.remove(&agent);
+            }
+        }
+        before
+    }
+
+    /// Goes back to before the insertions, of which the last is undone first.
+    pub(super) fn undo(&mut self, insertions: Vec<Before>) {
+        for Before(agent, window) in insertions.into_iter().rev() {
+            match window {
+                Some(window) => drop(self.agents.insert(agent, window)),
+                None => drop(self.agents.remove(&agent)),
             }
         }
     }
@@ -90,6 +146,17 @@ mod tests {
         }
         assert!(stamps.contains(&stamp(1, 3)), "below the window");
         assert!(!stamps.contains(&stamp(1, 2_999)));
+        let before = stamps.clone();
+        let undo = vec![
+            stamps.insert(&stamp(1, 2_999)),
+            stamps.insert(&stamp(1, 9_000)),
+        ];
+        assert!(
+            stamps.contains(&stamp(1, 2_998)),
+            "far below the window now"
+        );
+        stamps.undo(undo);
+        assert_eq!(stamps.agents, before.agents);
         stamps.insert(&stamp(2, 1));
         assert!(stamps.contains(&stamp(1, 2_999)), "older epoch");
         assert!(!stamps.contains(&stamp(2, 2)));

@@ -97,7 +97,9 @@ impl Tails {
 
 impl Watcher {
     fn show(&mut self, chunk: &Chunk, counters: &Counters) {
-        let Ok(mask) = self.filter.evaluate(chunk, Mask::all(Chunk::rows(chunk))) else { return };
+        let Ok(mask) = self.filter.evaluate(chunk, Mask::all(Chunk::rows(chunk))) else {
+            return;
+        };
         let rows: Vec<usize> = mask.iter().collect();
         for rows in rows.chunks(ROWS_PER_MESSAGE) {
             let waiting = self.waiting.load(Ordering::Relaxed);
@@ -113,10 +115,18 @@ impl Watcher {
             let rows = &rows[..sent];
             let (logs, spans) = match chunk.signal {
                 model::Signal::Logs => (chunk.logs(rows).unwrap_or_default(), Vec::new()),
-                _ => (Vec::new(), chunk.spans(rows, Columns::Full).unwrap_or_default()),
+                _ => (
+                    Vec::new(),
+                    chunk.spans(rows, Columns::Full).unwrap_or_default(),
+                ),
             };
             self.waiting.fetch_add(sent as u64, Ordering::Relaxed);
-            let tail = Tail { sequence: self.sequence, dropped: self.dropped, logs, spans };
+            let tail = Tail {
+                sequence: self.sequence,
+                dropped: self.dropped,
+                logs,
+                spans,
+            };
             if self.sender.send(tail).is_err() {
                 return;
             }

@@ -54,7 +54,10 @@ async fn rows_come_back_as_sent_from_head_and_files_and_after_restarts() {
     let store = open(dir.path());
     check(&store, &sent_spans, &sent_logs).await;
     store.shutdown().await;
-    assert!(matches!(write(&store, Signal::Traces, &sent_spans).await, Err(WriteError::Closed)));
+    assert!(matches!(
+        write(&store, Signal::Traces, &sent_spans).await,
+        Err(WriteError::Closed)
+    ));
     drop(store);
     let store = open(dir.path());
     check(&store, &sent_spans, &sent_logs).await;
@@ -63,13 +66,20 @@ async fn rows_come_back_as_sent_from_head_and_files_and_after_restarts() {
 #[tokio::test]
 async fn a_small_head_limit_flushes_on_the_way_and_on_replay() {
     let dir = tempdir().unwrap();
-    let options = Options { head_bytes: 40_000, block_rows: 64, ..Options::default() };
+    let options = Options {
+        head_bytes: 40_000,
+        block_rows: 64,
+        ..Options::default()
+    };
     let store = open_with(dir.path(), options.clone());
     let (sent, _) = fill(&store, 3, 500).await;
     let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
     assert!(plain_spans(found) == plain_spans(sent.clone()));
     drop(store);
-    let small = Options { head_bytes: 10_000, ..options };
+    let small = Options {
+        head_bytes: 10_000,
+        ..options
+    };
     let store = open_with(dir.path(), small);
     let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
     assert!(plain_spans(found) == plain_spans(sent));
@@ -84,7 +94,11 @@ async fn files_without_a_checkpoint_do_not_count() {
     // What a crash between the files and the checkpoint of a flush leaves behind.
     let copy = tempdir().unwrap();
     let status = std::process::Command::new("cp")
-        .args(["-a", &format!("{}/wal", dir.path().display()), &copy.path().display().to_string()])
+        .args([
+            "-a",
+            &format!("{}/wal", dir.path().display()),
+            &copy.path().display().to_string(),
+        ])
         .status();
     assert!(status.unwrap().success());
     let store = open(dir.path());
@@ -124,22 +138,43 @@ async fn stamped_batches_are_stored_once() {
         })
     };
     let store = open(dir.path());
-    let ack = write_stamped(&store, Signal::Traces, &rows, stamp(1)).await.unwrap();
+    let ack = write_stamped(&store, Signal::Traces, &rows, stamp(1))
+        .await
+        .unwrap();
     assert!(!ack.duplicate);
     let count = async |store: &Store| {
-        spans(store, selection(Signal::Traces, Filter::All)).await.len()
+        spans(store, selection(Signal::Traces, Filter::All))
+            .await
+            .len()
     };
-    let again = write_stamped(&store, Signal::Traces, &rows, stamp(1)).await.unwrap();
+    let again = write_stamped(&store, Signal::Traces, &rows, stamp(1))
+        .await
+        .unwrap();
     assert!(again.duplicate && again.accepted == 3);
     assert_eq!(count(&store).await, 3);
     drop(store);
     let store = open(dir.path());
-    assert!(write_stamped(&store, Signal::Traces, &rows, stamp(1)).await.unwrap().duplicate);
+    assert!(
+        write_stamped(&store, Signal::Traces, &rows, stamp(1))
+            .await
+            .unwrap()
+            .duplicate
+    );
     store.flush().await;
     drop(store);
     let store = open(dir.path());
-    assert!(write_stamped(&store, Signal::Traces, &rows, stamp(1)).await.unwrap().duplicate);
-    assert!(!write_stamped(&store, Signal::Traces, &rows, stamp(2)).await.unwrap().duplicate);
+    assert!(
+        write_stamped(&store, Signal::Traces, &rows, stamp(1))
+            .await
+            .unwrap()
+            .duplicate
+    );
+    assert!(
+        !write_stamped(&store, Signal::Traces, &rows, stamp(2))
+            .await
+            .unwrap()
+            .duplicate
+    );
     assert_eq!(count(&store).await, 6);
 }
 
@@ -148,16 +183,32 @@ fn random_operand(random: &mut fastrand::Rng) -> Operand {
         0 => Operand::Int(random.i64(-3..60)),
         1 => Operand::Double([0.5, 42.0, 1.0][random.usize(..3)]),
         2 => Operand::Bool(random.bool()),
-        3 => Operand::Literal(["42", "1", "true", "x", "card declined", "42.0"][random.usize(..6)].into()),
+        3 => Operand::Literal(
+            ["42", "1", "true", "x", "card declined", "42.0"][random.usize(..6)].into(),
+        ),
         4 => Operand::Text(["of the scope", "x", "req-7", ""][random.usize(..4)].into()),
         _ => Operand::Literal(format!("req-{}", random.u8(..40))),
     }
 }
 
 fn random_field(random: &mut fastrand::Rng) -> Field {
-    let levels =
-        [Level::Any, Level::Row, Level::Scope, Level::Resource, Level::Event, Level::Link];
-    let keys = ["http.method", "user.id", "request_id", "shared", "", "n", "absent"];
+    let levels = [
+        Level::Any,
+        Level::Row,
+        Level::Scope,
+        Level::Resource,
+        Level::Event,
+        Level::Link,
+    ];
+    let keys = [
+        "http.method",
+        "user.id",
+        "request_id",
+        "shared",
+        "",
+        "n",
+        "absent",
+    ];
     match random.u8(..3) {
         0 => {
             let fields = [
@@ -187,16 +238,39 @@ fn random_field(random: &mut fastrand::Rng) -> Field {
 
 fn random_filter(random: &mut fastrand::Rng, depth: usize) -> Filter {
     let field = random_field(random);
-    let words = ["card", "declined", "refused", "connection", "42", "größe", "took", "get"];
+    let words = [
+        "card",
+        "declined",
+        "refused",
+        "connection",
+        "42",
+        "größe",
+        "took",
+        "get",
+    ];
     match random.u8(..if depth > 2 { 7 } else { 10 }) {
         0 => Filter::Exists(field),
-        1 => Filter::Compare { field, op: Op::Eq, value: random_operand(random) },
+        1 => Filter::Compare {
+            field,
+            op: Op::Eq,
+            value: random_operand(random),
+        },
         2 => {
             let ops = [Op::Lt, Op::Le, Op::Gt, Op::Ge];
-            Filter::Compare { field, op: ops[random.usize(..4)], value: random_operand(random) }
+            Filter::Compare {
+                field,
+                op: ops[random.usize(..4)],
+                value: random_operand(random),
+            }
         }
-        3 => Filter::Regex { field, pattern: "ser.*-[12]|declined|^4".to_owned() },
-        4 => Filter::Prefix { field, prefix: ["s", "4", "req-1", "GET"][random.usize(..4)].into() },
+        3 => Filter::Regex {
+            field,
+            pattern: "ser.*-[12]|declined|^4".to_owned(),
+        },
+        4 => Filter::Prefix {
+            field,
+            prefix: ["s", "4", "req-1", "GET"][random.usize(..4)].into(),
+        },
         5 => Filter::Words {
             field: None,
             words: (0..random.usize(1..3))
@@ -206,10 +280,33 @@ fn random_filter(random: &mut fastrand::Rng, depth: usize) -> Filter {
             prefix: random.bool(),
         },
         6 => {
-            let id = model::TraceId([7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, random.u8(1..70)]);
-            let field =
-                if random.bool() { Field::TraceId } else { Field::LinkTraceId };
-            Filter::AnyOf { field, values: vec![id.to_string()] }
+            let id = model::TraceId([
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                7,
+                random.u8(1..70),
+            ]);
+            let field = if random.bool() {
+                Field::TraceId
+            } else {
+                Field::LinkTraceId
+            };
+            Filter::AnyOf {
+                field,
+                values: vec![id.to_string()],
+            }
         }
         7 => Filter::Not(Box::new(random_filter(random, depth + 1))),
         8 => Filter::And((0..2).map(|_| random_filter(random, depth + 1)).collect()),
@@ -235,13 +332,26 @@ async fn head_and_files_give_the_same_answers() {
             range.start = BASE + random.u64(..7_200_000_000_000);
             range.end = range.start + random.u64(..7_200_000_000_000);
         }
-        let of = |signal| Selection { range, ..selection(signal, filter.clone()) };
+        let of = |signal| Selection {
+            range,
+            ..selection(signal, filter.clone())
+        };
         let a = sorted(spans(&head, of(Signal::Traces)).await);
         let b = sorted(spans(&files, of(Signal::Traces)).await);
-        assert!(a == b, "round {round}: {} and {} spans for {filter:?}", a.len(), b.len());
+        assert!(
+            a == b,
+            "round {round}: {} and {} spans for {filter:?}",
+            a.len(),
+            b.len()
+        );
         let c = sorted(logs(&head, of(Signal::Logs)).await);
         let d = sorted(logs(&files, of(Signal::Logs)).await);
-        assert!(c == d, "round {round}: {} and {} logs for {filter:?}", c.len(), d.len());
+        assert!(
+            c == d,
+            "round {round}: {} and {} logs for {filter:?}",
+            c.len(),
+            d.len()
+        );
         matched += a.len() + c.len();
         let by = random_field(&mut random);
         for signal in [Signal::Traces, Signal::Logs] {
@@ -252,18 +362,32 @@ async fn head_and_files_give_the_same_answers() {
                 groups: 10_000,
             };
             let a = ask(&head, counts.clone()).await.unwrap().0;
-            assert_eq!(a, ask(&files, counts).await.unwrap().0, "round {round}: {by:?}");
+            assert_eq!(
+                a,
+                ask(&files, counts).await.unwrap().0,
+                "round {round}: {by:?}"
+            );
             let values = Request::Values {
-                selection: Selection { range, ..selection(signal, Filter::All) },
+                selection: Selection {
+                    range,
+                    ..selection(signal, Filter::All)
+                },
                 field: by.clone(),
                 prefix: String::new(),
                 limit: 10_000,
             };
             let a = ask(&head, values.clone()).await.unwrap().0;
-            assert_eq!(a, ask(&files, values).await.unwrap().0, "round {round}: {by:?}");
+            assert_eq!(
+                a,
+                ask(&files, values).await.unwrap().0,
+                "round {round}: {by:?}"
+            );
         }
     }
-    assert!(matched > 5_000, "the filters match too little to tell anything: {matched}");
+    assert!(
+        matched > 5_000,
+        "the filters match too little to tell anything: {matched}"
+    );
 }
 
 #[tokio::test]
@@ -287,16 +411,26 @@ async fn newest_rows_come_first_and_ties_come_along() {
         columns: Columns::Summary,
     };
     let times = |replies: &[Reply]| -> Vec<u64> {
-        let [Reply::Spans(list)] = replies else { panic!("{replies:?}") };
-        list.iter().map(|span| (span.start_unix_nano - BASE) / 1_000).collect()
+        let [Reply::Spans(list)] = replies else {
+            panic!("{replies:?}")
+        };
+        list.iter()
+            .map(|span| (span.start_unix_nano - BASE) / 1_000)
+            .collect()
     };
     let (replies, summary) = ask(&store, request(Order::Newest, None)).await.unwrap();
     assert_eq!(times(&replies), [[49; 10], [48; 10]].concat());
-    assert_eq!(summary.cuts[0].limit, "rows");
+    assert_eq!(
+        summary.cuts,
+        [],
+        "who asks for so many rows gets so many: nothing is hidden"
+    );
     let (replies, _) = ask(&store, request(Order::Oldest, None)).await.unwrap();
     assert_eq!(times(&replies), [[0; 10], [1; 10]].concat());
     let (replies, summary) = ask(&store, request(Order::Newest, Some(4))).await.unwrap();
-    let [Reply::Spans(list)] = &replies[..] else { panic!() };
+    let [Reply::Spans(list)] = &replies[..] else {
+        panic!()
+    };
     let mut traces: Vec<_> = list.iter().map(|span| span.trace_id).collect();
     traces.sort_unstable();
     traces.dedup();
@@ -317,10 +451,17 @@ async fn correlation_values_find_rows_and_come_back() {
     assert!(!logs_from_head.is_empty());
     store.flush().await;
     let found = spans(&store, selection(Signal::Traces, filter)).await;
-    assert!(found.iter().all(|s| s.correlation.contains(&("request_id".into(), "req-7".into()))));
+    assert!(found.iter().all(|s| {
+        s.correlation
+            .contains(&("request_id".into(), "req-7".into()))
+    }));
     assert!(sorted(found) == from_head);
     let found = logs(&store, selection(Signal::Logs, log_filter)).await;
-    assert!(found.iter().all(|log| matches!(&log.body, Value::Str(t) if t.contains("abc-1"))));
+    assert!(
+        found
+            .iter()
+            .all(|log| matches!(&log.body, Value::Str(t) if t.contains("abc-1")))
+    );
     assert!(sorted(found) == logs_from_head);
 }
 
@@ -332,7 +473,10 @@ async fn a_tail_shows_new_rows_and_counts_what_it_drops() {
     let mut generator = Generator::new(14);
     let rows: Vec<_> = (0..10).map(|_| generator.log()).collect();
     write(&store, Signal::Logs, &rows).await.unwrap();
-    let request = Request::Tail { selection: selection(Signal::Logs, Filter::All), buffer: 15 };
+    let request = Request::Tail {
+        selection: selection(Signal::Logs, Filter::All),
+        buffer: 15,
+    };
     let mut tail = crate::read::Read::execute(&store, request, Limits::default());
     for _ in 0..3 {
         write(&store, Signal::Logs, &rows).await.unwrap();
@@ -342,12 +486,21 @@ async fn a_tail_shows_new_rows_and_counts_what_it_drops() {
         other => panic!("{other:?}"),
     };
     let first = next().await;
-    assert_eq!((first.sequence, first.dropped, first.logs.len()), (10, 0, 10));
+    assert_eq!(
+        (first.sequence, first.dropped, first.logs.len()),
+        (10, 0, 10)
+    );
     let second = next().await;
-    assert_eq!((second.sequence, second.dropped, second.logs.len()), (20, 5, 5));
+    assert_eq!(
+        (second.sequence, second.dropped, second.logs.len()),
+        (20, 5, 5)
+    );
     write(&store, Signal::Logs, &rows).await.unwrap();
     let third = next().await;
-    assert_eq!((third.sequence, third.dropped, third.logs.len()), (40, 15, 10));
+    assert_eq!(
+        (third.sequence, third.dropped, third.logs.len()),
+        (40, 15, 10)
+    );
 }
 
 #[tokio::test]
@@ -364,16 +517,25 @@ async fn limits_cut_the_answer_and_say_so() {
         columns: Columns::Full,
     };
     use futures::StreamExt;
-    let limits = Limits { scanned_bytes: 1, ..Limits::default() };
-    let replies: Vec<_> =
-        crate::read::Read::execute(&store, request.clone(), limits).collect().await;
-    let Some(Ok(Reply::End(summary))) = replies.last() else { panic!("{replies:?}") };
+    let limits = Limits {
+        scanned_bytes: 1,
+        ..Limits::default()
+    };
+    let replies: Vec<_> = crate::read::Read::execute(&store, request.clone(), limits)
+        .collect()
+        .await;
+    let Some(Ok(Reply::End(summary))) = replies.last() else {
+        panic!("{replies:?}")
+    };
     assert_eq!(summary.cuts[0].limit, "bytes");
     assert!(replies.len() == 2, "what was found is sent");
     let bad = Request::Rows {
         selection: selection(
             Signal::Traces,
-            Filter::Regex { field: Field::Name, pattern: "(".to_owned() },
+            Filter::Regex {
+                field: Field::Name,
+                pattern: "(".to_owned(),
+            },
         ),
         order: Order::Newest,
         limit: 1,
@@ -381,8 +543,17 @@ async fn limits_cut_the_answer_and_say_so() {
         columns: Columns::Full,
     };
     assert!(ask(&store, bad).await.is_err());
-    let (replies, _) = ask(&store, Request::Status { tenant: Tenant::default() }).await.unwrap();
-    let [Reply::Status(status)] = &replies[..] else { panic!() };
+    let (replies, _) = ask(
+        &store,
+        Request::Status {
+            tenant: Tenant::default(),
+        },
+    )
+    .await
+    .unwrap();
+    let [Reply::Status(status)] = &replies[..] else {
+        panic!()
+    };
     assert_eq!(status.partitions.iter().map(|p| p.rows).sum::<u64>(), 600);
 }
 
@@ -406,8 +577,12 @@ async fn durations_come_as_histograms_that_hold_them() {
         groups: 10,
     };
     let (replies, _) = ask(&store, request).await.unwrap();
-    let [Reply::Durations(groups)] = &replies[..] else { panic!("{replies:?}") };
-    let [group] = &groups[..] else { panic!("{groups:?}") };
+    let [Reply::Durations(groups)] = &replies[..] else {
+        panic!("{replies:?}")
+    };
+    let [group] = &groups[..] else {
+        panic!("{groups:?}")
+    };
     assert_eq!((group.count, group.errors), (100, 10));
     let mut seen = 0;
     let median = group.buckets.iter().find(|(_, count)| {

@@ -10,7 +10,11 @@ const BAR: usize = 32;
 
 /// A trace as a waterfall.
 pub(crate) fn print_trace(trace: &TraceAnswer) -> anyhow::Result<()> {
-    line(&format!("trace {}  {} spans", trace.trace_id, trace.spans.len()))?;
+    line(&format!(
+        "trace {}  {} spans",
+        trace.trace_id,
+        trace.spans.len()
+    ))?;
     waterfall(&trace.spans)?;
     missing(&trace.missing_parents)?;
     completeness(&trace.completeness)
@@ -20,15 +24,30 @@ fn missing(parents: &[String]) -> anyhow::Result<()> {
     if parents.is_empty() {
         return Ok(());
     }
-    line(&format!("incomplete: parent spans not found: {}", parents.join(", ")))
+    line(&format!(
+        "incomplete: parent spans not found: {}",
+        parents.join(", ")
+    ))
 }
 
 fn waterfall(spans: &[SpanView]) -> anyhow::Result<()> {
-    let begin = spans.iter().map(|span| span.start_time_unix_nano).min().unwrap_or_default();
-    let end = spans.iter().map(|span| span.end_time_unix_nano).max().unwrap_or_default();
+    let begin = spans
+        .iter()
+        .map(|span| span.start_time_unix_nano)
+        .min()
+        .unwrap_or_default();
+    let end = spans
+        .iter()
+        .map(|span| span.end_time_unix_nano)
+        .max()
+        .unwrap_or_default();
     let total = end.saturating_sub(begin).max(1);
     for span in spans {
-        let mark = if span.status.code == 2 { "\u{2717}" } else { " " };
+        let mark = if span.status.code == 2 {
+            "\u{2717}"
+        } else {
+            " "
+        };
         let indent = "  ".repeat(span.depth.min(20) as usize);
         let label = clean(&format!("{indent}{} {}", span.service, span.name));
         let inferred = if span.inferred {
@@ -36,7 +55,9 @@ fn waterfall(spans: &[SpanView]) -> anyhow::Result<()> {
         } else {
             String::new()
         };
-        let duration = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
+        let duration = span
+            .end_time_unix_nano
+            .saturating_sub(span.start_time_unix_nano);
         let at = |time: u64| {
             let offset = u128::from(time.saturating_sub(begin)) * BAR as u128 / u128::from(total);
             usize::try_from(offset).unwrap_or(BAR).min(BAR)
@@ -85,7 +106,9 @@ pub(crate) fn log(log: &LogView) -> anyhow::Result<()> {
         other => other.to_string(),
     };
     let level = if log.severity_text.is_empty() {
-        model::log::level_name(log.severity_number).unwrap_or("-").to_owned()
+        model::log::level_name(log.severity_number)
+            .unwrap_or("-")
+            .to_owned()
     } else {
         log.severity_text.clone()
     };
@@ -119,16 +142,28 @@ pub(crate) fn promql(answer: &Json) -> anyhow::Result<()> {
         Some(list) => {
             for entry in list {
                 let value = entry["value"][1].as_str().map_or_else(
-                    || entry.get("values").or(entry.get("histogram")).map(ToString::to_string),
+                    || {
+                        entry
+                            .get("values")
+                            .or(entry.get("histogram"))
+                            .map(ToString::to_string)
+                    },
                     |value| Some(value.to_owned()),
                 );
-                line(&clean(&format!("{} {}", series(entry), value.unwrap_or_default())))?;
+                line(&clean(&format!(
+                    "{} {}",
+                    series(entry),
+                    value.unwrap_or_default()
+                )))?;
             }
         }
         None => line(&answer.to_string())?,
     }
     for warning in answer["warnings"].as_array().into_iter().flatten() {
-        line(&clean(&format!("warning: {}", warning.as_str().unwrap_or_default())))?;
+        line(&clean(&format!(
+            "warning: {}",
+            warning.as_str().unwrap_or_default()
+        )))?;
     }
     Ok(())
 }
@@ -136,7 +171,10 @@ pub(crate) fn promql(answer: &Json) -> anyhow::Result<()> {
 /// What an answer lacks, if anything.
 pub(crate) fn completeness(completeness: &Completeness) -> anyhow::Result<()> {
     for cut in &completeness.cut {
-        line(&clean(&format!("cut: {} {} ({})", cut.limit, cut.value, cut.hint)))?;
+        line(&clean(&format!(
+            "cut: {} {} ({})",
+            cut.limit, cut.value, cut.hint
+        )))?;
     }
     for source in &completeness.complete_to {
         match source.state {
@@ -150,14 +188,14 @@ pub(crate) fn completeness(completeness: &Completeness) -> anyhow::Result<()> {
 
 /// Control characters in data must not reach the terminal.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 fn format_time(unix_nano: u64) -> String {
-    i128::try_from(unix_nano)
-        .ok()
-        .and_then(|nanos| jiff::Timestamp::from_nanosecond(nanos).ok())
-        .map_or_else(|| unix_nano.to_string(), |time| format!("{time:.3}"))
+    jiff::Timestamp::from_nanosecond(i128::from(unix_nano))
+        .map_or_else(|_| unix_nano.to_string(), |time| format!("{time:.3}"))
 }
 
 #[allow(clippy::cast_precision_loss)]

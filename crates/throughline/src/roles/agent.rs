@@ -61,7 +61,10 @@ pub(crate) async fn run(arguments: &cli::Agent) -> anyhow::Result<()> {
     until(std::future::pending()).await;
     let left = agent.shutdown(AGENT_DRAIN * 2).await;
     if left.left_in_queue > 0 {
-        tracing::warn!(rows = left.left_in_queue, "rows stay in the queue for the next start");
+        tracing::warn!(
+            rows = left.left_in_queue,
+            "rows stay in the queue for the next start"
+        );
     }
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! `collector`: takes OTLP, stores it, serves it to query processes.
 
-use std::path::Path;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use collector::{Collector, Listeners};
 use config::Config;
 use env::Env;
 use storage::Store;
+use tokio::task::JoinHandle;
 
 use super::{bind, until};
 use crate::cli::Role;
@@ -18,24 +20,31 @@ use crate::options;
 pub(super) struct Gateway {
     pub store: Store,
     pub collector: Collector,
+    maintenance: JoinHandle<()>,
 }
+
+/// Between two looks at what retention no longer keeps.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Gateway {
     /// Opens the data folder and begins to listen.
-    pub(super) async fn start(config: &Config, env: &Env, name: String) -> anyhow::Result<Self> {
+    pub(super) async fn start(config: &Config, env: &Env) -> anyhow::Result<Self> {
+        let listen = &config.listen;
+        let internal = bind(listen.internal, "query processes").await?;
         let dir = config.data_dir.clone();
-        let store_options = options::store(config, name);
+        let store_options = options::store(config, name(internal.local_addr()?));
         let opening = {
             let env = env.clone();
             move || Store::open(env, &dir, store_options, Arc::new(otlp::decode::Decoder))
         };
         // Replaying a WAL takes as long as it is.
-        let store = tokio::task::spawn_blocking(opening).await?.context("cannot open the store")?;
-        let listen = &config.listen;
+        let store = tokio::task::spawn_blocking(opening)
+            .await?
+            .context("cannot open the store")?;
         let listeners = Listeners {
             otlp_grpc: bind(listen.otlp_grpc, "OTLP over gRPC").await?,
             otlp_http: bind(listen.otlp_http, "OTLP over HTTP").await?,
-            internal: Some(bind(listen.internal, "query processes").await?),
+            internal: Some(internal),
         };
         let collector = Collector::start(
             collector::Options::from_config(&config.limits),
@@ -44,35 +53,46 @@ impl Gateway {
             env.clock.clone(),
             listeners,
         )?;
-        Ok(Self { store, collector })
+        let maintained = store.clone();
+        let maintenance = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(MAINTENANCE_INTERVAL).await;
+                maintained.maintain().await;
+            }
+        });
+        Ok(Self {
+            store,
+            collector,
+            maintenance,
+        })
     }
 
     /// Answers what is in flight, then writes everything to files.
     pub(super) async fn stop(self) {
+        self.maintenance.abort();
         self.collector.shutdown().await;
         self.store.shutdown().await;
     }
 }
 
-/// A name under which answers list this collector: where its internal port is.
-pub(super) fn name(config: &Config) -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    match config.listen.internal.port() {
-        // The system has yet to choose the port; the folder tells collectors of a host apart.
-        0 => format!("{host}:{}", folder(&config.data_dir)),
-        port => format!("{host}:{port}"),
+/// The name under which answers list this collector: its internal address, by which query
+/// processes know it when it is lost.
+fn name(internal: SocketAddr) -> String {
+    if internal.ip().is_unspecified() {
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        return format!("{host}:{}", internal.port());
     }
-}
-
-fn folder(dir: &Path) -> String {
-    dir.file_name().map_or_else(|| ".".to_owned(), |name| name.to_string_lossy().into_owned())
+    internal.to_string()
 }
 
 pub(crate) async fn run(role: &Role) -> anyhow::Result<()> {
     let config = options::load(role)?;
     let env = Env::real();
     Endpoints::clear(&config.data_dir)?;
-    let gateway = Gateway::start(&config, &env, name(&config)).await?;
+    let gateway = Gateway::start(&config, &env).await?;
     let addresses = gateway.collector.addresses();
     Endpoints {
         otlp_grpc: Some(addresses.otlp_grpc),

@@ -7,8 +7,8 @@ use anyhow::Context;
 use config::Config;
 use tokio_util::sync::CancellationToken;
 
-use super::up::Up;
 use super::until;
+use super::up::Up;
 use crate::cli;
 use crate::demo::{self, ShopOptions};
 use crate::output::line;
@@ -50,7 +50,11 @@ pub(crate) async fn run(arguments: &cli::Demo) -> anyhow::Result<()> {
         }
     };
     let result = if std::io::stdout().is_terminal() && !arguments.no_tui {
-        let options = tui::Options { url, no_color: false, initial: None };
+        let options = tui::Options {
+            url,
+            no_color: false,
+            initial: None,
+        };
         tokio::select! {
             result = tui::run(options) => result.map_err(anyhow::Error::from),
             () = end => Ok(()),
@@ -72,7 +76,9 @@ pub(crate) async fn run(arguments: &cli::Demo) -> anyhow::Result<()> {
 }
 
 fn print_hints(url: &str) -> anyhow::Result<()> {
-    line(&format!("Throughline demo: a shop of simulated services reports to {url}"))?;
+    line(&format!(
+        "Throughline demo: a shop of simulated services reports to {url}"
+    ))?;
     line("Try, in another terminal:")?;
     for command in [
         "tui",
@@ -89,14 +95,25 @@ async fn first_trace(url: &str) -> anyhow::Result<()> {
     let client = api::Client::new(url)?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(15);
     while tokio::time::Instant::now() < deadline {
-        let params = api::TracesParams { limit: Some(50), ..api::TracesParams::default() };
+        let params = api::TracesParams {
+            limit: Some(50),
+            ..api::TracesParams::default()
+        };
         let answer = client.traces(&params).await?;
-        let found = answer.traces.iter().max_by_key(|trace| trace.services.len());
+        let found = answer
+            .traces
+            .iter()
+            .max_by_key(|trace| trace.services.len());
         if let Some(trace) = found.filter(|trace| trace.services.len() >= 4) {
-            let whole = client.trace(&trace.trace_id, &api::Range::default()).await?;
+            let whole = client
+                .trace(&trace.trace_id, &api::Range::default())
+                .await?;
             line("")?;
             crate::ask::print_trace(&whole)?;
-            line(&format!("  throughline story {} --url {url}", trace.trace_id))?;
+            line(&format!(
+                "  throughline story {} --url {url}",
+                trace.trace_id
+            ))?;
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(200)).await;

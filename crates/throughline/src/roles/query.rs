@@ -1,6 +1,6 @@
 //! `query`: the query service over one or several collectors.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, bail};
 use axum::Router;
@@ -36,18 +36,27 @@ impl Service {
     ) -> anyhow::Result<Self> {
         let mut query_options = options::query(config, env);
         query_options.metrics = metrics;
+        // The rules evaluate through the service whose metrics theirs are part of.
+        let rules: Arc<OnceLock<Arc<Manager>>> = Arc::default();
+        let counted = rules.clone();
+        query_options.metrics.push(Arc::new(move || {
+            counted
+                .get()
+                .map(|manager| manager.metrics_text())
+                .unwrap_or_default()
+        }));
         let query = Query::new(Sources::new(readers), query_options);
         let alerts = match sink {
             None => None,
             Some(sink) => {
                 let evaluate = Arc::new(OverSources(query.state().clone()));
-                let rules = options::alerts(config)?;
                 let dir = config.data_dir.join("alerts");
                 std::fs::create_dir_all(&dir)?;
-                Some(
-                    Manager::open(env.clone(), &dir, rules, evaluate, sink)
-                        .context("cannot restore alerts")?,
-                )
+                let groups = options::alerts(config)?;
+                let manager = Manager::open(env.clone(), &dir, groups, evaluate, sink)
+                    .context("cannot restore alerts")?;
+                let _ = rules.set(manager.clone());
+                Some(manager)
             }
         };
         let limits = &config.limits;
@@ -58,7 +67,11 @@ impl Service {
             hub: limits.story_hub,
             ..Bounds::default()
         };
-        Ok(Self { query, alerts, bounds })
+        Ok(Self {
+            query,
+            alerts,
+            bounds,
+        })
     }
 
     /// Begins to evaluate rules.
@@ -69,14 +82,14 @@ impl Service {
         }
     }
 
-    /// Every route.
-    pub(super) fn router(&self) -> Router {
+    /// Every route, and those of `more`.
+    pub(super) fn router(&self, more: Router) -> Router {
         let mut stories = Stories::new(self.query.state().clone());
         stories.bounds = self.bounds;
-        let mut more = Router::new();
+        let mut more = more;
         if let Some(manager) = &self.alerts {
             stories.alerts = manager.clone();
-            more = alerts::router(manager.clone());
+            more = more.merge(alerts::router(manager.clone()));
         }
         self.query.router_with(more.merge(story::router(stories)))
     }
@@ -97,9 +110,12 @@ impl query::alerts::Sink for NoStore {
         &self,
         samples: Vec<query::alerts::Written>,
     ) -> futures::future::BoxFuture<'_, Result<(), String>> {
-        let recorded = samples
-            .iter()
-            .any(|sample| !sample.labels.get("__name__").is_some_and(|n| n.starts_with("ALERTS")));
+        let recorded = samples.iter().any(|sample| {
+            !sample
+                .labels
+                .get("__name__")
+                .is_some_and(|n| n.starts_with("ALERTS"))
+        });
         Box::pin(async move {
             if recorded {
                 return Err("this process has no store to record series in".to_owned());
@@ -113,7 +129,12 @@ pub(crate) async fn run(arguments: &cli::Query) -> anyhow::Result<()> {
     let config = options::load(&arguments.role)?;
     let mut addresses: Vec<String> = arguments.collectors.clone();
     if addresses.is_empty() {
-        addresses = config.query.collectors.iter().map(ToString::to_string).collect();
+        addresses = config
+            .query
+            .collectors
+            .iter()
+            .map(ToString::to_string)
+            .collect();
     }
     if addresses.is_empty() {
         bail!("no collector to read from; name one with --collector ADDR or in query.collectors");
@@ -126,9 +147,13 @@ pub(crate) async fn run(arguments: &cli::Query) -> anyhow::Result<()> {
     Endpoints::clear(&config.data_dir)?;
     let service = Service::new(&config, &env, readers, Vec::new(), Some(Arc::new(NoStore)))?;
     let listener = bind(config.listen.query, "the query API").await?;
-    let server = HttpServer::start(listener, service.router())?;
+    let server = HttpServer::start(listener, service.router(Router::new()))?;
     service.start_alerts()?;
-    Endpoints { query: Some(server.address), ..Endpoints::default() }.publish(&config.data_dir)?;
+    Endpoints {
+        query: Some(server.address),
+        ..Endpoints::default()
+    }
+    .publish(&config.data_dir)?;
     until(std::future::pending()).await;
     server.stop().await;
     service.stop().await;

@@ -9,7 +9,7 @@ use config::Config;
 use env::Env;
 use storage::read::Read;
 
-use super::collector::{Gateway, name};
+use super::collector::Gateway;
 use super::query::Service;
 use super::{AGENT_DRAIN, HttpServer, bind, until};
 use crate::bridge::{LocalStore, StoreSink};
@@ -29,10 +29,12 @@ impl Up {
     pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
         let env = Env::real();
         Endpoints::clear(&config.data_dir)?;
-        let gateway = Gateway::start(config, &env, name(config)).await?;
+        let gateway = Gateway::start(config, &env).await?;
         let store = gateway.store.clone();
-        let local: Arc<dyn Destination> =
-            Arc::new(LocalStore { store: store.clone(), clock: env.clock.clone() });
+        let local: Arc<dyn Destination> = Arc::new(LocalStore {
+            store: store.clone(),
+            clock: env.clock.clone(),
+        });
         let agent = Agent::start(
             env.clone(),
             options::agent(config, None)?,
@@ -41,18 +43,24 @@ impl Up {
         )
         .await?;
         let agent_metrics = agent.live_metrics();
-        let collector_metrics = gateway.collector.metrics_handle();
         let metrics: Vec<query::http::MetricsSource> = vec![
-            Arc::new(move || collector_metrics()),
+            Arc::new(gateway.collector.metrics_handle()),
             Arc::new(move || render(&agent_metrics.snapshot())),
         ];
         let readers: Vec<Arc<dyn Read>> = vec![Arc::new(store.clone())];
         let sink = Arc::new(StoreSink { store });
         let service = Service::new(config, &env, readers, metrics, Some(sink))?;
         let listener = bind(config.listen.query, "the query API").await?;
-        let server = HttpServer::start(listener, service.router())?;
+        // Whoever reaches the query port alone can send there too.
+        let ingest = gateway.collector.http_router();
+        let server = HttpServer::start(listener, service.router(ingest))?;
         service.start_alerts()?;
-        let up = Self { gateway, service, server, agent };
+        let up = Self {
+            gateway,
+            service,
+            server,
+            agent,
+        };
         up.endpoints().publish(&config.data_dir)?;
         Ok(up)
     }
@@ -92,8 +100,11 @@ fn render(samples: &[agent::metrics::Sample]) -> String {
     let samples = samples
         .iter()
         .map(|sample| {
-            let labels: Vec<(&str, &str)> =
-                sample.labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let labels: Vec<(&str, &str)> = sample
+                .labels
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
             #[allow(clippy::cast_precision_loss)]
             let value = sample.value as f64;
             collector::self_metrics::Sample::new(sample.name, &labels, value)
