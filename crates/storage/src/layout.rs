@@ -15,7 +15,7 @@
 //! | `attr.shapes` | Bytes | per shape the indices into `attr.keys`, as varints, in order |
 //! | `attr.keys`, `attr.kinds` | Text, UInt | key and value type of each attribute column |
 //! | `attr.T:KEY` | by type | the values of that key and type `T`, in row order |
-//! | `corr.count`, `corr.key`, `corr.source`, `corr.offset`, `corr.length` | UInt, Text, UInt | correlation pairs: where the value stands in the row |
+//! | `corr.count`, `corr.key`, `corr.source`, `corr.offset`, `corr.length`, `corr.value` | UInt, Text, UInt, Text | correlation pairs: where the value stands in the row, or the value |
 //!
 //! Value types `T`: `s` text, `i` int, `d` double, `b` bool, `x` bytes, `a` array, `k` key-value
 //! list (the last two in protobuf encoding), `e` empty (no column of values).

@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Collector(Role),
     /// The query service over one or several collectors.
     #[command(
-        after_help = "Examples:\n  throughline query --collector 127.0.0.1:4410 --collector 127.0.0.1:4411\n  throughline query 'sum by (service_name) (rate(traces_spanmetrics_calls_total[5m]))'"
+        after_help = "Examples:\n  throughline query --collector 127.0.0.1:4410 --collector 127.0.0.1:4411\n  throughline query 'sum by (service) (rate(traces_spanmetrics_calls_total[5m]))'"
     )]
     Query(Query),
     /// The per-node agent: relays OTLP, tails log files, reads host metrics.

@@ -83,7 +83,7 @@ fn print_hints(url: &str) -> anyhow::Result<()> {
     for command in [
         "tui",
         "logs 'level:error' --limit 5",
-        "query 'sum by (service_name) (rate(traces_spanmetrics_calls_total[1m]))'",
+        "query 'sum by (service) (rate(traces_spanmetrics_calls_total[1m]))'",
     ] {
         line(&format!("  throughline {command} --url {url}"))?;
     }
