@@ -13,12 +13,12 @@ mod rows;
 mod series;
 mod status;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use model::Signal;
+use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use crate::chunk::Chunk;
@@ -349,24 +349,63 @@ fn in_range(table: &dyn Table, unit: &Unit, selection: &Selection) -> Result<Mas
     Ok(mask)
 }
 
-/// The texts of the fields in the rows of a mask: one list per row that is in it.
-fn group_keys(
-    table: &dyn Table,
-    mask: &Mask,
-    by: &[crate::filter::Field],
-) -> Result<BTreeMap<usize, Vec<String>>, Damage> {
-    let mut keys: BTreeMap<usize, Vec<String>> = mask
-        .iter()
-        .map(|row| (row, vec![String::new(); by.len()]))
-        .collect();
-    for (index, field) in by.iter().enumerate() {
-        table.visit(field, mask, &mut |row, cell| {
-            if let Some(key) = keys.get_mut(&row)
-                && key[index].is_empty()
-            {
-                key[index] = cell.text().into_owned();
-            }
-        })?;
+/// Rows of a table by the texts of some fields.
+struct Groups {
+    /// Per row the index of its group; meaningful for the rows that were asked for.
+    of_row: Vec<u32>,
+    /// Per group the texts, in the order of the fields; empty where a row has no such field.
+    keys: Vec<Vec<String>>,
+}
+
+impl Groups {
+    /// Groups the rows of a mask. Each distinct text is kept once, however many rows show it.
+    fn new(table: &dyn Table, mask: &Mask, by: &[crate::filter::Field]) -> Result<Self, Damage> {
+        let mut groups = Self {
+            of_row: vec![0; table.rows()],
+            keys: vec![Vec::new()],
+        };
+        for field in by {
+            let mut texts = vec![String::new()];
+            let mut known: FxHashMap<String, u32> = FxHashMap::default();
+            let mut codes = vec![0u32; table.rows()];
+            table.visit(field, mask, &mut |row, cell| {
+                let text = cell.text();
+                // Of several values, the first that is not empty names the group.
+                if codes[row] != 0 || text.is_empty() {
+                    return;
+                }
+                codes[row] = match known.get(&*text) {
+                    Some(code) => *code,
+                    None => {
+                        let code = index32(texts.len());
+                        texts.push(text.clone().into_owned());
+                        known.insert(text.into_owned(), code);
+                        code
+                    }
+                };
+            })?;
+            groups.split(mask, &codes, &texts);
+        }
+        Ok(groups)
     }
-    Ok(keys)
+
+    /// Splits each group by one more field.
+    fn split(&mut self, mask: &Mask, codes: &[u32], texts: &[String]) {
+        let mut keys: Vec<Vec<String>> = Vec::new();
+        let mut known: FxHashMap<(u32, u32), u32> = FxHashMap::default();
+        for row in mask.iter() {
+            let (group, code) = (self.of_row[row], codes[row]);
+            self.of_row[row] = *known.entry((group, code)).or_insert_with(|| {
+                let mut key = self.keys[group as usize].clone();
+                key.push(texts[code as usize].clone());
+                keys.push(key);
+                index32(keys.len() - 1)
+            });
+        }
+        self.keys = keys;
+    }
+}
+
+fn index32(index: usize) -> u32 {
+    u32::try_from(index).expect("a table has fewer than 2^32 rows, and so many texts at most")
 }

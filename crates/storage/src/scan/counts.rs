@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::{Scan, Stop, group_keys};
+use super::{Groups, Scan, Stop};
 use crate::eval::Compiled;
 use crate::filter::{Field, Filter};
 use crate::message::{Count, Reply, Selection};
@@ -55,8 +55,15 @@ pub(super) fn run(
                         *cells.entry((Vec::new(), last.0)).or_default() += last.1;
                         return Ok(());
                     }
-                    for (row, key) in group_keys(table, &mask, by)? {
-                        *cells.entry((key, bucket(times[row]))).or_default() += 1;
+                    let groups = Groups::new(table, &mask, by)?;
+                    let mut counts: FxHashMap<(u32, u64), u64> = FxHashMap::default();
+                    for row in mask.iter() {
+                        let cell = (groups.of_row[row], bucket(times[row]));
+                        *counts.entry(cell).or_default() += 1;
+                    }
+                    for ((group, start), count) in counts {
+                        let key = groups.keys[group as usize].clone();
+                        *cells.entry((key, start)).or_default() += count;
                     }
                     Ok(())
                 });

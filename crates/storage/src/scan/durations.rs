@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::{Scan, Stop, group_keys};
+use super::{Groups, Scan, Stop};
 use crate::eval::Compiled;
 use crate::filter::Field;
 use crate::message::{Durations, Reply, Selection};
@@ -18,6 +18,30 @@ const DIGITS: u8 = 2;
 struct Group {
     errors: u64,
     histogram: Histogram<u64>,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            errors: 0,
+            histogram: Histogram::new(DIGITS).expect("2 digits are allowed"),
+        }
+    }
+}
+
+impl Group {
+    fn record(&mut self, nanos: u64) {
+        self.histogram
+            .record(nanos)
+            .expect("the histogram grows to hold any value");
+    }
+
+    fn add(&mut self, other: &Group) {
+        self.errors += other.errors;
+        self.histogram
+            .add(&other.histogram)
+            .expect("the histogram grows to hold any value");
+    }
 }
 
 pub(super) fn run(
@@ -41,21 +65,21 @@ pub(super) fn run(
                     table.visit(&Field::Status, &mask, &mut |row, cell| {
                         errors[row] = cell.text() == "error";
                     })?;
-                    for (row, key) in group_keys(table, &mask, by)? {
+                    let groups = Groups::new(table, &mask, by)?;
+                    let mut here: Vec<Group> =
+                        groups.keys.iter().map(|_| Group::default()).collect();
+                    for row in mask.iter() {
+                        let group = &mut here[groups.of_row[row] as usize];
+                        group.errors += u64::from(errors[row]);
+                        let nanos = duration(times[row], ends[row]).unsigned_abs();
+                        group.record(nanos);
+                    }
+                    for (key, group) in groups.keys.into_iter().zip(here) {
                         if found.len() >= GROUPS_MAX && !found.contains_key(&key) {
                             full = true;
                             continue;
                         }
-                        let group = found.entry(key).or_insert_with(|| Group {
-                            errors: 0,
-                            histogram: Histogram::new(DIGITS).expect("2 digits are allowed"),
-                        });
-                        group.errors += u64::from(errors[row]);
-                        let nanos = duration(times[row], ends[row]).unsigned_abs();
-                        group
-                            .histogram
-                            .record(nanos)
-                            .expect("the histogram grows to hold any value");
+                        found.entry(key).or_default().add(&group);
                     }
                     Ok(())
                 })();
