@@ -100,6 +100,15 @@ pub(crate) fn contains(text: &str, words: &[String], phrase: bool, prefix: bool)
     if words.is_empty() {
         return true;
     }
+    // Most texts lack a word altogether, which is seen without taking them apart. Letters outside
+    // of ASCII may turn into ASCII in lower case, so such texts are always taken apart.
+    if text.is_ascii()
+        && words
+            .iter()
+            .any(|word| !holds(text.as_bytes(), word.as_bytes()))
+    {
+        return false;
+    }
     let last = words.len() - 1;
     let equal = |index: usize, word: &str| {
         if prefix && index == last {
@@ -125,6 +134,17 @@ pub(crate) fn contains(text: &str, words: &[String], phrase: bool, prefix: bool)
             true
         });
         !found
+    })
+}
+
+/// Whether `needle`, in lower case, stands anywhere in the text, whatever the case there.
+fn holds(text: &[u8], needle: &[u8]) -> bool {
+    let Some(first) = needle.first() else {
+        return true;
+    };
+    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text).any(|at| {
+        text.get(at..at + needle.len())
+            .is_some_and(|part| part.eq_ignore_ascii_case(needle))
     })
 }
 
@@ -173,5 +193,22 @@ mod tests {
             false
         ));
         assert!(contains("anything", &[], true, false));
+        assert!(contains(
+            "Payment FAILED",
+            &words("failed payment"),
+            false,
+            false
+        ));
+        assert!(!contains(
+            "repayments failed",
+            &words("payment"),
+            false,
+            false
+        ));
+        assert!(!contains("größe", &words("grosse"), false, false));
+        // The Kelvin sign is a k in lower case.
+        assert!(contains("5 \u{212a}", &words("k"), false, false));
+        let uuid = "id 123e4567-e89b-12d3-a456-426614174000";
+        assert!(!contains(uuid, &words("e89b"), false, false));
     }
 }
