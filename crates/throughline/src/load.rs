@@ -8,13 +8,14 @@
 //! each request is written down, so that a test can count what is stored.
 //!
 //! What is sent follows from the seed and the number of the item alone; see [`corpus`]. Times
-//! are counted from the start of the run.
+//! count from the start of a paced run; one as fast as it can is dated before its start.
 
 mod corpus;
 mod logs;
 mod metrics;
 mod report;
 mod sender;
+mod trace;
 mod traces;
 mod verify;
 
@@ -34,6 +35,7 @@ use corpus::Corpus;
 use sender::{Sender, Shared};
 use verify::VerifyFile;
 
+pub use logs::{COMMON_WORD, PHRASE, RARE_EVERY, RARE_WORD};
 pub use report::{AckMilliseconds, LoadReport};
 
 /// What the generator is told.
@@ -98,9 +100,8 @@ impl Iterator for Batches {
         }
         self.sequence += 1;
         self.next_item += items;
-        let request = self
-            .corpus
-            .request(first_item..first_item + items, self.sequence);
+        let numbers: Vec<u64> = (first_item..first_item + items).collect();
+        let request = self.corpus.request(&numbers, self.sequence);
         Some(Batch {
             sequence: self.sequence,
             first_item,

@@ -1,11 +1,10 @@
 //! The standard corpus: what is sent, item by item.
 //!
-//! Item `n` of a seed is always the same: a span of trace `n / 12`, a log record, or a point of
+//! Item `n` of a seed is always the same: a span or a log record of trace `n / 12`, or a point of
 //! series `n % 40,000`. All come from 36 resources, 12 services with three instances each. Ids
 //! and other values are drawn from generators seeded with the item's number, so a request can
 //! be made without those before it.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -32,17 +31,27 @@ const INSTANCES: usize = 3;
 /// How many resources there are.
 pub(super) const RESOURCES: usize = SERVICES.len() * INSTANCES;
 
-/// Unpaced runs are dated as if this many spans or logs came per second: faster than any
-/// receiver, so that nothing is dated later than the present.
-const UNPACED_PER_SECOND: u64 = 1_000_000;
+/// Unpaced runs are dated as if this many spans or logs had come per second, ending now: two
+/// million are what a small shop leaves in half an hour.
+const UNPACED_PER_SECOND: u64 = 1_000;
+/// How many items an unpaced run of unknown length is taken to have per second of its duration,
+/// more than receivers take, so that nothing is dated later than the present.
+const TAKEN_PER_SECOND_MAX: u64 = 100_000;
+/// Longer ago than this no such run begins.
+const UNPACED_PAST_SECONDS: u64 = 86_400;
+/// Before the end of an unpaced run's times, for the longest traces to end in.
+const TRACE_SECONDS_MAX: u64 = 3;
+/// Keeps the generators of items apart from those of traces.
+const OF_ITEM: u64 = 0x6974_656d;
 
 /// Everything that the rows share.
 pub(super) struct Corpus {
     signal: Signal,
-    pub(super) seed: u64,
-    pub(super) start_unix_nano: u64,
+    seed: u64,
+    /// The time of item 0.
+    first_unix_nano: u64,
     /// Time between two items.
-    pub(super) item_nanos: u64,
+    item_nanos: u64,
     pub(super) resources: Vec<Arc<Resource>>,
     pub(super) scope: Arc<Scope>,
     metrics: Option<metrics::SeriesTable>,
@@ -51,6 +60,7 @@ pub(super) struct Corpus {
 impl Corpus {
     pub(super) fn new(options: &LoadOptions, start_unix_nano: u64) -> Self {
         let per_second = options.rate.unwrap_or(UNPACED_PER_SECOND);
+        let item_nanos = (1_000_000_000 / per_second).max(1);
         let resources: Vec<_> = (0..RESOURCES)
             .map(|index| Arc::new(resource(options.seed, index)))
             .collect();
@@ -64,8 +74,8 @@ impl Corpus {
         Self {
             signal: options.signal,
             seed: options.seed,
-            start_unix_nano,
-            item_nanos: (1_000_000_000 / per_second).max(1),
+            first_unix_nano: start_unix_nano.saturating_sub(past_nanos(options)),
+            item_nanos,
             resources,
             scope,
             metrics,
@@ -73,7 +83,7 @@ impl Corpus {
     }
 
     /// The request that holds these items.
-    pub(super) fn request(&self, items: Range<u64>, batch: u64) -> Vec<u8> {
+    pub(super) fn request(&self, items: &[u64], batch: u64) -> Vec<u8> {
         match self.signal {
             Signal::Traces => traces::request(self, items, batch),
             Signal::Logs => logs::request(self, items, batch),
@@ -84,14 +94,35 @@ impl Corpus {
         }
     }
 
-    /// The generator of this trace, log record or resource.
+    /// The generator of this trace.
     pub(super) fn rng(&self, number: u64) -> Rng {
         rng(self.seed, number)
     }
 
-    pub(super) fn time(&self, item: u64) -> u64 {
-        self.start_unix_nano + item * self.item_nanos
+    /// The generator of what this span or log record has of its own.
+    pub(super) fn item_rng(&self, item: u64) -> Rng {
+        rng(self.seed ^ OF_ITEM, item)
     }
+
+    pub(super) fn time(&self, item: u64) -> u64 {
+        self.first_unix_nano
+            .saturating_add(item.saturating_mul(self.item_nanos))
+    }
+}
+
+/// How far before its start a run's first span or log record is dated.
+fn past_nanos(options: &LoadOptions) -> u64 {
+    if options.rate.is_some() {
+        return 0;
+    }
+    let seconds = options.items.map_or_else(
+        || {
+            let items = TAKEN_PER_SECOND_MAX.saturating_mul(options.duration.as_secs());
+            (items / UNPACED_PER_SECOND).min(UNPACED_PAST_SECONDS)
+        },
+        |items| items / UNPACED_PER_SECOND,
+    );
+    (seconds + TRACE_SECONDS_MAX).saturating_mul(1_000_000_000)
 }
 
 /// A generator for one thing of a seed. The multiplications keep neighbours apart; fastrand's

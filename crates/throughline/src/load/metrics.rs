@@ -4,7 +4,6 @@
 //! `load.series` says which) and its time, so its requests carry no `load.batch`: an attribute
 //! of a point is part of its series.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use model::metric::{MetricKind, PointValue, Series, Temporality};
@@ -77,8 +76,9 @@ impl SeriesTable {
     }
 
     /// A request of these points.
-    pub(super) fn request(&self, items: Range<u64>) -> Vec<u8> {
+    pub(super) fn request(&self, items: &[u64]) -> Vec<u8> {
         let points: Vec<_> = items
+            .iter()
             .map(|item| {
                 #[allow(clippy::cast_possible_truncation)]
                 let index = (item % SERIES) as usize;

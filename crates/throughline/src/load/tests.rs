@@ -273,23 +273,31 @@ async fn options_are_checked() {
     }
 }
 
+fn corpus(signal: Signal, seed: u64) -> Corpus {
+    let options = LoadOptions {
+        seed,
+        ..options(signal)
+    };
+    Corpus::new(&options, 1 << 60)
+}
+
+fn items(count: u64) -> Vec<u64> {
+    (0..count).collect()
+}
+
 /// The corpus that `docs/benchmarks.md` describes.
 #[test]
 fn the_corpus_has_its_size_and_follows_from_the_seed() {
-    for (signal, range) in [(Signal::Traces, 650..850), (Signal::Logs, 300..400)] {
-        let corpus = |seed| {
-            Corpus::new(
-                &LoadOptions {
-                    seed,
-                    ..options(signal)
-                },
-                1 << 60,
-            )
-        };
-        let first = corpus(1).request(0..12_000, 1);
-        assert_eq!(first, corpus(1).request(0..12_000, 1));
-        assert_ne!(first, corpus(2).request(0..12_000, 1));
-        let bytes = first.len() / 12_000;
+    for (signal, range) in [(Signal::Traces, 745..775), (Signal::Logs, 340..360)] {
+        let items = items(12_000);
+        let first = corpus(signal, 1).request(&items, 1);
+        assert_eq!(first, corpus(signal, 1).request(&items, 1));
+        assert_ne!(first, corpus(signal, 2).request(&items, 1));
+        let bytes: usize = items
+            .chunks(1_000)
+            .map(|items| corpus(signal, 1).request(items, 1).len())
+            .sum();
+        let bytes = bytes / items.len();
         assert!(range.contains(&bytes), "{signal}: {bytes} bytes per item");
         let rows = Rows::decode(signal, &first).unwrap();
         let spans = rows.spans.iter().map(|span| &span.resource.attributes);
@@ -303,7 +311,63 @@ fn the_corpus_has_its_size_and_follows_from_the_seed() {
             })
             .collect();
         assert_eq!(instances.len(), corpus::RESOURCES);
-        let traces: HashSet<_> = rows.spans.iter().map(|span| span.trace_id).collect();
-        assert_eq!(traces.len(), rows.spans.len() / 12);
     }
+}
+
+#[test]
+fn a_span_and_a_record_of_one_number_belong_together() {
+    let spans = corpus(Signal::Traces, 7).request(&items(1_200), 1);
+    let logs = corpus(Signal::Logs, 7).request(&items(1_200), 1);
+    let spans = Rows::decode(Signal::Traces, &spans).unwrap().spans;
+    let logs = Rows::decode(Signal::Logs, &logs).unwrap().logs;
+    let of = |resource: &model::Resource, attributes: &[model::KeyValue]| {
+        let id = value::last(attributes, "correlation_id").unwrap();
+        (resource.attributes.clone(), id.to_text())
+    };
+    let spans: HashMap<_, _> = spans
+        .iter()
+        .map(|span| {
+            let ids = (span.trace_id, span.span_id);
+            (ids, of(&span.resource, &span.attributes))
+        })
+        .collect();
+    assert_eq!((spans.len(), logs.len()), (1_200, 1_200));
+    for log in &logs {
+        let ids = (log.trace_id.unwrap(), log.span_id.unwrap());
+        assert_eq!(spans[&ids], of(&log.resource, &log.attributes));
+    }
+    let traces: HashSet<_> = spans.keys().map(|(trace, _)| trace).collect();
+    assert_eq!(traces.len(), 100);
+}
+
+#[test]
+fn words_are_as_frequent_as_their_names_say() {
+    let corpus = corpus(Signal::Logs, 3);
+    let count = |items: &[u64], text: &str| {
+        let request = corpus.request(items, 1);
+        let logs = Rows::decode(Signal::Logs, &request).unwrap().logs;
+        let found = logs.iter().filter(|log| log.body.to_text().contains(text));
+        found.count()
+    };
+    let items = items(10_000);
+    assert_eq!(count(&items, RARE_WORD), 1);
+    let common = count(&items, COMMON_WORD);
+    assert!((2_850..3_150).contains(&common), "{common}");
+    let phrase = count(&items, PHRASE);
+    assert!((200..300).contains(&phrase), "{phrase}");
+    // Once in so many, and nowhere else.
+    let later: Vec<_> = items.iter().map(|item| item + 3 * RARE_EVERY).collect();
+    assert_eq!(count(&later, RARE_WORD), 1);
+    let between: Vec<_> = items.iter().map(|item| item + RARE_EVERY / 2).collect();
+    assert_eq!(count(&between, RARE_WORD), 0);
+}
+
+#[test]
+fn what_is_sent_at_once_is_dated_up_to_the_present() {
+    let present = 1 << 60;
+    let spans = corpus(Signal::Traces, 1).request(&items(1_050), 1);
+    let spans = Rows::decode(Signal::Traces, &spans).unwrap().spans;
+    assert!(spans.iter().all(|span| span.end_unix_nano < present));
+    let last = spans.iter().map(|span| span.start_unix_nano).max();
+    assert!(present - last.unwrap() < 5_000_000_000);
 }

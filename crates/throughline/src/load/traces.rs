@@ -1,131 +1,37 @@
-//! Traces of twelve spans through seven services.
-
-use std::ops::Range;
+//! Spans of traces of twelve, through four of the services.
+//!
+//! A span has one UUID of its own, its request id, and its span id; correlation, session and cart
+//! ids and the user are the trace's; of everything else there are few values, but for a number
+//! in a URL, sizes and offsets.
 
 use fastrand::Rng;
-use model::{Event, KeyValue, Span, SpanId, SpanKind, StatusCode, TraceId};
+use model::{Event, KeyValue, Span, SpanKind, StatusCode};
 
-use super::corpus::{Corpus, RESOURCES, batch_attribute, uuid};
-
-/// Spans of one trace.
-pub(super) const SPANS: u64 = 12;
-
-/// One span of the shape that all traces have.
-struct Part {
-    parent: Option<usize>,
-    /// Added to the service that the trace begins with.
-    service: usize,
-    kind: SpanKind,
-    name: &'static str,
-    /// Begin and end in thousandths of the trace.
-    range: (u64, u64),
-}
-
-const fn part(
-    parent: Option<usize>,
-    service: usize,
-    kind: SpanKind,
-    name: &'static str,
-    range: (u64, u64),
-) -> Part {
-    Part {
-        parent,
-        service,
-        kind,
-        name,
-        range,
-    }
-}
+use super::corpus::{Corpus, batch_attribute, uuid};
+use super::trace::{self, Part, SHAPE, Trace};
 
 const REGIONS: [&str; 4] = ["eu-central-1", "eu-west-1", "us-east-2", "ap-south-1"];
+const ERROR: &str = "upstream request timeout";
 
-const SHAPE: [Part; SPANS as usize] = [
-    part(
-        None,
-        0,
-        SpanKind::Server,
-        "POST /api/v1/orders/{id}",
-        (0, 1000),
-    ),
-    part(Some(0), 0, SpanKind::Client, "GET /v1/session", (20, 120)),
-    part(Some(1), 1, SpanKind::Server, "GET /v1/session", (30, 110)),
-    part(Some(2), 1, SpanKind::Client, "GET redis", (40, 80)),
-    part(Some(0), 0, SpanKind::Client, "POST /v2/orders", (130, 960)),
-    part(Some(4), 2, SpanKind::Server, "POST /v2/orders", (140, 950)),
-    part(Some(5), 2, SpanKind::Client, "SELECT orders", (160, 280)),
-    part(Some(5), 2, SpanKind::Client, "POST /v1/charges", (300, 700)),
-    part(Some(7), 3, SpanKind::Server, "POST /v1/charges", (320, 690)),
-    part(Some(8), 3, SpanKind::Internal, "score risk", (340, 420)),
-    part(Some(8), 3, SpanKind::Client, "INSERT charges", (430, 650)),
-    part(Some(5), 2, SpanKind::Producer, "send orders", (720, 930)),
-];
-
-/// What the spans of one trace have in common.
-struct Trace {
-    id: TraceId,
-    span_ids: [SpanId; SPANS as usize],
-    start: u64,
-    duration: u64,
-    request_id: String,
-    user: u32,
-    /// The resource of the first service.
-    resource: usize,
-    failed: bool,
-    rng: Rng,
-}
-
-impl Trace {
-    fn new(corpus: &Corpus, number: u64) -> Self {
-        let mut rng = corpus.rng(number);
-        let id = TraceId(rng.u128(1..).to_be_bytes());
-        let span_ids = std::array::from_fn(|_| SpanId(rng.u64(1..).to_be_bytes()));
-        // Most are fast, a few take seconds.
-        let milliseconds = 4.0 + 2_000.0 * rng.f64().powi(6);
-        Self {
-            id,
-            span_ids,
-            start: corpus.time(number * SPANS),
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            duration: (milliseconds * 1e6) as u64,
-            request_id: uuid(&mut rng),
-            user: rng.u32(..50_000),
-            resource: rng.usize(..RESOURCES),
-            failed: rng.u32(..100) < 2,
-            rng,
-        }
-    }
-}
-
-/// A request of these spans, each resource's together.
-pub(super) fn request(corpus: &Corpus, items: Range<u64>, batch: u64) -> Vec<u8> {
-    let mut spans = Vec::new();
-    let mut number = items.start / SPANS;
-    while number * SPANS < items.end {
-        let mut trace = Trace::new(corpus, number);
-        for index in 0..SPANS {
-            // All are made, so that a trace cut by the batch has the same spans.
-            let span = span(corpus, &mut trace, index as usize, batch);
-            if items.contains(&(number * SPANS + index)) {
-                spans.push(span);
-            }
-        }
-        number += 1;
-    }
-    spans.sort_by_key(|(resource, _)| *resource);
-    let spans: Vec<_> = spans.into_iter().map(|(_, span)| span).collect();
+/// A request of these spans.
+pub(super) fn request(corpus: &Corpus, items: &[u64], batch: u64) -> Vec<u8> {
+    let spans = trace::by_resource(corpus, items, |trace, item, part| {
+        span(corpus, trace, item, part, batch)
+    });
     otlp::encode::traces(&spans)
 }
 
-fn span(corpus: &Corpus, trace: &mut Trace, index: usize, batch: u64) -> (usize, Span) {
+fn span(corpus: &Corpus, trace: &Trace, item: u64, index: usize, batch: u64) -> Span {
     let part = &SHAPE[index];
-    let resource = (trace.resource + part.service * 5) % RESOURCES;
+    let rng = &mut corpus.item_rng(item);
     let at = |thousandth: u64| trace.start + trace.duration * thousandth / 1000;
     let (start_unix_nano, end_unix_nano) = (at(part.range.0), at(part.range.1));
-    let failed = trace.failed && matches!(index, 0 | 4 | 5 | 7 | 8);
-    let mut attributes = attributes(trace, part, failed);
+    let failed = trace.failed && part.fails;
+    let mut attributes = shared_attributes(trace, part, rng);
+    own_attributes(&mut attributes, trace, part, failed, rng);
     attributes.push(batch_attribute(batch));
     let mut span = Span {
-        resource: corpus.resources[resource].clone(),
+        resource: corpus.resources[trace.resource(index)].clone(),
         scope: corpus.scope.clone(),
         trace_id: trace.id,
         span_id: trace.span_ids[index],
@@ -136,45 +42,73 @@ fn span(corpus: &Corpus, trace: &mut Trace, index: usize, batch: u64) -> (usize,
         start_unix_nano,
         end_unix_nano,
         attributes,
+        events: event(part, start_unix_nano, rng).into_iter().collect(),
         ..Span::default()
     };
     if failed {
         span.has_status = true;
         span.status_code = StatusCode::Error as i32;
-        span.status_message = "upstream request timeout".to_owned();
+        span.status_message = ERROR.to_owned();
+        if part.kind == SpanKind::Server {
+            span.events.push(Event {
+                time_unix_nano: end_unix_nano,
+                name: "exception".to_owned(),
+                attributes: vec![
+                    KeyValue::new("exception.type", "TimeoutError"),
+                    KeyValue::new("exception.message", ERROR),
+                ],
+                ..Event::default()
+            });
+        }
     }
-    if failed && index == 8 {
-        span.events.push(Event {
-            time_unix_nano: end_unix_nano,
-            name: "exception".to_owned(),
-            attributes: vec![
-                KeyValue::new("exception.type", "TimeoutError"),
-                KeyValue::new("exception.message", "upstream request timeout"),
-            ],
-            ..Event::default()
-        });
-    }
-    (resource, span)
+    span
 }
 
-fn attributes(trace: &mut Trace, part: &Part, failed: bool) -> Vec<KeyValue> {
-    let rng = &mut trace.rng;
-    let mut attributes = vec![
-        KeyValue::new("request_id", trace.request_id.as_str()),
+/// What happens within spans that talk to a database.
+fn event(part: &Part, start: u64, rng: &mut Rng) -> Option<Event> {
+    let table = part.name.split_once(' ').filter(|(verb, _)| {
+        // The others are calls of services.
+        matches!(*verb, "SELECT" | "INSERT")
+    })?;
+    Some(Event {
+        time_unix_nano: start + rng.u64(1_000..400_000),
+        name: "connection taken".to_owned(),
+        attributes: vec![
+            KeyValue::new("db.collection.name", table.1),
+            KeyValue::new("db.pool.idle", i64::from(rng.u32(..64))),
+        ],
+        ..Event::default()
+    })
+}
+
+fn shared_attributes(trace: &Trace, part: &Part, rng: &mut Rng) -> Vec<KeyValue> {
+    let region = REGIONS[trace.user as usize % REGIONS.len()];
+    vec![
+        KeyValue::new("request_id", uuid(rng)),
+        KeyValue::new("correlation_id", trace.correlation_id.as_str()),
         KeyValue::new("thread.id", i64::from(rng.u32(1..64))),
-        KeyValue::new("thread.name", format!("worker-{}", rng.u32(..32))),
         KeyValue::new(
             "code.function.name",
             format!("shop::handlers::{}", part.name),
         ),
-        KeyValue::new("enduser.id", format!("user-{}", trace.user)),
-        KeyValue::new("session.id", uuid(rng)),
-        KeyValue::new("shop.cart.id", uuid(rng)),
-        KeyValue::new("cloud.region", REGIONS[rng.usize(..REGIONS.len())]),
-    ];
-    let address = format!("10.{}.{}.{}", rng.u8(..4), rng.u8(..), rng.u8(1..255));
+        KeyValue::new("user.id", format!("user-{}", trace.user)),
+        KeyValue::new("session.id", trace.session_id.as_str()),
+        KeyValue::new("shop.cart.id", trace.cart_id.as_str()),
+        KeyValue::new("cloud.region", region),
+    ]
+}
+
+fn own_attributes(
+    attributes: &mut Vec<KeyValue>,
+    trace: &Trace,
+    part: &Part,
+    failed: bool,
+    rng: &mut Rng,
+) {
+    let status = if failed { 504i64 } else { 200 };
     match part.kind {
         SpanKind::Server => {
+            let user = trace.user;
             attributes.extend([
                 KeyValue::new("http.request.method", "POST"),
                 KeyValue::new("http.route", part.name),
@@ -183,11 +117,11 @@ fn attributes(trace: &mut Trace, part: &Part, failed: bool) -> Vec<KeyValue> {
                     format!("/api/v1/orders/{}", rng.u32(..1_000_000)),
                 ),
                 KeyValue::new("url.scheme", "https"),
+                KeyValue::new("http.response.status_code", status),
                 KeyValue::new(
-                    "http.response.status_code",
-                    if failed { 504i64 } else { 200 },
+                    "client.address",
+                    format!("10.20.{}.{}", user / 250 % 250, user % 250),
                 ),
-                KeyValue::new("client.address", address),
                 KeyValue::new(
                     "user_agent.original",
                     "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/143.0",
@@ -197,29 +131,26 @@ fn attributes(trace: &mut Trace, part: &Part, failed: bool) -> Vec<KeyValue> {
             ]);
         }
         SpanKind::Client => {
+            let server = "upstream.production.svc.cluster.local";
             attributes.extend([
-                KeyValue::new("server.address", "upstream.production.svc.cluster.local"),
+                KeyValue::new("server.address", server),
                 KeyValue::new("server.port", 8080i64),
-                KeyValue::new("network.peer.address", address),
+                KeyValue::new(
+                    "network.peer.address",
+                    format!("10.1.0.{}", rng.u32(10..46)),
+                ),
                 KeyValue::new(
                     "url.full",
-                    format!(
-                        "http://upstream.production.svc.cluster.local:8080/v1/items/{}",
-                        uuid(rng)
-                    ),
+                    format!("http://{server}:8080/v1/items/{}", rng.u32(..1_000_000)),
                 ),
                 KeyValue::new("http.request.method", "GET"),
-                KeyValue::new(
-                    "http.response.status_code",
-                    if failed { 504i64 } else { 200 },
-                ),
+                KeyValue::new("http.response.status_code", status),
             ]);
         }
         _ => {
             attributes.extend([
                 KeyValue::new("messaging.system", "kafka"),
                 KeyValue::new("messaging.destination.name", "orders"),
-                KeyValue::new("messaging.message.id", uuid(rng)),
                 KeyValue::new("messaging.kafka.offset", i64::from(rng.u32(..))),
                 KeyValue::new("messaging.client.id", "order-service-producer-0"),
                 KeyValue::new(
@@ -229,5 +160,4 @@ fn attributes(trace: &mut Trace, part: &Part, failed: bool) -> Vec<KeyValue> {
             ]);
         }
     }
-    attributes
 }
