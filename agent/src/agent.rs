@@ -132,19 +132,20 @@ impl Agent {
         let letters = options.queue.dead_letter_bytes;
         let letters = DeadLetters::new(&env, data_dir, letters, metrics.clone());
         let letters = Arc::new(letters);
-        let export = |(name, destination): (String, Arc<dyn Destination>)| {
+        let export = |(index, (name, destination)): (usize, (String, Arc<dyn Destination>))| {
             let start = Start {
                 position: restored.exported.get(&name).copied().unwrap_or_default(),
                 replaced: restored.replaced.clone(),
                 name,
                 destination,
+                sealed_clock: index == 0,
             };
             let (queue, progress) = (queue.clone(), progress.clone());
             let (export, letters) = (options.export.clone(), Arc::clone(&letters));
             let exporter = Exporter::new(&env, start, queue, progress, export, letters);
             tokio::spawn(exporter.run(stopped.clone()))
         };
-        let exporters = destinations.into_iter().map(export).collect();
+        let exporters = destinations.into_iter().enumerate().map(export).collect();
         Ok(Self {
             queue,
             metrics,

@@ -2,7 +2,6 @@
 
 pub mod breaker;
 pub mod client;
-pub mod clock;
 pub mod dead_letter;
 pub mod destination;
 pub mod otlp;

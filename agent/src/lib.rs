@@ -15,6 +15,7 @@
 //! dropped by reason (see [`metrics`]).
 
 mod agent;
+pub mod clock;
 pub mod encode;
 pub mod exporters;
 pub mod metrics;

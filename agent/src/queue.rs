@@ -43,13 +43,14 @@ use model::Signal;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clock::ClockEstimate;
 use crate::metrics::Metrics;
 use crate::options::QueueOptions;
 pub use progress::{Mark, Progress};
 pub use record::{Sealed, StampId};
 pub(crate) use rows::Queued;
 pub use state::Update;
-use writer::{Command, Reply};
+use writer::{Command, Replaced, Reply};
 
 /// How many appends may wait for the writer.
 const WAITING_MAX: usize = 256;
@@ -127,6 +128,7 @@ pub struct Queue {
     failure: Failure,
     pub(crate) queued: Queued,
     pub(crate) metrics: Metrics,
+    clock: ClockEstimate,
     options: QueueOptions,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -149,7 +151,18 @@ impl Queue {
         let agent = Arc::from(opened.agent.as_str());
         let queued = opened.queued.clone();
         let signals = writer::Signals { grow, fail };
-        let writer = writer::Writer::new(env, options, progress, metrics.clone(), opened, signals);
+        let clock = ClockEstimate::default();
+        let writer = writer::Writer::new(
+            env,
+            options,
+            writer::Sources {
+                progress: progress.clone(),
+                clock: clock.clone(),
+            },
+            metrics.clone(),
+            opened,
+            signals,
+        );
         let thread = std::thread::Builder::new()
             .name("agent-queue".to_owned())
             .spawn(move || writer.run(inbox))
@@ -162,6 +175,7 @@ impl Queue {
             failure,
             queued,
             metrics,
+            clock,
             options: options.clone(),
             thread: Arc::new(Mutex::new(Some(thread))),
         };
@@ -171,6 +185,11 @@ impl Queue {
     /// The id that stamps carry.
     pub fn agent(&self) -> Arc<str> {
         Arc::clone(&self.agent)
+    }
+
+    /// What is known of the collector's clock; entries keep what it says when they are written.
+    pub fn clock(&self) -> ClockEstimate {
+        self.clock.clone()
     }
 
     /// Queues a request; returns once it is durable.
@@ -212,10 +231,13 @@ impl Queue {
     }
 
     /// Puts pieces in the place of an entry that no request can carry whole.
-    pub async fn replace(&self, stamp: StampId, pieces: Vec<Entry>) -> Result<(), AppendError> {
+    pub async fn replace(&self, whole: &Sealed, pieces: Vec<Entry>) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Replace {
-            stamp,
+            whole: Replaced {
+                stamp: whole.stamp,
+                clock: whole.clock,
+            },
             pieces,
             reply,
         };

@@ -182,6 +182,7 @@ fn stamp(headers: StampHeaders) -> Stamp {
         sequence: headers.sequence,
         sent_unix_nano: headers.sent_unix_nano,
         complete_to_unix_nano: headers.complete_to_unix_nano,
+        clock: headers.clock,
     }
 }
 

@@ -16,6 +16,7 @@ impl Destination for Client {
             sequence: stamp.sequence,
             sent_unix_nano: stamp.sent_unix_nano,
             complete_to_unix_nano: stamp.complete_to_unix_nano,
+            clock: stamp.clock,
         };
         Box::pin(async move {
             match Client::send(self, signal, request, Some(&headers)).await {

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use model::Signal;
-
-use super::clock::Offset;
+use model::{ClockOffset, Signal};
 
 /// What goes beside the data of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +21,9 @@ pub struct Stamp {
     /// Everything that the agent read before this time is acknowledged once this request is
     /// (`throughline-complete-to-unix-nano`).
     pub complete_to_unix_nano: u64,
-    /// The collector's clock minus the agent's, once measured
+    /// The collector's clock minus the agent's when the entry was written, once measured
     /// (`throughline-clock-offset-nano`, `throughline-clock-error-nano`).
-    pub clock: Option<Offset>,
+    pub clock: Option<ClockOffset>,
 }
 
 /// What became of a request.

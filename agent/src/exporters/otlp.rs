@@ -20,12 +20,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::breaker::{Admission, Breaker};
-use super::clock::{ClockOffset, Exchange};
 use super::dead_letter::{DeadLetters, Letter};
 use super::destination::{Destination, Outcome, Stamp};
 use super::read::read_some;
 use super::retry::Backoff;
 use super::window::{Phase, Window};
+use crate::clock::{ClockEstimate, Exchange};
 use crate::encode::count_rows;
 use crate::metrics::{self, Metrics};
 use crate::options::ExportOptions;
@@ -45,6 +45,9 @@ pub struct Start {
     pub position: Position,
     /// Entries that pieces stand in for.
     pub replaced: HashSet<StampId>,
+    /// Whether this destination's clock is the one that entries are compared with when they
+    /// are written.
+    pub sealed_clock: bool,
 }
 
 /// What was still unfinished when the exporter stopped.
@@ -67,7 +70,7 @@ pub struct Exporter {
     metrics: Metrics,
     breaker: Breaker,
     backoff: Backoff,
-    clock: ClockOffset,
+    clock: ClockEstimate,
     window: Window,
     reader: Option<Reader>,
     /// The reader has seen the end of what was durable.
@@ -91,11 +94,16 @@ impl Exporter {
             first: options.backoff_first,
             max: options.backoff_max,
         };
+        let clock = if start.sealed_clock {
+            queue.clock()
+        } else {
+            ClockEstimate::default()
+        };
         Self {
             env: env.clone(),
             breaker: Breaker::new(options.breaker_failures, backoff),
             backoff,
-            clock: ClockOffset::default(),
+            clock,
             window: Window::new(start.position),
             reader: Some(queue.tail().read_from(start.position)),
             at_end: false,
@@ -231,13 +239,16 @@ impl Exporter {
 
     fn send(&mut self, id: u64) -> BoxFuture<'static, Answer> {
         let complete_to = self.complete_to(id);
-        let clock = self.clock.best(self.env.clock.monotonic_nanos());
+        let now_best = self.clock.best(self.env.clock.monotonic_nanos());
         let agent = self.queue.agent();
         let slot = self
             .window
             .get_mut(id)
             .expect("only slots of the window are ready");
         slot.phase = Phase::InFlight;
+        // An entry that was written before anything was measured gets what is known by now.
+        let sealed = slot.sealed.clock.filter(|_| self.start.sealed_clock);
+        let clock = sealed.or(now_best);
         let (signal, request) = (slot.sealed.signal, slot.sealed.request.clone());
         let StampId { epoch, sequence } = slot.sealed.stamp;
         let destination = Arc::clone(&self.start.destination);
@@ -435,7 +446,7 @@ impl Exporter {
             read_unix_nano: sealed.read_unix_nano,
             request,
         });
-        match self.queue.replace(sealed.stamp, entries.collect()).await {
+        match self.queue.replace(&sealed, entries.collect()).await {
             Ok(()) => drop(self.window.finish(id)),
             Err(AppendError::TooLarge { .. }) => self.give_up(id, "too_large", reason).await,
             Err(error) => {

@@ -154,6 +154,7 @@ mod tests {
             signal: Signal::Logs,
             rows: 1,
             read_unix_nano: sequence * 10,
+            clock: None,
             request: Bytes::from_static(b"abc"),
         }
     }

@@ -2,21 +2,25 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 1 | format version, 1 |
+//! | 1 | format version, 2 |
 //! | 1 | number of entries: 0 (state alone), 1, or several (the pieces of a replaced entry) |
 //! | 1 | 1 if these entries replace another one, else 0 |
 //! | 16 | epoch and sequence of the replaced entry, or zeroes |
 //! | 4 | length of the state updates |
 //! | n | the updates, see [`super::state`] |
-//! | per entry 33 | signal (1), rows (4), epoch (8), sequence (8), read time (8), request length (4) |
+//! | per entry 50 | signal (1), rows (4), epoch (8), sequence (8), read time (8), request length (4), and of the collector's clock: 1 if its offset was measured, else 0 (1), offset (8), error (8) |
 //! | m | the requests one after another |
+//!
+//! Version 1 is read too: its entries end with the request length.
 
 use bytes::Bytes;
-use model::Signal;
+use model::{ClockOffset, Signal};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const WITHOUT_CLOCK: u8 = 1;
 const HEAD_BYTES: usize = 23;
-const ENTRY_BYTES: usize = 33;
+const ENTRY_BYTES: usize = 50;
+const ENTRY_BYTES_WITHOUT_CLOCK: usize = 33;
 
 /// What identifies an entry to a collector, beside the agent's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +39,8 @@ pub struct Sealed {
     pub rows: u32,
     /// When its oldest content was read.
     pub read_unix_nano: u64,
+    /// The collector's clock minus the agent's when the entry was written, if it was known.
+    pub clock: Option<ClockOffset>,
     pub request: Bytes,
 }
 
@@ -82,6 +88,7 @@ pub(super) fn entry_head(
     rows: u32,
     read_unix_nano: u64,
     length: usize,
+    clock: Option<ClockOffset>,
 ) -> [u8; ENTRY_BYTES] {
     let mut bytes = [0; ENTRY_BYTES];
     bytes[0] = signal as u8;
@@ -91,27 +98,34 @@ pub(super) fn entry_head(
     bytes[21..29].copy_from_slice(&read_unix_nano.to_le_bytes());
     let length = u32::try_from(length).expect("the journal's records are below 4 GiB");
     bytes[29..33].copy_from_slice(&length.to_le_bytes());
+    if let Some(clock) = clock {
+        bytes[33] = 1;
+        bytes[34..42].copy_from_slice(&clock.offset_nano.to_le_bytes());
+        bytes[42..50].copy_from_slice(&clock.error_nano.to_le_bytes());
+    }
     bytes
 }
 
 /// Reads a record; `None` if it is of another version or does not add up.
 pub fn decode(payload: &Bytes) -> Option<Record> {
     let head = payload.get(..HEAD_BYTES)?;
-    if head[0] != VERSION {
-        return None;
-    }
+    let entry_bytes = match head[0] {
+        VERSION => ENTRY_BYTES,
+        WITHOUT_CLOCK => ENTRY_BYTES_WITHOUT_CLOCK,
+        _ => return None,
+    };
     let count = usize::from(head[1]);
     let replaces = (head[2] == 1).then(|| StampId {
         epoch: u64_at(head, 3),
         sequence: u64_at(head, 11),
     });
     let updates_end = HEAD_BYTES.checked_add(u32_at(head, 19) as usize)?;
-    let requests_start = updates_end.checked_add(count * ENTRY_BYTES)?;
+    let requests_start = updates_end.checked_add(count * entry_bytes)?;
     let heads = payload.get(updates_end..requests_start)?;
     let updates = payload.slice(HEAD_BYTES..updates_end);
     let mut at = requests_start;
     let mut entries = Vec::with_capacity(count);
-    for head in heads.chunks_exact(ENTRY_BYTES) {
+    for head in heads.chunks_exact(entry_bytes) {
         let end = at.checked_add(u32_at(head, 29) as usize)?;
         if end > payload.len() {
             return None;
@@ -124,6 +138,7 @@ pub fn decode(payload: &Bytes) -> Option<Record> {
                 sequence: u64_at(head, 13),
             },
             read_unix_nano: u64_at(head, 21),
+            clock: clock(head),
             request: payload.slice(at..end),
         });
         at = end;
@@ -132,6 +147,14 @@ pub fn decode(payload: &Bytes) -> Option<Record> {
         entries,
         replaces,
         updates,
+    })
+}
+
+/// The clock offset in an entry's fixed part.
+fn clock(head: &[u8]) -> Option<ClockOffset> {
+    (head.get(33) == Some(&1)).then(|| ClockOffset {
+        offset_nano: u64_at(head, 34).cast_signed(),
+        error_nano: u64_at(head, 42),
     })
 }
 
@@ -145,4 +168,46 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_both_versions_read_back() {
+        let stamp = StampId {
+            epoch: 3,
+            sequence: 7,
+        };
+        let clock = ClockOffset {
+            offset_nano: -3_000_000_000,
+            error_nano: 40,
+        };
+        let record = |clock, entry_bytes: usize| {
+            let mut bytes = Head::new(1, None, 0).bytes().to_vec();
+            let entry = entry_head(stamp, Signal::Logs, 2, 99, 3, clock);
+            bytes.extend_from_slice(&entry[..entry_bytes]);
+            bytes.extend_from_slice(b"abc");
+            bytes
+        };
+        let sealed = |clock| Sealed {
+            stamp,
+            signal: Signal::Logs,
+            rows: 2,
+            read_unix_nano: 99,
+            clock,
+            request: Bytes::from_static(b"abc"),
+        };
+        for clock in [None, Some(clock)] {
+            let read = decode(&record(clock, ENTRY_BYTES).into()).unwrap();
+            assert_eq!(read.entries, [sealed(clock)]);
+        }
+        let mut first = record(None, ENTRY_BYTES_WITHOUT_CLOCK);
+        first[0] = WITHOUT_CLOCK;
+        assert_eq!(decode(&first.into()).unwrap().entries, [sealed(None)]);
+        let mut newer = record(None, ENTRY_BYTES);
+        newer[0] = VERSION + 1;
+        assert_eq!(decode(&newer.into()), None);
+    }
 }

@@ -165,12 +165,12 @@ fn pieces_replace_their_entry_in_one_step() {
     queue
         .append_blocking(Some(entry("ab")), Vec::new())
         .unwrap();
-    let whole = all(&queue, Position::START)[0].stamp;
+    let whole = all(&queue, Position::START).remove(0);
     let pieces = vec![entry("a"), entry("b")];
-    futures::executor::block_on(queue.replace(whole, pieces)).unwrap();
+    futures::executor::block_on(queue.replace(&whole, pieces)).unwrap();
     close(&queue);
     let (queue, restored, metrics) = open(&env, &options);
-    assert!(restored.replaced.contains(&whole));
+    assert!(restored.replaced.contains(&whole.stamp));
     assert_eq!(texts(&queue), ["ab", "a", "b"]);
     assert_eq!(metrics.total(RESTORED_ROWS, &[]), 2);
 }

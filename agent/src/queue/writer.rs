@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use env::Env;
 use journal::{ErrorKind, JournalError, Position};
+use model::ClockOffset;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::open::{Opened, encode_exported};
 use super::record::{Head, StampId, entry_head};
 use super::state::{self, Update};
 use super::{AppendError, Entry, Progress};
+use crate::clock::ClockEstimate;
 use crate::metrics::{self, Metrics};
 use crate::options::QueueOptions;
 
@@ -24,7 +26,7 @@ pub(super) enum Command {
         reply: Reply,
     },
     Replace {
-        stamp: StampId,
+        whole: Replaced,
         pieces: Vec<Entry>,
         reply: Reply,
     },
@@ -37,12 +39,19 @@ pub(super) enum Command {
     },
 }
 
+/// The entry that pieces stand in for, and what they inherit of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Replaced {
+    pub(super) stamp: StampId,
+    pub(super) clock: Option<ClockOffset>,
+}
+
 /// Requests that become one journal record.
 #[derive(Default)]
 struct Group {
     entries: Vec<Entry>,
     updates: Vec<Update>,
-    replaces: Option<StampId>,
+    replaces: Option<Replaced>,
     replies: Vec<Reply>,
     bytes: usize,
     /// Whether the entries are joined into one.
@@ -55,9 +64,17 @@ pub(super) struct Signals {
     pub(super) fail: watch::Sender<Option<String>>,
 }
 
+/// What the writer asks for each entry.
+pub(super) struct Sources {
+    /// Up to when receivers are complete.
+    pub(super) progress: Progress,
+    /// How far the agent's clock is off.
+    pub(super) clock: ClockEstimate,
+}
+
 pub(super) struct Writer {
     env: Env,
-    progress: Progress,
+    sources: Sources,
     dir: PathBuf,
     options: QueueOptions,
     metrics: Metrics,
@@ -76,7 +93,7 @@ impl Writer {
     pub(super) fn new(
         env: &Env,
         options: &QueueOptions,
-        progress: &Progress,
+        sources: Sources,
         metrics: Metrics,
         opened: Opened,
         signals: Signals,
@@ -87,7 +104,7 @@ impl Writer {
             env: env.clone(),
             dir,
             options: options.clone(),
-            progress: progress.clone(),
+            sources,
             metrics,
             opened,
             numbers_changed: false,
@@ -177,14 +194,14 @@ impl Writer {
                 bytes
             }
             Command::Replace {
-                stamp,
+                whole,
                 pieces,
                 reply,
             } => {
                 let bytes = pieces.iter().map(|piece| piece.request.len()).sum();
                 groups.push(Group {
                     entries: pieces,
-                    replaces: Some(stamp),
+                    replaces: Some(whole),
                     replies: vec![reply],
                     bytes,
                     ..Group::default()
@@ -245,18 +262,28 @@ impl Writer {
         }
         let requests: Vec<&Bytes> = group.entries.iter().map(|entry| &entry.request).collect();
         let entries = if group.joined { 1 } else { group.entries.len() };
-        let head = Head::new(entries, group.replaces, updates.len());
+        let replaces = group.replaces.map(|whole| whole.stamp);
+        let head = Head::new(entries, replaces, updates.len());
         let mut stamp = self.opened.next;
         let mut heads: Vec<u8> = Vec::new();
+        let clock = match group.replaces {
+            Some(whole) => whole.clock,
+            None => self.sources.clock.best(self.env.clock.monotonic_nanos()),
+        };
         // Whatever is written after this was read after this moment.
-        let floor = self.progress.complete_to().min(self.env.clock.unix_nanos());
+        let floor = self
+            .sources
+            .progress
+            .complete_to()
+            .min(self.env.clock.unix_nanos());
         if group.joined {
             let rows = group.entries.iter().map(|entry| entry.rows).sum();
             let read = group.entries.iter().map(|entry| entry.read_unix_nano).min();
             let signal = group.entries[0].signal;
             let length = group.bytes;
             let read = read.unwrap_or(floor).min(floor);
-            heads.extend(entry_head(stamp, signal, rows_u32(rows), read, length));
+            let rows = rows_u32(rows);
+            heads.extend(entry_head(stamp, signal, rows, read, length, clock));
             stamp.sequence += 1;
         } else {
             for entry in &group.entries {
@@ -267,6 +294,7 @@ impl Writer {
                     rows,
                     read,
                     entry.request.len(),
+                    clock,
                 ));
                 stamp.sequence += 1;
             }

@@ -5,6 +5,7 @@
 //! This crate depends on nothing of ours and does no I/O. What OTLP carries, these types carry:
 //! nothing is normalised away on the path from the wire to the disk and back.
 
+pub mod clock;
 pub mod correlation;
 pub mod id;
 pub mod log;
@@ -18,6 +19,7 @@ pub mod time;
 pub mod value;
 pub mod wire;
 
+pub use clock::ClockOffset;
 pub use id::{SpanId, TraceId};
 pub use log::LogRecord;
 pub use metric::{DataPoint, Metric};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::resource::{Resource, Scope};
 use crate::value::{KeyValue, Value};
-use crate::{SpanId, TraceId};
+use crate::{ClockOffset, SpanId, TraceId};
 
 /// A log record as it was sent.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub struct LogRecord {
     pub event_name: String,
     /// The (key, value) pairs by which this row is correlated.
     pub correlation: Vec<(String, String)>,
+    /// How far the sender's clock was off, where that was measured; the times are as sent.
+    pub clock: Option<ClockOffset>,
 }
 
 impl LogRecord {
@@ -49,6 +51,17 @@ impl LogRecord {
         } else {
             self.observed_time_unix_nano
         }
+    }
+
+    /// What to add to its times to correct the sender's clock.
+    pub fn clock_adjust_nano(&self) -> i64 {
+        self.clock.map_or(0, ClockOffset::adjustment)
+    }
+
+    /// When the record happened, after correction of the sender's clock.
+    pub fn corrected_timestamp(&self) -> u64 {
+        self.timestamp()
+            .saturating_add_signed(self.clock_adjust_nano())
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::resource::{Resource, Scope};
 use crate::value::KeyValue;
-use crate::{SpanId, TraceId};
+use crate::{ClockOffset, SpanId, TraceId};
 
 /// A span as it was sent.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -53,12 +53,19 @@ pub struct Span {
     pub has_status: bool,
     /// The (key, value) pairs by which this row is correlated.
     pub correlation: Vec<(String, String)>,
+    /// How far the sender's clock was off, where that was measured; the times are as sent.
+    pub clock: Option<ClockOffset>,
 }
 
 impl Span {
     /// `end - start`, zero where the end lies before the start.
     pub fn duration_nano(&self) -> u64 {
         self.end_unix_nano.saturating_sub(self.start_unix_nano)
+    }
+
+    /// What to add to its times to correct the sender's clock.
+    pub fn clock_adjust_nano(&self) -> i64 {
+        self.clock.map_or(0, ClockOffset::adjustment)
     }
 
     /// Whether the status is an error.

@@ -106,6 +106,7 @@ impl RowSink for Rows {
             status_message: status_message.to_owned(),
             has_status: span.status.is_some(),
             correlation: Vec::new(),
+            clock: None,
         });
     }
 
@@ -125,6 +126,7 @@ impl RowSink for Rows {
             span_id: log.span_id,
             event_name: log.event_name.to_owned(),
             correlation: Vec::new(),
+            clock: None,
         });
     }
 

@@ -1,6 +1,9 @@
 //! The headers by which an agent and a collector know each other's exports and clocks.
 
+use std::str::FromStr;
+
 use http::HeaderMap;
+use model::ClockOffset;
 
 /// The agent's id.
 pub const AGENT: &str = "throughline-agent";
@@ -12,6 +15,10 @@ pub const SEQUENCE: &str = "throughline-sequence";
 pub const SENT: &str = "throughline-sent-unix-nano";
 /// Before this time the agent has had everything acknowledged.
 pub const COMPLETE_TO: &str = "throughline-complete-to-unix-nano";
+/// The collector's clock minus the agent's when the export was put together; comes with its error.
+pub const CLOCK_OFFSET: &str = "throughline-clock-offset-nano";
+/// How wrong that offset may be.
+pub const CLOCK_ERROR: &str = "throughline-clock-error-nano";
 /// The collector's clock when the request had arrived; in the answer.
 pub const RECEIVED: &str = "throughline-received-unix-nano";
 /// The collector's clock when it answered; in the answer.
@@ -33,6 +40,8 @@ pub struct StampHeaders {
     pub sent_unix_nano: u64,
     /// Before this time the agent has had everything acknowledged; 0 where not said.
     pub complete_to_unix_nano: u64,
+    /// How far the agent's clock was off when the export was put together, once measured.
+    pub clock: Option<ClockOffset>,
 }
 
 impl StampHeaders {
@@ -57,28 +66,53 @@ impl StampHeaders {
             sequence: required(SEQUENCE)?,
             sent_unix_nano: number(headers, SENT)?.unwrap_or(0),
             complete_to_unix_nano: number(headers, COMPLETE_TO)?.unwrap_or(0),
+            clock: clock(headers)?,
         }))
     }
 
     /// The stamp as headers.
-    pub(crate) fn headers(&self) -> [(&'static str, String); 5] {
-        [
+    pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
             (AGENT, self.agent.clone()),
             (EPOCH, self.epoch.to_string()),
             (SEQUENCE, self.sequence.to_string()),
             (SENT, self.sent_unix_nano.to_string()),
             (COMPLETE_TO, self.complete_to_unix_nano.to_string()),
-        ]
+        ];
+        if let Some(clock) = self.clock {
+            headers.push((CLOCK_OFFSET, clock.offset_nano.to_string()));
+            headers.push((CLOCK_ERROR, clock.error_nano.to_string()));
+        }
+        headers
+    }
+}
+
+/// The agent's clock offset; an offset says nothing without its error.
+fn clock(headers: &HeaderMap) -> Result<Option<ClockOffset>, String> {
+    let offset = parsed::<i64>(headers, CLOCK_OFFSET, "from -2^63 to 2^63 - 1")?;
+    match (offset, number(headers, CLOCK_ERROR)?) {
+        (None, None) => Ok(None),
+        (Some(offset_nano), Some(error_nano)) => Ok(Some(ClockOffset {
+            offset_nano,
+            error_nano,
+        })),
+        _ => Err(format!(
+            "header {CLOCK_OFFSET} must come with {CLOCK_ERROR}"
+        )),
     }
 }
 
 /// A header that holds a decimal number.
 pub(crate) fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, String> {
+    parsed(headers, name, "from 0 to 2^64 - 1")
+}
+
+fn parsed<T: FromStr>(headers: &HeaderMap, name: &str, range: &str) -> Result<Option<T>, String> {
     let Some(value) = headers.get(name) else {
         return Ok(None);
     };
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
     number
         .map(Some)
-        .ok_or_else(|| format!("header {name} must be a number from 0 to 2^64 - 1"))
+        .ok_or_else(|| format!("header {name} must be a number {range}"))
 }

@@ -6,6 +6,7 @@
 //! changes once it is published, and is read through [`crate::table::Table`] like a block.
 
 mod absorb;
+mod clocks;
 mod intern;
 mod owned;
 mod sink;
@@ -20,6 +21,7 @@ use model::row::Reject;
 use model::{Metric, Resource, Scope, Signal, TraceId};
 use rustc_hash::FxHashMap;
 
+pub(crate) use clocks::Clocks;
 pub(crate) use intern::Interner;
 pub(crate) use owned::summary_resource;
 pub(crate) use sink::ChunkSink;
@@ -212,6 +214,8 @@ pub(crate) struct Chunk {
     pub events: Vec<EventRow>,
     pub links: Vec<LinkRow>,
     pub correlation: Vec<Corr>,
+    /// How far the senders' clocks were off.
+    pub clocks: Clocks,
     /// Rows refused while this chunk was filled.
     pub rejected: FxHashMap<Reject, u64>,
     /// Rows whose attributes name a key twice.
@@ -241,6 +245,7 @@ impl Chunk {
             events: Vec::new(),
             links: Vec::new(),
             correlation: Vec::new(),
+            clocks: Clocks::default(),
             rejected: FxHashMap::default(),
             duplicate_keys: 0,
             min_time: u64::MAX,
@@ -291,6 +296,7 @@ impl Chunk {
             + of(&self.events)
             + of(&self.links)
             + of(&self.correlation)
+            + self.clocks.heap_bytes()
     }
 
     #[inline]

@@ -11,6 +11,7 @@
 //! | `time` | UInt | span start; a record's own time; a point's time |
 //! | `resource`, `scope` | UInt | index into `resources`, `scopes` (spans and log records) |
 //! | `resources`, `scopes` | Bytes | one encoded resource or scope each |
+//! | `clock.offset`, `clock.error` | Int, UInt | the sender's clock offset; its error + 1, 0 where not measured (spans and log records) |
 //! | `attr.shape` | UInt | index into `attr.shapes` |
 //! | `attr.shapes` | Bytes | per shape the indices into `attr.keys`, as varints, in order |
 //! | `attr.keys`, `attr.kinds` | Text, UInt | key and value type of each attribute column |
@@ -37,6 +38,7 @@
 //! `exemplars`; per series `series.def`, and `resources`, `scopes`, `metrics` that it points to.
 
 mod attributes;
+mod clock;
 mod encode;
 mod nested;
 mod pick;

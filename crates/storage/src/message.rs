@@ -56,8 +56,8 @@ pub enum Order {
 pub enum Columns {
     /// Everything.
     Full,
-    /// Ids, parent, times, name, kind, status code and the resource's `service.name`: enough
-    /// for a list of traces. Other members hold their defaults.
+    /// Ids, parent, times, clock offset, name, kind, status code and the resource's
+    /// `service.name`: enough for a list of traces. Other members hold their defaults.
     Summary,
 }
 

@@ -31,7 +31,7 @@ use model::row::{Decode, Reject, RowSink};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::chunk::{Chunk, ChunkSink};
+use crate::chunk::{Chunk, ChunkSink, Clocks};
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey};
 use crate::retention::{self, Retention};
@@ -159,7 +159,11 @@ impl Core {
         let mut sink = ChunkSink::new(batch.signal, &self.options.correlation);
         self.decoder
             .decode(batch.signal, &batch.request, &mut sink)?;
-        Ok(sink.finish())
+        let mut chunk = sink.finish();
+        if let Some(clock) = batch.stamp.as_ref().and_then(|stamp| stamp.clock) {
+            chunk.clocks = Clocks::all(clock);
+        }
+        Ok(chunk)
     }
 }
 

@@ -377,6 +377,7 @@ impl Generator {
             },
             has_status,
             correlation: Vec::new(),
+            clock: None,
         }
     }
 
@@ -405,6 +406,7 @@ impl Generator {
                 String::new()
             },
             correlation: Vec::new(),
+            clock: None,
         }
     }
 

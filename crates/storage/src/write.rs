@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use model::row::{DecodeError, Reject};
-use model::{Signal, Tenant};
+use model::{ClockOffset, Signal, Tenant};
 
 /// One OTLP export request to be stored.
 #[derive(Debug, Clone)]
@@ -30,6 +30,9 @@ pub struct Stamp {
     pub sent_unix_nano: u64,
     /// Before this time the agent has had everything acknowledged that it read; 0 where not said.
     pub complete_to_unix_nano: u64,
+    /// How far the agent's clock was off when it put the batch together, once measured. Kept
+    /// with every row.
+    pub clock: Option<ClockOffset>,
 }
 
 /// The batch is durable and answers queries.

@@ -34,6 +34,7 @@ impl Destination for LocalStore {
                     sequence: stamp.sequence,
                     sent_unix_nano: stamp.sent_unix_nano,
                     complete_to_unix_nano: stamp.complete_to_unix_nano,
+                    clock: stamp.clock,
                 }),
             };
             match self.store.write(batch).await {

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -133,6 +134,7 @@ impl Rig {
             destination: Arc::clone(fake) as Arc<dyn Destination>,
             position,
             replaced,
+            sealed_clock: true,
         };
         let letters = DeadLetters::new(
             &self.env,
@@ -149,6 +151,13 @@ impl Rig {
             Arc::new(letters),
         );
         tokio::spawn(exporter.run(self.stop.subscribe()))
+    }
+
+    /// Waits until so many rows were acknowledged.
+    async fn exported(&self, rows: u64) {
+        while self.metrics.total(EXPORTED_ROWS, &[]) < rows {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Drains and closes; checks that every row is accounted for.
@@ -405,8 +414,55 @@ async fn the_clock_is_measured_and_completeness_follows_the_oldest_entry() {
     let stamps: Vec<&Stamp> = seen.iter().map(|(_, stamp)| stamp).collect();
     assert_eq!(stamps[0].clock, None);
     let offset = stamps[1].clock.unwrap();
-    assert_eq!((offset.nanos, offset.error_nanos), (5_000, 0));
+    assert_eq!((offset.offset_nano, offset.error_nano), (5_000, 0));
     // With "b" still waiting, only what was read before "a" is complete.
     assert_eq!(stamps[0].complete_to_unix_nano, now);
     assert_eq!(stamps[1].complete_to_unix_nano, now + 2_000);
+}
+
+/// A collector whose clock is ahead by so much, until it is told otherwise.
+fn ahead(nano: &Arc<AtomicU64>, mut fail: impl FnMut(u64) -> bool + Send + 'static) -> Arc<Fake> {
+    let nano = Arc::clone(nano);
+    Fake::new(move |_, _, stamp| {
+        if fail(stamp.sequence) {
+            return retryable(None);
+        }
+        let at = stamp.sent_unix_nano + nano.load(Ordering::SeqCst);
+        Outcome::Success {
+            rejected: 0,
+            message: String::new(),
+            received_unix_nano: Some(at),
+            replied_unix_nano: Some(at),
+        }
+    })
+}
+
+/// What was read while a clock was off keeps that offset, although the clock is set before the
+/// entry is sent and the agent is started again in between.
+#[tokio::test(start_paused = true)]
+async fn an_entry_keeps_the_offset_of_the_time_when_it_was_written() {
+    let files = MemoryFiles::new();
+    let mut rig = Rig::open(&files);
+    let nano = Arc::new(AtomicU64::new(3_000_000_000));
+    let fake = ahead(&nano, |sequence| sequence == 2);
+    let exporter = rig.run(&fake, one_at_a_time());
+    rig.append(&["a"]).await;
+    rig.exported(1).await;
+    rig.append(&["b"]).await;
+    fake.until(2).await;
+    rig.finish(exporter, Duration::ZERO).await;
+
+    nano.store(0, Ordering::SeqCst);
+    let mut rig = Rig::open(&files);
+    let fake = ahead(&nano, |_| false);
+    let exporter = rig.run(&fake, one_at_a_time());
+    rig.exported(1).await;
+    rig.append(&["c"]).await;
+    rig.finish(exporter, MINUTE).await;
+    let seen = fake.seen.lock();
+    let offset = |sequence: u64| {
+        let found = seen.iter().find(|(_, stamp)| stamp.sequence == sequence);
+        found.unwrap().1.clock.unwrap().offset_nano
+    };
+    assert_eq!((offset(2), offset(3)), (3_000_000_000, 0));
 }

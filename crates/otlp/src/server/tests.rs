@@ -140,6 +140,10 @@ async fn both_protocols_and_all_compressions_arrive() {
         sequence: 9,
         sent_unix_nano: 77,
         complete_to_unix_nano: 66,
+        clock: Some(model::ClockOffset {
+            offset_nano: -55,
+            error_nano: 44,
+        }),
     };
     for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
         for encoding in [Encoding::Identity, Encoding::Gzip, Encoding::Zstd] {

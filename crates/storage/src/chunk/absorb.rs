@@ -121,6 +121,7 @@ impl Chunk {
                 value: moves.text(corr.value),
                 source: corr.source,
             }));
+        self.clocks.append(self.rows(), &other.clocks);
         self.absorb_rows(other, &moves);
         self.min_time = self.min_time.min(other.min_time);
         self.max_time = self.max_time.max(other.max_time);

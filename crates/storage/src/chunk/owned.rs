@@ -44,6 +44,7 @@ impl Chunk {
             status_code: span.status.unwrap_or_default(),
             has_status: span.status.is_some(),
             resource: resource.clone(),
+            clock: self.clocks.of(row),
             ..Span::default()
         };
         if columns == Columns::Summary {
@@ -100,6 +101,7 @@ impl Chunk {
             span_id: SpanId::from_wire(&log.span_id),
             event_name: self.str(log.event_name).to_owned(),
             correlation: self.owned_correlation(log.correlation),
+            clock: self.clocks.of(row),
         }
     }
 

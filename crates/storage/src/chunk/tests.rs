@@ -1,6 +1,6 @@
 //! A chunk gives back what was sent, and joined chunks are their concatenation.
 
-use model::{DataPoint, LogRecord, Signal, Span};
+use model::{ClockOffset, DataPoint, LogRecord, Signal, Span};
 use proptest::prelude::*;
 
 use super::*;
@@ -61,7 +61,19 @@ fn generated(signal: Signal, seed: u64, sizes: &[usize]) -> Vec<Chunk> {
             &(0..*size).map(|_| generator.point()).collect::<Vec<_>>(),
         ),
     };
-    sizes.iter().map(&mut one).collect()
+    let clock = |part: usize| ClockOffset {
+        offset_nano: 5 - part as i64,
+        error_nano: part as u64,
+    };
+    let mut parts: Vec<Chunk> = sizes.iter().map(&mut one).collect();
+    for (index, part) in parts
+        .iter_mut()
+        .enumerate()
+        .filter(|(index, _)| index % 3 > 0)
+    {
+        part.clocks = Clocks::all(clock(index / 2));
+    }
+    parts
 }
 
 #[test]

@@ -6,7 +6,7 @@ use model::Signal;
 use rustc_hash::FxHashMap;
 
 use super::attributes::AttributeColumns;
-use super::{PARENT_RAW, nested, points, type_code};
+use super::{PARENT_RAW, clock, nested, points, type_code};
 use crate::block::{BlockError, BlockWriter, Values};
 use crate::chunk::{Chunk, Span32, Val};
 
@@ -251,6 +251,7 @@ fn spans(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
     texts(writer, "status.message", messages);
     texts(writer, "trace_state", states);
     common.write(writer);
+    clock::encode(chunks, rows, writer);
     nested::encode(chunks, rows, writer);
 }
 
@@ -324,6 +325,7 @@ fn logs(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
     texts(writer, "event_name", event_names);
     bodies.write(writer);
     common.write(writer);
+    clock::encode(chunks, rows, writer);
 }
 
 #[derive(Default)]

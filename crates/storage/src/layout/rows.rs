@@ -260,6 +260,7 @@ impl BlockTable {
         let durations = self.ints("duration")?;
         let names = self.reader.text("name").map_err(failed)?;
         let (kinds, statuses) = (self.ints("kind")?, self.ints("status")?);
+        let clocks = self.clocks()?;
         if trace_ids.len() != self.rows() {
             return Err(damage("trace_id"));
         }
@@ -278,6 +279,7 @@ impl BlockTable {
                     end_unix_nano: times[*row].wrapping_add(durations[*row] as u64),
                     status_code: status.unwrap_or_default(),
                     has_status: status.is_some(),
+                    clock: clocks.of(*row),
                     ..Span::default()
                 })
             })
@@ -390,6 +392,7 @@ impl BlockTable {
         let attributes = self.attributes()?.read(&self.reader, rows)?;
         let bodies = self.bodies(rows)?;
         let correlation = self.correlation(rows, &attributes, &bodies)?;
+        let clocks = self.clocks()?;
         if trace_ids.len() != self.rows() {
             return Err(damage("trace_id"));
         }
@@ -413,6 +416,7 @@ impl BlockTable {
                         .then(|| SpanId(span_ids[span_index[*row] as usize])),
                     event_name: optional(event_names.as_ref(), *row),
                     correlation,
+                    clock: clocks.of(*row),
                 })
             })
             .collect()

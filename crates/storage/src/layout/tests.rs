@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::metric::{PointValue, Series};
-use model::{DataPoint, Event, KeyValue, LogRecord, Signal, Span, SpanId, TraceId, Value};
+use model::{
+    ClockOffset, DataPoint, Event, KeyValue, LogRecord, Signal, Span, SpanId, TraceId, Value,
+};
 
 use super::*;
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Clocks};
 use crate::filter::{Field, Level};
 use crate::message::Columns;
 use crate::table::{Damage, Mask, Table};
@@ -142,6 +144,17 @@ fn answers(table: &dyn Table, signal: Signal, fields: &[Field]) -> Answers {
     out
 }
 
+/// Gives every other chunk a clock offset, each its own.
+fn clocked(mut chunk: Chunk, index: usize) -> Chunk {
+    if index % 2 == 1 {
+        chunk.clocks = Clocks::all(ClockOffset {
+            offset_nano: -3_000_000_000 - index as i64,
+            error_nano: index as u64 - 1,
+        });
+    }
+    chunk
+}
+
 /// Encodes the rows in one chunk and in several, and compares rows and every answer.
 fn round_trip<T: serde::Serialize>(signal: Signal, rows: &[T]) {
     let whole = [Arc::new(chunk(signal, rows))];
@@ -155,7 +168,8 @@ fn round_trip<T: serde::Serialize>(signal: Signal, rows: &[T]) {
     // In several chunks, in another order.
     let parts: Vec<Arc<Chunk>> = rows
         .chunks(rows.len() / 3 + 1)
-        .map(|rows| Arc::new(chunk(signal, rows)))
+        .enumerate()
+        .map(|(index, rows)| Arc::new(clocked(chunk(signal, rows), index)))
         .collect();
     let mut order = all_rows(&parts);
     if signal != Signal::Metrics {

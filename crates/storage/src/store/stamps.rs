@@ -132,6 +132,7 @@ mod tests {
             epoch,
             sequence,
             sent_unix_nano: 0,
+            clock: None,
             complete_to_unix_nano: 0,
         }
     }

@@ -1,6 +1,6 @@
 //! The store against its promises: what comes back, when, and after what.
 
-use model::{Signal, Span, Tenant, TimeRange, Value};
+use model::{ClockOffset, Signal, Span, Tenant, TimeRange, Value};
 use tempfile::tempdir;
 
 use crate::filter::{Field, Filter, Level, Op, Operand};
@@ -135,6 +135,7 @@ async fn stamped_batches_are_stored_once() {
             sequence,
             sent_unix_nano: 0,
             complete_to_unix_nano: 42,
+            clock: None,
         })
     };
     let store = open(dir.path());
@@ -176,6 +177,73 @@ async fn stamped_batches_are_stored_once() {
             .duplicate
     );
     assert_eq!(count(&store).await, 6);
+}
+
+#[tokio::test]
+async fn the_senders_clock_offset_stays_with_every_row() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let clock = |offset_nano| ClockOffset {
+        offset_nano,
+        error_nano: 2_000,
+    };
+    let stamp = |agent: &str, clock| Stamp {
+        agent: agent.to_owned(),
+        epoch: 1,
+        sequence: 1,
+        sent_unix_nano: 0,
+        complete_to_unix_nano: 0,
+        clock,
+    };
+    let stamps = [
+        None,
+        Some(stamp("even", Some(clock(0)))),
+        Some(stamp("late", Some(clock(3_000_000_000)))),
+        Some(stamp("new", None)),
+        Some(stamp("early", Some(clock(-7)))),
+    ];
+    let mut generator = Generator::new(6);
+    let (mut sent_spans, mut sent_logs) = (Vec::new(), Vec::new());
+    for stamp in stamps {
+        let clock = stamp.as_ref().and_then(|stamp| stamp.clock);
+        let spans: Vec<_> = (0..40).map(|_| generator.span()).collect();
+        let logs: Vec<_> = (0..40).map(|_| generator.log()).collect();
+        let next = stamp.clone().map(|stamp| Stamp {
+            sequence: 2,
+            ..stamp
+        });
+        for (signal, ack) in [
+            (
+                Signal::Traces,
+                write_stamped(&store, Signal::Traces, &spans, stamp).await,
+            ),
+            (
+                Signal::Logs,
+                write_stamped(&store, Signal::Logs, &logs, next).await,
+            ),
+        ] {
+            assert_eq!(ack.unwrap().accepted, 40, "{signal}");
+        }
+        sent_spans.extend(spans.into_iter().map(|span| Span { clock, ..span }));
+        sent_logs.extend(
+            logs.into_iter()
+                .map(|log| model::LogRecord { clock, ..log }),
+        );
+    }
+    let check = async |store: &Store| {
+        let found = spans(store, selection(Signal::Traces, Filter::All)).await;
+        assert!(plain_spans(found) == plain_spans(sent_spans.clone()));
+        let found = logs(store, selection(Signal::Logs, Filter::All)).await;
+        assert!(plain_logs(found) == plain_logs(sent_logs.clone()));
+    };
+    check(&store).await;
+    drop(store);
+    let store = open(dir.path());
+    check(&store).await;
+    store.flush().await;
+    check(&store).await;
+    drop(store);
+    check(&open(dir.path())).await;
 }
 
 fn random_operand(random: &mut fastrand::Rng) -> Operand {

@@ -184,6 +184,30 @@ async fn wrong_paths_methods_and_types() {
     ];
     let answer = post(&server, &stamped, logs()).await;
     assert_eq!((answer.status, status(&answer).code), (400, 3));
+    let clocks: [(&[(&str, &str)], &str); 3] = [
+        (&[("throughline-clock-offset-nano", "5")], "must come with"),
+        (&[("throughline-clock-error-nano", "5")], "must come with"),
+        (
+            &[
+                ("throughline-clock-offset-nano", "-5"),
+                ("throughline-clock-error-nano", "-5"),
+            ],
+            "must be a number from 0",
+        ),
+    ];
+    for (clock, reason) in clocks {
+        let mut headers = vec![
+            ("content-type", PROTOBUF),
+            ("throughline-agent", "a"),
+            ("throughline-epoch", "1"),
+            ("throughline-sequence", "1"),
+        ];
+        headers.extend(clock);
+        let answer = post(&server, &headers, logs()).await;
+        let refusal = status(&answer);
+        assert_eq!((answer.status, refusal.code), (400, 3));
+        assert!(refusal.message.contains(reason), "{}", refusal.message);
+    }
     assert!(server.fake.exports.lock().unwrap().is_empty());
 }
 

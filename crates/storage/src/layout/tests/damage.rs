@@ -14,7 +14,7 @@ fn small_blocks() -> Vec<(Signal, Vec<u8>)> {
         (signal, encode(signal, &chunks, &all_rows(&chunks)).unwrap())
     };
     vec![
-        of(Signal::Traces, chunk(Signal::Traces, &spans)),
+        of(Signal::Traces, clocked(chunk(Signal::Traces, &spans), 1)),
         of(Signal::Logs, chunk(Signal::Logs, &logs)),
         of(Signal::Metrics, chunk(Signal::Metrics, &points)),
     ]
