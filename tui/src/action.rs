@@ -45,6 +45,7 @@ pub enum Action {
     Help,
     Palette,
     Time,
+    Zone,
     Refresh,
     Redraw,
     Copy,
@@ -263,6 +264,13 @@ pub const BINDINGS: &[Binding] = &[
         "type a command, e.g. story ID",
     ),
     bind(Action::Time, &["t"], &[], "time", "change the time range"),
+    bind(
+        Action::Zone,
+        &["z"],
+        &[],
+        "",
+        "times in the local time zone, or in UTC",
+    ),
     bind(Action::Refresh, &["r"], &[], "", "ask again"),
     bind(Action::Copy, &["y"], &[], "", "copy the id of the row"),
     bind(

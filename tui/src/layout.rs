@@ -5,8 +5,9 @@ use ratatui::layout::Rect;
 
 use crate::model::list::ListState;
 use crate::model::logs::LogLine;
-use crate::model::{Model, PromptKind, Screen};
+use crate::model::{Logs, Model, PromptKind, Screen};
 use crate::text::{width, wrap};
+use crate::zone::Zone;
 
 /// Smallest terminal that is drawn on.
 pub const SIZE_MIN: (u16, u16) = (60, 15);
@@ -14,8 +15,6 @@ pub const SIZE_MIN: (u16, u16) = (60, 15);
 const BESIDE_WIDTH: u16 = 100;
 /// Most rows that one wrapped line or value takes.
 pub const WRAP_ROWS: usize = 12;
-/// Columns before the text of a log line: time, level, service.
-pub const LOG_PREFIX: u16 = 12 + 1 + 5 + 1 + 14 + 1;
 /// Columns of the labels in the details.
 pub const LABEL_WIDTH: u16 = 18;
 
@@ -143,17 +142,45 @@ fn split(body: Rect) -> (Rect, Rect) {
     }
 }
 
+/// Where the parts of a log line stand, after its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogColumns {
+    /// Whether times have dates.
+    pub dated: bool,
+    /// Columns of a row.
+    pub width: u16,
+    /// Where the level begins, five columns wide.
+    pub level: u16,
+    /// Where the service begins.
+    pub service: u16,
+    /// Where the text begins.
+    pub text: u16,
+}
+
+/// Columns of log lines on a list so wide: dates only where one line is of another day, and more
+/// of the service's name where there is room.
+pub fn log_columns(logs: &Logs, zone: &Zone, now: u64, width: u16) -> LogColumns {
+    let last = logs.store.len().saturating_sub(1);
+    let ends = [0, last].map(|index| logs.store.get(index).map(|line| line.time));
+    let dated = zone.dated(now, ends.into_iter().flatten());
+    let level = Zone::stamp_columns(dated) + 1;
+    let service = level + 6;
+    LogColumns {
+        dated,
+        width,
+        level,
+        service,
+        text: service + (width / 8).clamp(14, 24) + 1,
+    }
+}
+
 /// Rows that a log line takes.
-pub fn log_height(line: &LogLine, columns: u16, wrapped: bool) -> usize {
+pub fn log_height(line: &LogLine, columns: &LogColumns, wrapped: bool) -> usize {
     if !wrapped {
         return 1;
     }
-    wrap(
-        &line.text,
-        usize::from(columns.saturating_sub(LOG_PREFIX)),
-        WRAP_ROWS,
-    )
-    .len()
+    let wide = columns.width.saturating_sub(columns.text);
+    wrap(&line.text, usize::from(wide), WRAP_ROWS).len()
 }
 
 /// Rows that an item of the details takes.
@@ -173,15 +200,17 @@ pub fn item_columns(label: &str, columns: u16) -> usize {
 /// Brings the lists of the entry shown into their areas.
 pub fn settle(model: &mut Model) {
     let areas = layout(model);
+    let (zone, now) = (model.zone.clone(), model.now);
     let entry = model.top_mut();
     let len = entry.screen.len();
     let height = usize::from(areas.list.height);
     if let Screen::Logs(logs) = &mut entry.screen {
+        let columns = log_columns(logs, &zone, now, areas.list.width);
         let (store, wrapped) = (&logs.store, logs.wrap);
         logs.list.settle(len, height, |row| {
             store
                 .get(row)
-                .map_or(1, |line| log_height(line, areas.list.width, wrapped))
+                .map_or(1, |line| log_height(line, &columns, wrapped))
         });
     } else if let Some(list) = entry.screen.list_mut() {
         list.settle(len, height, |_| 1);

@@ -11,6 +11,7 @@ pub mod effect;
 pub mod layout;
 pub mod message;
 pub mod model;
+mod output;
 pub mod range;
 pub mod runtime;
 pub mod term;
@@ -21,6 +22,7 @@ pub mod theme;
 pub mod update;
 pub mod view;
 mod widgets;
+pub mod zone;
 
 pub use command::Command;
 pub use runtime::{Options, TuiError, run};

@@ -4,6 +4,8 @@ pub mod detail;
 pub mod list;
 pub mod load;
 pub mod logs;
+mod otlp;
+pub mod subject;
 pub mod timeline;
 
 use api::{
@@ -14,6 +16,7 @@ use tui_input::Input;
 
 use crate::action::ScreenKind;
 use crate::range::RangeChoice;
+use crate::zone::Zone;
 use detail::Detail;
 use list::ListState;
 use load::{Failure, Load};
@@ -34,6 +37,8 @@ pub struct Model {
     pub url: String,
     /// The last known time in unix nanoseconds; 0 before the first.
     pub now: u64,
+    /// In which time zone times are shown.
+    pub zone: Zone,
     /// The time range that the screens share.
     pub range: RangeChoice,
     /// Screens from the first to the one shown; never empty.
@@ -100,6 +105,8 @@ pub struct Home {
 pub struct Traces {
     /// Native query.
     pub query: String,
+    /// A time range of its own, where it was opened for an id.
+    pub range: Option<RangeChoice>,
     /// Order asked for.
     pub order: TraceOrder,
     /// Found traces.
@@ -432,6 +439,7 @@ impl Model {
             size,
             url: url.to_owned(),
             now,
+            zone: Zone::utc(),
             range: RangeChoice::default(),
             stack: vec![home],
             prompt: None,
@@ -459,10 +467,12 @@ impl Model {
 
     /// The time range of the screen shown.
     pub fn range_shown(&self) -> &RangeChoice {
-        match &self.top().screen {
-            Screen::Logs(logs) => logs.range.as_ref().unwrap_or(&self.range),
-            _ => &self.range,
-        }
+        let own = match &self.top().screen {
+            Screen::Logs(logs) => logs.range.as_ref(),
+            Screen::Traces(traces) => traces.range.as_ref(),
+            _ => None,
+        };
+        own.unwrap_or(&self.range)
     }
 
     /// How often the screen shown wants to be asked for anew, in milliseconds; none where

@@ -1,6 +1,9 @@
 //! The loop: events and results become messages, messages change the model, and the screen is
-//! drawn when something changed. It never waits for anything but the next message, and never
-//! draws by a timer.
+//! drawn when something changed and the last frame has left. It never waits for anything but the
+//! next message, and never draws by a timer.
+
+#[cfg(test)]
+mod tests;
 
 use std::io::IsTerminal as _;
 use std::task::Poll;
@@ -9,6 +12,7 @@ use std::time::Duration;
 use api::{Client, ClientError};
 use crossterm::event::{Event, EventStream};
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::Instant;
@@ -20,6 +24,7 @@ use crate::model::Model;
 use crate::term::Term;
 use crate::theme::{ColorLevel, Theme};
 use crate::update::{start, update};
+use crate::zone::Zone;
 
 /// Messages that wait for the loop.
 const CHANNEL: usize = 64;
@@ -35,6 +40,8 @@ pub struct Options {
     pub url: String,
     /// Whether to do without colours, whatever the environment says.
     pub no_color: bool,
+    /// Whether times are UTC at first, whatever the system's time zone is.
+    pub utc: bool,
     /// What to open first; home without.
     pub initial: Option<Command>,
 }
@@ -64,14 +71,19 @@ pub async fn run(options: Options) -> Result<(), TuiError> {
     let client = Client::new(&options.url)?;
     let level = ColorLevel::detect(options.no_color, |name| std::env::var(name).ok());
     let mut term = Term::open()?;
-    let model = Model::new(client.base_url(), term.size()?, now());
+    let mut model = Model::new(client.base_url(), term.size()?, now());
+    (model.zone, model.notice) = Zone::system();
+    if options.utc {
+        model.zone.set_utc();
+        model.notice = None;
+    }
     let (sender, receiver) = mpsc::channel(CHANNEL);
     let session = Session {
         model,
         theme: Theme::new(level),
         runner: Runner::new(client, sender),
         receiver,
-        events: EventStream::new(),
+        events: EventStream::new().boxed(),
         tmux: std::env::var_os("TMUX").is_some(),
         changed: true,
         urgent: true,
@@ -85,7 +97,7 @@ struct Session {
     theme: Theme,
     runner: Runner,
     receiver: Receiver<Message>,
-    events: EventStream,
+    events: BoxStream<'static, std::io::Result<Event>>,
     tmux: bool,
     /// Whether the screen is older than the model.
     changed: bool,
@@ -100,6 +112,7 @@ enum Wake {
     Message(Message),
     Tick,
     Frame,
+    Written(std::io::Result<()>),
     Terminate,
 }
 
@@ -112,18 +125,20 @@ impl Session {
         let mut drawn_at = Instant::now();
         let mut tick_at = None;
         while !self.over {
-            if self.changed && (self.urgent || drawn_at.elapsed() >= DATA_FRAME) {
+            let due = self.urgent || drawn_at.elapsed() >= DATA_FRAME;
+            if self.changed && due && term.is_ready() {
                 term.draw(&self.model, &self.theme)?;
                 drawn_at = Instant::now();
                 (self.changed, self.urgent) = (false, false);
             }
             tick_at = self.next_tick(tick_at);
-            let frame_at = self.changed.then_some(drawn_at + DATA_FRAME);
+            let frame_at = (self.changed && term.is_ready()).then_some(drawn_at + DATA_FRAME);
             let wake = tokio::select! {
                 event = self.events.next() => Wake::Event(event),
                 Some(message) = self.receiver.recv() => Wake::Message(message),
                 () = at(tick_at) => Wake::Tick,
                 () = at(frame_at) => Wake::Frame,
+                outcome = term.written() => Wake::Written(outcome),
                 _ = terminate.recv() => Wake::Terminate,
                 _ = hang_up.recv() => Wake::Terminate,
             };
@@ -135,6 +150,7 @@ impl Session {
                     self.take(term, Message::Tick(now()))?;
                 }
                 Wake::Frame => {}
+                Wake::Written(outcome) => outcome?,
                 Wake::Terminate => self.over = true,
             }
         }
@@ -218,10 +234,10 @@ impl Session {
                 Some(TerminalEffect::Redraw) => term.clear()?,
                 Some(TerminalEffect::Suspend) => self.suspend(term)?,
                 Some(TerminalEffect::Copy(text)) => {
-                    let sent = osc52(&text, self.tmux).and_then(|sequence| {
-                        term.send(&sequence).map_err(|error| error.to_string())
+                    let outcome = osc52(&text, self.tmux).map(|sequence| {
+                        term.send(sequence);
+                        text.chars().count()
                     });
-                    let outcome = sent.map(|()| text.chars().count());
                     // Copied only sets a notice; it has no effects of its own.
                     update(&mut self.model, Message::Copied(outcome));
                 }
@@ -233,8 +249,9 @@ impl Session {
     fn suspend(&mut self, term: &mut Term) -> Result<(), TuiError> {
         // Two readers of one terminal would split its keys between them: the old stream ends
         // before the shell reads. The new one reads nothing until it is first polled.
-        drop(std::mem::take(&mut self.events));
+        self.events = futures::stream::pending().boxed();
         term.suspend()?;
+        self.events = EventStream::new().boxed();
         let (columns, rows) = term.size()?;
         update(&mut self.model, Message::Resize(columns, rows));
         self.urgent = true;

@@ -93,6 +93,7 @@ pub(crate) fn span(
         ],
         resource: json!({"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}),
         scope: json!({"name": "shop"}),
+        correlation: json!({"correlation.id": "ord-42"}),
         ..SpanView::default()
     }
 }

@@ -155,25 +155,6 @@ pub(crate) fn ago(now: u64, then: u64) -> String {
     duration(seconds.max(1) * 1_000_000_000).replace(".00", "")
 }
 
-/// Time of day in UTC with milliseconds: `12:03:04.512`.
-pub(crate) fn time_of_day(unix_nano: u64) -> String {
-    let millis = unix_nano / 1_000_000 % 86_400_000;
-    let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
-    format!(
-        "{hours:02}:{minutes:02}:{:02}.{:03}",
-        millis / 1_000 % 60,
-        millis % 1_000
-    )
-}
-
-/// Date and time in UTC with nanoseconds.
-pub(crate) fn date_time(unix_nano: u64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(unix_nano)).map_or_else(
-        |_beyond_range| format!("{unix_nano} ns"),
-        |time| time.to_string(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,11 +200,6 @@ mod tests {
         for (nanos, text) in expected {
             assert_eq!(duration(nanos), text);
         }
-        assert_eq!(time_of_day(1_700_000_000_123_456_789), "22:13:20.123");
-        assert_eq!(
-            date_time(1_700_000_000_123_456_789),
-            "2023-11-14T22:13:20.123456789Z"
-        );
         assert_eq!(ago(70_000_000_000, 5_000_000_000), "1m05s");
         assert_eq!(ago(0, 5), "-");
     }

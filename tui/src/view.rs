@@ -10,6 +10,7 @@ mod logs;
 mod story;
 mod trace;
 mod traces;
+mod tree;
 
 #[cfg(test)]
 mod tests;

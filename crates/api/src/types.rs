@@ -221,6 +221,8 @@ pub struct SpanView {
     pub resource: Json,
     /// Scope in OTLP JSON.
     pub scope: Json,
+    /// Correlation, as of a log record: `{key: value}`.
+    pub correlation: Json,
     /// Span ids of the children, by start.
     pub children: Vec<String>,
     /// 0 for a root.

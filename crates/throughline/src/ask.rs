@@ -118,6 +118,7 @@ pub(crate) async fn tui(arguments: cli::Tui) -> anyhow::Result<()> {
     Ok(tui::run(tui::Options {
         url: arguments.url,
         no_color,
+        utc: arguments.utc,
         initial,
     })
     .await?)

@@ -180,6 +180,9 @@ pub(crate) struct Tui {
     /// Do without colours.
     #[arg(long)]
     pub no_color: bool,
+    /// Show times in UTC instead of the local time zone (`TZ`, else the system's).
+    #[arg(long)]
+    pub utc: bool,
     /// What to open first, as in the palette: `story ID`, `trace ID`, `logs QUERY`, ...
     #[arg(trailing_var_arg = true)]
     pub open: Vec<String>,

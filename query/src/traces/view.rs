@@ -50,6 +50,7 @@ fn span_view(forest: &Assembled, placed: &Placed) -> SpanView {
         service: span.resource.service().to_owned(),
         resource: resource(&span.resource),
         scope: scope(&span.scope),
+        correlation: correlation(&span.correlation),
         children,
         depth: placed.depth,
         inferred: placed.span.inferred,
@@ -77,14 +78,18 @@ pub fn log_view(record: &LogRecord, clock_adjust_nano: i64) -> LogView {
             "version": record.scope.version,
             "attributes": plain_object(&record.scope.attributes),
         }),
-        correlation: Json::Object(
-            record
-                .correlation
-                .iter()
-                .map(|(key, value)| (key.clone(), Json::String(value.clone())))
-                .collect(),
-        ),
+        correlation: correlation(&record.correlation),
     }
+}
+
+/// What a row is correlated by, as a plain JSON object.
+fn correlation(pairs: &[(String, String)]) -> Json {
+    Json::Object(
+        pairs
+            .iter()
+            .map(|(key, value)| (key.clone(), Json::String(value.clone())))
+            .collect(),
+    )
 }
 
 /// Attributes as a plain JSON object; of duplicate keys the last.

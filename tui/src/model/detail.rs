@@ -1,18 +1,17 @@
 //! The detail pane: everything about one row as labelled lines, some of which lead somewhere.
 
-mod otlp;
-
 #[cfg(test)]
 mod tests;
 
 use api::{AlertView, Hub, Join, LogView, RuleView, SpanView};
-use model::correlation::DEFAULT_KEYS;
 use serde_json::Value as Json;
 
-use self::otlp::{any_value, key_value, kind_name, list, plain, unix_nano};
 use super::list::ListState;
+use super::otlp::{any_value, key_value, kind_name, list, plain, unix_nano};
+use super::subject::{Subject, is_correlation_key, term};
 use super::timeline::RowDetail;
-use crate::text::{date_time, duration, sanitise};
+use crate::text::{duration, sanitise};
+use crate::zone::Zone;
 
 /// Most items of one pane; what is left off is said in the last.
 const ITEMS_MAX: usize = 2_000;
@@ -54,99 +53,6 @@ pub struct Detail {
     pub items: Vec<Item>,
     /// Where the list of items stands.
     pub list: ListState,
-}
-
-/// What a row is about, for jumps.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Subject {
-    /// Trace id, or empty.
-    pub trace_id: String,
-    /// Span id, or empty.
-    pub span_id: String,
-    /// Service name, or empty.
-    pub service: String,
-    /// The first correlation value, or empty.
-    pub correlation: String,
-}
-
-impl Subject {
-    /// Of a log record.
-    pub fn of_log(log: &LogView) -> Self {
-        let pairs = log.correlation.as_object();
-        Self {
-            trace_id: log.trace_id.clone(),
-            span_id: log.span_id.clone(),
-            service: log.service.clone(),
-            correlation: pairs
-                .and_then(|pairs| pairs.values().next())
-                .map(plain)
-                .or_else(|| first_correlation(&log.attributes))
-                .unwrap_or_default(),
-        }
-    }
-
-    /// Of a span.
-    pub fn of_span(span: &SpanView) -> Self {
-        Self {
-            trace_id: span.trace_id.clone(),
-            span_id: span.span_id.clone(),
-            service: span.service.clone(),
-            correlation: span
-                .attributes
-                .iter()
-                .filter_map(key_value)
-                .find(|(key, _)| is_correlation_key(key))
-                .map(|(_, value)| any_value(value))
-                .unwrap_or_default(),
-        }
-    }
-
-    /// Of any row of a timeline.
-    pub fn of_row(row: &RowDetail) -> Self {
-        match row {
-            RowDetail::Span(span) => Self::of_span(span),
-            RowDetail::Log(log) => Self::of_log(log),
-            RowDetail::Missing { span_id, trace_id } => Self {
-                trace_id: trace_id.clone(),
-                span_id: span_id.clone(),
-                ..Self::default()
-            },
-        }
-    }
-
-    /// Of an alert, from its labels.
-    pub fn of_alert(alert: &AlertView) -> Self {
-        let label = |names: &[&str]| {
-            names
-                .iter()
-                .find_map(|name| alert.labels.get(*name))
-                .cloned()
-                .unwrap_or_default()
-        };
-        Self {
-            trace_id: label(&["trace_id", "traceID"]),
-            span_id: label(&["span_id"]),
-            service: label(&["service", "service_name", "service.name", "job"]),
-            correlation: label(&DEFAULT_KEYS),
-        }
-    }
-}
-
-/// A term of the native query language, quoted where its value needs it.
-pub fn term(field: &str, value: &str) -> String {
-    let plain = !value.is_empty()
-        && value
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
-        && !value.starts_with('-');
-    if plain {
-        format!("{field}:{value}")
-    } else {
-        format!(
-            "{field}:\"{}\"",
-            value.replace('\\', "\\\\").replace('"', "\\\"")
-        )
-    }
 }
 
 impl Detail {
@@ -195,10 +101,10 @@ impl Detail {
     }
 
     /// Of any row of a timeline.
-    pub fn of_row(row: &RowDetail) -> Self {
+    pub fn of_row(row: &RowDetail, zone: &Zone) -> Self {
         match row {
-            RowDetail::Span(span) => Self::of_span(span),
-            RowDetail::Log(log) => Self::of_log(log),
+            RowDetail::Span(span) => Self::of_span(span, zone),
+            RowDetail::Log(log) => Self::of_log(log, zone),
             RowDetail::Missing { span_id, trace_id } => {
                 let mut detail = Self::new("a parent that was not found");
                 detail.push("span id", span_id, Some(Jump::Copy(span_id.clone())));
@@ -216,7 +122,7 @@ impl Detail {
     }
 
     /// Of a span.
-    pub fn of_span(span: &SpanView) -> Self {
+    pub fn of_span(span: &SpanView, zone: &Zone) -> Self {
         let mut detail = Self::new(&format!("{} {}", span.service, span.name));
         if span.status.code == 2 {
             detail.push("✗ error", &span.status.message, None);
@@ -229,7 +135,7 @@ impl Detail {
             ),
             None,
         );
-        detail.push("start", &date_time(span.start_time_unix_nano), None);
+        detail.push("start", &zone.date_time(span.start_time_unix_nano), None);
         detail.push("kind", kind_name(span.kind), None);
         if span.inferred {
             let sure = format!("from logs, confidence {:.2}", span.confidence);
@@ -244,12 +150,13 @@ impl Detail {
             };
             detail.push("clock", &format!("corrected by {by} {way}"), None);
         }
-        let logs = format!(
-            "{} {}",
-            term("trace_id", &span.trace_id),
-            term("span_id", &span.span_id)
-        );
-        detail.push("logs", "of this span", Some(Jump::Logs(logs)));
+        let subject = Subject::of_span(span);
+        let logs = if subject.correlation.is_empty() {
+            "of this span"
+        } else {
+            "of this span, and by its correlation"
+        };
+        detail.push("logs", logs, subject.logs().map(Jump::Logs));
         detail.push(
             "story",
             "of this trace",
@@ -267,6 +174,7 @@ impl Detail {
         );
         detail.some("parent", &span.parent_span_id);
         detail.some("state", &span.trace_state);
+        detail.object("correlation", &span.correlation, true);
         detail.otlp_attributes(
             "attributes",
             &span.attributes,
@@ -349,12 +257,16 @@ impl Detail {
     }
 
     /// Of a log record.
-    pub fn of_log(log: &LogView) -> Self {
+    pub fn of_log(log: &LogView, zone: &Zone) -> Self {
         let mut detail = Self::new(&format!("{} log record", log.service));
         detail.push("body", &plain(&log.body), None);
-        detail.push("time", &date_time(log.time_unix_nano), None);
+        detail.push("time", &zone.date_time(log.time_unix_nano), None);
         if log.observed_time_unix_nano != 0 && log.observed_time_unix_nano != log.time_unix_nano {
-            detail.push("observed", &date_time(log.observed_time_unix_nano), None);
+            detail.push(
+                "observed",
+                &zone.date_time(log.observed_time_unix_nano),
+                None,
+            );
         }
         let severity = format!("{} ({})", log.severity_text, log.severity_number);
         detail.push("severity", severity.trim(), None);
@@ -367,6 +279,18 @@ impl Detail {
                 Some(Jump::Trace(log.trace_id.clone(), span)),
             );
             detail.some("span", &log.span_id);
+        }
+        if let Some(query) = Subject::of_log(log).correlated() {
+            detail.push(
+                "logs",
+                "that share its correlation",
+                Some(Jump::Logs(query.clone())),
+            );
+            detail.push(
+                "traces",
+                "that share its correlation",
+                Some(Jump::Traces(query)),
+            );
         }
         detail.object("correlation", &log.correlation, true);
         detail.object("attributes", &log.attributes, false);
@@ -390,13 +314,17 @@ impl Detail {
     }
 
     /// Of an alert.
-    pub fn of_alert(alert: &AlertView) -> Self {
+    pub fn of_alert(alert: &AlertView, zone: &Zone) -> Self {
         let mut detail = Self::new(&format!("alert {}", alert.name));
         detail.push("state", &alert.state, None);
         detail.push("value", &alert.value.to_string(), None);
-        detail.push("since", &date_time(alert.active_since_unix_nano), None);
+        detail.push("since", &zone.date_time(alert.active_since_unix_nano), None);
         if alert.firing_since_unix_nano > 0 {
-            detail.push("firing", &date_time(alert.firing_since_unix_nano), None);
+            detail.push(
+                "firing",
+                &zone.date_time(alert.firing_since_unix_nano),
+                None,
+            );
         }
         detail.push("query", &alert.query, Some(Jump::Copy(alert.query.clone())));
         let subject = Subject::of_alert(alert);
@@ -469,20 +397,4 @@ impl Detail {
         }
         detail
     }
-}
-
-fn is_correlation_key(key: &str) -> bool {
-    let key = key.trim();
-    let key = key.strip_prefix("http.request.header.").unwrap_or(key);
-    DEFAULT_KEYS
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(key))
-}
-
-fn first_correlation(attributes: &Json) -> Option<String> {
-    let members = attributes.as_object()?;
-    members
-        .iter()
-        .find(|(key, _)| is_correlation_key(key))
-        .map(|(_, value)| plain(value))
 }

@@ -3,29 +3,31 @@
 use super::open;
 use crate::action::Action;
 use crate::message::Effect;
-use crate::model::detail::{Detail, Jump, Subject, term};
+use crate::model::detail::{Detail, Jump};
+use crate::model::subject::{Subject, term};
 use crate::model::{Model, Screen};
 
 /// The details of the marked row.
 pub(super) fn detail(model: &Model) -> Option<Detail> {
+    let zone = &model.zone;
     match &model.top().screen {
         Screen::Home(home) => home
             .alerts
             .value
             .as_ref()?
             .get(home.list.cursor)
-            .map(Detail::of_alert),
+            .map(|alert| Detail::of_alert(alert, zone)),
         Screen::Trace(tree) | Screen::Story(tree) => {
             let view = &tree.load.value.as_ref()?.view;
             view.timeline
                 .detail(view.marked()?)
-                .map(|row| Detail::of_row(&row))
+                .map(|row| Detail::of_row(&row, zone))
         }
         Screen::Logs(logs) => logs
             .store
             .get(logs.list.cursor)?
             .record()
-            .map(|log| Detail::of_log(&log)),
+            .map(|log| Detail::of_log(&log, zone)),
         Screen::Alerts(alerts) => {
             let place = alerts.list.cursor;
             match alerts
@@ -34,7 +36,7 @@ pub(super) fn detail(model: &Model) -> Option<Detail> {
                 .as_ref()
                 .and_then(|known| known.get(place))
             {
-                Some(alert) => Some(Detail::of_alert(alert)),
+                Some(alert) => Some(Detail::of_alert(alert, zone)),
                 None => {
                     let place = place.checked_sub(alerts.alert_count())?;
                     alerts.rule(place).map(Detail::of_rule)
@@ -125,27 +127,23 @@ pub(super) fn to(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
 }
 
 fn target(subject: &Subject, action: Action, on_logs: bool) -> Option<Jump> {
-    let trace = !subject.trace_id.is_empty();
-    let span = !subject.span_id.is_empty();
-    let service = !subject.service.is_empty();
+    let trace = (!subject.trace_id.is_empty()).then(|| subject.trace_id.clone());
+    let span = (!subject.span_id.is_empty()).then(|| subject.span_id.clone());
+    let service = (!subject.service.is_empty()).then(|| term("service", &subject.service));
     match action {
         // From a span its own logs are meant; from a log record those of the whole trace.
-        Action::ToLogs if trace && span && !on_logs => Some(Jump::Logs(format!(
-            "{} {}",
-            term("trace_id", &subject.trace_id),
-            term("span_id", &subject.span_id)
-        ))),
-        Action::ToLogs if trace => Some(Jump::Logs(term("trace_id", &subject.trace_id))),
-        Action::ToLogs if service => Some(Jump::Logs(term("service", &subject.service))),
-        Action::ToTrace if trace => Some(Jump::Trace(
-            subject.trace_id.clone(),
-            span.then(|| subject.span_id.clone()),
-        )),
-        Action::ToTrace if service => Some(Jump::Traces(term("service", &subject.service))),
-        Action::ToStory if !subject.correlation.is_empty() => {
-            Some(Jump::Story(subject.correlation.clone()))
-        }
-        Action::ToStory if trace => Some(Jump::Story(subject.trace_id.clone())),
+        Action::ToLogs if on_logs => subject.all_logs().map(Jump::Logs),
+        Action::ToLogs => subject.logs().map(Jump::Logs),
+        Action::ToTrace => match trace {
+            Some(trace) => Some(Jump::Trace(trace, span)),
+            None => subject.correlated().or(service).map(Jump::Traces),
+        },
+        Action::ToStory => subject
+            .correlation
+            .first()
+            .cloned()
+            .or(trace)
+            .map(Jump::Story),
         _ => None,
     }
 }
@@ -163,16 +161,10 @@ pub(super) fn copy(model: &mut Model, effects: &mut Vec<Effect>) {
                     _ => item.text.clone(),
                 })
         }
-        _ => subject(model).map(|subject| {
-            [
-                subject.span_id,
-                subject.trace_id,
-                subject.correlation,
-                subject.service,
-            ]
-            .into_iter()
-            .find(|text| !text.is_empty())
-            .unwrap_or_default()
+        _ => subject(model).and_then(|subject| {
+            let ids = [subject.span_id, subject.trace_id].into_iter();
+            let mut all = ids.chain(subject.correlation).chain([subject.service]);
+            all.find(|text| !text.is_empty())
         }),
     };
     match text.filter(|text| !text.is_empty()) {

@@ -53,6 +53,7 @@ fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Help => open::run(model, Command::Help, effects),
         Action::Palette => model.prompt = Some(Prompt::new(PromptKind::Palette, "")),
         Action::Time => model.prompt = Some(Prompt::new(PromptKind::Time, "")),
+        Action::Zone => zone(model),
         Action::EditQuery => {
             let query = model.top().screen.query().unwrap_or_default();
             model.prompt = Some(Prompt::new(PromptKind::Query, query));
@@ -299,6 +300,12 @@ fn fold_more(model: &mut Model, action: Action) {
             }
         }
     }
+    update_detail(model);
+}
+
+fn zone(model: &mut Model) {
+    model.zone.toggle();
+    model.notice = Some(format!("times are {}", model.zone.name(model.now)));
     update_detail(model);
 }
 

@@ -52,14 +52,12 @@ pub(super) fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>
     match command {
         Command::Home => home(model, effects),
         Command::Traces(query) => {
-            push(
-                model,
-                Screen::Traces(Traces {
-                    query,
-                    ..Traces::default()
-                }),
-                effects,
-            );
+            let traces = Traces {
+                range: range_for(&query),
+                query,
+                ..Traces::default()
+            };
+            push(model, Screen::Traces(traces), effects);
         }
         Command::Trace(id) => trace(model, id, None, effects),
         Command::Logs(query) => logs(model, query, effects),
@@ -95,18 +93,18 @@ fn trace(model: &mut Model, id: String, focus: Option<String>, effects: &mut Vec
 }
 
 fn logs(model: &mut Model, query: String, effects: &mut Vec<Effect>) {
-    // The logs of a trace are wanted whenever it was, not only in the last quarter of an hour.
-    let range = if query.contains("trace_id:") {
-        RangeChoice::parse("all").ok()
-    } else {
-        None
-    };
     let logs = Logs {
+        range: range_for(&query),
         query,
-        range,
         ..Logs::default()
     };
     push(model, Screen::Logs(Box::new(logs)), effects);
+}
+
+/// What carries an id is wanted whenever it was, not only in the last quarter of an hour.
+fn range_for(query: &str) -> Option<RangeChoice> {
+    let by_id = query.contains("trace_id:") || query.contains("correlation:");
+    by_id.then(|| RangeChoice::parse("all").ok()).flatten()
 }
 
 /// Follows a jump.
@@ -123,8 +121,10 @@ pub(super) fn jump(model: &mut Model, jump: Jump, effects: &mut Vec<Effect>) {
 /// Changes the time range of all screens and asks anew.
 pub(super) fn set_range(model: &mut Model, range: RangeChoice, effects: &mut Vec<Effect>) {
     model.range = range;
-    if let Screen::Logs(logs) = &mut model.top_mut().screen {
-        logs.range = None;
+    match &mut model.top_mut().screen {
+        Screen::Logs(logs) => logs.range = None,
+        Screen::Traces(traces) => traces.range = None,
+        _ => {}
     }
     ask::ask(model, effects);
 }

@@ -88,7 +88,8 @@ fn jumps_lead_where_the_row_points() {
     // Trace: the marked span is the first.
     let mut model = opened(Command::Trace(TRACE.into()));
     let effects = press_all(&mut model, &["g", "l"]);
-    let query = format!("trace_id:{TRACE} span_id:0000000000000001");
+    let query =
+        format!("(trace_id:{TRACE} span_id:0000000000000001) OR (correlation:ord-42 -trace_id:*)");
     assert_eq!(logs(&effects), Some((query, any())));
     let mut model = opened(Command::Trace(TRACE.into()));
     assert_eq!(
@@ -108,7 +109,8 @@ fn jumps_lead_where_the_row_points() {
     );
     let mut model = opened(Command::Logs(String::new()));
     let effects = press_all(&mut model, &["g", "l"]);
-    assert_eq!(logs(&effects), Some((format!("trace_id:{TRACE}"), any())));
+    let query = format!("trace_id:{TRACE} OR (correlation:ord-42 -trace_id:*)");
+    assert_eq!(logs(&effects), Some((query, any())));
     // Alerts: by the service label.
     let mut model = opened(Command::Alerts);
     let effects = press_all(&mut model, &["g", "l"]);
@@ -123,6 +125,14 @@ fn jumps_lead_where_the_row_points() {
         requests(&press(&mut model, "enter")),
         [trace(&format!("{:032x}", 10))]
     );
+    // A span made up from logs leads to the records of its service.
+    let mut model = opened(Command::Trace(TRACE.into()));
+    press_all(&mut model, &["/"]);
+    type_text(&mut model, "legacy");
+    let effects = press_all(&mut model, &["enter", "g", "l"]);
+    let query =
+        format!("service:legacy-billing (trace_id:{TRACE} OR (correlation:ord-42 -trace_id:*))");
+    assert_eq!(logs(&effects), Some((query, any())));
     // Rules lead nowhere, and say so.
     let mut model = opened(Command::Alerts);
     let effects = press_all(&mut model, &["G", "g", "s"]);
@@ -130,6 +140,30 @@ fn jumps_lead_where_the_row_points() {
     assert_eq!(
         model.notice.as_deref(),
         Some("this row does not lead to a story")
+    );
+}
+
+#[test]
+fn a_record_without_a_trace_leads_on_by_what_it_is_correlated_by() {
+    let mut record = log(900, 9, "ledger", "booked");
+    record.trace_id = String::new();
+    record.span_id = String::new();
+    let open = || {
+        let mut model = opened(Command::Logs(String::new()));
+        if let Screen::Logs(logs) = &mut model.top_mut().screen {
+            logs.store.append(lines(std::slice::from_ref(&record)));
+        }
+        press(&mut model, "G");
+        model
+    };
+    let mut model = open();
+    let effects = press_all(&mut model, &["g", "t"]);
+    assert!(matches!(&requests(&effects)[..], [Request::Traces(params)]
+            if params.q == "correlation:ord-42" && params.range == api::Range::default()));
+    let mut model = open();
+    let effects = press_all(&mut model, &["g", "l"]);
+    assert!(
+        matches!(&requests(&effects)[0], Request::Logs(params) if params.q == "correlation:ord-42")
     );
 }
 

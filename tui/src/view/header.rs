@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use crate::layout::Layout;
 use crate::model::{Model, Prompt, PromptKind, Screen};
-use crate::text::{ago, count, sanitise, time_of_day, width};
+use crate::text::{ago, count, sanitise, width};
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, put, put_right};
 
@@ -18,10 +18,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: 
 }
 
 fn draw_breadcrumb(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Theme) {
-    let right = match model.top().screen {
-        Screen::Trace(_) | Screen::Story(_) => "any time · UTC ".to_owned(),
-        _ => format!("{} · UTC ", sanitise(model.range_shown().text())),
-    };
+    let right = when(model);
     let right_width = u16::try_from(width(&right)).unwrap_or(u16::MAX);
     let left = columns(
         areas.header,
@@ -65,6 +62,26 @@ fn draw_breadcrumb(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: 
         }
     }
     put_right(buffer, areas.header, &right, theme.text);
+}
+
+/// Which time is shown, and in which zone: of a trace or story its day, since the rows tell only
+/// the time of day.
+fn when(model: &Model) -> String {
+    let (time, what) = match &model.top().screen {
+        Screen::Trace(tree) | Screen::Story(tree) => {
+            match tree
+                .load
+                .value
+                .as_ref()
+                .map(|value| value.view.timeline.start)
+            {
+                Some(start) if start > 0 => (start, model.zone.date(start)),
+                _ => (model.now, "any time".to_owned()),
+            }
+        }
+        _ => (model.now, sanitise(model.range_shown().text()).into_owned()),
+    };
+    format!("{what} · {} ", model.zone.name(time))
 }
 
 fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Theme) {
@@ -145,11 +162,12 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
         let text = format!("! incomplete: {}", lacks.join("; "));
         put(buffer, left, x, &sanitise(&text), theme.warn);
     } else if let Some(until) = complete_to(&answers) {
+        let dated = model.zone.dated(model.now, [until]);
         put(
             buffer,
             left,
             x,
-            &format!("complete to {}", time_of_day(until)),
+            &format!("complete to {}", model.zone.stamp(until, dated)),
             theme.good,
         );
     }

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use super::draw_empty;
 use crate::layout::Layout;
-use crate::model::detail::Subject;
+use crate::model::subject::Subject;
 use crate::model::{Home, Model};
 use crate::text::{ago, count, duration, sanitise};
 use crate::theme::Theme;

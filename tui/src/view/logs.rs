@@ -5,13 +5,14 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::draw_empty;
-use crate::layout::{LOG_PREFIX, Layout, WRAP_ROWS, log_height};
+use crate::layout::{Layout, LogColumns, WRAP_ROWS, log_columns, log_height};
 use crate::model::logs::LogLine;
 use crate::model::{Follow, Logs, Model};
-use crate::text::{count, sanitise, time_of_day, wrap};
+use crate::text::{count, sanitise, wrap};
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, put, row};
 use crate::widgets::{histogram, list};
+use crate::zone::Zone;
 
 /// Draws the screen.
 pub(super) fn draw(
@@ -28,7 +29,8 @@ pub(super) fn draw(
         .as_ref()
         .filter(|_| areas.histogram.height > 1)
     {
-        histogram::draw(buffer, areas.histogram, theme, counts);
+        let area = areas.histogram;
+        histogram::draw(buffer, area, theme, counts, model.now, &model.zone);
     }
     if logs.store.is_empty() {
         let range = model.range_shown().text();
@@ -36,9 +38,10 @@ pub(super) fn draw(
         draw_empty(frame, areas.list, theme, &logs.load, &nothing);
         return;
     }
+    let at = log_columns(logs, &model.zone, model.now, areas.list.width);
     let height = |index: usize| {
         let line = logs.store.get(index);
-        line.map_or(1, |line| log_height(line, areas.list.width, logs.wrap))
+        line.map_or(1, |line| log_height(line, &at, logs.wrap))
     };
     list::draw(
         buffer,
@@ -49,15 +52,24 @@ pub(super) fn draw(
         height,
         |buffer, index, place| {
             if let Some(line) = logs.store.get(index) {
-                draw_line(buffer, place, theme, line, logs.wrap);
+                draw_line(buffer, place, theme, &model.zone, &at, line, logs.wrap);
             }
         },
     );
 }
 
-fn draw_line(buffer: &mut Buffer, place: Rect, theme: &Theme, line: &LogLine, wrapped: bool) {
+fn draw_line(
+    buffer: &mut Buffer,
+    place: Rect,
+    theme: &Theme,
+    zone: &Zone,
+    at: &LogColumns,
+    line: &LogLine,
+    wrapped: bool,
+) {
     let first = row(place, 0);
-    put(buffer, first, 0, &time_of_day(line.time), theme.dim);
+    let time = zone.stamp(line.time, at.dated);
+    put(buffer, first, 0, &time, theme.dim);
     let (level, style) = match line.severity {
         0 => ("    -", theme.dim),
         1..=4 => ("trace", theme.dim),
@@ -67,10 +79,10 @@ fn draw_line(buffer: &mut Buffer, place: Rect, theme: &Theme, line: &LogLine, wr
         17..=20 => ("✗ err", theme.error),
         _ => ("✗ ftl", theme.error),
     };
-    put(buffer, first, 13, level, style);
+    put(buffer, first, at.level, level, style);
     put(
         buffer,
-        columns(first, 19, 14),
+        columns(first, at.service, at.text - at.service - 1),
         0,
         &line.service,
         theme.strong,
@@ -81,15 +93,15 @@ fn draw_line(buffer: &mut Buffer, place: Rect, theme: &Theme, line: &LogLine, wr
         theme.text
     };
     if !wrapped {
-        put(buffer, first, LOG_PREFIX, &line.text, style);
+        put(buffer, first, at.text, &line.text, style);
         return;
     }
-    let wide = usize::from(place.width.saturating_sub(LOG_PREFIX));
+    let wide = usize::from(place.width.saturating_sub(at.text));
     for (y, text) in wrap(&line.text, wide, WRAP_ROWS).into_iter().enumerate() {
         put(
             buffer,
             row(place, u16::try_from(y).unwrap_or(u16::MAX)),
-            LOG_PREFIX,
+            at.text,
             text,
             style,
         );

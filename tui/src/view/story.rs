@@ -2,38 +2,26 @@
 
 use ratatui::Frame;
 
-use super::draw_empty;
-use super::trace::draw_summary;
+use super::tree;
 use crate::layout::Layout;
-use crate::model::{Model, Tree};
+use crate::model::{Model, Tree, TreeValue};
 use crate::text::sanitise;
 use crate::theme::Theme;
-use crate::widgets::canvas::{put, row};
-use crate::widgets::waterfall;
+use crate::widgets::canvas::{fill, put, row};
 
 /// Draws the screen.
 pub(super) fn draw(
     frame: &mut Frame<'_>,
     areas: &Layout,
-    _model: &Model,
+    model: &Model,
     theme: &Theme,
-    tree: &Tree,
+    shown: &Tree,
 ) {
-    let value = tree.load.value.as_ref();
-    let Some(value) = value.filter(|value| !value.view.visible().is_empty()) else {
-        draw_empty(
-            frame,
-            areas.list,
-            theme,
-            &tree.load,
-            "nothing is stored that carries this id",
-        );
+    let nothing = "nothing is stored that carries this id";
+    let Some(value) = tree::draw(frame, areas, model, theme, shown, nothing) else {
         return;
     };
     let buffer = frame.buffer_mut();
-    waterfall::draw_axis(buffer, areas.titles, theme, &value.view.timeline);
-    draw_summary(buffer, areas, theme, value);
-    waterfall::draw(buffer, areas.list, theme, &value.view);
     // The list rarely fills the screen; where it does, its last row gives way to the joins only
     // when something was left out on the way, which must be seen.
     let shown = value.view.visible().len();
@@ -42,7 +30,7 @@ pub(super) fn draw(
     if !said.is_empty() && (free > 0 || !value.hubs.is_empty()) && areas.list.height > 1 {
         let last = row(areas.list, areas.list.height - 1);
         buffer.set_style(last, theme.text);
-        crate::widgets::canvas::fill(buffer, last, 0, last.width, " ", theme.text);
+        fill(buffer, last, 0, last.width, " ", theme.text);
         let style = if value.hubs.is_empty() {
             theme.dim
         } else {
@@ -53,7 +41,7 @@ pub(super) fn draw(
 }
 
 /// How the story was found, in one line.
-fn words(value: &crate::model::TreeValue) -> String {
+fn words(value: &TreeValue) -> String {
     let mut parts = Vec::new();
     if let Some(hub) = value.hubs.first() {
         let key = sanitise(&hub.key);

@@ -168,6 +168,28 @@ fn help_prompts_chords_and_small_terminals() {
 }
 
 #[test]
+fn times_are_of_the_zone_that_is_named() {
+    let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    for (screen, command) in screens() {
+        let mut model = session((120, 40), command, Some(&Server::Whole));
+        model.zone = crate::zone::Zone::local(zone.clone());
+        // A day later, so that times need dates.
+        update(&mut model, Message::Tick(T0 + 86_400_000_000_000));
+        if screen != "traces" {
+            press(&mut model, "enter");
+        }
+        let picture = picture(&model, ColorLevel::None);
+        assert!(picture.contains("CET +01:00"), "{screen}: {picture}");
+        assert!(!picture.contains(" 22:13"), "{screen}: {picture}");
+        if matches!(screen, "traces" | "logs") {
+            assert!(picture.contains("11-14 23:13:20"), "{screen}: {picture}");
+        }
+        press(&mut model, "z");
+        assert!(super::tests::picture(&model, ColorLevel::None).contains("· UTC"));
+    }
+}
+
+#[test]
 fn carets_stand_under_the_wrong_part() {
     let model = session(
         (80, 24),

@@ -8,19 +8,31 @@ use ratatui::layout::Rect;
 use super::draw_empty;
 use crate::layout::Layout;
 use crate::model::{Model, Traces};
-use crate::text::{count, duration, sanitise, time_of_day};
+use crate::text::{count, duration, sanitise};
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, fill, put, put_number, put_right};
 use crate::widgets::list;
+use crate::zone::Zone;
 
-/// Columns: mark, start, duration, bar, spans, errors; the name has the rest.
+/// Column of the start, behind the mark.
 const START: u16 = 2;
-const DURATION: u16 = START + 13;
+/// Columns from the end of the start: duration, bar, spans, errors; the name has the rest.
+const DURATION: u16 = 1;
 const BAR: u16 = DURATION + 9;
 const BAR_WIDTH: u16 = 10;
 const SPANS: u16 = BAR + BAR_WIDTH + 1;
 const ERRORS: u16 = SPANS + 7;
 const NAME: u16 = ERRORS + 6;
+
+/// How the rows of one list are drawn.
+struct Rows<'a> {
+    theme: &'a Theme,
+    zone: &'a Zone,
+    /// Whether starts have dates.
+    dated: bool,
+    /// The longest duration, which fills the bar.
+    longest: u64,
+}
 
 /// Draws the screen.
 pub(super) fn draw(
@@ -31,12 +43,16 @@ pub(super) fn draw(
     traces: &Traces,
 ) {
     let found = traces.load.value.as_deref().unwrap_or_default();
+    let starts = found.iter().map(|trace| trace.start_unix_nano);
+    let longest = found.iter().map(|trace| trace.duration_nano).max();
+    let rows = Rows {
+        theme,
+        zone: &model.zone,
+        dated: model.zone.dated(model.now, starts),
+        longest: longest.unwrap_or(0).max(1),
+    };
     let buffer = frame.buffer_mut();
-    put(buffer, areas.titles, START, "start", theme.dim);
-    put_number(buffer, areas.titles, DURATION, 8, "duration", theme.dim);
-    put_number(buffer, areas.titles, SPANS, 6, "spans", theme.dim);
-    put_number(buffer, areas.titles, ERRORS, 5, "err", theme.dim);
-    put(buffer, areas.titles, NAME, "root", theme.dim);
+    rows.titles(buffer, areas.titles);
     let more = if traces.cursor.is_some() { "+" } else { "" };
     let right = format!(
         "{}{more} by {} ",
@@ -47,17 +63,11 @@ pub(super) fn draw(
     if found.is_empty() {
         let nothing = format!(
             "no trace matches in {}; t widens the range",
-            model.range.text()
+            model.range_shown().text()
         );
         draw_empty(frame, areas.list, theme, &traces.load, &nothing);
         return;
     }
-    let longest = found
-        .iter()
-        .map(|trace| trace.duration_nano)
-        .max()
-        .unwrap_or(0)
-        .max(1);
     list::draw(
         buffer,
         areas.list,
@@ -65,65 +75,56 @@ pub(super) fn draw(
         &traces.list,
         found.len(),
         |_| 1,
-        |buffer, index, place| {
-            draw_trace(buffer, place, theme, &found[index], longest);
-        },
+        |buffer, index, place| rows.draw(buffer, place, &found[index]),
     );
 }
 
-fn draw_trace(buffer: &mut Buffer, place: Rect, theme: &Theme, trace: &TraceSummary, longest: u64) {
-    let failed = trace.error_count > 0;
-    let style = if failed { theme.error } else { theme.text };
-    if failed {
-        put(buffer, place, 0, "✗", theme.error);
+impl Rows<'_> {
+    /// What stands behind the start.
+    fn rest(&self, place: Rect) -> Rect {
+        let start = START + Zone::stamp_columns(self.dated);
+        columns(place, start, place.width)
     }
-    put(
-        buffer,
-        place,
-        START,
-        &time_of_day(trace.start_unix_nano),
-        theme.dim,
-    );
-    put_number(
-        buffer,
-        place,
-        DURATION,
-        8,
-        &duration(trace.duration_nano),
-        style,
-    );
-    let share = u128::from(trace.duration_nano) * u128::from(BAR_WIDTH) / u128::from(longest);
-    // At most the bar's width, which is a u16.
-    let bar = columns(place, BAR, BAR_WIDTH);
-    fill(buffer, bar, 0, (share as u16).max(1), "━", style);
-    put_number(
-        buffer,
-        place,
-        SPANS,
-        6,
-        &count(trace.span_count),
-        theme.text,
-    );
-    if failed {
-        put_number(
-            buffer,
-            place,
-            ERRORS,
-            5,
-            &count(trace.error_count),
-            theme.error,
-        );
+
+    fn titles(&self, buffer: &mut Buffer, place: Rect) {
+        let style = self.theme.dim;
+        put(buffer, place, START, "start", style);
+        let rest = self.rest(place);
+        put_number(buffer, rest, DURATION, 8, "duration", style);
+        put_number(buffer, rest, SPANS, 6, "spans", style);
+        put_number(buffer, rest, ERRORS, 5, "err", style);
+        put(buffer, rest, NAME, "root", style);
     }
-    let x = put(
-        buffer,
-        place,
-        NAME,
-        &sanitise(&trace.root_service),
-        theme.strong,
-    ) + 1;
-    let x = put(buffer, place, x, &sanitise(&trace.root_name), theme.text) + 1;
-    let others = trace.services.len().saturating_sub(1);
-    if others > 0 {
-        put(buffer, place, x, &format!("+{others} services"), theme.dim);
+
+    fn draw(&self, buffer: &mut Buffer, place: Rect, trace: &TraceSummary) {
+        let theme = self.theme;
+        let failed = trace.error_count > 0;
+        let style = if failed { theme.error } else { theme.text };
+        if failed {
+            put(buffer, place, 0, "✗", theme.error);
+        }
+        let start = self.zone.stamp(trace.start_unix_nano, self.dated);
+        put(buffer, place, START, &start, theme.dim);
+        let rest = self.rest(place);
+        let length = duration(trace.duration_nano);
+        put_number(buffer, rest, DURATION, 8, &length, style);
+        let share =
+            u128::from(trace.duration_nano) * u128::from(BAR_WIDTH) / u128::from(self.longest);
+        // At most the bar's width, which is a u16.
+        let bar = columns(rest, BAR, BAR_WIDTH);
+        fill(buffer, bar, 0, (share as u16).max(1), "━", style);
+        let spans = count(trace.span_count);
+        put_number(buffer, rest, SPANS, 6, &spans, theme.text);
+        if failed {
+            let errors = count(trace.error_count);
+            put_number(buffer, rest, ERRORS, 5, &errors, theme.error);
+        }
+        let service = sanitise(&trace.root_service);
+        let x = put(buffer, rest, NAME, &service, theme.strong) + 1;
+        let x = put(buffer, rest, x, &sanitise(&trace.root_name), theme.text) + 1;
+        let others = trace.services.len().saturating_sub(1);
+        if others > 0 {
+            put(buffer, rest, x, &format!("+{others} services"), theme.dim);
+        }
     }
 }

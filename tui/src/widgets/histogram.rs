@@ -5,14 +5,22 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::canvas::{put, put_right, row};
-use crate::text::{count, time_of_day};
+use crate::text::count;
 use crate::theme::Theme;
+use crate::zone::Zone;
 
 /// Bars from an eighth of a cell to a whole one.
 const EIGHTHS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 /// Draws two rows of bars and one with the time axis.
-pub(crate) fn draw(buffer: &mut Buffer, area: Rect, theme: &Theme, counts: &HistogramAnswer) {
+pub(crate) fn draw(
+    buffer: &mut Buffer,
+    area: Rect,
+    theme: &Theme,
+    counts: &HistogramAnswer,
+    now: u64,
+    zone: &Zone,
+) {
     let Some((first, last)) = bounds(counts) else {
         return;
     };
@@ -47,14 +55,15 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, theme: &Theme, counts: &Hist
     }
     let axis = row(area, bars);
     let failed = error_count(counts);
+    let dated = zone.dated(now, [first, last]);
     let text = format!(
         "{} · {} records · {} errors",
-        time_of_day(first),
+        zone.stamp(first, dated),
         count(counts.total),
         count(failed)
     );
     put(buffer, axis, 0, &text, theme.dim);
-    put_right(buffer, axis, &time_of_day(last), theme.dim);
+    put_right(buffer, axis, &zone.stamp(last, dated), theme.dim);
 }
 
 fn bounds(counts: &HistogramAnswer) -> Option<(u64, u64)> {

@@ -10,8 +10,9 @@ use ratatui::style::Style;
 use super::canvas::{columns, fill, put, put_number, put_right};
 use super::list;
 use crate::model::timeline::{Row, RowKind, Timeline, TimelineView};
-use crate::text::{duration, time_of_day};
+use crate::text::duration;
 use crate::theme::Theme;
+use crate::zone::Zone;
 
 /// Columns of a duration.
 const DURATION: u16 = 8;
@@ -33,9 +34,15 @@ fn split(width: u16) -> Columns {
 }
 
 /// Draws the time axis.
-pub(crate) fn draw_axis(buffer: &mut Buffer, area: Rect, theme: &Theme, timeline: &Timeline) {
+pub(crate) fn draw_axis(
+    buffer: &mut Buffer,
+    area: Rect,
+    theme: &Theme,
+    timeline: &Timeline,
+    zone: &Zone,
+) {
     let split = split(area.width);
-    let start = time_of_day(timeline.start);
+    let start = zone.time_of_day(timeline.start);
     put(buffer, columns(area, 0, split.label), 0, &start, theme.dim);
     let axis = columns(area, split.label + 1, split.bar);
     let length = timeline.end.saturating_sub(timeline.start);

@@ -84,12 +84,19 @@ impl ClientError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Interrupted { .. } => true,
-            Self::Api { status, .. } | Self::Status { status, .. } => {
-                matches!(status, 429 | 500 | 502 | 503 | 504)
+            Self::Api { status, error } => {
+                is_passing(*status)
+                    // An error within a tail has no status of its own.
+                    || matches!(error.kind.as_str(), "overloaded" | "unavailable" | "timeout")
             }
+            Self::Status { status, .. } => is_passing(*status),
             Self::InvalidUrl { .. } | Self::InvalidAnswer { .. } | Self::TooLarge { .. } => false,
         }
     }
+}
+
+fn is_passing(status: u16) -> bool {
+    matches!(status, 429 | 500 | 502 | 503 | 504)
 }
 
 fn describe(error: &ApiError) -> String {

@@ -53,6 +53,7 @@ pub(crate) async fn run(arguments: &cli::Demo) -> anyhow::Result<()> {
         let options = tui::Options {
             url,
             no_color: false,
+            utc: false,
             initial: None,
         };
         tokio::select! {

@@ -25,7 +25,7 @@ fn a_span_shows_all_and_leads_on() {
         resource: json!({"attributes": [{"key": "host", "value": {"stringValue": "h\u{7}"}}]}),
         ..SpanView::default()
     };
-    let detail = Detail::of_span(&span);
+    let detail = Detail::of_span(&span, &Zone::utc());
     let request = item(&detail, "http.request.header.X-Request-ID");
     assert_eq!(request.jump, Some(Jump::Story("r 1".to_owned())));
     assert_eq!(item(&detail, "list").text, "[1, true]");
@@ -39,19 +39,11 @@ fn a_span_shows_all_and_leads_on() {
         "3 more, by the service itself"
     );
     assert_eq!(item(&detail, "host").text, "h␇");
+    let logs = "(trace_id:t span_id:s) OR (correlation:\"r 1\" -trace_id:*)";
     assert_eq!(
         item(&detail, "logs").jump,
-        Some(Jump::Logs("trace_id:t span_id:s".into()))
+        Some(Jump::Logs(logs.to_owned()))
     );
-    assert_eq!(Subject::of_span(&span).correlation, "r 1");
-}
-
-#[test]
-fn terms_are_quoted_where_needed() {
-    assert_eq!(term("service", "check-out"), "service:check-out");
-    assert_eq!(term("service", "a \"b\"\\"), "service:\"a \\\"b\\\"\\\\\"");
-    assert_eq!(term("x", ""), "x:\"\"");
-    assert_eq!(term("x", "-1"), "x:\"-1\"");
 }
 
 #[test]
@@ -63,7 +55,7 @@ fn a_pane_is_bounded() {
         attributes: Json::Object(many),
         ..LogView::default()
     };
-    let detail = Detail::of_log(&log);
+    let detail = Detail::of_log(&log, &Zone::utc());
     assert_eq!(detail.items.len(), ITEMS_MAX + 1);
     assert_eq!(detail.items[ITEMS_MAX].label, "cut");
 }

@@ -169,6 +169,7 @@ fn details_are_what_was_sent() {
         service: "shop".to_owned(),
         resource: json!({"attributes": []}),
         scope: json!({"name": "s"}),
+        correlation: json!({"order": "o7"}),
         children: Vec::new(),
         depth: 4,
         inferred: true,

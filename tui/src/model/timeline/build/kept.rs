@@ -39,6 +39,8 @@ pub(super) struct Kept<'a> {
     #[serde(skip_serializing_if = "is_default")]
     service: &'a str,
     #[serde(skip_serializing_if = "is_default")]
+    correlation: &'a Json,
+    #[serde(skip_serializing_if = "is_default")]
     depth: u32,
     #[serde(skip_serializing_if = "is_default")]
     inferred: bool,
@@ -71,6 +73,7 @@ impl<'a> Kept<'a> {
             dropped_links_count: span.dropped_links_count,
             status: Some(&span.status).filter(|status| !is_default(*status)),
             service: &span.service,
+            correlation: &span.correlation,
             depth: span.depth,
             inferred: span.inferred,
             confidence: span.confidence,
