@@ -93,6 +93,7 @@ pub async fn extent(
             order,
             limit: 1,
             traces: None,
+            after: None,
             columns: Columns::Summary,
         };
         edge_time(context, signal, rows)

@@ -8,6 +8,7 @@
 
 mod gate;
 mod merge;
+mod page;
 mod tail;
 mod work;
 
@@ -19,8 +20,8 @@ use futures::stream::{self, BoxStream};
 use model::{LogRecord, Span};
 use storage::filter::Field;
 use storage::message::{
-    Columns, Count, Durations, FieldCount, Order, Reply, Request, Selection, SeriesPoints, Source,
-    SourceKind, SourceState, Status, ValueCount,
+    Columns, Count, Durations, FieldCount, Order, Place, Reply, Request, Selection, SeriesPoints,
+    Source, SourceKind, SourceState, Status, ValueCount,
 };
 use storage::read::{Read, ReadError};
 
@@ -28,6 +29,7 @@ use crate::error::{ErrorKind, QueryError};
 
 pub use gate::{Gate, Permit};
 pub use merge::Rows;
+pub use page::{LogPage, LogPlace};
 pub use tail::{TailPart, Tailing};
 pub use work::Work;
 
@@ -49,10 +51,12 @@ pub struct RowsRequest {
     pub selection: Selection,
     /// In which order.
     pub order: Order,
-    /// How many at most, beside those that share their time with the last.
+    /// How many at most.
     pub limit: usize,
     /// Stop after this many distinct traces.
     pub traces: Option<usize>,
+    /// Begin after this place.
+    pub after: Option<Place>,
     /// How much of each.
     pub columns: Columns,
 }
@@ -64,6 +68,7 @@ impl From<RowsRequest> for Request {
             order,
             limit,
             traces,
+            after,
             columns,
         } = rows;
         Request::Rows {
@@ -71,6 +76,7 @@ impl From<RowsRequest> for Request {
             order,
             limit,
             traces,
+            after,
             columns,
         }
     }
@@ -107,13 +113,23 @@ impl Sources {
         &self,
         request: Request,
         work: &Work,
+        on: impl FnMut(usize, Reply),
+    ) -> Result<(), QueryError> {
+        self.each_its_own(|_| request.clone(), work, on).await
+    }
+
+    /// The same, with a request of its own for each source by its index.
+    async fn each_its_own(
+        &self,
+        request: impl Fn(usize) -> Request,
+        work: &Work,
         mut on: impl FnMut(usize, Reply),
     ) -> Result<(), QueryError> {
         let limits = work.remaining()?;
         let patience = Duration::from_millis(limits.timeout_ms) + self.grace;
         let deadline = tokio::time::Instant::now() + patience;
         let streams = self.readers.iter().enumerate().map(|(index, reader)| {
-            let replies = reader.execute(request.clone(), limits);
+            let replies = reader.execute(request(index), limits);
             // The end of a stream has to be seen to tell an answer from one that was cut off.
             replies
                 .map(Some)

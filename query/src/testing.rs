@@ -11,10 +11,11 @@ use futures::StreamExt;
 use futures::stream;
 use model::{LogRecord, Signal, Span};
 use parking_lot::Mutex;
+use storage::digest;
 use storage::filter::Field;
 use storage::message::{
-    Columns, Count, Durations, FieldCount, Limits, Order, Reply, Request, Selection, SeriesPoints,
-    Source, SourceKind, SourceState, Stats, Status, Summary, Tail, ValueCount,
+    Columns, Count, Durations, FieldCount, Limits, Order, Place, Reply, Request, Selection,
+    SeriesPoints, Source, SourceKind, SourceState, Stats, Status, Summary, Tail, ValueCount,
 };
 use storage::read::{Read, ReadError, Replies};
 use tokio::sync::{broadcast, watch};
@@ -144,9 +145,10 @@ impl Memory {
                 order,
                 limit,
                 traces,
+                after,
                 columns,
             } => {
-                vec![self.rows(&selection, order, limit, traces, columns)]
+                vec![self.rows(&selection, order, limit, traces, after, columns)]
             }
             Request::Counts {
                 selection,
@@ -231,17 +233,17 @@ impl Memory {
         order: Order,
         limit: usize,
         traces: Option<usize>,
+        after: Option<Place>,
         columns: Columns,
     ) -> Reply {
         if selection.signal == Signal::Logs {
-            let mut logs = self.selected_logs(selection);
-            sort(&mut logs, order, LogRecord::timestamp);
-            cut(&mut logs, limit, LogRecord::timestamp);
-            return Reply::Logs(logs);
+            let logs = self.selected_logs(selection);
+            let key = |log: &LogRecord| (log.timestamp(), digest::log(log));
+            return Reply::Logs(first(logs, order, limit, after, key));
         }
-        let mut spans = self.selected_spans(selection);
-        sort(&mut spans, order, |span| span.start_unix_nano);
-        cut(&mut spans, limit, |span| span.start_unix_nano);
+        let spans = self.selected_spans(selection);
+        let key = |span: &Span| (span.start_unix_nano, digest::span(span));
+        let mut spans = first(spans, order, limit, after, key);
         if let Some(traces) = traces {
             let mut seen = Vec::new();
             let last = spans.iter().position(|span| {
@@ -251,7 +253,7 @@ impl Memory {
                 seen.len() == traces
             });
             if let Some(last) = last {
-                cut(&mut spans, last + 1, |span| span.start_unix_nano);
+                spans.truncate(last + 1);
             }
         }
         if columns == Columns::Summary {
@@ -348,27 +350,29 @@ impl Memory {
     }
 }
 
-fn sort<T>(rows: &mut [T], order: Order, time: impl Fn(&T) -> u64) {
-    match order {
-        Order::Newest => rows.sort_by_key(|row| std::cmp::Reverse(time(row))),
-        Order::Oldest => rows.sort_by_key(|row| time(row)),
+/// The first rows after a place, by time and digest.
+fn first<T>(
+    mut rows: Vec<T>,
+    order: Order,
+    limit: usize,
+    after: Option<Place>,
+    key: impl Fn(&T) -> (u64, u64),
+) -> Vec<T> {
+    let turned = |time: u64| match order {
+        Order::Newest => u64::MAX - time,
+        Order::Oldest => time,
+    };
+    let rank = |row: &T| (turned(key(row).0), key(row).1);
+    rows.sort_by_key(&rank);
+    if let Some(place) = after {
+        let at = (turned(place.time), place.digest);
+        rows.retain(|row| rank(row) >= at);
+        let copies = rows.iter().take_while(|row| rank(row) == at).count();
+        let given = usize::try_from(place.copies).unwrap_or(usize::MAX);
+        rows.drain(..copies.min(given));
     }
-}
-
-/// Cuts to the limit and the rows tied with the last.
-fn cut<T>(rows: &mut Vec<T>, limit: usize, time: impl Fn(&T) -> u64) {
-    if let Some(last) = limit
-        .checked_sub(1)
-        .and_then(|last| rows.get(last))
-        .map(&time)
-    {
-        let tied = rows[limit..]
-            .iter()
-            .take(1_000)
-            .take_while(|row| time(row) == last)
-            .count();
-        rows.truncate(limit + tied);
-    }
+    rows.truncate(limit);
+    rows
 }
 
 impl Read for Memory {

@@ -131,6 +131,7 @@ async fn the_real_store_answers_through_the_collector() {
         order: storage::message::Order::Newest,
         limit: 10,
         traces: None,
+        after: None,
         columns: storage::message::Columns::Full,
     };
     let replies: Vec<_> = store.execute(request, Limits::default()).collect().await;

@@ -2,6 +2,7 @@
 
 pub mod block;
 mod chunk;
+pub mod digest;
 mod eval;
 pub mod fields_table;
 pub mod filter;

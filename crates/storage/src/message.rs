@@ -51,6 +51,18 @@ pub enum Order {
     Oldest,
 }
 
+/// A place in the total order of rows: by time in the order asked for, then by
+/// [digest](crate::digest), rows that are equal in both by count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// A span's start or a record's time.
+    pub time: u64,
+    /// The digest of the row there.
+    pub digest: u64,
+    /// How many rows of this time and digest come before the place.
+    pub copies: u64,
+}
+
 /// How much of each row is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Columns {
@@ -70,11 +82,12 @@ pub enum Request {
         selection: Selection,
         /// In which order.
         order: Order,
-        /// How many at most. Rows that share their time with the last one come too, up to
-        /// 1,000 more, so that a cursor by time misses none.
+        /// How many at most: the first of them in the total order that [`Place`] describes.
         limit: usize,
         /// Stop once rows of this many distinct traces were sent (spans only).
         traces: Option<usize>,
+        /// Begin after this place.
+        after: Option<Place>,
         /// How much of each.
         columns: Columns,
     },

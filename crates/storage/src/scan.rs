@@ -187,8 +187,18 @@ impl<'a> Scan<'a> {
                 order,
                 limit,
                 traces,
+                after,
                 columns,
-            } => rows::run(self, &selection, order, limit, traces, columns),
+            } => {
+                let wanted = rows::Wanted {
+                    order,
+                    limit,
+                    traces,
+                    after,
+                    columns,
+                };
+                rows::run(self, &selection, &wanted)
+            }
             Request::Counts {
                 selection,
                 step_nano,

@@ -560,6 +560,7 @@ pub(crate) async fn spans(store: &Store, selection: Selection) -> Vec<Span> {
         order: Order::Oldest,
         limit: 1_000_000,
         traces: None,
+        after: None,
         columns: Columns::Full,
     };
     let (replies, summary) = ask(store, request).await.unwrap();
@@ -577,6 +578,7 @@ pub(crate) async fn logs(store: &Store, selection: Selection) -> Vec<LogRecord> 
         order: Order::Oldest,
         limit: 1_000_000,
         traces: None,
+        after: None,
         columns: Columns::Full,
     };
     let (replies, summary) = ask(store, request).await.unwrap();

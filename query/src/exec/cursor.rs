@@ -14,7 +14,7 @@ use crate::error::QueryError;
 pub struct Cursor {
     /// The last row's key: a time, a duration or a count.
     pub number: u64,
-    /// What tells rows of the same key apart: a trace id, or how many of them were given.
+    /// What tells rows of the same key apart: a trace id, or the place among records of one time.
     pub text: String,
 }
 
@@ -24,24 +24,26 @@ impl Cursor {
         URL_SAFE_NO_PAD.encode(format!("{kind}.{}.{}", self.number, self.text))
     }
 
+    /// What is said of a cursor that is none.
+    pub fn wrong() -> QueryError {
+        QueryError::parameter("the cursor is not one of this list")
+            .hint("pass the cursor of the page before, with the same order")
+    }
+
     /// The cursor of a text that was made for a list of the same kind.
     pub fn decode(kind: &str, text: &str) -> Result<Self, QueryError> {
-        let wrong = || {
-            QueryError::parameter("the cursor is not one of this list")
-                .hint("pass the cursor of the page before, with the same order")
-        };
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
-        let plain = String::from_utf8(bytes).map_err(|_| wrong())?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Self::wrong())?;
+        let plain = String::from_utf8(bytes).map_err(|_| Self::wrong())?;
         let mut parts = plain.splitn(3, '.');
         let (Some(of), Some(number), Some(text)) = (parts.next(), parts.next(), parts.next())
         else {
-            return Err(wrong());
+            return Err(Self::wrong());
         };
         if of != kind {
-            return Err(wrong());
+            return Err(Self::wrong());
         }
         Ok(Self {
-            number: number.parse().map_err(|_| wrong())?,
+            number: number.parse().map_err(|_| Self::wrong())?,
             text: text.to_owned(),
         })
     }

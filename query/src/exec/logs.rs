@@ -1,17 +1,14 @@
 //! Log search: records in time order, page by page.
 
-use std::hash::{Hash, Hasher};
-
 use api::LogsAnswer;
-use model::{LogRecord, Signal, TimeRange};
-use rustc_hash::FxHasher;
+use model::{Signal, TimeRange};
 use storage::filter::Filter;
 use storage::message::{Columns, Order};
 
 use super::Context;
 use super::cursor::Cursor;
 use crate::error::QueryError;
-use crate::sources::RowsRequest;
+use crate::sources::{LogPlace, RowsRequest};
 
 /// A question for log records.
 #[derive(Debug, Clone)]
@@ -39,99 +36,52 @@ pub async fn search(context: Context<'_>, search: LogSearch) -> Result<LogsAnswe
         .as_deref()
         .map(|text| Cursor::decode(kind, text))
         .transpose()?;
-    let (range, skip_time, skip) = resume(&search, cursor)?;
-    // One more than wanted tells whether there is another page.
-    let limit = search.limit + skip + 1;
+    let after = cursor.as_ref().map(place).transpose()?;
     let rows = RowsRequest {
-        selection: context.selection(Signal::Logs, search.filter, range),
+        selection: context.selection(Signal::Logs, search.filter, search.range),
         order: search.order,
-        limit,
+        limit: search.limit,
         traces: None,
+        after: None,
         columns: Columns::Full,
     };
-    let found = context.sources.logs(rows, context.work).await?;
-    let mut records = found.rows;
-    settle_ties(&mut records);
-    let tied = records
-        .iter()
-        .take_while(|record| Some(record.timestamp()) == skip_time)
-        .count();
-    records.drain(..skip.min(tied));
-    let more = records.len() > search.limit;
-    records.truncate(search.limit);
-    let next = records.last().filter(|_| more).map(|last| {
-        let time = last.timestamp();
-        let given = records
-            .iter()
-            .rev()
-            .take_while(|record| record.timestamp() == time)
-            .count();
-        let before = if skip_time == Some(time) { skip } else { 0 };
-        Cursor {
-            number: time,
-            text: (given + before).to_string(),
-        }
-        .encode(kind)
-    });
+    let page = context
+        .sources
+        .log_page(rows, after.as_ref(), context.work)
+        .await?;
     Ok(LogsAnswer {
-        logs: records
+        logs: page
+            .logs
             .iter()
             .map(|record| crate::traces::view::log_view(record, 0))
             .collect(),
-        cursor: next,
+        cursor: page.next.map(|place| of_place(place).encode(kind)),
         completeness: context.work.completeness(),
     })
 }
 
-/// The range that is left after a cursor: with the cursor's own time, of whose records some were
-/// given already.
-fn resume(
-    search: &LogSearch,
-    cursor: Option<Cursor>,
-) -> Result<(TimeRange, Option<u64>, usize), QueryError> {
-    let Some(Cursor { number: time, text }) = cursor else {
-        return Ok((search.range, None, 0));
-    };
-    let given: usize = text
-        .parse()
-        .map_err(|_| QueryError::parameter("the cursor is not one of this list"))?;
-    if given > 1_000_000 {
-        return Err(QueryError::parameter("the cursor is not one of this list"));
-    }
-    let range = match search.order {
-        Order::Newest => TimeRange {
-            start: search.range.start,
-            end: search.range.end.min(time.saturating_add(1)),
-        },
-        Order::Oldest => TimeRange {
-            start: search.range.start.max(time),
-            end: search.range.end,
-        },
-    };
-    Ok((range, Some(time), given))
-}
-
-/// Orders records of the same time by what is in them, so that a page boundary among them stays
-/// where it is when a flush changes the order in which the store returns them.
-fn settle_ties(records: &mut [LogRecord]) {
-    for run in records.chunk_by_mut(|a, b| a.timestamp() == b.timestamp()) {
-        if run.len() > 1 {
-            run.sort_by_cached_key(fingerprint);
-        }
+/// The cursor of a place: its text is `DIGEST.COPIES.SOURCE`.
+fn of_place(place: LogPlace) -> Cursor {
+    Cursor {
+        number: place.time,
+        text: format!("{:016x}.{}.{}", place.digest, place.copies, place.source),
     }
 }
 
-fn fingerprint(record: &LogRecord) -> u64 {
-    let mut hasher = FxHasher::default();
-    record.resource.service().hash(&mut hasher);
-    record.body.to_text().hash(&mut hasher);
-    record.trace_id.hash(&mut hasher);
-    record.span_id.hash(&mut hasher);
-    record.observed_time_unix_nano.hash(&mut hasher);
-    record.severity_number.hash(&mut hasher);
-    for attribute in &record.attributes {
-        attribute.key.hash(&mut hasher);
-        attribute.value.to_text().hash(&mut hasher);
-    }
-    hasher.finish()
+/// The place of a cursor.
+fn place(cursor: &Cursor) -> Result<LogPlace, QueryError> {
+    let mut parts = cursor.text.splitn(3, '.');
+    let digest = parts
+        .next()
+        .and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    let copies = parts.next().and_then(|count| count.parse().ok());
+    let (Some(digest), Some(copies), Some(source)) = (digest, copies, parts.next()) else {
+        return Err(Cursor::wrong());
+    };
+    Ok(LogPlace {
+        time: cursor.number,
+        digest,
+        copies,
+        source: source.to_owned(),
+    })
 }

@@ -106,6 +106,7 @@ pub async fn summaries(
             order: Order::Oldest,
             limit: left,
             traces: None,
+            after: None,
             columns: Columns::Summary,
         };
         let mut read = 0;

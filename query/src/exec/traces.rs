@@ -7,10 +7,11 @@
 use std::collections::hash_map::Entry;
 
 use api::{TraceSummary, TracesAnswer};
-use model::{Signal, TimeRange, TraceId};
+use model::{Signal, Span, TimeRange, TraceId};
 use rustc_hash::FxHashMap;
+use storage::digest;
 use storage::filter::{Field, Filter};
-use storage::message::{Columns, Order};
+use storage::message::{Columns, Order, Place};
 
 use super::Context;
 use super::cursor::Cursor;
@@ -110,6 +111,8 @@ struct Walk<'a> {
     context: Context<'a>,
     filter: Filter,
     range: TimeRange,
+    /// The last span that was read.
+    after: Option<Place>,
     seen: FxHashMap<TraceId, u64>,
     exhausted: bool,
 }
@@ -127,8 +130,9 @@ impl Walk<'_> {
                     .selection(Signal::Traces, self.filter.clone(), self.range),
                 order: Order::Newest,
                 limit,
-                // Spans at the edge may belong to traces that were seen before it.
+                // The next spans may belong to traces that were seen before them.
                 traces: Some(wanted - fresh.len() + self.seen.len().min(limit)),
+                after: self.after,
                 columns: Columns::Summary,
             };
             let found = self.context.sources.spans(rows, self.context.work).await?;
@@ -139,7 +143,7 @@ impl Walk<'_> {
                     fresh.push((span.trace_id, span.start_unix_nano));
                 }
             }
-            self.step(found.rows.last().map(|span| span.start_unix_nano));
+            self.step(found.rows.last());
             if !self.exhausted && !self.context.work.has_budget() {
                 let hint = "older traces were not looked at; narrow the time range";
                 self.context.work.cut("time", "query limits", hint);
@@ -149,35 +153,18 @@ impl Walk<'_> {
         Ok(fresh)
     }
 
-    /// Goes on below the last row: with its time, or without it where that is no step at all.
-    fn step(&mut self, last: Option<u64>) {
-        let Some(last) = last else {
-            self.exhausted = true;
-            return;
-        };
-        let mut end = last.saturating_add(1);
-        if end >= self.range.end {
-            end = last;
-        }
-        // Spans that began before the range and reach into it come last; all of them overlap
-        // its first instant, so the range cannot shrink further.
-        let least = if self.range.start == 0 {
-            0
-        } else {
-            self.range.start + 1
-        };
-        if end < least {
-            end = least;
-        }
-        if end == 0 || end >= self.range.end {
-            if !self.exhausted {
-                let hint = "older traces were not looked at; add conditions";
-                self.context.work.cut("rows", self.context.sizes.rows, hint);
+    /// Goes on after the last span. Copies of it are of the same trace, which was seen.
+    fn step(&mut self, last: Option<&Span>) {
+        match last {
+            None => self.exhausted = true,
+            Some(last) => {
+                self.after = Some(Place {
+                    time: last.start_unix_nano,
+                    digest: digest::span(last),
+                    copies: u64::MAX,
+                });
             }
-            self.exhausted = true;
-            return;
         }
-        self.range.end = end;
     }
 }
 
@@ -197,6 +184,7 @@ async fn newest(
         context,
         filter,
         range,
+        after: None,
         seen: FxHashMap::default(),
         exhausted: false,
     };
@@ -247,6 +235,7 @@ async fn rank_again(
             order: Order::Newest,
             limit: context.sizes.rows,
             traces: Some(pending.len()),
+            after: None,
             columns: Columns::Summary,
         };
         let found = context.sources.spans(rows, context.work).await?;
@@ -276,6 +265,7 @@ async fn ranked(context: Context<'_>, search: &TraceSearch) -> Result<Vec<Ranked
         context,
         filter,
         range,
+        after: None,
         seen: FxHashMap::default(),
         exhausted: false,
     };

@@ -239,6 +239,7 @@ async fn find(
         order: Order::Newest,
         limit: search.limit.saturating_mul(1_000).min(VALUES_MAX * 10),
         traces: Some(search.limit),
+        after: None,
         columns: Columns::Summary,
     };
     let limit = rows.limit;
@@ -266,6 +267,7 @@ async fn dependencies(Extract(stories): Extract<Stories>, uri: Uri) -> Response 
             order: Order::Newest,
             limit: DEPENDENCY_SPANS_MAX,
             traces: None,
+            after: None,
             columns: Columns::Summary,
         };
         let found = stories.state.sources().spans(rows, running.work()).await?;

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use model::{LogRecord, Span, SpanId, TraceId};
 use rustc_hash::{FxHashMap, FxHashSet};
+use storage::digest;
 use storage::filter::Field;
 use storage::message::{Count, Durations, FieldCount, Order, ValueCount};
-
-/// How many rows beyond the limit may share their time with the last: what a reader promises.
-pub(super) const TIES_MAX: usize = 1_000;
 
 /// Rows in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +28,13 @@ pub(super) fn spans(
     let mut more = parts.iter().any(|part| {
         part.len() >= limit || traces.is_some_and(|traces| distinct_traces(part) >= traces)
     });
-    let mut merged = ordered(parts, order, |span: &Span| span.start_unix_nano);
+    let mut merged: Vec<Span> = parts.into_iter().flatten().collect();
+    ordered(
+        &mut merged,
+        order,
+        |span| span.start_unix_nano,
+        digest::span,
+    );
     if several {
         let mut seen: FxHashSet<(TraceId, SpanId, i32)> = FxHashSet::default();
         // A zero span id stands for none, so such spans are not the same one.
@@ -38,7 +42,7 @@ pub(super) fn spans(
             span.span_id.is_zero() || seen.insert((span.trace_id, span.span_id, span.kind))
         });
     }
-    more |= truncate(&mut merged, limit, |span| span.start_unix_nano);
+    more |= truncate(&mut merged, limit);
     if let Some(traces) = traces {
         let mut seen: FxHashSet<TraceId> = FxHashSet::default();
         // The rows up to and with the first row of the last wanted trace are complete; those
@@ -48,13 +52,8 @@ pub(super) fn spans(
             seen.len() >= traces
         });
         if let Some(end) = end {
-            let time = merged[end].start_unix_nano;
-            let tied = merged[end..]
-                .iter()
-                .take_while(|span| span.start_unix_nano == time)
-                .count();
-            more |= end + tied < merged.len();
-            merged.truncate(end + tied);
+            more |= end + 1 < merged.len();
+            merged.truncate(end + 1);
         }
     }
     Rows { rows: merged, more }
@@ -63,8 +62,9 @@ pub(super) fn spans(
 /// Merges log records and stops at the limit.
 pub(super) fn logs(parts: Vec<Vec<LogRecord>>, order: Order, limit: usize) -> Rows<LogRecord> {
     let mut more = parts.iter().any(|part| part.len() >= limit);
-    let mut merged = ordered(parts, order, LogRecord::timestamp);
-    more |= truncate(&mut merged, limit, LogRecord::timestamp);
+    let mut merged: Vec<LogRecord> = parts.into_iter().flatten().collect();
+    ordered(&mut merged, order, LogRecord::timestamp, digest::log);
+    more |= truncate(&mut merged, limit);
     Rows { rows: merged, more }
 }
 
@@ -76,29 +76,26 @@ fn distinct_traces(spans: &[Span]) -> usize {
         .len()
 }
 
-/// A stable sort of what are a few sorted runs: Rust's merge sort finds the runs by itself.
-fn ordered<T>(parts: Vec<Vec<T>>, order: Order, time: impl Fn(&T) -> u64) -> Vec<T> {
-    let mut merged: Vec<T> = parts.into_iter().flatten().collect();
+/// Brings rows into the readers' order: by time, those of one time by digest.
+fn ordered<T>(rows: &mut [T], order: Order, time: impl Fn(&T) -> u64, digest: impl Fn(&T) -> u64) {
+    // Rust's merge sort finds the few sorted runs by itself.
     match order {
-        Order::Newest => merged.sort_by_key(|row| std::cmp::Reverse(time(row))),
-        Order::Oldest => merged.sort_by_key(time),
+        Order::Newest => rows.sort_by_key(|row| std::cmp::Reverse(time(row))),
+        Order::Oldest => rows.sort_by_key(&time),
     }
-    merged
+    for tied in rows.chunk_by_mut(|a, b| time(a) == time(b)) {
+        if tied.len() > 1 {
+            tied.sort_by_cached_key(&digest);
+        }
+    }
 }
 
-/// Cuts to the limit and the rows tied with the last; says whether rows were left out.
-fn truncate<T>(rows: &mut Vec<T>, limit: usize, time: impl Fn(&T) -> u64) -> bool {
-    if rows.len() <= limit || limit == 0 {
-        return false;
+/// Cuts to the limit; says whether rows were left out.
+fn truncate<T>(rows: &mut Vec<T>, limit: usize) -> bool {
+    let cut = rows.len() > limit && limit > 0;
+    if cut {
+        rows.truncate(limit);
     }
-    let last = time(&rows[limit - 1]);
-    let tied = rows[limit..]
-        .iter()
-        .take(TIES_MAX)
-        .take_while(|row| time(row) == last)
-        .count();
-    let cut = rows.len() > limit + tied;
-    rows.truncate(limit + tied);
     cut
 }
 

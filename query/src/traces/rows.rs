@@ -66,6 +66,7 @@ impl SourceRows<'_> {
             order: Order::Newest,
             limit: ask.limit,
             traces: ask.traces,
+            after: None,
             columns: Columns::Full,
         }
     }

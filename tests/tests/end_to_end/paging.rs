@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tests::Http;
 use tests::otlp_json::{SECOND, log, logs, now};
+use tests::{Http, Setup};
 
-use crate::up;
+use crate::{PROGRAM, up};
 
-const RECORDS: usize = 2_500;
+const RECORDS: usize = 6_000;
 /// Records of one time.
-const TIED: usize = 500;
-const ORDERS: [(&str, &str); 3] = [("newest", "70"), ("oldest", "333"), ("newest", "1000")];
+const TIED: usize = 5_000;
+const ORDERS: [(&str, &str); 3] = [("newest", "250"), ("oldest", "333"), ("newest", "1000")];
 
 #[tokio::test]
 async fn pages_together_hold_every_record_once() {
@@ -34,6 +34,30 @@ async fn pages_together_hold_every_record_once() {
     for (order, limit) in ORDERS {
         verify(&server.query(), order, limit).await;
     }
+}
+
+#[tokio::test]
+async fn pages_over_two_collectors_hold_every_record_once() {
+    let collectors = [
+        Setup::new(PROGRAM, "collector").start(),
+        Setup::new(PROGRAM, "collector").start(),
+    ];
+    let mut query = Setup::new(PROGRAM, "query");
+    for collector in &collectors {
+        query = query.arg("--collector").arg(collector.address("internal"));
+    }
+    let query = query.start();
+    let time = now();
+    for batch in (0..RECORDS).collect::<Vec<_>>().chunks(250) {
+        let record = |number: &usize| log(time, &format!("record {number}"), &[]);
+        let records: Vec<Value> = batch.iter().map(record).collect();
+        let collector = &collectors[batch[0] / 250 % 2];
+        collector
+            .otlp()
+            .export("logs", &logs("pages", &records))
+            .await;
+    }
+    verify(&query.query(), "newest", "500").await;
 }
 
 async fn verify(query: &Http, order: &str, limit: &str) {

@@ -1,77 +1,121 @@
-//! Rows in time order, stopping as soon as no unread unit can hold an earlier one.
+//! Rows in a total order, stopping as soon as no unread unit can hold an earlier one.
+//!
+//! Rows are ordered by time, those of one time by their digest. The digest comes from what a row
+//! holds, so the order is the same before and after a flush and in every store, and a page can
+//! begin after any row of the page before, however many rows share its time. A digest costs the
+//! whole row, so only rows that share their time with others at an edge of the page have theirs
+//! taken.
 
 use std::collections::BTreeMap;
 
-use model::{Signal, TraceId};
+use model::{Signal, TimeRange, TraceId};
 use rustc_hash::FxHashSet;
 
-use super::{Scan, Stop, Unit};
+use super::{Opened, Scan, Stop, Unit};
+use crate::digest;
 use crate::eval::Compiled;
 use crate::filter::Field;
-use crate::message::{Columns, Order, Reply, Selection};
+use crate::message::{Columns, Order, Place, Reply, Selection};
+use crate::table::Damage;
 
-/// Rows that share their time with the last one are sent too, up to so many.
-const TIES_MAX: usize = 1_000;
 /// Rows in one reply.
 const ROWS_PER_REPLY: usize = 1_000;
+/// Hits beyond those asked for that are held before the hindmost are forgotten.
+const HITS_SPARE: usize = 4_000;
 
 /// A matching row: enough to sort and to find it again.
 #[derive(Debug, Clone, Copy)]
 struct Hit {
     /// The row's time, turned so that the smallest comes first.
     rank: u64,
+    /// What orders rows of one time, where it was needed so far.
+    digest: Option<u64>,
     unit: usize,
     row: usize,
     trace: TraceId,
 }
 
-/// Turns a time so that the order asked for is ascending.
-fn rank(order: Order, time: u64) -> u64 {
-    match order {
-        Order::Newest => u64::MAX - time,
-        Order::Oldest => time,
+/// What is asked for.
+pub(super) struct Wanted {
+    pub(super) order: Order,
+    pub(super) limit: usize,
+    pub(super) traces: Option<usize>,
+    pub(super) after: Option<Place>,
+    pub(super) columns: Columns,
+}
+
+impl Wanted {
+    /// How many rows can be in the answer.
+    fn rows_max(&self) -> usize {
+        self.limit.max(self.traces.unwrap_or(0))
+    }
+
+    /// Turns a time so that the order asked for is ascending.
+    fn rank(&self, time: u64) -> u64 {
+        match self.order {
+            Order::Newest => u64::MAX - time,
+            Order::Oldest => time,
+        }
+    }
+
+    /// The rank of the first row that a unit can hold.
+    fn first_rank(&self, unit: &Unit) -> u64 {
+        let (min_time, max_time, _) = unit.times();
+        self.rank(match self.order {
+            Order::Newest => max_time,
+            Order::Oldest => min_time,
+        })
+    }
+
+    /// What is left of a range after the place where the answer begins. A span that reaches into
+    /// the range from before it keeps doing so: such a range may end before it starts.
+    fn rest(&self, range: TimeRange) -> TimeRange {
+        match (self.after, self.order) {
+            (None, _) => range,
+            (Some(place), Order::Newest) => TimeRange {
+                end: range.end.min(place.time.saturating_add(1)),
+                ..range
+            },
+            (Some(place), Order::Oldest) => TimeRange {
+                start: range.start.max(place.time),
+                ..range
+            },
+        }
     }
 }
 
-pub(super) fn run(
-    scan: &mut Scan<'_>,
-    selection: &Selection,
-    order: Order,
-    limit: usize,
-    traces: Option<usize>,
-    columns: Columns,
-) -> Result<(), Stop> {
+/// The rows found so far.
+struct Hits<'a> {
+    wanted: &'a Wanted,
+    signal: Signal,
+    units: &'a [Unit],
+    list: Vec<Hit>,
+    /// Copies of the row at the place that are still to be left out.
+    copies_left: u64,
+}
+
+pub(super) fn run(scan: &mut Scan<'_>, selection: &Selection, wanted: &Wanted) -> Result<(), Stop> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
-    let mut units = scan.units(selection);
-    let first_rank = |unit: &Unit| {
-        let (min_time, max_time, _) = unit.times();
-        rank(
-            order,
-            if order == Order::Newest {
-                max_time
-            } else {
-                min_time
-            },
-        )
+    let selection = &Selection {
+        range: wanted.rest(selection.range),
+        ..selection.clone()
     };
-    units.sort_by_key(first_rank);
-    let mut hits: Vec<Hit> = Vec::new();
+    let mut units = scan.units(selection);
+    units.sort_by_key(|unit| wanted.first_rank(unit));
+    let mut hits = Hits {
+        wanted,
+        signal: selection.signal,
+        units: &units,
+        list: Vec::new(),
+        copies_left: wanted.after.map_or(0, |place| place.copies),
+    };
     let mut stopped = Ok(());
     for (index, unit) in units.iter().enumerate() {
-        if enough(&mut hits, limit, traces, first_rank(unit)) {
+        if hits.are_enough(wanted.first_rank(unit)) {
             break;
         }
-        match collect(
-            scan,
-            unit,
-            index,
-            selection,
-            &filter,
-            order,
-            traces.is_some(),
-            &mut hits,
-        ) {
-            Ok(()) => {}
+        match hits.collect(scan, index, selection, &filter) {
+            Ok(()) => hits.forget_hindmost(scan),
             // What was found so far is sent, and the cut says that there may be more.
             Err(Stop::Limit) => {
                 stopped = Err(Stop::Limit);
@@ -80,98 +124,190 @@ pub(super) fn run(
             Err(other) => return Err(other),
         }
     }
-    hits.sort_unstable_by_key(|hit| (hit.rank, hit.unit, hit.row));
-    let keep = kept(&hits, limit, traces);
-    hits.truncate(keep);
-    for part in hits.chunks(ROWS_PER_REPLY) {
-        send(scan, &units, selection.signal, part, columns)?;
+    for part in hits.finish(scan).chunks(ROWS_PER_REPLY) {
+        send(scan, &units, selection.signal, part, wanted.columns)?;
     }
     stopped
 }
 
-/// Whether the rows found that precede everything in the next unit are all that was asked for.
-fn enough(hits: &mut Vec<Hit>, limit: usize, traces: Option<usize>, next_rank: u64) -> bool {
-    let before = hits.iter().filter(|hit| hit.rank < next_rank);
-    if let Some(traces) = traces {
-        let distinct: FxHashSet<TraceId> = before.map(|hit| hit.trace).collect();
-        return distinct.len() >= traces;
-    }
-    if before.count() >= limit {
-        return true;
-    }
-    // Rows that can no longer be among the first are forgotten.
-    let most = limit.saturating_add(TIES_MAX).saturating_mul(4);
-    if hits.len() > most {
-        hits.select_nth_unstable_by_key(most / 2, |hit| (hit.rank, hit.unit, hit.row));
-        hits.truncate(most / 2);
-    }
-    false
-}
-
-#[allow(clippy::too_many_arguments)]
-fn collect(
-    scan: &mut Scan<'_>,
-    unit: &Unit,
-    index: usize,
-    selection: &Selection,
-    filter: &Compiled,
-    order: Order,
-    with_traces: bool,
-    hits: &mut Vec<Hit>,
-) -> Result<(), Stop> {
-    let Some((opened, mask)) = scan.select(unit, selection, filter)? else {
-        return Ok(());
-    };
-    let table = opened.table();
-    let found = table.times().and_then(|times| {
-        let mut found: Vec<Hit> = mask
-            .iter()
-            .map(|row| Hit {
-                rank: rank(order, times[row]),
-                unit: index,
-                row,
-                trace: TraceId([0; 16]),
-            })
-            .collect();
-        if with_traces {
-            let mut at = 0;
-            table.visit(&Field::TraceId, &mask, &mut |row, cell| {
-                while at < found.len() && found[at].row < row {
-                    at += 1;
-                }
-                if let (Some(hit), crate::table::Cell::Id(bytes)) = (found.get_mut(at), cell) {
-                    hit.trace = TraceId(bytes.try_into().unwrap_or_default());
-                }
-            })?;
-        }
-        Ok(found)
-    });
-    hits.extend(scan.undamaged(found).unwrap_or_default());
-    Ok(())
-}
-
-/// How many of the sorted hits are sent.
-fn kept(hits: &[Hit], limit: usize, traces: Option<usize>) -> usize {
-    if let Some(traces) = traces {
-        let mut seen = FxHashSet::default();
-        let mut keep = 0;
-        for hit in hits {
-            if seen.len() == traces && !seen.contains(&hit.trace) {
-                break;
+impl Hits<'_> {
+    /// Whether the rows found that precede everything in the next unit are all that was asked
+    /// for.
+    fn are_enough(&self, next_rank: u64) -> bool {
+        let before = self.list.iter().filter(|hit| hit.rank < next_rank);
+        if let Some(traces) = self.wanted.traces {
+            let distinct: FxHashSet<TraceId> = before.clone().map(|hit| hit.trace).collect();
+            if distinct.len() >= traces {
+                return true;
             }
-            seen.insert(hit.trace);
-            keep += 1;
         }
-        return keep.min(limit.max(traces));
+        before.count() >= self.wanted.rows_max()
     }
-    let Some(last) = limit.checked_sub(1).and_then(|last| hits.get(last)) else {
-        return hits.len().min(limit);
-    };
-    let ties = hits[limit..]
-        .iter()
-        .take(TIES_MAX)
-        .take_while(|hit| hit.rank == last.rank);
-    limit + ties.count()
+
+    /// Adds the matching rows of a unit that come after the place.
+    fn collect(
+        &mut self,
+        scan: &mut Scan<'_>,
+        unit: usize,
+        selection: &Selection,
+        filter: &Compiled,
+    ) -> Result<(), Stop> {
+        let Some((opened, mask)) = scan.select(&self.units[unit], selection, filter)? else {
+            return Ok(());
+        };
+        let table = opened.table();
+        let found = table.times().and_then(|times| {
+            let mut found: Vec<Hit> = mask
+                .iter()
+                .map(|row| Hit {
+                    rank: self.wanted.rank(times[row]),
+                    digest: None,
+                    unit,
+                    row,
+                    trace: TraceId([0; 16]),
+                })
+                .collect();
+            if self.wanted.traces.is_some() {
+                let mut at = 0;
+                table.visit(&Field::TraceId, &mask, &mut |row, cell| {
+                    while at < found.len() && found[at].row < row {
+                        at += 1;
+                    }
+                    if let (Some(hit), crate::table::Cell::Id(bytes)) = (found.get_mut(at), cell) {
+                        hit.trace = TraceId(bytes.try_into().unwrap_or_default());
+                    }
+                })?;
+            }
+            self.leave_out_given(&opened, &mut found)?;
+            Ok(found)
+        });
+        self.list.extend(scan.undamaged(found).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Leaves out what comes before the place, and the copies of the row there that were given.
+    fn leave_out_given(&mut self, opened: &Opened, found: &mut Vec<Hit>) -> Result<(), Damage> {
+        let Some(place) = self.wanted.after else {
+            return Ok(());
+        };
+        let rank = self.wanted.rank(place.time);
+        found.retain(|hit| hit.rank >= rank);
+        let rows: Vec<usize> = found
+            .iter()
+            .filter(|hit| hit.rank == rank)
+            .map(|hit| hit.row)
+            .collect();
+        let mut digests = digests(opened, self.signal, &rows)?.into_iter();
+        for hit in found.iter_mut().filter(|hit| hit.rank == rank) {
+            hit.digest = digests.next();
+        }
+        found.retain(|hit| {
+            let Some(digest) = hit.digest else {
+                return true;
+            };
+            if digest == place.digest && self.copies_left > 0 {
+                self.copies_left -= 1;
+                return false;
+            }
+            digest >= place.digest
+        });
+        Ok(())
+    }
+
+    /// Keeps the list short: rows that can no longer be among the first are forgotten.
+    fn forget_hindmost(&mut self, scan: &mut Scan<'_>) {
+        let most = self.wanted.rows_max();
+        if self.list.len() > most.saturating_mul(4).saturating_add(HITS_SPARE) {
+            self.cut(scan, most);
+        }
+    }
+
+    /// Cuts the list to the first rows of the order. Only rows that share their time with the
+    /// last of them need their digests for that.
+    fn cut(&mut self, scan: &mut Scan<'_>, most: usize) {
+        if self.list.len() <= most {
+            return;
+        }
+        let Some(last) = most.checked_sub(1) else {
+            return self.list.clear();
+        };
+        let (_, edge, _) = self.list.select_nth_unstable_by_key(last, |hit| hit.rank);
+        let edge = edge.rank;
+        self.list.retain(|hit| hit.rank <= edge);
+        if self.list.len() > most {
+            self.take_digests(scan, |hit| hit.rank == edge);
+            self.list
+                .select_nth_unstable_by_key(last, |hit| (hit.rank, hit.digest));
+            self.list.truncate(most);
+        }
+    }
+
+    /// Takes the digests of these rows, where they are not known yet. Rows that do not read are
+    /// dropped; the damage is counted.
+    fn take_digests(&mut self, scan: &mut Scan<'_>, which: impl Fn(&Hit) -> bool) {
+        let lacking = |hit: &Hit| hit.digest.is_none() && which(hit);
+        let mut by_unit: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, hit) in self.list.iter().enumerate().filter(|(_, hit)| lacking(hit)) {
+            by_unit.entry(hit.unit).or_default().push(at);
+        }
+        for (unit, places) in by_unit {
+            let rows: Vec<usize> = places.iter().map(|at| self.list[*at].row).collect();
+            let taken = self.units[unit]
+                .open()
+                .and_then(|opened| digests(&opened, self.signal, &rows));
+            for (at, digest) in places
+                .into_iter()
+                .zip(scan.undamaged(taken).unwrap_or_default())
+            {
+                self.list[at].digest = Some(digest);
+            }
+        }
+        self.list.retain(|hit| !lacking(hit));
+    }
+
+    /// The rows to send, in order.
+    fn finish(mut self, scan: &mut Scan<'_>) -> Vec<Hit> {
+        self.cut(scan, self.wanted.rows_max());
+        let Some(traces) = self.wanted.traces else {
+            self.list
+                .sort_unstable_by_key(|hit| (hit.rank, hit.digest, hit.unit, hit.row));
+            return self.list;
+        };
+        // Which traces come first may depend on the order within any time.
+        self.list.sort_unstable_by_key(|hit| hit.rank);
+        let tied: FxHashSet<u64> = self
+            .list
+            .windows(2)
+            .filter(|pair| pair[0].rank == pair[1].rank)
+            .map(|pair| pair[0].rank)
+            .collect();
+        self.take_digests(scan, |hit| tied.contains(&hit.rank));
+        self.list
+            .sort_unstable_by_key(|hit| (hit.rank, hit.digest, hit.unit, hit.row));
+        let mut seen = FxHashSet::default();
+        let keep = self.list.iter().position(|hit| {
+            seen.insert(hit.trace);
+            seen.len() > traces
+        });
+        self.list.truncate(keep.unwrap_or(self.list.len()));
+        self.list
+    }
+}
+
+/// The digests of these rows.
+fn digests(opened: &Opened, signal: Signal, rows: &[usize]) -> Result<Vec<u64>, Damage> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let table = opened.table();
+    Ok(match signal {
+        Signal::Traces => table
+            .spans(rows, Columns::Summary)?
+            .iter()
+            .map(digest::span)
+            .collect(),
+        Signal::Logs | Signal::Metrics => table.logs(rows)?.iter().map(digest::log).collect(),
+    })
 }
 
 /// Reads the rows of a part of the answer, each unit once, and sends them in order.
@@ -215,3 +351,6 @@ fn send(
     logs.sort_by_key(|(position, _)| *position);
     scan.reply(Reply::Logs(logs.into_iter().map(|(_, log)| log).collect()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,31 @@ async fn pages_hold_every_record_once_also_among_equal_times() {
 }
 
 #[tokio::test]
+async fn records_that_two_collectors_hold_are_given_as_often_as_they_are_held() {
+    let (one, two) = (Memory::new("b"), Memory::new("a"));
+    // A service that fails over sends what was not acknowledged again, to the other collector.
+    for (memory, copies) in [(&one, 5), (&two, 7)] {
+        for _ in 0..copies {
+            for body in ["first", "second", "third"] {
+                memory.logs.lock().push(log("shop", 100, 9, body));
+            }
+        }
+    }
+    let server = serve(&[&one, &two], |_| {}).await;
+    for order in ["newest", "oldest"] {
+        let whole = bodies(&server, &[("limit", "100"), ("order", order)]).await;
+        assert_eq!(whole.len(), 36);
+        for limit in ["1", "2", "5", "7", "36"] {
+            let paged = bodies(&server, &[("limit", limit), ("order", order)]).await;
+            assert_eq!(paged, whole, "{limit}");
+        }
+        for body in ["first", "second", "third"] {
+            assert_eq!(whole.iter().filter(|other| *other == body).count(), 12);
+        }
+    }
+}
+
+#[tokio::test]
 async fn records_are_shown_with_what_they_carry() {
     let memory = Memory::new("a");
     thirty(&[&memory]);
