@@ -89,6 +89,15 @@ impl QueryError {
         Self::new(ErrorKind::NotFound, message)
     }
 
+    /// The same error with a hint if it has none.
+    #[must_use]
+    pub fn or_hint(self, hint: &str) -> Self {
+        if self.hint.is_some() {
+            return self;
+        }
+        self.hint(hint)
+    }
+
     /// The same error with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

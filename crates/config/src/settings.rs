@@ -41,7 +41,7 @@ section! {
     pub struct Listen {
         /// OTLP over gRPC.
         otlp_grpc: SocketAddr = "127.0.0.1:4317";
-        /// OTLP over HTTP, and remote write.
+        /// OTLP over HTTP.
         otlp_http: SocketAddr = "127.0.0.1:4318";
         /// Queries, the APIs for Grafana and Jaeger, health and metrics.
         query: SocketAddr = "127.0.0.1:4400";

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! frontend -> gateway -+-> catalog
-//!                      +-> recommendation -> catalog
+//!                      +-> recommendation
 //!                      +-> cart -> catalog
 //!                      +-> checkout -+-> cart
 //!                                    +-> inventory

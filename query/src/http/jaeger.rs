@@ -17,7 +17,7 @@ use storage::filter::{Field, Filter};
 use storage::message::{Columns, Order, Selection};
 
 use super::trace::Stories;
-use crate::error::{ErrorKind, QueryError};
+use crate::error::QueryError;
 use crate::sources::{RowsRequest, Work};
 
 /// How many services and operations are listed.
@@ -192,7 +192,7 @@ async fn trace(Extract(stories): Extract<Stories>, Path(id): Path<String>, uri: 
         let running = stories.state.begin().await?;
         let forest = stories.load(running.work(), id, range).await?;
         if forest.spans.is_empty() {
-            return Err(QueryError::new(ErrorKind::NotFound, "trace not found"));
+            return Err(running.work().not_found("trace not found"));
         }
         let body = structured(vec![convert::trace(id, &forest)], 0);
         Ok(with_cuts(body, running.work()))

@@ -52,12 +52,11 @@ async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<StoryAnswer, Q
         alerts: &*stories.alerts,
     };
     let Some(answer) = tell(context, id, range, stories.bounds).await? else {
-        return Err(
-            QueryError::not_found(format!("no stored row carries the id {id}")).hint(
-                "an id is a trace id, a span id or the value of a correlation key; \
+        let nothing = format!("no stored row carries the id {id}");
+        return Err(running.work().not_found(&nothing).or_hint(
+            "an id is a trace id, a span id or the value of a correlation key; \
              correlation.keys names the keys",
-            ),
-        );
+        ));
     };
     Ok(StoryAnswer {
         completeness: running.work().completeness(),

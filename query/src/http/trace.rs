@@ -84,10 +84,10 @@ async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<TraceAnswer, Q
     let running = stories.state.begin().await?;
     let forest = stories.load(running.work(), trace, range).await?;
     if forest.spans.is_empty() {
-        return Err(
-            QueryError::not_found(format!("no span of trace {trace} is stored"))
-                .hint("widen the range with start and end, or ask /api/v1/story/{id} for its logs"),
-        );
+        let nothing = format!("no span of trace {trace} is stored");
+        return Err(running.work().not_found(&nothing).or_hint(
+            "widen the range with start and end, or ask /api/v1/story/{id} for its logs",
+        ));
     }
     let answer = trace::answer(trace, &forest);
     Ok(TraceAnswer {

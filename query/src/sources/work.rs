@@ -106,6 +106,22 @@ impl Work {
         push_source(&mut self.summary.lock(), super::lost_source(name));
     }
 
+    /// The error that nothing was found. Where something was left out of the search, nobody can
+    /// say that there is nothing: the error then says what, and to ask again.
+    pub fn not_found(&self, nothing: &str) -> QueryError {
+        let summary = self.summary.lock();
+        if summary.cuts.is_empty() {
+            return QueryError::not_found(nothing);
+        }
+        let left_out: Vec<String> = summary
+            .cuts
+            .iter()
+            .map(|cut| format!("{} {}: {}", cut.limit, cut.value, cut.hint))
+            .collect();
+        let message = format!("{nothing} in what could be searched");
+        QueryError::new(ErrorKind::Unavailable, message).hint(left_out.join("; "))
+    }
+
     /// Whether anything was cut so far.
     pub fn is_cut(&self) -> bool {
         !self.summary.lock().cuts.is_empty()

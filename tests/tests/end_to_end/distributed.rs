@@ -6,6 +6,8 @@ use tests::{Setup, wait};
 use crate::PROGRAM;
 
 const TRACE: &str = "22222222222222222222222222222222";
+/// Known to the second collector alone.
+const BANK_TRACE: &str = "33333333333333333333333333333333";
 
 #[tokio::test]
 async fn a_lost_collector_is_named_and_the_rest_answers() {
@@ -35,9 +37,10 @@ async fn a_lost_collector_is_named_and_the_rest_answers() {
         .otlp()
         .export("logs", &logs("shop", &[log(time, "bought", &[])]))
         .await;
+    let alone = span(BANK_TRACE, "0000000000000003", "", "audit", time, 1_000);
     second
         .otlp()
-        .export("traces", &traces("bank", &[child]))
+        .export("traces", &traces("bank", &[child, alone]))
         .await;
     second
         .otlp()
@@ -61,6 +64,7 @@ async fn a_lost_collector_is_named_and_the_rest_answers() {
         "{whole}"
     );
 
+    let second_address = second.address("internal").to_owned();
     second.kill();
     let rest = wait::eventually("an answer that names the loss", wait::LONG, async || {
         let answer = http.get(&format!("/api/v1/traces/{TRACE}"), &[]).await;
@@ -70,6 +74,17 @@ async fn a_lost_collector_is_named_and_the_rest_answers() {
     assert_eq!(live(&rest, "live"), 1, "{rest}");
     assert_eq!(rest["spans"].as_array().unwrap().len(), 1, "{rest}");
     assert_eq!(rest["spans"][0]["service"], "shop");
+    // Nobody can say that what only the lost collector had does not exist.
+    for path in [
+        format!("/api/v1/traces/{BANK_TRACE}"),
+        format!("/api/v1/story/{BANK_TRACE}"),
+        format!("/jaeger/api/traces/{BANK_TRACE}"),
+    ] {
+        let answer = http.request("GET", &path).send().await.unwrap();
+        let (status, body) = (answer.status(), answer.text().await.unwrap());
+        assert_eq!(status, 503, "{path}: {body}");
+        assert!(body.contains(&second_address), "{path}: {body}");
+    }
     let found = http.get("/api/v1/logs", &[]).await;
     assert_eq!(found["logs"].as_array().unwrap().len(), 1, "{found}");
     assert_eq!(live(&found, "lost"), 1, "{found}");

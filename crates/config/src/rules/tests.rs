@@ -259,6 +259,9 @@ fn real_rule_files_are_read() {
         std::path::PathBuf::from,
     );
     if !data.is_dir() && std::env::var_os("THROUGHLINE_TESTDATA").is_none() {
+        let required =
+            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
+        assert!(!required, "{} is required but absent", data.display());
         println!("skipped: no test data at {}", data.display());
         return;
     }

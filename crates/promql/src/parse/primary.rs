@@ -101,7 +101,9 @@ impl Parser<'_> {
             if let Some(end) = self.eat(&TokenKind::RightParen) {
                 return Ok((args, end));
             }
-            let comma = self.expect(&TokenKind::Comma, "call arguments")?;
+            let Some(comma) = self.eat(&TokenKind::Comma) else {
+                return Err(self.unexpected("call arguments", &["\",\"", "\")\""]));
+            };
             if self.peek().kind == TokenKind::RightParen {
                 let message = "trailing commas not allowed in function call args";
                 return Err(Problem::new(comma, message));

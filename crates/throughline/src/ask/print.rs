@@ -112,13 +112,16 @@ pub(crate) fn log(log: &LogView) -> anyhow::Result<()> {
     } else {
         log.severity_text.clone()
     };
+    let mut lines = body.lines();
     line(&clean(&format!(
         "{} {:<5} {} {}",
         format_time(log.time_unix_nano),
         level,
         log.service,
-        body
-    )))
+        lines.next().unwrap_or_default()
+    )))?;
+    // The lines of a stack trace stay lines.
+    lines.try_for_each(|more| line(&clean(&format!("    {}", more.replace('\t', "    ")))))
 }
 
 /// A PromQL answer as Prometheus' text form, one series a line.

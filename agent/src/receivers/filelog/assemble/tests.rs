@@ -34,6 +34,9 @@ fn shared(name: &str) -> Option<String> {
     );
     let text = std::fs::read_to_string(dir.join("multiline").join(name)).ok();
     if text.is_none() {
+        let required =
+            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
+        assert!(!required, "{} is required but absent", dir.display());
         println!(
             "skipped: {} is not there",
             dir.join("multiline").join(name).display()
