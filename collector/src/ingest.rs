@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use model::Signal;
-use model::row::{Reject, RowSink};
+use model::row::Reject;
 use otlp::server::{Accept, Export, Verdict};
 use otlp::stamp::StampHeaders;
 use storage::Store;
-use storage::write::{Ack, Batch, Stamp, WriteError};
+use storage::write::{Ack, Batch, Observe, Stamp, WriteError};
 
 use crate::admission::Admission;
 use crate::self_metrics::Sample;
@@ -21,8 +21,8 @@ pub trait Sink: Send + Sync {
     /// Resolves when the batch is durable and answers queries, or is refused.
     fn write(&self, batch: Batch) -> BoxFuture<'_, Result<Ack, WriteError>>;
 
-    /// Shows every newly stored row to `observer`.
-    fn observe(&self, observer: Box<dyn RowSink + Send>);
+    /// Shows every newly stored span to `observer`.
+    fn observe(&self, observer: Box<dyn Observe>);
 
     /// What the sink counts.
     fn metrics(&self) -> Vec<Sample>;
@@ -33,7 +33,7 @@ impl Sink for Store {
         Box::pin(Store::write(self, batch))
     }
 
-    fn observe(&self, observer: Box<dyn RowSink + Send>) {
+    fn observe(&self, observer: Box<dyn Observe>) {
         self.set_observer(observer);
     }
 

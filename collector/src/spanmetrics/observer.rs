@@ -1,8 +1,7 @@
-//! The store's view of the counter: it shows rows, and spans are counted.
+//! The store's view of the counter: it shows spans, and they are counted.
 
-use model::resource::UNKNOWN_SERVICE;
-use model::row::{LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef};
-use model::{StatusCode, ValueRef};
+use model::StatusCode;
+use storage::write::{Observe, StoredSpan};
 
 use super::{Example, SpanMetrics};
 
@@ -10,38 +9,17 @@ use super::{Example, SpanMetrics};
 /// a series that is new.
 pub struct Observer {
     metrics: SpanMetrics,
-    service: String,
 }
 
 impl Observer {
     pub(super) fn new(metrics: SpanMetrics) -> Self {
-        Self {
-            metrics,
-            service: UNKNOWN_SERVICE.to_owned(),
-        }
+        Self { metrics }
     }
 }
 
-impl RowSink for Observer {
-    fn resource(&mut self, resource: &ResourceRef<'_>) {
-        let named = resource
-            .attributes
-            .iter()
-            .rev()
-            .find(|pair| pair.key == "service.name");
-        let service = match named.map(|pair| pair.value) {
-            Some(ValueRef::Str(name)) if !name.is_empty() => name,
-            _ => UNKNOWN_SERVICE,
-        };
-        if service != self.service {
-            service.clone_into(&mut self.service);
-        }
-    }
-
-    fn scope(&mut self, _scope: &ScopeRef<'_>) {}
-
+impl Observe for Observer {
     #[allow(clippy::cast_precision_loss)]
-    fn span(&mut self, span: &SpanRef<'_>) {
+    fn span(&mut self, span: &StoredSpan<'_>) {
         let nanos = span.end_unix_nano.saturating_sub(span.start_unix_nano);
         let example = Example {
             trace_id: span.trace_id,
@@ -55,17 +33,8 @@ impl RowSink for Observer {
         } else {
             0
         };
-        let status = span.status.map_or(0, |(code, _)| code);
-        let status = StatusCode::from_code(status).map_or(0, |status| status as i32);
+        let status = StatusCode::from_code(span.status).map_or(0, |status| status as i32);
         self.metrics
-            .record(&self.service, span.name, kind, status, example);
+            .record(span.service, span.name, kind, status, example);
     }
-
-    fn log(&mut self, _log: &LogRef<'_>) {}
-
-    fn metric(&mut self, _metric: &MetricRef<'_>) {}
-
-    fn point(&mut self, _point: &PointRef<'_>) {}
-
-    fn reject(&mut self, _reason: Reject, _count: u64) {}
 }

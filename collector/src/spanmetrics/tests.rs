@@ -1,7 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::metric::{ExemplarValue, MetricKind, PointValue};
-use model::row::Decode;
 use model::{KeyValue, Resource, Span, value};
 use otlp::rows::Rows;
 
@@ -43,10 +42,7 @@ fn span(service: &str, name: &str, millis: u64, status_code: i32) -> Span {
 }
 
 fn show(metrics: &SpanMetrics, spans: &[Span]) {
-    let request = otlp::encode::traces(spans);
-    otlp::Decoder
-        .decode(Signal::Traces, &request, &mut metrics.observer())
-        .unwrap();
+    crate::ingest::tests::show(&mut metrics.observer(), spans);
 }
 
 async fn emit(metrics: &SpanMetrics) -> Rows {

@@ -28,6 +28,7 @@ mod tests;
 use std::fmt;
 
 pub use column::{BytesColumn, FixedColumn, TemplateColumn, TextColumn};
+pub(crate) use distinct::{Distinct, distinct_u64};
 pub use reader::{BlockReader, ColumnInfo, Range};
 pub use writer::{BlockWriter, Values};
 

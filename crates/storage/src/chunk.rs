@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 use model::metric::{Exemplar, PointValue, Series};
 use model::row::Reject;
-use model::{Metric, Resource, Scope, Signal, TraceId};
+use model::{Metric, Resource, Scope, Signal, SpanId, TraceId};
 use rustc_hash::FxHashMap;
+
+use crate::write::{Observe, StoredSpan};
 
 pub(crate) use clocks::Clocks;
 pub(crate) use intern::Interner;
@@ -268,6 +270,24 @@ impl Chunk {
             Signal::Traces => self.spans[row].start,
             Signal::Logs => self.logs[row].timestamp(),
             Signal::Metrics => self.points[row].time,
+        }
+    }
+
+    /// Shows the spans, if that is what the rows are.
+    pub(crate) fn show_spans(&self, observer: &mut dyn Observe) {
+        let resources = self.resources.iter();
+        let services: Vec<&str> = resources.map(|entry| entry.resource.service()).collect();
+        for (span, trace_id) in self.spans.iter().zip(&self.trace_ids) {
+            observer.span(&StoredSpan {
+                service: services[span.resource as usize],
+                name: self.str(span.name),
+                kind: span.kind,
+                status: span.status.unwrap_or_default(),
+                start_unix_nano: span.start,
+                end_unix_nano: span.end,
+                trace_id: *trace_id,
+                span_id: SpanId(span.span_id),
+            });
         }
     }
 

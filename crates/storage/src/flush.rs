@@ -176,7 +176,7 @@ fn write_files(
     let mut collector = Collector::new();
     let mut offset = 0u64;
     for (ordinal, rows) in rows.chunks(block_rows).enumerate() {
-        let bytes = layout::encode(signal, chunks, rows)?;
+        let bytes = layout::encode(signal, chunks, rows, &mut collector)?;
         file.write_vectored_at(&[&bytes], offset)?;
         let mut meta = BlockMeta {
             offset,
@@ -200,8 +200,8 @@ fn write_files(
         offset += u64::from(meta.length);
         metas.push(meta);
         let ordinal = u32::try_from(ordinal).expect("a flush has far fewer than 2^32 blocks");
-        let terms = collector.block(signal, chunks, rows);
-        pairs.extend(terms.into_iter().map(|term| (term, ordinal)));
+        let terms = collector.take_terms().into_iter();
+        pairs.extend(terms.map(|term| (term, ordinal)));
     }
     file.write_vectored_at(&[&directory(signal, &metas)], offset)?;
     file.sync_data()?;

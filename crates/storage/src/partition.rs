@@ -14,7 +14,7 @@
 //!
 //! The blocks file ends, little-endian, with per block: offset (8 bytes), length (4), rows (4),
 //! smallest time, largest time, largest end (8 each); then the number of blocks (4), the
-//! directory's CRC-32C (4), version (2), signal (1), zero (1), magic `TLBF` (4).
+//! directory's CRC-32C (4), version (2), signal (1), scheme of the file's terms (1), magic `TLBF` (4).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use model::{Signal, Tenant};
 use crate::fields_table::FieldsTable;
 use crate::idtable::IdTable;
 use crate::index::TermIndex;
+use crate::terms;
 
 const MAGIC: [u8; 4] = *b"TLBF";
 const VERSION: u16 = 1;
@@ -120,7 +121,7 @@ pub(crate) fn directory(signal: Signal, blocks: &[BlockMeta]) -> Vec<u8> {
     out.extend_from_slice(&checksum.to_le_bytes());
     out.extend_from_slice(&VERSION.to_le_bytes());
     out.push(signal as u8);
-    out.push(0);
+    out.push(terms::SCHEME);
     out.extend_from_slice(&MAGIC);
     out
 }
@@ -195,7 +196,8 @@ pub(crate) struct BlockFile {
     pub flush: u64,
     pub blocks: Vec<BlockMeta>,
     bytes: Bytes,
-    /// Missing where the file is damaged: every block is a candidate then.
+    /// Missing where the file is damaged, or its terms are of another scheme: every block is a
+    /// candidate then.
     pub ids: Option<IdTable>,
     pub fields: Option<FieldsTable>,
     /// Bytes of all three files.
@@ -226,8 +228,12 @@ impl BlockFile {
                 "side file does not read, searching without it");
         };
         let mut size_bytes = bytes.len() as u64;
+        let scheme = bytes[bytes.len() - TRAILER_BYTES + 11];
         let ids = side("ids").and_then(|bytes| {
             size_bytes += bytes.len() as u64;
+            if scheme != terms::SCHEME {
+                return Err(format!("terms of scheme {scheme}"));
+            }
             IdTable::open(bytes).map_err(|error| error.to_string())
         });
         let fields = side("fields").and_then(|bytes| {

@@ -27,7 +27,7 @@ use std::thread::JoinHandle;
 
 use env::{Env, LockFile};
 use model::correlation::CorrelationKeys;
-use model::row::{Decode, Reject, RowSink};
+use model::row::{Decode, Reject};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -35,7 +35,7 @@ use crate::chunk::{Chunk, ChunkSink, Clocks};
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey};
 use crate::retention::{self, Retention};
-use crate::write::{Ack, Batch, WriteError};
+use crate::write::{Ack, Batch, Observe, WriteError};
 
 use commit::Job;
 pub(crate) use tail::Tails;
@@ -148,7 +148,7 @@ pub(crate) struct Core {
     pub tails: Tails,
     /// Held by whoever adds files to partitions or drops partitions: one at a time.
     pub changing: Mutex<()>,
-    observer: Mutex<Option<Box<dyn RowSink + Send>>>,
+    observer: Mutex<Option<Box<dyn Observe>>>,
     decoder: Arc<dyn Decode>,
     closing: AtomicBool,
     pending: Arc<Semaphore>,
@@ -275,7 +275,7 @@ impl Store {
 
     /// Shows every row stored from now on to `observer`, after it is durable, on the commit
     /// thread.
-    pub fn set_observer(&self, observer: Box<dyn RowSink + Send>) {
+    pub fn set_observer(&self, observer: Box<dyn Observe>) {
         *self.handle.core.observer.lock() = Some(observer);
     }
 

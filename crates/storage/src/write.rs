@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use model::row::{DecodeError, Reject};
-use model::{ClockOffset, Signal, Tenant};
+use model::{ClockOffset, Signal, SpanId, Tenant, TraceId};
 
 /// One OTLP export request to be stored.
 #[derive(Debug, Clone)]
@@ -44,6 +44,34 @@ pub struct Ack {
     pub rejected: Vec<(Reject, u64)>,
     /// The batch had been acknowledged before; nothing was stored again.
     pub duplicate: bool,
+}
+
+/// A span that has just become durable.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredSpan<'a> {
+    /// `service.name` of its resource, `unknown_service` where it has none.
+    pub service: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its kind's code, as sent.
+    pub kind: i32,
+    /// Its status' code, as sent; 0 where none was.
+    pub status: i32,
+    /// When it began.
+    pub start_unix_nano: u64,
+    /// When it ended.
+    pub end_unix_nano: u64,
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its id.
+    pub span_id: SpanId,
+}
+
+/// Sees every span once it is durable, on the commit thread: whoever waits for an answer waits
+/// for it too.
+pub trait Observe: Send {
+    /// A span was stored.
+    fn span(&mut self, span: &StoredSpan<'_>);
 }
 
 /// The batch was not stored.

@@ -7,7 +7,7 @@
 //! each variable of the template, left to right, the variables of all values of the template in their order.
 
 use super::codes::{self, Strings, decode_strings, encode_strings};
-use super::distinct::{Table, distinct};
+use super::distinct::{Distinct, Table};
 use super::ints::{self, Depth};
 use super::tokens::{self, PLACE, Splitter, Variables};
 use super::wire::{Cursor, Decoded, MAX_DECODED_BYTES, Malformed, compress, put_varint};
@@ -29,9 +29,13 @@ pub(crate) struct Chosen {
     pub(crate) distinct: usize,
 }
 
-/// Appends the payload of a column; fails with the bytes of all distinct values when they exceed the limit.
-pub(crate) fn encode(out: &mut Vec<u8>, values: &[&[u8]]) -> Result<Chosen, usize> {
-    let found = distinct(values);
+/// Appends the payload of a column, whose distinct values are known; fails with the bytes of all distinct values when
+/// they exceed the limit.
+pub(crate) fn encode(
+    out: &mut Vec<u8>,
+    values: &[&[u8]],
+    found: &Distinct,
+) -> Result<Chosen, usize> {
     let chosen: Vec<&[u8]> = found.first.iter().map(|at| values[*at as usize]).collect();
     let total: usize = chosen.iter().map(|value| value.len()).sum();
     if total > MAX_DECODED_BYTES {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::distinct::distinct;
+use super::distinct::{Distinct, distinct};
 use super::ints::{self, Depth};
 use super::wire::{put_varint, zigzag};
 use super::{
@@ -101,22 +101,47 @@ impl BlockWriter {
         self
     }
 
+    /// Encodes a column of text and tells which of its values are distinct.
+    pub(crate) fn text(&mut self, name: &str, values: &[&str]) -> Distinct {
+        let bytes: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
+        let found = distinct(&bytes);
+        if self.error.is_none()
+            && let Err(error) = self.try_write(name, Kind::Text, bytes.len(), |out, id| {
+                encode_text(out, id, &bytes, &found)
+            })
+        {
+            self.error = Some(error);
+        }
+        found
+    }
+
     /// How many bytes the encoded columns take so far.
     pub fn encoded_bytes(&self) -> usize {
         self.payload.len()
     }
 
     fn try_column(&mut self, name: &str, values: Values<'_>) -> Result<(), BlockError> {
+        self.try_write(name, values.kind(), values.len(), |out, id| {
+            encode(out, id, values)
+        })
+    }
+
+    fn try_write(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        count: usize,
+        encode: impl FnOnce(&mut Vec<u8>, &ColumnId) -> Result<Encoded, BlockError>,
+    ) -> Result<(), BlockError> {
         let id = ColumnId {
             name: name.into(),
-            kind: values.kind(),
+            kind,
         };
         limit(&id, "name bytes", name.len(), MAX_NAME_BYTES)?;
         limit(&id, "columns", self.columns.len() + 1, MAX_COLUMNS)?;
-        let count = values.len();
         limit(&id, "values", count, MAX_VALUES)?;
         let start = self.payload.len();
-        let (encoding, distinct, range) = encode(&mut self.payload, &id, values)?;
+        let (encoding, distinct, range) = encode(&mut self.payload, &id)?;
         self.columns.push(Written {
             id,
             encoding,
@@ -263,9 +288,9 @@ fn encode(out: &mut Vec<u8>, id: &ColumnId, values: Values<'_>) -> Result<Encode
         }
         Values::Text(values) => {
             let values: Vec<&[u8]> = values.into_iter().map(str::as_bytes).collect();
-            encode_text(out, id, &values)?
+            encode_text(out, id, &values, &distinct(&values))?
         }
-        Values::Bytes(values) => encode_text(out, id, &values)?,
+        Values::Bytes(values) => encode_text(out, id, &values, &distinct(&values))?,
         Values::Fixed8(values) => encode_fixed(out, &values),
         Values::Fixed16(values) => encode_fixed(out, &values),
     })
@@ -306,8 +331,16 @@ fn encode_ints(out: &mut Vec<u8>, values: &[u64], min: u64, max: u64) -> Encoded
     (encoding, distinct, Some((min, max)))
 }
 
-fn encode_text(out: &mut Vec<u8>, id: &ColumnId, values: &[&[u8]]) -> Result<Encoded, BlockError> {
-    let chosen = text::encode(out, values).map_err(|value| BlockError::TooLarge {
+fn encode_text(
+    out: &mut Vec<u8>,
+    id: &ColumnId,
+    values: &[&[u8]],
+    found: &Distinct,
+) -> Result<Encoded, BlockError> {
+    if values.is_empty() {
+        return Ok((Encoding::Empty, Some(0), None));
+    }
+    let chosen = text::encode(out, values, found).map_err(|value| BlockError::TooLarge {
         column: id.clone(),
         what: "distinct bytes",
         value,

@@ -7,6 +7,8 @@ use rustc_hash::FxHashMap;
 use super::{TYPES, put_varint, type_code};
 use crate::block::{BlockWriter, Values};
 use crate::chunk::{Attr, Chunk, Val};
+use crate::filter::Level;
+use crate::terms::{self, Collector};
 
 /// The values of one key and type.
 enum Column<'a> {
@@ -15,7 +17,28 @@ enum Column<'a> {
     Double(Vec<f64>),
     Bool(Vec<bool>),
     Bytes(Vec<&'a [u8]>),
-    Empty,
+    /// How many.
+    Empty(u32),
+}
+
+impl Column<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Column::Text(list) => list.len(),
+            Column::Int(list) => list.len(),
+            Column::Double(list) => list.len(),
+            Column::Bool(list) => list.len(),
+            Column::Bytes(list) => list.len(),
+            Column::Empty(count) => *count as usize,
+        }
+    }
+}
+
+/// A distinct list of columns that rows have.
+struct Shape {
+    columns: Box<[u32]>,
+    /// Places in it whose key comes again further on, maybe with another type.
+    overridden: Box<[u32]>,
 }
 
 /// Collects the attributes of the rows (or events, or links) of one block.
@@ -26,9 +49,12 @@ pub(super) struct AttributeColumns<'a> {
     by_key: FxHashMap<(&'a str, u8), u32>,
     columns: Vec<(&'a str, u8, Column<'a>)>,
     shapes: FxHashMap<Box<[u32]>, u64>,
-    shape_list: Vec<Box<[u32]>>,
+    shape_list: Vec<Shape>,
     /// One per row.
     codes: Vec<u64>,
+    /// Column and position of each value that queries do not see, because its row names the key
+    /// again.
+    hidden: Vec<(u32, u32)>,
     scratch: Vec<u32>,
 }
 
@@ -42,6 +68,7 @@ impl<'a> AttributeColumns<'a> {
             shapes: FxHashMap::default(),
             shape_list: Vec::new(),
             codes: Vec::new(),
+            hidden: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -62,19 +89,46 @@ impl<'a> AttributeColumns<'a> {
                 (Column::Bytes(list), Val::Bytes(text) | Val::Array(text) | Val::KvList(text)) => {
                     list.push(chunk.bytes(text));
                 }
+                (Column::Empty(count), _) => *count += 1,
                 _ => {}
             }
         }
         let code = match self.shapes.get(self.scratch.as_slice()) {
             Some(code) => *code,
-            None => {
-                let code = self.shape_list.len() as u64;
-                self.shape_list.push(self.scratch.as_slice().into());
-                self.shapes.insert(self.scratch.as_slice().into(), code);
-                code
-            }
+            None => self.add_shape(),
         };
         self.codes.push(code);
+        let shape = &self.shape_list[code as usize];
+        for place in &shape.overridden {
+            // Of a column that the shape has several times, this value is so many before the last.
+            let column = shape.columns[*place as usize];
+            let later = shape.columns[*place as usize + 1..].iter();
+            let later = 1 + later.filter(|other| **other == column).count();
+            let at = self.columns[column as usize].2.len() - later;
+            self.hidden.push((column, index32(at)));
+        }
+    }
+
+    /// Remembers the list of columns in `scratch`.
+    fn add_shape(&mut self) -> u64 {
+        let code = self.shape_list.len() as u64;
+        let key = |column: u32| self.columns[column as usize].0;
+        let again = |place: usize| {
+            let later = &self.scratch[place + 1..];
+            later
+                .iter()
+                .any(|other| key(*other) == key(self.scratch[place]))
+        };
+        let columns: Box<[u32]> = self.scratch.as_slice().into();
+        self.shape_list.push(Shape {
+            overridden: (0..columns.len())
+                .filter(|place| again(*place))
+                .map(index32)
+                .collect(),
+            columns: columns.clone(),
+        });
+        self.shapes.insert(columns, code);
+        code
     }
 
     fn column(&mut self, chunk_index: usize, chunk: &'a Chunk, key: u32, code: u8) -> u32 {
@@ -97,15 +151,21 @@ impl<'a> AttributeColumns<'a> {
                 2 => Column::Double(Vec::new()),
                 3 => Column::Bool(Vec::new()),
                 4..=6 => Column::Bytes(Vec::new()),
-                _ => Column::Empty,
+                _ => Column::Empty(0),
             };
             self.columns.push((key, code, column));
         }
         index
     }
 
-    /// Writes the columns under names that begin with `prefix`.
-    pub(super) fn write(self, prefix: &str, writer: &mut BlockWriter) {
+    /// Writes the columns under names that begin with `prefix` and shows them to the collector.
+    pub(super) fn write(
+        mut self,
+        prefix: &str,
+        level: Level,
+        writer: &mut BlockWriter,
+        terms: &mut Collector<'a>,
+    ) {
         if self.columns.is_empty() {
             return;
         }
@@ -120,9 +180,8 @@ impl<'a> AttributeColumns<'a> {
             .iter()
             .map(|shape| {
                 let mut bytes = Vec::new();
-                shape
-                    .iter()
-                    .for_each(|column| put_varint(&mut bytes, u64::from(*column)));
+                let columns = shape.columns.iter();
+                columns.for_each(|column| put_varint(&mut bytes, u64::from(*column)));
                 bytes
             })
             .collect();
@@ -134,16 +193,40 @@ impl<'a> AttributeColumns<'a> {
                 Values::Bytes(shapes.iter().map(Vec::as_slice).collect()),
             )
             .column(&format!("{prefix}.shape"), Values::UInt(self.codes.into()));
-        for (key, code, column) in self.columns {
+        self.hidden.sort_unstable();
+        let mut hidden = self.hidden.chunk_by(|a, b| a.0 == b.0).peekable();
+        for (index, (key, code, column)) in self.columns.into_iter().enumerate() {
+            let of_this = hidden.next_if(|run| run[0].0 as usize == index);
+            let hidden: Vec<u32> = of_this.into_iter().flatten().map(|(_, at)| *at).collect();
+            let mut show = |column| terms.attribute(level, key, column, &hidden);
             let name = format!("{prefix}.{}:{key}", TYPES[usize::from(code)]);
             match column {
-                Column::Text(list) => writer.column(&name, Values::Text(list)),
-                Column::Int(list) => writer.column(&name, Values::Int(list.into())),
-                Column::Double(list) => writer.column(&name, Values::Double(list.into())),
-                Column::Bool(list) => writer.column(&name, Values::Bool(list.into())),
-                Column::Bytes(list) => writer.column(&name, Values::Bytes(list)),
-                Column::Empty => continue,
-            };
+                Column::Text(list) => {
+                    let found = writer.text(&name, &list);
+                    show(terms::Column::Text(&list, &found));
+                }
+                Column::Int(list) => {
+                    show(terms::Column::Int(&list));
+                    writer.column(&name, Values::Int(list.into()));
+                }
+                Column::Double(list) => {
+                    show(terms::Column::Double(list.len()));
+                    writer.column(&name, Values::Double(list.into()));
+                }
+                Column::Bool(list) => {
+                    show(terms::Column::Bool(&list));
+                    writer.column(&name, Values::Bool(list.into()));
+                }
+                Column::Bytes(list) => {
+                    show(terms::Column::Other(list.len()));
+                    writer.column(&name, Values::Bytes(list));
+                }
+                Column::Empty(count) => show(terms::Column::Other(count as usize)),
+            }
         }
     }
+}
+
+fn index32(index: usize) -> u32 {
+    u32::try_from(index).expect("a block has fewer than 2^32 values")
 }

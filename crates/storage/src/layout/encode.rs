@@ -9,6 +9,8 @@ use super::attributes::AttributeColumns;
 use super::{PARENT_RAW, clock, nested, points, type_code};
 use crate::block::{BlockError, BlockWriter, Values};
 use crate::chunk::{Chunk, Span32, Val};
+use crate::filter::Level;
+use crate::terms::Collector;
 
 /// A row of one of several chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,18 +25,19 @@ impl RowRef {
     }
 }
 
-/// The rows, in this order, as one block.
-pub(crate) fn encode(
+/// The rows, in this order, as one block. The collector is shown what they may be found by.
+pub(crate) fn encode<'a>(
     signal: Signal,
-    chunks: &[Arc<Chunk>],
+    chunks: &'a [Arc<Chunk>],
     rows: &[RowRef],
+    terms: &mut Collector<'a>,
 ) -> Result<Vec<u8>, BlockError> {
     let count = u32::try_from(rows.len()).expect("blocks are cut at a few thousand rows");
     let mut writer = BlockWriter::new(count);
     match signal {
-        Signal::Traces => spans(chunks, rows, &mut writer),
-        Signal::Logs => logs(chunks, rows, &mut writer),
-        Signal::Metrics => points::encode(chunks, rows, &mut writer),
+        Signal::Traces => spans(chunks, rows, &mut writer, terms),
+        Signal::Logs => logs(chunks, rows, &mut writer, terms),
+        Signal::Metrics => points::encode(chunks, rows, &mut writer, terms),
     }
     writer.finish()
 }
@@ -66,6 +69,8 @@ pub(super) struct Shared<'a> {
     known: FxHashMap<(u32, u32), u64>,
     by_encoding: FxHashMap<&'a [u8], u64>,
     list: Vec<&'a [u8]>,
+    /// Where each entry was seen first: its chunk and its index there.
+    first: Vec<(u32, u32)>,
 }
 
 impl<'a> Shared<'a> {
@@ -75,6 +80,9 @@ impl<'a> Shared<'a> {
             return *index;
         }
         let at = self.by_encoding(encoded);
+        if at == self.first.len() as u64 {
+            self.first.push((chunk, index));
+        }
         self.known.insert((chunk, index), at);
         at
     }
@@ -138,7 +146,17 @@ impl<'a> Common<'a> {
             .row(at.chunk as usize, &chunk.attributes[attributes.range()]);
     }
 
-    fn write(self, writer: &mut BlockWriter) {
+    fn write(self, writer: &mut BlockWriter, terms: &mut Collector<'a>) {
+        for ((chunk, index), rows) in self.resources.first.iter().zip(counts(&self.resource)) {
+            let resource = &self.chunks[*chunk as usize].resources[*index as usize].resource;
+            terms.service(resource.service(), rows);
+            terms.shared(Level::Resource, &resource.attributes, rows);
+        }
+        for ((chunk, index), rows) in self.scopes.first.iter().zip(counts(&self.scope)) {
+            let scope = &self.chunks[*chunk as usize].scopes[*index as usize].scope;
+            terms.shared(Level::Scope, &scope.attributes, rows);
+        }
+        terms.trace_ids(&self.trace_ids);
         uints(writer, "resource", self.resource);
         uints(writer, "scope", self.scope);
         self.resources.write("resources", writer);
@@ -146,9 +164,23 @@ impl<'a> Common<'a> {
         writer.column("trace_id", Values::Fixed16(self.trace_ids.into()));
         uints(writer, "attr.dropped", self.dropped);
         uints(writer, "flags", self.flags);
-        self.attributes.write("attr", writer);
+        self.attributes.write("attr", Level::Row, writer, terms);
         self.correlation.write(writer);
     }
+}
+
+/// How often each index comes.
+#[allow(clippy::cast_possible_truncation)]
+fn counts(indices: &[u64]) -> Vec<u64> {
+    let mut counts = Vec::new();
+    for index in indices {
+        let index = *index as usize;
+        if counts.len() <= index {
+            counts.resize(index + 1, 0);
+        }
+        counts[index] += 1;
+    }
+    counts
 }
 
 /// Correlation pairs: the key, and where in the row the value stands.
@@ -163,9 +195,17 @@ struct Correlation<'a> {
 }
 
 impl<'a> Correlation<'a> {
-    fn row(&mut self, chunk: &'a Chunk, pairs: Span32, attributes: Span32, body: Val) {
+    fn row(
+        &mut self,
+        chunk: &'a Chunk,
+        pairs: Span32,
+        attributes: Span32,
+        body: Val,
+        terms: &mut Collector<'a>,
+    ) {
         self.counts.push(u64::from(pairs.count));
         for pair in &chunk.correlation[pairs.range()] {
+            terms.correlation(chunk.bytes(pair.value));
             self.keys.push(chunk.str(pair.key));
             let whole = match pair.source.checked_sub(1) {
                 None => body,
@@ -210,7 +250,12 @@ impl<'a> Correlation<'a> {
 }
 
 #[allow(clippy::cast_possible_wrap)]
-fn spans(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
+fn spans<'a>(
+    chunks: &'a [Arc<Chunk>],
+    rows: &[RowRef],
+    writer: &mut BlockWriter,
+    terms: &mut Collector<'a>,
+) {
     let mut common = Common::new(chunks);
     let mut time = Vec::with_capacity(rows.len());
     let mut duration = Vec::with_capacity(rows.len());
@@ -226,7 +271,7 @@ fn spans(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
         common.flags.push(u64::from(span.flags));
         common
             .correlation
-            .row(chunk, span.correlation, span.attributes, Val::Empty);
+            .row(chunk, span.correlation, span.attributes, Val::Empty, terms);
         time.push(span.start);
         duration.push(span.end.wrapping_sub(span.start) as i64);
         names.push(chunk.str(span.name));
@@ -244,15 +289,22 @@ fn spans(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
     writer
         .column("time", Values::UInt(time.into()))
         .column("duration", Values::Int(duration.into()))
-        .column("span_id", Values::Fixed8(span_ids.into()))
-        .column("name", Values::Text(names));
+        .column("span_id", Values::Fixed8(span_ids.into()));
+    let found = writer.text("name", &names);
+    terms.span_names(&names, &found);
+    let spans = || {
+        rows.iter()
+            .map(|at| &at.of(chunks).0.spans[at.row as usize])
+    };
+    terms.span_kinds(spans().map(|span| span.kind));
+    terms.span_statuses(spans().map(|span| span.status.unwrap_or_default()));
     ints(writer, "kind", kind);
     ints(writer, "status", status);
     texts(writer, "status.message", messages);
     texts(writer, "trace_state", states);
-    common.write(writer);
+    common.write(writer, terms);
     clock::encode(chunks, rows, writer);
-    nested::encode(chunks, rows, writer);
+    nested::encode(chunks, rows, writer, terms);
 }
 
 #[allow(clippy::cast_possible_wrap)]
@@ -286,7 +338,12 @@ fn parents(chunks: &[Arc<Chunk>], rows: &[RowRef], span_ids: &[[u8; 8]], writer:
 }
 
 #[allow(clippy::cast_possible_wrap)]
-fn logs(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
+fn logs<'a>(
+    chunks: &'a [Arc<Chunk>],
+    rows: &[RowRef],
+    writer: &mut BlockWriter,
+    terms: &mut Collector<'a>,
+) {
     let mut common = Common::new(chunks);
     let mut time = Vec::with_capacity(rows.len());
     let mut observed = Vec::with_capacity(rows.len());
@@ -302,7 +359,7 @@ fn logs(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
         common.flags.push(u64::from(log.flags));
         common
             .correlation
-            .row(chunk, log.correlation, log.attributes, log.body);
+            .row(chunk, log.correlation, log.attributes, log.body, terms);
         time.push(log.time);
         observed.push(log.observed.wrapping_sub(log.time) as i64);
         let has = log.span_id != [0; 8];
@@ -313,18 +370,25 @@ fn logs(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
         severity.push(i64::from(log.severity_number));
         severity_text.push(chunk.str(log.severity_text));
         event_names.push(chunk.str(log.event_name));
-        bodies.row(chunk, log.body);
+        bodies.row(chunk, log.body, terms);
     }
     writer
         .column("time", Values::UInt(time.into()))
         .column("observed", Values::Int(observed.into()))
         .column("span_id.present", Values::Bool(has_span.into()))
         .column("span_id", Values::Fixed8(span_ids.into()));
+    let levels = severity.iter().zip(&severity_text);
+    terms.severities(levels.filter_map(|(number, text)| {
+        crate::table::severity(i32::try_from(*number).unwrap_or_default(), text)
+    }));
     ints(writer, "severity", severity);
     texts(writer, "severity.text", severity_text);
-    texts(writer, "event_name", event_names);
-    bodies.write(writer);
-    common.write(writer);
+    if event_names.iter().any(|name| !name.is_empty()) {
+        let found = writer.text("event_name", &event_names);
+        terms.record_event_names(&event_names, &found);
+    }
+    bodies.write(writer, terms);
+    common.write(writer, terms);
     clock::encode(chunks, rows, writer);
 }
 
@@ -338,8 +402,11 @@ struct Bodies<'a> {
 }
 
 impl<'a> Bodies<'a> {
-    fn row(&mut self, chunk: &'a Chunk, body: Val) {
+    fn row(&mut self, chunk: &'a Chunk, body: Val, terms: &mut Collector<'a>) {
         self.kinds.push(u64::from(type_code(body)));
+        if !matches!(body, Val::Empty | Val::Str(_)) {
+            terms.nested_body(chunk.value(body));
+        }
         match body {
             Val::Empty => {}
             Val::Str(text) => self.text.push(chunk.str(text)),
@@ -352,10 +419,11 @@ impl<'a> Bodies<'a> {
         }
     }
 
-    fn write(self, writer: &mut BlockWriter) {
+    fn write(self, writer: &mut BlockWriter, terms: &mut Collector<'a>) {
         uints(writer, "body.kind", self.kinds);
         if !self.text.is_empty() {
-            writer.column("body", Values::Text(self.text));
+            let found = writer.text("body", &self.text);
+            terms.words(&self.text, &found);
         }
         if !self.ints.is_empty() {
             writer.column("body.int", Values::Int(self.ints.into()));

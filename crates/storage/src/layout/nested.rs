@@ -6,11 +6,18 @@ use super::attributes::AttributeColumns;
 use super::encode::{RowRef, texts, uints};
 use crate::block::{BlockWriter, Values};
 use crate::chunk::Chunk;
+use crate::filter::Level;
+use crate::terms::Collector;
 
 /// Writes the events and links of the rows, if there are any.
-pub(super) fn encode(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
-    events(chunks, rows, writer);
-    links(chunks, rows, writer);
+pub(super) fn encode<'a>(
+    chunks: &'a [Arc<Chunk>],
+    rows: &[RowRef],
+    writer: &mut BlockWriter,
+    terms: &mut Collector<'a>,
+) {
+    events(chunks, rows, writer, terms);
+    links(chunks, rows, writer, terms);
     let dropped = |pick: fn(&crate::chunk::SpanRow) -> u32| -> Vec<u64> {
         rows.iter()
             .map(|at| {
@@ -24,7 +31,12 @@ pub(super) fn encode(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockW
 }
 
 #[allow(clippy::cast_possible_wrap)]
-fn events(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
+fn events<'a>(
+    chunks: &'a [Arc<Chunk>],
+    rows: &[RowRef],
+    writer: &mut BlockWriter,
+    terms: &mut Collector<'a>,
+) {
     let mut counts = Vec::with_capacity(rows.len());
     let (mut times, mut names, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
     let mut attributes = AttributeColumns::new(chunks);
@@ -47,13 +59,19 @@ fn events(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
     }
     writer
         .column("event.count", Values::UInt(counts.into()))
-        .column("event.time", Values::Int(times.into()))
-        .column("event.name", Values::Text(names));
+        .column("event.time", Values::Int(times.into()));
+    let found = writer.text("event.name", &names);
+    terms.event_names(&names, &found);
     uints(writer, "event.attr.dropped", dropped);
-    attributes.write("event.attr", writer);
+    attributes.write("event.attr", Level::Event, writer, terms);
 }
 
-fn links(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
+fn links<'a>(
+    chunks: &'a [Arc<Chunk>],
+    rows: &[RowRef],
+    writer: &mut BlockWriter,
+    terms: &mut Collector<'a>,
+) {
     let mut counts = Vec::with_capacity(rows.len());
     let (mut trace_ids, mut span_ids, mut states) = (Vec::new(), Vec::new(), Vec::new());
     let (mut dropped, mut flags) = (Vec::new(), Vec::new());
@@ -77,6 +95,7 @@ fn links(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
     if trace_ids.is_empty() {
         return;
     }
+    terms.link_trace_ids(&trace_ids);
     writer
         .column("link.count", Values::UInt(counts.into()))
         .column("link.trace_id", Values::Bytes(trace_ids))
@@ -84,5 +103,5 @@ fn links(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
     texts(writer, "link.trace_state", states);
     uints(writer, "link.flags", flags);
     uints(writer, "link.attr.dropped", dropped);
-    attributes.write("link.attr", writer);
+    attributes.write("link.attr", Level::Link, writer, terms);
 }

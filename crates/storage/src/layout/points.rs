@@ -13,10 +13,16 @@ use super::put_varint;
 use crate::block::{BlockReader, BlockWriter, Values};
 use crate::chunk::{Chunk, PointVal, SeriesEntry, decode_exemplars, decode_point_value};
 use crate::table::Damage;
+use crate::terms::Collector;
 
 /// Rows must be ordered by series, so that each has one run.
 #[allow(clippy::cast_possible_wrap)]
-pub(super) fn encode(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockWriter) {
+pub(super) fn encode<'a>(
+    chunks: &'a [Arc<Chunk>],
+    rows: &[RowRef],
+    writer: &mut BlockWriter,
+    terms: &mut Collector<'a>,
+) {
     let mut series = SeriesTable::default();
     let mut time = Vec::with_capacity(rows.len());
     let mut start = Vec::with_capacity(rows.len());
@@ -59,6 +65,9 @@ pub(super) fn encode(chunks: &[Arc<Chunk>], rows: &[RowRef], writer: &mut BlockW
     if exemplars.iter().any(|list| !list.is_empty()) {
         writer.column("exemplars", Values::Bytes(exemplars));
     }
+    for (series, rows) in &series.entries {
+        terms.series(series, *rows);
+    }
     series.write(writer);
 }
 
@@ -71,11 +80,15 @@ struct SeriesTable<'a> {
     scopes: Shared<'a>,
     metrics: Shared<'a>,
     list: Vec<Vec<u8>>,
+    /// Each series with the number of its rows.
+    entries: Vec<(&'a Series, u64)>,
 }
 
 impl<'a> SeriesTable<'a> {
+    #[allow(clippy::cast_possible_truncation)]
     fn index(&mut self, chunk: u32, series: u32, entry: &'a SeriesEntry) -> u64 {
         if let Some(index) = self.known.get(&(chunk, series)) {
+            self.entries[*index as usize].1 += 1;
             return *index;
         }
         let next = self.list.len() as u64;
@@ -88,7 +101,9 @@ impl<'a> SeriesTable<'a> {
             put_varint(&mut def, self.metrics.by_encoding(parts[2]));
             def.extend_from_slice(attributes);
             self.list.push(def);
+            self.entries.push((&entry.series, 0));
         }
+        self.entries[index as usize].1 += 1;
         self.known.insert((chunk, series), index);
         index
     }

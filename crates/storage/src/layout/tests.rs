@@ -16,6 +16,7 @@ use crate::chunk::{Chunk, Clocks};
 use crate::filter::{Field, Level};
 use crate::message::Columns;
 use crate::table::{Damage, Mask, Table};
+use crate::terms::Collector;
 use crate::testing::{Generator, chunk};
 
 /// All rows of the chunks, in order.
@@ -30,7 +31,8 @@ fn all_rows(chunks: &[Arc<Chunk>]) -> Vec<RowRef> {
 }
 
 fn block(signal: Signal, chunks: &[Arc<Chunk>], rows: &[RowRef]) -> BlockTable {
-    BlockTable::open(signal, Bytes::from(encode(signal, chunks, rows).unwrap())).unwrap()
+    let bytes = encode(signal, chunks, rows, &mut Collector::new()).unwrap();
+    BlockTable::open(signal, Bytes::from(bytes)).unwrap()
 }
 
 const KEYS: [&str; 10] = [

@@ -276,11 +276,7 @@ impl Committer {
                 _permit,
             } = pending;
             if let Some(observer) = observer.as_mut() {
-                // The request was decoded without error before; decoding again cannot fail.
-                let _ = self
-                    .core
-                    .decoder
-                    .decode(batch.signal, &batch.request, observer.as_mut());
+                chunk.show_spans(observer.as_mut());
             }
             match fresh.entry((batch.tenant, batch.signal)) {
                 std::collections::btree_map::Entry::Vacant(slot) => drop(slot.insert(chunk)),

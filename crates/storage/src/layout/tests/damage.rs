@@ -11,7 +11,10 @@ fn small_blocks() -> Vec<(Signal, Vec<u8>)> {
     let points = points(&mut generator, 6);
     let of = |signal: Signal, chunk: Chunk| {
         let chunks = [Arc::new(chunk)];
-        (signal, encode(signal, &chunks, &all_rows(&chunks)).unwrap())
+        (
+            signal,
+            encode(signal, &chunks, &all_rows(&chunks), &mut Collector::new()).unwrap(),
+        )
     };
     vec![
         of(Signal::Traces, clocked(chunk(Signal::Traces, &spans), 1)),
