@@ -5,11 +5,16 @@
 //! or all of them if it cannot be opened, is searched without it. So losing it costs time alone.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use tantivy::columnar::Column;
 use tantivy::directory::MmapDirectory;
 use tantivy::indexer::LogMergePolicy;
 use tantivy::schema::{BytesOptions, Field, IndexRecordOption, Schema};
-use tantivy::{DocSet, Index, IndexReader, ReloadPolicy, TERMINATED, TantivyDocument, Term};
+use tantivy::{
+    DocSet, Index, IndexReader, InvertedIndexReader, ReloadPolicy, TERMINATED, TantivyDocument,
+    Term,
+};
 
 /// The writer's memory; tantivy's least is 15 MB.
 const WRITER_BYTES: usize = 16_000_000;
@@ -25,11 +30,18 @@ pub(crate) struct IndexError(#[from] tantivy::TantivyError);
 /// An open index, as of one commit.
 pub(crate) struct TermIndex {
     index: Index,
-    reader: IndexReader,
+    segments: Vec<Segment>,
     term: Field,
     block: Field,
     /// Files up to this flush have their documents here.
     covered: u64,
+}
+
+/// What a lookup asks of each segment.
+struct Segment {
+    inverted: Arc<InvertedIndexReader>,
+    /// Where the blocks of the documents are.
+    blocks: Column<u64>,
 }
 
 /// One block for the index.
@@ -61,10 +73,21 @@ impl TermIndex {
         std::fs::create_dir_all(dir).map_err(tantivy::TantivyError::from)?;
         let directory = MmapDirectory::open(dir).map_err(tantivy::TantivyError::from)?;
         let index = Index::open_or_create(directory, schema)?;
-        let reader = index
+        let reader: IndexReader = index
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
             .try_into()?;
+        let segments = reader
+            .searcher()
+            .segment_readers()
+            .iter()
+            .map(|segment| {
+                Ok(Segment {
+                    inverted: segment.inverted_index(term)?,
+                    blocks: segment.fast_fields().u64("block")?,
+                })
+            })
+            .collect::<Result<_, tantivy::TantivyError>>()?;
         let covered = index
             .load_metas()?
             .payload
@@ -72,7 +95,7 @@ impl TermIndex {
             .unwrap_or_default();
         Ok(Self {
             index,
-            reader,
+            segments,
             term,
             block,
             covered,
@@ -115,18 +138,17 @@ impl TermIndex {
     pub(crate) fn lookup(&self, term: u64) -> Result<Vec<(u64, u32)>, IndexError> {
         let term = Term::from_field_bytes(self.term, &term_bytes(term));
         let mut blocks = Vec::new();
-        for segment in self.reader.searcher().segment_readers() {
-            let inverted = segment.inverted_index(self.term)?;
-            let postings = inverted
+        for segment in &self.segments {
+            let postings = segment
+                .inverted
                 .read_postings(&term, IndexRecordOption::Basic)
                 .map_err(tantivy::TantivyError::from)?;
             let Some(mut postings) = postings else {
                 continue;
             };
-            let column = segment.fast_fields().u64("block")?;
             let mut doc = postings.doc();
             while doc != TERMINATED {
-                if let Some(block) = column.first(doc) {
+                if let Some(block) = segment.blocks.first(doc) {
                     let ordinal = block & ((1 << ORDINAL_BITS) - 1);
                     blocks.push((
                         block >> ORDINAL_BITS,

@@ -238,6 +238,43 @@ impl BlockReader {
         })
     }
 
+    /// Some values of a `Text` column of `count` values, in the order asked for. Cheaper than the whole column while
+    /// they are few.
+    pub fn text_at(
+        &self,
+        name: &str,
+        count: usize,
+        wanted: &[usize],
+    ) -> Result<Option<Vec<String>>, BlockError> {
+        const NOT_TEXT: Malformed = Malformed("its text is not UTF-8");
+        self.read(name, Kind::Text, |column, bytes| {
+            if column.count as usize != count || wanted.iter().any(|index| *index >= count) {
+                return Err(Malformed("it has not as many values as it should"));
+            }
+            if wanted.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut from = Cursor::new(&bytes);
+            let head = text::decode_head(&mut from, count)?;
+            let rest = &bytes[bytes.len() - from.remaining()..];
+            let codes: Vec<u32> = wanted.iter().map(|index| head.codes[*index]).collect();
+            if column.encoding == Encoding::Templates {
+                let templates = text::decode_templates(rest, &head)?;
+                let strings = templates.render_some(rest, &codes)?;
+                let texts = (0..strings.len()).map(|index| strings.get(index).to_vec());
+                return texts
+                    .map(|text| String::from_utf8(text).map_err(|_| NOT_TEXT))
+                    .collect();
+            }
+            let strings = text::decode_dictionary(from, &head)?;
+            let texts = codes.iter().map(|code| strings.get(*code as usize));
+            texts
+                .map(|text| str::from_utf8(text).map(str::to_owned))
+                .map(|text| text.map_err(|_| NOT_TEXT))
+                .collect()
+        })
+    }
+
     /// A `Bytes` column.
     pub fn bytes(&self, name: &str) -> Result<Option<BytesColumn>, BlockError> {
         self.read(name, Kind::Bytes, |column, bytes| {

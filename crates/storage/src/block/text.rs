@@ -236,13 +236,18 @@ struct Section<'a> {
 impl Section<'_> {
     /// Appends the next value of the template.
     fn write(&mut self, out: &mut Vec<u8>) {
+        self.write_at(self.next, out);
+        self.next += 1;
+    }
+
+    /// Appends the value that comes at this place among those of the template.
+    fn write_at(&self, rank: usize, out: &mut Vec<u8>) {
         for (position, literal) in self.literals.iter().enumerate() {
             out.extend_from_slice(literal);
             if let Some(variables) = self.variables.get(position) {
-                variables.write(self.next, out);
+                variables.write(rank, out);
             }
         }
-        self.next += 1;
     }
 }
 
@@ -300,6 +305,33 @@ impl Templates {
         }
         if strings.buffer.len() != self.total {
             return Err(Malformed("its text has not the stated length"));
+        }
+        Ok(strings)
+    }
+
+    /// Builds some of the distinct values, in the order asked for; the others cost next to nothing.
+    pub(crate) fn render_some(&self, bytes: &[u8], wanted: &[u32]) -> Decoded<Strings> {
+        let mut counts = vec![0u32; self.texts.len()];
+        let mut ranks = Vec::with_capacity(self.template_of.len());
+        for template in &self.template_of {
+            let count = &mut counts[*template as usize];
+            ranks.push(*count);
+            *count += 1;
+        }
+        let mut sections: Vec<Option<Section<'_>>> = counts.iter().map(|_| None).collect();
+        let mut strings = Strings::new();
+        for value in wanted {
+            let template = self.template_of[*value as usize] as usize;
+            let section = match &mut sections[template] {
+                Some(section) => section,
+                none => none.insert(self.section(bytes, template, counts[template] as usize)?),
+            };
+            let start = strings.buffer.len();
+            section.write_at(ranks[*value as usize] as usize, &mut strings.buffer);
+            if strings.buffer.len() - start > self.total {
+                return Err(Malformed("its text is longer than stated"));
+            }
+            strings.end();
         }
         Ok(strings)
     }

@@ -350,8 +350,32 @@ fn put_hex(out: &mut Vec<u8>, digits: &[u8]) {
 pub(crate) enum Variables {
     Unsigned(Vec<u64>),
     Signed(Vec<u64>),
-    Digits { widths: Vec<u64>, values: Vec<u64> },
-    Text { distinct: Strings, codes: Vec<u32> },
+    Digits {
+        widths: Vec<u64>,
+        values: Vec<u64>,
+    },
+    Uuid {
+        bytes: Vec<[u8; 16]>,
+        digits: &'static [u8; 16],
+        codes: Vec<u32>,
+    },
+    Hex {
+        runs: HexRuns,
+        digits: &'static [u8; 16],
+        codes: Vec<u32>,
+    },
+    Text {
+        distinct: Strings,
+        codes: Vec<u32>,
+    },
+}
+
+/// Runs of hex digits, two a byte.
+#[derive(Debug, Default)]
+pub(crate) struct HexRuns {
+    bytes: Vec<u8>,
+    /// Per run where it starts in the bytes, and how many digits it has.
+    runs: Vec<(u32, u32)>,
 }
 
 /// Reads the `count` variables of one place. `count` has been compared with its limit.
@@ -383,47 +407,47 @@ pub(crate) fn decode(from: &mut Cursor<'_>, count: usize) -> Decoded<Variables> 
         LOWER_UUID | LOWER_HEX_RUN => b"0123456789abcdef",
         _ => b"0123456789ABCDEF",
     };
-    let distinct = match kind {
-        LOWER_UUID | UPPER_UUID => uuids(from, entries, digits)?,
-        LOWER_HEX_RUN | UPPER_HEX_RUN => hex_runs(from, entries, digits)?,
-        _ => decode_strings(from, entries)?,
-    };
-    Ok(Variables::Text { distinct, codes })
+    Ok(match kind {
+        LOWER_UUID | UPPER_UUID => Variables::Uuid {
+            bytes: from.take(entries * 16)?.as_chunks::<16>().0.to_vec(),
+            digits,
+            codes,
+        },
+        LOWER_HEX_RUN | UPPER_HEX_RUN => Variables::Hex {
+            runs: hex_runs(from, entries)?,
+            digits,
+            codes,
+        },
+        _ => Variables::Text {
+            distinct: decode_strings(from, entries)?,
+            codes,
+        },
+    })
 }
 
-fn uuids(from: &mut Cursor<'_>, entries: usize, digits: &[u8; 16]) -> Decoded<Strings> {
-    let bytes = from.take(entries * 16)?;
-    let mut strings = Strings::new();
-    strings.buffer.reserve(entries * UUID_LEN);
-    for uuid in bytes.chunks_exact(16) {
-        for (position, byte) in uuid.iter().enumerate() {
-            if matches!(position, 4 | 6 | 8 | 10) {
-                strings.buffer.push(b'-');
-            }
-            strings.buffer.push(digits[usize::from(byte >> 4)]);
-            strings.buffer.push(digits[usize::from(byte & 15)]);
-        }
-        strings.end();
-    }
-    Ok(strings)
-}
-
-fn hex_runs(from: &mut Cursor<'_>, entries: usize, digits: &[u8; 16]) -> Decoded<Strings> {
+fn hex_runs(from: &mut Cursor<'_>, entries: usize) -> Decoded<HexRuns> {
     let lengths = ints::decode(from, entries, Depth::Outer)?;
-    let mut strings = Strings::new();
+    let mut out = HexRuns::default();
     for length in lengths {
         // A length beyond the stored bytes fails in take, before anything is allocated for it.
         let length = usize::try_from(length).map_err(|_| Malformed("a hex run is too long"))?;
         let bytes = from.take(length.div_ceil(2))?;
-        for (position, byte) in bytes.iter().enumerate() {
-            strings.buffer.push(digits[usize::from(byte >> 4)]);
-            if position * 2 + 1 < length {
-                strings.buffer.push(digits[usize::from(byte & 15)]);
-            }
-        }
-        strings.end();
+        out.runs.push((out.bytes.len() as u32, length as u32));
+        out.bytes.extend_from_slice(bytes);
     }
-    Ok(strings)
+    Ok(out)
+}
+
+fn put_uuid(out: &mut Vec<u8>, uuid: &[u8; 16], digits: &[u8; 16]) {
+    let mut text = [b'-'; UUID_LEN];
+    let mut at = 0;
+    for (position, byte) in uuid.iter().enumerate() {
+        at += usize::from(matches!(position, 4 | 6 | 8 | 10));
+        text[at] = digits[usize::from(byte >> 4)];
+        text[at + 1] = digits[usize::from(byte & 15)];
+        at += 2;
+    }
+    out.extend_from_slice(&text);
 }
 
 impl Variables {
@@ -440,6 +464,25 @@ impl Variables {
             }
             Variables::Digits { widths, values } => {
                 put_decimal(out, values[index], widths[index] as usize)
+            }
+            Variables::Uuid {
+                bytes,
+                digits,
+                codes,
+            } => put_uuid(out, &bytes[codes[index] as usize], digits),
+            Variables::Hex {
+                runs,
+                digits,
+                codes,
+            } => {
+                let (start, length) = runs.runs[codes[index] as usize];
+                let bytes = &runs.bytes[start as usize..][..length.div_ceil(2) as usize];
+                for (position, byte) in bytes.iter().enumerate() {
+                    out.push(digits[usize::from(byte >> 4)]);
+                    if position as u32 * 2 + 1 < length {
+                        out.push(digits[usize::from(byte & 15)]);
+                    }
+                }
             }
             Variables::Text { distinct, codes } => {
                 out.extend_from_slice(distinct.get(codes[index] as usize));

@@ -81,7 +81,8 @@ impl AttributeReader {
         Ok(out)
     }
 
-    fn source(&self, reader: &BlockReader, column: usize) -> Result<Source, Damage> {
+    /// The values of one column.
+    pub(super) fn source(&self, reader: &BlockReader, column: usize) -> Result<Source, Damage> {
         Source::attribute(
             reader,
             &self.prefix,
@@ -187,6 +188,56 @@ impl AttributeReader {
             .collect()
     }
 
+    /// For attributes given by their unit and their place in it, in rising order of units: which
+    /// column each is in, and which value of it.
+    pub(super) fn locate(
+        &self,
+        attributes: &[(usize, usize)],
+    ) -> Result<Vec<(usize, usize)>, Damage> {
+        let mut found = Vec::with_capacity(attributes.len());
+        let mut offsets = vec![0usize; self.keys.len()];
+        let mut wanted = attributes.iter().peekable();
+        for (unit, code) in self.codes.iter().enumerate() {
+            let shape = &self.shapes[*code as usize];
+            while let Some((_, place)) = wanted.next_if(|(at, _)| *at == unit) {
+                let column = *shape.get(*place).ok_or_else(|| damage("attribute place"))?;
+                let before = shape[..*place].iter().filter(|other| **other == column);
+                let column = column as usize;
+                found.push((column, offsets[column] + before.count()));
+            }
+            shape
+                .iter()
+                .for_each(|column| offsets[*column as usize] += 1);
+        }
+        if found.len() == attributes.len() {
+            Ok(found)
+        } else {
+            Err(damage("attribute unit"))
+        }
+    }
+
+    /// Some values of a column.
+    fn values_at(
+        &self,
+        reader: &BlockReader,
+        column: usize,
+        indices: &[usize],
+    ) -> Result<Vec<Value>, Damage> {
+        if self.kinds[column] == 0 {
+            let name = format!("{}.s:{}", self.prefix, self.keys[column]);
+            let texts = reader.text_at(&name, self.counts[column], indices);
+            let texts = texts.map_err(|error| Damage(error.to_string()))?;
+            let texts = texts.ok_or_else(|| Damage(format!("column {name} is missing")))?;
+            return Ok(texts.into_iter().map(Value::Str).collect());
+        }
+        let source = self.source(reader, column)?;
+        let value = |index: &usize| match source.cell(*index) {
+            Some(crate::table::Cell::Value(value)) => value.to_value(),
+            _ => Value::Empty,
+        };
+        Ok(indices.iter().map(value).collect())
+    }
+
     /// The attributes of these units, in their order.
     pub(super) fn read(
         &self,
@@ -200,33 +251,37 @@ impl AttributeReader {
                 .ok_or_else(|| damage("unit outside of block"))?;
             *slot = u32::try_from(position).expect("a block has fewer than 2^32 rows");
         }
+        // Where each value of the units asked for goes: first which values of which columns are
+        // wanted, then each of those columns is read once.
         let mut out: Vec<Vec<KeyValue>> = vec![Vec::new(); units.len()];
-        let mut sources: Vec<Option<Source>> = self.keys.iter().map(|_| None).collect();
+        let mut indices: Vec<Vec<usize>> = vec![Vec::new(); self.keys.len()];
+        let mut places: Vec<Vec<(usize, usize)>> = vec![Vec::new(); self.keys.len()];
         let mut offsets = vec![0usize; self.keys.len()];
         for (unit, code) in self.codes.iter().enumerate() {
             let shape = &self.shapes[*code as usize];
-            if wanted[unit] == NONE {
-                shape
-                    .iter()
-                    .for_each(|column| offsets[*column as usize] += 1);
-                continue;
-            }
+            let position = wanted[unit];
             for column in shape {
                 let column = *column as usize;
-                let index = offsets[column];
+                if position != NONE {
+                    let row = &mut out[position as usize];
+                    indices[column].push(offsets[column]);
+                    places[column].push((position as usize, row.len()));
+                    row.push(KeyValue {
+                        key: self.keys[column].clone(),
+                        value: Value::Empty,
+                    });
+                }
                 offsets[column] += 1;
-                let source = match &mut sources[column] {
-                    Some(source) => source,
-                    slot => slot.insert(self.source(reader, column)?),
-                };
-                let value = match source.cell(index) {
-                    Some(crate::table::Cell::Value(value)) => value.to_value(),
-                    _ => Value::Empty,
-                };
-                out[wanted[unit] as usize].push(KeyValue {
-                    key: self.keys[column].clone(),
-                    value,
-                });
+            }
+        }
+        for (column, indices) in indices
+            .iter()
+            .enumerate()
+            .filter(|(_, list)| !list.is_empty())
+        {
+            let values = self.values_at(reader, column, indices)?;
+            for ((unit, at), value) in places[column].iter().zip(values) {
+                out[*unit][*at].value = value;
             }
         }
         // A unit asked for twice was only filled in the last place; the others copy it.

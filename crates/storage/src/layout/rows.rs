@@ -1,5 +1,7 @@
 //! Rows built again from the columns of a block.
 
+use std::collections::BTreeMap;
+
 use model::{Event, Link, LogRecord, Span, SpanId, TraceId, Value};
 
 use super::PARENT_RAW;
@@ -9,7 +11,7 @@ use super::table::{BlockTable, failed, status_code};
 use crate::block::TextColumn;
 use crate::chunk::summary_resource;
 use crate::message::Columns;
-use crate::table::{Cell, Damage, Mask};
+use crate::table::{Cell, Damage, Mask, SharedValue};
 
 impl BlockTable {
     /// Parent ids, and per row the index of its own.
@@ -136,6 +138,13 @@ impl BlockTable {
         Ok(picks)
     }
 
+    /// The texts of these rows in a column that may be missing.
+    fn texts_of(&self, name: &str, rows: &[usize]) -> Result<Vec<String>, Damage> {
+        let texts = self.reader.text_at(name, self.rows(), rows);
+        let texts = texts.map_err(failed)?;
+        Ok(texts.unwrap_or_else(|| vec![String::new(); rows.len()]))
+    }
+
     /// The correlation pairs of these rows. `body` gives the text of a row's body.
     fn correlation(
         &self,
@@ -158,36 +167,115 @@ impl BlockTable {
             .collect()
     }
 
-    /// Correlation values as a field: built from the rows that have any.
+    /// Correlation values as a field. A value that is the whole of an attribute, as most are, is
+    /// read from that attribute's column; the others are built.
     pub(super) fn correlation_picks(&self) -> Result<Vec<Pick>, Damage> {
         let Some((starts, units)) = self.nested_starts("corr")? else {
             return Ok(Vec::new());
         };
-        let rows: Vec<usize> = (0..self.rows())
-            .filter(|row| starts[*row] < starts[*row + 1])
-            .collect();
+        let columns = CorrelationColumns::open(self, units)?;
+        let mut row_of = vec![0usize; units];
+        for (row, range) in starts.windows(2).enumerate() {
+            row_of[range[0] as usize..range[1] as usize].fill(row);
+        }
+        let mut built: Vec<usize> = Vec::new();
+        let mut whole: Vec<usize> = Vec::new();
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        for (unit, row) in row_of.iter().enumerate() {
+            match columns.sources[unit].checked_sub(2).map(usize::try_from) {
+                Some(Ok(place)) if columns.offsets[unit] == 0 => {
+                    whole.push(unit);
+                    places.push((*row, place));
+                }
+                _ => built.push(unit),
+            }
+        }
+        let attributes = self.attributes()?;
+        let mut by_column: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+        for (unit, (column, index)) in whole.iter().zip(attributes.locate(&places)?) {
+            let list = by_column.entry(column).or_insert_with(|| vec![NONE; units]);
+            list[*unit] = u32::try_from(index).map_err(|_| damage("corr.source"))?;
+        }
+        let mut picks = Vec::new();
+        for (column, mut index) in by_column {
+            let source = attributes.source(&self.reader, column)?;
+            let Source::Text(texts) = &source else {
+                return Err(damage("corr attribute"));
+            };
+            for (unit, at) in index.iter_mut().enumerate().filter(|(_, at)| **at != NONE) {
+                if texts.get(*at as usize).len() as u64 != columns.lengths[unit] {
+                    built.push(unit);
+                    *at = NONE;
+                }
+            }
+            let at = At::Nested {
+                starts: starts.clone(),
+                index,
+            };
+            picks.push(Pick::checked(source, at, self.rows())?);
+        }
+        if !built.is_empty() {
+            built.sort_unstable();
+            let source = Source::Shared(self.built_values(&columns, &row_of, &built)?);
+            let mut index = vec![NONE; units];
+            for (position, unit) in (0u32..).zip(&built) {
+                index[*unit] = position;
+            }
+            picks.push(Pick::checked(
+                source,
+                At::Nested { starts, index },
+                self.rows(),
+            )?);
+        }
+        Ok(picks)
+    }
+
+    /// The values of some correlation pairs, cut out of what they are part of.
+    fn built_values(
+        &self,
+        columns: &CorrelationColumns,
+        row_of: &[usize],
+        units: &[usize],
+    ) -> Result<Vec<Option<SharedValue>>, Damage> {
+        let mut rows: Vec<usize> = units.iter().map(|unit| row_of[*unit]).collect();
+        rows.dedup();
         let attributes = self.attributes()?.read(&self.reader, &rows)?;
         let bodies = if self.signal == model::Signal::Logs {
             self.bodies(&rows)?
         } else {
             Vec::new()
         };
-        let values = self
-            .correlation(&rows, &attributes, &bodies)?
-            .into_iter()
-            .flatten()
-            .map(|(_, value)| Some(crate::table::SharedValue::Plain(Value::Str(value))))
-            .collect();
-        let index = (0..u32::try_from(units).map_err(|_| damage("corr"))?).collect();
-        let at = At::Nested { starts, index };
-        Ok(vec![Pick::checked(
-            Source::Shared(values),
-            at,
-            self.rows(),
-        )?])
+        let value = |unit: &usize| {
+            let at = rows.binary_search(&row_of[*unit]);
+            let at = at.map_err(|_| damage("corr.count"))?;
+            let (_, value) = columns.pair(*unit, &attributes[at], bodies.get(at))?;
+            Ok(Some(SharedValue::Plain(Value::Str(value))))
+        };
+        units.iter().map(value).collect()
     }
 
+    /// The bodies of these rows.
     fn bodies(&self, rows: &[usize]) -> Result<Vec<Value>, Damage> {
+        let kinds = self.uints("body.kind")?;
+        if rows.iter().all(|row| kinds[*row] == 0) {
+            let mut before = Vec::with_capacity(kinds.len());
+            let mut texts = 0;
+            for kind in &kinds {
+                before.push(texts);
+                texts += usize::from(*kind == 0);
+            }
+            let indices: Vec<usize> = rows.iter().map(|row| before[*row]).collect();
+            let bodies = self
+                .reader
+                .text_at("body", texts, &indices)
+                .map_err(failed)?;
+            let bodies = match bodies {
+                Some(bodies) => bodies,
+                None if rows.is_empty() => Vec::new(),
+                None => return Err(damage("body")),
+            };
+            return Ok(bodies.into_iter().map(Value::Str).collect());
+        }
         let mut mask = Mask::none(self.rows());
         rows.iter().for_each(|row| mask.set(*row));
         let mut by_row = rustc_hash::FxHashMap::default();
@@ -224,19 +312,20 @@ impl BlockTable {
         let scopes = self.scopes()?;
         let scope = self.shared_index("scope", scopes.len())?;
         let (flags, dropped) = (self.uints("flags")?, self.uints("attr.dropped")?);
-        let states = self.reader.text("trace_state").map_err(failed)?;
-        let messages = self.reader.text("status.message").map_err(failed)?;
+        let states = self.texts_of("trace_state", rows)?;
+        let messages = self.texts_of("status.message", rows)?;
         let attributes = self.attributes()?.read(&self.reader, rows)?;
         let correlation = self.correlation(rows, &attributes, &[])?;
-        for ((span, row), (attributes, correlation)) in out
+        for (((span, row), (attributes, correlation)), (state, message)) in out
             .iter_mut()
             .zip(rows)
             .zip(attributes.into_iter().zip(correlation))
+            .zip(states.into_iter().zip(messages))
         {
             span.scope = scopes[scope[*row] as usize].clone();
             span.flags = u32::try_from(flags[*row]).map_err(|_| damage("flags"))?;
-            span.trace_state = optional(states.as_ref(), *row);
-            span.status_message = optional(messages.as_ref(), *row);
+            span.trace_state = state;
+            span.status_message = message;
             span.attributes = attributes;
             span.dropped_attributes_count = u32_of(dropped[*row], "attr.dropped")?;
             span.correlation = correlation;
@@ -258,14 +347,15 @@ impl BlockTable {
         let (ids, parents) = self.parent_ids()?;
         let times = self.time_column()?;
         let durations = self.ints("duration")?;
-        let names = self.reader.text("name").map_err(failed)?;
+        let names = self.texts_of("name", rows)?;
         let (kinds, statuses) = (self.ints("kind")?, self.ints("status")?);
         let clocks = self.clocks()?;
         if trace_ids.len() != self.rows() {
             return Err(damage("trace_id"));
         }
         rows.iter()
-            .map(|row| {
+            .zip(names)
+            .map(|(row, name)| {
                 let status = status_code(statuses[*row]);
                 Ok(Span {
                     resource: resources[resource[*row] as usize].clone(),
@@ -273,7 +363,7 @@ impl BlockTable {
                     span_id: SpanId(ids[*row]),
                     parent_span_id: (parents[*row] != NONE)
                         .then(|| SpanId(ids[parents[*row] as usize])),
-                    name: optional(names.as_ref(), *row),
+                    name,
                     kind: i32::try_from(kinds[*row]).map_err(|_| damage("kind"))?,
                     start_unix_nano: times[*row],
                     end_unix_nano: times[*row].wrapping_add(durations[*row] as u64),
@@ -386,8 +476,8 @@ impl BlockTable {
         let (span_ids, span_index) = self.log_span_ids()?;
         let times = self.time_column()?;
         let (observed, severity) = (self.ints("observed")?, self.ints("severity")?);
-        let severity_texts = self.reader.text("severity.text").map_err(failed)?;
-        let event_names = self.reader.text("event_name").map_err(failed)?;
+        let severity_texts = self.texts_of("severity.text", rows)?;
+        let event_names = self.texts_of("event_name", rows)?;
         let (flags, dropped) = (self.uints("flags")?, self.uints("attr.dropped")?);
         let attributes = self.attributes()?.read(&self.reader, rows)?;
         let bodies = self.bodies(rows)?;
@@ -398,7 +488,9 @@ impl BlockTable {
         }
         rows.iter()
             .zip(attributes.into_iter().zip(bodies).zip(correlation))
-            .map(|(row, ((attributes, body), correlation))| {
+            .zip(severity_texts.into_iter().zip(event_names))
+            .map(|((row, ((attributes, body), correlation)), texts)| {
+                let (severity_text, event_name) = texts;
                 Ok(LogRecord {
                     resource: resources[resource[*row] as usize].clone(),
                     scope: scopes[scope[*row] as usize].clone(),
@@ -406,7 +498,7 @@ impl BlockTable {
                     observed_time_unix_nano: times[*row].wrapping_add(observed[*row] as u64),
                     severity_number: i32::try_from(severity[*row])
                         .map_err(|_| damage("severity"))?,
-                    severity_text: optional(severity_texts.as_ref(), *row),
+                    severity_text,
                     body,
                     attributes,
                     dropped_attributes_count: u32_of(dropped[*row], "attr.dropped")?,
@@ -414,7 +506,7 @@ impl BlockTable {
                     trace_id: TraceId::from_wire(&trace_ids[*row]),
                     span_id: (span_index[*row] != NONE)
                         .then(|| SpanId(span_ids[span_index[*row] as usize])),
-                    event_name: optional(event_names.as_ref(), *row),
+                    event_name,
                     correlation,
                     clock: clocks.of(*row),
                 })
