@@ -124,3 +124,65 @@ async fn an_engineer_finds_the_story_in_a_terminal() {
             .unwrap();
     }
 }
+
+/// Sends a record whose body is said.
+async fn say(server: &Server, body: &str) {
+    let record = log(now(), body, &[]);
+    server.otlp().export("logs", &logs("shop", &[record])).await;
+}
+
+fn count(screen: &str, text: &str) -> usize {
+    screen.matches(text).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_is_followed_without_gap_or_repetition() {
+    if !tmux::available() {
+        return;
+    }
+    let config = "agent: {host: {enabled: false}}\n";
+    let setup = Setup::new(PROGRAM, "up").config(config);
+    let server = setup.start();
+    let address = server.address("query");
+    let url = server.query().base().to_owned();
+    say(&server, "said-before").await;
+    let terminal = Terminal::start(120, 30, &[PROGRAM, "tui", "--url", &url, "logs"]);
+    terminal.shows(&["said-before"]);
+    terminal.press(&["F"]);
+    terminal.shows(&["● following"]);
+    say(&server, "said-while-following").await;
+    terminal.shows(&["said-while-following"]);
+
+    // Away: the screen stays, says so, and goes on asking.
+    server.kill();
+    let screen = terminal.shows(&["reconnecting", "asking again", "said-while-following"]);
+    assert!(screen.contains(&address), "{screen}");
+    // Other screens say it too.
+    terminal.press(&["4"]);
+    terminal.shows(&["asking again", "waiting for the server"]);
+
+    // Back, with records that were stored before the terminal could follow again.
+    let server = setup.clone().listen("query", &address).start();
+    for number in 0..3 {
+        say(&server, &format!("said-after-{number}")).await;
+    }
+    let screen = terminal.shows(&["no alerts and no rules"]);
+    assert!(!screen.contains("asking again"), "{screen}");
+    terminal.press(&["Escape"]);
+    terminal.shows(&["● following", "said-after-2"]);
+    say(&server, "said-last").await;
+    let screen = terminal.shows(&["said-last"]);
+    let all = [
+        "said-before",
+        "said-while-following",
+        "said-after-0",
+        "said-after-1",
+        "said-after-2",
+        "said-last",
+    ];
+    for text in all {
+        assert_eq!(count(&screen, text), 1, "{text}:\n{screen}");
+    }
+    terminal.press(&["Q"]);
+    terminal.shows(&["ended with 0"]);
+}

@@ -64,7 +64,8 @@ pub fn layout(model: &Model) -> Layout {
     if entry.screen.query().is_some() {
         areas.query = row(top);
         top += 1;
-        if entry.screen.failure().is_some() && !editing(model) {
+        let failed = entry.screen.failure().is_some_and(|failure| !failure.away);
+        if failed && !editing(model) {
             areas.error = Rect::new(0, top, columns, 2);
             top += 2;
         }

@@ -54,8 +54,10 @@ pub enum TailMessage {
     Opened,
     /// New lines, and the counts of the event they came with.
     Lines(Vec<LogLine>, TailEvent),
-    /// It is over, and why where that is known.
-    Ended(Option<Failure>),
+    /// The connection is gone; it is made anew by itself.
+    Broken(Failure),
+    /// It was refused, and will not be asked for again.
+    Ended(Failure),
 }
 
 /// A place for one request: a newer one replaces an older one.
@@ -84,6 +86,10 @@ pub enum SlotKind {
     Histogram,
     /// What could be typed next.
     Complete,
+    /// Records that a broken tail missed.
+    Missed,
+    /// Whether the server is back.
+    Probe,
 }
 
 /// A request.

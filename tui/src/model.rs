@@ -47,6 +47,8 @@ pub struct Model {
     pub prompt: Option<Prompt>,
     /// Keys of an unfinished chord.
     pub pending_keys: String,
+    /// That the server is away, and since when.
+    pub outage: Option<Outage>,
     /// A line for the user until the next key.
     pub notice: Option<String>,
     /// What was typed before, oldest first.
@@ -55,6 +57,15 @@ pub struct Model {
     pub generation: u64,
     /// Number of the last entry.
     pub last_entry: u64,
+}
+
+/// The server is away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outage {
+    /// When it was first noticed, in unix nanoseconds.
+    pub since: u64,
+    /// What the connection said.
+    pub reason: String,
 }
 
 /// One screen on the stack.
@@ -183,12 +194,33 @@ pub struct Follow {
     pub unseen: u64,
     /// Records that the server dropped because this reader was slow.
     pub dropped: u64,
+    /// Those of them that earlier connections counted.
+    pub dropped_before: u64,
     /// Sources lost since it began.
     pub lost: Vec<String>,
-    /// Lines that arrived before the first page did.
+    /// Lines that arrived before the page that comes before them did.
     pub early: Option<Vec<LogLine>>,
+    /// Whether it is broken, and why.
+    pub broken: Option<Failure>,
+    /// What it missed while it was broken.
+    pub gap: Option<Gap>,
+    /// Records brought in after it was broken.
+    pub caught_up: u64,
+    /// Whether more were missed than are shown.
+    pub lacks: bool,
     /// Why it ended.
     pub failure: Option<Failure>,
+}
+
+/// Records missed by a broken tail, while they are asked for, newest page first.
+#[derive(Debug, Default)]
+pub struct Gap {
+    /// Time from which records may be missing, in unix nanoseconds.
+    pub since: u64,
+    /// The request for a page.
+    pub load: Load<()>,
+    /// What arrived, newest page first.
+    pub pages: Vec<Vec<LogLine>>,
 }
 
 /// State of the alerts screen.
@@ -444,6 +476,7 @@ impl Model {
             stack: vec![home],
             prompt: None,
             pending_keys: String::new(),
+            outage: None,
             notice: None,
             history: Vec::new(),
             generation: 0,
@@ -479,6 +512,7 @@ impl Model {
     /// nothing changes by itself.
     pub fn tick_ms(&self) -> Option<u64> {
         match self.top().screen {
+            _ if self.outage.is_some() => Some(2_000),
             Screen::Home(_) if self.range.moves() => Some(5_000),
             Screen::Alerts(_) => Some(5_000),
             _ => None,

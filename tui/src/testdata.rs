@@ -329,6 +329,7 @@ pub(crate) fn respond(model: &mut Model, effects: Vec<Effect>, server: &Server) 
                 message: "unknown field \"servce\"".to_owned(),
                 hint: Some("did you mean service?".to_owned()),
                 at: Some((0, 6)),
+                away: false,
             }),
         };
         let more = update(

@@ -5,7 +5,9 @@ mod ask;
 mod jumps;
 mod keys;
 mod open;
+mod outage;
 mod prompt;
+mod tail;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -38,9 +40,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Resize(columns, rows) => model.size = (columns, rows),
         Message::Tick(now) => {
             model.now = now;
-            if model.tick_ms().is_some() && !model.top().screen.is_pending() {
-                ask::ask(model, &mut effects);
-            }
+            ask::tick(model, &mut effects);
         }
         Message::Answer {
             slot,
@@ -49,7 +49,8 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             answer,
         } => {
             model.now = now;
-            answers::answer(model, slot, generation, answer);
+            outage::note(model, answer.as_ref().err());
+            answers::answer(model, slot, generation, answer, &mut effects);
         }
         Message::Tail {
             entry,
@@ -58,7 +59,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             event,
         } => {
             model.now = now;
-            answers::tail(model, entry, generation, event, &mut effects);
+            tail::take(model, entry, generation, event, &mut effects);
         }
         Message::Copied(Ok(characters)) => {
             model.notice = Some(format!("copied {characters} characters"));

@@ -90,8 +90,11 @@ fn draw_query(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
 fn draw_empty<T>(frame: &mut Frame<'_>, area: Rect, theme: &Theme, load: &Load<T>, nothing: &str) {
     let text = if load.pending && load.value.is_none() {
         "loading…"
-    } else if load.failure.is_some() {
-        return;
+    } else if let Some(failure) = &load.failure {
+        if !failure.away {
+            return;
+        }
+        "waiting for the server"
     } else {
         nothing
     };

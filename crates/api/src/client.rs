@@ -43,6 +43,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(35);
 const DEFAULT_RESPONSE_LIMIT_BYTES: usize = 1 << 30;
 /// Largest error body that is kept.
 const ERROR_BODY_LIMIT_BYTES: usize = 64 * 1024;
+/// A tail that is silent for so long is broken: the server says something every 10 s.
+const TAIL_SILENCE: Duration = Duration::from_secs(35);
 /// Largest line or event of a tail.
 const TAIL_EVENT_LIMIT_BYTES: usize = 16 << 20;
 
@@ -447,7 +449,12 @@ async fn next_event(state: &mut TailState) -> Option<Result<TailEvent, ClientErr
                 return Some(item);
             }
         }
-        match state.chunks.next().await? {
+        let Ok(chunk) = tokio::time::timeout(TAIL_SILENCE, state.chunks.next()).await else {
+            return Some(Err(ClientError::Interrupted {
+                reason: format!("nothing was heard for {} s", TAIL_SILENCE.as_secs()),
+            }));
+        };
+        match chunk? {
             Ok(chunk) => {
                 if let Err(error) = state.parser.feed(&chunk, &mut state.ready) {
                     return Some(Err(error));

@@ -208,8 +208,59 @@ async fn a_tail_opens_delivers_and_says_why_it_ended() {
     assert!(matches!(events[0], TailMessage::Opened));
     assert!(matches!(&events[1], TailMessage::Lines(lines, counts)
         if lines.len() == 1 && counts.dropped == 2));
-    assert!(matches!(&events[2], TailMessage::Ended(Some(failure))
+    assert!(matches!(&events[2], TailMessage::Ended(failure)
         if failure.message == "shutting down"));
+}
+
+#[tokio::test]
+async fn a_tail_that_breaks_is_opened_again() {
+    let (client, mut requests) = server().await;
+    let (sender, mut messages) = mpsc::channel(8);
+    let mut runner = Runner::new(client, sender);
+    runner.run(Effect::Tail {
+        entry: 1,
+        generation: 7,
+        query: "a".to_owned(),
+    });
+    let away = r#"{"error":{"kind":"unavailable","message":"shutting down"}}"#;
+    let error = format!("event: error\ndata: {away}\n\n");
+    let logs = "event: logs\ndata: {\"logs\":[{\"body\":\"x\"}]}\n\n";
+    let stream = "text/event-stream";
+    let tails = [
+        ("200 OK", stream, &*error),
+        ("503 Service Unavailable", JSON, away),
+        ("200 OK", stream, logs),
+        ("400 Bad Request", JSON, r#"{"error":{"message":"no"}}"#),
+    ];
+    let mut told = Vec::new();
+    for (status, kind, body) in tails {
+        let tail = requests.recv().await.unwrap();
+        tail.answer(status, kind, body).await;
+        loop {
+            let Some(Message::Tail { event, .. }) = messages.recv().await else {
+                panic!("no tail message")
+            };
+            let (word, over) = match &event {
+                TailMessage::Opened => ("opened", false),
+                TailMessage::Lines(..) => ("lines", false),
+                TailMessage::Broken(failure) if failure.away => ("broken", true),
+                TailMessage::Broken(_) => ("not away", true),
+                TailMessage::Ended(_) => ("ended", true),
+            };
+            told.push(word);
+            if over {
+                break;
+            }
+        }
+    }
+    let expected = [
+        "opened", "broken", "broken", "opened", "lines", "broken", "ended",
+    ];
+    assert_eq!(told, expected);
+    assert!(
+        requests.try_recv().is_err(),
+        "a refused tail is not asked for again"
+    );
 }
 
 #[tokio::test]
@@ -237,7 +288,7 @@ async fn a_screen_that_cannot_keep_up_makes_the_tail_wait() {
     let mut received = 0;
     while let Some(Message::Tail { event, .. }) = messages.recv().await {
         received += 1;
-        if matches!(event, TailMessage::Ended(_)) {
+        if matches!(event, TailMessage::Broken(_)) {
             break;
         }
     }

@@ -14,6 +14,8 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Bytes of the query that it is about.
     pub at: Option<(usize, usize)>,
+    /// Whether the server itself is away, so that the same request may succeed when it is back.
+    pub away: bool,
 }
 
 impl From<&ClientError> for Failure {
@@ -26,20 +28,33 @@ impl From<&ClientError> for Failure {
                     error.message.clone()
                 },
                 hint: error.hint.clone(),
+                away: is_away(&error.kind),
                 at: error.start.map(|start| (start, error.end.unwrap_or(start))),
             },
-            ClientError::Unreachable { .. } => Self {
-                message: error.to_string(),
-                hint: Some("is it running? r asks again".to_owned()),
-                at: None,
+            ClientError::Unreachable { reason, .. } => Self {
+                message: reason.clone(),
+                away: true,
+                ..Self::default()
             },
             other => Self {
                 message: other.to_string(),
-                hint: None,
-                at: None,
+                away: matches!(
+                    other,
+                    ClientError::Interrupted { .. }
+                        | ClientError::Status {
+                            status: 502..=504,
+                            ..
+                        }
+                ),
+                ..Self::default()
             },
         }
     }
+}
+
+/// Whether an error of the server says that it is about to go, or has nothing to ask.
+fn is_away(kind: &str) -> bool {
+    kind == "unavailable"
 }
 
 /// Something asked for.

@@ -82,6 +82,24 @@ fn severity(record: &LogView) -> u8 {
     }
 }
 
+/// What a merge changed.
+#[derive(Debug)]
+pub struct Merged {
+    /// New lines.
+    pub added: usize,
+    /// Old lines let go because there were too many.
+    pub evicted: usize,
+    /// Times of the new lines, sorted.
+    times: Vec<u64>,
+}
+
+impl Merged {
+    /// How many of the new lines stand before an old one of this time.
+    pub fn before(&self, time: u64) -> usize {
+        self.times.partition_point(|&new| new < time)
+    }
+}
+
 /// Lines in order, oldest first.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LogStore {
@@ -136,22 +154,22 @@ impl LogStore {
         surplus
     }
 
-    /// Appends those of the lines that are not already among the last ones, record by record: a
-    /// page that was asked for while a tail ran holds what the tail also sent.
-    pub fn append_missing(&mut self, lines: Vec<LogLine>) -> usize {
-        let mut known: HashMap<Box<[u8]>, usize> = HashMap::new();
+    /// The time of the newest line.
+    pub fn newest(&self) -> Option<u64> {
+        self.lines.back().map(|line| line.time)
+    }
+
+    /// Puts lines in where they belong in time, but for those that are already there, record by
+    /// record: a page that was asked for while a tail ran holds what the tail also sent.
+    pub fn merge(&mut self, lines: Vec<LogLine>) -> Merged {
         let since = lines.iter().map(|line| line.time).min().unwrap_or(u64::MAX);
-        for line in self
-            .lines
-            .iter()
-            .rev()
-            .take_while(|line| line.time >= since)
-        {
-            *known.entry(line.record.clone()).or_default() += 1;
+        let mut known: HashMap<&[u8], usize> = HashMap::new();
+        for line in self.lines.iter().filter(|line| line.time >= since) {
+            *known.entry(&line.record).or_default() += 1;
         }
         let fresh: Vec<LogLine> = lines
             .into_iter()
-            .filter(|line| match known.get_mut(&line.record) {
+            .filter(|line| match known.get_mut(&*line.record) {
                 Some(count) if *count > 0 => {
                     *count -= 1;
                     false
@@ -159,7 +177,19 @@ impl LogStore {
                 _ => true,
             })
             .collect();
-        self.append(fresh)
+        let mut times: Vec<u64> = fresh.iter().map(|line| line.time).collect();
+        times.sort_unstable();
+        let first = self.lines.iter().position(|line| line.time >= since);
+        self.lines.extend(fresh);
+        if let Some(first) = first {
+            // Lines of one time keep their order.
+            self.lines.make_contiguous()[first..].sort_by_key(|line| line.time);
+        }
+        Merged {
+            added: times.len(),
+            times,
+            evicted: self.evict(),
+        }
     }
 
     /// The nearest error after or before a line.
@@ -198,11 +228,34 @@ mod tests {
         ]);
         let mut store = LogStore::default();
         store.replace(page);
-        store.append_missing(tail);
-        let texts: Vec<&str> = (0..store.len())
+        assert_eq!(store.merge(tail).added, 2);
+        assert_eq!(texts(&store), ["a", "b", "b", "b", "c"]);
+    }
+
+    #[test]
+    fn what_was_missed_goes_where_it_belongs() {
+        let mut store = LogStore::default();
+        store.append(lines(&[
+            record(10, "a", 9),
+            record(12, "late", 9),
+            record(11, "b", 9),
+            record(40, "after", 9),
+        ]));
+        let merged = store.merge(lines(&[
+            record(11, "b", 9),
+            record(20, "missed", 9),
+            record(40, "after", 9),
+            record(41, "new", 9),
+        ]));
+        assert_eq!((merged.added, merged.evicted), (2, 0));
+        assert_eq!(merged.before(40), 1);
+        assert_eq!(texts(&store), ["a", "b", "late", "missed", "after", "new"]);
+    }
+
+    fn texts(store: &LogStore) -> Vec<&str> {
+        (0..store.len())
             .map(|i| &*store.get(i).unwrap().text)
-            .collect();
-        assert_eq!(texts, ["a", "b", "b", "b", "c"]);
+            .collect()
     }
 
     #[test]

@@ -1,12 +1,8 @@
 //! Answers find the entry and the value that they are for; stale ones are passed over.
 
-use crate::message::{Answer, Effect, Slot, SlotKind, TailMessage};
+use crate::message::{Answer, Effect, Slot, SlotKind};
 use crate::model::load::Failure;
-use crate::model::logs::{LINES_MAX, LogLine};
 use crate::model::{Logs, Model, Screen, Traces, Tree, TreeValue};
-
-/// Most sources named as lost.
-const LOST_MAX: usize = 100;
 
 /// Takes an answer or a failure.
 pub(super) fn answer(
@@ -14,10 +10,16 @@ pub(super) fn answer(
     slot: Slot,
     generation: u64,
     answer: Result<Box<Answer>, Failure>,
+    effects: &mut Vec<Effect>,
 ) {
-    if slot.kind == SlotKind::Complete {
-        complete_answer(model, generation, answer);
-        return;
+    match slot.kind {
+        SlotKind::Complete => return complete_answer(model, generation, answer),
+        SlotKind::Missed => {
+            return super::tail::missed(model, slot.entry, generation, answer, effects);
+        }
+        // That there was an answer is all that was wanted.
+        SlotKind::Probe => return,
+        _ => {}
     }
     let Some(entry) = model.stack.iter_mut().find(|entry| entry.id == slot.entry) else {
         return;
@@ -79,7 +81,7 @@ fn complete_answer(model: &mut Model, generation: u64, answer: Result<Box<Answer
 }
 
 /// An answer of another kind than its slot: a mistake of ours that must not end the session.
-fn misplaced() -> Failure {
+pub(super) fn misplaced() -> Failure {
     Failure {
         message: "the answer belongs to another request".to_owned(),
         ..Failure::default()
@@ -170,16 +172,26 @@ fn logs_answer(logs: &mut Logs, kind: SlotKind, generation: u64, answer: Result<
     });
     match kind {
         SlotKind::Main if logs.load.expects(generation) => {
-            let early = logs.follow.as_mut().and_then(|follow| follow.early.take());
+            let early = logs.follow.as_mut().and_then(|follow| {
+                // While missed records are read, what the tail sends waits for those.
+                if follow.gap.is_none() {
+                    follow.early.take()
+                } else {
+                    None
+                }
+            });
             match page {
                 Ok((lines, cursor, completeness)) => {
                     logs.store.replace(lines);
                     logs.cursor = cursor;
                     logs.load.finish(Ok(((), completeness)));
+                    if let Some(follow) = &mut logs.follow {
+                        follow.lacks = false;
+                    }
                 }
                 Err(failure) => logs.load.finish(Err(failure)),
             }
-            logs.store.append_missing(early.unwrap_or_default());
+            logs.store.merge(early.unwrap_or_default());
             logs.list.cursor = logs.store.len().saturating_sub(1);
         }
         SlotKind::More if logs.older.expects(generation) => match page {
@@ -195,75 +207,5 @@ fn logs_answer(logs: &mut Logs, kind: SlotKind, generation: u64, answer: Result<
             Err(failure) => logs.older.finish(Err(failure)),
         },
         _ => {}
-    }
-}
-
-/// Takes what a tail says.
-pub(super) fn tail(
-    model: &mut Model,
-    entry: u64,
-    generation: u64,
-    event: TailMessage,
-    effects: &mut Vec<Effect>,
-) {
-    let is_top = model.top().id == entry;
-    let Some(found) = model
-        .stack
-        .iter_mut()
-        .find(|candidate| candidate.id == entry)
-    else {
-        return;
-    };
-    let Screen::Logs(logs) = &mut found.screen else {
-        return;
-    };
-    let Some(follow) = &mut logs.follow else {
-        return;
-    };
-    if follow.generation != generation {
-        return;
-    }
-    match event {
-        TailMessage::Opened if is_top => super::ask::ask(model, effects),
-        TailMessage::Opened => follow.early = None,
-        TailMessage::Lines(lines, counts) => {
-            follow.dropped = counts.dropped;
-            for source in counts.lost {
-                if follow.lost.len() < LOST_MAX && !follow.lost.contains(&source) {
-                    follow.lost.push(source);
-                }
-            }
-            new_lines(logs, lines);
-        }
-        TailMessage::Ended(failure) => {
-            let ended = || Failure {
-                message: "the server ended the tail".to_owned(),
-                hint: Some("F follows again".to_owned()),
-                at: None,
-            };
-            follow.failure = Some(failure.unwrap_or_else(ended));
-        }
-    }
-}
-
-fn new_lines(logs: &mut Logs, lines: Vec<LogLine>) {
-    let Some(follow) = &mut logs.follow else {
-        return;
-    };
-    let added = lines.len();
-    if let Some(early) = &mut follow.early {
-        early.extend(lines);
-        let surplus = early.len().saturating_sub(LINES_MAX);
-        logs.store.evicted += surplus as u64;
-        early.drain(..surplus);
-        return;
-    }
-    let evicted = logs.store.append(lines);
-    if follow.paused {
-        follow.unseen += added as u64;
-        logs.list.cursor = logs.list.cursor.saturating_sub(evicted);
-        logs.list.offset = logs.list.offset.saturating_sub(evicted);
-    } else {
-        logs.list.cursor = logs.store.len().saturating_sub(1);
     }
 }

@@ -11,6 +11,8 @@ use crate::range::RangeChoice;
 const TRACES_PAGE: u64 = 200;
 /// Log records on a page.
 const LOGS_PAGE: u64 = 1_000;
+/// Log records on a page of those that were missed.
+const MISSED_PAGE: u64 = 5_000;
 /// Buckets wanted of a histogram: about one per column of a wide terminal.
 const HISTOGRAM_BUCKETS: u64 = 120;
 
@@ -92,6 +94,61 @@ pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
         }
         Screen::Help(_) => {}
     }
+}
+
+/// Asks for what the passing of time may have changed: all that a screen shows which changes by
+/// itself, and what failed because the server was away.
+pub(super) fn tick(model: &mut Model, effects: &mut Vec<Effect>) {
+    let screen = &model.top().screen;
+    let failed = screen.failure().is_some_and(|failure| failure.away);
+    if screen.is_pending() || (model.tick_ms().is_none() && !failed) {
+        return;
+    }
+    let changes = matches!(screen, Screen::Home(_) | Screen::Alerts(_));
+    if changes || failed {
+        ask(model, effects);
+        return;
+    }
+    // Only an outage makes the other screens look at the clock.
+    model.generation += 1;
+    effects.push(Effect::Fetch {
+        slot: Slot {
+            entry: model.top().id,
+            kind: SlotKind::Probe,
+        },
+        generation: model.generation,
+        request: Request::Alerts,
+    });
+}
+
+/// Asks for the newest of the records that a tail missed, page by page.
+pub(super) fn ask_missed(
+    entry: u64,
+    logs: &mut Logs,
+    cursor: Option<String>,
+    generation: &mut u64,
+    effects: &mut Vec<Effect>,
+) {
+    let query = logs.query.clone();
+    let Some(gap) = logs.follow.as_mut().and_then(|follow| follow.gap.as_mut()) else {
+        return;
+    };
+    let params = LogsParams {
+        q: query,
+        range: api::Range {
+            start: Some(gap.since.to_string()),
+            end: None,
+        },
+        limit: Some(MISSED_PAGE),
+        cursor,
+        ..LogsParams::default()
+    };
+    let mut asker = Asker {
+        entry,
+        generation,
+        effects,
+    };
+    asker.send(&mut gap.load, SlotKind::Missed, Request::Logs(params));
 }
 
 /// Asks for the newest page and the counts over time.

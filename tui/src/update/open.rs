@@ -31,9 +31,7 @@ pub(super) fn pop(model: &mut Model, effects: &mut Vec<Effect>) {
         && let Some(gone) = model.stack.pop()
     {
         effects.push(Effect::Abort(gone.id));
-        if model.tick_ms().is_some() && !model.top().screen.is_pending() {
-            ask::ask(model, effects);
-        }
+        ask::tick(model, effects);
     } else {
         model.notice = Some("this is the first screen; Q leaves".to_owned());
     }

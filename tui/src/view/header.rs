@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::layout::Layout;
-use crate::model::{Model, Prompt, PromptKind, Screen};
+use crate::model::{Model, Outage, Prompt, PromptKind, Screen};
 use crate::text::{ago, count, sanitise, width};
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, put, put_right};
@@ -118,6 +118,10 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
             (None, PromptKind::Search) => {}
         }
     }
+    if let Some(outage) = &model.outage {
+        draw_outage(buffer, areas.state, model, outage, theme);
+        return;
+    }
     let answers = screen.completeness();
     let lacks = incomplete(&answers, model.now);
     // The work done is of interest only where nothing is lacking.
@@ -171,6 +175,29 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
             theme.good,
         );
     }
+}
+
+/// Says that the server is away, since when, and that it is asked again.
+fn draw_outage(buffer: &mut Buffer, row: Rect, model: &Model, outage: &Outage, theme: &Theme) {
+    let mut x = 1;
+    if let Screen::Logs(logs) = &model.top().screen
+        && let Some(follow) = &logs.follow
+    {
+        x = put(
+            buffer,
+            row,
+            x,
+            &super::logs::follow_words(follow),
+            theme.accent,
+        ) + 2;
+    }
+    let server = model.url.split_once("://").map_or(&*model.url, |url| url.1);
+    let text = format!(
+        "✗ {server} away for {}, asking again: {}",
+        ago(model.now, outage.since),
+        outage.reason
+    );
+    put(buffer, row, x, &sanitise(&text), theme.error);
 }
 
 /// What Tab would put in, then what else there is.

@@ -110,16 +110,25 @@ fn draw_line(
 
 /// What following does at the moment, with everything that was lost on the way.
 pub(super) fn follow_words(follow: &Follow) -> String {
-    let mut words = match (
-        follow.failure.is_some(),
-        follow.paused,
-        follow.early.is_some(),
-    ) {
-        (true, ..) => "■ stopped".to_owned(),
-        (false, true, _) => format!("‖ paused, +{} new, G resumes", count(follow.unseen)),
-        (false, false, true) => "○ connecting".to_owned(),
-        (false, false, false) => "● following".to_owned(),
+    let mut words = if follow.failure.is_some() {
+        "■ stopped, F follows again".to_owned()
+    } else if follow.broken.is_some() {
+        "○ reconnecting".to_owned()
+    } else if follow.gap.is_some() {
+        "○ reading what was missed".to_owned()
+    } else if follow.paused {
+        format!("‖ paused, +{} new, G resumes", count(follow.unseen))
+    } else if follow.is_connecting() {
+        "○ connecting".to_owned()
+    } else {
+        "● following".to_owned()
     };
+    if follow.caught_up > 0 {
+        words.push_str(&format!(", {} caught up", count(follow.caught_up)));
+    }
+    if follow.lacks {
+        words.push_str(" ! not all that was missed is shown, r asks again");
+    }
     if follow.dropped > 0 {
         words.push_str(&format!(" ! {} dropped", count(follow.dropped)));
     }
