@@ -138,7 +138,7 @@ pub struct TraceSummary {
     pub root_service: String,
     /// Name of that span.
     pub root_name: String,
-    /// Start of the earliest span.
+    /// Start of the earliest span, after correction of the senders' clocks.
     pub start_unix_nano: u64,
     /// From the start of the earliest span to the end of the latest.
     pub duration_nano: u64,
@@ -231,9 +231,23 @@ pub struct SpanView {
     pub inferred: bool,
     /// How sure its place is, 0 to 1; 1 for a span that was sent.
     pub confidence: f64,
-    /// What was added to its times to correct the sender's clock.
+    /// What to add to its times, which are as sent, to correct the sender's clock.
     #[serde(rename = "clock_adjust_nano")]
     pub clock_adjust_nano: i64,
+}
+
+impl SpanView {
+    /// Start after correction of the sender's clock.
+    pub fn corrected_start_unix_nano(&self) -> u64 {
+        self.start_time_unix_nano
+            .saturating_add_signed(self.clock_adjust_nano)
+    }
+
+    /// End after correction of the sender's clock.
+    pub fn corrected_end_unix_nano(&self) -> u64 {
+        self.end_time_unix_nano
+            .saturating_add_signed(self.clock_adjust_nano)
+    }
 }
 
 /// Status of a span.
@@ -358,7 +372,7 @@ pub struct LogsAnswer {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogView {
-    /// When, after clock correction where that applies.
+    /// When, as sent; when it was observed where the sender did not say.
     pub time_unix_nano: u64,
     /// When it was observed.
     pub observed_time_unix_nano: u64,
@@ -384,6 +398,21 @@ pub struct LogView {
     pub scope: Json,
     /// Correlation: `{key: value}`.
     pub correlation: Json,
+    /// What to add to its times, which are as sent, to correct the sender's clock.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub clock_adjust_nano: i64,
+}
+
+impl LogView {
+    /// When, after correction of the sender's clock.
+    pub fn corrected_time_unix_nano(&self) -> u64 {
+        self.time_unix_nano
+            .saturating_add_signed(self.clock_adjust_nano)
+    }
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// Answer of `GET logs/histogram`.

@@ -53,7 +53,7 @@ pub async fn search(context: Context<'_>, search: LogSearch) -> Result<LogsAnswe
         logs: page
             .logs
             .iter()
-            .map(|record| crate::traces::view::log_view(record, 0))
+            .map(crate::traces::view::log_view)
             .collect(),
         cursor: page.next.map(|place| of_place(place).encode(kind)),
         completeness: context.work.completeness(),

@@ -14,7 +14,7 @@ use crate::error::QueryError;
 /// How many traces one request asks for, so that one request's spans stay few enough to merge.
 const TRACES_PER_REQUEST: usize = 500;
 
-/// What is known of a trace so far.
+/// What is known of a trace so far; times after correction of the senders' clocks.
 #[derive(Debug, Default)]
 struct Gathered {
     start: Option<u64>,
@@ -34,9 +34,11 @@ impl Gathered {
         if dedup && !span.span_id.is_zero() && !self.seen.insert((span.span_id, span.kind)) {
             return;
         }
-        let start = span.start_unix_nano;
+        let adjust = span.clock_adjust_nano();
+        let start = span.start_unix_nano.saturating_add_signed(adjust);
+        let end = span.end_unix_nano.saturating_add_signed(adjust);
         self.start = Some(self.start.map_or(start, |first| first.min(start)));
-        self.end = self.end.max(span.end_unix_nano).max(start);
+        self.end = self.end.max(end).max(start);
         self.spans += 1;
         let service = span.resource.service();
         let error = u64::from(span.is_error());

@@ -33,10 +33,7 @@ pub fn tail(
             TailPart::Rows(tail) => {
                 last.sequence = tail.sequence;
                 last.dropped = tail.dropped;
-                let logs = tail
-                    .logs
-                    .iter()
-                    .map(|record| crate::traces::view::log_view(record, 0));
+                let logs = tail.logs.iter().map(crate::traces::view::log_view);
                 Ok(TailEvent {
                     logs: logs.collect(),
                     ..last.clone()

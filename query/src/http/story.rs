@@ -48,7 +48,6 @@ async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<StoryAnswer, Q
     let rows = stories.rows(running.work());
     let context = Context {
         rows: &rows,
-        offsets: &*stories.offsets,
         alerts: &*stories.alerts,
     };
     let Some(answer) = tell(context, id, range, stories.bounds).await? else {

@@ -14,7 +14,6 @@ use super::params::Params;
 use crate::error::QueryError;
 use crate::sources::Work;
 use crate::traces::assemble::Assembled;
-use crate::traces::clock::{Offsets, Unmeasured};
 use crate::traces::closure::Bounds;
 use crate::traces::rows::SourceRows;
 use crate::traces::story::{ActiveAlerts, NoAlerts};
@@ -25,8 +24,6 @@ use crate::traces::trace;
 pub struct Stories {
     /// The query service.
     pub state: State,
-    /// Measured clock offsets.
-    pub offsets: Arc<dyn Offsets>,
     /// The alerts of this service.
     pub alerts: Arc<dyn ActiveAlerts>,
     /// How far stories go.
@@ -34,11 +31,10 @@ pub struct Stories {
 }
 
 impl Stories {
-    /// Stories without clock offsets and alerts, with the default bounds.
+    /// Stories without alerts, with the default bounds.
     pub fn new(state: State) -> Self {
         Self {
             state,
-            offsets: Arc::new(Unmeasured),
             alerts: Arc::new(NoAlerts),
             bounds: Bounds::default(),
         }
@@ -61,7 +57,7 @@ impl Stories {
         id: TraceId,
         range: TimeRange,
     ) -> Result<Assembled, QueryError> {
-        trace::load(&self.rows(work), &*self.offsets, id, range, self.bounds).await
+        trace::load(&self.rows(work), id, range, self.bounds).await
     }
 }
 

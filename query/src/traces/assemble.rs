@@ -26,10 +26,10 @@ pub struct TraceSpan {
 impl From<Span> for TraceSpan {
     fn from(span: Span) -> Self {
         Self {
+            clock_adjust_nano: span.clock_adjust_nano(),
             span,
             inferred: false,
             confidence: 1.0,
-            clock_adjust_nano: 0,
         }
     }
 }

@@ -58,8 +58,6 @@ pub struct Evidence<'a> {
     pub spans: &'a [TraceSpan],
     /// Log records of all traces at hand.
     pub logs: &'a [LogRecord],
-    /// When a record happened, after clock correction.
-    pub time: &'a (dyn Fn(&LogRecord) -> u64 + Sync),
     /// Correlation values that do not join rows because too many traces share them.
     pub hubs: &'a HashSet<String>,
 }
@@ -81,6 +79,7 @@ struct Sender {
 
 struct Line {
     record: usize,
+    /// When it happened, after clock correction.
     at: u64,
     by: String,
     value: String,
@@ -109,7 +108,7 @@ pub fn infer(evidence: Evidence<'_>) -> Vec<Inferred> {
         let spans = traces.get(&trace).unwrap_or(&empty);
         let placer = Placer::new(evidence.spans, spans);
         let mut made = infer_trace(evidence, &placer, senders);
-        made.sort_by_key(|one: &Inferred| (one.span.span.start_unix_nano, one.span.span.span_id));
+        made.sort_by_key(|one: &Inferred| (one.span.start(), one.span.span.span_id));
         inferred.append(&mut made);
     }
     inferred
@@ -128,7 +127,7 @@ fn senders(
     let values = values(evidence);
     let mut senders: BTreeMap<Sender, Vec<Line>> = BTreeMap::new();
     for (index, record) in evidence.logs.iter().enumerate() {
-        let at = (evidence.time)(record);
+        let at = record.corrected_timestamp();
         let Some(member) = membership(evidence, traces, &values, record, at) else {
             continue;
         };
@@ -365,6 +364,9 @@ fn make(
     let first = &lines[0];
     let last = lines.last().expect("a run has a line");
     let record = &evidence.logs[first.record];
+    // The span's times are those of its sender too, so that they read like its lines.
+    let clock_adjust_nano = record.clock_adjust_nano();
+    let raw = |line: &Line| line.at.saturating_sub_signed(clock_adjust_nano);
     let parent = place.parent.and_then(|id| placer.by_id(id));
     let failed = lines
         .iter()
@@ -392,8 +394,8 @@ fn make(
         parent_span_id: place.parent,
         name: place.name(parent).unwrap_or_else(|| sender.service.clone()),
         kind: place.kind(parent) as i32,
-        start_unix_nano: first.at,
-        end_unix_nano: last.at,
+        start_unix_nano: raw(first),
+        end_unix_nano: raw(last),
         attributes: vec![
             KeyValue::new(INFERRED, true),
             KeyValue::new(CONFIDENCE, place.confidence),
@@ -402,7 +404,7 @@ fn make(
         ],
         events: lines[..kept]
             .iter()
-            .map(|line| event(&evidence.logs[line.record], line.at))
+            .map(|line| event(&evidence.logs[line.record], raw(line)))
             .collect(),
         dropped_events_count: u32::try_from(lines.len() - kept).unwrap_or(u32::MAX),
         status_code: if failed {
@@ -412,6 +414,7 @@ fn make(
         },
         has_status: failed,
         correlation,
+        clock: record.clock,
         ..Span::default()
     };
     Inferred {
@@ -419,7 +422,7 @@ fn make(
             span,
             inferred: true,
             confidence: place.confidence,
-            clock_adjust_nano: 0,
+            clock_adjust_nano,
         },
         by: first.by.clone(),
         value: first.value.clone(),

@@ -8,7 +8,6 @@ use api::types::{AlertView, Join, StoryAnswer};
 use model::{LogRecord, TimeRange};
 
 use super::assemble::{Links, TraceSpan, assemble};
-use super::clock::{self, Offsets};
 use super::closure::{Bounds, Seed, walk};
 use super::inferred::{Evidence, Inferred, infer};
 use super::rows::Rows;
@@ -36,8 +35,6 @@ impl ActiveAlerts for NoAlerts {
 pub struct Context<'a> {
     /// Stored rows.
     pub rows: &'a dyn Rows,
-    /// Measured clock offsets.
-    pub offsets: &'a dyn Offsets,
     /// Alerts.
     pub alerts: &'a dyn ActiveAlerts,
 }
@@ -57,25 +54,21 @@ pub async fn tell(
         .into_iter()
         .map(TraceSpan::from)
         .collect();
-    clock::adjust(&mut spans, context.offsets);
-    let time = |record: &LogRecord| clock::log_time(context.offsets, record);
-    closure.logs.sort_by_key(|record| time(record));
+    closure.logs.sort_by_key(LogRecord::corrected_timestamp);
     let hubs: HashSet<String> = closure.hubs.iter().map(|hub| hub.value.clone()).collect();
     let inferred = infer(Evidence {
         spans: &spans,
         logs: &closure.logs,
-        time: &time,
         hubs: &hubs,
     });
     closure.joins.extend(inferred.iter().map(inferred_join));
     spans.extend(inferred.into_iter().map(|one| one.span));
 
-    let when = extent(&spans, &closure.logs, &time);
+    let when = extent(&spans, &closure.logs);
     let services = services(&spans, &closure.logs);
     let traces: HashSet<_> = spans.iter().map(|span| span.span.trace_id).collect();
     let exemplars = exemplars::find(context.rows, &traces, &services, when).await;
     let forest = assemble(spans, Links::Follow);
-    let adjust = |record: &LogRecord| clock::adjustment(context.offsets, &record.resource);
     Ok(Some(StoryAnswer {
         id: id.to_owned(),
         spans: view::span_views(&forest),
@@ -84,11 +77,7 @@ pub async fn tell(
             .iter()
             .map(ToString::to_string)
             .collect(),
-        logs: closure
-            .logs
-            .iter()
-            .map(|record| view::log_view(record, adjust(record)))
-            .collect(),
+        logs: closure.logs.iter().map(view::log_view).collect(),
         exemplars,
         alerts: context.alerts.active(&services, when),
         joins: closure.joins,
@@ -118,15 +107,15 @@ fn inferred_join(one: &Inferred) -> Join {
 }
 
 /// From the first to the last moment of the story, after clock correction.
-fn extent(spans: &[TraceSpan], logs: &[LogRecord], time: &dyn Fn(&LogRecord) -> u64) -> TimeRange {
+fn extent(spans: &[TraceSpan], logs: &[LogRecord]) -> TimeRange {
     let starts = spans
         .iter()
         .map(TraceSpan::start)
-        .chain(logs.iter().map(time));
+        .chain(logs.iter().map(LogRecord::corrected_timestamp));
     let ends = spans
         .iter()
         .map(TraceSpan::end)
-        .chain(logs.iter().map(time));
+        .chain(logs.iter().map(LogRecord::corrected_timestamp));
     let end = ends.max().unwrap_or(u64::MAX);
     TimeRange {
         start: starts.min().unwrap_or(0),

@@ -1,10 +1,9 @@
 //! One trace with its inferred spans.
 
 use api::types::TraceAnswer;
-use model::{LogRecord, TimeRange, TraceId};
+use model::{TimeRange, TraceId};
 
 use super::assemble::{Assembled, Links, TraceSpan, assemble};
-use super::clock::{self, Offsets};
 use super::closure::{Bounds, Seed, walk};
 use super::inferred::{Evidence, infer};
 use super::rows::Rows;
@@ -17,7 +16,6 @@ pub const SPANS_MAX: usize = 1_000_000;
 /// Reads one trace in causal order. Empty where nothing is stored under this id.
 pub async fn load(
     rows: &dyn Rows,
-    offsets: &dyn Offsets,
     trace: TraceId,
     range: TimeRange,
     bounds: Bounds,
@@ -28,13 +26,10 @@ pub async fn load(
     };
     let closure = walk(rows, &Seed::Trace(trace), range, bounds).await?;
     let mut spans: Vec<TraceSpan> = closure.spans.into_iter().map(TraceSpan::from).collect();
-    clock::adjust(&mut spans, offsets);
     let hubs = closure.hubs.into_iter().map(|hub| hub.value).collect();
-    let time = |record: &LogRecord| clock::log_time(offsets, record);
     let evidence = Evidence {
         spans: &spans,
         logs: &closure.logs,
-        time: &time,
         hubs: &hubs,
     };
     let inferred = infer(evidence);

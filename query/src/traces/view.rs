@@ -59,10 +59,10 @@ fn span_view(forest: &Assembled, placed: &Placed) -> SpanView {
     }
 }
 
-/// A log record, with what to add to its time to correct the sender's clock.
-pub fn log_view(record: &LogRecord, clock_adjust_nano: i64) -> LogView {
+/// A log record with its times as sent, and with what to add to them.
+pub fn log_view(record: &LogRecord) -> LogView {
     LogView {
-        time_unix_nano: record.timestamp().saturating_add_signed(clock_adjust_nano),
+        time_unix_nano: record.timestamp(),
         observed_time_unix_nano: record.observed_time_unix_nano,
         service: record.resource.service().to_owned(),
         severity_text: record.severity_text.clone(),
@@ -79,6 +79,7 @@ pub fn log_view(record: &LogRecord, clock_adjust_nano: i64) -> LogView {
             "attributes": plain_object(&record.scope.attributes),
         }),
         correlation: correlation(&record.correlation),
+        clock_adjust_nano: record.clock_adjust_nano(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod agent;
 mod alerts;
 mod check;
+mod clocks;
 mod commands;
 mod crash;
 mod damage;

@@ -141,15 +141,11 @@ impl Detail {
             let sure = format!("from logs, confidence {:.2}", span.confidence);
             detail.push("~ inferred", &sure, None);
         }
-        if span.clock_adjust_nano != 0 {
-            let by = duration(span.clock_adjust_nano.unsigned_abs());
-            let way = if span.clock_adjust_nano > 0 {
-                "later"
-            } else {
-                "earlier"
-            };
-            detail.push("clock", &format!("corrected by {by} {way}"), None);
-        }
+        detail.clock(
+            span.clock_adjust_nano,
+            span.corrected_start_unix_nano(),
+            zone,
+        );
         let subject = Subject::of_span(span);
         let logs = if subject.correlation.is_empty() {
             "of this span"
@@ -268,6 +264,7 @@ impl Detail {
                 None,
             );
         }
+        detail.clock(log.clock_adjust_nano, log.corrected_time_unix_nano(), zone);
         let severity = format!("{} ({})", log.severity_text, log.severity_number);
         detail.push("severity", severity.trim(), None);
         detail.some("event", &log.event_name);
@@ -299,6 +296,17 @@ impl Detail {
             detail.some("scope", name);
         }
         detail
+    }
+
+    /// By how much the sender's clock was off, where that is known, and when it really was.
+    fn clock(&mut self, adjust_nano: i64, corrected_unix_nano: u64, zone: &Zone) {
+        if adjust_nano == 0 {
+            return;
+        }
+        let by = duration(adjust_nano.unsigned_abs());
+        let way = if adjust_nano > 0 { "later" } else { "earlier" };
+        let at = zone.date_time(corrected_unix_nano);
+        self.push("clock", &format!("corrected by {by} {way}, to {at}"), None);
     }
 
     fn object(&mut self, heading: &str, object: &Json, correlates: bool) {

@@ -458,6 +458,7 @@ async fn an_entry_keeps_the_offset_of_the_time_when_it_was_written() {
     let exporter = rig.run(&fake, one_at_a_time());
     rig.exported(1).await;
     rig.append(&["c"]).await;
+    rig.exported(2).await;
     rig.finish(exporter, MINUTE).await;
     let seen = fake.seen.lock();
     let offset = |sequence: u64| {

@@ -33,12 +33,12 @@ fn missing(parents: &[String]) -> anyhow::Result<()> {
 fn waterfall(spans: &[SpanView]) -> anyhow::Result<()> {
     let begin = spans
         .iter()
-        .map(|span| span.start_time_unix_nano)
+        .map(SpanView::corrected_start_unix_nano)
         .min()
         .unwrap_or_default();
     let end = spans
         .iter()
-        .map(|span| span.end_time_unix_nano)
+        .map(SpanView::corrected_end_unix_nano)
         .max()
         .unwrap_or_default();
     let total = end.saturating_sub(begin).max(1);
@@ -62,12 +62,15 @@ fn waterfall(spans: &[SpanView]) -> anyhow::Result<()> {
             let offset = u128::from(time.saturating_sub(begin)) * BAR as u128 / u128::from(total);
             usize::try_from(offset).unwrap_or(BAR).min(BAR)
         };
-        let from = at(span.start_time_unix_nano).min(BAR - 1);
-        let length = at(span.end_time_unix_nano).saturating_sub(from).max(1);
+        let from = at(span.corrected_start_unix_nano()).min(BAR - 1);
+        let length = at(span.corrected_end_unix_nano())
+            .saturating_sub(from)
+            .max(1);
         let bar = format!("{}{}", " ".repeat(from), "\u{2501}".repeat(length));
         line(&format!(
-            "{mark} {label:<48} {bar:<BAR$} {:>10}{inferred}",
-            format_duration(duration)
+            "{mark} {label:<48} {bar:<BAR$} {:>10}{inferred}{}",
+            format_duration(duration),
+            clock(span.clock_adjust_nano)
         ))?;
     }
     Ok(())
@@ -83,7 +86,9 @@ pub(crate) fn story(story: &StoryAnswer) -> anyhow::Result<()> {
     ))?;
     waterfall(&story.spans)?;
     missing(&story.missing_parents)?;
-    story.logs.iter().try_for_each(log)?;
+    for record in &story.logs {
+        log_at(record, record.corrected_time_unix_nano())?;
+    }
     for join in &story.joins {
         line(&clean(&format!("join  {}", join.reason)))?;
     }
@@ -99,8 +104,23 @@ pub(crate) fn story(story: &StoryAnswer) -> anyhow::Result<()> {
     completeness(&story.completeness)
 }
 
-/// One log record.
+/// How far a sender's clock was off, where that is known.
+fn clock(adjust_nano: i64) -> String {
+    if adjust_nano == 0 {
+        return String::new();
+    }
+    let by = format_duration(adjust_nano.unsigned_abs());
+    let way = if adjust_nano > 0 { "behind" } else { "ahead" };
+    format!("  (sender's clock {by} {way})")
+}
+
+/// One log record, with the time that was sent.
 pub(crate) fn log(log: &LogView) -> anyhow::Result<()> {
+    log_at(log, log.time_unix_nano)
+}
+
+/// One log record, shown at this time.
+fn log_at(log: &LogView, unix_nano: u64) -> anyhow::Result<()> {
     let body = match &log.body {
         Json::String(text) => text.clone(),
         other => other.to_string(),
@@ -114,11 +134,12 @@ pub(crate) fn log(log: &LogView) -> anyhow::Result<()> {
     };
     let mut lines = body.lines();
     line(&clean(&format!(
-        "{} {:<5} {} {}",
-        format_time(log.time_unix_nano),
+        "{} {:<5} {} {}{}",
+        format_time(unix_nano),
         level,
         log.service,
-        lines.next().unwrap_or_default()
+        lines.next().unwrap_or_default(),
+        clock(log.clock_adjust_nano)
     )))?;
     // The lines of a stack trace stay lines.
     lines.try_for_each(|more| line(&clean(&format!("    {}", more.replace('\t', "    ")))))

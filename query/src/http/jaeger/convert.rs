@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use model::{Event, KeyValue, Resource, Span, SpanId, SpanKind, StatusCode, TraceId, Value};
@@ -43,7 +44,7 @@ pub(super) fn trace(id: TraceId, forest: &Assembled) -> Json {
                 ));
             }
             if span.clock_adjust_nano != 0 {
-                warnings.push(format!("clock corrected by {} ns", span.clock_adjust_nano));
+                warnings.push(clock_warning(span.clock_adjust_nano));
             }
             if forest.cycles.contains(&span.span.span_id) {
                 warnings.push("its parents lead back to itself".into());
@@ -52,6 +53,13 @@ pub(super) fn trace(id: TraceId, forest: &Assembled) -> Json {
         })
         .collect();
     convert(id, &spans)
+}
+
+/// Says by how much the times of a span were moved.
+fn clock_warning(adjust_nano: i64) -> String {
+    let by = Duration::from_nanos(adjust_nano.unsigned_abs());
+    let way = if adjust_nano > 0 { "later" } else { "earlier" };
+    format!("times corrected by {by:?} to {way}: the sender's clock was off by that much")
 }
 
 /// Spans of one trace in Jaeger's shape, in the order given.

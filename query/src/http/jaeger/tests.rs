@@ -206,3 +206,29 @@ fn searches_are_read() {
     }
     assert_eq!(parse("traceID=1&traceID=2").unwrap().ids.len(), 2);
 }
+
+#[test]
+fn corrected_spans_say_so() {
+    let mut late = span((1, 2, 0), "bank", SpanKind::Server, (1_000_000, 2_000_000));
+    late.events = vec![Event {
+        time_unix_nano: 1_500_000,
+        ..Event::default()
+    }];
+    late.clock = Some(model::ClockOffset {
+        offset_nano: 3_000_000_000,
+        error_nano: 9,
+    });
+    let forest = crate::traces::assemble::assemble(
+        vec![late.into()],
+        crate::traces::assemble::Links::Ignore,
+    );
+    let shown = convert::trace(trace_of(1), &forest);
+    let span = &shown["spans"][0];
+    assert_eq!(span["startTime"], 3_001_000);
+    assert_eq!(span["duration"], 1_000);
+    assert_eq!(span["logs"][0]["timestamp"], 3_001_500);
+    assert_eq!(
+        span["warnings"],
+        json!(["times corrected by 3s to later: the sender's clock was off by that much"])
+    );
+}

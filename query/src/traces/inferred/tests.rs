@@ -8,7 +8,6 @@ fn run(spans: &[Span], logs: &[LogRecord]) -> Vec<Inferred> {
     infer(Evidence {
         spans: &spans,
         logs,
-        time: &LogRecord::timestamp,
         hubs: &hubs,
     })
 }
@@ -173,4 +172,32 @@ fn a_trace_of_logs_alone_has_inferred_roots() {
         "the id on the line is the span's own"
     );
     assert!(made[1].span.span.is_error());
+}
+
+#[test]
+fn lines_of_a_host_whose_clock_is_off_are_placed_by_corrected_times() {
+    let spans = [
+        correlated(span((1, 1, 0), "shop", Server, (0, 100)), "r1"),
+        span((1, 2, 1), "shop", Client, (10, 50)),
+    ];
+    let logs = |error_nano| {
+        [1_020, 1_030].map(|at| LogRecord {
+            clock: Some(model::ClockOffset {
+                offset_nano: -1_000,
+                error_nano,
+            }),
+            ..log("stock", at, "x", KEY)
+        })
+    };
+    let made = run(&spans, &logs(999));
+    assert_eq!(lines(&made), ["stock 2 0.8 1020..1030 2"], "as sent");
+    let placed = &made[0].span;
+    assert_eq!((placed.start(), placed.end()), (20, 30));
+    assert_eq!(placed.span.events[1].time_unix_nano, 1_030);
+    let made = run(&spans, &logs(1_000));
+    assert_eq!(lines(&made), ["stock 2 0.5 1020..1030 2"]);
+    assert_eq!(
+        made[0].span.clock_adjust_nano, 0,
+        "it may be no offset at all"
+    );
 }

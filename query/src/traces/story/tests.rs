@@ -1,5 +1,4 @@
 use super::*;
-use crate::traces::clock::Unmeasured;
 use crate::traces::fake::{Fake, log, resource, span, span_id, trace};
 use model::SpanKind::{Client, Consumer, Producer, Server};
 use model::metric::{
@@ -81,7 +80,6 @@ async fn a_story_is_one_tree_with_its_evidence() {
     let rows = rows();
     let context = Context {
         rows: &rows,
-        offsets: &Unmeasured,
         alerts: &Firing,
     };
     let story = tell(context, "r1", TimeRange::ALL, Bounds::default())
@@ -130,11 +128,46 @@ async fn an_unknown_id_has_no_story() {
     let rows = rows();
     let context = Context {
         rows: &rows,
-        offsets: &Unmeasured,
         alerts: &NoAlerts,
     };
     let story = tell(context, "nobody", TimeRange::ALL, Bounds::default())
         .await
         .unwrap();
     assert!(story.is_none());
+}
+
+#[tokio::test]
+async fn rows_stand_by_corrected_times_and_show_what_was_sent() {
+    let clock = |offset_nano| {
+        Some(model::ClockOffset {
+            offset_nano,
+            error_nano: 5,
+        })
+    };
+    let mut rows = rows();
+    for span in &mut rows.spans {
+        if span.resource.service() == "mail" {
+            (span.start_unix_nano, span.end_unix_nano) = (5_500, 5_600);
+            span.clock = clock(-5_000);
+        }
+    }
+    let second = log("stock", 24, "second", &[("request_id", "r1")]);
+    let mut first = log("stock", 1_022, "first", &[("request_id", "r1")]);
+    first.clock = clock(-1_000);
+    rows.logs.extend([second, first]);
+    let context = Context {
+        rows: &rows,
+        alerts: &Firing,
+    };
+    let told = tell(context, "r1", TimeRange::ALL, Bounds::default()).await;
+    let story = told.unwrap().unwrap();
+    let mail = story.spans.last().unwrap();
+    assert_eq!(mail.start_time_unix_nano, 5_500);
+    assert_eq!(mail.clock_adjust_nano, -5_000);
+    let logs: Vec<_> = story
+        .logs
+        .iter()
+        .map(|log| (log.time_unix_nano, log.clock_adjust_nano))
+        .collect();
+    assert_eq!(logs, [(20, 0), (1_022, -1_000), (24, 0)]);
 }

@@ -59,3 +59,20 @@ fn a_pane_is_bounded() {
     assert_eq!(detail.items.len(), ITEMS_MAX + 1);
     assert_eq!(detail.items[ITEMS_MAX].label, "cut");
 }
+
+#[test]
+fn a_corrected_clock_is_named() {
+    let mut log = LogView {
+        time_unix_nano: 5_000_000_000,
+        clock_adjust_nano: -3_000_000_000,
+        ..LogView::default()
+    };
+    let clock = |detail: &Detail| {
+        let item = detail.items.iter().find(|item| item.label == "clock");
+        item.map(|item| item.text.clone())
+    };
+    let named = "corrected by 3.00s earlier, to 1970-01-01T00:00:02Z".to_owned();
+    assert_eq!(clock(&Detail::of_log(&log, &Zone::utc())), Some(named));
+    log.clock_adjust_nano = 0;
+    assert_eq!(clock(&Detail::of_log(&log, &Zone::utc())), None);
+}

@@ -101,11 +101,11 @@ impl<'a> Builder<'a> {
 
     fn add_spans(&mut self) {
         for (number, span) in self.spans.iter().enumerate() {
-            let start = span.start_time_unix_nano;
+            let start = span.corrected_start_unix_nano();
             let row = Row {
                 start,
                 span_id: id_number(&span.span_id),
-                duration: span.end_time_unix_nano.saturating_sub(start),
+                duration: span.corrected_end_unix_nano().saturating_sub(start),
                 name: self.names.number(&span.name),
                 service: self.names.number(&span.service),
                 kind: if span.inferred {
@@ -154,7 +154,8 @@ impl<'a> Builder<'a> {
         if let Some(&parent) = self.by_id.get(&id) {
             return (if parent == number { NONE } else { parent }, false);
         }
-        let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
+        let start = span.corrected_start_unix_nano();
+        let end = span.corrected_end_unix_nano();
         let parent = *missing.entry(id).or_insert_with(|| {
             let short = crate::text::fit(id.1, 16).0;
             let row = Row {
@@ -192,8 +193,9 @@ impl<'a> Builder<'a> {
             }
         }
         for (number, log) in self.logs.iter().enumerate() {
+            let time = log.corrected_time_unix_nano();
             let row = Row {
-                start: log.time_unix_nano,
+                start: time,
                 span_id: id_number(&log.span_id),
                 name: self.names.number(&log_line(log)),
                 service: self.names.number(&log.service),
@@ -208,7 +210,7 @@ impl<'a> Builder<'a> {
                         .copied()
                 })
                 .flatten()
-                .or_else(|| self.enclosing(inferred.get(log.service.as_str())?, log.time_unix_nano))
+                .or_else(|| self.enclosing(inferred.get(log.service.as_str())?, time))
                 .or_else(|| roots.get(log.trace_id.as_str()).copied())
                 .unwrap_or(NONE);
             self.nodes.push(Node {

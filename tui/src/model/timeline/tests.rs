@@ -191,6 +191,25 @@ fn details_are_what_was_sent() {
 }
 
 #[test]
+fn rows_lie_where_corrected_clocks_put_them() {
+    let late = SpanView {
+        clock_adjust_nano: 1_000,
+        ..span("b", "a", 10, 40)
+    };
+    let line = LogView {
+        clock_adjust_nano: -500,
+        ..log("b", 1_520, "x")
+    };
+    let timeline = build(&[span("a", "", 1_000, 1_100), late], &[line]);
+    let places: Vec<(u64, u64)> = timeline
+        .rows()
+        .iter()
+        .map(|row| (row.start, row.duration))
+        .collect();
+    assert_eq!(places, [(1_000, 100), (1_010, 30), (1_020, 0)]);
+}
+
+#[test]
 fn folding_hides_and_errors_unfold() {
     let spans = [
         span("a", "", 0, 100),
