@@ -1,10 +1,9 @@
 //! Spans and log records as the native API shows them.
 
 use api::types::{LogView, SpanView, StatusView};
-use base64::Engine;
-use model::value::double_to_json;
-use model::{Event, KeyValue, Link, LogRecord, Resource, Scope, Value};
-use serde_json::{Map, Value as Json, json};
+use model::{KeyValue, LogRecord};
+use otlp::encode::json::{attribute_json, event_json, link_json, resource_json, scope_json};
+use serde_json::{Value as Json, json};
 
 use super::assemble::{Assembled, Placed};
 
@@ -37,19 +36,19 @@ fn span_view(forest: &Assembled, placed: &Placed) -> SpanView {
         kind: span.kind,
         start_time_unix_nano: span.start_unix_nano,
         end_time_unix_nano: span.end_unix_nano,
-        attributes: attributes(&span.attributes),
+        attributes: span.attributes.iter().map(attribute_json).collect(),
         dropped_attributes_count: span.dropped_attributes_count,
-        events: span.events.iter().map(event).collect(),
+        events: span.events.iter().map(event_json).collect(),
         dropped_events_count: span.dropped_events_count,
-        links: span.links.iter().map(link).collect(),
+        links: span.links.iter().map(link_json).collect(),
         dropped_links_count: span.dropped_links_count,
         status: StatusView {
             code: span.status_code,
             message: span.status_message.clone(),
         },
         service: span.resource.service().to_owned(),
-        resource: resource(&span.resource),
-        scope: scope(&span.scope),
+        resource: with_schema(resource_json(&span.resource), &span.resource.schema_url),
+        scope: with_schema(scope_json(&span.scope), &span.scope.schema_url),
         correlation: correlation(&span.correlation),
         children,
         depth: placed.depth,
@@ -103,129 +102,10 @@ pub fn plain_object(attributes: &[KeyValue]) -> Json {
     )
 }
 
-/// Attributes in OTLP JSON.
-pub fn attributes(list: &[KeyValue]) -> Vec<Json> {
-    list.iter()
-        .map(|kv| json!({"key": kv.key, "value": any_value(&kv.value)}))
-        .collect()
-}
-
-/// A value in OTLP JSON. How deep values nest is bounded where they are decoded.
-pub fn any_value(value: &Value) -> Json {
-    match value {
-        Value::Empty => json!({}),
-        Value::Str(text) => json!({"stringValue": text}),
-        Value::Bool(flag) => json!({"boolValue": flag}),
-        Value::Int(int) => json!({"intValue": int.to_string()}),
-        Value::Double(double) => json!({"doubleValue": double_to_json(*double)}),
-        Value::Bytes(bytes) => {
-            json!({"bytesValue": base64::engine::general_purpose::STANDARD.encode(bytes)})
-        }
-        Value::Array(values) => {
-            json!({"arrayValue": {"values": values.iter().map(any_value).collect::<Vec<_>>()}})
-        }
-        Value::KvList(pairs) => json!({"kvlistValue": {"values": attributes(pairs)}}),
+/// A resource or scope in OTLP JSON, with the schema URL of its envelope where there is one.
+fn with_schema(mut object: Json, url: &str) -> Json {
+    if !url.is_empty() {
+        object["schemaUrl"] = url.into();
     }
-}
-
-/// A resource in OTLP JSON, with the schema URL of its envelope where there is one.
-pub fn resource(resource: &Resource) -> Json {
-    let mut object = Map::new();
-    object.insert(
-        "attributes".into(),
-        Json::Array(attributes(&resource.attributes)),
-    );
-    put_count(
-        &mut object,
-        "droppedAttributesCount",
-        resource.dropped_attributes_count,
-    );
-    if !resource.entity_refs.is_empty() {
-        let refs = resource.entity_refs.iter().map(|entity| {
-            json!({
-                "schemaUrl": entity.schema_url,
-                "type": entity.r#type,
-                "idKeys": entity.id_keys,
-                "descriptionKeys": entity.description_keys,
-            })
-        });
-        object.insert("entityRefs".into(), refs.collect());
-    }
-    put_text(&mut object, "schemaUrl", &resource.schema_url);
-    Json::Object(object)
-}
-
-/// A scope in OTLP JSON, with the schema URL of its envelope where there is one.
-pub fn scope(scope: &Scope) -> Json {
-    let mut object = Map::new();
-    put_text(&mut object, "name", &scope.name);
-    put_text(&mut object, "version", &scope.version);
-    if !scope.attributes.is_empty() {
-        object.insert(
-            "attributes".into(),
-            Json::Array(attributes(&scope.attributes)),
-        );
-    }
-    put_count(
-        &mut object,
-        "droppedAttributesCount",
-        scope.dropped_attributes_count,
-    );
-    put_text(&mut object, "schemaUrl", &scope.schema_url);
-    Json::Object(object)
-}
-
-fn event(event: &Event) -> Json {
-    let mut object = Map::new();
-    object.insert(
-        "timeUnixNano".into(),
-        Json::String(event.time_unix_nano.to_string()),
-    );
-    object.insert("name".into(), Json::String(event.name.clone()));
-    object.insert(
-        "attributes".into(),
-        Json::Array(attributes(&event.attributes)),
-    );
-    put_count(
-        &mut object,
-        "droppedAttributesCount",
-        event.dropped_attributes_count,
-    );
-    Json::Object(object)
-}
-
-fn link(link: &Link) -> Json {
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
-    let mut object = Map::new();
-    object.insert("traceId".into(), Json::String(hex(&link.trace_id)));
-    object.insert("spanId".into(), Json::String(hex(&link.span_id)));
-    put_text(&mut object, "traceState", &link.trace_state);
-    object.insert(
-        "attributes".into(),
-        Json::Array(attributes(&link.attributes)),
-    );
-    put_count(
-        &mut object,
-        "droppedAttributesCount",
-        link.dropped_attributes_count,
-    );
-    put_count(&mut object, "flags", link.flags);
-    Json::Object(object)
-}
-
-fn put_text(object: &mut Map<String, Json>, key: &str, text: &str) {
-    if !text.is_empty() {
-        object.insert(key.into(), Json::String(text.into()));
-    }
-}
-
-fn put_count(object: &mut Map<String, Json>, key: &str, count: u32) {
-    if count != 0 {
-        object.insert(key.into(), count.into());
-    }
+    object
 }

@@ -53,13 +53,15 @@ pub fn scope_json(scope: &Scope) -> Json {
 
 /// A list of `KeyValue`.
 pub fn attributes_json(attributes: &[KeyValue]) -> Json {
-    let pairs = attributes.iter().map(|pair| {
-        let mut object = Map::new();
-        object.insert("key".into(), pair.key.as_str().into());
-        object.insert("value".into(), value_json(&pair.value));
-        Json::Object(object)
-    });
-    pairs.collect()
+    attributes.iter().map(attribute_json).collect()
+}
+
+/// A `KeyValue`.
+pub fn attribute_json(attribute: &KeyValue) -> Json {
+    let mut object = Map::new();
+    object.insert("key".into(), attribute.key.as_str().into());
+    object.insert("value".into(), value_json(&attribute.value));
+    Json::Object(object)
 }
 
 /// An `AnyValue`.
@@ -138,7 +140,7 @@ pub fn event_json(event: &Event) -> Json {
         event.time_unix_nano.to_string().into(),
     );
     object.insert("name".into(), event.name.as_str().into());
-    put_attributes(&mut object, &event.attributes);
+    object.insert("attributes".into(), attributes_json(&event.attributes));
     put_count(
         &mut object,
         "droppedAttributesCount",
@@ -153,7 +155,7 @@ pub fn link_json(link: &Link) -> Json {
     object.insert("traceId".into(), hex(&link.trace_id).into());
     object.insert("spanId".into(), hex(&link.span_id).into());
     put_text(&mut object, "traceState", &link.trace_state);
-    put_attributes(&mut object, &link.attributes);
+    object.insert("attributes".into(), attributes_json(&link.attributes));
     put_count(
         &mut object,
         "droppedAttributesCount",
