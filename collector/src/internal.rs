@@ -106,6 +106,7 @@ fn decode_here(bytes: &[u8]) -> Result<(Request, Limits), Status> {
         Request::Rows { selection, .. }
         | Request::Counts { selection, .. }
         | Request::Durations { selection, .. }
+        | Request::Traces { selection, .. }
         | Request::Fields { selection }
         | Request::Values { selection, .. }
         | Request::Tail { selection, .. } => !within(&selection.filter, DEPTH_MAX),
@@ -161,6 +162,7 @@ fn halves(reply: Reply) -> Option<(Reply, Reply)> {
         Reply::Logs(list) => cut(list, Reply::Logs),
         Reply::Counts(list) => cut(list, Reply::Counts),
         Reply::Durations(list) => cut(list, Reply::Durations),
+        Reply::Traces(list) => cut(list, Reply::Traces),
         Reply::Fields(list) => cut(list, Reply::Fields),
         Reply::Values(list) => cut(list, Reply::Values),
         Reply::Series(mut list) if list.len() == 1 && list[0].points.len() > 1 => {

@@ -16,6 +16,8 @@ pub enum ErrorKind {
     NotFound,
     /// The path exists, but not with this method.
     MethodNotAllowed,
+    /// The answer would be larger than allowed: ask for less.
+    TooLarge,
     /// Too much is asked at once: try again later.
     Overloaded,
     /// No source of data answered: try again later.
@@ -34,6 +36,7 @@ impl ErrorKind {
             ErrorKind::InvalidParameter => "invalid_parameter",
             ErrorKind::NotFound => "not_found",
             ErrorKind::MethodNotAllowed => "method_not_allowed",
+            ErrorKind::TooLarge => "too_large",
             ErrorKind::Overloaded => "overloaded",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::Timeout => "timeout",
@@ -47,6 +50,7 @@ impl ErrorKind {
             ErrorKind::InvalidQuery | ErrorKind::InvalidParameter => http::StatusCode::BAD_REQUEST,
             ErrorKind::NotFound => http::StatusCode::NOT_FOUND,
             ErrorKind::MethodNotAllowed => http::StatusCode::METHOD_NOT_ALLOWED,
+            ErrorKind::TooLarge => http::StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::Overloaded => http::StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::Unavailable => http::StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Timeout => http::StatusCode::GATEWAY_TIMEOUT,

@@ -29,8 +29,12 @@ pub struct Sizes {
     pub rows: usize,
     /// Groups of one answer, and values or fields in a list.
     pub groups: usize,
-    /// Traces whose spans are read to rank them by duration or errors.
+    /// Traces of one answer.
+    pub traces: usize,
+    /// Traces that are compared to rank them by duration or errors.
     pub ranked_traces: usize,
+    /// Traces that may reach into a range with a matching span outside of it, on each side.
+    pub outside_traces: usize,
     /// Spans read for the summaries of one list of traces.
     pub summary_spans: usize,
     /// Rows that wait for a slow client of a tail.
@@ -44,7 +48,9 @@ impl Default for Sizes {
         Self {
             rows: 10_000,
             groups: 1_000,
-            ranked_traces: 2_000,
+            traces: 2_000,
+            ranked_traces: 100_000,
+            outside_traces: 20_000,
             summary_spans: 1_000_000,
             tail_buffer: 10_000,
             series: 50_000,

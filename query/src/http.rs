@@ -31,7 +31,7 @@ use tower_http::compression::CompressionLayer;
 
 use crate::error::QueryError;
 use crate::exec::{Context, Sizes};
-use crate::sources::{Gate, Permit, Sources, Work};
+use crate::sources::{ANSWER_BYTES, Gate, Permit, Sources, Work};
 
 /// Writes further lines of `/metrics` in Prometheus' text format.
 pub type MetricsSource = Arc<dyn Fn() -> String + Send + Sync>;
@@ -43,6 +43,8 @@ pub struct Options {
     pub tenant: Tenant,
     /// Time and bytes of one query.
     pub limits: Limits,
+    /// Bytes of one answer.
+    pub answer_bytes: u64,
     /// Sizes of answers.
     pub sizes: Sizes,
     /// How many queries run at once.
@@ -71,6 +73,7 @@ impl Options {
         Self {
             tenant: Tenant::default(),
             limits: Limits::default(),
+            answer_bytes: ANSWER_BYTES,
             sizes: Sizes::default(),
             concurrency: 8,
             queue: 64,
@@ -161,7 +164,7 @@ impl State {
         let permit = self.0.gate.enter().await?;
         Ok(Running {
             state: self.clone(),
-            work: Work::new(self.0.options.limits),
+            work: Work::new(self.0.options.limits).with_answer_bytes(self.0.options.answer_bytes),
             _permit: permit,
         })
     }

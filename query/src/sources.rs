@@ -7,31 +7,36 @@
 //! of this module cancels the work in every source.
 
 mod gate;
+mod held;
 mod merge;
 mod page;
 mod tail;
 mod work;
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use model::{LogRecord, Span};
+use model::{LogRecord, Span, TraceId};
+use rustc_hash::FxHashMap;
 use storage::filter::Field;
 use storage::message::{
     Columns, Count, Durations, FieldCount, Order, Place, Reply, Request, Selection, SeriesPoints,
-    Source, SourceKind, SourceState, Status, ValueCount,
+    Source, SourceKind, SourceState, Status, TraceSpans, ValueCount,
 };
 use storage::read::{Read, ReadError};
 
 use crate::error::{ErrorKind, QueryError};
 
 pub use gate::{Gate, Permit};
+use held::Held;
+pub(crate) use held::too_large;
 pub use merge::Rows;
 pub use page::{LogPage, LogPlace};
 pub use tail::{TailPart, Tailing};
-pub use work::Work;
+pub use work::{ANSWER_BYTES, Work};
 
 /// How much longer than a query's time limit a source may take before it counts as lost: a
 /// source that ends at the limit by itself still has to send what it found.
@@ -115,15 +120,21 @@ impl Sources {
         work: &Work,
         on: impl FnMut(usize, Reply),
     ) -> Result<(), QueryError> {
-        self.each_its_own(|_| request.clone(), work, on).await
+        let mut on = on;
+        let take = |source, reply| {
+            on(source, reply);
+            Ok(())
+        };
+        self.each_its_own(|_| request.clone(), work, take).await
     }
 
-    /// The same, with a request of its own for each source by its index.
+    /// The same, with a request of its own for each source by its index. An error of `on` ends
+    /// it.
     async fn each_its_own(
         &self,
         request: impl Fn(usize) -> Request,
         work: &Work,
-        mut on: impl FnMut(usize, Reply),
+        mut on: impl FnMut(usize, Reply) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         let limits = work.remaining()?;
         let patience = Duration::from_millis(limits.timeout_ms) + self.grace;
@@ -161,7 +172,7 @@ impl Sources {
                     answered += 1;
                     work.add(summary);
                 }
-                Some(Ok(reply)) => on(index, reply),
+                Some(Ok(reply)) => on(index, reply)?,
                 Some(Err(error @ ReadError::Invalid(_))) => return Err(error.into()),
                 Some(Err(ReadError::Unavailable(reason))) => {
                     open[index] = false;
@@ -206,11 +217,19 @@ impl Sources {
     pub async fn spans(&self, rows: RowsRequest, work: &Work) -> Result<Rows<Span>, QueryError> {
         let mut parts: Vec<Vec<Span>> = vec![Vec::new(); self.len()];
         let (order, limit, traces) = (rows.order, rows.limit, rows.traces);
-        self.each(rows.into(), work, |source, reply| {
-            if let Reply::Spans(spans) = reply {
-                parts[source].extend(spans);
-            }
-        })
+        let mut held = Held::new(work.answer_bytes());
+        let request = Request::from(rows);
+        self.each_its_own(
+            |_| request.clone(),
+            work,
+            |source, reply| {
+                if let Reply::Spans(spans) = reply {
+                    held.add(&spans)?;
+                    parts[source].extend(spans);
+                }
+                Ok(())
+            },
+        )
         .await?;
         Ok(merge::spans(parts, order, limit, traces))
     }
@@ -223,11 +242,19 @@ impl Sources {
     ) -> Result<Rows<LogRecord>, QueryError> {
         let mut parts: Vec<Vec<LogRecord>> = vec![Vec::new(); self.len()];
         let (order, limit) = (rows.order, rows.limit);
-        self.each(rows.into(), work, |source, reply| {
-            if let Reply::Logs(logs) = reply {
-                parts[source].extend(logs);
-            }
-        })
+        let mut held = Held::new(work.answer_bytes());
+        let request = Request::from(rows);
+        self.each_its_own(
+            |_| request.clone(),
+            work,
+            |source, reply| {
+                if let Reply::Logs(logs) = reply {
+                    held.add(&logs)?;
+                    parts[source].extend(logs);
+                }
+                Ok(())
+            },
+        )
         .await?;
         Ok(merge::logs(parts, order, limit))
     }
@@ -281,6 +308,35 @@ impl Sources {
         )
         .await?;
         Ok(merged.finish())
+    }
+
+    /// Traces with matching spans, by id, and whether the limit left any out. A span that two
+    /// sources hold is counted twice.
+    pub async fn traces(
+        &self,
+        selection: Selection,
+        order: Order,
+        limit: usize,
+        work: &Work,
+    ) -> Result<(FxHashMap<TraceId, TraceSpans>, bool), QueryError> {
+        let mut found: FxHashMap<TraceId, TraceSpans> = FxHashMap::default();
+        let request = Request::Traces {
+            selection,
+            order,
+            // One more than wanted tells whether there are more.
+            limit: limit.saturating_add(1),
+        };
+        self.each(request, work, |_, reply| {
+            for trace in traces_of(reply) {
+                match found.entry(trace.trace_id) {
+                    Entry::Occupied(mut known) => known.get_mut().join(&trace),
+                    Entry::Vacant(unknown) => drop(unknown.insert(trace)),
+                }
+            }
+        })
+        .await?;
+        let more = found.len() > limit;
+        Ok((found, more))
     }
 
     /// Names of fields with counts, most frequent first.
@@ -360,6 +416,13 @@ impl Sources {
     /// New rows of all sources as they are acknowledged, until dropped.
     pub fn tail(&self, selection: Selection, buffer: usize) -> Tailing {
         Tailing::start(&self.readers, selection, buffer)
+    }
+}
+
+fn traces_of(reply: Reply) -> Vec<TraceSpans> {
+    match reply {
+        Reply::Traces(traces) => traces,
+        _ => Vec::new(),
     }
 }
 

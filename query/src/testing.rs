@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::StreamExt;
 use futures::stream;
-use model::{LogRecord, Signal, Span};
+use model::{LogRecord, Signal, Span, TraceId};
 use parking_lot::Mutex;
 use storage::digest;
 use storage::filter::Field;
 use storage::message::{
     Columns, Count, Durations, FieldCount, Limits, Order, Place, Reply, Request, Selection,
-    SeriesPoints, Source, SourceKind, SourceState, Stats, Status, Summary, Tail, ValueCount,
+    SeriesPoints, Source, SourceKind, SourceState, Stats, Status, Summary, Tail, TraceSpans,
+    ValueCount,
 };
 use storage::read::{Read, ReadError, Replies};
 use tokio::sync::{broadcast, watch};
@@ -169,6 +170,25 @@ impl Memory {
                     count,
                 });
                 vec![Reply::Counts(counts.collect())]
+            }
+            Request::Traces {
+                selection, limit, ..
+            } => {
+                let mut traces: BTreeMap<TraceId, TraceSpans> = BTreeMap::new();
+                for span in self.selected_spans(&selection) {
+                    let one = TraceSpans {
+                        trace_id: span.trace_id,
+                        start: span.start_unix_nano,
+                        newest: span.start_unix_nano,
+                        end: span.end_unix_nano.max(span.start_unix_nano),
+                        errors: u64::from(span.is_error()),
+                    };
+                    traces
+                        .entry(span.trace_id)
+                        .and_modify(|trace| trace.join(&one))
+                        .or_insert(one);
+                }
+                vec![Reply::Traces(traces.into_values().take(limit).collect())]
             }
             Request::Durations {
                 selection,

@@ -173,8 +173,8 @@ section! {
     pub struct Limits {
         /// The largest request accepted, decompressed.
         request_bytes: ByteSize = "64MiB", "64KiB" to "1GiB";
-        /// The largest answer read from another process.
-        response_bytes: ByteSize = "4MiB", "64KiB" to "1GiB";
+        /// The largest answer of a query; a larger one is refused.
+        response_bytes: ByteSize = "64MiB", "64KiB" to "1GiB";
         /// Ingest requests in work at once; more are told to retry.
         concurrent_requests: usize = "256", "1" to "65536";
         /// Connections open at once on each listener.

@@ -5,7 +5,7 @@
 //! cancels the work. A stream that ends without `End` was cut off.
 
 use model::metric::Series;
-use model::{DataPoint, LogRecord, Signal, Span, Tenant, TimeRange};
+use model::{DataPoint, LogRecord, Signal, Span, Tenant, TimeRange, TraceId};
 use serde::{Deserialize, Serialize};
 
 use crate::filter::{Field, Filter};
@@ -111,6 +111,15 @@ pub enum Request {
         /// How many groups at most.
         groups: usize,
     },
+    /// Traces with matching spans. Answered by [`Reply::Traces`], in no order.
+    Traces {
+        /// Which spans.
+        selection: Selection,
+        /// From which end of the range the spans are read.
+        order: Order,
+        /// How many traces at most: no more blocks are read once there are more.
+        limit: usize,
+    },
     /// Names of fields with counts. Answered by [`Reply::Fields`].
     Fields {
         /// Over which rows.
@@ -192,6 +201,8 @@ pub enum Reply {
     Counts(Vec<Count>),
     /// Durations per group.
     Durations(Vec<Durations>),
+    /// Traces.
+    Traces(Vec<TraceSpans>),
     /// Field names.
     Fields(Vec<FieldCount>),
     /// Field values.
@@ -229,6 +240,31 @@ pub struct Durations {
     /// Occupied buckets of an hdrhistogram over nanoseconds with 2 significant digits:
     /// (a value inside the bucket, count).
     pub buckets: Vec<(u64, u64)>,
+}
+
+/// The matching spans of one trace, taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceSpans {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// When the first of them began.
+    pub start: u64,
+    /// When the last of them began.
+    pub newest: u64,
+    /// When the last of them ended.
+    pub end: u64,
+    /// How many of them have status error.
+    pub errors: u64,
+}
+
+impl TraceSpans {
+    /// Takes more spans of the same trace in.
+    pub fn join(&mut self, more: &TraceSpans) {
+        self.start = self.start.min(more.start);
+        self.newest = self.newest.max(more.newest);
+        self.end = self.end.max(more.end);
+        self.errors += more.errors;
+    }
 }
 
 /// How often a field occurs.

@@ -12,6 +12,7 @@ mod fields;
 mod rows;
 mod series;
 mod status;
+mod traces;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -210,6 +211,11 @@ impl<'a> Scan<'a> {
                 by,
                 groups,
             } => durations::run(self, &selection, &by, groups),
+            Request::Traces {
+                selection,
+                order,
+                limit,
+            } => traces::run(self, &selection, order, limit),
             Request::Fields { selection } => fields::names(self, &selection),
             Request::Values {
                 selection,

@@ -1,24 +1,33 @@
 //! Trace search: traces with a span that matches, in the order asked for.
 //!
-//! Spans are read newest first until enough distinct traces are known; then all spans of those
-//! traces are read in summary. A trace stands in the list where its newest matching span stands,
-//! which is what a cursor names.
+//! A trace is in range if any of its spans overlaps the range; the span that matches may be
+//! another one. Newest first, traces with a matching span inside the range come first, each at
+//! its newest such span: they are found by reading spans from new to old until enough distinct
+//! traces are known. Traces that match outside the range only come after them, and are looked
+//! for once the others are all given. Then all spans of the traces of the page are read in
+//! summary.
 
-use std::collections::hash_map::Entry;
+mod outside;
+mod ranked;
+mod walk;
 
 use api::{TraceSummary, TracesAnswer};
-use model::{Signal, Span, TimeRange, TraceId};
+use model::{Signal, TimeRange, TraceId};
 use rustc_hash::FxHashMap;
-use storage::digest;
 use storage::filter::{Field, Filter};
-use storage::message::{Columns, Order, Place};
+use storage::message::{Order, TraceSpans};
 
 use super::Context;
 use super::cursor::Cursor;
 use super::summary::summaries;
 use crate::error::QueryError;
 use crate::lang::{TraceFilter, TraceQuery};
-use crate::sources::RowsRequest;
+use walk::Walk;
+
+/// How many traces are summarised at once while few of them pass.
+const TRACES_PER_LOOK_MAX: usize = 2_000;
+/// How many trace ids one request carries.
+const IDS_PER_REQUEST: usize = 5_000;
 
 /// How traces are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +61,7 @@ impl TraceOrder {
 pub struct TraceSearch {
     /// Which.
     pub query: TraceQuery,
-    /// When the matching span was under way.
+    /// When a span of the trace was under way.
     pub range: TimeRange,
     /// In which order.
     pub order: TraceOrder,
@@ -63,7 +72,45 @@ pub struct TraceSearch {
 }
 
 /// A trace that matches, and by what it is ordered.
-type Ranked = (u64, TraceSummary);
+struct Found {
+    /// Whether it matches outside the range only.
+    outside: bool,
+    /// What traces are ordered by, the highest first.
+    number: u64,
+    trace: TraceSummary,
+}
+
+/// A place in the order of traces: outside, number, trace id.
+fn place(cursor: &Cursor) -> Option<(bool, u64, &str)> {
+    let (side, trace) = cursor.text.split_once('.')?;
+    match side {
+        "in" => Some((false, cursor.number, trace)),
+        "out" => Some((true, cursor.number, trace)),
+        _ => None,
+    }
+}
+
+/// Whether a trace comes after a cursor. Equal numbers are ordered by trace id, so that a page
+/// boundary among them holds.
+fn is_after(outside: bool, number: u64, trace: &str, cursor: Option<&Cursor>) -> bool {
+    cursor.and_then(place).is_none_or(|at| {
+        (outside, std::cmp::Reverse(number), trace) > (at.0, std::cmp::Reverse(at.1), at.2)
+    })
+}
+
+impl Found {
+    fn is_after(&self, cursor: Option<&Cursor>) -> bool {
+        is_after(self.outside, self.number, &self.trace.trace_id, cursor)
+    }
+
+    fn cursor(&self) -> Cursor {
+        let side = if self.outside { "out" } else { "in" };
+        Cursor {
+            number: self.number,
+            text: format!("{side}.{}", self.trace.trace_id),
+        }
+    }
+}
 
 /// Finds traces.
 pub async fn search(context: Context<'_>, search: TraceSearch) -> Result<TracesAnswer, QueryError> {
@@ -73,219 +120,159 @@ pub async fn search(context: Context<'_>, search: TraceSearch) -> Result<TracesA
         .as_deref()
         .map(|text| Cursor::decode(kind, text))
         .transpose()?;
-    let mut ranked = match search.order {
-        TraceOrder::Newest => newest(context, &search, cursor.as_ref()).await?,
-        TraceOrder::Slowest | TraceOrder::Errors => ranked(context, &search).await?,
-    };
-    // Equal keys are ordered by trace id, so that a page boundary among them holds.
-    ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.trace_id.cmp(&b.1.trace_id)));
-    if let Some(cursor) = &cursor {
-        ranked.retain(|(key, trace)| is_after(*key, &trace.trace_id, cursor));
+    if cursor
+        .as_ref()
+        .is_some_and(|cursor| place(cursor).is_none())
+    {
+        return Err(Cursor::wrong());
     }
-    let more = ranked.len() > search.limit;
-    ranked.truncate(search.limit);
-    let cursor = ranked.last().filter(|_| more).map(|(key, trace)| {
-        Cursor {
-            number: *key,
-            text: trace.trace_id.clone(),
+    let mut found = match search.order {
+        TraceOrder::Newest => newest(context, &search, cursor.as_ref()).await?,
+        TraceOrder::Slowest | TraceOrder::Errors => {
+            ranked::ranked(context, &search, cursor.as_ref()).await?
         }
-        .encode(kind)
+    };
+    found.sort_by(|a, b| {
+        let key = |found: &Found| (found.outside, std::cmp::Reverse(found.number));
+        let by_id = || a.trace.trace_id.cmp(&b.trace.trace_id);
+        key(a).cmp(&key(b)).then_with(by_id)
     });
+    let more = found.len() > search.limit;
+    found.truncate(search.limit);
+    let cursor = found
+        .last()
+        .filter(|_| more)
+        .map(|last| last.cursor().encode(kind));
     Ok(TracesAnswer {
-        traces: ranked.into_iter().map(|(_, trace)| trace).collect(),
+        traces: found.into_iter().map(|found| found.trace).collect(),
         cursor,
         completeness: context.work.completeness(),
     })
 }
 
-fn is_after(key: u64, trace: &str, cursor: &Cursor) -> bool {
-    key < cursor.number || (key == cursor.number && trace > cursor.text.as_str())
+/// The ids of the newest traces, without their summaries.
+pub async fn newest_ids(
+    context: Context<'_>,
+    filter: &Filter,
+    range: TimeRange,
+    limit: usize,
+) -> Result<Vec<TraceId>, QueryError> {
+    let mut walk = Walk::new(context, filter, range, None);
+    let mut found = walk.next(limit).await?;
+    found.truncate(limit);
+    if found.len() < limit && context.work.has_budget() {
+        let mut outside = outside::matching_outside(context, filter, range).await?;
+        outside.sort_unstable_by_key(|(id, time)| (std::cmp::Reverse(*time), *id));
+        outside.truncate(limit - found.len());
+        found.extend(outside);
+    }
+    Ok(found.into_iter().map(|(id, _)| id).collect())
 }
 
 fn passes(filter: Option<&TraceFilter>, trace: &TraceSummary) -> bool {
     filter.is_none_or(|filter| filter.matches(trace))
 }
 
-/// Walks matching spans from new to old and yields each trace at its newest.
-struct Walk<'a> {
-    context: Context<'a>,
-    filter: Filter,
-    range: TimeRange,
-    /// The last span that was read.
-    after: Option<Place>,
-    seen: FxHashMap<TraceId, u64>,
-    exhausted: bool,
-}
-
-impl Walk<'_> {
-    /// The next traces, at least `wanted` unless there are no more, with the start of the newest
-    /// matching span of each.
-    async fn next(&mut self, wanted: usize) -> Result<Vec<(TraceId, u64)>, QueryError> {
-        let mut fresh = Vec::new();
-        while fresh.len() < wanted && !self.exhausted {
-            let limit = self.context.sizes.rows;
-            let rows = RowsRequest {
-                selection: self
-                    .context
-                    .selection(Signal::Traces, self.filter.clone(), self.range),
-                order: Order::Newest,
-                limit,
-                // The next spans may belong to traces that were seen before them.
-                traces: Some(wanted - fresh.len() + self.seen.len().min(limit)),
-                after: self.after,
-                columns: Columns::Summary,
-            };
-            let found = self.context.sources.spans(rows, self.context.work).await?;
-            self.exhausted = !found.more;
-            for span in &found.rows {
-                if let Entry::Vacant(unseen) = self.seen.entry(span.trace_id) {
-                    unseen.insert(span.start_unix_nano);
-                    fresh.push((span.trace_id, span.start_unix_nano));
-                }
-            }
-            self.step(found.rows.last());
-            if !self.exhausted && !self.context.work.has_budget() {
-                let hint = "older traces were not looked at; narrow the time range";
-                self.context.work.cut("time", "query limits", hint);
-                self.exhausted = true;
-            }
-        }
-        Ok(fresh)
-    }
-
-    /// Goes on after the last span. Copies of it are of the same trace, which was seen.
-    fn step(&mut self, last: Option<&Span>) {
-        match last {
-            None => self.exhausted = true,
-            Some(last) => {
-                self.after = Some(Place {
-                    time: last.start_unix_nano,
-                    digest: digest::span(last),
-                    copies: u64::MAX,
-                });
-            }
-        }
-    }
-}
-
 async fn newest(
     context: Context<'_>,
     search: &TraceSearch,
     cursor: Option<&Cursor>,
-) -> Result<Vec<Ranked>, QueryError> {
-    let mut range = search.range;
-    if let Some(cursor) = cursor {
-        // A span that began before the range overlaps its first instant, so that stays inside.
-        let below = cursor.number.max(range.start).saturating_add(1);
-        range.end = range.end.min(below);
-    }
-    let filter = search.query.rows.clone();
-    let mut walk = Walk {
-        context,
-        filter,
-        range,
-        after: None,
-        seen: FxHashMap::default(),
-        exhausted: false,
+) -> Result<Vec<Found>, QueryError> {
+    let is_outside = cursor.and_then(place).is_some_and(|(outside, ..)| outside);
+    let mut found = if is_outside {
+        Vec::new()
+    } else {
+        newest_inside(context, search, cursor).await?
     };
-    let mut found: Vec<Ranked> = Vec::new();
-    // One more than wanted tells whether there is another page.
-    let mut wanted = search.limit + 1;
-    while found.len() <= search.limit && !walk.exhausted {
-        let mut fresh = walk.next(wanted).await?;
-        if let Some(cursor) = cursor {
-            fresh = rank_again(context, search, fresh).await?;
-            fresh.retain(|(id, key)| is_after(*key, &id.to_string(), cursor));
-        }
-        let ids: Vec<TraceId> = fresh.iter().map(|(id, _)| *id).collect();
-        let mut summaries = summaries(context, &ids).await?;
-        for (id, key) in fresh {
-            if let Some(trace) = summaries.remove(&id)
-                && passes(search.query.trace.as_ref(), &trace)
-            {
-                found.push((key, trace));
+    if found.len() <= search.limit && context.work.has_budget() {
+        let filter = &search.query.rows;
+        let mut traces = outside::matching_outside(context, filter, search.range).await?;
+        traces.retain(|(id, time)| is_after(true, *time, &id.to_string(), cursor));
+        traces.sort_unstable_by_key(|(id, time)| (std::cmp::Reverse(*time), *id));
+        for part in traces.chunks(TRACES_PER_LOOK_MAX) {
+            if found.len() > search.limit {
+                break;
             }
+            summarise(context, search, true, part, &mut found).await?;
         }
+    }
+    Ok(found)
+}
+
+/// The newest traces with a matching span inside the range: one more than wanted, where there
+/// are so many.
+async fn newest_inside(
+    context: Context<'_>,
+    search: &TraceSearch,
+    cursor: Option<&Cursor>,
+) -> Result<Vec<Found>, QueryError> {
+    let filter = &search.query.rows;
+    let from = cursor.map(|cursor| cursor.number);
+    let mut walk = Walk::new(context, filter, search.range, from);
+    let mut found: Vec<Found> = Vec::new();
+    let mut wanted = search.limit + 1;
+    while found.len() <= search.limit && !walk.is_exhausted() {
+        let mut fresh = walk.next(wanted).await?;
+        if cursor.is_some() {
+            // A trace that stood on an earlier page may have older matching spans on this one.
+            let ids: Vec<TraceId> = fresh.iter().map(|(id, _)| *id).collect();
+            let matching = of_traces(context, filter, search.range, &ids).await?;
+            for (id, time) in &mut fresh {
+                *time = matching.get(id).map_or(*time, |trace| trace.newest);
+            }
+            fresh.retain(|(id, time)| is_after(false, *time, &id.to_string(), cursor));
+        }
+        summarise(context, search, false, &fresh, &mut found).await?;
         // A condition that few traces pass needs a wider look each time.
         wanted = (wanted * 2).min(TRACES_PER_LOOK_MAX);
     }
     Ok(found)
 }
 
-/// How many traces are summarised at once while few of them pass.
-const TRACES_PER_LOOK_MAX: usize = 2_000;
-
-/// The newest matching span of each of these traces over the whole range: a trace that stood on
-/// an earlier page may have older matching spans on this one.
-async fn rank_again(
+/// Adds those of the traces that pass the conditions on whole traces.
+async fn summarise(
     context: Context<'_>,
     search: &TraceSearch,
-    traces: Vec<(TraceId, u64)>,
-) -> Result<Vec<(TraceId, u64)>, QueryError> {
-    let mut keys: FxHashMap<TraceId, u64> = traces.iter().copied().collect();
-    let mut pending: Vec<TraceId> = traces.iter().map(|(id, _)| *id).collect();
-    while !pending.is_empty() {
-        let values = pending.iter().map(ToString::to_string).collect();
-        let filter = search.query.rows.clone().and(Filter::AnyOf {
-            field: Field::TraceId,
-            values,
-        });
-        let rows = RowsRequest {
-            selection: context.selection(Signal::Traces, filter, search.range),
-            order: Order::Newest,
-            limit: context.sizes.rows,
-            traces: Some(pending.len()),
-            after: None,
-            columns: Columns::Summary,
-        };
-        let found = context.sources.spans(rows, context.work).await?;
-        let before = pending.len();
-        for span in &found.rows {
-            // Rows come newest first, so the first of a trace is its newest.
-            if let Some(at) = pending.iter().position(|id| *id == span.trace_id) {
-                pending.swap_remove(at);
-                keys.insert(span.trace_id, span.start_unix_nano);
-            }
-        }
-        if pending.len() == before {
-            break;
+    outside: bool,
+    traces: &[(TraceId, u64)],
+    found: &mut Vec<Found>,
+) -> Result<(), QueryError> {
+    let ids: Vec<TraceId> = traces.iter().map(|(id, _)| *id).collect();
+    let mut summaries = summaries(context, &ids).await?;
+    for (id, number) in traces {
+        if let Some(trace) = summaries.remove(id)
+            && passes(search.query.trace.as_ref(), &trace)
+        {
+            found.push(Found {
+                outside,
+                number: *number,
+                trace,
+            });
         }
     }
-    Ok(traces
-        .into_iter()
-        .map(|(id, key)| (id, keys.get(&id).copied().unwrap_or(key)))
-        .collect())
+    Ok(())
 }
 
-/// All matching traces, up to a limit, by duration or errors.
-async fn ranked(context: Context<'_>, search: &TraceSearch) -> Result<Vec<Ranked>, QueryError> {
-    let filter = search.query.rows.clone();
-    let range = search.range;
-    let mut walk = Walk {
-        context,
-        filter,
-        range,
-        after: None,
-        seen: FxHashMap::default(),
-        exhausted: false,
-    };
-    let limit = context.sizes.ranked_traces;
-    let mut candidates = walk.next(limit).await?;
-    if candidates.len() >= limit && !walk.exhausted {
-        let hint =
-            format!("only the {limit} newest matching traces were ranked; narrow the time range");
-        context.work.cut("traces", limit, hint);
-        candidates.truncate(limit);
+/// What matches in these traces, by trace; a trace without a matching span is not there.
+async fn of_traces(
+    context: Context<'_>,
+    filter: &Filter,
+    range: TimeRange,
+    traces: &[TraceId],
+) -> Result<FxHashMap<TraceId, TraceSpans>, QueryError> {
+    let mut found = FxHashMap::default();
+    for ids in traces.chunks(IDS_PER_REQUEST) {
+        let values = ids.iter().map(ToString::to_string).collect();
+        let among = Filter::AnyOf {
+            field: Field::TraceId,
+            values,
+        };
+        let selection = context.selection(Signal::Traces, among.and(filter.clone()), range);
+        let (part, _) = context
+            .sources
+            .traces(selection, Order::Newest, ids.len(), context.work)
+            .await?;
+        found.extend(part);
     }
-    let ids: Vec<TraceId> = candidates.iter().map(|(id, _)| *id).collect();
-    let summaries = summaries(context, &ids).await?;
-    let key = |trace: &TraceSummary| match search.order {
-        TraceOrder::Errors => trace.error_count,
-        TraceOrder::Slowest | TraceOrder::Newest => trace.duration_nano,
-    };
-    Ok(summaries
-        .into_values()
-        .filter(|trace| passes(search.query.trace.as_ref(), trace))
-        .map(|trace| (key(&trace), trace))
-        .collect())
+    Ok(found)
 }

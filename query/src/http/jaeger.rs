@@ -18,6 +18,7 @@ use storage::message::{Columns, Order, Selection};
 
 use super::trace::Stories;
 use crate::error::QueryError;
+use crate::exec::traces::newest_ids;
 use crate::sources::{RowsRequest, Work};
 
 /// How many services and operations are listed.
@@ -47,7 +48,7 @@ fn structured(data: Vec<Json_>, total: usize) -> Json_ {
 }
 
 /// An error as Jaeger wraps it.
-fn failure(error: &QueryError) -> Response {
+pub(super) fn failure(error: &QueryError) -> Response {
     let status = error.kind.status();
     let errors = json!([{"code": status.as_u16(), "msg": error.to_string()}]);
     let body = json!({"data": null, "total": 0, "limit": 0, "offset": 0, "errors": errors});
@@ -112,10 +113,8 @@ async fn services(Extract(stories): Extract<Stories>) -> Response {
             .values(running.work(), Filter::All, Field::Service)
             .await?;
         let total = names.len();
-        Ok(structured(
-            names.into_iter().map(Json_::String).collect(),
-            total,
-        ))
+        let names = names.into_iter().map(Json_::String).collect();
+        Ok(with_cuts(structured(names, total), running.work()))
     };
     respond(outcome.await)
 }
@@ -129,10 +128,8 @@ async fn service_operations(
         let filter = Filter::text_equals(Field::Service, service);
         let names = stories.values(running.work(), filter, Field::Name).await?;
         let total = names.len();
-        Ok(structured(
-            names.into_iter().map(Json_::String).collect(),
-            total,
-        ))
+        let names = names.into_iter().map(Json_::String).collect();
+        Ok(with_cuts(structured(names, total), running.work()))
     };
     respond(outcome.await)
 }
@@ -179,7 +176,7 @@ async fn operations(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
             .into_iter()
             .map(|(name, kind)| json!({"name": name, "spanKind": kind}))
             .collect();
-        Ok(structured(data, total))
+        Ok(with_cuts(structured(data, total), running.work()))
     };
     respond(outcome.await)
 }
@@ -207,7 +204,15 @@ async fn traces(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
         let running = stories.state.begin().await?;
         let work = running.work();
         let ids = match &search.ids[..] {
-            [] => find(&stories, work, &search).await?,
+            [] => {
+                newest_ids(
+                    running.context(),
+                    &search.filter,
+                    search.range,
+                    search.limit,
+                )
+                .await?
+            }
             ids => ids.to_vec(),
         };
         let stories = &stories;
@@ -226,35 +231,6 @@ async fn traces(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
         ))
     };
     respond(outcome.await)
-}
-
-/// The newest traces with a matching span.
-async fn find(
-    stories: &Stories,
-    work: &Work,
-    search: &search::Search,
-) -> Result<Vec<TraceId>, QueryError> {
-    let rows = RowsRequest {
-        selection: stories.selection(search.filter.clone(), search.range),
-        order: Order::Newest,
-        limit: search.limit.saturating_mul(1_000).min(VALUES_MAX * 10),
-        traces: Some(search.limit),
-        after: None,
-        columns: Columns::Summary,
-    };
-    let limit = rows.limit;
-    let mut ids: Vec<TraceId> = Vec::new();
-    let found = stories.state.sources().spans(rows, work).await?;
-    for span in found.rows {
-        if !ids.contains(&span.trace_id) && ids.len() < search.limit {
-            ids.push(span.trace_id);
-        }
-    }
-    if found.more && ids.len() < search.limit {
-        let hint = "older traces were not looked at; add conditions or set an earlier end";
-        work.cut("rows", limit, hint);
-    }
-    Ok(ids)
 }
 
 async fn dependencies(Extract(stories): Extract<Stories>, uri: Uri) -> Response {

@@ -37,7 +37,7 @@ pub async fn traces(Extract(state): Extract<State>, uri: Uri) -> Answer<TracesAn
         query: params.query(lang::traces)?,
         range: params.range()?,
         order: params.choice("order", &TraceOrder::ALL)?,
-        limit: params.number("limit", TRACES_DEFAULT, state.options().sizes.ranked_traces)?,
+        limit: params.number("limit", TRACES_DEFAULT, state.options().sizes.traces)?,
         cursor: params.text("cursor").map(str::to_owned),
     };
     let running = state.begin().await?;

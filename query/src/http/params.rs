@@ -122,18 +122,18 @@ impl Params {
         })
     }
 
-    /// A length of time in nanoseconds, above zero.
+    /// A length of time with a unit, above zero, in nanoseconds.
     pub fn duration(&self, name: &str) -> Result<Option<u64>, QueryError> {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
-        let nanos = duration_nanos(text)
-            .ok()
-            .or_else(|| text.parse().ok())
-            .filter(|nanos| *nanos > 0);
+        let nanos = duration_nanos(text).ok().filter(|nanos| *nanos > 0);
         nanos.map(Some).ok_or_else(|| {
-            wrong(name, format!("{text:?} is not a length of time above zero"))
-                .hint("write for example 30s or 5m")
+            wrong(
+                name,
+                format!("{text:?} is not a length of time above zero with a unit"),
+            )
+            .hint("write for example 30s or 5m")
         })
     }
 

@@ -2,6 +2,7 @@
 
 use api::ErrorBody;
 use axum::Json;
+use axum::body::HttpBody;
 use axum::extract::{Request, State as Extract};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -10,6 +11,7 @@ use http::{HeaderValue, Method, Uri, header};
 use super::State;
 use crate::error::{ErrorKind, QueryError};
 use crate::nearest::nearest;
+use crate::sources::too_large;
 
 impl IntoResponse for QueryError {
     fn into_response(self) -> Response {
@@ -56,6 +58,9 @@ fn refuse(path: &str, error: QueryError) -> Response {
     if path.starts_with("/prometheus/") {
         return super::prometheus::failure(&error);
     }
+    if path.starts_with("/jaeger/") {
+        return super::jaeger::failure(&error);
+    }
     error.into_response()
 }
 
@@ -68,13 +73,18 @@ fn shortened(text: &str) -> &str {
     &text[..end]
 }
 
-/// Counts answers by outcome.
+/// Refuses answers that are too large and counts answers by outcome.
 pub(super) async fn count(
     Extract(state): Extract<State>,
     request: Request,
     next: Next,
 ) -> Response {
-    let response = next.run(request).await;
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let most = state.options().answer_bytes;
+    if response.body().size_hint().lower() > most {
+        response = refuse(&path, too_large(most));
+    }
     state.count(response.status());
     response
 }

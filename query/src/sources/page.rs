@@ -10,6 +10,7 @@ use model::LogRecord;
 use storage::digest;
 use storage::message::{Order, Place, Reply};
 
+use super::held::Held;
 use super::{RowsRequest, Sources, Work};
 use crate::error::QueryError;
 
@@ -70,10 +71,13 @@ impl Sources {
             }
             .into()
         };
+        let mut held = Held::new(work.answer_bytes());
         self.each_its_own(request, work, |source, reply| {
             if let Reply::Logs(logs) = reply {
+                held.add(&logs)?;
                 found.extend(logs.into_iter().map(|log| (source, log)));
             }
+            Ok(())
         })
         .await?;
         self.settle(&mut found, order);

@@ -9,10 +9,14 @@ use tokio::time::Instant;
 
 use crate::error::{ErrorKind, QueryError};
 
+/// The bytes that an answer may take, where nothing else is said.
+pub const ANSWER_BYTES: u64 = 64 << 20;
+
 /// The account of one query, which may consist of several requests to the sources.
 #[derive(Debug)]
 pub struct Work {
     limits: Limits,
+    answer_bytes: u64,
     started: Instant,
     summary: Mutex<Summary>,
 }
@@ -22,9 +26,24 @@ impl Work {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            answer_bytes: ANSWER_BYTES,
             started: Instant::now(),
             summary: Mutex::new(Summary::default()),
         }
+    }
+
+    /// The same, for an answer of at most so many bytes.
+    #[must_use]
+    pub fn with_answer_bytes(self, answer_bytes: u64) -> Self {
+        Self {
+            answer_bytes,
+            ..self
+        }
+    }
+
+    /// How many bytes of rows may be held for the answer.
+    pub fn answer_bytes(&self) -> u64 {
+        self.answer_bytes
     }
 
     /// What the next request may use: four fifths of what is left, so that one which uses up its
@@ -53,6 +72,24 @@ impl Work {
             timeout_ms: share(timeout_ms),
             scanned_bytes: share(scanned_bytes),
         })
+    }
+
+    /// An account of its own for work that may be given up early: with at most these limits, and
+    /// never more than is left here.
+    pub fn aside(&self, limits: Limits) -> Result<Work, QueryError> {
+        let left = self.remaining()?;
+        Ok(Work::new(Limits {
+            timeout_ms: left.timeout_ms.min(limits.timeout_ms),
+            scanned_bytes: left.scanned_bytes.min(limits.scanned_bytes),
+        }))
+    }
+
+    /// Takes over what was done on an account aside, and who answered, but not what it lacks.
+    pub fn take_over(&self, aside: Work) {
+        self.add(Summary {
+            cuts: Vec::new(),
+            ..aside.summary.into_inner()
+        });
     }
 
     /// Whether another request would still be granted.

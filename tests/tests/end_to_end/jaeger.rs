@@ -1,7 +1,7 @@
 //! The API of Jaeger's UI.
 
 use serde_json::json;
-use tests::otlp_json::{now, span, traces};
+use tests::otlp_json::{SECOND, now, span, traces};
 
 use crate::up;
 
@@ -68,4 +68,54 @@ async fn services_operations_and_traces_have_jaegers_shape() {
         .get_any("/jaeger/api/traces/44444444444444444444444444444444", &[])
         .await;
     assert_eq!(status, 404, "{body}");
+}
+
+#[tokio::test]
+async fn a_trace_is_found_by_a_span_outside_the_range_that_it_reaches_into() {
+    let server = up().start();
+    let time = now() - 600 * SECOND;
+    let parent = span(TRACE, "0000000000000001", "", "order", time, SECOND);
+    let child = span(
+        TRACE,
+        "0000000000000002",
+        "0000000000000001",
+        "deliver",
+        time + 300 * SECOND,
+        SECOND,
+    );
+    let otlp = server.otlp();
+    otlp.export("traces", &traces("shop", &[parent])).await;
+    otlp.export("traces", &traces("courier", &[child])).await;
+    let query = server.query();
+    // Only the courier's span lies in the range; the shop's matches.
+    let (start, end) = (time + 250 * SECOND, time + 350 * SECOND);
+    for (start, end, found) in [
+        (Some(start), Some(end), 1),
+        (Some(start), None, 1),
+        (None, Some(end), 1),
+        (Some(end), None, 0),
+        (None, Some(time), 0),
+    ] {
+        let edges = |per: u64| {
+            let edge = |name, at: Option<u64>| at.map(|at| (name, (at / per).to_string()));
+            edge("start", start).into_iter().chain(edge("end", end))
+        };
+        // Jaeger counts microseconds and includes the last one.
+        let asked: Vec<(&str, String)> = edges(1_000).collect();
+        let mut search = vec![("service", "shop")];
+        search.extend(asked.iter().map(|(name, at)| (*name, at.as_str())));
+        let answer = query.get("/jaeger/api/traces", &search).await;
+        let reaches_end = end == Some(time);
+        let expected = if reaches_end { 1 } else { found };
+        assert_eq!(answer["data"].as_array().unwrap().len(), expected);
+        let asked: Vec<(&str, String)> = edges(1).collect();
+        let mut search = vec![("q", "service:shop")];
+        search.extend(asked.iter().map(|(name, at)| (*name, at.as_str())));
+        let answer = query.get("/api/v1/traces", &search).await;
+        assert_eq!(
+            answer["traces"].as_array().unwrap().len(),
+            found,
+            "{answer}"
+        );
+    }
 }

@@ -1,6 +1,8 @@
 //! The store against its promises: what comes back, when, and after what.
 
-use model::{ClockOffset, Signal, Span, Tenant, TimeRange, Value};
+use std::collections::BTreeMap;
+
+use model::{ClockOffset, Signal, Span, Tenant, TimeRange, TraceId, Value};
 use tempfile::tempdir;
 
 use crate::filter::{Field, Filter, Level, Op, Operand};
@@ -662,4 +664,48 @@ async fn durations_come_as_histograms_that_hold_them() {
     });
     let median = median.unwrap().0 as f64 / 1e9;
     assert!((49.0..52.0).contains(&median), "{median}");
+}
+
+#[tokio::test]
+async fn traces_have_the_ends_and_errors_of_their_matching_spans() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 17, 300).await;
+    store.flush().await;
+    fill(&store, 18, 300).await;
+    for filter in [Filter::All, Filter::text_equals(Field::Status, "error")] {
+        let mut expected: BTreeMap<TraceId, TraceSpans> = BTreeMap::new();
+        let selection = selection(Signal::Traces, filter);
+        for span in spans(&store, selection.clone()).await {
+            let one = TraceSpans {
+                trace_id: span.trace_id,
+                start: span.start_unix_nano,
+                newest: span.start_unix_nano,
+                end: span.end_unix_nano.max(span.start_unix_nano),
+                errors: u64::from(span.is_error()),
+            };
+            let entry = expected.entry(span.trace_id);
+            entry.and_modify(|trace| trace.join(&one)).or_insert(one);
+        }
+        let request = |limit| Request::Traces {
+            selection: selection.clone(),
+            order: Order::Newest,
+            limit,
+        };
+        let traces = async |limit| {
+            let (replies, summary) = ask(&store, request(limit)).await.unwrap();
+            assert_eq!(summary.cuts, []);
+            let lists = replies.into_iter().map(|reply| match reply {
+                Reply::Traces(list) => list,
+                other => panic!("{other:?}"),
+            });
+            lists
+                .flatten()
+                .map(|trace| (trace.trace_id, trace))
+                .collect::<BTreeMap<_, _>>()
+        };
+        assert!(expected.len() > 10, "{}", expected.len());
+        assert_eq!(traces(100_000).await, expected);
+        assert_eq!(traces(7).await.len(), 7);
+    }
 }

@@ -78,7 +78,13 @@ async fn every_refusal_says_what_is_wrong() {
             "/api/v1/logs/histogram?step=0s",
             400,
             "invalid_parameter",
-            "step: \"0s\" is not a length of time above zero",
+            "step: \"0s\" is not a length of time above zero with a unit",
+        ),
+        (
+            "/api/v1/logs/histogram?step=15",
+            400,
+            "invalid_parameter",
+            "step: \"15\" is not a length of time above zero with a unit",
         ),
         (
             "/api/v1/logs/histogram?start=0&end=now&step=1us",
@@ -270,4 +276,35 @@ async fn answers_are_compressed_and_the_service_counts() {
     assert_eq!((status, &body["sources"][0]), (200, &Json::from("a")));
     let (_, document) = server.get("/api/v1/openapi.json").await;
     assert_eq!(document["info"]["title"], "Throughline query API");
+}
+
+#[tokio::test]
+async fn answers_that_are_too_large_are_refused_before_they_are_held() {
+    let memory = Memory::new("a");
+    for n in 0..100 {
+        memory
+            .logs
+            .lock()
+            .push(log("shop", n, 9, &"x".repeat(1_000)));
+        memory
+            .spans
+            .lock()
+            .push(span(1, 1, None, &"y".repeat(1_000), n, 1));
+    }
+    let small = |options: &mut Options| options.answer_bytes = 64 << 10;
+    let server = serve(&[&memory], small).await;
+    let (status, body) = server.get("/api/v1/logs?limit=100").await;
+    let error = &body["error"];
+    assert_eq!((status, &error["kind"]), (422, &Json::from("too_large")));
+    assert_eq!(error["message"], "the answer takes more than 65536 bytes");
+    let (status, body) = server.get("/api/v1/logs?limit=10").await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["logs"].as_array().unwrap().len(), 10);
+    // Few rows may still make a long text: the body itself is measured, too.
+    let path = "/prometheus/api/v1/query_range?query=vector(1)&start=0&end=10000&step=1";
+    let (status, body) = server.get(path).await;
+    assert_eq!(
+        (status, &body["errorType"]),
+        (422, &Json::from("execution"))
+    );
 }

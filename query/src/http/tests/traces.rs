@@ -178,3 +178,89 @@ async fn services_and_operations_have_their_figures() {
     assert_eq!(answer["operations"][0]["kind"], "internal");
     assert_eq!(answer["operations"][0]["errors"], 6);
 }
+
+/// Traces whose spans lie apart: a root in `front`, and a child in `back` that begins so many
+/// seconds after it. All last one second.
+fn apart(memory: &Memory, traces: &[(u8, u64, u64)]) {
+    let mut spans = memory.spans.lock();
+    for (trace, start, later) in traces {
+        spans.push(span(*trace, 1, None, "front", *start, 1));
+        spans.push(span(*trace, 2, Some(1), "back", start + later, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_in_range_by_any_of_its_spans() {
+    let (one, two) = (Memory::new("a"), Memory::new("b"));
+    // Ends before the range; reaches into it; around it; begins in it; inside; after it.
+    let traces = [
+        (1, 100, 50),
+        (2, 150, 100),
+        (3, 190, 200),
+        (4, 250, 100),
+        (5, 240, 10),
+        (6, 400, 10),
+    ];
+    apart(&one, &traces);
+    // The halves of a trace may lie in two collectors.
+    let (front, back): (Vec<Span>, Vec<Span>) = one
+        .spans
+        .lock()
+        .drain(..)
+        .partition(|span| span.parent_span_id.is_none());
+    *one.spans.lock() = front;
+    *two.spans.lock() = back;
+    let server = serve(&[&one, &two], |_| {}).await;
+    let range = [("start", "200000000000"), ("end", "300000000000")];
+    let found = async |q: &str, order: &str, more: &[(&str, &str)]| {
+        let query = [&[("q", q), ("order", order)], &range[..], more].concat();
+        pages(&server, &query).await
+    };
+    for limit in ["1", "2", "20"] {
+        let limit = [("limit", limit)];
+        // Matching spans inside come first, then those outside, each from the newest.
+        assert_eq!(
+            found("service:front", "newest", &limit).await,
+            ids([4, 5, 2])
+        );
+        assert_eq!(
+            found("service:back", "newest", &limit).await,
+            ids([2, 5, 4])
+        );
+        assert_eq!(
+            found("service:back", "slowest", &limit).await,
+            ids([2, 4, 5])
+        );
+        assert_eq!(found("", "slowest", &limit).await, ids([2, 4, 5]));
+        let long = found("service:front trace.duration:>50s", "newest", &limit);
+        assert_eq!(long.await, ids([4, 2]));
+    }
+    let open = async |side: (&str, &str)| pages(&server, &[("q", "service:front"), side]).await;
+    assert_eq!(open(range[0]).await, ids([6, 4, 5, 3, 2]));
+    assert_eq!(open(range[1]).await, ids([4, 5, 3, 2, 1]));
+}
+
+#[tokio::test]
+async fn every_matching_trace_is_ranked() {
+    let memory = Memory::new("a");
+    // The slowest of 6,000 traces are the oldest.
+    for n in 0..6_000u64 {
+        let mut span = span(1, 1, None, "front", 10_000 + n, 6_000 - n);
+        span.trace_id = TraceId(u128::from(n + 1).to_be_bytes());
+        memory.spans.lock().push(span);
+    }
+    let server = serve(&[&memory], |_| {}).await;
+    let query = [("order", "slowest"), ("limit", "3")];
+    let answer = server.ok("traces", &query).await;
+    let expected: Vec<String> = (1..=3u128)
+        .map(|n| TraceId(n.to_be_bytes()).to_string())
+        .collect();
+    assert_eq!(texts(&answer["traces"], "trace_id"), expected);
+    assert_eq!(answer["cut"], serde_json::json!([]));
+
+    let few = |options: &mut Options| options.sizes.ranked_traces = 5_000;
+    let server = serve(&[&memory], few).await;
+    let answer = server.ok("traces", &query).await;
+    assert_eq!(answer["cut"][0]["limit"], "traces");
+    assert_eq!(answer["cut"][0]["value"], "5000");
+}

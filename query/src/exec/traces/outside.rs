@@ -1,0 +1,108 @@
+//! Traces in a range by one span and matching by another one outside of it.
+//!
+//! A trace is in range if any of its spans overlaps the range. The spans that match are looked
+//! for inside first; this finds the traces that those miss: matching spans outside the range are
+//! read, and their traces are looked up inside. All times are looked through where that costs
+//! little; else [`REACH_NANO`] before and after the range.
+
+use model::time::NANOS_PER_SECOND;
+use model::{Signal, TimeRange, TraceId};
+use rustc_hash::FxHashMap;
+use storage::filter::Filter;
+use storage::message::{Limits, Order, TraceSpans};
+
+use super::{Context, of_traces};
+use crate::error::QueryError;
+
+/// How far from the range a matching span is always looked for.
+const REACH_NANO: u64 = 3_600 * NANOS_PER_SECOND;
+/// What looking through all times may cost.
+const EVERYWHERE: Limits = Limits {
+    timeout_ms: 1_000,
+    scanned_bytes: 32 << 20,
+};
+
+/// Traces with a span inside the range and no matching span but outside of it, by the start of
+/// the newest of those.
+pub(super) async fn matching_outside(
+    context: Context<'_>,
+    filter: &Filter,
+    range: TimeRange,
+) -> Result<Vec<(TraceId, u64)>, QueryError> {
+    let mut found: FxHashMap<TraceId, TraceSpans> = FxHashMap::default();
+    if *filter != Filter::All {
+        for (side, order) in sides(range) {
+            for (id, trace) in on_side(context, filter, side, order).await? {
+                found
+                    .entry(id)
+                    .and_modify(|known| known.join(&trace))
+                    .or_insert(trace);
+            }
+        }
+    }
+    let ids: Vec<TraceId> = found.keys().copied().collect();
+    let inside = of_traces(context, &Filter::All, range, &ids).await?;
+    let ids: Vec<TraceId> = inside.into_keys().collect();
+    let matching = of_traces(context, filter, range, &ids).await?;
+    let traces = ids.into_iter().filter(|id| !matching.contains_key(id));
+    Ok(traces
+        .filter_map(|id| Some((id, found.get(&id)?.newest)))
+        .collect())
+}
+
+/// What lies before and after a range, and from which end it is read: the one that is nearer.
+fn sides(range: TimeRange) -> Vec<(TimeRange, Order)> {
+    let mut sides = Vec::new();
+    if range.start > 0 {
+        let before = TimeRange {
+            start: 0,
+            end: range.start,
+        };
+        sides.push((before, Order::Newest));
+    }
+    if range.end < u64::MAX {
+        let after = TimeRange {
+            start: range.end,
+            end: u64::MAX,
+        };
+        sides.push((after, Order::Oldest));
+    }
+    sides
+}
+
+async fn on_side(
+    context: Context<'_>,
+    filter: &Filter,
+    side: TimeRange,
+    order: Order,
+) -> Result<FxHashMap<TraceId, TraceSpans>, QueryError> {
+    let limit = context.sizes.outside_traces;
+    let selection = context.selection(Signal::Traces, filter.clone(), side);
+    let aside = context.work.aside(EVERYWHERE)?;
+    let all = context
+        .sources
+        .traces(selection.clone(), order, limit, &aside)
+        .await;
+    let whole = !aside.is_cut();
+    context.work.take_over(aside);
+    if let Ok((found, false)) = all
+        && whole
+    {
+        return Ok(found);
+    }
+    let mut near = selection;
+    match order {
+        Order::Newest => near.range.start = side.end.saturating_sub(REACH_NANO),
+        Order::Oldest => near.range.end = side.start.saturating_add(REACH_NANO),
+    }
+    let (found, more) = context
+        .sources
+        .traces(near, order, limit, context.work)
+        .await?;
+    if more {
+        let hint = "traces that match outside the range and reach into it were looked for among \
+                    so many; add conditions";
+        context.work.cut("traces", limit, hint);
+    }
+    Ok(found)
+}
