@@ -30,6 +30,7 @@ use std::fmt;
 pub use column::{BytesColumn, FixedColumn, TemplateColumn, TextColumn};
 pub(crate) use distinct::{Distinct, distinct_u64};
 pub use reader::{BlockReader, ColumnInfo, Range};
+pub(crate) use tokens::MAX_VARIABLES;
 pub use writer::{BlockWriter, Values};
 
 /// The first and the last four bytes of a block.

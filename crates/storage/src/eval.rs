@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::filter::{Field, Filter, Op, Operand};
 use crate::read::ReadError;
 use crate::table::{Cell, Damage, Mask, Table};
-use crate::words;
+use crate::words::Sought;
 
 /// How deep filters may nest.
 pub(crate) const FILTER_DEPTH_MAX: usize = 64;
@@ -32,11 +32,7 @@ pub(crate) enum Test {
     AnyOf(HashSet<String>, HashSet<Vec<u8>>),
     Regex(Regex),
     Prefix(String),
-    Words {
-        words: Vec<String>,
-        phrase: bool,
-        prefix: bool,
-    },
+    Words(Sought),
 }
 
 /// The typed forms of an operand.
@@ -144,11 +140,7 @@ impl Test {
             },
             Test::Regex(regex) => regex.is_match(&cell.text()),
             Test::Prefix(prefix) => cell.text().starts_with(prefix.as_str()),
-            Test::Words {
-                words,
-                phrase,
-                prefix,
-            } => words::contains(&cell.text(), words, *phrase, *prefix),
+            Test::Words(sought) => sought.in_text(&cell.text()),
         }
     }
 }
@@ -217,11 +209,11 @@ impl Compiled {
                 prefix,
             } => Compiled::Leaf(
                 field.clone().unwrap_or_else(|| default_field(signal)),
-                Test::Words {
+                Test::Words(Sought {
                     words: words.clone(),
                     phrase: *phrase,
                     prefix: *prefix,
-                },
+                }),
             ),
         })
     }
@@ -230,7 +222,7 @@ impl Compiled {
         match self {
             Compiled::All => 0,
             Compiled::Leaf(field, test) => match (field, test) {
-                (_, Test::Words { .. } | Test::Regex(_)) => 4,
+                (_, Test::Words(_) | Test::Regex(_)) => 4,
                 (Field::Attribute { .. } | Field::Correlation | Field::Body, _) => 3,
                 (Field::TraceId | Field::SpanId | Field::Service | Field::Status, _) => 1,
                 _ => 2,
@@ -270,6 +262,9 @@ impl Compiled {
             Compiled::Not(inner) => {
                 let inside = inner.evaluate(table, among.clone())?;
                 Ok(among.minus(&inside))
+            }
+            Compiled::Leaf(field, Test::Words(sought)) => {
+                table.matching_words(field, &among, sought)
             }
             Compiled::Leaf(field, test) => table.matching(field, &among, &|cell| test.passes(cell)),
         }

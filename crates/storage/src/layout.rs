@@ -46,6 +46,7 @@ mod points;
 mod read;
 mod rows;
 mod table;
+mod templates;
 #[cfg(test)]
 mod tests;
 

@@ -29,7 +29,7 @@ use crate::message::{Cut, Limits, Reply, Request, Selection, Stats, Summary};
 use crate::partition::BlockFile;
 use crate::read::{Read, ReadError, Replies};
 use crate::store::{Core, Store, View, add};
-use crate::table::{Damage, Mask, Table};
+use crate::table::{Damage, Grouped, Mask, Table};
 
 /// Replies that may wait for a slow reader before the scan does.
 const REPLIES_WAITING: usize = 4;
@@ -381,25 +381,7 @@ impl Groups {
             keys: vec![Vec::new()],
         };
         for field in by {
-            let mut texts = vec![String::new()];
-            let mut known: FxHashMap<String, u32> = FxHashMap::default();
-            let mut codes = vec![0u32; table.rows()];
-            table.visit(field, mask, &mut |row, cell| {
-                let text = cell.text();
-                // Of several values, the first that is not empty names the group.
-                if codes[row] != 0 || text.is_empty() {
-                    return;
-                }
-                codes[row] = match known.get(&*text) {
-                    Some(code) => *code,
-                    None => {
-                        let code = index32(texts.len());
-                        texts.push(text.clone().into_owned());
-                        known.insert(text.into_owned(), code);
-                        code
-                    }
-                };
-            })?;
+            let Grouped { codes, texts } = table.group(field, mask)?;
             groups.split(mask, &codes, &texts);
         }
         Ok(groups)

@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 
 use model::{LogRecord, Span, ValueRef};
+use rustc_hash::FxHashMap;
 
 use crate::filter::Field;
 use crate::message::Columns;
+use crate::words::Sought;
 
 /// A set of rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,12 @@ impl Mask {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.bits.iter().all(|word| *word == 0)
+    }
+
+    /// How many rows it has.
+    pub(crate) fn count(&self) -> usize {
+        let ones = self.bits.iter().map(|word| word.count_ones() as usize);
+        ones.sum()
     }
 
     /// Rows in `self` that are not in `other`.
@@ -105,6 +113,30 @@ impl<'a> Cell<'a> {
 #[error("damaged block: {0}")]
 pub(crate) struct Damage(pub String);
 
+/// Rows of a table by a text of each.
+pub(crate) struct Grouped {
+    /// Per row the index of its text; meaningful for the rows that were asked for.
+    pub codes: Vec<u32>,
+    /// The texts; the first is empty and stands for rows without one.
+    pub texts: Vec<String>,
+}
+
+impl Grouped {
+    pub(crate) fn new(rows: usize) -> Self {
+        Self {
+            codes: vec![0; rows],
+            texts: vec![String::new()],
+        }
+    }
+
+    /// Adds a text and says which code it has.
+    pub(crate) fn add(&mut self, text: String) -> u32 {
+        let code = u32::try_from(self.texts.len()).expect("a table has fewer than 2^32 rows");
+        self.texts.push(text);
+        code
+    }
+}
+
 /// Rows that can be filtered and read.
 pub(crate) trait Table {
     fn rows(&self) -> usize;
@@ -138,6 +170,33 @@ pub(crate) trait Table {
             }
         })?;
         Ok(mask)
+    }
+
+    /// The rows of `among` with any value of the field that has the words.
+    fn matching_words(&self, field: &Field, among: &Mask, sought: &Sought) -> Result<Mask, Damage> {
+        self.matching(field, among, &|cell| sought.in_text(&cell.text()))
+    }
+
+    /// The rows of `among` by the text of a field.
+    fn group(&self, field: &Field, among: &Mask) -> Result<Grouped, Damage> {
+        let mut grouped = Grouped::new(self.rows());
+        let mut known: FxHashMap<String, u32> = FxHashMap::default();
+        self.visit(field, among, &mut |row, cell| {
+            let text = cell.text();
+            // Of several values, the first that is not empty names the group.
+            if grouped.codes[row] != 0 || text.is_empty() {
+                return;
+            }
+            grouped.codes[row] = match known.get(&*text) {
+                Some(code) => *code,
+                None => {
+                    let code = grouped.add(text.clone().into_owned());
+                    known.insert(text.into_owned(), code);
+                    code
+                }
+            };
+        })?;
+        Ok(grouped)
     }
 
     /// The spans in these rows, in their order.

@@ -57,9 +57,7 @@ pub(crate) fn each(text: &str, word: &mut dyn FnMut(&str) -> bool) -> bool {
 /// `word` said to stop.
 fn unicode(text: &str, at: usize, word: &mut dyn FnMut(&str) -> bool) -> Option<usize> {
     let rest = &text[at..];
-    let length = rest
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(rest.len());
+    let length = rest.find(|char| !is_word_char(char)).unwrap_or(rest.len());
     if length == 0 {
         let skip = rest.chars().next().map_or(1, char::len_utf8);
         return Some(at + skip);
@@ -94,9 +92,29 @@ fn is_uuid(bytes: &[u8]) -> bool {
         })
 }
 
-/// Whether `text` has the words: all of them somewhere, or one after the other as a phrase. With
-/// `prefix` the last may be the beginning of a longer word.
-pub(crate) fn contains(text: &str, words: &[String], phrase: bool, prefix: bool) -> bool {
+/// Words looked for: all of them somewhere, or one after the other as a phrase. With `prefix` the
+/// last may be the beginning of a longer word.
+#[derive(Debug, Clone)]
+pub(crate) struct Sought {
+    /// In lower case.
+    pub words: Vec<String>,
+    pub phrase: bool,
+    pub prefix: bool,
+}
+
+impl Sought {
+    /// Whether the text has them.
+    pub(crate) fn in_text(&self, text: &str) -> bool {
+        contains(text, &self.words, self.phrase, self.prefix)
+    }
+}
+
+/// Whether a text that begins or ends with this character begins or ends with a word.
+pub(crate) fn is_word_char(char: char) -> bool {
+    char.is_alphanumeric() || char == '_'
+}
+
+fn contains(text: &str, words: &[String], phrase: bool, prefix: bool) -> bool {
     if words.is_empty() {
         return true;
     }

@@ -1,10 +1,11 @@
 //! Values of one field in a decoded block: where they lie, and which row has which.
 
 use model::ValueRef;
+use rustc_hash::FxHashMap;
 
 use super::TYPES;
 use crate::block::{BlockReader, BytesColumn, TextColumn};
-use crate::table::{Cell, Damage, Mask, SharedValue};
+use crate::table::{Cell, Damage, Grouped, Mask, SharedValue};
 
 /// No value.
 pub(super) const NONE: u32 = u32::MAX;
@@ -171,6 +172,57 @@ impl Pick {
         }
     }
 
+    /// Gives each row without a code yet that of its first text that is not empty; the text of
+    /// each distinct value is made once.
+    pub(super) fn group(&self, among: &Mask, grouped: &mut Grouped) {
+        const UNKNOWN: u32 = u32::MAX;
+        let mut by_text: FxHashMap<String, u32> = FxHashMap::default();
+        for (code, text) in (0u32..).zip(&grouped.texts) {
+            by_text.insert(text.clone(), code);
+        }
+        let mut by_number: FxHashMap<i64, u32> = FxHashMap::default();
+        let mut by_value: Vec<u32> = Vec::new();
+        for row in among.iter() {
+            self.each(row, &mut |index| {
+                if grouped.codes[row] != 0 {
+                    return;
+                }
+                // Which distinct value it is, where that is known without its text.
+                let known = match &self.source {
+                    Source::Text(list) => slot(&mut by_value, list.codes()[index] as usize),
+                    Source::Bytes(list, _) => slot(&mut by_value, list.codes()[index] as usize),
+                    Source::Shared(_) => slot(&mut by_value, index),
+                    Source::Ints(list) | Source::Mapped(list, _) => {
+                        by_number.entry(list[index]).or_insert(UNKNOWN)
+                    }
+                    _ => slot(&mut by_value, 0),
+                };
+                let named = !matches!(
+                    self.source,
+                    Source::Ids(_)
+                        | Source::Ids8(_)
+                        | Source::Ids16(_)
+                        | Source::Doubles(_)
+                        | Source::Bools(_)
+                        | Source::Empty(_)
+                );
+                if *known == UNKNOWN || !named {
+                    let text = self.source.cell(index).map(|cell| cell.text());
+                    let text = text.unwrap_or_default();
+                    *known = match by_text.get(&*text) {
+                        Some(code) => *code,
+                        None => {
+                            let code = grouped.add(text.clone().into_owned());
+                            by_text.insert(text.into_owned(), code);
+                            code
+                        }
+                    };
+                }
+                grouped.codes[row] = *known;
+            });
+        }
+    }
+
     /// Marks the rows with a value that passes; each distinct text is tested once.
     pub(super) fn matching(&self, among: &Mask, test: &dyn Fn(Cell<'_>) -> bool, mask: &mut Mask) {
         let memo_of = match &self.source {
@@ -197,6 +249,14 @@ impl Pick {
             });
         }
     }
+}
+
+/// A place in a list that grows as needed.
+fn slot(list: &mut Vec<u32>, index: usize) -> &mut u32 {
+    if list.len() <= index {
+        list.resize(index + 1, u32::MAX);
+    }
+    &mut list[index]
 }
 
 pub(super) fn damage(what: &str) -> Damage {

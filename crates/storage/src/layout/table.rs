@@ -11,13 +11,14 @@ use model::{DataPoint, LogRecord, Resource, Scope, Signal, Span};
 use super::pick::{At, Pick, Source, damage};
 use super::read::{AttributeReader, starts};
 use super::{TYPES, points};
-use crate::block::{BlockError, BlockReader};
+use crate::block::{BlockError, BlockReader, Kind};
 use crate::filter::{Field, Level};
 use crate::message::Columns;
 use crate::table::{
-    Cell, Damage, Mask, SharedValue, Table, kind_cell, kind_name, severity, shared_value,
+    Cell, Damage, Grouped, Mask, SharedValue, Table, kind_cell, kind_name, severity, shared_value,
     status_cell,
 };
+use crate::words::Sought;
 
 /// An open block whose columns are decoded when they are asked for.
 pub(crate) struct BlockTable {
@@ -459,6 +460,42 @@ impl Table for BlockTable {
             pick.matching(among, test, &mut mask)
         })?;
         Ok(mask)
+    }
+
+    fn matching_words(&self, field: &Field, among: &Mask, sought: &Sought) -> Result<Mask, Damage> {
+        let plain_bodies = *field == Field::Body
+            && self.signal == Signal::Logs
+            && self.reader.column("body.kind", Kind::UInt).is_none();
+        let column = if plain_bodies {
+            let column = self.reader.templates("body", Kind::Text);
+            column
+                .map_err(failed)?
+                .filter(|c| c.codes().len() == self.rows())
+        } else {
+            None
+        };
+        let Some(column) = column else {
+            return self.matching(field, among, &|cell| sought.in_text(&cell.text()));
+        };
+        let passes = super::templates::matching(&column, sought).map_err(failed)?;
+        let mut mask = Mask::none(self.rows());
+        for row in among.iter() {
+            if passes[column.codes()[row] as usize] {
+                mask.set(row);
+            }
+        }
+        Ok(mask)
+    }
+
+    fn group(&self, field: &Field, among: &Mask) -> Result<Grouped, Damage> {
+        let mut grouped = Grouped::new(self.rows());
+        if among.is_empty() {
+            return Ok(grouped);
+        }
+        self.each_pick(field, among, &mut |pick, among| {
+            pick.group(among, &mut grouped);
+        })?;
+        Ok(grouped)
     }
 
     fn spans(&self, rows: &[usize], columns: Columns) -> Result<Vec<Span>, Damage> {
