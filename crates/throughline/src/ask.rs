@@ -8,7 +8,7 @@ use api::{Client, LogsParams, Range};
 use futures::StreamExt;
 
 use crate::cli;
-use crate::load::{self, LoadOptions};
+use crate::load::{self, CorpusKind, LoadOptions};
 use crate::output::line;
 
 pub(crate) use print::print_trace;
@@ -131,10 +131,18 @@ pub(crate) async fn load(arguments: &cli::Load) -> anyhow::Result<()> {
             arguments.signal
         );
     };
+    let Some(corpus) = CorpusKind::from_name(&arguments.corpus) else {
+        bail!(
+            "--corpus {}: one of standard, scattered, wide, lines",
+            arguments.corpus
+        );
+    };
     let report = load::run(LoadOptions {
         endpoint: arguments.endpoint.clone(),
         http: arguments.http,
         signal,
+        corpus,
+        lines: arguments.lines.clone(),
         rate: arguments.rate,
         connections: arguments.connections,
         batch_items: arguments.batch,

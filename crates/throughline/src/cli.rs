@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Check(Check),
     /// Sends deterministic telemetry as fast or at the rate asked for, and reports how it went.
     #[command(
-        after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json"
+        after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json\n  throughline load --signal logs --corpus lines --lines /var/log/*.log --items 100000"
     )]
     Load(Load),
 }
@@ -206,6 +206,13 @@ pub(crate) struct Load {
     /// traces, logs or metrics.
     #[arg(long, default_value = "traces")]
     pub signal: String,
+    /// standard, scattered (a trace arrives over half a minute), wide (5,000 attribute keys) or
+    /// lines (of --lines).
+    #[arg(long, default_value = "standard")]
+    pub corpus: String,
+    /// Text files whose lines are the log records, again and again.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub lines: Vec<PathBuf>,
     /// Items per second over all connections; as fast as they are acknowledged without it.
     #[arg(long)]
     pub rate: Option<u64>,

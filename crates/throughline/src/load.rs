@@ -10,7 +10,9 @@
 //! What is sent follows from the seed and the number of the item alone; see [`corpus`]. Times
 //! count from the start of a paced run; one as fast as it can is dated before its start.
 
+mod arrival;
 mod corpus;
+mod lines;
 mod logs;
 mod metrics;
 mod report;
@@ -18,6 +20,7 @@ mod sender;
 mod trace;
 mod traces;
 mod verify;
+mod wide;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,12 +34,44 @@ use otlp::inflate::Encoding;
 use otlp::server::unix_nanos;
 use tokio::sync::{Mutex, mpsc};
 
+use arrival::Arrivals;
 use corpus::Corpus;
 use sender::{Sender, Shared};
 use verify::VerifyFile;
 
 pub use logs::{COMMON_WORD, PHRASE, RARE_EVERY, RARE_WORD};
 pub use report::{AckMilliseconds, LoadReport};
+pub use trace::{TraceKeys, trace_keys};
+
+/// What the rows are like, and in which order they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CorpusKind {
+    /// Traces of twelve spans and their log records, one after the other.
+    Standard,
+    /// The same rows, but each request has those of one process, and a trace arrives over half
+    /// a minute among thousands of others.
+    Scattered,
+    /// Rows with ten of 5,000 attributes.
+    Wide,
+    /// Log records made of the lines of files.
+    Lines,
+}
+
+impl CorpusKind {
+    /// Every kind with its name.
+    pub const ALL: [(&str, Self); 4] = [
+        ("standard", Self::Standard),
+        ("scattered", Self::Scattered),
+        ("wide", Self::Wide),
+        ("lines", Self::Lines),
+    ];
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let kind = Self::ALL.iter().find(|kind| kind.0 == name);
+        kind.map(|kind| kind.1)
+    }
+}
 
 /// What the generator is told.
 #[derive(Debug, Clone)]
@@ -47,6 +82,10 @@ pub struct LoadOptions {
     pub http: bool,
     /// What is sent.
     pub signal: Signal,
+    /// What it is like.
+    pub corpus: CorpusKind,
+    /// The files of [`CorpusKind::Lines`].
+    pub lines: Vec<PathBuf>,
     /// Items per second over all connections; none for as fast as they are acknowledged.
     pub rate: Option<u64>,
     /// Connections, each with one request under way.
@@ -67,6 +106,8 @@ pub struct LoadOptions {
 const CONNECTIONS_MAX: usize = 1024;
 /// Items of one request; more would pass the receiver's default limit of 64 MiB.
 const BATCH_ITEMS_MAX: usize = 65_536;
+/// The scattered corpus keeps half a minute of its items in memory.
+const SCATTERED_RATE_MAX: u64 = 50_000;
 /// Bytes of requests that are made ahead.
 const AHEAD_BYTES: usize = 64 << 20;
 
@@ -74,6 +115,8 @@ const AHEAD_BYTES: usize = 64 << 20;
 struct Batch {
     /// Counts from 1; the stamp's sequence.
     sequence: u64,
+    /// How many items the requests before it have, which is the number of its first item where
+    /// they are sent in order.
     first_item: u64,
     items: u64,
     request: Bytes,
@@ -82,25 +125,36 @@ struct Batch {
 /// Which items there are, request by request.
 struct Batches {
     corpus: Corpus,
-    batch_items: u64,
-    items: Option<u64>,
-    next_item: u64,
+    arrivals: Arrivals,
+    sent_items: u64,
     sequence: u64,
+}
+
+impl Batches {
+    fn new(corpus: Corpus, options: &LoadOptions) -> Self {
+        let arrivals = if options.corpus == CorpusKind::Scattered {
+            Arrivals::scattered(&corpus, options.items, options.batch_items)
+        } else {
+            Arrivals::in_order(options.items, options.batch_items)
+        };
+        Self {
+            corpus,
+            arrivals,
+            sent_items: 0,
+            sequence: 0,
+        }
+    }
 }
 
 impl Iterator for Batches {
     type Item = Batch;
 
     fn next(&mut self) -> Option<Batch> {
-        let first_item = self.next_item;
-        let left = self.items.map_or(u64::MAX, |items| items - first_item);
-        let items = left.min(self.batch_items);
-        if items == 0 {
-            return None;
-        }
+        let numbers = self.arrivals.next()?;
+        let items = numbers.len() as u64;
+        let first_item = self.sent_items;
         self.sequence += 1;
-        self.next_item += items;
-        let numbers: Vec<u64> = (first_item..first_item + items).collect();
+        self.sent_items += items;
         let request = self.corpus.request(&numbers, self.sequence);
         Some(Batch {
             sequence: self.sequence,
@@ -117,18 +171,13 @@ pub async fn run(options: LoadOptions) -> anyhow::Result<LoadReport> {
     check(&options)?;
     let clients = clients(&options)?;
     let start_unix_nano = unix_nanos();
+    let corpus = Corpus::new(&options, start_unix_nano)?;
     let verify = options.verify_file.as_deref().map(|path| {
         VerifyFile::create(path, &options, start_unix_nano)
             .with_context(|| format!("cannot write the verify file {}", path.display()))
     });
     let shared = Arc::new(Shared::new(&options, start_unix_nano, verify.transpose()?));
-    let batches = Batches {
-        corpus: Corpus::new(&options, start_unix_nano),
-        batch_items: options.batch_items as u64,
-        items: options.items,
-        next_item: 0,
-        sequence: 0,
-    };
+    let batches = Batches::new(corpus, &options);
     let batches = Arc::new(Mutex::new(make_ahead(batches).await?));
 
     let clock = Instant::now();
@@ -174,6 +223,28 @@ fn check(options: &LoadOptions) -> anyhow::Result<()> {
     ensure!(
         !options.duration.is_zero(),
         "the duration must be longer than nothing"
+    );
+    check_corpus(options)
+}
+
+fn check_corpus(options: &LoadOptions) -> anyhow::Result<()> {
+    let lines = options.corpus == CorpusKind::Lines;
+    ensure!(
+        options.corpus == CorpusKind::Standard || options.signal != Signal::Metrics,
+        "the corpus of metrics must be the standard one"
+    );
+    ensure!(
+        !lines || options.signal == Signal::Logs,
+        "the signal of the corpus of lines must be logs"
+    );
+    ensure!(
+        lines != options.lines.is_empty(),
+        "files of lines must be given with the corpus of lines, and with no other"
+    );
+    ensure!(
+        options.corpus != CorpusKind::Scattered
+            || options.rate.is_none_or(|rate| rate <= SCATTERED_RATE_MAX),
+        "the rate of the scattered corpus must be at most {SCATTERED_RATE_MAX} items per second"
     );
     Ok(())
 }

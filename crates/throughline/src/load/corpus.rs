@@ -1,17 +1,19 @@
-//! The standard corpus: what is sent, item by item.
+//! The corpora: what is sent, item by item.
 //!
 //! Item `n` of a seed is always the same: a span or a log record of trace `n / 12`, or a point of
 //! series `n % 40,000`. All come from 36 resources, 12 services with three instances each. Ids
 //! and other values are drawn from generators seeded with the item's number, so a request can
-//! be made without those before it.
+//! be made without those before it. The scattered corpus has the same items in another order
+//! ([`arrival`](super::arrival)), the wide one other attributes ([`wide`]); the records of the
+//! third are lines of files ([`lines`](super::lines)).
 
 use std::sync::Arc;
 
 use fastrand::Rng;
 use model::{KeyValue, Resource, Scope, Signal};
 
-use super::LoadOptions;
-use super::{logs, metrics, traces};
+use super::lines::Lines;
+use super::{CorpusKind, LoadOptions, logs, metrics, traces, wide};
 
 pub(super) const SERVICES: [&str; 12] = [
     "api-gateway",
@@ -47,7 +49,10 @@ const OF_ITEM: u64 = 0x6974_656d;
 /// Everything that the rows share.
 pub(super) struct Corpus {
     signal: Signal,
-    seed: u64,
+    pub(super) kind: CorpusKind,
+    pub(super) seed: u64,
+    /// Items of one second, by their times.
+    pub(super) items_per_second: u64,
     /// The time of item 0.
     first_unix_nano: u64,
     /// Time between two items.
@@ -55,12 +60,14 @@ pub(super) struct Corpus {
     pub(super) resources: Vec<Arc<Resource>>,
     pub(super) scope: Arc<Scope>,
     metrics: Option<metrics::SeriesTable>,
+    lines: Option<Lines>,
 }
 
 impl Corpus {
-    pub(super) fn new(options: &LoadOptions, start_unix_nano: u64) -> Self {
-        let per_second = options.rate.unwrap_or(UNPACED_PER_SECOND);
-        let item_nanos = (1_000_000_000 / per_second).max(1);
+    /// An error tells what is wrong with the files of lines.
+    pub(super) fn new(options: &LoadOptions, start_unix_nano: u64) -> anyhow::Result<Self> {
+        let items_per_second = options.rate.unwrap_or(UNPACED_PER_SECOND);
+        let item_nanos = (1_000_000_000 / items_per_second).max(1);
         let resources: Vec<_> = (0..RESOURCES)
             .map(|index| Arc::new(resource(options.seed, index)))
             .collect();
@@ -71,22 +78,31 @@ impl Corpus {
         });
         let metrics = (options.signal == Signal::Metrics)
             .then(|| metrics::SeriesTable::new(options, start_unix_nano, &resources, &scope));
-        Self {
+        let lines = (options.corpus == CorpusKind::Lines)
+            .then(|| Lines::read(&options.lines))
+            .transpose()?;
+        Ok(Self {
             signal: options.signal,
+            kind: options.corpus,
             seed: options.seed,
+            items_per_second,
             first_unix_nano: start_unix_nano.saturating_sub(past_nanos(options)),
             item_nanos,
             resources,
             scope,
             metrics,
-        }
+            lines,
+        })
     }
 
     /// The request that holds these items.
     pub(super) fn request(&self, items: &[u64], batch: u64) -> Vec<u8> {
         match self.signal {
             Signal::Traces => traces::request(self, items, batch),
-            Signal::Logs => logs::request(self, items, batch),
+            Signal::Logs => match &self.lines {
+                Some(lines) => lines.request(self, items, batch),
+                None => logs::request(self, items, batch),
+            },
             Signal::Metrics => match &self.metrics {
                 Some(series) => series.request(items),
                 None => Vec::new(),
@@ -94,9 +110,16 @@ impl Corpus {
         }
     }
 
-    /// The generator of this trace.
-    pub(super) fn rng(&self, number: u64) -> Rng {
-        rng(self.seed, number)
+    /// The attributes of a row of the wide corpus, but for the batch.
+    pub(super) fn wide_attributes(
+        &self,
+        resource: usize,
+        correlation_id: &str,
+        rng: &mut Rng,
+    ) -> Vec<KeyValue> {
+        let mut attributes = vec![KeyValue::new("correlation_id", correlation_id)];
+        attributes.extend(wide::attributes(self.seed, resource / INSTANCES, rng));
+        attributes
     }
 
     /// The generator of what this span or log record has of its own.

@@ -3,6 +3,7 @@
 use fastrand::Rng;
 use model::{KeyValue, LogRecord, Value};
 
+use super::CorpusKind;
 use super::corpus::{Corpus, batch_attribute, uuid};
 use super::trace::{self, Trace};
 
@@ -20,7 +21,7 @@ pub const PHRASE: &str = "connection refused";
 
 /// A request of these records.
 pub(super) fn request(corpus: &Corpus, items: &[u64], batch: u64) -> Vec<u8> {
-    let records = trace::by_resource(corpus, items, |trace, item, part| {
+    let records = trace::by_resource(corpus.seed, items, |trace, item, part| {
         record(corpus, trace, item, part, batch)
     });
     otlp::encode::logs(&records)
@@ -40,17 +41,15 @@ fn record(corpus: &Corpus, trace: &Trace, item: u64, part: usize, batch: u64) ->
         7..25 => (5, "DEBUG"),
         _ => (9, "INFO"),
     };
-    let function = FUNCTIONS[template % FUNCTIONS.len()];
-    let attributes = vec![
-        KeyValue::new("correlation_id", trace.correlation_id.as_str()),
-        KeyValue::new("user.id", format!("user-{}", trace.user)),
-        KeyValue::new("code.function.name", format!("shop::{function}")),
-        KeyValue::new("code.line.number", LINES[template % LINES.len()]),
-        KeyValue::new("thread.name", format!("worker-{}", rng.u32(..32))),
-        batch_attribute(batch),
-    ];
+    let resource = trace.resource(part);
+    let mut attributes = if corpus.kind == CorpusKind::Wide {
+        corpus.wide_attributes(resource, &trace.correlation_id, rng)
+    } else {
+        attributes(trace, template, rng)
+    };
+    attributes.push(batch_attribute(batch));
     LogRecord {
-        resource: corpus.resources[trace.resource(part)].clone(),
+        resource: corpus.resources[resource].clone(),
         scope: corpus.scope.clone(),
         time_unix_nano,
         observed_time_unix_nano: time_unix_nano + 1_000,
@@ -63,6 +62,17 @@ fn record(corpus: &Corpus, trace: &Trace, item: u64, part: usize, batch: u64) ->
         span_id: Some(trace.span_ids[part]),
         ..LogRecord::default()
     }
+}
+
+fn attributes(trace: &Trace, template: usize, rng: &mut Rng) -> Vec<KeyValue> {
+    let function = FUNCTIONS[template % FUNCTIONS.len()];
+    vec![
+        KeyValue::new("correlation_id", trace.correlation_id.as_str()),
+        KeyValue::new("user.id", trace.user_id()),
+        KeyValue::new("code.function.name", format!("shop::{function}")),
+        KeyValue::new("code.line.number", LINES[template % LINES.len()]),
+        KeyValue::new("thread.name", format!("worker-{}", rng.u32(..32))),
+    ]
 }
 
 const FUNCTIONS: [&str; 7] = [

@@ -49,6 +49,8 @@ fn options(signal: Signal) -> LoadOptions {
         endpoint: String::new(),
         http: false,
         signal,
+        corpus: CorpusKind::Standard,
+        lines: Vec::new(),
         rate: None,
         connections: 3,
         batch_items: 100,
@@ -263,7 +265,31 @@ async fn options_are_checked() {
             ..options(Signal::Logs)
         },
     ];
-    for options in wrong {
+    let combined = [
+        LoadOptions {
+            corpus: CorpusKind::Wide,
+            ..options(Signal::Metrics)
+        },
+        LoadOptions {
+            corpus: CorpusKind::Lines,
+            lines: vec!["lines".into()],
+            ..options(Signal::Traces)
+        },
+        LoadOptions {
+            corpus: CorpusKind::Lines,
+            ..options(Signal::Logs)
+        },
+        LoadOptions {
+            lines: vec!["lines".into()],
+            ..options(Signal::Logs)
+        },
+        LoadOptions {
+            corpus: CorpusKind::Scattered,
+            rate: Some(SCATTERED_RATE_MAX + 1),
+            ..options(Signal::Logs)
+        },
+    ];
+    for options in wrong.into_iter().chain(combined) {
         let error = run(LoadOptions {
             endpoint: "127.0.0.1:1".to_owned(),
             ..options
@@ -278,7 +304,7 @@ fn corpus(signal: Signal, seed: u64) -> Corpus {
         seed,
         ..options(signal)
     };
-    Corpus::new(&options, 1 << 60)
+    Corpus::new(&options, 1 << 60).unwrap()
 }
 
 fn items(count: u64) -> Vec<u64> {
@@ -370,4 +396,119 @@ fn what_is_sent_at_once_is_dated_up_to_the_present() {
     assert!(spans.iter().all(|span| span.end_unix_nano < present));
     let last = spans.iter().map(|span| span.start_unix_nano).max();
     assert!(present - last.unwrap() < 5_000_000_000);
+}
+
+#[test]
+fn scattered_traces_arrive_apart_and_requests_are_of_one_resource() {
+    let options = LoadOptions {
+        corpus: CorpusKind::Scattered,
+        items: Some(120_005),
+        ..options(Signal::Traces)
+    };
+    let corpus = Corpus::new(&options, 1 << 60).unwrap();
+    let requests = || Arrivals::scattered(&corpus, options.items, options.batch_items);
+    let mut sent = HashSet::new();
+    let mut arrived = HashMap::<u64, (u64, u64)>::new();
+    for (number, items) in (0..).zip(requests()) {
+        assert!((1..=100).contains(&items.len()));
+        let places = items.iter().map(|item| trace::place(*item));
+        let resources: HashSet<_> = places
+            .map(|(trace, part)| trace::resource(42, trace, part))
+            .collect();
+        assert_eq!(resources.len(), 1);
+        for item in items {
+            assert!(sent.insert(item), "{item} is sent twice");
+            let (trace, _) = trace::place(item);
+            arrived.entry(trace).or_insert((number, number)).1 = number;
+        }
+    }
+    assert_eq!(sent.len(), 120_005);
+    assert!(sent.iter().all(|item| *item < 120_005));
+    // 30,000 items are 300 requests; of four delays the first and last are mostly far apart.
+    let spread: u64 = arrived.values().map(|(first, last)| last - first).sum();
+    let mean = spread / arrived.len() as u64;
+    assert!((120..300).contains(&mean), "{mean} requests");
+    assert!(requests().eq(requests()));
+}
+
+#[test]
+fn the_wide_corpus_has_its_keys_and_ten_on_a_row() {
+    let names: HashSet<_> = (0..wide::KEYS).map(wide::key).collect();
+    assert_eq!(names.len(), wide::KEYS);
+    let services = 0..corpus::SERVICES.len();
+    let kinds = services.flat_map(|service| (0..wide::KINDS).map(move |kind| (service, kind)));
+    let used: HashSet<_> = kinds
+        .flat_map(|(service, kind)| wide::keys(1, service, kind))
+        .collect();
+    assert_eq!(used.len(), wide::KEYS);
+
+    for signal in [Signal::Traces, Signal::Logs] {
+        let options = LoadOptions {
+            corpus: CorpusKind::Wide,
+            ..options(signal)
+        };
+        let corpus = Corpus::new(&options, 1 << 60).unwrap();
+        let rows = Rows::decode(signal, &corpus.request(&items(1_200), 1)).unwrap();
+        let spans = rows.spans.iter().map(|span| &span.attributes);
+        let attributes: Vec<_> = spans
+            .chain(rows.logs.iter().map(|log| &log.attributes))
+            .collect();
+        assert_eq!(attributes.len(), 1_200);
+        // The correlation id and the batch are beside them.
+        assert!(attributes.iter().all(|row| (8..=12).contains(&row.len())));
+        let keys: HashSet<_> = attributes
+            .iter()
+            .flat_map(|row| row.iter().map(|attribute| &attribute.key))
+            .collect();
+        assert!(keys.len() > 2_000, "{} keys", keys.len());
+    }
+}
+
+#[test]
+fn lines_of_files_are_sent_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let lines = |paths: Vec<PathBuf>| {
+        let options = LoadOptions {
+            corpus: CorpusKind::Lines,
+            lines: paths,
+            ..options(Signal::Logs)
+        };
+        Corpus::new(&options, 1 << 60)
+    };
+    let paths = vec![
+        file("server.log.1", b"one\r\n\ntwo\n"),
+        file("empty", b""),
+        file("gc.log", b"\xffthree"),
+    ];
+    let corpus = lines(paths.clone()).unwrap();
+    let request = corpus.request(&items(5), 1);
+    assert_eq!(request, lines(paths).unwrap().request(&items(5), 1));
+    let mut logs = Rows::decode(Signal::Logs, &request).unwrap().logs;
+    logs.sort_by_key(|log| log.time_unix_nano);
+    let seen: Vec<_> = logs
+        .iter()
+        .map(|log| {
+            assert_eq!((log.trace_id, log.span_id), (None, None));
+            (log.resource.service().to_owned(), log.body.to_text())
+        })
+        .collect();
+    let expected = [
+        ("server", "one"),
+        ("server", "two"),
+        ("gc", "\u{fffd}three"),
+        ("server", "one"),
+        ("server", "two"),
+    ];
+    assert_eq!(seen, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+
+    let problem = |path| lines(vec![path]).err().unwrap().to_string();
+    assert!(problem(file("nothing", b"\n\n")).contains("no line"));
+    assert!(problem(folder.path().join("absent")).contains("absent"));
+    let long = [b"short\n".as_slice(), &[b'x'; 40_000]].concat();
+    assert!(problem(file("long", &long)).contains("line 2 of"));
 }

@@ -6,18 +6,20 @@
 
 use model::{SpanId, SpanKind, TraceId};
 
-use super::corpus::{Corpus, RESOURCES, uuid};
+use super::corpus::{RESOURCES, rng, uuid};
 
 /// Spans, and log records, of one trace.
 pub(super) const PARTS: usize = 12;
 /// How many users send requests.
 const USERS: u32 = 50_000;
+/// Keeps the generators of resources apart from those of traces.
+const OF_RESOURCE: u64 = 0x7365_7276;
 
 /// One span of the shape that all traces have.
 pub(super) struct Part {
     pub(super) parent: Option<usize>,
     /// Added to the service that the trace begins with.
-    service: usize,
+    pub(super) service: usize,
     pub(super) kind: SpanKind,
     pub(super) name: &'static str,
     /// Begin and end in thousandths of the trace.
@@ -78,20 +80,19 @@ pub(super) struct Trace {
     pub(super) number: u64,
     pub(super) id: TraceId,
     pub(super) span_ids: [SpanId; PARTS],
-    pub(super) start: u64,
+    /// Nanoseconds.
     pub(super) duration: u64,
     pub(super) correlation_id: String,
     pub(super) session_id: String,
     pub(super) cart_id: String,
     pub(super) user: u32,
     pub(super) failed: bool,
-    /// The resource of the first service.
-    first_resource: usize,
+    seed: u64,
 }
 
 impl Trace {
-    pub(super) fn new(corpus: &Corpus, number: u64) -> Self {
-        let mut rng = corpus.rng(number);
+    pub(super) fn new(seed: u64, number: u64) -> Self {
+        let mut rng = rng(seed, number);
         let id = TraceId(rng.u128(1..).to_be_bytes());
         let span_ids = std::array::from_fn(|_| SpanId(rng.u64(1..).to_be_bytes()));
         // Most are fast, a few take seconds.
@@ -100,7 +101,6 @@ impl Trace {
             number,
             id,
             span_ids,
-            start: corpus.time(number * PARTS as u64),
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             duration: (milliseconds * 1e6) as u64,
             correlation_id: uuid(&mut rng),
@@ -108,20 +108,51 @@ impl Trace {
             cart_id: uuid(&mut rng),
             user: rng.u32(..USERS),
             failed: rng.u32(..100) < 2,
-            first_resource: rng.usize(..RESOURCES),
+            seed,
         }
+    }
+
+    pub(super) fn user_id(&self) -> String {
+        format!("user-{}", self.user)
     }
 
     /// Which of the corpus' resources a part belongs to.
     pub(super) fn resource(&self, part: usize) -> usize {
-        (self.first_resource + SHAPE[part].service * 5) % RESOURCES
+        resource(self.seed, self.number, part)
+    }
+}
+
+/// Which resource a part of a trace belongs to.
+pub(super) fn resource(seed: u64, number: u64, part: usize) -> usize {
+    let first = rng(seed ^ OF_RESOURCE, number).usize(..RESOURCES);
+    (first + SHAPE[part].service * 5) % RESOURCES
+}
+
+/// By what the rows of one trace are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceKeys {
+    /// In hex.
+    pub trace_id: String,
+    /// The value of `correlation_id`.
+    pub correlation_id: String,
+    /// The value of `user.id`, which other traces have too.
+    pub user_id: String,
+}
+
+/// The keys of trace `number` of a seed: that of items `12 * number` and the eleven after it.
+pub fn trace_keys(seed: u64, number: u64) -> TraceKeys {
+    let trace = Trace::new(seed, number);
+    TraceKeys {
+        trace_id: trace.id.to_string(),
+        user_id: trace.user_id(),
+        correlation_id: trace.correlation_id,
     }
 }
 
 /// The items of a request with their traces, each resource's together, as a batching exporter
 /// sends them.
 pub(super) fn by_resource<R>(
-    corpus: &Corpus,
+    seed: u64,
     items: &[u64],
     mut row: impl FnMut(&Trace, u64, usize) -> R,
 ) -> Vec<R> {
@@ -131,7 +162,7 @@ pub(super) fn by_resource<R>(
         let (number, part) = place(*item);
         let trace = match &mut trace {
             Some(trace) if trace.number == number => trace,
-            other => other.insert(Trace::new(corpus, number)),
+            other => other.insert(Trace::new(seed, number)),
         };
         rows.push((trace.resource(part), row(trace, *item, part)));
     }

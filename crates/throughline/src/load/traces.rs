@@ -7,6 +7,7 @@
 use fastrand::Rng;
 use model::{Event, KeyValue, Span, SpanKind, StatusCode};
 
+use super::CorpusKind;
 use super::corpus::{Corpus, batch_attribute, uuid};
 use super::trace::{self, Part, SHAPE, Trace};
 
@@ -15,7 +16,7 @@ const ERROR: &str = "upstream request timeout";
 
 /// A request of these spans.
 pub(super) fn request(corpus: &Corpus, items: &[u64], batch: u64) -> Vec<u8> {
-    let spans = trace::by_resource(corpus, items, |trace, item, part| {
+    let spans = trace::by_resource(corpus.seed, items, |trace, item, part| {
         span(corpus, trace, item, part, batch)
     });
     otlp::encode::traces(&spans)
@@ -24,14 +25,19 @@ pub(super) fn request(corpus: &Corpus, items: &[u64], batch: u64) -> Vec<u8> {
 fn span(corpus: &Corpus, trace: &Trace, item: u64, index: usize, batch: u64) -> Span {
     let part = &SHAPE[index];
     let rng = &mut corpus.item_rng(item);
-    let at = |thousandth: u64| trace.start + trace.duration * thousandth / 1000;
+    let trace_start = corpus.time(item - index as u64);
+    let at = |thousandth: u64| trace_start + trace.duration * thousandth / 1000;
     let (start_unix_nano, end_unix_nano) = (at(part.range.0), at(part.range.1));
     let failed = trace.failed && part.fails;
-    let mut attributes = shared_attributes(trace, part, rng);
-    own_attributes(&mut attributes, trace, part, failed, rng);
+    let resource = trace.resource(index);
+    let mut attributes = if corpus.kind == CorpusKind::Wide {
+        corpus.wide_attributes(resource, &trace.correlation_id, rng)
+    } else {
+        attributes(trace, part, failed, rng)
+    };
     attributes.push(batch_attribute(batch));
     let mut span = Span {
-        resource: corpus.resources[trace.resource(index)].clone(),
+        resource: corpus.resources[resource].clone(),
         scope: corpus.scope.clone(),
         trace_id: trace.id,
         span_id: trace.span_ids[index],
@@ -81,6 +87,12 @@ fn event(part: &Part, start: u64, rng: &mut Rng) -> Option<Event> {
     })
 }
 
+fn attributes(trace: &Trace, part: &Part, failed: bool, rng: &mut Rng) -> Vec<KeyValue> {
+    let mut attributes = shared_attributes(trace, part, rng);
+    own_attributes(&mut attributes, trace, part, failed, rng);
+    attributes
+}
+
 fn shared_attributes(trace: &Trace, part: &Part, rng: &mut Rng) -> Vec<KeyValue> {
     let region = REGIONS[trace.user as usize % REGIONS.len()];
     vec![
@@ -91,7 +103,7 @@ fn shared_attributes(trace: &Trace, part: &Part, rng: &mut Rng) -> Vec<KeyValue>
             "code.function.name",
             format!("shop::handlers::{}", part.name),
         ),
-        KeyValue::new("user.id", format!("user-{}", trace.user)),
+        KeyValue::new("user.id", trace.user_id()),
         KeyValue::new("session.id", trace.session_id.as_str()),
         KeyValue::new("shop.cart.id", trace.cart_id.as_str()),
         KeyValue::new("cloud.region", region),

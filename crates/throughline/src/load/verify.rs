@@ -2,8 +2,9 @@
 //!
 //! The first line says what was sent: `{"seed":1,"signal":"logs","batch_items":1000,
 //! "start_unix_nano":...}`. Each further line is one request: `{"sequence":17,"first":16000,
-//! "items":1000,"state":"acknowledged"}`. Every row of it carries `load.batch` = `sequence`.
-//! `state` is `acknowledged` (all rows are stored, once), `rejected` (none is) or `unknown` (no
+//! "items":1000,"state":"acknowledged"}`, where `first` counts the items before it. Every row of
+//! it carries `load.batch` = `sequence`. `state` is `acknowledged` (all rows are stored, once),
+//! `rejected` (none is) or `unknown` (no
 //! answer came: none or all are). A request of which the receiver rejected some rows is
 //! `partial`, with their number in `rejected`. A request that is not named was never sent.
 
