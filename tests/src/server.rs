@@ -35,14 +35,38 @@ pub struct Setup {
 impl Setup {
     /// A role (`up`, `collector`, ...) in a fresh folder, with every port chosen by the system.
     pub fn new(program: &str, role: &str) -> Self {
+        Self::within(
+            program,
+            role,
+            tempfile::tempdir().expect("a temporary folder"),
+        )
+    }
+
+    /// The same in a folder within this one, which stays.
+    pub fn kept_in(program: &str, role: &str, parent: &Path) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("throughline-")
+            .disable_cleanup(true)
+            .tempdir_in(parent);
+        Self::within(program, role, folder.expect("a writable folder"))
+    }
+
+    fn within(program: &str, role: &str, folder: TempDir) -> Self {
         Self {
             program: program.to_owned(),
             role: role.to_owned(),
-            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            folder: Arc::new(folder),
             extra: Vec::new(),
             listen: std::array::from_fn(|_| "127.0.0.1:0".to_owned()),
             has_config: false,
         }
+    }
+
+    /// Another role over the same folder.
+    #[must_use]
+    pub fn with_role(mut self, role: &str) -> Self {
+        role.clone_into(&mut self.role);
+        self
     }
 
     /// With this configuration file.

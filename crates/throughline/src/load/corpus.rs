@@ -38,7 +38,7 @@ pub(super) const RESOURCES: usize = SERVICES.len() * INSTANCES;
 const UNPACED_PER_SECOND: u64 = 1_000;
 /// How many items an unpaced run of unknown length is taken to have per second of its duration,
 /// more than receivers take, so that nothing is dated later than the present.
-const TAKEN_PER_SECOND_MAX: u64 = 100_000;
+const TAKEN_PER_SECOND_MAX: u64 = 400_000;
 /// Longer ago than this no such run begins.
 const UNPACED_PAST_SECONDS: u64 = 86_400;
 /// Before the end of an unpaced run's times, for the longest traces to end in.

@@ -1,6 +1,7 @@
 //! Points of 40,000 series, one after the other, again and again.
 //!
-//! Three fifths are counters, the others gauges. A point is known by its series (the labels
+//! Three fifths are buckets of classic histograms (counters with the attribute `le`), a fifth
+//! counts requests, and the others are counters and gauges of 38 further metrics. A point is known by its series (the labels
 //! `load.series` says which) and its time, so its requests carry no `load.batch`: an attribute
 //! of a point is part of its series.
 
@@ -17,8 +18,14 @@ pub(super) const SERIES: u64 = 40_000;
 const METRICS: usize = 40;
 /// Series of one resource; the last resource has the rest.
 const PER_RESOURCE: usize = (SERIES as usize).div_ceil(RESOURCES);
-/// Series of one metric and resource.
-const PER_METRIC: usize = PER_RESOURCE.div_ceil(METRICS);
+/// Bounds of the durations that are counted, in seconds.
+const BOUNDS: [&str; 12] = [
+    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf",
+];
+/// Series of one resource that count durations, one for each bound.
+const BUCKETS: usize = PER_RESOURCE * 3 / 5 / BOUNDS.len() * BOUNDS.len();
+/// Those that count requests.
+const REQUESTS: usize = PER_RESOURCE / 5;
 const ROUTES: [&str; 7] = [
     "/",
     "/cart",
@@ -50,12 +57,12 @@ impl SeriesTable {
     ) -> Self {
         let metrics: Vec<_> = (0..METRICS).map(|index| Arc::new(metric(index))).collect();
         let series = (0..SERIES as usize).map(|index| {
-            let within = index % PER_RESOURCE;
+            let shape = shape(index);
             Series {
                 resource: Arc::clone(&resources[index / PER_RESOURCE]),
                 scope: Arc::clone(scope),
-                metric: Arc::clone(&metrics[within / PER_METRIC]),
-                attributes: attributes(index, within % PER_METRIC),
+                metric: Arc::clone(&metrics[shape.metric]),
+                attributes: attributes(index, &shape),
             }
         });
         // A paced run takes as long for a round of all series as the rate says.
@@ -93,12 +100,16 @@ impl SeriesTable {
 
     fn point(&self, index: usize, step: u64) -> DataPoint {
         let series = &self.series[index];
-        // What the series is like, and what this step adds.
-        let mut nature = rng(self.seed, index as u64);
-        let noise = rng(self.seed, step * SERIES + index as u64).u32(..1_000);
+        // What the series is like, and what this step adds; buckets of one histogram share it.
+        let bound = shape(index).bound.unwrap_or(0);
+        let drawn = (index - bound) as u64;
+        let mut nature = rng(self.seed, drawn);
+        let noise = rng(self.seed, step * SERIES + drawn).u32(..1_000);
         let value = if series.metric.kind == MetricKind::Sum {
+            // A bucket counts what those below it count, and more.
+            let below = i64::try_from(bound).unwrap_or_default() + 1;
             // The noise is less than one step adds, so the sum never goes down.
-            let per_step = nature.i64(1..500);
+            let per_step = nature.i64(1..500) * below;
             let step = i64::try_from(step).unwrap_or(i64::MAX);
             let noise = per_step * i64::from(noise) / 1_000;
             PointValue::Int(step.saturating_mul(per_step).saturating_add(noise))
@@ -119,16 +130,46 @@ impl SeriesTable {
     }
 }
 
+/// What a series is.
+struct Shape {
+    metric: usize,
+    /// Which of its metric's series of the resource it is; buckets of one histogram share it.
+    variant: usize,
+    /// Of a bucket.
+    bound: Option<usize>,
+}
+
+fn shape(index: usize) -> Shape {
+    let within = index % PER_RESOURCE;
+    if within < BUCKETS {
+        return Shape {
+            metric: 0,
+            variant: within / BOUNDS.len(),
+            bound: Some(within % BOUNDS.len()),
+        };
+    }
+    let (metric, variant) = match (within - BUCKETS).checked_sub(REQUESTS) {
+        None => (1, within - BUCKETS),
+        Some(rest) => (2 + rest % (METRICS - 2), rest / (METRICS - 2)),
+    };
+    Shape {
+        metric,
+        variant,
+        bound: None,
+    }
+}
+
 fn metric(index: usize) -> Metric {
-    let counter = index % 5 < 3;
+    let counter = index < 2 || index % 5 < 3;
     let subject = [
         "http", "db", "cache", "queue", "process", "pool", "disk", "net",
     ][index % 8];
     Metric {
-        name: if counter {
-            format!("load.{subject}.events.{index}")
-        } else {
-            format!("load.{subject}.level.{index}")
+        name: match index {
+            0 => "load.request.duration.bucket".to_owned(),
+            1 => "load.requests".to_owned(),
+            _ if counter => format!("load.{subject}.events.{index}"),
+            _ => format!("load.{subject}.level.{index}"),
         },
         description: String::new(),
         unit: if counter { "{event}" } else { "By" }.to_owned(),
@@ -147,10 +188,15 @@ fn metric(index: usize) -> Metric {
     }
 }
 
-fn attributes(index: usize, variant: usize) -> Vec<KeyValue> {
-    vec![
+fn attributes(index: usize, shape: &Shape) -> Vec<KeyValue> {
+    let variant = shape.variant;
+    let mut attributes = vec![
         KeyValue::new("http.route", ROUTES[variant % ROUTES.len()]),
         KeyValue::new("shard", format!("shard-{}", variant / ROUTES.len())),
         KeyValue::new("load.series", i64::try_from(index).unwrap_or(i64::MAX)),
-    ]
+    ];
+    if let Some(bound) = shape.bound {
+        attributes.push(KeyValue::new("le", BOUNDS[bound]));
+    }
+    attributes
 }

@@ -1,0 +1,118 @@
+//! Measures the server from outside and prints the table of `docs/benchmarks.md`.
+//!
+//! `cargo build --release && cargo bench -p tests --bench figures -- --items 2000000`
+//!
+//! Each signal is loaded into a fresh collector, which is stopped when its CPU use has settled;
+//! its folder is weighed, `up` is started over it, and questions are asked on one connection.
+
+mod disk;
+mod process;
+mod questions;
+mod run;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Parser;
+use model::Signal;
+use throughline::load::CorpusKind;
+
+use run::Plan;
+
+/// Measures ingest, disk, memory and queries of a server binary.
+#[derive(Parser)]
+struct Arguments {
+    /// Spans and log records; of metrics as many points for each of these as the full run has.
+    #[arg(long, default_value_t = 2_000_000)]
+    items: u64,
+    /// Data points; by default 9.6 million for 2 million items.
+    #[arg(long)]
+    points: Option<u64>,
+    /// Which signals, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "traces,logs,metrics")]
+    signals: Vec<String>,
+    /// standard, scattered, wide or lines.
+    #[arg(long, default_value = "standard")]
+    corpus: String,
+    /// The files of the corpus of lines.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    lines: Vec<PathBuf>,
+    /// The server; by default the release binary that cargo built beside this one.
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// Keep the data folders in this one.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// The items follow from this.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print JSON instead of markdown.
+    #[arg(long)]
+    json: bool,
+    /// What cargo tells a benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Points of a full run for each of its spans, in tenths.
+const POINT_TENTHS_PER_ITEM: u64 = 48;
+
+#[tokio::main]
+#[allow(clippy::print_stdout, reason = "what it is for")]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let plan = plan(&arguments)?;
+    let mut rows = run::start_and_idle(&plan)?;
+    for name in &arguments.signals {
+        let Some(signal) = Signal::from_name(name) else {
+            bail!("--signals {name}: of traces, logs, metrics");
+        };
+        rows.extend(run::signal(&plan, signal).await?);
+    }
+    if arguments.json {
+        println!("{}", table::json(&rows));
+    } else {
+        print!("{}", table::markdown(&rows));
+    }
+    Ok(())
+}
+
+fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
+    let Some(corpus) = CorpusKind::from_name(&arguments.corpus) else {
+        bail!(
+            "--corpus {}: one of standard, scattered, wide, lines",
+            arguments.corpus
+        );
+    };
+    ensure!(arguments.items > 0, "--items must be at least 1");
+    let server = match &arguments.server {
+        Some(server) => server.clone(),
+        None => beside_this()?,
+    };
+    ensure!(
+        server.is_file(),
+        "no server at {}: run `cargo build --release` or name one with --server",
+        server.display()
+    );
+    Ok(Plan {
+        server: server.display().to_string(),
+        items: arguments.items,
+        points: arguments
+            .points
+            .unwrap_or(arguments.items * POINT_TENTHS_PER_ITEM / 10),
+        corpus,
+        lines: arguments.lines.clone(),
+        keep: arguments.keep.clone(),
+        seed: arguments.seed,
+    })
+}
+
+/// `target/release/throughline`, from `target/release/deps/figures-HASH`.
+fn beside_this() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let folder = this.parent().and_then(|deps| deps.parent());
+    Ok(folder
+        .context("no folder above this program")?
+        .join("throughline"))
+}
