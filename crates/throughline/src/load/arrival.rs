@@ -14,7 +14,7 @@ use super::trace::{self, PARTS, SHAPE};
 /// How far apart the services of one trace deliver, in seconds of the corpus.
 const SPREAD_SECONDS: u64 = 30;
 /// Keeps the generators of delays apart from those of traces.
-const OF_DELAY: u64 = 0x6465_6c61_79;
+const OF_DELAY: u64 = 0x6465_6c61;
 
 /// The order in which items are sent.
 pub(super) enum Arrivals {
