@@ -18,19 +18,22 @@ const COUNTED: u64 = 21;
 const STRIDE: u64 = 7_919;
 const SECONDS_OF_AN_HOUR: u64 = 3_600;
 
+/// Of a URL.
+type Parameters = Vec<(&'static str, String)>;
+
 /// One question. Where it names an id, each time it is asked it is another's.
 struct Question {
     name: &'static str,
     goal: Option<f64>,
     path: Box<dyn Fn(&TraceKeys) -> String>,
-    parameters: Box<dyn Fn(&TraceKeys) -> Vec<(&'static str, String)>>,
+    parameters: Box<dyn Fn(&TraceKeys) -> Parameters>,
 }
 
 fn question(
     name: &'static str,
     goal: impl Into<Option<f64>>,
     path: &'static str,
-    parameters: impl Fn(&TraceKeys) -> Vec<(&'static str, String)> + 'static,
+    parameters: impl Fn(&TraceKeys) -> Parameters + 'static,
 ) -> Question {
     Question {
         name,
@@ -41,9 +44,7 @@ fn question(
 }
 
 /// A search that names something of a trace.
-fn search(
-    q: impl Fn(&TraceKeys) -> String + 'static,
-) -> impl Fn(&TraceKeys) -> Vec<(&'static str, String)> {
+fn search(q: impl Fn(&TraceKeys) -> String + 'static) -> impl Fn(&TraceKeys) -> Parameters {
     move |keys| vec![("q", q(keys)), ("limit", "20".to_owned())]
 }
 
