@@ -157,9 +157,11 @@ impl Setup {
     }
 }
 
-/// A command without the variables by which tests and users configure the program.
+/// A command without the variables by which tests and users configure the program. Where
+/// `THROUGHLINE_PROGRAM` names another build (a release), that one is under test.
 pub fn clean(program: &str) -> Command {
-    let mut command = Command::new(program);
+    let other = std::env::var_os("THROUGHLINE_PROGRAM");
+    let mut command = Command::new(other.unwrap_or_else(|| program.into()));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("THROUGHLINE_") {
             command.env_remove(name);

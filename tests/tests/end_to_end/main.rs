@@ -13,6 +13,7 @@ mod distributed;
 mod hostile;
 mod jaeger;
 mod load;
+mod outage;
 mod paging;
 mod promql;
 mod read_back;
