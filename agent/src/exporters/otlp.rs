@@ -447,7 +447,11 @@ impl Exporter {
             request,
         });
         match self.queue.replace(&sealed, entries.collect()).await {
-            Ok(()) => drop(self.window.finish(id)),
+            Ok(()) => {
+                drop(self.window.finish(id));
+                // The pieces are behind what was read.
+                self.at_end = false;
+            }
             Err(AppendError::TooLarge { .. }) => self.give_up(id, "too_large", reason).await,
             Err(error) => {
                 tracing::warn!(%error, "an entry that is too large cannot be split yet");

@@ -38,9 +38,14 @@ impl Fake {
     }
 
     async fn until(&self, requests: usize) {
+        self.until_seen(|seen| seen.len() >= requests).await;
+    }
+
+    /// Waits until what was sent is enough.
+    async fn until_seen(&self, enough: impl Fn(&[(Bytes, Stamp)]) -> bool) {
         loop {
             let changed = self.changed.notified();
-            if self.seen.lock().len() >= requests {
+            if enough(&self.seen.lock()) {
                 return;
             }
             changed.await;
@@ -376,21 +381,21 @@ async fn a_request_that_is_too_large_is_split_and_a_row_that_is_too_large_is_put
     texts.push(&giant);
     rig.append(&texts).await;
     let exporter = rig.run(&fake, one_at_a_time());
-    while rig.metrics.total(QUEUED_ROWS, &[]) > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    rig.finish(exporter, MINUTE).await;
+    let rows = |request: &Bytes| count_rows(Signal::Logs, request).unwrap();
+    let accepted = |seen: &[(Bytes, Stamp)]| -> u64 {
+        let small = seen.iter().filter(|(request, _)| request.len() <= 300);
+        small.map(|(request, _)| rows(request)).sum()
+    };
+    let giant_alone = |(request, _): &(Bytes, Stamp)| request.len() > 300 && rows(request) == 1;
+    fake.until_seen(|seen| accepted(seen) == 20 && seen.iter().any(giant_alone))
+        .await;
+    assert_eq!(rig.finish(exporter, MINUTE).await.rows, 0);
     assert_eq!(rig.metrics.total(EXPORTED_ROWS, &[]), 20);
     assert_eq!(
         rig.metrics.total(DROPPED_ROWS, &[("reason", "too_large")]),
         1
     );
-    let seen = fake.seen.lock();
-    let small = seen.iter().filter(|(request, _)| request.len() <= 300);
-    let rows: u64 = small
-        .map(|(request, _)| count_rows(Signal::Logs, request).unwrap())
-        .sum();
-    assert_eq!(rows, 20);
+    assert_eq!(accepted(&fake.seen.lock()), 20);
 }
 
 #[tokio::test(start_paused = true)]
