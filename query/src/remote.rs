@@ -39,6 +39,9 @@ pub struct AddressError {
     pub reason: String,
 }
 
+/// How long the end of a stream is awaited after the last reply.
+const END_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// A reader over a collector's store.
 #[derive(Debug, Clone)]
 pub struct RemoteReader {
@@ -148,25 +151,56 @@ impl State {
 
 /// Starts the call if it is not running, and reads one message.
 async fn step(call: Call) -> Result<(Option<Result<Reply, ReadError>>, Call), Status> {
-    let mut replies = match call {
-        Call::Done => return Ok((None, Call::Done)),
-        Call::Running(replies) => replies,
+    match call {
+        Call::Done => Ok((None, Call::Done)),
+        Call::Running(replies) => read(replies).await,
         Call::Ready(channel, message) => {
             let message = message.map_err(|error| Status::internal(error.to_string()))?;
-            let mut grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-            let ready = grpc.ready().await;
-            ready.map_err(|error| Status::unavailable(error.to_string()))?;
-            let path = PathAndQuery::from_static(METHOD);
-            let request = tonic::Request::new(Bytes::from(message));
-            let answer = grpc.server_streaming(request, path, BytesCodec).await?;
-            Box::new(answer.into_inner())
+            let message = Bytes::from(message);
+            match start(channel.clone(), message.clone()).await {
+                // Nothing was read yet, and asking changes nothing.
+                Err(status) if is_connection_lost(&status) => start(channel, message).await,
+                other => other,
+            }
         }
-    };
+    }
+}
+
+/// Whether the connection ended, not the call: one that has served for long may have used up
+/// what HTTP/2 grants it, and another call on it had the error.
+fn is_connection_lost(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// Starts the call and reads its first message.
+async fn start(
+    channel: Channel,
+    message: Bytes,
+) -> Result<(Option<Result<Reply, ReadError>>, Call), Status> {
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let ready = grpc.ready().await;
+    ready.map_err(|error| Status::unavailable(error.to_string()))?;
+    let path = PathAndQuery::from_static(METHOD);
+    let request = tonic::Request::new(message);
+    let answer = grpc.server_streaming(request, path, BytesCodec).await?;
+    read(Box::new(answer.into_inner())).await
+}
+
+/// Reads one message.
+async fn read(
+    mut replies: Box<Streaming<Bytes>>,
+) -> Result<(Option<Result<Reply, ReadError>>, Call), Status> {
     let Some(message) = replies.message().await? else {
         return Ok((None, Call::Running(replies)));
     };
     let reply: Result<Reply, ReadError> = postcard::from_bytes(&message)
         .map_err(|error| Status::internal(format!("malformed reply: {error}")))?;
+    if matches!(reply, Ok(Reply::End(_)) | Err(_)) {
+        // The stream's own end follows. Dropped before it, the stream is reset, and a connection
+        // takes no more than a thousand such resets in its life. What the end says changes
+        // nothing: the answer is whole.
+        let _end = tokio::time::timeout(END_TIMEOUT, replies.message()).await;
+    }
     Ok((Some(reply), Call::Running(replies)))
 }
 

@@ -86,6 +86,16 @@ async fn ask(reader: &RemoteReader, timeout_ms: u64) -> Sent {
         .await
 }
 
+/// More than a thousand streams that are dropped before their end end their connection.
+#[tokio::test]
+async fn a_connection_takes_any_number_of_calls() {
+    let sent = vec![Ok(Reply::End(Summary::default()))];
+    let reader = serve(sent.clone(), false).await;
+    let calls = stream::iter(0..3_000).map(|_| ask(&reader, 10_000));
+    let answers: Vec<Sent> = calls.buffer_unordered(16).collect().await;
+    assert!(answers.iter().all(|answer| *answer == sent));
+}
+
 #[tokio::test]
 async fn replies_come_as_they_were_sent() {
     let sent = vec![
