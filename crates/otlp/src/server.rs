@@ -9,6 +9,7 @@
 
 mod body;
 mod counters;
+mod crowd;
 mod export;
 mod grpc;
 mod http;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod agent;
+mod agent_load;
 mod alerts;
 mod check;
 mod clocks;

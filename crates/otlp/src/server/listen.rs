@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,8 +13,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+use super::crowd::{BusyBody, Crowd, Place};
 
 /// Answers one request.
 pub type Handler = Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
@@ -23,7 +23,7 @@ pub type Handler = Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body
 /// Limits of the connections of one listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections at once; more wait in the system's backlog.
+    /// Connections at once; one more takes the place of the one that is idle for the longest.
     pub connections: usize,
     /// Requests at once on one HTTP/2 connection.
     pub streams: u32,
@@ -62,28 +62,24 @@ pub async fn listen(
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let crowd = Crowd::new(limits.connections);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let next = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            let permit = permit.expect("the semaphore is never closed");
-            (permit, listener.accept().await)
+            let (stream, _) = listener.accept().await?;
+            Ok::<_, std::io::Error>((stream, crowd.enter().await))
         };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
             next = next => next,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = serve(stream, Arc::clone(&handler), limits, graceful.watcher());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
+            Ok((stream, place)) => {
+                let handler = Arc::clone(&handler);
+                connections.spawn(serve(stream, place, handler, limits, graceful.watcher()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -104,7 +100,13 @@ pub async fn listen(
     }
 }
 
-async fn serve(stream: TcpStream, handler: Handler, limits: ConnectionLimits, watcher: Watcher) {
+async fn serve(
+    stream: TcpStream,
+    place: Place,
+    handler: Handler,
+    limits: ConnectionLimits,
+    watcher: Watcher,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -121,12 +123,14 @@ async fn serve(stream: TcpStream, handler: Handler, limits: ConnectionLimits, wa
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
-    let active = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&active);
+    let requests = place.requests();
     let service = service_fn(move |request: Request<Incoming>| {
-        seen.store(true, Ordering::Relaxed);
+        let busy = requests.begin();
         let response = handler(request.map(Body::new));
-        async move { Ok::<_, Infallible>(response.await) }
+        async move {
+            let response = response.await;
+            Ok::<_, Infallible>(response.map(|body| BusyBody { body, _busy: busy }))
+        }
     });
     let connection = builder
         .serve_connection(TokioIo::new(stream), service)
@@ -135,7 +139,7 @@ async fn serve(stream: TcpStream, handler: Handler, limits: ConnectionLimits, wa
     // connection on which no request ever comes is closed here.
     let silent = async {
         tokio::time::sleep(limits.header_timeout).await;
-        if active.load(Ordering::Relaxed) {
+        if place.ever_active() {
             std::future::pending::<()>().await;
         }
     };
@@ -146,5 +150,6 @@ async fn serve(stream: TcpStream, handler: Handler, limits: ConnectionLimits, wa
             }
         }
         () = silent => tracing::debug!("closing a connection without a request"),
+        () = place.wanted() => tracing::debug!("closing an idle connection for a new one"),
     }
 }

@@ -282,19 +282,54 @@ async fn shutdown_ends_although_a_sender_never_finishes() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_wait() {
+async fn over_the_limit_a_newcomer_replaces_the_longest_idle_connection() {
+    let mut limits = small();
+    limits.connections.connections = 2;
+    let server = Running::start(Fake::default(), limits).await;
+    let request = b"GET /v1/logs HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut silent = TcpStream::connect(&server.address).await.unwrap();
+    silent.write_all(b"GET /v1/lo").await.unwrap();
+    let mut idle = TcpStream::connect(&server.address).await.unwrap();
+    idle.write_all(request).await.unwrap();
+    assert_eq!(idle.read_u8().await.unwrap(), b'H');
+    let mut newcomers = Vec::new();
+    for mut longest in [silent, idle] {
+        let mut newcomer = TcpStream::connect(&server.address).await.unwrap();
+        newcomer.write_all(request).await.unwrap();
+        assert_eq!(newcomer.read_u8().await.unwrap(), b'H');
+        newcomers.push(newcomer);
+        // Either a clean end or a reset; what counts is that it ends.
+        drop(longest.read_to_end(&mut Vec::new()).await);
+    }
+}
+
+#[tokio::test]
+async fn a_newcomer_waits_while_every_connection_is_busy() {
     let mut limits = small();
     limits.connections.connections = 1;
-    let server = Running::start(Fake::default(), limits).await;
-    let mut first = TcpStream::connect(&server.address).await.unwrap();
-    let request = b"GET /v1/logs HTTP/1.1\r\nHost: x\r\n\r\n";
-    first.write_all(request).await.unwrap();
-    assert_eq!(first.read_u8().await.unwrap(), b'H');
+    let fake = Fake {
+        gate: Some(tokio::sync::Semaphore::new(0)),
+        ..Fake::default()
+    };
+    let server = Running::start(fake, limits).await;
+    let (client, url) = (http1(), server.url("/v1/logs"));
+    let post = || {
+        let request = client.post(&url);
+        let request = request.header("content-type", "application/x-protobuf");
+        request.body(logs()).send()
+    };
+    let first = tokio::spawn(post());
+    while server.fake.exports.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
     let mut second = TcpStream::connect(&server.address).await.unwrap();
+    let request = b"GET /v1/logs HTTP/1.1\r\nHost: x\r\n\r\n";
     second.write_all(request).await.unwrap();
     let early = tokio::time::timeout(Duration::from_millis(50), second.read_u8()).await;
     assert!(early.is_err());
-    drop(first);
+    server.fake.gate.as_ref().unwrap().add_permits(9);
+    assert_eq!(first.await.unwrap().unwrap().status(), 200);
+    // The first one's connection is kept alive, but idle.
     assert_eq!(second.read_u8().await.unwrap(), b'H');
 }
 
