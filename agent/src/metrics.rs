@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::Signal;
+use otlp::exposition;
 use parking_lot::Mutex;
 
 /// Rows taken in, by signal and source (`otlp`, `filelog`, `hostmetrics`, `self`).
@@ -93,6 +94,20 @@ impl Metrics {
             *metric == name && with.iter().all(|pair| has(labels, pair))
         });
         matching.map(|(_, value)| *value).sum()
+    }
+
+    /// Every value, for `/metrics`.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn exposition(&self) -> Vec<exposition::Sample> {
+        let sample = |sample: Sample| {
+            let labels: Vec<(&str, &str)> = sample
+                .labels
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            exposition::Sample::new(sample.name, &labels, sample.value as f64)
+        };
+        self.snapshot().into_iter().map(sample).collect()
     }
 
     /// Every value, sorted by name and labels.

@@ -75,6 +75,11 @@ impl Admission {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// Whether nobody is let in any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Waits until nobody is in work, or the time is up. Tells which.
     pub async fn drain(&self, timeout: Duration) -> bool {
         let all = self.slots.acquire_many(self.concurrent);

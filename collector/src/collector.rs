@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use env::Clock;
-use otlp::server::{Accept, ConnectionLimits, Receiver, ServerLimits};
+use otlp::exposition;
+use otlp::server::{Accept, ConnectionLimits, Receiver, ServerLimits, Status};
 use storage::read::Read;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -16,7 +17,6 @@ use crate::admission::Admission;
 use crate::ingest::{Ingest, Sink};
 use crate::internal;
 use crate::receivers::{otlp_grpc, otlp_http};
-use crate::self_metrics;
 use crate::spanmetrics::{self, SpanMetrics};
 
 /// How a collector works.
@@ -82,13 +82,36 @@ pub struct Addresses {
 /// How long shutdown waits for the drained listeners beyond their own drain timeout.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How a collector is doing, for whoever asks.
+#[derive(Clone)]
+struct Account {
+    receiver: Receiver,
+    ingest: Arc<Ingest>,
+    spans: Option<SpanMetrics>,
+    sink: Arc<dyn Sink>,
+}
+
+impl Status for Account {
+    fn ready(&self) -> Result<(), String> {
+        if self.ingest.admission().is_closed() {
+            return Err("the collector is shutting down".to_owned());
+        }
+        Ok(())
+    }
+
+    fn metrics(&self) -> String {
+        let mut samples = exposition::receiver_metrics(&self.receiver);
+        samples.extend(self.ingest.metrics());
+        samples.extend(self.spans.iter().flat_map(SpanMetrics::metrics));
+        samples.extend(self.sink.metrics());
+        exposition::render(samples)
+    }
+}
+
 /// A running collector.
 pub struct Collector {
     addresses: Addresses,
-    sink: Arc<dyn Sink>,
-    ingest: Arc<Ingest>,
-    receiver: Receiver,
-    spans: Option<SpanMetrics>,
+    account: Account,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     drain_timeout: Duration,
@@ -117,17 +140,24 @@ impl Collector {
         let ingest = Arc::new(Ingest::new(Arc::clone(&sink), admission));
         let receiver = Receiver::new(Arc::clone(&ingest) as Arc<dyn Accept>, options.server);
         let (stop, stopped) = watch::channel(false);
+        let spans = options
+            .spanmetrics
+            .map(|options| SpanMetrics::new(options, clock));
+        let account = Account {
+            receiver: receiver.clone(),
+            ingest,
+            spans: spans.clone(),
+            sink: Arc::clone(&sink),
+        };
+        let status: Arc<dyn Status> = Arc::new(account.clone());
         let mut tasks = vec![
             otlp_grpc::start(receiver.clone(), listeners.otlp_grpc, stopped.clone()),
-            otlp_http::start(receiver.clone(), listeners.otlp_http, stopped.clone()),
+            otlp_http::start(receiver, listeners.otlp_http, status, stopped.clone()),
         ];
         if let Some(listener) = listeners.internal {
             let limits = options.server.connections;
             tasks.push(start_internal(reader, listener, limits, stopped.clone()));
         }
-        let spans = options
-            .spanmetrics
-            .map(|options| SpanMetrics::new(options, clock));
         if let Some(spans) = &spans {
             sink.observe(Box::new(spans.observer()));
             tasks.push(start_spanmetrics(spans.clone(), Arc::clone(&sink), stopped));
@@ -135,10 +165,7 @@ impl Collector {
         let drain_timeout = options.server.connections.drain_timeout;
         Ok(Self {
             addresses,
-            sink,
-            ingest,
-            receiver,
-            spans,
+            account,
             stop,
             tasks,
             drain_timeout,
@@ -152,42 +179,34 @@ impl Collector {
 
     /// The OTLP/HTTP routes, to be mounted on another port as well.
     pub fn http_router(&self) -> Router {
-        self.receiver.http_router()
+        self.account.receiver.http_router()
     }
 
     /// Writes everything that the collector and its store count in the Prometheus text format,
     /// for whoever serves `/metrics`, without holding the collector.
     pub fn metrics_handle(&self) -> impl Fn() -> String + Send + Sync + use<> {
-        let (receiver, ingest) = (self.receiver.clone(), Arc::clone(&self.ingest));
-        let (spans, sink) = (self.spans.clone(), Arc::clone(&self.sink));
-        move || {
-            let mut samples = self_metrics::receiver_metrics(&receiver);
-            samples.extend(ingest.metrics());
-            samples.extend(spans.iter().flat_map(SpanMetrics::metrics));
-            samples.extend(sink.metrics());
-            self_metrics::render(samples)
-        }
+        let account = self.account.clone();
+        move || account.metrics()
     }
 
     /// Refuses new work, answers what is in flight, writes the last span metrics, and returns:
     /// at the latest a little after the drain timeout.
     pub async fn shutdown(self) {
-        self.ingest.admission().close();
+        let admission = self.account.ingest.admission();
+        admission.close();
         self.stop.send_replace(true);
         let deadline = self.drain_timeout + GRACE;
         let drained = tokio::time::timeout(deadline, futures::future::join_all(self.tasks)).await;
         if drained.is_err() {
             tracing::warn!("listeners did not stop in time");
         }
-        if !self.ingest.admission().drain(GRACE).await {
-            tracing::warn!(
-                exports = self.ingest.admission().in_work(),
-                "exports left unanswered"
-            );
+        if !admission.drain(GRACE).await {
+            let exports = admission.in_work();
+            tracing::warn!(exports, "exports left unanswered");
         }
-        if let Some(spans) = &self.spans {
+        if let Some(spans) = &self.account.spans {
             // A store that does not answer must not keep the process from ending.
-            let emitted = tokio::time::timeout(GRACE, spans.emit(&*self.sink)).await;
+            let emitted = tokio::time::timeout(GRACE, spans.emit(&*self.account.sink)).await;
             if emitted.is_err() {
                 tracing::warn!("the last span metrics were not stored in time");
             }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use model::Signal;
 use model::row::Reject;
+use otlp::exposition::Sample;
 use otlp::server::{Accept, Export, Verdict};
 use otlp::stamp::StampHeaders;
 use storage::Store;
 use storage::write::{Ack, Batch, Observe, Stamp, WriteError};
 
 use crate::admission::Admission;
-use crate::self_metrics::Sample;
 
 /// Where batches go.
 pub trait Sink: Send + Sync {

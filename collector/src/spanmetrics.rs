@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use env::Clock;
 use model::{Signal, SpanId, Tenant, TraceId};
+use otlp::exposition::Sample;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use storage::write::{Batch, WriteError};
 
 use crate::ingest::Sink;
-use crate::self_metrics::Sample;
 
 pub use observer::Observer;
 

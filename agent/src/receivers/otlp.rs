@@ -13,7 +13,8 @@ use model::Signal;
 use model::row::{
     Decode, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef,
 };
-use otlp::server::{Accept, Export, Receiver, ServerLimits, Verdict};
+use otlp::exposition;
+use otlp::server::{Accept, Export, Receiver, ServerLimits, Status, Verdict};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -127,6 +128,31 @@ impl Accept for Relay {
     }
 }
 
+/// How the agent is doing, for whoever asks.
+struct Account {
+    receiver: Receiver,
+    queue: Queue,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Status for Account {
+    fn ready(&self) -> Result<(), String> {
+        if *self.stopped.borrow() {
+            return Err("the agent is shutting down".to_owned());
+        }
+        match self.queue.failure().borrow().clone() {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let mut samples = exposition::receiver_metrics(&self.receiver);
+        samples.extend(self.queue.metrics.exposition());
+        exposition::render(samples)
+    }
+}
+
 /// The running listeners.
 pub struct OtlpReceiver {
     pub grpc: SocketAddr,
@@ -144,9 +170,17 @@ impl OtlpReceiver {
             in_flight_bytes: options.inflight_bytes_max,
             ..ServerLimits::default()
         };
-        let metrics = queue.metrics.clone();
-        let receiver = Receiver::new(Arc::new(Relay { queue, metrics }), limits);
+        let relay = Relay {
+            queue: queue.clone(),
+            metrics: queue.metrics.clone(),
+        };
+        let receiver = Receiver::new(Arc::new(relay), limits);
         let (stop, stopped) = watch::channel(false);
+        let status = Arc::new(Account {
+            receiver: receiver.clone(),
+            queue,
+            stopped: stopped.clone(),
+        });
         let (grpc_listener, grpc) = bind(options.grpc).await?;
         let (http_listener, http) = bind(options.http).await?;
         let wait = |mut stopped: watch::Receiver<bool>| async move {
@@ -157,7 +191,11 @@ impl OtlpReceiver {
         let (grpc_stop, http_stop) = (wait(stopped.clone()), wait(stopped));
         let servers = vec![
             tokio::spawn(async move { first.serve_grpc(grpc_listener, grpc_stop).await }),
-            tokio::spawn(async move { second.serve_http(http_listener, http_stop).await }),
+            tokio::spawn(async move {
+                second
+                    .serve_http_with(http_listener, status, http_stop)
+                    .await
+            }),
         ];
         Ok(Self {
             grpc,

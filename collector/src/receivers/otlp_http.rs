@@ -1,6 +1,8 @@
-//! OTLP over HTTP, in protobuf and JSON.
+//! OTLP over HTTP, in protobuf and JSON, with the pages that tell how the collector is doing.
 
-use otlp::server::Receiver;
+use std::sync::Arc;
+
+use otlp::server::{Receiver, Status};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -9,11 +11,12 @@ use tokio::task::JoinHandle;
 pub fn start(
     receiver: Receiver,
     listener: TcpListener,
+    status: Arc<dyn Status>,
     mut stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         // An error means that the sender of the signal is gone, which is a stop as well.
         let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
-        receiver.serve_http(listener, stopped).await;
+        receiver.serve_http_with(listener, status, stopped).await;
     })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::ConfigError;
 use crate::load::{base_dir, read_file};
-use crate::rules::{CheckExpr, parse_rule_file};
+use crate::rules::{ExprError, parse_rule_file};
 use crate::settings::Config;
 use crate::yaml::{self, Node};
 
@@ -49,9 +49,13 @@ fn kind_of_text(text: &str) -> FileKind {
     }
 }
 
-/// Everything that is wrong with a file, and, for a configuration, with its rule files. Of a
-/// file with rule tests only the YAML is checked: running it checks the rest.
-pub fn check(path: &Path, check_expr: CheckExpr<'_>) -> Vec<ConfigError> {
+/// Checks the syntax of one expression; the flag says whether it may use what is experimental.
+pub type CheckDialect<'a> = &'a dyn Fn(&str, bool) -> Result<(), ExprError>;
+
+/// Everything that is wrong with a file, and, for a configuration, with its rule files. Whether
+/// expressions may be experimental is said by the configuration; a rule file by itself may be
+/// meant for any. Of a file with rule tests only the YAML is checked: running it checks the rest.
+pub fn check(path: &Path, check_expr: CheckDialect<'_>) -> Vec<ConfigError> {
     let kind = match kind_of(path) {
         Ok(kind) => kind,
         Err(error) => return vec![error],
@@ -62,7 +66,7 @@ pub fn check(path: &Path, check_expr: CheckExpr<'_>) -> Vec<ConfigError> {
         Err(error) => return vec![error],
     };
     match kind {
-        FileKind::Rules => parse_rule_file(&name, &text, check_expr)
+        FileKind::Rules => parse_rule_file(&name, &text, &|text| check_expr(text, true))
             .err()
             .unwrap_or_default(),
         FileKind::RuleTests => {
@@ -72,7 +76,11 @@ pub fn check(path: &Path, check_expr: CheckExpr<'_>) -> Vec<ConfigError> {
         }
         FileKind::Config => {
             match Config::from_text(&name, &text, base_dir(path), std::iter::empty()) {
-                Ok(config) => config.load_rules(check_expr).err().unwrap_or_default(),
+                Ok(config) => {
+                    let experimental = config.promql.experimental;
+                    let rules = config.load_rules(&|text| check_expr(text, experimental));
+                    rules.err().unwrap_or_default()
+                }
                 Err(errors) => errors,
             }
         }

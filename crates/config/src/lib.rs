@@ -18,7 +18,7 @@ mod units;
 mod values;
 mod yaml;
 
-pub use check::{FileKind, check, kind_of};
+pub use check::{CheckDialect, FileKind, check, kind_of};
 pub use error::ConfigError;
 pub use load::RULE_FILE_BYTES_MAX;
 pub use rules::{CheckExpr, Expr, ExprError, Rule, RuleFile, RuleGroup, RuleKind, parse_rule_file};

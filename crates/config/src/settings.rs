@@ -147,6 +147,8 @@ section! {
     pub struct Query {
         /// Collectors to ask, at their internal addresses.
         collectors: Vec<Endpoint> = "[]";
+        /// The collector that stores what rules record, at its OTLP gRPC address; for a stand-alone query service.
+        write_to: Option<Endpoint> = "null";
     }
 
     /// When stored data is dropped; without an age and a size, only when the disk runs full.

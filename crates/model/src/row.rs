@@ -145,17 +145,20 @@ pub enum Reject {
     EmptyMetricName,
     /// A histogram whose counts do not fit its bounds.
     MalformedHistogram,
+    /// A point of a series beyond those that may be active.
+    SeriesLimit,
 }
 
 impl Reject {
     /// Every reason.
-    pub const ALL: [Reject; 6] = [
+    pub const ALL: [Reject; 7] = [
         Reject::InvalidTraceId,
         Reject::InvalidSpanId,
         Reject::UnspecifiedTemporality,
         Reject::ZeroTime,
         Reject::EmptyMetricName,
         Reject::MalformedHistogram,
+        Reject::SeriesLimit,
     ];
 
     /// The reason as a counter's label.
@@ -167,6 +170,7 @@ impl Reject {
             Reject::ZeroTime => "zero_time",
             Reject::EmptyMetricName => "empty_metric_name",
             Reject::MalformedHistogram => "malformed_histogram",
+            Reject::SeriesLimit => "series_limit",
         }
     }
 
@@ -182,6 +186,9 @@ impl Reject {
             Reject::EmptyMetricName => "metric without a name",
             Reject::MalformedHistogram => {
                 "histogram whose bucket counts are not one more than its bounds"
+            }
+            Reject::SeriesLimit => {
+                "data point of a new series, while as many are active as limits.series allows"
             }
         }
     }

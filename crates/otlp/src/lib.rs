@@ -5,11 +5,13 @@
 //! - [`json`] turns OTLP JSON requests into protobuf, so that all behind it sees one encoding.
 //! - [`server`] takes exports over gRPC and HTTP and hands them to an [`server::Accept`].
 //! - [`client`] sends exports and says what became of them.
+//! - [`exposition`] writes what a process counts in the Prometheus text format.
 //! - [`split`] cuts a request that is too large into requests that are not.
 
 pub mod client;
 pub mod decode;
 pub mod encode;
+pub mod exposition;
 pub mod inflate;
 pub mod json;
 pub mod raw;

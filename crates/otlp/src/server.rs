@@ -15,6 +15,7 @@ mod grpc;
 mod http;
 mod limits;
 mod listen;
+mod pages;
 mod verdict;
 
 use std::convert::Infallible;
@@ -36,6 +37,7 @@ pub use counters::{Count, Counters, Outcome, Transport};
 pub use export::{Accept, Export, unix_nanos};
 pub use limits::ServerLimits;
 pub use listen::{ConnectionLimits, Handler, listen};
+pub use pages::Status;
 pub use verdict::Verdict;
 
 type HealthService = BoxCloneSyncService<Request<Body>, Response<tonic::body::Body>, Infallible>;
@@ -89,7 +91,7 @@ impl Receiver {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) {
-        self.serve(listener, shutdown).await;
+        self.serve(listener, None, shutdown).await;
     }
 
     /// Serves HTTP/1.1 and HTTP/2 until `shutdown`, as [`Receiver::serve_grpc`] does.
@@ -98,10 +100,25 @@ impl Receiver {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) {
-        self.serve(listener, shutdown).await;
+        self.serve(listener, None, shutdown).await;
     }
 
-    async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
+    /// As [`Receiver::serve_http`], with `/healthz`, `/readyz` and `/metrics` beside the exports.
+    pub async fn serve_http_with(
+        &self,
+        listener: TcpListener,
+        status: Arc<dyn Status>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) {
+        self.serve(listener, Some(status), shutdown).await;
+    }
+
+    async fn serve(
+        &self,
+        listener: TcpListener,
+        status: Option<Arc<dyn Status>>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) {
         for service in [
             "",
             grpc::TRACE_SERVICE,
@@ -122,8 +139,16 @@ impl Receiver {
         };
         let receiver = self.clone();
         let handler: Handler = Arc::new(move |request| {
+            let page = status
+                .as_ref()
+                .and_then(|status| pages::answer(status, &request));
             let receiver = receiver.clone();
-            Box::pin(async move { receiver.handle(request).await })
+            Box::pin(async move {
+                match page {
+                    Some(page) => page,
+                    None => receiver.handle(request).await,
+                }
+            })
         });
         listen(listener, handler, self.shared.limits.connections, shutdown).await;
     }

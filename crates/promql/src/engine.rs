@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::ast::{Expr, ValueType};
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
-use crate::parse::ParseError;
+use crate::parse::{Features, ParseError, parse, parse_with};
 use crate::plan::{Grid, Plan};
 use crate::source::{SeriesSource, SourceError, SourceErrorKind};
 
@@ -21,6 +21,8 @@ pub struct Options {
     /// Whether metric names are dropped at the end instead of by each function, so that a query
     /// over several metrics does not fail halfway.
     pub delayed_name_removal: bool,
+    /// What queries read by [`Engine::query`] may use.
+    pub features: Features,
 }
 
 impl Default for Options {
@@ -29,6 +31,7 @@ impl Default for Options {
             lookback_ms: 300_000,
             subquery_step_ms: 60_000,
             delayed_name_removal: true,
+            features: Features::Stable,
         }
     }
 }
@@ -176,11 +179,11 @@ pub struct Query {
 }
 
 impl Query {
-    /// Reads a query.
+    /// Reads a query of the whole language.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         Ok(Self {
             text: text.into(),
-            expr: Arc::new(crate::parse::parse(text)?),
+            expr: Arc::new(parse(text)?),
         })
     }
 
@@ -294,6 +297,14 @@ impl Engine {
     /// An engine with these options.
     pub fn new(options: Options) -> Self {
         Self { options }
+    }
+
+    /// Reads a query, with the features that this engine allows.
+    pub fn query(&self, text: &str) -> Result<Query, ParseError> {
+        Ok(Query {
+            text: text.into(),
+            expr: Arc::new(parse_with(text, self.options.features)?),
+        })
     }
 
     /// The plan of a query at one time.

@@ -19,6 +19,32 @@ pub struct Function {
     pub returns: ValueType,
 }
 
+/// Functions that Prometheus calls experimental, sorted.
+const EXPERIMENTAL: &[&str] = &[
+    "double_exponential_smoothing",
+    "end",
+    "first_over_time",
+    "histogram_quantiles",
+    "info",
+    "mad_over_time",
+    "range",
+    "sort_by_label",
+    "sort_by_label_desc",
+    "start",
+    "step",
+    "ts_of_first_over_time",
+    "ts_of_last_over_time",
+    "ts_of_max_over_time",
+    "ts_of_min_over_time",
+];
+
+impl Function {
+    /// Whether Prometheus calls it experimental.
+    pub fn is_experimental(&self) -> bool {
+        EXPERIMENTAL.binary_search(&self.name).is_ok()
+    }
+}
+
 const fn function(name: &'static str, args: &'static [ValueType], returns: ValueType) -> Function {
     Function {
         name,
@@ -162,5 +188,7 @@ mod tests {
         assert!(FUNCTIONS.windows(2).all(|pair| pair[0].name < pair[1].name));
         assert_eq!(find("rate").map(|function| function.args), Some(&[M][..]));
         assert_eq!(find("Rate"), None);
+        assert!(EXPERIMENTAL.is_sorted());
+        assert!(EXPERIMENTAL.iter().all(|name| find(name).is_some()));
     }
 }

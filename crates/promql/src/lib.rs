@@ -32,7 +32,10 @@ pub use engine::{
 pub use histogram::FloatHistogram;
 pub use labels::Labels;
 pub use matcher::{MatchOp, Matcher};
-pub use parse::{MAX_DEPTH, MAX_QUERY_BYTES, ParseError, parse, parse_selector, parse_series};
+pub use parse::{
+    Features, MAX_DEPTH, MAX_QUERY_BYTES, ParseError, parse, parse_selector, parse_series,
+    parse_with,
+};
 pub use plan::{Fetched, Plan};
 pub use source::{
     Samples, Selected, Selection, Series, SeriesSource, SourceError, SourceErrorKind,

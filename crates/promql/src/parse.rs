@@ -69,9 +69,24 @@ impl Problem {
 
 type Parsed<T> = Result<T, Problem>;
 
-/// Reads a query.
+/// Which parts of the language may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Features {
+    /// Those that stay as they are.
+    #[default]
+    Stable,
+    /// Those that Prometheus calls experimental too: they may change or go.
+    Experimental,
+}
+
+/// Reads a query of the whole language.
 pub fn parse(query: &str) -> Result<Expr, ParseError> {
-    parse_expression(query).map_err(|problem| problem.locate(query))
+    parse_with(query, Features::Experimental)
+}
+
+/// Reads a query that uses these features; others are an error that names them.
+pub fn parse_with(query: &str, features: Features) -> Result<Expr, ParseError> {
+    parse_expression(query, features).map_err(|problem| problem.locate(query))
 }
 
 /// Reads a selector of series, as the `match[]` parameters of the HTTP API take it.
@@ -113,8 +128,9 @@ pub fn parse_series(text: &str) -> Result<crate::labels::Labels, ParseError> {
     Ok(crate::labels::Labels::new(pairs))
 }
 
-fn parse_expression(query: &str) -> Parsed<Expr> {
+fn parse_expression(query: &str, features: Features) -> Parsed<Expr> {
     let mut parser = Parser::new(query)?;
+    parser.features = features;
     if parser.peek().kind == TokenKind::End {
         return Err(Problem::new(
             Span::new(0, query.len()),
@@ -130,6 +146,7 @@ struct Parser<'q> {
     query: &'q str,
     tokens: Vec<Token>,
     position: usize,
+    features: Features,
     depth: u32,
     selectors: usize,
     /// Number of regular expressions so far.
@@ -151,11 +168,24 @@ impl<'q> Parser<'q> {
             query,
             tokens,
             position: 0,
+            features: Features::Experimental,
             depth: 0,
             selectors: 0,
             regexes: 0,
             unbounded_selector: false,
         })
+    }
+
+    /// Refuses a part of the language that is experimental, unless such are allowed.
+    fn experimental(&self, span: Span, what: impl std::fmt::Display) -> Parsed<()> {
+        match self.features {
+            Features::Experimental => Ok(()),
+            Features::Stable => {
+                let message =
+                    format!("{what} is experimental; set promql.experimental: true to allow it");
+                Err(Problem::new(span, message))
+            }
+        }
     }
 
     fn peek(&self) -> &Token {

@@ -8,11 +8,13 @@
 //! Invariants: a row is visible exactly once at any time, in the head or in a file; everything
 //! acknowledged is in the WAL at or after the checkpoint, or in a file of a flush up to it.
 
+mod active;
 mod checkpoint;
 mod commit;
 mod flusher;
 mod record;
 mod recover;
+mod refusal;
 mod sources;
 mod stamps;
 mod tail;
@@ -24,10 +26,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use env::{Env, LockFile};
 use model::correlation::CorrelationKeys;
-use model::row::{Decode, Reject};
+use model::row::{Decode, DecodeError, Reject};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -37,7 +40,9 @@ use crate::partition::{Partition, PartitionKey};
 use crate::retention::{self, Retention};
 use crate::write::{Ack, Batch, Observe, WriteError};
 
+use active::ActiveSeries;
 use commit::Job;
+use refusal::Refusal;
 pub(crate) use tail::Tails;
 
 /// A counter or gauge: name, labels, value.
@@ -52,6 +57,12 @@ pub struct Options {
     pub head_bytes: usize,
     /// Rows per block.
     pub block_rows: usize,
+    /// The WAL may be so long; a batch that would make it longer is asked to come again.
+    pub wal_bytes: u64,
+    /// Active metric series of one tenant; points of further ones are refused.
+    pub series: usize,
+    /// Between two tries of a flush that failed.
+    pub flush_retry: Duration,
     /// Bytes of requests that may wait for the commit thread; more are asked to come again.
     pub pending_bytes: usize,
     /// By which keys rows are correlated.
@@ -66,6 +77,9 @@ impl Default for Options {
             name: "collector".to_owned(),
             head_bytes: 64 << 20,
             block_rows: 4_096,
+            wal_bytes: 1 << 30,
+            series: 5_000_000,
+            flush_retry: Duration::from_secs(1),
             pending_bytes: 128 << 20,
             correlation: Arc::new(CorrelationKeys::default()),
             retention: Retention::default(),
@@ -95,9 +109,6 @@ pub enum OpenError {
         /// What is wrong.
         reason: String,
     },
-    /// Rows replayed from the WAL could not be written to files.
-    #[error("flush while opening: {0}")]
-    Flush(String),
 }
 
 /// What readers see at one moment.
@@ -116,7 +127,8 @@ pub(crate) struct Counters {
     pub rows: [AtomicU64; 3],
     pub rejected: [AtomicU64; Reject::ALL.len()],
     pub duplicate_keys: AtomicU64,
-    pub retried: AtomicU64,
+    /// By [`Refusal`].
+    retried: [AtomicU64; Refusal::ALL.len()],
     pub flushes: AtomicU64,
     pub flush_errors: AtomicU64,
     pub syncs: AtomicU64,
@@ -133,6 +145,12 @@ pub(crate) struct Counters {
     pub head_bytes: AtomicU64,
 }
 
+impl Counters {
+    fn retried(&self, refusal: Refusal) {
+        add(&self.retried[refusal as usize], 1);
+    }
+}
+
 pub(crate) fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
 }
@@ -146,6 +164,7 @@ pub(crate) struct Core {
     pub counters: Counters,
     pub sources: Mutex<sources::Sources>,
     pub tails: Tails,
+    active: ActiveSeries,
     /// Held by whoever adds files to partitions or drops partitions: one at a time.
     pub changing: Mutex<()>,
     observer: Mutex<Option<Box<dyn Observe>>>,
@@ -155,8 +174,13 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn decode(&self, batch: &Batch) -> Result<Chunk, model::row::DecodeError> {
-        let mut sink = ChunkSink::new(batch.signal, &self.options.correlation);
+    /// Decodes a batch; `admit` is asked once about each of its distinct series, by a hash.
+    fn decode(
+        &self,
+        batch: &Batch,
+        admit: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Chunk, DecodeError> {
+        let mut sink = ChunkSink::new(batch.signal, &self.options.correlation, admit);
         self.decoder
             .decode(batch.signal, &batch.request, &mut sink)?;
         let mut chunk = sink.finish();
@@ -164,6 +188,22 @@ impl Core {
             chunk.clocks = Clocks::all(clock);
         }
         Ok(chunk)
+    }
+
+    /// Decodes a new batch within the bound on series; also tells which of them were refused.
+    fn decode_new(&self, batch: &Batch) -> Result<(Chunk, Vec<u32>), DecodeError> {
+        let now = self.env.clock.unix_nanos();
+        let (mut place, mut refused) = (0, Vec::new());
+        let mut admit = |series| {
+            let admitted = self.active.admit(&batch.tenant, series, now);
+            if !admitted {
+                refused.push(place);
+            }
+            place += 1;
+            admitted
+        };
+        let chunk = self.decode(batch, &mut admit)?;
+        Ok((chunk, refused))
     }
 }
 
@@ -207,6 +247,7 @@ impl Store {
         env.files.create_dir_all(&root).map_err(folder)?;
         let core = Arc::new(Core {
             pending: Arc::new(Semaphore::new(options.pending_bytes)),
+            active: ActiveSeries::new(options.series),
             env,
             root,
             options,
@@ -242,15 +283,15 @@ impl Store {
         let weight = batch.request.len().clamp(1, core.options.pending_bytes);
         let permits = u32::try_from(weight).unwrap_or(u32::MAX);
         let Ok(permit) = core.pending.clone().try_acquire_many_owned(permits) else {
-            add(&core.counters.retried, 1);
+            core.counters.retried(Refusal::Pending);
             return Err(WriteError::Retry {
                 reason: "too many bytes wait to be stored".to_owned(),
                 after_ms: 500,
             });
         };
         let decoding = core.clone();
-        let decode = move || decoding.decode(&batch).map(|chunk| (batch, chunk));
-        let (batch, chunk) = if weight < 64 << 10 {
+        let decode = move || decoding.decode_new(&batch).map(|new| (batch, new));
+        let (batch, (chunk, refused_series)) = if weight < 64 << 10 {
             decode()?
         } else {
             tokio::task::spawn_blocking(decode)
@@ -261,6 +302,7 @@ impl Store {
         self.send(Job::Write(Box::new(commit::Pending {
             batch,
             chunk,
+            refused_series,
             answer,
             _permit: permit,
         })))?;
@@ -279,7 +321,8 @@ impl Store {
         *self.handle.core.observer.lock() = Some(observer);
     }
 
-    /// Writes the head to files now. Returns when that is done.
+    /// Writes the head to files now. Returns when that is done, or has failed several times; it is
+    /// tried on.
     pub async fn flush(&self) {
         let (done, wait) = oneshot::channel();
         if self.send(Job::Flush(done)).is_ok() {
@@ -292,14 +335,19 @@ impl Store {
     pub async fn maintain(&self) {
         let store = self.clone();
         // The store goes along: its folder stays locked while folders are being removed.
-        let work = move || retention::maintain(store.core());
+        let work = move || {
+            let core = store.core();
+            core.active.sweep(core.env.clock.unix_nanos());
+            retention::maintain(core);
+        };
         if let Err(error) = tokio::task::spawn_blocking(work).await {
             tracing::error!(%error, "retention did not run to its end");
         }
     }
 
     /// Refuses new batches, answers those under way, writes the head to files, trims the WAL and
-    /// stops.
+    /// stops. Where files cannot be written, what they would hold stays in the WAL for the next
+    /// start.
     pub async fn shutdown(&self) {
         self.handle.core.closing.store(true, Ordering::Release);
         let (done, wait) = oneshot::channel();
@@ -342,6 +390,20 @@ impl Core {
                 get(count),
             );
         }
+        for (refusal, count) in Refusal::ALL.iter().zip(&counters.retried) {
+            one(
+                "retried_batches_total",
+                &[("reason", refusal.label())],
+                get(count),
+            );
+        }
+        for (tenant, count) in self.active.counts() {
+            one(
+                "active_series",
+                &[("tenant", tenant.as_str())],
+                count as u64,
+            );
+        }
         for reason in retention::Reason::ALL {
             let labels = [("reason", reason.label())];
             let (partitions, rows) = (&counters.dropped_partitions, &counters.dropped_rows);
@@ -356,7 +418,6 @@ impl Core {
             ("batches_total", &counters.batches),
             ("duplicate_batches_total", &counters.duplicate_batches),
             ("duplicate_attribute_keys_total", &counters.duplicate_keys),
-            ("retried_batches_total", &counters.retried),
             ("flushes_total", &counters.flushes),
             ("flush_errors_total", &counters.flush_errors),
             ("wal_syncs_total", &counters.syncs),

@@ -484,7 +484,8 @@ impl Generator {
 /// The chunk that a request of these rows becomes.
 pub(crate) fn chunk<T: serde::Serialize>(signal: Signal, rows: &[T]) -> crate::chunk::Chunk {
     let keys = model::correlation::CorrelationKeys::default();
-    let mut sink = crate::chunk::ChunkSink::new(signal, &keys);
+    let mut admit = |_| true;
+    let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut admit);
     TestDecoder
         .decode(signal, &postcard::to_stdvec(rows).unwrap(), &mut sink)
         .unwrap();

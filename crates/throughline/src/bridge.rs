@@ -1,6 +1,8 @@
 //! Ties between roles that may not know each other: the agent half of `up` to the store, and what
 //! rules yield to the ingest path.
 
+mod remote;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use model::{DataPoint, KeyValue, Metric, Resource, Scope, Signal, Tenant};
 use query::alerts;
 use storage::Store;
 use storage::write::{Batch, WriteError};
+
+pub(crate) use remote::RemoteSink;
 
 /// The store in this process as the agent's destination.
 pub(crate) struct LocalStore {

@@ -5,14 +5,27 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use config::ExprError;
+use promql::Features;
 
 /// Whether PromQL parses; the callback of rule files.
-pub(crate) fn expression(text: &str) -> Result<(), ExprError> {
-    promql::parse(text).map(|_| ()).map_err(|error| ExprError {
-        start: error.start,
-        end: error.end,
-        message: error.message,
-    })
+pub(crate) fn expression(text: &str, experimental: bool) -> Result<(), ExprError> {
+    match promql::parse_with(text, features(experimental)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(ExprError {
+            start: error.start,
+            end: error.end,
+            message: error.message,
+        }),
+    }
+}
+
+/// What `promql.experimental` stands for.
+pub(crate) fn features(experimental: bool) -> Features {
+    if experimental {
+        Features::Experimental
+    } else {
+        Features::Stable
+    }
 }
 
 pub(crate) fn check(files: &[PathBuf]) -> ExitCode {

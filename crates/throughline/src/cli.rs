@@ -116,6 +116,9 @@ pub(crate) struct Query {
     /// A collector's internal address; may be given several times.
     #[arg(long = "collector", value_name = "ADDR")]
     pub collectors: Vec<String>,
+    /// The OTLP gRPC address of the collector that stores what rules record.
+    #[arg(long, value_name = "ADDR")]
+    pub write_to: Option<String>,
     #[command(flatten)]
     pub ask: Ask,
     /// Evaluate at this time: unix seconds or RFC 3339.

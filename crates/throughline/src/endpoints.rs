@@ -30,12 +30,19 @@ impl Endpoints {
         }
     }
 
-    /// Logs the addresses and writes the file by rename.
+    /// Logs the addresses and writes the file by rename. That there is no room for it is no reason
+    /// not to serve.
     pub(crate) fn publish(&self, dir: &Path) -> std::io::Result<()> {
         let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
         let temporary = dir.join(format!("{NAME}.tmp"));
-        std::fs::write(&temporary, text)?;
-        std::fs::rename(&temporary, dir.join(NAME))?;
+        let written = std::fs::write(&temporary, text)
+            .and_then(|()| std::fs::rename(&temporary, dir.join(NAME)));
+        match written {
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                tracing::error!(%error, "{NAME} is not written");
+            }
+            other => other?,
+        }
         let shown = |address: &Option<SocketAddr>| {
             address.map_or_else(|| "none".to_owned(), |address| address.to_string())
         };

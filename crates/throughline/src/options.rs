@@ -52,6 +52,8 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
             reserve_bytes: keep.reserve_bytes.0,
         },
         head_bytes: bytes(config.limits.head_bytes),
+        wal_bytes: config.limits.wal_bytes.0,
+        series: config.limits.series,
         pending_bytes: (bytes(config.limits.request_bytes) * 2).clamp(1, u32::MAX as usize),
         correlation: Arc::new(config.correlation.to_model()),
         ..storage::Options::default()
@@ -73,6 +75,7 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.tails = limits.tails;
     options.promql.lookback_ms =
         i64::try_from(config.promql.lookback_delta.as_millis()).unwrap_or(i64::MAX);
+    options.promql.features = crate::check::features(config.promql.experimental);
     options.promql_limits.max_samples = limits.query_samples;
     options
 }
@@ -80,7 +83,7 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
 /// The rules and receivers.
 pub(crate) fn alerts(config: &Config) -> anyhow::Result<alerts::AlertsOptions> {
     let files = config
-        .load_rules(&crate::check::expression)
+        .load_rules(&|text| crate::check::expression(text, config.promql.experimental))
         .map_err(|errors| {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("the rule files are wrong:\n{}", lines.join("\n"))
@@ -172,6 +175,7 @@ pub(crate) fn agent(
         files,
         filelog: to::FilelogOptions {
             line_bytes_max: usize::try_from(config.limits.log_record_bytes.0)?,
+            open_files_max: config.limits.open_files,
             ..to::FilelogOptions::default()
         },
         host: settings.host.enabled.then(|| to::HostOptions {

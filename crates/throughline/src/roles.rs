@@ -28,6 +28,8 @@ pub(crate) use up::run as up;
 /// How long answers under way may take once the process is asked to stop. Everything together
 /// must end within 25 seconds.
 const DRAIN: Duration = Duration::from_secs(5);
+/// A process that was asked to stop ends at the latest then, whatever hangs.
+const STOP_WITHIN: Duration = Duration::from_secs(24);
 /// How long the agent half may go on sending.
 const AGENT_DRAIN: Duration = Duration::from_secs(5);
 
@@ -90,4 +92,13 @@ async fn until(stop: impl Future<Output = ()>) {
         () = stop => {}
     }
     tracing::info!("stopping");
+    std::thread::spawn(|| {
+        std::thread::sleep(STOP_WITHIN);
+        tracing::error!(
+            "not stopped within {} s, ending; what was acknowledged is in the logs of the data \
+             folder and is read at the next start",
+            STOP_WITHIN.as_secs()
+        );
+        std::process::exit(1);
+    });
 }

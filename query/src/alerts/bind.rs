@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use promql::engine::{Query, SampleValue, Value};
+use promql::engine::{SampleValue, Value};
 use promql::{Engine, Limits};
 
 use super::notifier::Webhook;
@@ -68,7 +68,8 @@ pub struct OverSources(pub State);
 
 impl OverSources {
     async fn answer(&self, expr: &str, at_unix_nano: u64) -> Result<Vec<Sample>, String> {
-        let query = Query::parse(expr).map_err(|error| error.to_string())?;
+        let engine = Engine::new(self.0.options().promql.clone());
+        let query = engine.query(expr).map_err(|error| error.to_string())?;
         let running = self.0.begin().await.map_err(|error| error.to_string())?;
         let options = self.0.options();
         let timeout = Duration::from_millis(options.limits.timeout_ms);
@@ -77,7 +78,7 @@ impl OverSources {
             ..options.promql_limits.clone()
         };
         let at_ms = i64::try_from(at_unix_nano / 1_000_000).unwrap_or(i64::MAX);
-        let plan = Engine::new(options.promql.clone())
+        let plan = engine
             .prepare_instant(&query, at_ms, limits)
             .map_err(|error| error.to_string())?;
         let reader = SeriesReader(running.context());

@@ -14,7 +14,6 @@ use axum::extract::{Path, Query, State as Extract};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
 use model::TimeRange;
-use promql::engine::Query as PromQuery;
 use promql::metadata::Metadata;
 use promql::{Engine, Labels, Limits, Matcher, Value};
 use serde::Serialize;
@@ -248,14 +247,16 @@ enum When {
 
 async fn evaluate(state: State, form: &Form, when: When) -> Answer {
     let text = form.text("query").unwrap_or_default();
-    let query = PromQuery::parse(text)
-        .map_err(|problem| bad_data(format!("invalid parameter \"query\": {problem}")))?;
-    let running = state.begin().await?;
     let options = state.options();
     let mut engine = options.promql.clone();
     if let Some(lookback) = form.duration_ms("lookback_delta")? {
         engine.lookback_ms = lookback;
     }
+    let engine = Engine::new(engine);
+    let query = engine
+        .query(text)
+        .map_err(|problem| bad_data(format!("invalid parameter \"query\": {problem}")))?;
+    let running = state.begin().await?;
     let own = Duration::from_millis(options.limits.timeout_ms);
     let asked = form
         .duration_ms("timeout")?
@@ -267,7 +268,6 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
         cancelled: Some(Arc::clone(&cancel.0)),
         ..options.promql_limits.clone()
     };
-    let engine = Engine::new(engine);
     let plan = match when {
         When::Instant(time) => engine.prepare_instant(&query, time, limits)?,
         When::Range(start, end, step) => engine.prepare_range(&query, start, end, step, limits)?,
@@ -329,7 +329,7 @@ pub async fn query_range(Extract(state): Extract<State>, uri: Uri, body: Bytes) 
 pub async fn query_exemplars(Extract(state): Extract<State>, uri: Uri, body: Bytes) -> Answer {
     let form = Form::parse(&uri, &body)?;
     let text = form.text("query").unwrap_or_default();
-    let expr = promql::parse(text)
+    let expr = promql::parse_with(text, state.options().promql.features)
         .map_err(|problem| bad_data(format!("invalid parameter \"query\": {problem}")))?;
     let mut selectors: Vec<Vec<Matcher>> = Vec::new();
     expr.selectors(&mut |selector, _| {

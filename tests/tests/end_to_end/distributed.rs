@@ -1,7 +1,7 @@
 //! Two collectors with their own folders and one query process over both.
 
-use tests::otlp_json::{log, logs, now, span, traces};
-use tests::{Setup, wait};
+use tests::otlp_json::{gauge, log, logs, metrics, now, span, traces};
+use tests::{Http, Server, Setup, wait};
 
 use crate::PROGRAM;
 
@@ -88,4 +88,88 @@ async fn a_lost_collector_is_named_and_the_rest_answers() {
     let found = http.get("/api/v1/logs", &[]).await;
     assert_eq!(found["logs"].as_array().unwrap().len(), 1, "{found}");
     assert_eq!(live(&found, "lost"), 1, "{found}");
+}
+
+const RULES: &str = r#"
+groups:
+  - name: shop
+    interval: 1s
+    rules:
+      - record: shop:queue:double
+        expr: queue_depth * 2
+      - alert: QueueTooLong
+        expr: shop:queue:double > 10
+"#;
+
+/// A stand-alone query process with rules over this collector, with a place to record or without.
+fn with_rules(collector: &Server, write_to: Option<&str>) -> Server {
+    let setup = Setup::new(PROGRAM, "query")
+        .config("rules: {files: [rules.yml]}\n")
+        .arg("--collector")
+        .arg(collector.address("internal"));
+    std::fs::write(setup.folder().join("rules.yml"), RULES).unwrap();
+    match write_to {
+        Some(address) => setup.arg("--write-to").arg(address).start(),
+        None => setup.start(),
+    }
+}
+
+/// What a rule says about its last evaluation, once it has been evaluated.
+async fn health_of_first_rule(http: &Http) -> (String, String) {
+    wait::eventually("an evaluation", wait::LONG, async || {
+        let rules = http.get("/api/v1/rules", &[]).await;
+        let rule = &rules["groups"][0]["rules"][0];
+        let health = rule["health"].as_str().unwrap().to_owned();
+        let error = rule["last_error"].as_str().unwrap_or_default().to_owned();
+        (health != "unknown").then_some((health, error))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_query_process_records_through_a_collector() {
+    let collector = Setup::new(PROGRAM, "collector").start();
+    let query = with_rules(&collector, Some(&collector.address("otlp_grpc")));
+    let depth = metrics("shop", &[gauge("queue.depth", now(), 8.0)]);
+    collector.otlp().export("metrics", &depth).await;
+
+    let http = query.query();
+    let at = || (now() / 1_000_000_000 + 1).to_string();
+    wait::eventually("what the rules record", wait::LONG, async || {
+        let doubled = http.promql("shop:queue:double", &at()).await;
+        let alerts = http
+            .promql(
+                "ALERTS{alertname=\"QueueTooLong\",alertstate=\"firing\"}",
+                &at(),
+            )
+            .await;
+        (doubled.len() == 1 && doubled[0]["value"][1] == "16" && alerts.len() == 1).then_some(())
+    })
+    .await;
+    let (health, error) = health_of_first_rule(&http).await;
+    assert_eq!(health, "ok", "{error}");
+    let (_, page) = http.get_any("/metrics", &[]).await;
+    let page = page.as_str().unwrap();
+    assert!(
+        !page.contains("throughline_rule_written_samples_total 0\n"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn a_query_process_without_a_place_to_record_says_so() {
+    let collector = Setup::new(PROGRAM, "collector").start();
+    let query = with_rules(&collector, None);
+    let depth = metrics("shop", &[gauge("queue.depth", now(), 8.0)]);
+    collector.otlp().export("metrics", &depth).await;
+    let http = query.query();
+    let error = wait::eventually("the rule to fail", wait::LONG, async || {
+        let (health, error) = health_of_first_rule(&http).await;
+        (health == "err").then_some(error)
+    })
+    .await;
+    assert!(error.contains("query.write_to"), "{error}");
+    let (_, page) = http.get_any("/metrics", &[]).await;
+    let none = "throughline_rule_unwritten_samples_total{reason=\"no_collector\"} 0\n";
+    assert!(!page.as_str().unwrap().contains(none), "{page}");
 }

@@ -13,6 +13,7 @@ mod demo;
 mod distributed;
 mod hostile;
 mod jaeger;
+mod limits;
 mod load;
 mod outage;
 mod paging;

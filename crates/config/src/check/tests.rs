@@ -291,9 +291,9 @@ fn files_are_told_apart_and_checked_with_what_they_name() {
     assert_eq!(kind_of(&rules), Ok(FileKind::Rules));
     assert_eq!(kind_of(&tests), Ok(FileKind::RuleTests));
     assert_eq!(kind_of(&config), Ok(FileKind::Config));
-    assert_eq!(check(&rules, &fine).len(), 2);
-    assert_eq!(check(&tests, &fine), []);
-    let errors = check(&config, &fine);
+    assert_eq!(check(&rules, &|text, _| fine(text)).len(), 2);
+    assert_eq!(check(&tests, &|text, _| fine(text)), []);
+    let errors = check(&config, &|text, _| fine(text));
     assert_eq!(errors.len(), 1);
     assert!(
         errors[0]
@@ -302,16 +302,16 @@ fn files_are_told_apart_and_checked_with_what_they_name() {
         "{errors:?}"
     );
     let config = write("c.yml", "rules: {files: ['r*.yml']}\n");
-    assert_eq!(check(&config, &fine).len(), 2);
+    assert_eq!(check(&config, &|text, _| fine(text)).len(), 2);
     assert!(
-        check(&dir.path().join("none"), &fine)[0]
+        check(&dir.path().join("none"), &|text, _| fine(text))[0]
             .to_string()
             .contains("cannot read")
     );
 
     let latin = dir.path().join("latin.yml");
     std::fs::write(&latin, b"data_dir: a\n# caf\xe9\n").unwrap();
-    let errors = check(&latin, &fine);
+    let errors = check(&latin, &|text, _| fine(text));
     assert!(
         errors[0].to_string().ends_with(":2:6: not UTF-8 text"),
         "{errors:?}"

@@ -5,6 +5,9 @@ use super::{Parsed, Parser, Problem};
 use crate::ast::BinaryOp;
 use crate::duration::DurationExpr;
 
+/// What a message calls anything but a literal.
+const CALCULATION: &str = "calculating with durations";
+
 impl Parser<'_> {
     /// A calculation inside brackets.
     pub(super) fn duration_expression(&mut self, minimum: u8) -> Parsed<DurationExpr> {
@@ -24,6 +27,7 @@ impl Parser<'_> {
                 break;
             }
             let span = self.next().span;
+            self.experimental(span, CALCULATION)?;
             let right_minimum = if op == BinaryOp::Pow {
                 precedence
             } else {
@@ -61,6 +65,7 @@ impl Parser<'_> {
             }
             TokenKind::LeftParen => {
                 self.next();
+                self.experimental(token.span, CALCULATION)?;
                 let inner = self.nested(|parser| parser.duration_expression(0))?;
                 self.expect(&TokenKind::RightParen, "duration")?;
                 Ok(inner)
@@ -77,6 +82,7 @@ impl Parser<'_> {
             return Err(self.unexpected("duration", &["number", "duration"]));
         }
         let span = self.next().span;
+        self.experimental(span, CALCULATION)?;
         self.expect(&TokenKind::LeftParen, "duration")?;
         if matches!(word.as_str(), "step" | "range") {
             self.expect(&TokenKind::RightParen, "duration")?;

@@ -80,6 +80,9 @@ impl Parser<'_> {
                 format!("unknown function with name {name}"),
             ));
         };
+        if function.is_experimental() {
+            self.experimental(start, format_args!("function {}", function.name))?;
+        }
         let (args, end) = self.arguments(function.name == "info")?;
         let span = start.to(end);
         check::call(function, &args, span)?;
@@ -112,6 +115,9 @@ impl Parser<'_> {
     }
 
     fn aggregate(&mut self, op: AggregateOp, start: Span) -> Parsed<Expr> {
+        if matches!(op, AggregateOp::Limitk | AggregateOp::LimitRatio) {
+            self.experimental(start, format_args!("aggregation {}", self.text(start)))?;
+        }
         let mut grouping = self.grouping()?;
         let (mut args, mut end) = self.arguments(false)?;
         if grouping.is_none() {
@@ -255,6 +261,7 @@ impl Parser<'_> {
                 return Ok(given);
             }
             let span = self.next().span;
+            self.experimental(span, format_args!("modifier {word}"))?;
             if op.is_set() {
                 let message = format!(
                     "filling in missing series not allowed for set operators, got \"{}\"",

@@ -331,6 +331,8 @@ impl Parser<'_> {
     fn extend(&mut self, expr: &mut Expr) -> Parsed<()> {
         let anchored = self.peek_keyword("anchored");
         let token = self.next();
+        let word = self.text(token.span);
+        self.experimental(token.span, format_args!("modifier {word}"))?;
         let selector = match &mut expr.kind {
             ExprKind::Selector(selector) if !anchored => &mut **selector,
             ExprKind::Matrix(matrix) => &mut matrix.selector,

@@ -303,3 +303,39 @@ fn series_are_read_as_labels() {
     assert!(parse_series("m{a!=\"b\"}").is_err());
     assert!(parse_series("m 1").is_err());
 }
+
+/// One query for each part of the language that is experimental, and where it stands.
+const EXPERIMENTAL: &[(&str, usize, &str)] = &[
+    ("1 + sort_by_label(m, 'a')", 4, "function sort_by_label"),
+    ("info(m)", 0, "function info"),
+    ("m - start()", 4, "function start"),
+    ("limitk(2, m)", 0, "aggregation limitk"),
+    ("limit_ratio by (a) (0.5, m)", 0, "aggregation limit_ratio"),
+    ("rate(m[5m] anchored)", 11, "modifier anchored"),
+    ("m smoothed", 2, "modifier smoothed"),
+    ("a + fill(0) b", 4, "modifier fill"),
+    ("a + fill_left(0) b", 4, "modifier fill_left"),
+    ("m[5m * 2]", 5, "calculating with durations"),
+    ("m[1h:step()]", 5, "calculating with durations"),
+    ("m offset (5m)", 9, "calculating with durations"),
+];
+
+#[test]
+fn experimental_parts_are_read_only_where_they_are_allowed() {
+    for (query, start, what) in EXPERIMENTAL {
+        let read = parse_with(query, Features::Experimental);
+        assert!(read.is_ok(), "{query}: {read:?}");
+        let error = parse_with(query, Features::Stable).unwrap_err();
+        assert_eq!(error.start, *start, "{query}");
+        let wanted = format!("{what} is experimental; set promql.experimental: true to allow it");
+        assert_eq!(error.message, wanted, "{query}");
+    }
+    for stable in [
+        "m[5m] offset -1h @ start()",
+        "limitk + anchored + start + fill",
+        "max_over_time(rate(m[5m])[1h:1m])",
+    ] {
+        let read = parse_with(stable, Features::Stable);
+        assert!(read.is_ok(), "{stable}: {read:?}");
+    }
+}

@@ -24,12 +24,20 @@ pub(crate) struct ChunkSink<'k> {
     resources: FxHashMap<u64, u32>,
     scopes: FxHashMap<u64, u32>,
     metrics: FxHashMap<u64, Arc<MetricEntry>>,
-    series: FxHashMap<u64, u32>,
+    /// None for a series that was refused.
+    series: FxHashMap<u64, Option<u32>>,
+    admit: &'k mut dyn FnMut(u64) -> bool,
     scratch: Vec<u8>,
 }
 
 impl<'k> ChunkSink<'k> {
-    pub(crate) fn new(signal: Signal, keys: &'k CorrelationKeys) -> Self {
+    /// `admit` decides, once for each distinct series in the order of their first points and by
+    /// a hash of what identifies it, whether its points are taken.
+    pub(crate) fn new(
+        signal: Signal,
+        keys: &'k CorrelationKeys,
+        admit: &'k mut dyn FnMut(u64) -> bool,
+    ) -> Self {
         Self {
             chunk: Chunk::new(signal),
             keys,
@@ -40,6 +48,7 @@ impl<'k> ChunkSink<'k> {
             scopes: FxHashMap::default(),
             metrics: FxHashMap::default(),
             series: FxHashMap::default(),
+            admit,
             scratch: Vec::new(),
         }
     }
@@ -217,7 +226,8 @@ impl<'k> ChunkSink<'k> {
     }
 
     /// The series of the current metric with these attributes.
-    fn series(&mut self, metric: &Arc<MetricEntry>, attributes: &[KeyValueRef<'_>]) -> u32 {
+    /// The series of a point; none if it was refused.
+    fn series(&mut self, metric: &Arc<MetricEntry>, attributes: &[KeyValueRef<'_>]) -> Option<u32> {
         self.scratch.clear();
         for attribute in attributes {
             encode_attribute(&mut self.scratch, attribute);
@@ -248,13 +258,17 @@ impl<'k> ChunkSink<'k> {
             encoded.extend_from_slice(part);
         }
         encoded.extend_from_slice(&encode(&series.attributes));
+        if !(self.admit)(xxh3_64(&encoded)) {
+            self.series.insert(hash, None);
+            return None;
+        }
         let index = index32(self.chunk.series.len());
         self.chunk.series.push(Arc::new(SeriesEntry {
             series,
             encoded: encoded.into(),
         }));
-        self.series.insert(hash, index);
-        index
+        self.series.insert(hash, Some(index));
+        Some(index)
     }
 }
 
@@ -381,7 +395,9 @@ impl RowSink for ChunkSink<'_> {
         let Some(metric) = self.metric.clone() else {
             return;
         };
-        let series = self.series(&metric, point.attributes);
+        let Some(series) = self.series(&metric, point.attributes) else {
+            return self.reject(Reject::SeriesLimit, 1);
+        };
         let value = match point.value {
             PointValue::Int(int) => PointVal::Int(*int),
             PointValue::Double(double) => PointVal::Double(*double),

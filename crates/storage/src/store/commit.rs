@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::flusher::{Flusher, Sealed};
 use super::recover::Recovered;
+use super::refusal::Refusal;
 use super::stamps::{Before, Stamps};
 use super::{Core, add, record};
 use crate::chunk::Chunk;
@@ -24,11 +25,15 @@ const GROUP_BATCHES_MAX: usize = 256;
 const GROUP_BYTES_MAX: usize = 16 << 20;
 /// Chunks are joined up to this many rows.
 const CHUNK_ROWS_MAX: usize = 8_192;
+/// How often a flush may fail before whoever waits for it goes on without.
+const FLUSH_PATIENCE: u32 = 3;
 
 /// A batch that waits to be committed.
 pub(super) struct Pending {
     pub batch: Batch,
     pub chunk: Chunk,
+    /// Series of the request that were refused, by their order in it.
+    pub refused_series: Vec<u32>,
     pub answer: oneshot::Sender<Result<Ack, WriteError>>,
     pub _permit: OwnedSemaphorePermit,
 }
@@ -36,11 +41,11 @@ pub(super) struct Pending {
 /// Work for the commit thread.
 pub(super) enum Job {
     Write(Box<Pending>),
-    /// Write the head to files.
+    /// Write the head to files, if that is possible.
     Flush(oneshot::Sender<()>),
     /// The sealed head is in files: the WAL before this position is not needed.
     Flushed(Position),
-    /// Write the head to files and stop.
+    /// Write the head to files, if that is possible, and stop.
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -65,6 +70,11 @@ pub(super) fn start(
     sender: WeakUnboundedSender<Job>,
 ) -> Vec<JoinHandle<()>> {
     let (flusher, flush_thread) = Flusher::start(core.clone(), recovered.flush, sender);
+    let flushing = recovered.sealed.map(|sealed| {
+        let position = sealed.position;
+        flusher.send(sealed);
+        position
+    });
     let committer = Committer {
         core,
         journal: recovered.journal,
@@ -72,7 +82,7 @@ pub(super) fn start(
         insertions: Vec::new(),
         flusher,
         jobs,
-        flushing: None,
+        flushing,
         head_bytes: recovered.head_bytes,
     };
     let thread = std::thread::Builder::new()
@@ -114,7 +124,9 @@ impl Committer {
                     let _ = done.send(());
                 }
                 Some(Job::Shutdown(done)) => {
-                    self.flush_all();
+                    if !self.flush_all() {
+                        tracing::error!("rows cannot be written to files; they stay in the wal");
+                    }
                     if let Err(error) = self.journal.close() {
                         tracing::warn!(%error, "the wal keeps space that it had reserved");
                     }
@@ -123,11 +135,7 @@ impl Committer {
                 }
                 Some(Job::Write(_)) => unreachable!("writes joined the group above"),
             }
-            if self.head_bytes >= self.core.options.head_bytes {
-                // At most two heads are in memory: while one is being written, writers wait.
-                self.wait_for_flush();
-                self.seal();
-            }
+            self.make_room();
         }
     }
 
@@ -154,7 +162,7 @@ impl Committer {
             }
             self.stamps.undo(std::mem::take(&mut self.insertions));
             for pending in written {
-                self.refuse(pending, &error);
+                self.refuse(pending, Refusal::Disk, error.to_string());
             }
             return;
         }
@@ -164,6 +172,48 @@ impl Committer {
             .wal_bytes
             .store(self.journal.bytes(), Ordering::Relaxed);
         self.publish(written);
+    }
+
+    /// Seals the head when it is full, or has half of what the WAL may hold: the other half is
+    /// for what comes while it is being written.
+    fn make_room(&mut self) {
+        if self.head_bytes >= self.core.options.head_bytes {
+            // At most two heads are in memory: while one is being written, writers wait; where it
+            // cannot be written, they are asked to come again.
+            if self.flusher.failure().is_none() && self.wait_for_flush(1) {
+                self.seal();
+            }
+        } else if self.journal.bytes() >= self.core.options.wal_bytes / 2
+            && self.flushing.is_none()
+            && self.head_bytes > 0
+        {
+            self.seal();
+        }
+    }
+
+    /// Why a batch of so many bytes cannot be taken now.
+    fn no_room(&self, bytes: usize) -> Option<(Refusal, String)> {
+        let options = &self.core.options;
+        let because = || {
+            let failure = self.flusher.failure();
+            failure.map_or_else(String::new, |failure| format!(": {failure}"))
+        };
+        if self.flushing.is_some() && self.head_bytes >= options.head_bytes {
+            let reason = format!("rows in memory cannot be written to files{}", because());
+            return Some((Refusal::Head, reason));
+        }
+        let unflushed = self.flushing.is_some() || self.head_bytes > 0;
+        let length = self.journal.bytes().saturating_add(bytes as u64);
+        // A batch longer than the bound must pass some time: then, when nothing else is there.
+        if unflushed && length > options.wal_bytes {
+            let reason = format!(
+                "the write-ahead log has its {} bytes, and what it holds is not in files yet{}",
+                options.wal_bytes,
+                because()
+            );
+            return Some((Refusal::Wal, reason));
+        }
+        None
     }
 
     /// Appends one batch to the WAL. Answers those that need no commit.
@@ -185,7 +235,11 @@ impl Committer {
             let _ = pending.answer.send(Ok(ack));
             return None;
         }
-        let header = record::header(&pending.batch);
+        let header = record::header(&pending.batch, &pending.refused_series);
+        if let Some((refusal, reason)) = self.no_room(header.len() + pending.batch.request.len()) {
+            self.refuse(pending, refusal, reason);
+            return None;
+        }
         let rollback = self.journal.end();
         match self
             .journal
@@ -202,19 +256,19 @@ impl Committer {
                 if let Err(error) = self.journal.rollback_to(rollback) {
                     fatal(&error);
                 }
-                self.refuse(pending, &error);
+                self.refuse(pending, Refusal::Disk, error.to_string());
                 None
             }
         }
     }
 
-    fn refuse(&self, pending: Pending, error: &JournalError) {
-        add(&self.core.counters.retried, 1);
-        let refusal = WriteError::Retry {
-            reason: error.to_string(),
+    fn refuse(&self, pending: Pending, refusal: Refusal, reason: String) {
+        self.core.counters.retried(refusal);
+        let refused = WriteError::Retry {
+            reason,
             after_ms: 1_000,
         };
-        let _ = pending.answer.send(Err(refusal));
+        let _ = pending.answer.send(Err(refused));
     }
 
     fn fail_if_fatal(&self, error: &JournalError) {
@@ -274,6 +328,7 @@ impl Committer {
                 chunk,
                 answer,
                 _permit,
+                ..
             } = pending;
             if let Some(observer) = observer.as_mut() {
                 chunk.show_spans(observer.as_mut());
@@ -346,20 +401,29 @@ impl Committer {
             .store(self.journal.bytes(), Ordering::Relaxed);
     }
 
-    fn wait_for_flush(&mut self) {
-        if let Some(position) = self.flushing {
-            self.flusher.wait(position);
+    /// Waits for the flush under way, if any; false, with it still under way, once it has failed
+    /// so many times.
+    fn wait_for_flush(&mut self, patience: u32) -> bool {
+        let Some(position) = self.flushing else {
+            return true;
+        };
+        let done = self.flusher.wait(position, patience);
+        if done {
             self.flushed(position);
         }
+        done
     }
 
-    fn flush_all(&mut self) {
-        self.wait_for_flush();
-        let empty = self.core.view.read().active.is_empty();
-        if !empty {
-            self.seal();
-            self.wait_for_flush();
+    /// Writes both heads to files; false where that is impossible.
+    fn flush_all(&mut self) -> bool {
+        if !self.wait_for_flush(FLUSH_PATIENCE) {
+            return false;
         }
+        if self.core.view.read().active.is_empty() {
+            return true;
+        }
+        self.seal();
+        self.wait_for_flush(FLUSH_PATIENCE)
     }
 }
 

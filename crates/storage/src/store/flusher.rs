@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use journal::Position;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::mpsc::WeakUnboundedSender;
 
 use super::checkpoint::Checkpoint;
@@ -14,9 +14,6 @@ use super::stamps::Stamps;
 use super::{Core, add};
 use crate::flush::{FlushError, Heads, flush};
 use crate::retention;
-
-/// Between two tries of a flush that failed.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A head that takes no more rows.
 pub(super) struct Sealed {
@@ -30,7 +27,41 @@ pub(super) struct Sealed {
 /// The commit thread's end of the flush thread.
 pub(super) struct Flusher {
     sender: mpsc::Sender<Sealed>,
-    done: mpsc::Receiver<Position>,
+    progress: Arc<Progress>,
+}
+
+/// How far the flush thread is.
+#[derive(Default)]
+struct Progress {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The end of the last head that is in files.
+    done: Option<Position>,
+    /// How often the head at hand could not be written, and why the last time.
+    failures: u32,
+    failure: String,
+    /// The thread is gone.
+    ended: bool,
+}
+
+impl Progress {
+    fn note(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock());
+        self.changed.notify_all();
+    }
+}
+
+/// Says that the thread is gone, however it went.
+struct Ending(Arc<Progress>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.note(|state| state.ended = true);
+    }
 }
 
 impl Flusher {
@@ -41,19 +72,22 @@ impl Flusher {
         jobs: WeakUnboundedSender<Job>,
     ) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel::<Sealed>();
-        let (finished, done) = mpsc::channel();
+        let progress = Arc::<Progress>::default();
+        let ending = Ending(progress.clone());
         let thread = std::thread::Builder::new()
             .name("storage-flush".to_owned())
             .spawn(move || {
+                let progress = &ending.0;
                 let mut number = last;
                 while let Ok(sealed) = receiver.recv() {
                     number += 1;
-                    if !write(&core, number, &sealed, &jobs) {
+                    if !write(&core, number, &sealed, &jobs, progress) {
                         return;
                     }
-                    if finished.send(sealed.position).is_err() {
-                        return;
-                    }
+                    progress.note(|state| {
+                        state.done = Some(sealed.position);
+                        state.failures = 0;
+                    });
                     // Tells the commit thread if it does not wait already.
                     if let Some(jobs) = jobs.upgrade() {
                         let _ = jobs.send(Job::Flushed(sealed.position));
@@ -61,7 +95,7 @@ impl Flusher {
                 }
             })
             .expect("the system has threads to spare when a store opens");
-        (Self { sender, done }, thread)
+        (Self { sender, progress }, thread)
     }
 
     pub(super) fn send(&self, sealed: Sealed) {
@@ -69,18 +103,37 @@ impl Flusher {
         let _ = self.sender.send(sealed);
     }
 
-    /// Waits until the head that ends at this position is in files.
-    pub(super) fn wait(&self, position: Position) {
-        while let Ok(done) = self.done.recv() {
-            if done == position {
-                return;
+    /// Waits until the head that ends at this position is in files. False, with the flush still
+    /// being tried, once it has failed `patience` times from now on.
+    pub(super) fn wait(&self, position: Position, patience: u32) -> bool {
+        let mut state = self.progress.state.lock();
+        let most = state.failures.saturating_add(patience);
+        loop {
+            if state.done == Some(position) {
+                return true;
             }
+            if state.failures >= most || state.ended {
+                return false;
+            }
+            self.progress.changed.wait(&mut state);
         }
+    }
+
+    /// Why the head at hand could not be written the last time it was tried.
+    pub(super) fn failure(&self) -> Option<String> {
+        let state = self.progress.state.lock();
+        (state.failures > 0).then(|| state.failure.clone())
     }
 }
 
-/// Tries until the head is in files; false if the store was dropped meanwhile.
-fn write(core: &Core, number: u64, sealed: &Sealed, jobs: &WeakUnboundedSender<Job>) -> bool {
+/// Tries until the head is in files; false if the store was dropped or shut down meanwhile.
+fn write(
+    core: &Core,
+    number: u64,
+    sealed: &Sealed,
+    jobs: &WeakUnboundedSender<Job>,
+    progress: &Progress,
+) -> bool {
     loop {
         match commit(core, number, &sealed.heads, sealed.position, &sealed.stamps) {
             Ok(()) => {
@@ -90,10 +143,14 @@ fn write(core: &Core, number: u64, sealed: &Sealed, jobs: &WeakUnboundedSender<J
             Err(error) => {
                 add(&core.counters.flush_errors, 1);
                 tracing::error!(%error, "flush failed, trying again; data is safe in the wal");
+                progress.note(|state| {
+                    state.failures += 1;
+                    state.failure = error.to_string();
+                });
                 // A full disk is a common cause, and retention may make room.
                 retention::maintain(core);
-                std::thread::sleep(RETRY_DELAY);
-                if jobs.upgrade().is_none() {
+                std::thread::sleep(core.options.flush_retry);
+                if jobs.upgrade().is_none_or(|jobs| jobs.is_closed()) {
                     return false;
                 }
             }

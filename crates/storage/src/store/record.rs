@@ -2,31 +2,55 @@
 //!
 //! Layout, little-endian: version (1 byte), signal (1), length of the tenant (1), tenant,
 //! length of the agent's id (2; 0 for no stamp), and with a stamp: agent id, epoch (8),
-//! sequence (8), and in version 2 the offset (8) and error (8) of the agent's clock; then the
-//! OTLP request in protobuf. Version 1 is for batches without a clock offset.
+//! sequence (8), and with a clock offset the offset (8) and error (8) of the agent's clock. Then,
+//! where series of the request were refused, how many (4) and for each its place (4) among the
+//! distinct series of the request in the order of their first points; then the OTLP request in
+//! protobuf.
+//!
+//! The version less one says in its bits what is there: 1 a clock offset, 2 refused series.
 
 use bytes::Bytes;
 use model::{ClockOffset, Signal, Tenant};
 
 use crate::write::{Batch, Stamp};
 
-const WITHOUT_CLOCK: u8 = 1;
-const WITH_CLOCK: u8 = 2;
+/// The version of a record without either.
+const PLAIN: u8 = 1;
+/// Bits of the version less [`PLAIN`].
+const WITH_CLOCK: u8 = 1;
+const WITH_REFUSED: u8 = 2;
 
 /// What precedes the request in the record.
-pub(super) fn header(batch: &Batch) -> Vec<u8> {
+pub(super) fn header(batch: &Batch, refused_series: &[u32]) -> Vec<u8> {
     let tenant = batch.tenant.as_str().as_bytes();
     // Without an agent's id there is no stamp, hence no clock.
     let stamp = batch.stamp.as_ref().filter(|stamp| !stamp.agent.is_empty());
     let clock = stamp.and_then(|stamp| stamp.clock);
-    let version = clock.map_or(WITHOUT_CLOCK, |_| WITH_CLOCK);
-    let mut out = vec![version, batch.signal as u8];
+    let mut parts = 0;
+    if clock.is_some() {
+        parts |= WITH_CLOCK;
+    }
+    if !refused_series.is_empty() {
+        parts |= WITH_REFUSED;
+    }
+    let mut out = vec![PLAIN + parts, batch.signal as u8];
     out.push(u8::try_from(tenant.len()).expect("tenant names have at most 64 bytes"));
     out.extend_from_slice(tenant);
-    let Some(stamp) = stamp else {
-        out.extend_from_slice(&[0, 0]);
-        return out;
-    };
+    match stamp {
+        Some(stamp) => put_stamp(stamp, &mut out),
+        None => out.extend_from_slice(&[0, 0]),
+    }
+    if !refused_series.is_empty() {
+        let count = u32::try_from(refused_series.len()).expect("a request has fewer series");
+        out.extend_from_slice(&count.to_le_bytes());
+        for place in refused_series {
+            out.extend_from_slice(&place.to_le_bytes());
+        }
+    }
+    out
+}
+
+fn put_stamp(stamp: &Stamp, out: &mut Vec<u8>) {
     let agent = stamp.agent.as_bytes();
     let agent = &agent[..agent.len().min(usize::from(u16::MAX))];
     let length = u16::try_from(agent.len()).expect("cut to 16 bits just now");
@@ -34,23 +58,24 @@ pub(super) fn header(batch: &Batch) -> Vec<u8> {
     out.extend_from_slice(agent);
     out.extend_from_slice(&stamp.epoch.to_le_bytes());
     out.extend_from_slice(&stamp.sequence.to_le_bytes());
-    if let Some(clock) = clock {
+    if let Some(clock) = stamp.clock {
         out.extend_from_slice(&clock.offset_nano.to_le_bytes());
         out.extend_from_slice(&clock.error_nano.to_le_bytes());
     }
-    out
 }
 
-/// Reads a record; nothing if it is not one of ours.
-pub(super) fn read(record: &Bytes) -> Option<Batch> {
-    let mut at = 0;
+/// Reads a record: the batch, and which of its series were refused. Nothing if it is not one of
+/// ours.
+pub(super) fn read(record: &Bytes) -> Option<(Batch, Vec<u32>)> {
+    let mut at = 0_usize;
     let mut take = |length: usize| {
-        let part = record.get(at..at + length)?;
+        let part = record.get(at..at.checked_add(length)?)?;
         at += length;
         Some(part)
     };
     let [version, signal, tenant_length] = take(3)?.try_into().ok()?;
-    if !matches!(version, WITHOUT_CLOCK | WITH_CLOCK) {
+    let parts = version.checked_sub(PLAIN)?;
+    if parts > WITH_CLOCK | WITH_REFUSED {
         return None;
     }
     let signal = Signal::from_code(signal)?;
@@ -62,7 +87,7 @@ pub(super) fn read(record: &Bytes) -> Option<Batch> {
             .to_owned();
         let epoch = u64::from_le_bytes(take(8)?.try_into().ok()?);
         let sequence = u64::from_le_bytes(take(8)?.try_into().ok()?);
-        let clock = if version == WITH_CLOCK {
+        let clock = if parts & WITH_CLOCK != 0 {
             Some(ClockOffset {
                 offset_nano: i64::from_le_bytes(take(8)?.try_into().ok()?),
                 error_nano: u64::from_le_bytes(take(8)?.try_into().ok()?),
@@ -81,12 +106,20 @@ pub(super) fn read(record: &Bytes) -> Option<Batch> {
     } else {
         None
     };
-    Some(Batch {
+    let mut refused = Vec::new();
+    if parts & WITH_REFUSED != 0 {
+        let count = u32::from_le_bytes(take(4)?.try_into().ok()?);
+        for place in take((count as usize).checked_mul(4)?)?.chunks_exact(4) {
+            refused.push(u32::from_le_bytes(place.try_into().ok()?));
+        }
+    }
+    let batch = Batch {
         tenant,
         signal,
         request: record.slice(at..),
         stamp,
-    })
+    };
+    Some((batch, refused))
 }
 
 #[cfg(test)]
@@ -94,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_of_both_versions_read_back() {
+    fn records_of_all_versions_read_back() {
         let clock = ClockOffset {
             offset_nano: -3_000_000_000,
             error_nano: 40,
@@ -107,10 +140,13 @@ mod tests {
             complete_to_unix_nano: 0,
             clock,
         };
-        for (stamp, version) in [
-            (None, WITHOUT_CLOCK),
-            (Some(stamp(None)), WITHOUT_CLOCK),
-            (Some(stamp(Some(clock))), WITH_CLOCK),
+        for (stamp, refused, version) in [
+            (None, vec![], 1),
+            (Some(stamp(None)), vec![], 1),
+            (Some(stamp(Some(clock))), vec![], 2),
+            (None, vec![0, 7], 3),
+            (Some(stamp(None)), vec![1], 3),
+            (Some(stamp(Some(clock))), vec![70_000], 4),
         ] {
             let batch = Batch {
                 tenant: Tenant::default(),
@@ -118,14 +154,17 @@ mod tests {
                 request: Bytes::from_static(b"request"),
                 stamp,
             };
-            let mut record = header(&batch);
+            let mut record = header(&batch, &refused);
             assert_eq!(record[0], version);
             record.extend_from_slice(&batch.request);
-            let found = read(&record.clone().into()).unwrap();
+            let (found, left_out) = read(&record.clone().into()).unwrap();
+            assert_eq!(left_out, refused);
             assert_eq!((found.tenant, found.signal), (batch.tenant, batch.signal));
             assert_eq!((found.request, found.stamp), (batch.request, batch.stamp));
-            record[0] = WITH_CLOCK + 1;
-            assert!(read(&record.into()).is_none());
+            for unknown in [0, 5] {
+                record[0] = unknown;
+                assert!(read(&record.clone().into()).is_none());
+            }
         }
     }
 }

@@ -4,15 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use env::EntryKind;
-use journal::{Journal, Position};
+use journal::{ErrorKind, Journal, Position};
 use model::{Signal, Tenant};
 
 use super::checkpoint::Checkpoint;
 use super::commit::{push, signal_index};
+use super::flusher::Sealed;
 use super::stamps::Stamps;
 use super::{Core, OpenError, add, flusher, record};
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey, day_from_name};
+use crate::retention;
 
 /// What a store starts with.
 pub(super) struct Recovered {
@@ -21,6 +23,8 @@ pub(super) struct Recovered {
     /// The last flush that counts.
     pub flush: u64,
     pub head_bytes: usize,
+    /// A head that could not be written to files while the WAL was replayed.
+    pub sealed: Option<Sealed>,
 }
 
 /// Reads partitions and replays the WAL. Rows are replayed exactly once: those before the
@@ -33,6 +37,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     })?;
     let options = journal::Options {
         segment_min: checkpoint.wal_segment.max(1),
+        segment_bytes: segment_bytes(core.options.wal_bytes),
         ..journal::Options::default()
     };
     let (mut journal, recovery) = Journal::open(&core.env, wal_dir, options)?;
@@ -53,25 +58,36 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         stamps: checkpoint.stamps.clone(),
         heads: Heads::default(),
         head_bytes: 0,
+        sealed: None,
     };
     let mut reader = journal.read_from(checkpoint.position());
     for item in &mut reader {
         let item = item?;
-        replay.record(&item.payload, item.next)?;
+        replay.record(&item.payload, item.next);
     }
     let Replay {
         flush,
         stamps,
         heads,
         head_bytes,
+        sealed,
         ..
     } = replay;
-    core.view.write().active = Arc::new(heads);
+    {
+        let mut view = core.view.write();
+        view.active = Arc::new(heads);
+        view.sealed = sealed.as_ref().map(|sealed| sealed.heads.clone());
+    }
     core.counters
         .head_bytes
         .store(head_bytes as u64, std::sync::atomic::Ordering::Relaxed);
     let position = Checkpoint::read(&core.env, &core.root)?.position();
-    journal.truncate_before(position)?;
+    if let Err(error) = journal.truncate_before(position) {
+        if error.kind() == ErrorKind::Fatal {
+            return Err(error.into());
+        }
+        tracing::warn!(%error, "wal segments stay until the next flush");
+    }
     let bytes = journal.bytes();
     core.counters
         .wal_bytes
@@ -81,7 +97,14 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         stamps,
         flush,
         head_bytes,
+        sealed,
     })
+}
+
+/// Several segments, so that space comes back in parts.
+fn segment_bytes(wal_bytes: u64) -> u64 {
+    let most = journal::Options::default().segment_bytes;
+    (wal_bytes / 8).clamp(64 << 10, most)
 }
 
 struct Replay<'a> {
@@ -90,19 +113,26 @@ struct Replay<'a> {
     stamps: Stamps,
     heads: Heads,
     head_bytes: usize,
+    sealed: Option<Sealed>,
 }
 
 impl Replay<'_> {
-    fn record(&mut self, payload: &bytes::Bytes, next: Position) -> Result<(), OpenError> {
-        let Some(batch) = record::read(payload) else {
+    fn record(&mut self, payload: &bytes::Bytes, next: Position) {
+        let Some((batch, refused)) = record::read(payload) else {
             add(&self.core.counters.wal_malformed, 1);
             tracing::error!("a wal record is not a batch, left out");
-            return Ok(());
+            return;
         };
         if let Some(stamp) = &batch.stamp {
             let _ = self.stamps.insert(stamp);
         }
-        match self.core.decode(&batch) {
+        let mut series = 0;
+        let mut admit = |_| {
+            series += 1;
+            // The places are in ascending order, as they were found.
+            refused.binary_search(&(series - 1)).is_err()
+        };
+        match self.core.decode(&batch, &mut admit) {
             Ok(chunk) => {
                 let rows = chunk.rows() as u64;
                 add(&self.core.counters.rows[signal_index(batch.signal)], rows);
@@ -115,15 +145,35 @@ impl Replay<'_> {
                 tracing::error!(%error, "a batch in the wal does not decode, left out");
             }
         }
-        if self.head_bytes < self.core.options.head_bytes {
-            return Ok(());
+        if self.head_bytes >= self.core.options.head_bytes && self.sealed.is_none() {
+            self.flush(next);
         }
-        // The WAL may hold more than a head: write files on the way.
-        self.flush += 1;
+    }
+
+    /// The WAL may hold more than a head: files are written on the way. Where that is impossible
+    /// (the disk is full) the head is kept for the flush thread to try again, and the rest of the
+    /// WAL, which is what was in memory before, becomes the head that follows.
+    fn flush(&mut self, position: Position) {
         let heads = std::mem::take(&mut self.heads);
         self.head_bytes = 0;
-        flusher::commit(self.core, self.flush, &heads, next, &self.stamps)
-            .map_err(|error| OpenError::Flush(error.to_string()))
+        let commit = || flusher::commit(self.core, self.flush + 1, &heads, position, &self.stamps);
+        let committed = commit().or_else(|_| {
+            // Retention may make room.
+            retention::maintain(self.core);
+            commit()
+        });
+        match committed {
+            Ok(()) => self.flush += 1,
+            Err(error) => {
+                add(&self.core.counters.flush_errors, 1);
+                tracing::error!(%error, "rows of the wal cannot be written to files yet");
+                self.sealed = Some(Sealed {
+                    heads: Arc::new(heads),
+                    position,
+                    stamps: self.stamps.clone(),
+                });
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The store against its promises: what comes back, when, and after what.
 
+mod room;
+
 use std::collections::BTreeMap;
 
 use model::{ClockOffset, Signal, Span, Tenant, TimeRange, TraceId, Value};

@@ -15,6 +15,7 @@ use query::traces::closure::Bounds;
 use storage::read::Read;
 
 use super::{HttpServer, bind, until};
+use crate::bridge::RemoteSink;
 use crate::endpoints::Endpoints;
 use crate::{cli, options};
 
@@ -101,28 +102,17 @@ impl Service {
     }
 }
 
-/// What rules yield where this process has no store: it is kept in the alerts' own state, and
-/// series that rules record are not written.
-struct NoStore;
-
-impl query::alerts::Sink for NoStore {
-    fn write(
-        &self,
-        samples: Vec<query::alerts::Written>,
-    ) -> futures::future::BoxFuture<'_, Result<(), String>> {
-        let recorded = samples.iter().any(|sample| {
-            !sample
-                .labels
-                .get("__name__")
-                .is_some_and(|n| n.starts_with("ALERTS"))
-        });
-        Box::pin(async move {
-            if recorded {
-                return Err("this process has no store to record series in".to_owned());
-            }
-            Ok(())
-        })
-    }
+/// Where what rules yield goes.
+fn sink(arguments: &cli::Query, config: &Config, env: &Env) -> anyhow::Result<RemoteSink> {
+    let endpoint = match &arguments.write_to {
+        Some(address) => Some(
+            config::Endpoint::parse(address)
+                .with_context(|| format!("--write-to {address}: write HOST:PORT or a URL"))?,
+        ),
+        None => config.query.write_to.clone(),
+    };
+    let url = endpoint.map(|endpoint| endpoint.url());
+    Ok(RemoteSink::new(url.as_deref(), env.random.clone())?)
 }
 
 pub(crate) async fn run(arguments: &cli::Query) -> anyhow::Result<()> {
@@ -145,7 +135,10 @@ pub(crate) async fn run(arguments: &cli::Query) -> anyhow::Result<()> {
         .collect::<Result<Vec<_>, _>>()?;
     let env = Env::real();
     Endpoints::clear(&config.data_dir)?;
-    let service = Service::new(&config, &env, readers, Vec::new(), Some(Arc::new(NoStore)))?;
+    let sink = Arc::new(sink(arguments, &config, &env)?);
+    let account = sink.account();
+    let metrics: Vec<query::http::MetricsSource> = vec![Arc::new(move || account.metrics_text())];
+    let service = Service::new(&config, &env, readers, metrics, Some(sink))?;
     let listener = bind(config.listen.query, "the query API").await?;
     let server = HttpServer::start(listener, service.router(Router::new()))?;
     service.start_alerts()?;

@@ -45,7 +45,7 @@ impl Up {
         let agent_metrics = agent.live_metrics();
         let metrics: Vec<query::http::MetricsSource> = vec![
             Arc::new(gateway.collector.metrics_handle()),
-            Arc::new(move || render(&agent_metrics.snapshot())),
+            Arc::new(move || otlp::exposition::render(agent_metrics.exposition())),
         ];
         let readers: Vec<Arc<dyn Read>> = vec![Arc::new(store.clone())];
         let sink = Arc::new(StoreSink { store });
@@ -93,24 +93,6 @@ impl Up {
         self.server.stop().await;
         self.gateway.stop().await;
     }
-}
-
-/// Counters of the agent in the Prometheus text format.
-fn render(samples: &[agent::metrics::Sample]) -> String {
-    let samples = samples
-        .iter()
-        .map(|sample| {
-            let labels: Vec<(&str, &str)> = sample
-                .labels
-                .iter()
-                .map(|(name, value)| (*name, value.as_str()))
-                .collect();
-            #[allow(clippy::cast_precision_loss)]
-            let value = sample.value as f64;
-            collector::self_metrics::Sample::new(sample.name, &labels, value)
-        })
-        .collect();
-    collector::self_metrics::render(samples)
 }
 
 pub(crate) async fn run(role: &Role) -> anyhow::Result<()> {

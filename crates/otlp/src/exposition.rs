@@ -1,8 +1,8 @@
-//! What the collector counts, in the Prometheus text format.
+//! What a process counts, in the Prometheus text format.
 
 use std::fmt::Write;
 
-use otlp::server::Receiver;
+use crate::server::Receiver;
 
 /// One value.
 #[derive(Debug, Clone, PartialEq)]

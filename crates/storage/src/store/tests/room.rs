@@ -1,0 +1,238 @@
+//! What happens when there is no room: on the disk, in the WAL, among the series.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::RealFiles;
+use model::metric::Series;
+use model::row::Reject;
+use model::time::NANOS_PER_SECOND;
+use model::{DataPoint, Signal, Span};
+use tempfile::{TempDir, tempdir};
+use testkit::{Failure, FaultFiles, ManualClock, Op, Plan};
+
+use crate::filter::Filter;
+use crate::testing::*;
+use crate::write::WriteError;
+use crate::{Options, Store};
+
+/// A store whose disk may run full.
+struct Rig {
+    dir: TempDir,
+    files: FaultFiles,
+    options: Options,
+}
+
+impl Rig {
+    fn new(options: Options) -> Self {
+        Self {
+            dir: tempdir().unwrap(),
+            files: FaultFiles::over(Arc::new(RealFiles)),
+            options: Options {
+                block_rows: 64,
+                flush_retry: Duration::from_millis(5),
+                ..options
+            },
+        }
+    }
+
+    fn open(&self) -> (Store, Arc<ManualClock>) {
+        let (env, clock) = testkit::env(3, Arc::new(self.files.clone()));
+        let (dir, options) = (self.dir.path(), self.options.clone());
+        let store = Store::open(env, dir, options, Arc::new(TestDecoder)).unwrap();
+        (store, clock)
+    }
+
+    /// From now on there is no room for what these calls would write under paths with the word.
+    fn fill_disk(&self, ops: &[Op], path_contains: &str) {
+        for op in ops {
+            self.files.plan(Plan {
+                path_contains: path_contains.to_owned(),
+                ..Plan::always(*op, Failure::StorageFull)
+            });
+        }
+    }
+}
+
+/// Writes spans until the store asks to come again: what was stored, and the reason given.
+async fn fill_store(store: &Store, generator: &mut Generator) -> (Vec<Span>, String) {
+    let mut stored = Vec::new();
+    for _ in 0..20_000 {
+        let rows: Vec<Span> = (0..40).map(|_| generator.span()).collect();
+        match write(store, Signal::Traces, &rows).await {
+            Ok(_) => stored.extend(rows),
+            Err(WriteError::Retry { reason, .. }) => return (stored, reason),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the store takes whatever comes");
+}
+
+async fn assert_holds(store: &Store, stored: &[Span]) {
+    let found = spans(store, selection(Signal::Traces, Filter::All)).await;
+    assert_eq!(found.len(), stored.len());
+    assert!(plain_spans(found) == plain_spans(stored.to_vec()));
+}
+
+fn metric(store: &Store, name: &str, label: &str) -> f64 {
+    let name = format!("throughline_storage_{name}");
+    let metrics = store.metrics();
+    let found = metrics.iter().find(|(known, labels, _)| {
+        *known == name && (label.is_empty() || labels.iter().any(|(_, value)| value == label))
+    });
+    found.unwrap_or_else(|| panic!("no {name} {label}")).2
+}
+
+#[tokio::test]
+async fn a_full_wal_asks_to_come_again_until_it_is_in_files() {
+    let rig = Rig::new(Options {
+        wal_bytes: 1 << 19,
+        ..Options::default()
+    });
+    let (store, _) = rig.open();
+    let mut generator = Generator::new(30);
+    rig.fill_disk(&[Op::Create], ".blocks");
+    let (mut stored, reason) = fill_store(&store, &mut generator).await;
+    assert!(reason.contains("write-ahead log"), "{reason}");
+    assert!(metric(&store, "retried_batches_total", "wal_full") >= 1.0);
+    assert!(metric(&store, "wal_bytes", "") <= f64::from(1 << 19));
+    assert_holds(&store, &stored).await;
+
+    rig.files.heal();
+    store.flush().await;
+    let rows = [generator.span()];
+    write(&store, Signal::Traces, &rows).await.unwrap();
+    stored.extend(rows);
+    assert_holds(&store, &stored).await;
+    assert!(metric(&store, "wal_bytes", "") < f64::from(1 << 18));
+}
+
+#[tokio::test]
+async fn heads_that_cannot_be_written_do_not_keep_the_store_from_stopping_or_starting() {
+    let rig = Rig::new(Options {
+        head_bytes: 60_000,
+        ..Options::default()
+    });
+    let (store, _) = rig.open();
+    let mut generator = Generator::new(31);
+    rig.fill_disk(&[Op::Create], ".blocks");
+    let (mut stored, reason) = fill_store(&store, &mut generator).await;
+    assert!(
+        reason.contains("cannot be written to files: No space left"),
+        "{reason}"
+    );
+    assert!(metric(&store, "retried_batches_total", "head_full") >= 1.0);
+    assert_holds(&store, &stored).await;
+    store.shutdown().await;
+    drop(store);
+
+    // The disk is still full: what the WAL holds is there to be read, and nothing more is taken.
+    let (store, _) = rig.open();
+    assert_holds(&store, &stored).await;
+    let refused = write(&store, Signal::Traces, &[generator.span()]).await;
+    assert!(
+        matches!(refused, Err(WriteError::Retry { .. })),
+        "{refused:?}"
+    );
+
+    rig.files.heal();
+    store.flush().await;
+    let rows = [generator.span()];
+    write(&store, Signal::Traces, &rows).await.unwrap();
+    stored.extend(rows);
+    assert_holds(&store, &stored).await;
+    store.shutdown().await;
+    drop(store);
+    assert_holds(&rig.open().0, &stored).await;
+}
+
+#[tokio::test]
+async fn a_disk_without_any_room_opens_for_reading() {
+    let rig = Rig::new(Options::default());
+    let (store, _) = rig.open();
+    let mut generator = Generator::new(32);
+    let mut stored: Vec<Span> = (0..300).map(|_| generator.span()).collect();
+    write(&store, Signal::Traces, &stored).await.unwrap();
+    drop(store);
+    rig.fill_disk(&[Op::Create, Op::Write, Op::Preallocate], "");
+    let rig = Rig {
+        options: Options {
+            head_bytes: 10_000,
+            ..rig.options
+        },
+        ..rig
+    };
+    let (store, _) = rig.open();
+    assert_holds(&store, &stored).await;
+    let refused = write(&store, Signal::Traces, &[generator.span()]).await;
+    assert!(
+        matches!(refused, Err(WriteError::Retry { .. })),
+        "{refused:?}"
+    );
+    rig.files.heal();
+    store.flush().await;
+    let rows = [generator.span()];
+    write(&store, Signal::Traces, &rows).await.unwrap();
+    stored.extend(rows);
+    assert_holds(&store, &stored).await;
+}
+
+/// One point of each of these series, which differ in their names alone.
+fn gauges(names: &[&str]) -> Vec<(Series, DataPoint)> {
+    let (series, point) = Generator::new(33).point();
+    let gauge = |name: &&str| {
+        let mut series = series.clone();
+        let mut metric = (*series.metric).clone();
+        metric.name = (*name).to_owned();
+        series.metric = Arc::new(metric);
+        (series, point.clone())
+    };
+    names.iter().map(gauge).collect()
+}
+
+async fn names(store: &Store) -> Vec<String> {
+    let found = points(store).await;
+    let mut names: Vec<String> = found
+        .iter()
+        .map(|(series, _)| series.metric.name.clone())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn series_beyond_the_limit_are_refused_until_others_end() {
+    let rig = Rig::new(Options {
+        series: 2,
+        ..Options::default()
+    });
+    let (store, clock) = rig.open();
+    let send = async |store: &Store, names: &[&str]| {
+        let ack = write(store, Signal::Metrics, &gauges(names)).await.unwrap();
+        (ack.accepted, ack.rejected)
+    };
+    assert_eq!(send(&store, &["a", "b", "a"]).await, (3, vec![]));
+    let refused = vec![(Reject::SeriesLimit, 3)];
+    assert_eq!(send(&store, &["c", "a", "d", "c", "b"]).await, (2, refused));
+    assert_eq!(metric(&store, "rejected_rows_total", "series_limit"), 3.0);
+    assert_eq!(metric(&store, "active_series", "default"), 2.0);
+    let mut expected = vec!["a", "a", "a", "b", "b"];
+    assert_eq!(names(&store).await, expected);
+
+    clock.advance(1_800 * NANOS_PER_SECOND);
+    assert_eq!(send(&store, &["a"]).await.0, 1);
+    clock.advance(1_800 * NANOS_PER_SECOND);
+    let refused = vec![(Reject::SeriesLimit, 1)];
+    assert_eq!(
+        send(&store, &["c", "d"]).await,
+        (1, refused),
+        "no point of b for an hour, and one of a since"
+    );
+    expected.extend(["a", "c"]);
+    expected.sort_unstable();
+    assert_eq!(names(&store).await, expected);
+    drop(store);
+    // What was refused does not come back from the WAL.
+    let (store, _) = rig.open();
+    assert_eq!(names(&store).await, expected);
+}

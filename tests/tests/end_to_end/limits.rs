@@ -1,0 +1,123 @@
+//! What the configuration limits, seen from outside.
+
+use serde_json::Value;
+use tests::otlp_json::{gauge, metrics, now};
+use tests::{Http, Setup, wait};
+
+use crate::{PROGRAM, up};
+
+/// The value of a line of `/metrics`, by all that precedes it.
+async fn counted(http: &Http, line: &str) -> Option<f64> {
+    let (_, page) = http.get_any("/metrics", &[]).await;
+    let page = page.as_str().expect("text");
+    let found = page
+        .lines()
+        .find_map(|text| text.strip_prefix(line)?.strip_prefix(' '));
+    found.map(|value| value.parse().expect("a number"))
+}
+
+#[tokio::test]
+async fn experimental_promql_is_refused_until_it_is_allowed() {
+    let path = "/prometheus/api/v1/query";
+    let ask = [("query", "sort_by_label(up, 'job')"), ("time", "1")];
+    let (status, answer) = up().start().query().get_any(path, &ask).await;
+    assert_eq!(status, 400, "{answer}");
+    let message = answer["error"].as_str().unwrap();
+    assert!(
+        message.contains("function sort_by_label is experimental; set promql.experimental: true"),
+        "{message}"
+    );
+    let allowed = up().config("promql: {experimental: true}\n").start();
+    allowed.query().get(path, &ask).await;
+}
+
+#[tokio::test]
+async fn points_of_too_many_series_are_refused_and_the_others_stored() {
+    let server = Setup::new(PROGRAM, "collector")
+        .config("limits: {series: 2}\n")
+        .start();
+    let otlp = server.otlp();
+    let time = now();
+    let first = [gauge("a", time, 1.0), gauge("b", time, 1.0)];
+    otlp.export("metrics", &metrics("shop", &first)).await;
+    let second = metrics("shop", &[gauge("c", time, 1.0), gauge("a", time + 1, 2.0)]);
+    let answer = otlp.request("POST", "/v1/metrics").json(&second).send();
+    let answer: Value = answer.await.unwrap().json().await.unwrap();
+    let partial = &answer["partialSuccess"];
+    assert_eq!(partial["rejectedDataPoints"], "1", "{answer}");
+    let message = partial["errorMessage"].as_str().unwrap();
+    assert!(message.contains("limits.series"), "{message}");
+    let refused = "throughline_storage_rejected_rows_total{reason=\"series_limit\"}";
+    assert_eq!(counted(&otlp, refused).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn so_many_log_files_are_kept_open() {
+    let setup = up();
+    let logs = setup.folder().join("logs");
+    std::fs::create_dir_all(&logs).unwrap();
+    for file in 0..5 {
+        std::fs::write(logs.join(format!("{file}.log")), "a line\n").unwrap();
+    }
+    let server = setup
+        .config(&format!(
+            "agent: {{host: {{enabled: false}}, files: [{{include: ['{}/*.log']}}]}}\n\
+             limits: {{open_files: 2}}\n",
+            logs.display()
+        ))
+        .start();
+    let query = server.query();
+    wait::eventually("five files to be read", wait::LONG, async || {
+        (query.all_logs("").await.len() == 5).then_some(())
+    })
+    .await;
+    wait::eventually("all but two to be closed", wait::LONG, async || {
+        let open = counted(&query, "throughline_agent_files_open").await;
+        (open == Some(2.0)).then_some(())
+    })
+    .await;
+}
+
+/// The pages of one role at its OTLP/HTTP listener.
+async fn assert_pages(http: &Http, metric: &str) {
+    for path in ["/healthz", "/readyz"] {
+        let (status, body) = http.get_any(path, &[]).await;
+        assert_eq!(status, 200, "{path}: {body}");
+    }
+    let (status, body) = http.get_any("/metrics", &[]).await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body.as_str().unwrap().contains(metric), "{body}");
+    let answer = http.request("POST", "/metrics").send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 405);
+}
+
+#[tokio::test]
+async fn a_collector_and_an_agent_tell_how_they_are_doing() {
+    let collector = Setup::new(PROGRAM, "collector").start();
+    let agent = Setup::new(PROGRAM, "agent")
+        .config("agent: {host: {enabled: false}}\n")
+        .arg("--collector")
+        .arg(collector.address("otlp_grpc"))
+        .start();
+    assert_pages(
+        &collector.otlp(),
+        "# TYPE throughline_collector_accepted_rows_total",
+    )
+    .await;
+    assert_pages(&agent.otlp(), "# TYPE throughline_receiver_requests_total").await;
+    let export = metrics("shop", &[gauge("a", now(), 1.0), gauge("b", now(), 1.0)]);
+    agent.otlp().export("metrics", &export).await;
+
+    // What went in is exported, and the collector has it.
+    let http = agent.otlp();
+    wait::eventually("the export", wait::LONG, async || {
+        let exported =
+            "throughline_agent_exported_rows_total{signal=\"metrics\",destination=\"collector\"}";
+        (counted(&http, exported).await == Some(2.0)).then_some(())
+    })
+    .await;
+    let received = "throughline_agent_received_rows_total{signal=\"metrics\",source=\"otlp\"}";
+    assert_eq!(counted(&http, received).await, Some(2.0));
+    let accepted = "throughline_collector_accepted_rows_total{signal=\"metrics\"}";
+    assert_eq!(counted(&collector.otlp(), accepted).await, Some(2.0));
+}
