@@ -185,7 +185,7 @@ section! {
         head_bytes: ByteSize = "64MiB", "1MiB" to "4GiB";
         /// The write-ahead log on disk; when it is full, ingest is told to retry.
         wal_bytes: ByteSize = "1GiB", "16MiB" to "1PiB";
-        /// Active metric series; samples of further ones are refused and counted.
+        /// Active metric series of one tenant: those with a point in the last hour; points of further ones are refused and counted.
         series: usize = "5000000", "1" to "1000000000";
         /// How long a query may take.
         query_timeout: Duration = "30s", "10ms" to "1h";
@@ -209,7 +209,7 @@ section! {
         tail_buffer: usize = "10000", "10" to "1000000";
         /// Live tails open at once.
         tails: usize = "64", "1" to "10000";
-        /// Open file handles of the agent's log reader.
+        /// Log files that the agent holds open while it waits for more lines.
         open_files: usize = "512", "1" to "100000";
         /// The longest log record; a longer one is cut, and the cut is marked and counted.
         log_record_bytes: ByteSize = "1MiB", "1KiB" to "64MiB";
@@ -219,7 +219,7 @@ section! {
 
     /// PromQL.
     pub struct Promql {
-        /// Allow functions that Prometheus calls experimental.
+        /// Allow functions, aggregations and modifiers that Prometheus calls experimental.
         experimental: bool = "false";
         /// How old a sample may be to count as current.
         lookback_delta: Duration = "5m", "1s" to "1d";

@@ -104,7 +104,7 @@ async fn a_collector_and_an_agent_tell_how_they_are_doing() {
         "# TYPE throughline_collector_accepted_rows_total",
     )
     .await;
-    assert_pages(&agent.otlp(), "# TYPE throughline_receiver_requests_total").await;
+    assert_pages(&agent.otlp(), "# TYPE throughline_agent_queue_bytes gauge").await;
     let export = metrics("shop", &[gauge("a", now(), 1.0), gauge("b", now(), 1.0)]);
     agent.otlp().export("metrics", &export).await;
 
