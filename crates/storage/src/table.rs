@@ -44,12 +44,6 @@ impl Mask {
         self.bits.iter().all(|word| *word == 0)
     }
 
-    /// How many rows it has.
-    pub(crate) fn count(&self) -> usize {
-        let ones = self.bits.iter().map(|word| word.count_ones() as usize);
-        ones.sum()
-    }
-
     /// Rows in `self` that are not in `other`.
     pub(crate) fn minus(mut self, other: &Mask) -> Self {
         for (word, out) in self.bits.iter_mut().zip(&other.bits) {
