@@ -255,6 +255,9 @@ pub struct ExportOptions {
     pub breaker_failures: u32,
     /// How often the acknowledged position is written down.
     pub checkpoint_interval: Duration,
+    /// With nothing to send, the collector is told this often that nothing is missing. It counts
+    /// an agent that it has not heard of for 30 s as lagging.
+    pub heartbeat_interval: Duration,
 }
 
 impl Default for ExportOptions {
@@ -267,6 +270,7 @@ impl Default for ExportOptions {
             backoff_max: Duration::from_secs(30),
             breaker_failures: 5,
             checkpoint_interval: Duration::from_millis(250),
+            heartbeat_interval: Duration::from_secs(10),
         }
     }
 }

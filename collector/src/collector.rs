@@ -119,8 +119,10 @@ pub struct Collector {
 
 impl Collector {
     /// Starts to listen. Must be called within a tokio runtime. The store stays its owner's:
-    /// shut it down after the collector.
+    /// shut it down after the collector. `name` is what its own metrics are told from those of
+    /// other collectors by.
     pub fn start(
+        name: &str,
         options: Options,
         sink: Arc<dyn Sink>,
         reader: Arc<dyn Read>,
@@ -142,7 +144,7 @@ impl Collector {
         let (stop, stopped) = watch::channel(false);
         let spans = options
             .spanmetrics
-            .map(|options| SpanMetrics::new(options, clock));
+            .map(|options| SpanMetrics::new(name, options, clock));
         let account = Account {
             receiver: receiver.clone(),
             ingest,

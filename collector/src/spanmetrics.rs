@@ -6,6 +6,9 @@
 //! - `traces_spanmetrics_calls`: a cumulative, monotonic sum (`..._calls_total` in PromQL);
 //! - `traces_spanmetrics_latency`: a cumulative histogram of seconds with exemplars.
 //!
+//! Every series names the collector that counted it (`collector.instance.id`), since each of several
+//! counts what it stored itself: sums over them are right, and none continues another's count.
+//!
 //! The number of series is limited: spans beyond it are counted in one series marked with
 //! `otel.metric.overflow`. A series without spans for a while is forgotten, and starts again
 //! from zero, with a new start time, when it comes back.
@@ -66,6 +69,7 @@ impl Default for Options {
 /// Counts spans.
 #[derive(Clone)]
 pub struct SpanMetrics {
+    collector: Arc<str>,
     options: Options,
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<State>>,
@@ -136,9 +140,10 @@ impl Cell {
 }
 
 impl SpanMetrics {
-    /// Counts nothing yet.
-    pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
+    /// Counts nothing yet; `collector` is the name that its series carry.
+    pub fn new(collector: &str, options: Options, clock: Arc<dyn Clock>) -> Self {
         Self {
+            collector: Arc::from(collector),
             options,
             clock,
             state: Arc::default(),
@@ -222,7 +227,13 @@ impl SpanMetrics {
             for (name, cells) in names.iter_mut() {
                 for cell in cells.iter_mut().filter(|cell| cell.changed || refresh) {
                     let resource = resource.get_or_insert_with(|| points::resource(service));
-                    let attributes = points::attributes(service, name, cell.kind, cell.status);
+                    let attributes = points::attributes(
+                        &self.collector,
+                        service,
+                        name,
+                        cell.kind,
+                        cell.status,
+                    );
                     series.push(points::Emitted::take(resource, attributes, cell, now));
                 }
                 let before = cells.len();
@@ -240,7 +251,7 @@ impl SpanMetrics {
             let resource = points::resource("unknown_service");
             series.push(points::Emitted::take(
                 &resource,
-                points::overflow(),
+                points::overflow(&self.collector),
                 cell,
                 now,
             ));

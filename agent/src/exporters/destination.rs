@@ -74,6 +74,7 @@ impl Outcome {
 
 /// Takes requests. Sends may overlap; an answer means that the data is durable.
 pub trait Destination: Send + Sync {
-    /// Sends one request and says what became of it. Retrying is the caller's business.
+    /// Sends one request and says what became of it. Retrying is the caller's business. An empty
+    /// request is a heartbeat: what it brings is its stamp.
     fn send(&self, signal: Signal, request: Bytes, stamp: Stamp) -> BoxFuture<'_, Outcome>;
 }

@@ -5,6 +5,7 @@
 //! outage the queue is replayed in order; answers may come in any order, and the position that
 //! is written down is the one before which every entry is finished. Entries of different epochs
 //! are never in flight together, because a collector forgets an epoch when the next one begins.
+//! While there is nothing to send, a heartbeat says so.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,9 +20,11 @@ use model::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::attempt::Attempt;
 use super::breaker::{Admission, Breaker};
 use super::dead_letter::{DeadLetters, Letter};
 use super::destination::{Destination, Outcome, Stamp};
+use super::heartbeat::Heartbeat;
 use super::read::read_some;
 use super::retry::Backoff;
 use super::window::{Phase, Window};
@@ -71,6 +74,7 @@ pub struct Exporter {
     breaker: Breaker,
     backoff: Backoff,
     clock: ClockEstimate,
+    attempt: Attempt,
     window: Window,
     reader: Option<Reader>,
     /// The reader has seen the end of what was durable.
@@ -79,6 +83,7 @@ pub struct Exporter {
     read_after: Option<Instant>,
     checkpoint: Position,
     checkpoint_due: Option<Instant>,
+    heartbeat: Heartbeat,
 }
 
 impl Exporter {
@@ -99,11 +104,18 @@ impl Exporter {
         } else {
             ClockEstimate::default()
         };
+        let attempt = Attempt {
+            env: env.clone(),
+            destination: Arc::clone(&start.destination),
+            timeout: options.timeout,
+        };
         Self {
             env: env.clone(),
+            heartbeat: Heartbeat::new(queue.agent(), attempt.clone(), options.heartbeat_interval),
             breaker: Breaker::new(options.breaker_failures, backoff),
             backoff,
             clock,
+            attempt,
             window: Window::new(start.position),
             reader: Some(queue.tail().read_from(start.position)),
             at_end: false,
@@ -126,21 +138,24 @@ impl Exporter {
         let mut sends: Sends = FuturesUnordered::new();
         let mut deadline = *stop.borrow_and_update();
         let mut stoppable = true;
+        let mut drained = false;
         loop {
             self.fill(&mut grown).await;
             let wake = self.dispatch(&mut sends);
             if deadline.is_some() && sends.is_empty() {
-                let drained = self.at_end && self.window.is_empty();
+                drained = self.at_end && self.window.is_empty();
                 if drained || self.breaker.is_open() {
                     break;
                 }
             }
-            let wake = [wake, self.checkpoint_due, deadline, self.read_after];
+            let beat = self.beat();
+            let wake = [wake, self.checkpoint_due, deadline, self.read_after, beat];
             let wake = wake.into_iter().flatten().min();
             let wants_more = self.wants_more() && self.read_after.is_none();
             tokio::select! {
                 biased;
                 Some(answer) = sends.next(), if !sends.is_empty() => self.settle(answer).await,
+                (outcome, exchange) = self.heartbeat.answer() => self.heard(&outcome, exchange),
                 changed = grown.changed(), if wants_more => {
                     self.at_end = false;
                     // The queue is closed only after its exporters have ended.
@@ -163,8 +178,52 @@ impl Exporter {
             }
         }
         self.write_checkpoint().await;
-        Left {
+        let left = Left {
             rows: self.queue.queued.total(&self.start.name),
+        };
+        if drained {
+            self.heartbeat.goodbye().await;
+        }
+        left
+    }
+
+    /// Sends a heartbeat if one is due and there is nothing else to send; returns when to look
+    /// again.
+    fn beat(&mut self) -> Option<Instant> {
+        let due = self.heartbeat.due()?;
+        // The order matters: what was read before this time is in the queue by now.
+        let complete_to = self.read_to();
+        if !self.window.is_empty() || self.more_behind() {
+            return None;
+        }
+        if Instant::now() < due {
+            return Some(due);
+        }
+        self.heartbeat.start(complete_to);
+        None
+    }
+
+    /// The answer to a heartbeat. Whether data would get through is for the data to find out.
+    fn heard(&self, outcome: &Outcome, exchange: Exchange) {
+        let label = match outcome {
+            Outcome::Success { .. } => "heartbeat",
+            _ => "heartbeat_failed",
+        };
+        let labels = [
+            ("destination", self.start.name.as_str()),
+            ("outcome", label),
+        ];
+        self.metrics.add(metrics::EXPORTS, &labels, 1);
+        match outcome {
+            Outcome::Success { .. } => self.measure(exchange),
+            outcome => tracing::debug!(?outcome, "the collector did not take a heartbeat"),
+        }
+    }
+
+    fn measure(&self, exchange: Exchange) {
+        if exchange.received > 0 {
+            let now = self.env.clock.monotonic_nanos();
+            self.clock.measured(exchange, now);
         }
     }
 
@@ -251,54 +310,36 @@ impl Exporter {
         let clock = sealed.or(now_best);
         let (signal, request) = (slot.sealed.signal, slot.sealed.request.clone());
         let StampId { epoch, sequence } = slot.sealed.stamp;
-        let destination = Arc::clone(&self.start.destination);
-        let timeout = self.options.timeout;
-        let env = self.env.clone();
+        let stamp = Stamp {
+            agent,
+            epoch,
+            sequence,
+            sent_unix_nano: 0,
+            complete_to_unix_nano: complete_to,
+            clock,
+        };
+        let attempt = self.attempt.clone();
         Box::pin(async move {
-            let sent = env.clock.unix_nanos();
-            let stamp = Stamp {
-                agent,
-                epoch,
-                sequence,
-                sent_unix_nano: sent,
-                complete_to_unix_nano: complete_to,
-                clock,
-            };
-            let sending = destination.send(signal, request, stamp);
-            let outcome = tokio::time::timeout(timeout, sending).await;
-            let outcome = outcome.unwrap_or_else(|_| Outcome::Retryable {
-                after: None,
-                reason: format!("no answer within {timeout:?}"),
-            });
-            let answered = env.clock.unix_nanos();
-            let (received, replied) = match &outcome {
-                Outcome::Success {
-                    received_unix_nano: Some(received),
-                    replied_unix_nano: Some(replied),
-                    ..
-                } => (*received, *replied),
-                _ => (0, 0),
-            };
-            let exchange = Exchange {
-                sent,
-                received,
-                replied,
-                answered,
-            };
+            let (outcome, exchange) = attempt.send(signal, request, stamp).await;
             (id, outcome, exchange)
         })
     }
 
+    /// Up to when receivers are complete in the queue. Never 0, which would say nothing.
+    fn read_to(&self) -> u64 {
+        let now = self.env.clock.unix_nanos();
+        self.progress.complete_to().clamp(1, now.max(1))
+    }
+
     /// Up to when all that was read is acknowledged, once this entry is.
     fn complete_to(&mut self, id: u64) -> u64 {
-        let now = self.env.clock.unix_nanos();
-        let mut complete = self.progress.complete_to().min(now);
+        let mut complete = self.read_to();
         complete = complete.min(self.window.oldest_read(id).unwrap_or(u64::MAX));
         if self.more_behind() {
             let own = self.window.get_mut(id);
             complete = complete.min(own.map_or(0, |slot| slot.sealed.read_unix_nano));
         }
-        complete
+        complete.max(1)
     }
 
     /// Whether the queue holds entries that are not in the window.
@@ -327,10 +368,8 @@ impl Exporter {
             Outcome::Success {
                 rejected, message, ..
             } => {
-                if exchange.received > 0 {
-                    let now = self.env.clock.monotonic_nanos();
-                    self.clock.measured(exchange, now);
-                }
+                self.measure(exchange);
+                self.heartbeat.postpone();
                 self.accepted(id, rejected, &message);
             }
             Outcome::Permanent { reason } => self.give_up(id, "permanent", reason).await,

@@ -74,8 +74,20 @@ pub(super) fn resource(service: &str) -> Arc<Resource> {
     })
 }
 
+/// Tells the counts of one collector from those of another. It is an attribute of the point: of a
+/// resource, Prometheus' view keeps nothing but what identifies the service.
+pub(super) fn counted_by(collector: &str) -> KeyValue {
+    KeyValue::new("collector.instance.id", collector)
+}
+
 /// The labels that dashboards for span metrics expect.
-pub(super) fn attributes(service: &str, name: &str, kind: i32, status: i32) -> Vec<KeyValue> {
+pub(super) fn attributes(
+    collector: &str,
+    service: &str,
+    name: &str,
+    kind: i32,
+    status: i32,
+) -> Vec<KeyValue> {
     let kind = match kind {
         1 => "SPAN_KIND_INTERNAL",
         2 => "SPAN_KIND_SERVER",
@@ -94,12 +106,16 @@ pub(super) fn attributes(service: &str, name: &str, kind: i32, status: i32) -> V
         KeyValue::new("span_name", name),
         KeyValue::new("span_kind", kind),
         KeyValue::new("status_code", status),
+        counted_by(collector),
     ]
 }
 
 /// The mark of the series that counts what has no series of its own.
-pub(super) fn overflow() -> Vec<KeyValue> {
-    vec![KeyValue::new("otel.metric.overflow", true)]
+pub(super) fn overflow(collector: &str) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("otel.metric.overflow", true),
+        counted_by(collector),
+    ]
 }
 
 /// One request with the two metrics of these series.

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::metric::{ExemplarValue, MetricKind, PointValue};
-use model::{KeyValue, Resource, Span, value};
+use model::{KeyValue, Resource, Span, Value, value};
 use otlp::rows::Rows;
 
 use super::*;
@@ -58,11 +58,13 @@ async fn emit(metrics: &SpanMetrics) -> Rows {
     all
 }
 
+const COLLECTOR: &str = "10.0.0.1:4410";
+
 fn fixture(options: Options) -> (SpanMetrics, Arc<FakeClock>) {
     let clock = Arc::new(FakeClock::default());
     clock.0.store(100 * SECOND, Ordering::Relaxed);
     (
-        SpanMetrics::new(options, Arc::clone(&clock) as Arc<dyn Clock>),
+        SpanMetrics::new(COLLECTOR, options, Arc::clone(&clock) as Arc<dyn Clock>),
         clock,
     )
 }
@@ -109,6 +111,10 @@ async fn spans_become_cumulative_series_with_exemplars() {
             .as_str(),
         Some("SPAN_KIND_SERVER")
     );
+    assert!(rows.points.iter().all(|(series, _)| {
+        value::last(&series.attributes, "collector.instance.id").and_then(Value::as_str)
+            == Some(COLLECTOR)
+    }));
     let (_, point) = find(&rows, "traces_spanmetrics_latency", "STATUS_CODE_UNSET");
     let PointValue::Histogram(histogram) = &point.value else {
         panic!("{point:?}")

@@ -13,7 +13,7 @@ pub const EPOCH: &str = "throughline-epoch";
 pub const SEQUENCE: &str = "throughline-sequence";
 /// The agent's clock when it sent.
 pub const SENT: &str = "throughline-sent-unix-nano";
-/// Before this time the agent has had everything acknowledged.
+/// Before this time the agent has had everything acknowledged; 2^64 - 1 with its last export.
 pub const COMPLETE_TO: &str = "throughline-complete-to-unix-nano";
 /// The collector's clock minus the agent's when the export was put together; comes with its error.
 pub const CLOCK_OFFSET: &str = "throughline-clock-offset-nano";
@@ -23,6 +23,9 @@ pub const CLOCK_ERROR: &str = "throughline-clock-error-nano";
 pub const RECEIVED: &str = "throughline-received-unix-nano";
 /// The collector's clock when it answered; in the answer.
 pub const REPLIED: &str = "throughline-replied-unix-nano";
+
+/// The `complete to` of an agent that stops and has nothing left to send: its goodbye.
+pub const COMPLETE_FOR_EVER: u64 = u64::MAX;
 
 /// The longest agent id that is accepted.
 const AGENT_LENGTH_MAX: usize = 128;
@@ -38,7 +41,8 @@ pub struct StampHeaders {
     pub sequence: u64,
     /// The agent's clock when it sent, unix nanoseconds; 0 where not said.
     pub sent_unix_nano: u64,
-    /// Before this time the agent has had everything acknowledged; 0 where not said.
+    /// Before this time the agent has had everything acknowledged; 0 where not said,
+    /// [`COMPLETE_FOR_EVER`] where it stops.
     pub complete_to_unix_nano: u64,
     /// How far the agent's clock was off when the export was put together, once measured.
     pub clock: Option<ClockOffset>,

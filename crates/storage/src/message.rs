@@ -390,8 +390,8 @@ pub enum SourceKind {
     Collector,
 }
 
-/// How a source is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How a source is doing, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SourceState {
     /// Up to date.
     Live,

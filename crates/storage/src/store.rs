@@ -38,7 +38,7 @@ use crate::chunk::{Chunk, ChunkSink, Clocks};
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey};
 use crate::retention::{self, Retention};
-use crate::write::{Ack, Batch, Observe, WriteError};
+use crate::write::{Ack, Batch, Observe, Stamp, WriteError};
 
 use active::ActiveSeries;
 use commit::Job;
@@ -205,6 +205,24 @@ impl Core {
         let chunk = self.decode(batch, &mut admit)?;
         Ok((chunk, refused))
     }
+
+    /// Notes an acknowledgement, and what the stamp says of its sender.
+    fn acknowledged(&self, stamp: Option<&Stamp>) {
+        let now = self.env.clock.unix_nanos();
+        self.sources.lock().acknowledged(stamp, now);
+    }
+
+    /// Keeps the list of agents for the next start.
+    fn save_sources(&self) {
+        let now = self.env.clock.unix_nanos();
+        let Some(list) = self.sources.lock().to_save(now) else {
+            return;
+        };
+        let path = self.root.join(sources::NAME);
+        if let Err(error) = self.env.files.write_atomic(&path, &list) {
+            tracing::warn!(%error, "the list of agents is not written");
+        }
+    }
 }
 
 /// An open store. Clones share it; the last one to go stops its threads, without a flush.
@@ -261,6 +279,7 @@ impl Store {
             closing: AtomicBool::new(false),
         });
         retention::remove_dropped(&core);
+        core.sources.lock().open(&core.env, &core.root);
         let recovered = recover::recover(&core, &dir.join("wal"))?;
         let (jobs, receiver) = mpsc::unbounded_channel();
         let threads = commit::start(core.clone(), recovered, receiver, jobs.downgrade());
@@ -279,6 +298,10 @@ impl Store {
         let core = &self.handle.core;
         if core.closing.load(Ordering::Acquire) {
             return Err(WriteError::Closed);
+        }
+        if batch.stamp.is_some() && batch.request.is_empty() {
+            core.acknowledged(batch.stamp.as_ref());
+            return Ok(Ack::default());
         }
         let weight = batch.request.len().clamp(1, core.options.pending_bytes);
         let permits = u32::try_from(weight).unwrap_or(u32::MAX);
@@ -330,8 +353,9 @@ impl Store {
         }
     }
 
-    /// Drops what retention no longer keeps. The store does so itself after each flush; a store
-    /// that receives little needs to be told, about once a minute.
+    /// Drops what retention no longer keeps, and writes down which agents there are. The store does
+    /// the former itself after each flush; a store that receives little needs to be told, about
+    /// once a minute.
     pub async fn maintain(&self) {
         let store = self.clone();
         // The store goes along: its folder stays locked while folders are being removed.
@@ -339,9 +363,10 @@ impl Store {
             let core = store.core();
             core.active.sweep(core.env.clock.unix_nanos());
             retention::maintain(core);
+            core.save_sources();
         };
         if let Err(error) = tokio::task::spawn_blocking(work).await {
-            tracing::error!(%error, "retention did not run to its end");
+            tracing::error!(%error, "maintenance did not run to its end");
         }
     }
 
@@ -354,6 +379,7 @@ impl Store {
         if self.send(Job::Shutdown(done)).is_ok() {
             let _ = wait.await;
         }
+        self.handle.core.save_sources();
         self.handle.core.tails.close();
     }
 
@@ -431,6 +457,9 @@ impl Core {
             ("head_bytes", &counters.head_bytes),
         ] {
             one(name, &[], get(counter));
+        }
+        for (name, count) in self.sources.lock().counts() {
+            one(name, &[], count);
         }
         let view = self.view.read().clone();
         for partition in view.partitions.values() {

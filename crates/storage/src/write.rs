@@ -11,7 +11,7 @@ pub struct Batch {
     pub tenant: Tenant,
     /// Which signal.
     pub signal: Signal,
-    /// The request in protobuf, decompressed.
+    /// The request in protobuf, decompressed. An empty one with a stamp is an agent's heartbeat.
     pub request: Bytes,
     /// The agent's stamp, if one of our agents sent it.
     pub stamp: Option<Stamp>,
@@ -28,11 +28,17 @@ pub struct Stamp {
     pub sequence: u64,
     /// The agent's clock when it sent, unix nanoseconds; 0 where not said.
     pub sent_unix_nano: u64,
-    /// Before this time the agent has had everything acknowledged that it read; 0 where not said.
+    /// Before this time the agent has had everything acknowledged that it read; 0 where not said,
+    /// [`Stamp::COMPLETE_FOR_EVER`] where it stops.
     pub complete_to_unix_nano: u64,
     /// How far the agent's clock was off when it put the batch together, once measured. Kept
     /// with every row.
     pub clock: Option<ClockOffset>,
+}
+
+impl Stamp {
+    /// Says of an agent that it stops and has nothing left to send.
+    pub const COMPLETE_FOR_EVER: u64 = u64::MAX;
 }
 
 /// The batch is durable and answers queries.

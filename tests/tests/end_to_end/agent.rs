@@ -168,3 +168,55 @@ fn an_agent_pointed_at_itself_says_so() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("itself"), "{said}");
 }
+
+/// The agents in an answer, with their states.
+async fn agents(query: &Http) -> Vec<(String, String)> {
+    let answer = query.get("/api/v1/logs", &[]).await;
+    let sources = answer["complete_to"].as_array().unwrap().iter();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    sources
+        .filter(|source| source["kind"] == "agent")
+        .map(|source| (text(&source["source"]), text(&source["state"])))
+        .collect()
+}
+
+/// An agent that has nothing to send is listed from its start to its orderly end, and by a
+/// collector that was started again too; an agent that was killed stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_agent_is_known_until_it_says_goodbye() {
+    let collector_setup = Setup::new(PROGRAM, "up").config("agent: {host: {enabled: false}}\n");
+    let collector = collector_setup.start();
+    let port = collector.address("otlp_grpc");
+    let start = || {
+        Setup::new(PROGRAM, "agent")
+            .arg("--collector")
+            .arg(&port)
+            .config("agent: {host: {enabled: false}}\n")
+            .start()
+    };
+    let (orderly, killed) = (start(), start());
+    let http = collector.query();
+    // Two and the one of `up` itself.
+    let live = wait::eventually("three agents", wait::LONG, async || {
+        let agents = agents(&http).await;
+        (agents.len() == 3).then_some(agents)
+    })
+    .await;
+    assert!(live.iter().all(|(_, state)| state == "live"), "{live:?}");
+    let (status, _) = orderly.terminate();
+    assert!(status.success(), "{status}");
+    let left = agents(&http).await;
+    assert_eq!(left.len(), 2, "{left:?}");
+    killed.kill();
+    let (status, _) = collector.terminate();
+    assert!(status.success(), "{status}");
+    let collector = collector_setup.start();
+    let http = collector.query();
+    // Of the two, that of `up` itself comes back at once.
+    wait::eventually("the agent of `up`", wait::LONG, async || {
+        let mut states: Vec<String> = agents(&http).await.into_iter().map(|a| a.1).collect();
+        states.sort();
+        (states == ["lagging", "live"]).then_some(())
+    })
+    .await;
+}

@@ -173,3 +173,36 @@ async fn a_query_process_without_a_place_to_record_says_so() {
     let none = "throughline_rule_unwritten_samples_total{reason=\"no_collector\"} 0\n";
     assert!(!page.as_str().unwrap().contains(none), "{page}");
 }
+
+#[tokio::test]
+async fn span_metrics_of_two_collectors_are_counts_of_their_own() {
+    let collectors = [2, 3].map(|spans| (Setup::new(PROGRAM, "collector"), spans));
+    let time = now();
+    for (collector, spans) in &collectors {
+        let server = collector.start();
+        let sent: Vec<serde_json::Value> = (1..=*spans)
+            .map(|n| span(TRACE, &format!("{n:016x}"), "", "buy", time, 1_000_000))
+            .collect();
+        server.otlp().export("traces", &traces("shop", &sent)).await;
+        // What was counted is stored at the latest when the collector ends.
+        let (status, _) = server.terminate();
+        assert!(status.success(), "{status}");
+    }
+    let running = collectors.map(|(collector, _)| collector.start());
+    let mut query = Setup::new(PROGRAM, "query");
+    for collector in &running {
+        query = query.arg("--collector").arg(collector.address("internal"));
+    }
+    let query = query.start();
+    let http = query.query();
+    let value = async |promql: &str| {
+        let path = "/prometheus/api/v1/query";
+        let answer = http.get(path, &[("query", promql)]).await;
+        answer["data"]["result"][0]["value"][1].clone()
+    };
+    let calls = "traces_spanmetrics_calls_total{span_name=\"buy\"}";
+    assert_eq!(value(&format!("count({calls})")).await, "2");
+    assert_eq!(value(&format!("sum({calls})")).await, "5");
+    let by = format!("count(count by (collector_instance_id) ({calls}))");
+    assert_eq!(value(&by).await, "2");
+}

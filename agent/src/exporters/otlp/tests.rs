@@ -18,6 +18,7 @@ type Script = Box<dyn FnMut(Signal, &Bytes, &Stamp) -> Outcome + Send>;
 /// A collector that keeps what it was sent and answers by a script.
 struct Fake {
     seen: Mutex<Vec<(Bytes, Stamp)>>,
+    beats: Mutex<Vec<Stamp>>,
     script: Mutex<Script>,
     changed: Notify,
 }
@@ -26,6 +27,7 @@ impl Fake {
     fn new(script: impl FnMut(Signal, &Bytes, &Stamp) -> Outcome + Send + 'static) -> Arc<Self> {
         Arc::new(Self {
             seen: Mutex::default(),
+            beats: Mutex::default(),
             script: Mutex::new(Box::new(script)),
             changed: Notify::new(),
         })
@@ -52,6 +54,16 @@ impl Fake {
         }
     }
 
+    async fn until_beats(&self, beats: usize) {
+        loop {
+            let changed = self.changed.notified();
+            if self.beats.lock().len() >= beats {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn sequences(&self) -> Vec<u64> {
         self.seen
             .lock()
@@ -63,6 +75,11 @@ impl Fake {
 
 impl Destination for Fake {
     fn send(&self, signal: Signal, request: Bytes, stamp: Stamp) -> BoxFuture<'_, Outcome> {
+        if request.is_empty() {
+            self.beats.lock().push(stamp);
+            self.changed.notify_waiters();
+            return Box::pin(std::future::ready(Outcome::accepted()));
+        }
         let outcome = (self.script.lock())(signal, &request, &stamp);
         self.seen.lock().push((request, stamp));
         self.changed.notify_waiters();
@@ -471,4 +488,42 @@ async fn an_entry_keeps_the_offset_of_the_time_when_it_was_written() {
         found.unwrap().1.clock.unwrap().offset_nano
     };
     assert_eq!((offset(2), offset(3)), (3_000_000_000, 0));
+}
+
+/// A quiet agent is no lost one: it says every ten seconds that nothing is missing, says nothing of
+/// the kind while something is, and says goodbye.
+#[tokio::test(start_paused = true)]
+async fn an_agent_without_news_sends_heartbeats_and_a_goodbye() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let fake = Fake::answering(vec![retryable(None); 2]);
+    let began = Instant::now();
+    let exporter = rig.run(&fake, one_at_a_time());
+    fake.until_beats(1).await;
+    rig.clock.advance(7);
+    fake.until_beats(3).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(20));
+    let beat = fake.beats.lock()[2].clone();
+    assert_eq!(beat.complete_to_unix_nano, rig.env.clock.unix_nanos());
+    assert_eq!((beat.epoch, beat.sequence), (0, 0));
+    // An entry that the collector does not take yet is missing there.
+    rig.append(&["a"]).await;
+    fake.until(2).await;
+    assert_eq!(fake.beats.lock().len(), 3);
+    rig.exported(1).await;
+    rig.finish(exporter, MINUTE).await;
+    let beats = fake.beats.lock();
+    let last = beats.last().unwrap().complete_to_unix_nano;
+    assert_eq!((beats.len(), last), (4, otlp::stamp::COMPLETE_FOR_EVER));
+}
+
+/// What stays in the queue is missing at the collector, so nobody may forget the agent.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_leaves_rows_behind_says_no_goodbye() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let fake = Fake::new(|_, _, _| retryable(None));
+    rig.append(&["a"]).await;
+    let exporter = rig.run(&fake, one_at_a_time());
+    fake.until(1).await;
+    assert_eq!(rig.finish(exporter, Duration::from_secs(3)).await.rows, 1);
+    assert!(fake.beats.lock().is_empty());
 }

@@ -222,6 +222,7 @@ impl Committer {
             && self.stamps.contains(stamp)
         {
             add(&self.core.counters.duplicate_batches, 1);
+            self.core.acknowledged(Some(stamp));
             let ack = Ack {
                 duplicate: true,
                 ..self.ack(&pending)
@@ -308,11 +309,7 @@ impl Committer {
                 .unwrap_or_default();
             add(&counters.rejected[index], *count);
         }
-        let now = self.core.env.clock.unix_nanos();
-        self.core
-            .sources
-            .lock()
-            .acknowledged(pending.batch.stamp.as_ref(), now);
+        self.core.acknowledged(pending.batch.stamp.as_ref());
     }
 
     /// Makes committed rows visible, then answers.

@@ -1,6 +1,6 @@
 //! Answers as text.
 
-use api::types::{Completeness, LogView, SourceState, SpanView, StoryAnswer, TraceAnswer};
+use api::types::{Completeness, LogView, Source, SourceState, SpanView, StoryAnswer, TraceAnswer};
 use serde_json::Value as Json;
 
 use crate::output::line;
@@ -200,14 +200,33 @@ pub(crate) fn completeness(completeness: &Completeness) -> anyhow::Result<()> {
             cut.limit, cut.value, cut.hint
         )))?;
     }
-    for source in &completeness.complete_to {
-        match source.state {
-            SourceState::Live => {}
-            SourceState::Lagging => line(&format!("incomplete: {} is lagging", source.source))?,
-            SourceState::Lost => line(&format!("incomplete: {} is lost", source.source))?,
+    for (state, what) in [
+        (SourceState::Lost, "lost"),
+        (SourceState::Lagging, "lagging"),
+    ] {
+        if let Some(names) = named(&completeness.complete_to, state) {
+            line(&clean(&format!("incomplete: {what}: {names}")))?;
         }
     }
     Ok(())
+}
+
+/// The sources of this state: the first of them by name, the others by number.
+fn named(sources: &[Source], state: SourceState) -> Option<String> {
+    const NAMED: usize = 5;
+    let names: Vec<&str> = sources
+        .iter()
+        .filter(|source| source.state == state)
+        .map(|source| source.source.as_str())
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    let first = names[..names.len().min(NAMED)].join(", ");
+    Some(match names.len() - names.len().min(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    })
 }
 
 /// Control characters in data must not reach the terminal.
@@ -229,5 +248,32 @@ fn format_duration(nanos: u64) -> String {
         1_000..1_000_000 => format!("{:.1}\u{b5}s", nanos as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1}ms", nanos as f64 / 1e6),
         _ => format!("{:.2}s", nanos as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::types::SourceKind;
+
+    use super::*;
+
+    #[test]
+    fn sources_beyond_the_first_few_are_numbered() {
+        let sources: Vec<Source> = (0..7)
+            .map(|n| Source {
+                source: format!("node-{n}"),
+                kind: SourceKind::Agent,
+                unix_nano: 1,
+                state: if n == 3 {
+                    SourceState::Live
+                } else {
+                    SourceState::Lost
+                },
+            })
+            .collect();
+        let lost = named(&sources, SourceState::Lost).unwrap();
+        assert_eq!(lost, "node-0, node-1, node-2, node-4, node-5 and 1 more");
+        assert_eq!(named(&sources, SourceState::Live).unwrap(), "node-3");
+        assert!(named(&sources, SourceState::Lagging).is_none());
     }
 }

@@ -32,7 +32,8 @@ impl Gateway {
         let listen = &config.listen;
         let internal = bind(listen.internal, "query processes").await?;
         let dir = config.data_dir.clone();
-        let store_options = options::store(config, name(internal.local_addr()?));
+        let name = name(internal.local_addr()?);
+        let store_options = options::store(config, name.clone());
         let opening = {
             let env = env.clone();
             move || Store::open(env, &dir, store_options, Arc::new(otlp::decode::Decoder))
@@ -47,6 +48,7 @@ impl Gateway {
             internal: Some(internal),
         };
         let collector = Collector::start(
+            &name,
             collector::Options::from_config(&config.limits),
             Arc::new(store.clone()),
             Arc::new(store.clone()),
