@@ -227,13 +227,8 @@ impl SpanMetrics {
             for (name, cells) in names.iter_mut() {
                 for cell in cells.iter_mut().filter(|cell| cell.changed || refresh) {
                     let resource = resource.get_or_insert_with(|| points::resource(service));
-                    let attributes = points::attributes(
-                        &self.collector,
-                        service,
-                        name,
-                        cell.kind,
-                        cell.status,
-                    );
+                    let attributes =
+                        points::attributes(&self.collector, service, name, cell.kind, cell.status);
                     series.push(points::Emitted::take(resource, attributes, cell, now));
                 }
                 let before = cells.len();

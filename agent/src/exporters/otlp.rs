@@ -449,19 +449,23 @@ impl Exporter {
         self.keep(sealed, rows, reason).await;
     }
 
-    async fn keep(&self, sealed: Sealed, rows: u64, reason: String) {
+    /// Writes a dead letter. What it returns does not borrow the exporter, which other threads
+    /// must not see.
+    fn keep(&self, sealed: Sealed, rows: u64, reason: String) -> impl Future<Output = ()> + use<> {
         let letters = Arc::clone(&self.dead_letters);
-        let write = move || {
-            letters.keep(&Letter {
-                signal: sealed.signal,
-                rows,
-                reason: &reason,
-                stamp: sealed.stamp,
-                request: &sealed.request,
-            });
-        };
-        if tokio::task::spawn_blocking(write).await.is_err() {
-            tracing::error!("a dead letter was lost while shutting down");
+        async move {
+            let write = move || {
+                letters.keep(&Letter {
+                    signal: sealed.signal,
+                    rows,
+                    reason: &reason,
+                    stamp: sealed.stamp,
+                    request: &sealed.request,
+                });
+            };
+            if tokio::task::spawn_blocking(write).await.is_err() {
+                tracing::error!("a dead letter was lost while shutting down");
+            }
         }
     }
 

@@ -31,15 +31,7 @@ async fn start(sink: Arc<FakeSink>) -> Collector {
     };
     let clock = Arc::new(env::RealClock::new());
     let options = Options::from_config(&config::Config::default().limits);
-    Collector::start(
-        "test",
-        options,
-        sink,
-        Arc::new(NoReader),
-        clock,
-        listeners,
-    )
-    .unwrap()
+    Collector::start("test", options, sink, Arc::new(NoReader), clock, listeners).unwrap()
 }
 
 fn client(address: SocketAddr, protocol: Protocol) -> Client {
@@ -115,16 +107,15 @@ async fn the_real_store_answers_through_the_collector() {
         internal: None,
     };
     let (sink, reader) = (Arc::new(store.clone()), Arc::new(store.clone()));
-    let collector =
-        Collector::start(
-            "test",
-            Options::default(),
-            sink,
-            reader,
-            env.clock,
-            listeners,
-        )
-        .unwrap();
+    let collector = Collector::start(
+        "test",
+        Options::default(),
+        sink,
+        reader,
+        env.clock,
+        listeners,
+    )
+    .unwrap();
     let logs = otlp::encode::logs(&[LogRecord {
         time_unix_nano: 5_000_000_000,
         body: "hello".into(),
