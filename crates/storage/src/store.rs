@@ -215,7 +215,7 @@ impl Core {
     /// Keeps the list of agents for the next start.
     fn save_sources(&self) {
         let now = self.env.clock.unix_nanos();
-        let Some(list) = self.sources.lock().to_save(now) else {
+        let Some(list) = self.sources.lock().take_unsaved(now) else {
             return;
         };
         let path = self.root.join(sources::NAME);

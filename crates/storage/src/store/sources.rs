@@ -79,7 +79,7 @@ impl Sources {
     }
 
     /// The list as it is to be kept, where it is not what was kept last.
-    pub(super) fn to_save(&mut self, now_unix_nano: u64) -> Option<Vec<u8>> {
+    pub(super) fn take_unsaved(&mut self, now_unix_nano: u64) -> Option<Vec<u8>> {
         self.forget(now_unix_nano);
         if !std::mem::take(&mut self.changed) {
             return None;

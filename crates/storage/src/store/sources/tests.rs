@@ -39,7 +39,7 @@ fn an_agent_is_live_while_it_is_heard_of_and_forgotten_after_a_day() {
     let now = T + 400 * SECOND;
     sources.acknowledged(Some(&said("a", now)), now);
     assert_eq!(states(&sources, now)[0].1, SourceState::Live);
-    assert!(sources.to_save(now + DAY).is_some());
+    assert!(sources.take_unsaved(now + DAY).is_some());
     assert_eq!(states(&sources, now + DAY), []);
     assert_eq!(sources.counts()[2], ("forgotten_agents_total", 1));
 }
@@ -107,8 +107,8 @@ fn the_list_is_taken_up_again_and_its_agents_lag_until_they_are_heard_of() {
     let now = env.clock.unix_nanos();
     let mut before = Sources::default();
     before.acknowledged(Some(&said("a", now)), now);
-    let saved = before.to_save(now).unwrap();
-    assert!(before.to_save(now).is_none(), "nothing new to keep");
+    let saved = before.take_unsaved(now).unwrap();
+    assert!(before.take_unsaved(now).is_none(), "nothing new to keep");
     env.files
         .write_atomic(&dir.path().join(NAME), &saved)
         .unwrap();
