@@ -52,6 +52,7 @@ pub enum Action {
     CopyCommand,
     EditQuery,
     Search,
+    Filter,
     SearchNext,
     SearchPrevious,
     NextError,
@@ -112,6 +113,8 @@ const ERRORS: &[ScreenKind] = &[
     ScreenKind::Traces,
     ScreenKind::Logs,
 ];
+const SEARCH: &[ScreenKind] = &[ScreenKind::Trace, ScreenKind::Story, ScreenKind::Logs];
+const HOME: &[ScreenKind] = &[ScreenKind::Home];
 const QUERY: &[ScreenKind] = &[ScreenKind::Traces, ScreenKind::Logs];
 const LOGS: &[ScreenKind] = &[ScreenKind::Logs];
 const TRACES: &[ScreenKind] = &[ScreenKind::Traces];
@@ -133,8 +136,29 @@ pub const BINDINGS: &[Binding] = &[
         "search",
         "search names, services and log lines",
     ),
-    bind(Action::SearchNext, &["n"], TREE, "", "next match"),
-    bind(Action::SearchPrevious, &["N"], TREE, "", "previous match"),
+    bind(
+        Action::Search,
+        &["f"],
+        LOGS,
+        "find",
+        "find a text in the lines that are here",
+    ),
+    bind(Action::SearchNext, &["n"], SEARCH, "", "next match"),
+    bind(Action::SearchPrevious, &["N"], SEARCH, "", "previous match"),
+    bind(
+        Action::Filter,
+        &["/"],
+        HOME,
+        "filter",
+        "show only what contains a text",
+    ),
+    bind(
+        Action::Order,
+        &["o"],
+        HOME,
+        "order",
+        "order of services: name, errors, rate, p99",
+    ),
     bind(Action::NextError, &["e"], ERRORS, "error", "next error"),
     bind(Action::PreviousError, &["E"], ERRORS, "", "previous error"),
     bind(

@@ -1,6 +1,7 @@
 //! Commands of the `:` palette, which are also what a session can begin with.
 
 use crate::range::RangeChoice;
+use crate::zone::Zone;
 
 /// Something to open or change, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +37,19 @@ pub(crate) const SYNTAX: [(&str, &str); 9] = [
     ("traces [QUERY]", "traces"),
     ("alerts", "alerts and rules"),
     ("home", "alerts and services"),
-    ("time RANGE", "15m, 2h..1h, RFC3339..RFC3339, all"),
+    (
+        "time RANGE",
+        "15m, 2h..1h, 14:05..14:20, 2026-11-24 14:05.., all",
+    ),
     ("help", "keys"),
     ("quit", "leave"),
 ];
 
 impl Command {
     /// Parses a line of the palette. A lone word that is a trace id (32 hex digits) opens its
-    /// trace; the error is one sentence for the user.
-    pub fn parse(line: &str) -> Result<Self, String> {
+    /// trace; the error is one sentence for the user. Times are of the zone, and those without a
+    /// date the last before now, in unix nanoseconds.
+    pub fn parse(line: &str, zone: &Zone, now: u64) -> Result<Self, String> {
         let line = line.trim();
         let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let rest = rest.trim();
@@ -62,7 +67,7 @@ impl Command {
             "traces" | "t" => Ok(Self::Traces(rest.to_owned())),
             "alerts" | "a" => Ok(Self::Alerts),
             "home" => Ok(Self::Home),
-            "time" => RangeChoice::parse(rest).map(Self::Time),
+            "time" => RangeChoice::parse(rest, zone, now).map(Self::Time),
             "help" | "?" => Ok(Self::Help),
             "quit" | "q" => Ok(Self::Quit),
             "" => Err("type a command, or Esc".to_owned()),
@@ -88,6 +93,10 @@ fn unknown(name: &str) -> String {
 mod tests {
     use super::*;
 
+    fn parse(line: &str) -> Result<Command, String> {
+        Command::parse(line, &Zone::utc(), 0)
+    }
+
     #[test]
     fn parses_each_command() {
         let cases = [
@@ -110,10 +119,10 @@ mod tests {
             ),
         ];
         for (line, command) in cases {
-            assert_eq!(Command::parse(line), Ok(command), "{line}");
+            assert_eq!(parse(line), Ok(command), "{line}");
         }
         for line in ["", "story", "trace  ", "stroy x", "time soon"] {
-            assert!(Command::parse(line).is_err(), "{line}");
+            assert!(parse(line).is_err(), "{line}");
         }
     }
 }

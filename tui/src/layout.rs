@@ -3,10 +3,11 @@
 
 use ratatui::layout::Rect;
 
+use crate::model::detail::Item;
 use crate::model::list::ListState;
 use crate::model::logs::LogLine;
 use crate::model::{Logs, Model, PromptKind, Screen};
-use crate::text::{width, wrap};
+use crate::text::{fit, width, wrap};
 use crate::zone::Zone;
 
 /// Smallest terminal that is drawn on.
@@ -15,8 +16,10 @@ pub const SIZE_MIN: (u16, u16) = (60, 15);
 const BESIDE_WIDTH: u16 = 100;
 /// Most rows that one wrapped line or value takes.
 pub const WRAP_ROWS: usize = 12;
-/// Columns of the labels in the details.
-pub const LABEL_WIDTH: u16 = 18;
+/// Columns of the labels in the details: a quarter of the pane within these bounds.
+const LABEL_WIDTH: (u16, u16) = (10, 24);
+/// Where a value begins that stands below its label.
+const INDENT: u16 = 3;
 
 /// Areas of the screen; those not shown are empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -184,18 +187,55 @@ pub fn log_height(line: &LogLine, columns: &LogColumns, wrapped: bool) -> usize 
     wrap(&line.text, usize::from(wide), WRAP_ROWS).len()
 }
 
-/// Rows that an item of the details takes.
-pub fn item_height(label: &str, text: &str, columns: u16) -> usize {
-    wrap(text, item_columns(label, columns), WRAP_ROWS).len()
+/// Where the text of an item of the details stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemPlace {
+    /// Row of its first line: 1 where it stands below its label.
+    pub row: u16,
+    /// Its first column.
+    pub column: u16,
+    /// Columns of the pane.
+    pub width: u16,
 }
 
-/// Columns left for the text of an item.
-pub fn item_columns(label: &str, columns: u16) -> usize {
-    let label = width(label)
-        .max(usize::from(LABEL_WIDTH))
-        .min(usize::from(columns) / 2);
-    // A mark before, a space between.
-    usize::from(columns).saturating_sub(label + 3).max(1)
+impl ItemPlace {
+    /// Beside its label where that is short or both fit on one row, else below it, so that
+    /// neither is squeezed by the other.
+    pub fn of(item: &Item, columns: u16) -> Self {
+        let (least, most) = LABEL_WIDTH;
+        let usual = (columns / 4).clamp(least, most);
+        let label = u16::try_from(width(&item.label)).unwrap_or(u16::MAX);
+        // A mark before the label, a space behind it.
+        let (aligned, behind) = (usual + 2, label.saturating_add(2));
+        let room = usize::from(columns.saturating_sub(behind));
+        let (row, column) = if label <= usual {
+            (0, aligned)
+        } else if !fit(&item.text, room).1 {
+            (0, behind)
+        } else {
+            (1, INDENT)
+        };
+        Self {
+            row,
+            column,
+            width: columns,
+        }
+    }
+
+    /// The lines of the text.
+    pub fn lines(self, text: &str) -> Vec<&str> {
+        let wide = usize::from(self.width.saturating_sub(self.column));
+        wrap(text, wide, WRAP_ROWS)
+    }
+}
+
+/// Rows that an item of the details takes.
+pub fn item_height(item: &Item, columns: u16) -> usize {
+    if item.is_heading() {
+        return 1;
+    }
+    let place = ItemPlace::of(item, columns);
+    usize::from(place.row) + place.lines(&item.text).len()
 }
 
 /// Brings the lists of the entry shown into their areas.
@@ -221,7 +261,7 @@ pub fn settle(model: &mut Model) {
         let items = &detail.items;
         let mut list: ListState = detail.list;
         list.settle(items.len(), height, |row| {
-            item_height(&items[row].label, &items[row].text, areas.detail.width)
+            item_height(&items[row], areas.detail.width)
         });
         detail.list = list;
     }

@@ -8,6 +8,7 @@
 pub mod action;
 pub mod command;
 pub mod effect;
+mod help;
 pub mod layout;
 pub mod message;
 pub mod model;

@@ -1,6 +1,7 @@
 //! The state of the whole UI: plain data, changed only by `update`, read by the views.
 
 pub mod detail;
+pub mod home;
 pub mod list;
 pub mod load;
 pub mod logs;
@@ -9,8 +10,8 @@ pub mod subject;
 pub mod timeline;
 
 use api::{
-    AlertView, CompleteAnswer, Completeness, HistogramAnswer, Hub, Join, RuleGroupView,
-    ServiceView, TraceOrder, TraceSummary,
+    AlertView, CompleteAnswer, Completeness, HistogramAnswer, Hub, Join, RuleGroupView, TraceOrder,
+    TraceSummary,
 };
 use tui_input::Input;
 
@@ -18,6 +19,7 @@ use crate::action::ScreenKind;
 use crate::range::RangeChoice;
 use crate::zone::Zone;
 use detail::Detail;
+use home::Home;
 use list::ListState;
 use load::{Failure, Load};
 use logs::{LogLine, LogStore};
@@ -97,17 +99,15 @@ pub enum Screen {
     /// Alerts and rules.
     Alerts(Alerts),
     /// Keys.
-    Help(ListState),
+    Help(Help),
 }
 
-/// State of the home screen.
-#[derive(Debug, Default)]
-pub struct Home {
-    /// Active alerts.
-    pub alerts: Load<Vec<AlertView>>,
-    /// Services with their figures.
-    pub services: Load<Vec<ServiceView>>,
-    /// Alerts first, then services.
+/// State of the help screen.
+#[derive(Debug)]
+pub struct Help {
+    /// The screen that it was opened from.
+    pub of: ScreenKind,
+    /// Where the list stands.
     pub list: ListState,
 }
 
@@ -179,6 +179,8 @@ pub struct Logs {
     pub follow: Option<Follow>,
     /// Whether long lines are wrapped.
     pub wrap: bool,
+    /// The last text searched for.
+    pub search: String,
     /// Where the list stands.
     pub list: ListState,
 }
@@ -261,13 +263,6 @@ impl Alerts {
     }
 }
 
-impl Home {
-    /// Number of active alerts.
-    pub fn alert_count(&self) -> usize {
-        self.alerts.value.as_ref().map_or(0, Vec::len)
-    }
-}
-
 /// What a prompt is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromptKind {
@@ -279,6 +274,8 @@ pub enum PromptKind {
     Time,
     /// Text to search for.
     Search,
+    /// Text that rows must contain.
+    Filter,
 }
 
 /// What is being typed.
@@ -326,7 +323,8 @@ impl Screen {
     /// Its name in the breadcrumb.
     pub fn title(&self) -> String {
         match self {
-            Self::Home(_) => "home".to_owned(),
+            Self::Home(home) if home.filter.is_empty() => "home".to_owned(),
+            Self::Home(home) => format!("home /{}", crate::text::cut(&home.filter, 20)),
             Self::Traces(_) => "traces".to_owned(),
             Self::Trace(tree) => format!("trace {}", crate::text::cut(&tree.id, 9)),
             Self::Logs(_) => "logs".to_owned(),
@@ -339,9 +337,7 @@ impl Screen {
     /// Number of rows of its list.
     pub fn len(&self) -> usize {
         match self {
-            Self::Home(home) => {
-                home.alert_count() + home.services.value.as_ref().map_or(0, Vec::len)
-            }
+            Self::Home(home) => home.len(),
             Self::Traces(traces) => traces.load.value.as_ref().map_or(0, Vec::len),
             Self::Trace(tree) | Self::Story(tree) => tree
                 .load
@@ -350,7 +346,7 @@ impl Screen {
                 .map_or(0, |value| value.view.visible().len()),
             Self::Logs(logs) => logs.store.len(),
             Self::Alerts(alerts) => alerts.alert_count() + alerts.rule_count(),
-            Self::Help(_) => crate::action::BINDINGS.len() + crate::command::SYNTAX.len(),
+            Self::Help(help) => crate::help::rows(help.of).len(),
         }
     }
 
@@ -369,7 +365,7 @@ impl Screen {
             }
             Self::Logs(logs) => Some(&logs.list),
             Self::Alerts(alerts) => Some(&alerts.list),
-            Self::Help(list) => Some(list),
+            Self::Help(help) => Some(&help.list),
         }
     }
 
@@ -383,7 +379,7 @@ impl Screen {
             }
             Self::Logs(logs) => Some(&mut logs.list),
             Self::Alerts(alerts) => Some(&mut alerts.list),
-            Self::Help(list) => Some(list),
+            Self::Help(help) => Some(&mut help.list),
         }
     }
 
@@ -454,6 +450,16 @@ impl Screen {
             ],
             Self::Alerts(alerts) => vec![&alerts.alerts.completeness, &alerts.rules.completeness],
             Self::Help(_) => Vec::new(),
+        }
+    }
+}
+
+impl Logs {
+    /// Marks a line that was looked for; new ones must not push it away.
+    pub fn go_to(&mut self, line: usize) {
+        self.list.cursor = line;
+        if let Some(follow) = &mut self.follow {
+            follow.paused = true;
         }
     }
 }

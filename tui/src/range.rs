@@ -1,92 +1,108 @@
 //! The time range that all screens share, as typed by the user.
 //!
 //! Written forms: `15m` (the last 15 minutes), `2h..1h` (from two hours ago to one hour ago),
-//! `START..END` with RFC 3339 or unix nanoseconds on either side (a missing side is open), `all`.
+//! `START..END` with a time on either side (a missing side is open), `START` (from then on),
+//! `all`. A time is RFC 3339, unix nanoseconds, or one of the zone shown: `2026-11-24 14:05`,
+//! `2026-11-24`, or `14:05`, which is the last one that was; as an END it is the first after START.
 
 use api::Range;
+
+use crate::zone::{DayOf, Zone};
 
 /// What a new session looks at.
 const DEFAULT: &str = "15m";
 /// What the time prompt offers.
-pub(crate) const CHOICES: &str = "5m 15m 1h 6h 24h 7d all · 2h..1h · RFC3339..RFC3339";
+pub(crate) const CHOICES: &str =
+    "5m 15m 1h 6h 24h 7d all · 2h..1h · 14:05..14:20 · 2026-11-24 14:05..";
 
 /// A valid choice of a time range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeChoice {
-    text: String,
-    start: Option<String>,
-    end: Option<String>,
-    span_nano: Option<u64>,
+    start: Option<Side>,
+    end: Option<Side>,
 }
 
 impl Default for RangeChoice {
     fn default() -> Self {
         Self {
-            text: DEFAULT.to_owned(),
-            start: Some(format!("now-{DEFAULT}")),
+            start: ago(DEFAULT),
             end: None,
-            span_nano: Some(15 * 60 * 1_000_000_000),
         }
     }
 }
 
 impl RangeChoice {
-    /// Parses a written form; the error is one sentence for the user.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        if text == "all" {
-            return Ok(Self {
-                text: text.to_owned(),
-                start: None,
-                end: None,
-                span_nano: None,
-            });
+    /// Any time.
+    pub(crate) fn all() -> Self {
+        Self {
+            start: None,
+            end: None,
         }
-        let (start, end) = match text.split_once("..") {
-            None => match side(text)? {
-                Some(side @ Side::Ago { .. }) => (Some(side), None),
-                Some(_) | None => {
-                    return Err(format!(
-                        "{text:?} is one time, expected a duration or START..END"
-                    ));
-                }
-            },
-            Some((start, end)) => (side(start)?, side(end)?),
-        };
-        let span_nano = match (&start, &end) {
-            (Some(Side::Ago { nanos, .. }), None) => Some(*nanos),
-            (Some(Side::Ago { nanos: from, .. }), Some(Side::Ago { nanos: to, .. })) => Some(
-                from.checked_sub(*to)
-                    .ok_or("the range ends before it starts")?,
-            ),
-            (Some(Side::At { nanos: from, .. }), Some(Side::At { nanos: to, .. })) => Some(
-                to.checked_sub(*from)
-                    .ok_or("the range ends before it starts")?,
-            ),
-            _ => None,
-        };
-        if span_nano == Some(0) {
-            return Err("the range is empty".to_owned());
-        }
-        let text = text.to_owned();
-        Ok(Self {
-            text,
-            start: start.map(Side::sent),
-            end: end.map(Side::sent),
-            span_nano,
-        })
     }
 
-    /// As the user wrote it.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// Parses a written form; the error is one sentence for the user.
+    pub fn parse(text: &str, zone: &Zone, now: u64) -> Result<Self, String> {
+        let text = text.trim();
+        if text == "all" {
+            return Ok(Self::all());
+        }
+        let (start, end) = match text.split_once("..") {
+            None if text.parse::<u64>().is_ok() => {
+                return Err(format!(
+                    "{text:?} has no unit, expected a duration such as 15m or START..END"
+                ));
+            }
+            None => match side(text, zone, DayOf::LastUntil(now))? {
+                None => {
+                    return Err("expected a duration such as 15m, or START..END".to_owned());
+                }
+                start => (start, None),
+            },
+            Some((start, end)) => {
+                let start = side(start, zone, DayOf::LastUntil(now))?;
+                let day = match start {
+                    Some(Side::At(time)) => DayOf::FirstAfter(time),
+                    _ => DayOf::LastUntil(now),
+                };
+                (start, side(end, zone, day)?)
+            }
+        };
+        let range = Self { start, end };
+        let backwards = match (&range.start, &range.end) {
+            (Some(Side::Ago { nanos: from, .. }), Some(Side::Ago { nanos: to, .. })) => from < to,
+            (Some(Side::At(from)), Some(Side::At(to))) => from > to,
+            _ => false,
+        };
+        if backwards {
+            return Err("the range ends before it starts".to_owned());
+        }
+        if range.length_nano() == Some(0) {
+            return Err("the range is empty".to_owned());
+        }
+        Ok(range)
+    }
+
+    /// As a user would write it in this zone.
+    pub fn text(&self, zone: &Zone) -> String {
+        match (&self.start, &self.end) {
+            (None, None) => "all".to_owned(),
+            (Some(Side::Ago { text, .. }), None) => text.clone(),
+            (start, end) => {
+                let written = |side: &Option<Side>| match side {
+                    None => String::new(),
+                    Some(Side::Ago { text, .. }) => text.clone(),
+                    Some(Side::At(time)) => zone.civil(*time),
+                };
+                format!("{}..{}", written(start), written(end))
+            }
+        }
     }
 
     /// As the server reads it.
     pub(crate) fn to_api(&self) -> Range {
         Range {
-            start: self.start.clone(),
-            end: self.end.clone(),
+            start: self.start.as_ref().map(Side::sent),
+            end: self.end.as_ref().map(Side::sent),
         }
     }
 
@@ -96,7 +112,7 @@ impl RangeChoice {
             1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
             86400,
         ];
-        let seconds = self.span_nano? / 1_000_000_000;
+        let seconds = self.length_nano()? / 1_000_000_000;
         let wanted = seconds.div_ceil(buckets.max(1)).max(1);
         let step = STEPS.iter().find(|&&step| step >= wanted).copied();
         Some(format!(
@@ -109,53 +125,66 @@ impl RangeChoice {
     pub(crate) fn moves(&self) -> bool {
         self.end.is_none()
     }
-}
 
-/// One end of a range.
-enum Side {
-    Ago { sent: String, nanos: u64 },
-    At { sent: String, nanos: u64 },
-}
-
-impl Side {
-    fn sent(self) -> String {
-        match self {
-            Self::Ago { sent, .. } | Self::At { sent, .. } => sent,
+    /// Its length, where both ends count from the same.
+    fn length_nano(&self) -> Option<u64> {
+        match (&self.start, &self.end) {
+            (Some(Side::Ago { nanos, .. }), None) => Some(*nanos),
+            (Some(Side::Ago { nanos: from, .. }), Some(Side::Ago { nanos: to, .. })) => {
+                Some(from.saturating_sub(*to))
+            }
+            (Some(Side::At(from)), Some(Side::At(to))) => Some(to.saturating_sub(*from)),
+            _ => None,
         }
     }
 }
 
-fn side(text: &str) -> Result<Option<Side>, String> {
+/// One end of a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Side {
+    /// So long before now.
+    Ago {
+        /// `15m`.
+        text: String,
+        nanos: u64,
+    },
+    /// A time in unix nanoseconds.
+    At(u64),
+}
+
+impl Side {
+    fn sent(&self) -> String {
+        match self {
+            Self::Ago { text, .. } => format!("now-{text}"),
+            Self::At(time) => time.to_string(),
+        }
+    }
+}
+
+fn side(text: &str, zone: &Zone, day: DayOf) -> Result<Option<Side>, String> {
     let text = text.trim();
     if text.is_empty() || text == "now" {
         return Ok(None);
     }
-    let relative = text.strip_prefix("now-").unwrap_or(text);
-    if let Some(nanos) = duration_nanos(relative) {
-        return Ok(Some(Side::Ago {
-            sent: format!("now-{relative}"),
-            nanos,
-        }));
+    if let Some(side) = ago(text.strip_prefix("now-").unwrap_or(text)) {
+        return Ok(Some(side));
     }
     if let Ok(nanos) = text.parse::<u64>() {
-        return Ok(Some(Side::At {
-            sent: text.to_owned(),
-            nanos,
-        }));
+        return Ok(Some(Side::At(nanos)));
     }
-    let time: jiff::Timestamp = text.parse().map_err(|_not_rfc3339| {
-        format!("{text:?} is neither a duration such as 15m nor an RFC 3339 time")
-    })?;
+    let time: jiff::Timestamp = match text.parse() {
+        Ok(time) => time,
+        Err(_not_rfc3339) => zone.parse(text, day).ok_or_else(|| {
+            format!("{text:?} is no time; 15m, 14:05, 2026-11-24 14:05 and RFC 3339 are")
+        })?,
+    };
     let nanos = u64::try_from(time.as_nanosecond())
         .map_err(|_negative| format!("{text:?} lies before 1970"))?;
-    Ok(Some(Side::At {
-        sent: nanos.to_string(),
-        nanos,
-    }))
+    Ok(Some(Side::At(nanos)))
 }
 
-/// `90s`, `15m`, `2h`, `7d`, `1w`; one unit, as the server reads it.
-fn duration_nanos(text: &str) -> Option<u64> {
+/// `90s`, `15m`, `2h`, `7d`, `1w` before now; one unit, as the server reads it.
+fn ago(text: &str) -> Option<Side> {
     let unit_start = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..unit_start].parse().ok()?;
     let unit: u64 = match &text[unit_start..] {
@@ -166,16 +195,31 @@ fn duration_nanos(text: &str) -> Option<u64> {
         "w" => 7 * 86_400,
         _ => return None,
     };
-    number.checked_mul(unit)?.checked_mul(1_000_000_000)
+    Some(Side::Ago {
+        text: text.to_owned(),
+        nanos: number.checked_mul(unit)?.checked_mul(1_000_000_000)?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// 2023-11-14T22:13:20Z, which is 23:13:20 in Berlin.
+    const NOW: u64 = 1_700_000_000_000_000_000;
+    const MINUTE: u64 = 60_000_000_000;
+
+    fn berlin() -> Zone {
+        Zone::local(jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap())
+    }
+
+    fn parse(text: &str) -> Result<RangeChoice, String> {
+        RangeChoice::parse(text, &berlin(), NOW)
+    }
+
     fn sent(text: &str) -> (Option<String>, Option<String>) {
-        let choice = RangeChoice::parse(text).unwrap();
-        (choice.start, choice.end)
+        let range = parse(text).unwrap().to_api();
+        (range.start, range.end)
     }
 
     #[test]
@@ -195,13 +239,62 @@ mod tests {
                 Some("1700000001000000000".into())
             )
         );
-        assert_eq!(RangeChoice::parse("15m").unwrap(), RangeChoice::default());
+        assert_eq!(parse("15m").unwrap(), RangeChoice::default());
+    }
+
+    #[test]
+    fn times_without_a_zone_are_of_the_zone_shown() {
+        // 23:05 in Berlin, 8 minutes and 20 seconds before now.
+        let five_past = (NOW - 8 * MINUTE - 20_000_000_000).to_string();
+        let open = (Some(five_past.clone()), None);
+        assert_eq!(sent("2023-11-14 23:05"), open);
+        assert_eq!(sent("2023-11-14T23:05:00.."), open);
+        assert_eq!(sent("23:05"), open);
+        let end = |nanos: u64| Some(nanos.to_string());
+        assert_eq!(
+            sent("23:05..23:20"),
+            (
+                Some(five_past.clone()),
+                end(NOW + 6 * MINUTE + 40_000_000_000)
+            )
+        );
+        assert_eq!(
+            sent("2023-11-14 23:05..00:05"),
+            (Some(five_past), end(NOW + 51 * MINUTE + 40_000_000_000)),
+            "past midnight"
+        );
+        // A day ago, since today's is still to come.
+        let twenty_past = NOW + 6 * MINUTE + 40_000_000_000 - 24 * 60 * MINUTE;
+        assert_eq!(sent("23:20"), (end(twenty_past), None));
+        assert_eq!(
+            sent("2023-11-14").0,
+            end(NOW - 1_393 * MINUTE - 20_000_000_000)
+        );
+    }
+
+    #[test]
+    fn is_written_in_the_zone_shown() {
+        let mut zone = berlin();
+        for text in [
+            "15m",
+            "2h..1h",
+            "all",
+            "..2023-11-14 23:05",
+            "2023-11-14 23:05:01.5..",
+        ] {
+            assert_eq!(parse(text).unwrap().text(&zone), text);
+        }
+        let range = parse("23:05..23:20").unwrap();
+        assert_eq!(range.text(&zone), "2023-11-14 23:05..2023-11-14 23:20");
+        zone.toggle();
+        assert_eq!(range.text(&zone), "2023-11-14 22:05..2023-11-14 22:20");
     }
 
     #[test]
     fn refuses_what_is_no_range() {
         for text in [
             "",
+            "now",
             "15",
             "m",
             "15x",
@@ -210,14 +303,20 @@ mod tests {
             "7..5",
             "yesterday",
             "99999999999w",
+            "25:00",
+            "2023-02-30 10:00",
+            "14:05-02:00",
+            "2023-11-14 10:00[Europe/Paris]",
+            "2023-11-14 10:00..2023-11-14 09:00",
+            "1969-12-31 12:00..",
         ] {
-            assert!(RangeChoice::parse(text).is_err(), "{text:?}");
+            assert!(parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn steps_are_round() {
-        let step = |text: &str| RangeChoice::parse(text).unwrap().step(60);
+        let step = |text: &str| parse(text).unwrap().step(60);
         assert_eq!(step("15m").as_deref(), Some("15s"));
         assert_eq!(step("24h").as_deref(), Some("1800s"));
         assert_eq!(step("52w").as_deref(), Some("604800s"));

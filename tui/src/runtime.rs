@@ -42,8 +42,8 @@ pub struct Options {
     pub no_color: bool,
     /// Whether times are UTC at first, whatever the system's time zone is.
     pub utc: bool,
-    /// What to open first; home without.
-    pub initial: Option<Command>,
+    /// What to open first, as the palette reads it; home where it is empty.
+    pub open: String,
 }
 
 /// Why a session could not begin or go on.
@@ -58,6 +58,9 @@ pub enum TuiError {
     /// The URL cannot be used.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// What was to be opened first cannot be.
+    #[error("{0}")]
+    Command(String),
     /// The terminal broke.
     #[error("terminal: {0}")]
     Terminal(#[from] std::io::Error),
@@ -70,13 +73,18 @@ pub async fn run(options: Options) -> Result<(), TuiError> {
     }
     let client = Client::new(&options.url)?;
     let level = ColorLevel::detect(options.no_color, |name| std::env::var(name).ok());
+    let (mut zone, mut notice) = Zone::system();
+    if options.utc {
+        zone.set_utc();
+        notice = None;
+    }
+    let initial = match options.open.trim() {
+        "" => None,
+        line => Some(Command::parse(line, &zone, now()).map_err(TuiError::Command)?),
+    };
     let mut term = Term::open()?;
     let mut model = Model::new(client.base_url(), term.size()?, now());
-    (model.zone, model.notice) = Zone::system();
-    if options.utc {
-        model.zone.set_utc();
-        model.notice = None;
-    }
+    (model.zone, model.notice) = (zone, notice);
     let (sender, receiver) = mpsc::channel(CHANNEL);
     let session = Session {
         model,
@@ -89,7 +97,7 @@ pub async fn run(options: Options) -> Result<(), TuiError> {
         urgent: true,
         over: false,
     };
-    session.run(&mut term, options.initial).await
+    session.run(&mut term, initial).await
 }
 
 struct Session {

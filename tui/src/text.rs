@@ -81,26 +81,62 @@ pub(crate) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     }
 }
 
-/// Cuts text into rows of a width, at most so many; the last is cut where text is left.
+/// Cuts text into rows of a width, at most so many, between words where there are some. The last
+/// row is all that is left, for the canvas to cut and mark.
 pub(crate) fn wrap(text: &str, columns: usize, rows: usize) -> Vec<&str> {
+    let columns = columns.max(1);
     let mut lines = Vec::new();
     let mut rest = text;
     while lines.len() < rows {
-        let (end, more) = fit_end(rest, columns.max(1));
+        let (end, more) = fit_end(rest, columns);
         if end == 0 && more {
             // A character wider than the row: it cannot be shown, and must not loop for ever.
             break;
         }
-        lines.push(&rest[..end]);
-        rest = &rest[end..];
-        if !more {
+        if !more || lines.len() + 1 == rows {
+            lines.push(rest);
             break;
         }
+        let end = word_end(rest, end, columns);
+        lines.push(&rest[..end]);
+        // The space between two rows is the end of the row.
+        rest = rest[end..].strip_prefix(' ').unwrap_or(&rest[end..]);
     }
     if lines.is_empty() {
         lines.push("");
     }
     lines
+}
+
+/// Where a row of text ends of which so many bytes fit: before the word that does not fit, unless
+/// it is longer than a row and would be cut on the next one too.
+fn word_end(text: &str, end: usize, columns: usize) -> usize {
+    if text[end..].starts_with(' ') {
+        return end;
+    }
+    let Some(space) = text[..end].rfind(' ') else {
+        return end;
+    };
+    // Spaces at the beginning are an indent, not the end of a word.
+    if text[..space].trim_start().is_empty() {
+        return end;
+    }
+    let word = &text[space + 1..];
+    let (fits, more) = fit_end(word, columns);
+    let whole = !more || word[..fits].contains(' ') || word[fits..].starts_with(' ');
+    if whole { space } else { end }
+}
+
+/// The bytes at which a text contains another, whatever the case of its ASCII letters.
+pub(crate) fn find_ignoring_case(text: &str, needle: &str) -> Option<std::ops::Range<usize>> {
+    let (text, needle) = (text.as_bytes(), needle.as_bytes());
+    let first = needle.first()?;
+    let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+    let last = text.len().checked_sub(needle.len())?;
+    (0..=last)
+        .filter(|&at| text[at] == lower || text[at] == upper)
+        .find(|&at| text[at..at + needle.len()].eq_ignore_ascii_case(needle))
+        .map(|at| at..at + needle.len())
 }
 
 /// A number with thousands separated by commas.
@@ -114,6 +150,12 @@ pub(crate) fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// So many of something: `1 trace`, `2,000 traces`.
+pub(crate) fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(number as u64))
 }
 
 /// A duration in the unit that suits it, in at most seven columns.
@@ -178,14 +220,42 @@ mod tests {
         assert_eq!(fit("abe\u{301}", 2), ("ab", true));
         assert_eq!(wrap("日本語x", 4, 9), ["日本", "語x"]);
         assert_eq!(wrap("日本", 1, 9), [""]);
-        assert_eq!(wrap("abcdef", 2, 2), ["ab", "cd"]);
+        assert_eq!(wrap("abcdef", 2, 2), ["ab", "cdef"]);
         assert_eq!(wrap("", 5, 3), [""]);
+    }
+
+    #[test]
+    fn wraps_between_words() {
+        assert_eq!(
+            wrap("and by its correlation", 11, 9),
+            ["and by its", "correlation"]
+        );
+        assert_eq!(wrap("abc def ghi", 3, 9), ["abc", "def", "ghi"]);
+        assert_eq!(wrap("abc  def", 4, 9), ["abc ", "def"]);
+        // A word longer than a row begins where there is room, and is cut.
+        assert_eq!(wrap("id 0123456789 x", 8, 9), ["id 01234", "56789 x"]);
+        assert_eq!(wrap("  indented", 5, 9), ["  ind", "ented"]);
+        assert_eq!(wrap("a 日本 語語 b", 6, 9), ["a 日本", "語語 b"]);
+        assert_eq!(wrap("one two three", 5, 2), ["one", "two three"]);
+    }
+
+    #[test]
+    fn finds_whatever_the_case() {
+        assert_eq!(
+            find_ignoring_case("日本 Card Declined", "card d"),
+            Some(7..13)
+        );
+        assert_eq!(find_ignoring_case("日本", "本"), Some(3..6));
+        assert_eq!(find_ignoring_case("ab", "abc"), None);
+        assert_eq!(find_ignoring_case("ab", ""), None);
     }
 
     #[test]
     fn numbers_read_well() {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(12), "12");
+        assert_eq!(counted(1, "log"), "1 log");
+        assert_eq!(counted(1_000, "log"), "1,000 logs");
         let expected = [
             (0, "0"),
             (999, "999ns"),

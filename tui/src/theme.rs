@@ -45,6 +45,8 @@ pub struct Theme {
     pub(crate) error: Style,
     pub(crate) warn: Style,
     pub(crate) good: Style,
+    /// A text that was searched for.
+    pub(crate) found: Style,
     pub(crate) selected: Style,
     bars: Vec<Style>,
 }
@@ -127,6 +129,7 @@ impl Theme {
             error: paint(&ERROR).add_modifier(Modifier::BOLD),
             warn: paint(&WARN),
             good: paint(&GOOD),
+            found: plain.add_modifier(Modifier::UNDERLINED | Modifier::BOLD),
             selected: plain.add_modifier(Modifier::REVERSED),
             bars: BARS.iter().map(paint).collect(),
         }

@@ -45,7 +45,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
         Screen::Logs(logs) => logs::draw(frame, &areas, model, theme, logs),
         Screen::Story(tree) => story::draw(frame, &areas, model, theme, tree),
         Screen::Alerts(alerts) => alerts::draw(frame, &areas, model, theme, alerts),
-        Screen::Help(list) => help::draw(frame, &areas, theme, list),
+        Screen::Help(page) => help::draw(frame, &areas, theme, page),
     }
     if let Some(pane) = &entry.detail {
         detail::draw(

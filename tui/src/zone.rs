@@ -2,6 +2,7 @@
 //! or UTC, and how a time is written in it.
 
 use jiff::Timestamp;
+use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 
 /// Columns of a time of day with milliseconds.
@@ -14,6 +15,15 @@ const DATED_COLUMNS: u16 = 18;
 pub struct Zone {
     local: TimeZone,
     utc: bool,
+}
+
+/// Which day a time of day without a date is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DayOf {
+    /// The last one at which it was that time, until this one in unix nanoseconds.
+    LastUntil(u64),
+    /// The first one at which it is that time after this one.
+    FirstAfter(u64),
 }
 
 impl Zone {
@@ -121,6 +131,43 @@ impl Zone {
     pub(crate) fn date(&self, unix_nano: u64) -> String {
         let day = self.shown().to_datetime(timestamp(unix_nano)).date();
         day.to_string()
+    }
+
+    /// Date and time as [`Self::parse`] reads it, with no more digits than it needs:
+    /// `2023-11-14 23:05`.
+    pub(crate) fn civil(&self, unix_nano: u64) -> String {
+        let time = self.shown().to_datetime(timestamp(unix_nano));
+        if time.second() == 0 && time.subsec_nanosecond() == 0 {
+            return time.strftime("%Y-%m-%d %H:%M").to_string();
+        }
+        time.strftime("%Y-%m-%d %H:%M:%S%.f").to_string()
+    }
+
+    /// Reads a time that names no zone: `2023-11-14 23:05`, `2023-11-14` (its midnight) or
+    /// `23:05`. One that the clocks skip is taken as late as they were put forward, the first of
+    /// two that they repeat.
+    pub(crate) fn parse(&self, text: &str, day: DayOf) -> Option<Timestamp> {
+        // The parser would read past the zone of a time that names one.
+        let unzoned = |byte: u8| byte.is_ascii_digit() || b"-:.T ".contains(&byte);
+        if !text.bytes().all(unzoned) {
+            return None;
+        }
+        let zone = self.shown();
+        if let Ok(time) = text.parse::<DateTime>() {
+            return zone.to_timestamp(time).ok();
+        }
+        let time: Time = text.parse().ok().filter(|_| !text.contains('-'))?;
+        let (DayOf::LastUntil(near) | DayOf::FirstAfter(near)) = day;
+        let near = timestamp(near);
+        let today = zone.to_datetime(near).date();
+        let days = [today.yesterday(), Ok(today), today.tomorrow()];
+        let mut times = days
+            .into_iter()
+            .filter_map(|day| zone.to_timestamp(day.ok()?.to_datetime(time)).ok());
+        match day {
+            DayOf::LastUntil(_) => times.rfind(|time| *time <= near),
+            DayOf::FirstAfter(_) => times.find(|time| *time > near),
+        }
     }
 
     /// Date and time with nanoseconds and the distance from UTC.

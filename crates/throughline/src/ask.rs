@@ -110,16 +110,11 @@ async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn tui(arguments: cli::Tui) -> anyhow::Result<()> {
-    let initial = match arguments.open.join(" ") {
-        text if text.is_empty() => None,
-        text => Some(tui::Command::parse(&text).map_err(anyhow::Error::msg)?),
-    };
-    let no_color = arguments.no_color;
     Ok(tui::run(tui::Options {
         url: arguments.url,
-        no_color,
+        no_color: arguments.no_color,
         utc: arguments.utc,
-        initial,
+        open: arguments.open.join(" "),
     })
     .await?)
 }

@@ -44,6 +44,13 @@ pub struct Item {
     pub jump: Option<Jump>,
 }
 
+impl Item {
+    /// Whether it names the items below it.
+    pub fn is_heading(&self) -> bool {
+        self.text.is_empty() && self.jump.is_none()
+    }
+}
+
 /// The pane.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Detail {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::LogView;
 
 use super::timeline::log_line;
-use crate::text::{fit, sanitise};
+use crate::text::{find_ignoring_case, fit, sanitise};
 
 /// Most lines that one screen holds; older ones are let go, and counted.
 pub const LINES_MAX: usize = 1_000_000;
@@ -34,6 +34,12 @@ impl LogLine {
     /// The whole record.
     pub fn record(&self) -> Option<LogView> {
         serde_json::from_slice(&self.record).ok()
+    }
+
+    /// Whether its text or service contains a text.
+    fn contains(&self, text: &str) -> bool {
+        let found = |within: &str| find_ignoring_case(within, text).is_some();
+        found(&self.text) || found(&self.service)
     }
 
     /// Whether the severity is ERROR or worse.
@@ -192,6 +198,21 @@ impl LogStore {
         }
     }
 
+    /// The nearest line after or before one, around the ends, whose text or service contains a
+    /// text.
+    pub fn search_from(&self, line: usize, text: &str, forward: bool) -> Option<usize> {
+        let len = self.lines.len();
+        (1..=len)
+            .map(|step| {
+                if forward {
+                    (line + step) % len
+                } else {
+                    (line + len - step) % len
+                }
+            })
+            .find(|&index| self.lines[index].contains(text))
+    }
+
     /// The nearest error after or before a line.
     pub fn error_from(&self, line: usize, forward: bool) -> Option<usize> {
         let is_error = |&index: &usize| self.lines.get(index).is_some_and(LogLine::is_error);
@@ -256,6 +277,32 @@ mod tests {
         (0..store.len())
             .map(|i| &*store.get(i).unwrap().text)
             .collect()
+    }
+
+    #[test]
+    fn searches_around_the_ends() {
+        let mut store = LogStore::default();
+        store.append(lines(&[
+            record(1, "Card declined", 9),
+            record(2, "b", 9),
+            record(3, "card taken", 9),
+        ]));
+        assert_eq!(store.search_from(0, "card", true), Some(2));
+        assert_eq!(store.search_from(2, "card", true), Some(0));
+        assert_eq!(store.search_from(0, "CARD", false), Some(2));
+        assert_eq!(
+            store.search_from(3, "card", false),
+            Some(2),
+            "the mark's own"
+        );
+        assert_eq!(
+            store.search_from(0, "declined", true),
+            Some(0),
+            "the only one"
+        );
+        assert_eq!(store.search_from(0, "nowhere", true), None);
+        assert_eq!(store.search_from(0, "", true), None);
+        assert_eq!(LogStore::default().search_from(0, "x", false), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Answers find the entry and the value that they are for; stale ones are passed over.
 
 use crate::message::{Answer, Effect, Slot, SlotKind};
+use crate::model::home::Home;
 use crate::model::load::Failure;
 use crate::model::{Logs, Model, Screen, Traces, Tree, TreeValue};
 
@@ -26,18 +27,7 @@ pub(super) fn answer(
     };
     let answer = answer.map(|boxed| *boxed);
     match &mut entry.screen {
-        Screen::Home(home) => match slot.kind {
-            SlotKind::Alerts if home.alerts.expects(generation) => {
-                home.alerts.finish(answer.and_then(alerts));
-            }
-            SlotKind::Services if home.services.expects(generation) => {
-                home.services.finish(answer.and_then(|answer| match answer {
-                    Answer::Services(services, completeness) => Ok((services, completeness)),
-                    _ => Err(misplaced()),
-                }));
-            }
-            _ => {}
-        },
+        Screen::Home(home) => home_answer(home, slot.kind, generation, answer),
         Screen::Alerts(screen) => match slot.kind {
             SlotKind::Alerts if screen.alerts.expects(generation) => {
                 screen.alerts.finish(answer.and_then(alerts));
@@ -59,6 +49,23 @@ pub(super) fn answer(
         Screen::Logs(logs) => logs_answer(logs, slot.kind, generation, answer),
         Screen::Help(_) => {}
     }
+}
+
+fn home_answer(home: &mut Home, kind: SlotKind, generation: u64, answer: Result<Answer, Failure>) {
+    let marked = home.marked_key();
+    match kind {
+        SlotKind::Alerts if home.alerts.expects(generation) => {
+            home.alerts.finish(answer.and_then(alerts));
+        }
+        SlotKind::Services if home.services.expects(generation) => {
+            home.services.finish(answer.and_then(|answer| match answer {
+                Answer::Services(services, completeness) => Ok((services, completeness)),
+                _ => Err(misplaced()),
+            }));
+        }
+        _ => return,
+    }
+    home.arrange(marked.as_ref());
 }
 
 /// Suggestions are a help: where they fail, one types on without.

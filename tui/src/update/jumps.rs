@@ -4,6 +4,7 @@ use super::open;
 use crate::action::Action;
 use crate::message::Effect;
 use crate::model::detail::{Detail, Jump};
+use crate::model::home::HomeRow;
 use crate::model::subject::{Subject, term};
 use crate::model::{Model, Screen};
 
@@ -11,12 +12,10 @@ use crate::model::{Model, Screen};
 pub(super) fn detail(model: &Model) -> Option<Detail> {
     let zone = &model.zone;
     match &model.top().screen {
-        Screen::Home(home) => home
-            .alerts
-            .value
-            .as_ref()?
-            .get(home.list.cursor)
-            .map(|alert| Detail::of_alert(alert, zone)),
+        Screen::Home(home) => match home.marked()? {
+            HomeRow::Alert(alert) => Some(Detail::of_alert(alert, zone)),
+            HomeRow::Service(_) => None,
+        },
         Screen::Trace(tree) | Screen::Story(tree) => {
             let view = &tree.load.value.as_ref()?.view;
             view.timeline
@@ -54,11 +53,10 @@ pub(super) fn enter(model: &Model) -> Option<Jump> {
             let trace = traces.load.value.as_ref()?.get(traces.list.cursor)?;
             Some(Jump::Trace(trace.trace_id.clone(), None))
         }
-        Screen::Home(home) => {
-            let place = home.list.cursor.checked_sub(home.alert_count())?;
-            let service = home.services.value.as_ref()?.get(place)?;
-            Some(Jump::Traces(term("service", &service.name)))
-        }
+        Screen::Home(home) => match home.marked()? {
+            HomeRow::Alert(_) => None,
+            HomeRow::Service(service) => Some(Jump::Traces(term("service", &service.name))),
+        },
         _ => None,
     }
 }
@@ -66,21 +64,13 @@ pub(super) fn enter(model: &Model) -> Option<Jump> {
 /// What the marked row is about.
 fn subject(model: &Model) -> Option<Subject> {
     match &model.top().screen {
-        Screen::Home(home) => match home.list.cursor.checked_sub(home.alert_count()) {
-            None => home
-                .alerts
-                .value
-                .as_ref()?
-                .get(home.list.cursor)
-                .map(Subject::of_alert),
-            Some(place) => {
-                let service = home.services.value.as_ref()?.get(place)?.name.clone();
-                Some(Subject {
-                    service,
-                    ..Subject::default()
-                })
-            }
-        },
+        Screen::Home(home) => Some(match home.marked()? {
+            HomeRow::Alert(alert) => Subject::of_alert(alert),
+            HomeRow::Service(service) => Subject {
+                service: service.name.clone(),
+                ..Subject::default()
+            },
+        }),
         Screen::Traces(traces) => {
             let trace = traces.load.value.as_ref()?.get(traces.list.cursor)?;
             Some(Subject {

@@ -1,7 +1,10 @@
 //! Keys become actions, and actions change the screen on top.
 
+#[cfg(test)]
+mod tests;
+
 use api::TraceOrder;
-use crossterm::event::{KeyEvent, KeyEventKind};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::{ask, jumps, open, prompt};
 use crate::action::{Action, Lookup, ScreenKind, lookup};
@@ -9,13 +12,42 @@ use crate::command::Command;
 use crate::layout::layout;
 use crate::message::Effect;
 use crate::model::detail::Detail;
-use crate::model::{Logs, Model, Prompt, PromptKind, Screen, TreeValue};
+use crate::model::home::Home;
+use crate::model::{Help, Logs, Model, Prompt, PromptKind, Screen, TreeValue};
 
 /// Takes a key.
 pub(super) fn press(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
     if key.kind == KeyEventKind::Release {
         return;
     }
+    if let Some(second) = after_escape(model, key) {
+        let escape = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
+        press_one(model, &escape, effects);
+        press_one(model, &second, effects);
+        return;
+    }
+    press_one(model, key, effects);
+}
+
+/// The key that followed Esc so fast that the two arrived as one with Alt: a terminal sends the
+/// same bytes for both. Where Alt with the key means something of its own there is none.
+fn after_escape(model: &Model, key: &KeyEvent) -> Option<KeyEvent> {
+    // Other keys have sequences that tell Alt from Esc.
+    let alike = matches!(
+        key.code,
+        KeyCode::Char(_) | KeyCode::Enter | KeyCode::Tab | KeyCode::Backspace
+    );
+    let meant = model.prompt.is_some() && prompt::means_alt(key);
+    if !alike || meant || !key.modifiers.contains(KeyModifiers::ALT) {
+        return None;
+    }
+    Some(KeyEvent {
+        modifiers: key.modifiers - KeyModifiers::ALT,
+        ..*key
+    })
+}
+
+fn press_one(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
     model.notice = None;
     if model.prompt.is_some() {
         prompt::press(model, key, effects);
@@ -60,6 +92,7 @@ fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             ask::complete(model, effects);
         }
         Action::Search => model.prompt = Some(Prompt::new(PromptKind::Search, "")),
+        Action::Filter => filter(model),
         Action::SearchNext => search(model, true),
         Action::SearchPrevious => search(model, false),
         Action::Refresh => ask::ask(model, effects),
@@ -127,7 +160,7 @@ fn move_mark(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
 }
 
 fn scroll_help(model: &mut Model, by: isize, len: usize, height: usize) {
-    if let Screen::Help(list) = &mut model.top_mut().screen {
+    if let Screen::Help(Help { list, .. }) = &mut model.top_mut().screen {
         let last = len.saturating_sub(height);
         list.offset = list.offset.saturating_add_signed(by).min(last);
         list.cursor = list.offset;
@@ -184,8 +217,12 @@ fn enter(model: &mut Model, effects: &mut Vec<Effect>) {
 fn back(model: &mut Model, effects: &mut Vec<Effect>) {
     let entry = model.top_mut();
     entry.detail_focused = false;
-    if entry.detail.take().is_none() {
-        open::pop(model, effects);
+    if entry.detail.take().is_some() {
+        return;
+    }
+    match &mut entry.screen {
+        Screen::Home(home) if !home.filter.is_empty() => narrow(home, String::new()),
+        _ => open::pop(model, effects),
     }
 }
 
@@ -207,25 +244,68 @@ fn tree(model: &mut Model) -> Option<&mut TreeValue> {
     }
 }
 
+/// Goes to the first row that contains a text typed just now: in logs to the newest one down to
+/// the mark, since one reads them from the end. No text ends the search.
+pub(super) fn search_for(model: &mut Model, text: String) {
+    let ends = text.is_empty();
+    match &mut model.top_mut().screen {
+        Screen::Trace(tree) | Screen::Story(tree) => {
+            tree.search = text;
+            if !ends {
+                search(model, true);
+            }
+        }
+        Screen::Logs(logs) => {
+            logs.search = text;
+            let below = logs.list.cursor + 1;
+            if !ends {
+                search_logs(model, below, false);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Goes to the next row that contains the text searched for.
-pub(super) fn search(model: &mut Model, forward: bool) {
-    let (Screen::Trace(tree) | Screen::Story(tree)) = &mut model.top_mut().screen else {
+fn search(model: &mut Model, forward: bool) {
+    match &mut model.top_mut().screen {
+        Screen::Trace(tree) | Screen::Story(tree) => {
+            let Some(value) = &mut tree.load.value else {
+                return;
+            };
+            let from = value.view.marked().unwrap_or(0);
+            let found = value.view.timeline.search_from(from, &tree.search, forward);
+            if let Some(row) = found {
+                value.view.reveal(row);
+            }
+            let sought = tree.search.clone();
+            say_unfound(model, found.is_some(), &sought, "/");
+        }
+        Screen::Logs(logs) => {
+            let from = logs.list.cursor;
+            search_logs(model, from, forward);
+        }
+        _ => {}
+    }
+}
+
+fn search_logs(model: &mut Model, from: usize, forward: bool) {
+    let Screen::Logs(logs) = &mut model.top_mut().screen else {
         return;
     };
-    let Some(value) = &mut tree.load.value else {
-        return;
-    };
-    let from = value.view.marked().unwrap_or(0);
-    let found = value.view.timeline.search_from(from, &tree.search, forward);
-    match found {
-        Some(row) => value.view.reveal(row),
-        None if tree.search.is_empty() => {
-            model.notice = Some("nothing to search for; / asks".to_owned());
-        }
-        None => {
-            let text = format!("no match for {:?}", tree.search);
-            model.notice = Some(text);
-        }
+    let found = logs.store.search_from(from, &logs.search, forward);
+    if let Some(line) = found {
+        logs.go_to(line);
+    }
+    let sought = logs.search.clone();
+    say_unfound(model, found.is_some(), &sought, "f");
+}
+
+fn say_unfound(model: &mut Model, found: bool, sought: &str, key: &str) {
+    if sought.is_empty() {
+        model.notice = Some(format!("nothing to search for; {key} asks"));
+    } else if !found {
+        model.notice = Some(format!("no match for {sought:?}"));
     }
     update_detail(model);
 }
@@ -259,10 +339,7 @@ fn next_error(model: &mut Model, forward: bool) {
         Screen::Logs(logs) => {
             let found = logs.store.error_from(logs.list.cursor, forward);
             if let Some(line) = found {
-                logs.list.cursor = line;
-                if let Some(follow) = &mut logs.follow {
-                    follow.paused = true;
-                }
+                logs.go_to(line);
             }
             found.is_some()
         }
@@ -318,16 +395,40 @@ fn joins(model: &mut Model) {
 }
 
 fn order(model: &mut Model, effects: &mut Vec<Effect>) {
-    let Screen::Traces(traces) = &mut model.top_mut().screen else {
-        return;
-    };
-    traces.order = match traces.order {
-        TraceOrder::Newest => TraceOrder::Slowest,
-        TraceOrder::Slowest => TraceOrder::Errors,
-        TraceOrder::Errors => TraceOrder::Newest,
-    };
-    traces.list = crate::model::list::ListState::default();
-    ask::ask(model, effects);
+    match &mut model.top_mut().screen {
+        Screen::Traces(traces) => {
+            traces.order = match traces.order {
+                TraceOrder::Newest => TraceOrder::Slowest,
+                TraceOrder::Slowest => TraceOrder::Errors,
+                TraceOrder::Errors => TraceOrder::Newest,
+            };
+            traces.list = crate::model::list::ListState::default();
+            ask::ask(model, effects);
+        }
+        Screen::Home(home) => {
+            home.order = home.order.next();
+            let marked = home.marked_key();
+            home.arrange(marked.as_ref());
+            let order = home.order.name();
+            model.notice = Some(format!("services by {order}"));
+        }
+        _ => {}
+    }
+}
+
+/// Asks for the text that the rows of home must contain, beginning with the one there is.
+fn filter(model: &mut Model) {
+    if let Screen::Home(home) = &model.top().screen {
+        let filter = home.filter.clone();
+        model.prompt = Some(Prompt::new(PromptKind::Filter, &filter));
+    }
+}
+
+/// Shows only the rows of home that contain a text.
+pub(super) fn narrow(home: &mut Home, text: String) {
+    let marked = home.marked_key();
+    home.filter = text;
+    home.arrange(marked.as_ref());
 }
 
 fn follow(model: &mut Model, effects: &mut Vec<Effect>) {

@@ -5,7 +5,7 @@ use crate::command::Command;
 use crate::message::Effect;
 use crate::model::detail::Jump;
 use crate::model::list::ListState;
-use crate::model::{Alerts, Entry, Logs, Model, STACK_MAX, Screen, Traces, Tree};
+use crate::model::{Alerts, Entry, Help, Logs, Model, STACK_MAX, Screen, Traces, Tree};
 use crate::range::RangeChoice;
 
 /// Puts a screen on top and asks for what it shows.
@@ -70,10 +70,19 @@ pub(super) fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>
             );
         }
         Command::Alerts => push(model, Screen::Alerts(Alerts::default()), effects),
-        Command::Help => push(model, Screen::Help(ListState::default()), effects),
+        Command::Help => help(model, effects),
         Command::Time(range) => set_range(model, range, effects),
         Command::Quit => effects.push(Effect::Quit),
     }
+}
+
+fn help(model: &mut Model, effects: &mut Vec<Effect>) {
+    let of = match &model.top().screen {
+        Screen::Help(help) => help.of,
+        other => other.kind(),
+    };
+    let list = ListState::default();
+    push(model, Screen::Help(Help { of, list }), effects);
 }
 
 fn trace(model: &mut Model, id: String, focus: Option<String>, effects: &mut Vec<Effect>) {
@@ -102,7 +111,7 @@ fn logs(model: &mut Model, query: String, effects: &mut Vec<Effect>) {
 /// What carries an id is wanted whenever it was, not only in the last quarter of an hour.
 fn range_for(query: &str) -> Option<RangeChoice> {
     let by_id = query.contains("trace_id:") || query.contains("correlation:");
-    by_id.then(|| RangeChoice::parse("all").ok()).flatten()
+    by_id.then(RangeChoice::all)
 }
 
 /// Follows a jump.

@@ -16,8 +16,8 @@ const INPUT_CHARS_MAX: usize = 4096;
 pub(super) fn press(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     match key.code {
-        KeyCode::Esc => model.prompt = None,
-        KeyCode::Char('c') if control => model.prompt = None,
+        KeyCode::Esc => leave(model),
+        KeyCode::Char('c') if control => leave(model),
         KeyCode::Enter => submit(model, effects),
         KeyCode::Up => recall(model, 1),
         KeyCode::Down => recall(model, -1),
@@ -33,6 +33,29 @@ pub(super) fn press(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>
                 ask::complete(model, effects);
             }
         }
+    }
+    narrow(model);
+}
+
+/// Leaves without doing what was typed for; a filter that was left shows everything.
+fn leave(model: &mut Model) {
+    let prompt = model.prompt.take();
+    if let Screen::Home(home) = &mut model.top_mut().screen
+        && prompt.is_some_and(|prompt| prompt.kind == PromptKind::Filter)
+    {
+        super::keys::narrow(home, String::new());
+    }
+}
+
+/// A filter holds while it is typed.
+fn narrow(model: &mut Model) {
+    let Some(prompt) = &model.prompt else { return };
+    if prompt.kind != PromptKind::Filter {
+        return;
+    }
+    let text = prompt.input.value().to_owned();
+    if let Screen::Home(home) = &mut model.top_mut().screen {
+        super::keys::narrow(home, text);
     }
 }
 
@@ -119,6 +142,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         };
         type_in(prompt, InputRequest::InsertChar(character));
     }
+    narrow(model);
 }
 
 fn request(key: &KeyEvent) -> Option<InputRequest> {
@@ -150,6 +174,15 @@ fn request(key: &KeyEvent) -> Option<InputRequest> {
     })
 }
 
+/// Whether Alt with this key edits what is being typed.
+pub(super) fn means_alt(key: &KeyEvent) -> bool {
+    let letter = matches!(
+        key.code,
+        KeyCode::Char('b' | 'f' | 'd') | KeyCode::Backspace
+    );
+    letter && key.modifiers == KeyModifiers::ALT
+}
+
 /// Goes through what was typed before for the same purpose.
 fn recall(model: &mut Model, by: isize) {
     let Some(prompt) = &mut model.prompt else {
@@ -177,9 +210,10 @@ fn submit(model: &mut Model, effects: &mut Vec<Effect>) {
     };
     let (kind, text) = (prompt.kind, prompt.input.value().trim().to_owned());
     let outcome = match kind {
-        PromptKind::Palette => Command::parse(&text).map(Some),
-        PromptKind::Time => RangeChoice::parse(&text).map(|range| Some(Command::Time(range))),
-        PromptKind::Query | PromptKind::Search => Ok(None),
+        PromptKind::Palette => Command::parse(&text, &model.zone, model.now).map(Some),
+        PromptKind::Time => RangeChoice::parse(&text, &model.zone, model.now)
+            .map(|range| Some(Command::Time(range))),
+        PromptKind::Query | PromptKind::Search | PromptKind::Filter => Ok(None),
     };
     let command = match outcome {
         Ok(command) => command,
@@ -193,12 +227,9 @@ fn submit(model: &mut Model, effects: &mut Vec<Effect>) {
     match (kind, command) {
         (_, Some(command)) => open::run(model, command, effects),
         (PromptKind::Query, None) => open::set_query(model, text, effects),
-        (_, None) => {
-            if let Screen::Trace(tree) | Screen::Story(tree) = &mut model.top_mut().screen {
-                tree.search = text;
-            }
-            super::keys::search(model, true);
-        }
+        (PromptKind::Search, None) => super::keys::search_for(model, text),
+        // A filter already holds.
+        (_, None) => {}
     }
 }
 

@@ -10,9 +10,10 @@ use crate::update::{start, update};
 
 /// The key that the registry calls so.
 fn key(name: &str) -> KeyEvent {
-    let (modifiers, name) = match name.strip_prefix("ctrl-") {
-        Some(rest) => (KeyModifiers::CONTROL, rest),
-        None => (KeyModifiers::NONE, name),
+    let (modifiers, name) = match name.split_once('-') {
+        Some(("ctrl", rest)) => (KeyModifiers::CONTROL, rest),
+        Some(("alt", rest)) => (KeyModifiers::ALT, rest),
+        _ => (KeyModifiers::NONE, name),
     };
     let code = match name {
         "enter" => KeyCode::Enter,
@@ -42,7 +43,7 @@ pub(crate) fn press_all(model: &mut Model, names: &[&str]) -> Vec<Effect> {
     names.iter().flat_map(|name| press(model, name)).collect()
 }
 
-fn type_text(model: &mut Model, text: &str) {
+pub(crate) fn type_text(model: &mut Model, text: &str) {
     for character in text.chars() {
         update(
             model,
@@ -51,14 +52,14 @@ fn type_text(model: &mut Model, text: &str) {
     }
 }
 
-fn opened(command: Command) -> Model {
+pub(crate) fn opened(command: Command) -> Model {
     let mut model = Model::new("http://h:1", (80, 24), T0);
     let effects = start(&mut model, Some(command));
     respond(&mut model, effects, &Server::Whole);
     model
 }
 
-fn requests(effects: &[Effect]) -> Vec<Request> {
+pub(crate) fn requests(effects: &[Effect]) -> Vec<Request> {
     effects
         .iter()
         .filter_map(|effect| match effect {
@@ -68,7 +69,7 @@ fn requests(effects: &[Effect]) -> Vec<Request> {
         .collect()
 }
 
-fn marked(model: &Model) -> usize {
+pub(crate) fn marked(model: &Model) -> usize {
     model.top().screen.list().unwrap().cursor
 }
 
@@ -379,7 +380,7 @@ fn prompts_check_before_they_act() {
     press(&mut model, "ctrl-u");
     type_text(&mut model, "6h");
     let effects = press(&mut model, "enter");
-    assert_eq!(model.range.text(), "6h");
+    assert_eq!(model.range.text(&model.zone), "6h");
     assert!(requests(&effects).iter().any(
         |request| matches!(request, Request::Services(range) if range.start.as_deref() == Some("now-6h"))
     ));
@@ -500,10 +501,16 @@ fn any_key() -> impl Strategy<Value = KeyEvent> {
         "ctrl-w",
         "ctrl-k",
         "ctrl-y",
+        "alt-j",
+        "alt-/",
+        "alt-b",
+        "alt-enter",
         "g",
         "e",
         "E",
         "n",
+        "N",
+        "f",
         "/",
         ":",
         "t",

@@ -2,7 +2,7 @@
 
 use ratatui::Frame;
 
-use crate::action::{BINDINGS, continuations};
+use crate::action::{Action, BINDINGS, Binding, continuations};
 use crate::layout::Layout;
 use crate::model::{Model, PromptKind};
 use crate::text::{sanitise, width};
@@ -17,6 +17,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: 
             PromptKind::Palette => ":",
             PromptKind::Time => "time: ",
             PromptKind::Search => "search: ",
+            PromptKind::Filter => "filter: ",
             PromptKind::Query => {
                 let keys = "Enter asks · Tab completes · ctrl-n other completion · ↑ earlier queries · Esc";
                 put(frame.buffer_mut(), areas.footer, 1, keys, theme.dim);
@@ -42,15 +43,34 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: 
         }
         return;
     }
-    for binding in BINDINGS.iter().filter(|binding| binding.applies(screen)) {
-        let Some(key) = binding.keys.first().filter(|_| !binding.footer.is_empty()) else {
-            continue;
-        };
-        let wide = u16::try_from(width(key) + width(binding.footer) + 3).unwrap_or(u16::MAX);
-        if x + wide > areas.footer.width {
-            break;
-        }
-        x = put(buffer, areas.footer, x, key, theme.accent);
+    let (help, others): (Vec<&Binding>, Vec<&Binding>) = BINDINGS
+        .iter()
+        .filter(|binding| binding.applies(screen) && !binding.footer.is_empty())
+        .partition(|binding| binding.action == Action::Help);
+    // Help leads to all the others, so its room is kept for it.
+    let wide = |binding: &&Binding| columns(binding);
+    let room = areas
+        .footer
+        .width
+        .saturating_sub(help.iter().map(wide).sum());
+    let mut end = x;
+    let fitting = others.into_iter().take_while(|binding| {
+        end += columns(binding);
+        end <= room
+    });
+    for binding in fitting.chain(help) {
+        x = put(buffer, areas.footer, x, shown_key(binding), theme.accent);
         x = put(buffer, areas.footer, x + 1, binding.footer, theme.dim) + 2;
     }
+}
+
+/// The key by which an action is called.
+fn shown_key(binding: &Binding) -> &'static str {
+    binding.keys.first().copied().unwrap_or_default()
+}
+
+/// Columns of a hint with the space behind it.
+fn columns(binding: &Binding) -> u16 {
+    let wide = width(shown_key(binding)) + 1 + width(binding.footer) + 2;
+    u16::try_from(wide).unwrap_or(u16::MAX)
 }

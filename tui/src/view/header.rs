@@ -79,7 +79,7 @@ fn when(model: &Model) -> String {
                 _ => (model.now, "any time".to_owned()),
             }
         }
-        _ => (model.now, sanitise(model.range_shown().text()).into_owned()),
+        _ => (model.now, model.range_shown().text(&model.zone)),
     };
     format!("{what} · {} ", model.zone.name(time))
 }
@@ -115,7 +115,7 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
                 draw_suggestions(buffer, areas.state, prompt, theme);
                 return;
             }
-            (None, PromptKind::Search) => {}
+            (None, PromptKind::Search | PromptKind::Filter) => {}
         }
     }
     if let Some(outage) = &model.outage {

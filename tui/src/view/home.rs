@@ -1,5 +1,7 @@
 //! Home: what is firing, and how each service does.
 
+use std::borrow::Cow;
+
 use api::{AlertView, ServiceView};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -7,8 +9,9 @@ use ratatui::layout::Rect;
 
 use super::draw_empty;
 use crate::layout::Layout;
+use crate::model::Model;
+use crate::model::home::{Home, HomeRow, ServiceOrder};
 use crate::model::subject::Subject;
-use crate::model::{Home, Model};
 use crate::text::{ago, count, duration, sanitise};
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, put, put_number};
@@ -31,34 +34,57 @@ pub(super) fn draw(
     theme: &Theme,
     home: &Home,
 ) {
-    let alerts = home.alerts.value.as_deref().unwrap_or_default();
-    let services = home.services.value.as_deref().unwrap_or_default();
     let buffer = frame.buffer_mut();
-    let title = format!("alerts {} · services {}", alerts.len(), services.len());
-    put(buffer, areas.titles, 1, &title, theme.dim);
-    let figures = FIGURES.map(|(name, _)| name.to_owned());
-    draw_figures(buffer, areas.titles, &figures, theme.dim);
-    if alerts.is_empty() && services.is_empty() {
-        let range = model.range.text();
-        let nothing = format!(
-            "no services and no alerts in {range}: send OTLP to the collector, or t widens the range"
-        );
+    put(buffer, areas.titles, 1, &title(home), theme.dim);
+    draw_figures(buffer, areas.titles, &figure_titles(home.order), theme.dim);
+    if home.is_empty() {
+        let nothing = if home.filter.is_empty() {
+            format!(
+                "no services and no alerts in {}: send OTLP to the collector, or t widens the range",
+                model.range.text(&model.zone)
+            )
+        } else {
+            let filter = sanitise(&home.filter);
+            format!("no alert and no service contains {filter:?}; Esc shows all")
+        };
         draw_empty(frame, areas.list, theme, &home.services, &nothing);
         return;
     }
-    let len = alerts.len() + services.len();
     list::draw(
         buffer,
         areas.list,
         theme,
         &home.list,
-        len,
+        home.len(),
         |_| 1,
-        |buffer, index, place| match index.checked_sub(alerts.len()) {
-            None => draw_alert(buffer, place, theme, &alerts[index], model.now),
-            Some(service) => draw_service(buffer, place, theme, &services[service]),
+        |buffer, index, place| match home.row(index) {
+            Some(HomeRow::Alert(alert)) => draw_alert(buffer, place, theme, alert, model.now),
+            Some(HomeRow::Service(service)) => draw_service(buffer, place, theme, service),
+            None => {}
         },
     );
+}
+
+/// How many alerts and services there are, and how many of them are shown.
+fn title(home: &Home) -> String {
+    let (alerts, services) = home.shown();
+    let (all_alerts, all_services) = home.all();
+    if home.filter.is_empty() {
+        format!("alerts {all_alerts} · services {all_services}")
+    } else {
+        format!("alerts {alerts} of {all_alerts} · services {services} of {all_services}")
+    }
+}
+
+/// The titles of the figures; the one that services stand by is marked.
+fn figure_titles(order: ServiceOrder) -> [Cow<'static, str>; 5] {
+    FIGURES.map(|(name, _)| {
+        if name.starts_with(order.name()) {
+            Cow::Owned(format!("{name}↓"))
+        } else {
+            Cow::Borrowed(name)
+        }
+    })
 }
 
 /// Draws an alert in one row; the alerts screen draws it alike.
@@ -113,7 +139,8 @@ fn draw_service(buffer: &mut Buffer, place: Rect, theme: &Theme, service: &Servi
         duration(service.p50_nano),
         duration(service.p99_nano),
         count(service.spans),
-    ];
+    ]
+    .map(Cow::Owned);
     let style = if service.errors > 0 {
         theme.error
     } else {
@@ -125,7 +152,7 @@ fn draw_service(buffer: &mut Buffer, place: Rect, theme: &Theme, service: &Servi
 fn draw_figures(
     buffer: &mut Buffer,
     place: Rect,
-    figures: &[String; 5],
+    figures: &[Cow<'_, str>; 5],
     style: ratatui::style::Style,
 ) {
     let mut end = place.width;

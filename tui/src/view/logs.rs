@@ -8,7 +8,7 @@ use super::draw_empty;
 use crate::layout::{Layout, LogColumns, WRAP_ROWS, log_columns, log_height};
 use crate::model::logs::LogLine;
 use crate::model::{Follow, Logs, Model};
-use crate::text::{count, sanitise, wrap};
+use crate::text::{count, find_ignoring_case, fit, sanitise, width, wrap};
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, put, row};
 use crate::widgets::{histogram, list};
@@ -33,7 +33,7 @@ pub(super) fn draw(
         histogram::draw(buffer, area, theme, counts, model.now, &model.zone);
     }
     if logs.store.is_empty() {
-        let range = model.range_shown().text();
+        let range = model.range_shown().text(&model.zone);
         let nothing = format!("no record matches in {range}; t widens the range, F follows");
         draw_empty(frame, areas.list, theme, &logs.load, &nothing);
         return;
@@ -52,7 +52,7 @@ pub(super) fn draw(
         height,
         |buffer, index, place| {
             if let Some(line) = logs.store.get(index) {
-                draw_line(buffer, place, theme, &model.zone, &at, line, logs.wrap);
+                draw_line(buffer, place, theme, &model.zone, &at, line, logs);
             }
         },
     );
@@ -65,7 +65,7 @@ fn draw_line(
     zone: &Zone,
     at: &LogColumns,
     line: &LogLine,
-    wrapped: bool,
+    logs: &Logs,
 ) {
     let first = row(place, 0);
     let time = zone.stamp(line.time, at.dated);
@@ -80,31 +80,37 @@ fn draw_line(
         _ => ("✗ ftl", theme.error),
     };
     put(buffer, first, at.level, level, style);
-    put(
-        buffer,
-        columns(first, at.service, at.text - at.service - 1),
-        0,
-        &line.service,
-        theme.strong,
-    );
+    let service = columns(first, at.service, at.text - at.service - 1);
+    put(buffer, service, 0, &line.service, theme.strong);
+    mark_found(buffer, service, theme, &line.service, &logs.search);
     let style = if line.is_error() {
         theme.error
     } else {
         theme.text
     };
-    if !wrapped {
-        put(buffer, first, at.text, &line.text, style);
-        return;
+    let body = columns(place, at.text, place.width);
+    let texts = if logs.wrap {
+        wrap(&line.text, usize::from(body.width), WRAP_ROWS)
+    } else {
+        vec![&*line.text]
+    };
+    for (text, y) in texts.into_iter().zip(0..) {
+        let row = row(body, y);
+        put(buffer, row, 0, text, style);
+        mark_found(buffer, row, theme, text, &logs.search);
     }
-    let wide = usize::from(place.width.saturating_sub(at.text));
-    for (y, text) in wrap(&line.text, wide, WRAP_ROWS).into_iter().enumerate() {
-        put(
-            buffer,
-            row(place, u16::try_from(y).unwrap_or(u16::MAX)),
-            at.text,
-            text,
-            style,
-        );
+}
+
+/// Marks what was searched for in a text that fills a row from its beginning.
+fn mark_found(buffer: &mut Buffer, row: Rect, theme: &Theme, text: &str, sought: &str) {
+    let (shown, _) = fit(text, usize::from(row.width));
+    let mut from = 0;
+    while let Some(found) = find_ignoring_case(&shown[from..], sought) {
+        let found = from + found.start..from + found.end;
+        let at = u16::try_from(width(&shown[..found.start])).unwrap_or(u16::MAX);
+        let wide = u16::try_from(width(&shown[found.clone()])).unwrap_or(u16::MAX);
+        buffer.set_style(columns(row, at, wide), theme.found);
+        from = found.end;
     }
 }
 

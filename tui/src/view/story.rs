@@ -5,7 +5,7 @@ use ratatui::Frame;
 use super::tree;
 use crate::layout::Layout;
 use crate::model::{Model, Tree, TreeValue};
-use crate::text::sanitise;
+use crate::text::{counted, sanitise};
 use crate::theme::Theme;
 use crate::widgets::canvas::{fill, put, row};
 
@@ -46,19 +46,19 @@ fn words(value: &TreeValue) -> String {
     if let Some(hub) = value.hubs.first() {
         let key = sanitise(&hub.key);
         parts.push(format!(
-            "! {} values not followed, e.g. {key}: {} traces share it",
-            value.hubs.len(),
-            hub.traces
+            "! {} not followed, e.g. {key}: {} share it",
+            counted(value.hubs.len(), "value"),
+            counted(usize::try_from(hub.traces).unwrap_or(usize::MAX), "trace")
         ));
     }
     if !value.joins.is_empty() {
-        parts.push(format!("{} joins", value.joins.len()));
+        parts.push(counted(value.joins.len(), "join"));
     }
     if !value.alerts.is_empty() {
-        parts.push(format!("{} alerts", value.alerts.len()));
+        parts.push(counted(value.alerts.len(), "alert"));
     }
     if value.exemplars > 0 {
-        parts.push(format!("{} exemplars", value.exemplars));
+        parts.push(counted(value.exemplars, "exemplar"));
     }
     if parts.is_empty() {
         String::new()

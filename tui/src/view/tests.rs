@@ -63,6 +63,7 @@ fn describe(style: Style) -> String {
     let modifiers = [
         (Modifier::BOLD, "bold"),
         (Modifier::DIM, "dim"),
+        (Modifier::UNDERLINED, "underlined"),
         (Modifier::REVERSED, "reversed"),
     ];
     words.extend(
@@ -165,6 +166,38 @@ fn help_prompts_chords_and_small_terminals() {
     insta::assert_snapshot!("logs_60x15", picture(&model, ColorLevel::Sixteen));
     let model = session((59, 15), Command::Home, Some(&Server::Whole));
     assert!(picture(&model, ColorLevel::None).starts_with("too small: 59x15\nneeds 60x15\n"));
+}
+
+#[test]
+fn every_footer_leads_to_help() {
+    for size in [(60, 15), (80, 24), (200, 60)] {
+        for (screen, command) in screens() {
+            let model = session(size, command, Some(&Server::Whole));
+            let picture = picture(&model, ColorLevel::None);
+            let footer = picture.lines().nth(usize::from(size.1) - 1).unwrap();
+            assert!(footer.ends_with("  ? help"), "{screen} {size:?}: {footer}");
+        }
+    }
+}
+
+#[test]
+fn what_was_found_is_underlined_wrapped_or_not() {
+    let mut model = session((80, 24), Command::Logs(String::new()), Some(&Server::Whole));
+    press_all(&mut model, &["f", "O", "R", "D", "e", "r", "enter"]);
+    let marked = |model: &Model| {
+        let buffer = render(model, ColorLevel::None);
+        let cells = buffer.content().iter();
+        cells
+            .filter(|cell| cell.modifier.contains(Modifier::UNDERLINED))
+            .map(ratatui::buffer::Cell::symbol)
+            .collect::<String>()
+    };
+    // "order ord-42" in two records.
+    assert_eq!(marked(&model), "orderorder");
+    press(&mut model, "w");
+    assert_eq!(marked(&model), "orderorder");
+    press_all(&mut model, &["f", "enter"]);
+    assert_eq!(marked(&model), "");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use super::draw_empty;
 use crate::layout::Layout;
 use crate::model::{Model, Traces};
-use crate::text::{count, duration, sanitise};
+use crate::text::{count, counted, duration, sanitise};
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, fill, put, put_number, put_right};
 use crate::widgets::list;
@@ -63,7 +63,7 @@ pub(super) fn draw(
     if found.is_empty() {
         let nothing = format!(
             "no trace matches in {}; t widens the range",
-            model.range_shown().text()
+            model.range_shown().text(&model.zone)
         );
         draw_empty(frame, areas.list, theme, &traces.load, &nothing);
         return;
@@ -124,7 +124,13 @@ impl Rows<'_> {
         let x = put(buffer, rest, x, &sanitise(&trace.root_name), theme.text) + 1;
         let others = trace.services.len().saturating_sub(1);
         if others > 0 {
-            put(buffer, rest, x, &format!("+{others} services"), theme.dim);
+            put(
+                buffer,
+                rest,
+                x,
+                &format!("+{}", counted(others, "service")),
+                theme.dim,
+            );
         }
     }
 }

@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use super::draw_empty;
 use crate::layout::Layout;
 use crate::model::{Model, Tree, TreeValue};
-use crate::text::count;
+use crate::text::counted;
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, put};
 use crate::widgets::waterfall;
@@ -46,9 +46,9 @@ fn draw_summary(buffer: &mut Buffer, areas: &Layout, theme: &Theme, value: &Tree
     if timeline.inferred > 0 {
         parts.push(format!("~{}", timeline.inferred));
     }
-    parts.push(format!("{} spans", count(timeline.spans as u64)));
+    parts.push(counted(timeline.spans, "span"));
     if timeline.logs > 0 {
-        parts.push(format!("{} logs", count(timeline.logs as u64)));
+        parts.push(counted(timeline.logs, "log"));
     }
     let label = columns(areas.titles, 0, (areas.titles.width * 9 / 20).max(24));
     put(buffer, label, 14, &parts.join(" "), theme.dim);

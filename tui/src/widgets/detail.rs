@@ -3,11 +3,10 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::canvas::{columns, put, row};
+use super::canvas::{put, row};
 use super::list;
-use crate::layout::{WRAP_ROWS, item_columns, item_height};
+use crate::layout::{ItemPlace, item_height};
 use crate::model::detail::Detail;
-use crate::text::wrap;
 use crate::theme::Theme;
 
 /// Draws the pane.
@@ -37,38 +36,22 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, theme: &Theme, detail: &Deta
         &plain,
         &detail.list,
         detail.items.len(),
-        |index| {
-            item_height(
-                &detail.items[index].label,
-                &detail.items[index].text,
-                body.width,
-            )
-        },
+        |index| item_height(&detail.items[index], body.width),
         |buffer, index, place| {
             let item = &detail.items[index];
             let first = row(place, 0);
-            if item.text.is_empty() && item.jump.is_none() {
+            if item.is_heading() {
                 put(buffer, first, 0, &item.label, theme.strong);
                 return;
             }
             let mark = if item.jump.is_some() { "→" } else { " " };
             put(buffer, first, 0, mark, theme.accent);
-            let wide = item_columns(&item.label, body.width);
-            let start = body
-                .width
-                .saturating_sub(u16::try_from(wide).unwrap_or(u16::MAX));
-            put(
-                buffer,
-                columns(first, 1, start.saturating_sub(2)),
-                0,
-                &item.label,
-                theme.dim,
-            );
+            put(buffer, first, 1, &item.label, theme.dim);
+            let at = ItemPlace::of(item, body.width);
             let error = item.label.starts_with('✗');
             let style = if error { theme.error } else { theme.text };
-            for (y, line) in wrap(&item.text, wide, WRAP_ROWS).into_iter().enumerate() {
-                let place = row(place, u16::try_from(y).unwrap_or(u16::MAX));
-                put(buffer, place, start, line, style);
+            for (line, y) in at.lines(&item.text).into_iter().zip(at.row..) {
+                put(buffer, row(place, y), at.column, line, style);
             }
         },
     );

@@ -54,7 +54,7 @@ pub(crate) async fn run(arguments: &cli::Demo) -> anyhow::Result<()> {
             url,
             no_color: false,
             utc: false,
-            initial: None,
+            open: String::new(),
         };
         tokio::select! {
             result = tui::run(options) => result.map_err(anyhow::Error::from),
