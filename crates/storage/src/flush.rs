@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::chunk::Chunk;
 use crate::idtable;
-use crate::index::BlockTerms;
+use crate::index::{BlockTerms, TermIndex};
 use crate::layout::{self, RowRef};
 use crate::partition::{
     BlockFile, BlockMeta, FileError, Partition, PartitionKey, day_of, directory, file_path,
@@ -22,6 +22,9 @@ use crate::terms::{Collector, truncated};
 /// Above this many attribute keys in a flush, rows of one service go together: blocks would
 /// otherwise have more columns than pays.
 const KEYS_FOR_TRACE_ORDER_MAX: usize = 300;
+
+/// Partitions of a tenant and signal that one flush writes at most.
+pub(crate) const DAYS_MAX: usize = 32;
 
 /// The chunks of one tenant and signal.
 pub(crate) type Heads = BTreeMap<(Tenant, Signal), Vec<Arc<Chunk>>>;
@@ -64,11 +67,9 @@ pub(crate) fn flush(
             }
             let rows = ordered(*signal, chunks, rows);
             let blocks = write_files(env, &dir, flush, *signal, block_rows, chunks, &rows)?;
-            let index = known
-                .and_then(|partition| partition.index.clone())
-                .or_else(|| open_index(&dir.join("index")));
-            let index = match index {
-                Some(index) => Some(Arc::new(index.add(&dir.join("index"), flush, &blocks)?)),
+            let index = match known {
+                _ if blocks.len() > 1 => add_to_index(&dir, flush, known, &blocks)?,
+                Some(partition) => partition.index.clone(),
                 None => None,
             };
             let file = BlockFile::open(env, &dir, *signal, flush)?;
@@ -80,9 +81,27 @@ pub(crate) fn flush(
     Ok(changed)
 }
 
+/// The partition's index with the blocks of this flush; none where it does not open.
+fn add_to_index(
+    dir: &Path,
+    flush: u64,
+    known: Option<&Arc<Partition>>,
+    blocks: &[BlockTerms],
+) -> Result<Option<Arc<TermIndex>>, FlushError> {
+    let dir = dir.join("index");
+    let index = known
+        .and_then(|partition| partition.index.clone())
+        .or_else(|| open_index(&dir));
+    let Some(index) = index else { return Ok(None) };
+    let mut files = known.iter().flat_map(|partition| partition.files.iter());
+    let before = files.rfind(|file| file.blocks.len() > 1);
+    let before = before.map(|file| file.flush);
+    Ok(Some(Arc::new(index.add(&dir, flush, before, blocks)?)))
+}
+
 fn make_dir(env: &Env, root: &Path, key: &PartitionKey) -> std::io::Result<()> {
     let dir = key.dir(root);
-    env.files.create_dir_all(&dir.join("index"))?;
+    env.files.create_dir_all(&dir)?;
     // A folder is durable once each folder above it knows of it.
     let mut above = dir.as_path();
     env.files.sync_dir(above)?;
@@ -94,6 +113,9 @@ fn make_dir(env: &Env, root: &Path, key: &PartitionKey) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The rows of each partition. Above [`DAYS_MAX`] days the rows of those with the fewest go
+/// together to the latest day among them: each partition costs files and fsyncs, and a request may
+/// name thousands of days. Searching goes by the times of blocks, so they are found all the same.
 fn by_day(chunks: &[Arc<Chunk>]) -> BTreeMap<u32, Vec<RowRef>> {
     let mut days: BTreeMap<u32, Vec<RowRef>> = BTreeMap::new();
     for (index, chunk) in chunks.iter().enumerate() {
@@ -104,6 +126,17 @@ fn by_day(chunks: &[Arc<Chunk>]) -> BTreeMap<u32, Vec<RowRef>> {
             };
             days.entry(day_of(chunk.time(row))).or_default().push(at);
         }
+    }
+    if days.len() > DAYS_MAX {
+        let mut by_rows: Vec<(usize, u32)> =
+            days.iter().map(|(day, rows)| (rows.len(), *day)).collect();
+        by_rows.sort_unstable();
+        by_rows.truncate(days.len() + 1 - DAYS_MAX);
+        let mut rare: Vec<u32> = by_rows.into_iter().map(|(_, day)| day).collect();
+        rare.sort_unstable();
+        let rows = rare.iter().filter_map(|day| days.remove(day)).flatten();
+        let rows = rows.collect();
+        days.extend(rare.last().map(|latest| (*latest, rows)));
     }
     days
 }

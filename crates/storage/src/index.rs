@@ -3,7 +3,9 @@
 //!
 //! The index is derived from the blocks. It says which files it covers; a file it does not cover,
 //! or all of them if it cannot be opened, is searched without it. So losing it costs time alone.
+//! A file of one block shares no terms: it needs no index, and is never missing here.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,8 +35,50 @@ pub(crate) struct TermIndex {
     segments: Vec<Segment>,
     term: Field,
     block: Field,
-    /// Files up to this flush have their documents here.
-    covered: u64,
+    covered: Covered,
+}
+
+/// The flushes whose files have their documents in the index: first and last of each run, in
+/// order, as the commit's payload `1-7,9-12`. A flush between the two that is not in the index
+/// has no file of several blocks in this partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Covered(Vec<(u64, u64)>);
+
+impl Covered {
+    fn parse(payload: &str) -> Option<Self> {
+        let run = |run: &str| {
+            let (first, last) = run.split_once('-')?;
+            Some((first.parse().ok()?, last.parse().ok()?))
+        };
+        payload.split(',').map(run).collect::<Option<_>>().map(Self)
+    }
+
+    fn contains(&self, flush: u64) -> bool {
+        self.0
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&flush))
+    }
+
+    /// With `flush`, where `before` is the last one before it that had to be covered.
+    fn with(&self, flush: u64, before: Option<u64>) -> Self {
+        let mut runs = self.0.clone();
+        let whole = before.is_none_or(|before| runs.last().is_some_and(|run| run.1 >= before));
+        match runs.last_mut() {
+            Some(run) if whole => run.1 = run.1.max(flush),
+            _ => runs.push((flush, flush)),
+        }
+        Self(runs)
+    }
+}
+
+impl fmt::Display for Covered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (first, last)) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{first}-{last}")?;
+        }
+        Ok(())
+    }
 }
 
 /// What a lookup asks of each segment.
@@ -91,7 +135,7 @@ impl TermIndex {
         let covered = index
             .load_metas()?
             .payload
-            .and_then(|payload| payload.parse().ok())
+            .and_then(|payload| Covered::parse(&payload))
             .unwrap_or_default();
         Ok(Self {
             index,
@@ -102,16 +146,19 @@ impl TermIndex {
         })
     }
 
-    /// The last flush whose files the index covers.
-    pub(crate) fn covered(&self) -> u64 {
-        self.covered
+    /// Whether the terms that blocks of this flush's file share are here.
+    pub(crate) fn covers(&self, flush: u64) -> bool {
+        self.covered.contains(flush)
     }
 
-    /// Adds the blocks of one flush and commits; returns the index as of then.
+    /// Adds the blocks of one flush and commits; returns the index as of then. `before` is the
+    /// last flush before it with a file of several blocks in the partition: if that one is not
+    /// here (the index was lost since, or did not open then), the gap is remembered.
     pub(crate) fn add(
         &self,
         dir: &Path,
         flush: u64,
+        before: Option<u64>,
         blocks: &[BlockTerms],
     ) -> Result<Self, IndexError> {
         let mut writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
@@ -128,7 +175,7 @@ impl TermIndex {
             writer.add_document(document)?;
         }
         let mut commit = writer.prepare_commit()?;
-        commit.set_payload(&flush.to_string());
+        commit.set_payload(&self.covered.with(flush, before).to_string());
         commit.commit()?;
         writer.wait_merging_threads()?;
         Self::open_or_create(dir)
@@ -159,5 +206,29 @@ impl TermIndex {
             }
         }
         Ok(blocks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_covered_flushes_grow_and_remember_gaps() {
+        let covered = Covered::default().with(3, None).with(9, Some(3));
+        assert_eq!(covered.to_string(), "3-9");
+        assert_eq!(Covered::parse("3-9").unwrap(), covered);
+        // Flush 12 is missing.
+        let covered = covered.with(14, Some(12)).with(15, Some(14));
+        assert_eq!(covered.to_string(), "3-9,14-15");
+        assert_eq!(Covered::parse("3-9,14-15").unwrap(), covered);
+        assert!(covered.contains(9) && covered.contains(14) && !covered.contains(12));
+        // A flush that was tried before.
+        assert_eq!(covered.with(15, Some(14)), covered);
+        // An index that was lost begins anew, without what was before.
+        assert_eq!(Covered::default().with(20, Some(15)).to_string(), "20-20");
+        for other in ["", "7", "3-", "3-9,", "a-b"] {
+            assert_eq!(Covered::parse(other), None, "{other}");
+        }
     }
 }

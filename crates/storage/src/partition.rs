@@ -6,7 +6,11 @@
 //! - `F.blocks`: the blocks one after the other, then a directory;
 //! - `F.ids`: the id table, terms that one block alone has;
 //! - `F.fields`: the table of field values;
-//! - `index/`: tantivy, terms that several blocks share.
+//! - `index/`: tantivy, terms that several blocks of a file share; not there where each file has
+//!   but one block.
+//!
+//! Rows lie in the partition of their day, except where a flush has rows of very many days: see
+//! [`crate::flush`].
 //!
 //! A file of a flush later than the store's checkpoint does not count and is removed when the
 //! store opens. Files never change; a partition is an immutable list of them, and readers keep
@@ -267,7 +271,8 @@ impl BlockFile {
 pub(crate) struct Partition {
     pub key: PartitionKey,
     pub files: Vec<Arc<BlockFile>>,
-    /// Missing where it cannot be opened: every block is a candidate then.
+    /// Missing where no file has several blocks, and where it cannot be opened: every block of
+    /// those files is a candidate then.
     pub index: Option<Arc<TermIndex>>,
 }
 
@@ -310,7 +315,11 @@ impl Partition {
             }
         }
         partition.files.sort_by_key(|file| file.flush);
-        partition.index = open_index(&dir.join("index"));
+        // Files of one block have none.
+        let index = dir.join("index");
+        if env.files.stat(&index)?.is_some() {
+            partition.index = open_index(&index);
+        }
         Ok((partition, damaged))
     }
 

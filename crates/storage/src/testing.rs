@@ -313,7 +313,7 @@ impl Generator {
             .collect()
     }
 
-    fn trace_id(&mut self) -> TraceId {
+    pub(crate) fn trace_id(&mut self) -> TraceId {
         let mut id = [7; 16];
         id[15] = self.random.u8(1..60);
         TraceId(id)

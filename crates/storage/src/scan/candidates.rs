@@ -63,18 +63,16 @@ impl Lookups<'_> {
         let mut found = BTreeSet::new();
         let index = self.partition.index.as_ref();
         let shared = index.map(|index| index.lookup(truncated(term)));
-        let covered = match (&shared, index) {
-            (Some(Ok(_)), Some(index)) => index.covered(),
-            (Some(Err(error)), _) => {
-                tracing::error!(%error, "index lookup failed, searching without it");
-                0
-            }
-            _ => 0,
-        };
+        if let Some(Err(error)) = &shared {
+            tracing::error!(%error, "index lookup failed, searching without it");
+        }
+        let indexed =
+            |flush| matches!((&shared, index), (Some(Ok(_)), Some(index)) if index.covers(flush));
         for file in &self.partition.files {
             let ids = file.ids.as_ref().map(|ids| ids.lookup(term));
             match ids {
-                Some(Ok(ordinals)) if file.flush <= covered => {
+                // The one block of a file shares its terms with none.
+                Some(Ok(ordinals)) if file.blocks.len() < 2 || indexed(file.flush) => {
                     found.extend(ordinals.into_iter().map(|ordinal| (file.flush, ordinal)));
                 }
                 // Without both halves of the index every block of the file may match.

@@ -1,5 +1,6 @@
 //! The store against its promises: what comes back, when, and after what.
 
+mod partitions;
 mod room;
 
 use std::collections::BTreeMap;
