@@ -172,13 +172,15 @@ impl Home {
         found.sort_by(|&one, &other| self.order.compare(&services[one], &services[other]));
         rows.extend(found.into_iter().map(Place::Service));
         self.rows = rows;
-        let is_marked = |place: &usize| {
-            let key = self.row(*place).map(HomeRow::key);
+        let is_marked = |&place: &usize| {
+            let key = self.row(place).map(HomeRow::key);
             key.is_some_and(|key| Some(&key) == marked)
         };
-        if let Some(place) = (0..self.rows.len()).find(is_marked) {
-            self.list.cursor = place;
-        }
+        // Rows that nothing tells apart keep their places.
+        let mut places = std::iter::once(self.list.cursor).chain(0..self.rows.len());
+        let place = places.find(is_marked).unwrap_or(self.list.cursor);
+        self.list.cursor = place.min(self.rows.len().saturating_sub(1));
+        self.list.offset = self.list.offset.min(self.list.cursor);
     }
 }
 
@@ -239,6 +241,22 @@ mod tests {
             home.arrange(None);
         }
         assert_eq!(home.order, ServiceOrder::Name);
+    }
+
+    #[test]
+    fn the_mark_stays_within_what_is_left_and_on_one_of_two_alike() {
+        let mut home = home();
+        let alerts = home.alerts.value.as_mut().unwrap();
+        alerts.push(alerts[0].clone());
+        home.arrange(None);
+        (home.list.cursor, home.list.offset) = (1, 1);
+        let marked = home.marked_key();
+        home.arrange(marked.as_ref());
+        assert_eq!((home.list.cursor, home.list.offset), (1, 1));
+        home.alerts.value = None;
+        home.services.value = Some(Vec::new());
+        home.arrange(marked.as_ref());
+        assert_eq!((home.list.cursor, home.list.offset), (0, 0));
     }
 
     #[test]
