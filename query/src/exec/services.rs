@@ -30,15 +30,23 @@ pub fn quantile(buckets: &[(u64, u64)], q: f64) -> u64 {
     0
 }
 
-/// Seconds between the ends of the range, its open sides closed by the data.
+/// Seconds that a rate is over: those of the range. An open start is that of the first span. An
+/// open end is now, since a service that has fallen silent is no longer at its rate, or the end
+/// of the last span where a sender's clock is ahead.
 #[allow(clippy::cast_precision_loss)]
 async fn seconds(
     context: Context<'_>,
     filter: &Filter,
     range: TimeRange,
 ) -> Result<f64, QueryError> {
-    let range = extent(context, Signal::Traces, filter, range).await?;
-    let nanos = range.map_or(0, |range| range.end.saturating_sub(range.start));
+    let closed = extent(context, Signal::Traces, filter, range).await?;
+    let nanos = closed.map_or(0, |closed| {
+        let end = match range.end {
+            u64::MAX => closed.end.max(context.now),
+            asked => asked,
+        };
+        end.saturating_sub(closed.start)
+    });
     Ok(nanos as f64 / NANOS_PER_SECOND as f64)
 }
 

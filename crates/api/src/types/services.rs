@@ -28,7 +28,7 @@ pub struct ServiceView {
     pub logs: u64,
     /// Spans with status error, among those measured.
     pub errors: u64,
-    /// Measured spans per second over the range.
+    /// Measured spans per second over the range; where its end is open, until now.
     pub rate: f64,
     /// Median duration.
     pub p50_nano: u64,
@@ -59,7 +59,7 @@ pub struct OperationView {
     pub spans: u64,
     /// Spans with status error.
     pub errors: u64,
-    /// Spans per second over the range.
+    /// Spans per second over the range; where its end is open, until now.
     pub rate: f64,
     /// Median duration.
     pub p50_nano: u64,

@@ -167,7 +167,9 @@ async fn services_and_operations_have_their_figures() {
         (&front["p50_nano"], &front["p99_nano"]),
         (&Json::from(5 * S), &Json::from(10 * S))
     );
-    assert!((front["rate"].as_f64().unwrap() - 0.1).abs() < 0.01);
+    let rate = |service: &Json| service["rate"].as_f64().unwrap();
+    // From the first span until now: nothing has come for 800 seconds.
+    assert!((rate(front) - 10.0 / 900.0).abs() < 1e-9, "{front}");
     assert_eq!(answer["services"][0]["errors"], 9);
     assert_eq!(answer["services"][2]["logs"], 1);
 
@@ -177,6 +179,13 @@ async fn services_and_operations_have_their_figures() {
     assert_eq!(texts(&answer["operations"], "name"), ["op-2", "op-3"]);
     assert_eq!(answer["operations"][0]["kind"], "internal");
     assert_eq!(answer["operations"][0]["errors"], 6);
+    assert!((rate(&answer["operations"][0]) - 10.0 / 900.0).abs() < 1e-9);
+    let range = [("start", "100000000000"), ("end", "200000000000")];
+    let answer = server.ok("services", &range).await;
+    assert!(
+        (rate(&answer["services"][1]) - 0.1).abs() < 1e-9,
+        "{answer}"
+    );
 }
 
 /// Traces whose spans lie apart: a root in `front`, and a child in `back` that begins so many
