@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use storage::digest;
 use storage::filter::Field;
 use storage::message::{
-    Columns, Count, Durations, FieldCount, Limits, Order, Place, Reply, Request, Selection,
+    Columns, Count, Cut, Durations, FieldCount, Limits, Order, Place, Reply, Request, Selection,
     SeriesPoints, Source, SourceKind, SourceState, Stats, Status, Summary, Tail, TraceSpans,
     ValueCount,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Memory {
     pub(crate) logs: Mutex<Vec<LogRecord>>,
     pub(crate) series: Mutex<Vec<SeriesPoints>>,
     pub(crate) fault: Mutex<Fault>,
+    /// A request that may look at fewer bytes than this is answered with a cut.
+    pub(crate) cost_bytes: Mutex<u64>,
     pub(crate) requests: AtomicUsize,
     /// Tails and other answers that are being read.
     pub(crate) open: watch::Sender<usize>,
@@ -71,6 +73,7 @@ impl Memory {
             logs: Mutex::default(),
             series: Mutex::default(),
             fault: Mutex::default(),
+            cost_bytes: Mutex::default(),
             requests: AtomicUsize::new(0),
             open: watch::Sender::new(0),
             new_logs: broadcast::channel(1_000).0,
@@ -400,7 +403,7 @@ impl Read for Memory {
         &self.name
     }
 
-    fn execute(&self, request: Request, _limits: Limits) -> Replies {
+    fn execute(&self, request: Request, limits: Limits) -> Replies {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let unavailable = || Err(ReadError::Unavailable("connection refused".to_owned()));
         match *self.fault.lock() {
@@ -433,9 +436,14 @@ impl Read for Memory {
             bytes: 3,
             elapsed_ms: 4,
         };
+        let cuts = (limits.scanned_bytes < *self.cost_bytes.lock()).then(|| Cut {
+            limit: "bytes".to_owned(),
+            value: limits.scanned_bytes.to_string(),
+            hint: "narrow the range".to_owned(),
+        });
         replies.push(Reply::End(Summary {
             stats,
-            cuts: Vec::new(),
+            cuts: cuts.into_iter().collect(),
             sources: vec![source],
         }));
         stream::iter(replies.into_iter().map(Ok)).boxed()

@@ -3,7 +3,8 @@
 //! A trace is in range if any of its spans overlaps the range. The spans that match are looked
 //! for inside first; this finds the traces that those miss: matching spans outside the range are
 //! read, and their traces are looked up inside. All times are looked through where that costs
-//! little; else [`REACH_NANO`] before and after the range.
+//! little; else [`REACH_NANO`] before and after the range, and the answer says that a trace which
+//! matches further away may be missing.
 
 use model::time::NANOS_PER_SECOND;
 use model::{Signal, TimeRange, TraceId};
@@ -16,6 +17,8 @@ use crate::error::QueryError;
 
 /// How far from the range a matching span is always looked for.
 const REACH_NANO: u64 = 3_600 * NANOS_PER_SECOND;
+/// The same for people.
+const REACH: &str = "1h";
 /// What looking through all times may cost.
 const EVERYWHERE: Limits = Limits {
     timeout_ms: 1_000,
@@ -29,15 +32,23 @@ pub(super) async fn matching_outside(
     filter: &Filter,
     range: TimeRange,
 ) -> Result<Vec<(TraceId, u64)>, QueryError> {
+    let sides = sides(range);
+    if sides.is_empty() || *filter == Filter::All {
+        return Ok(Vec::new());
+    }
+    if !context.work.has_budget() {
+        let hint = "traces that match outside the range and reach into it were not looked for; \
+                    narrow the range or add conditions";
+        context.work.cut("time", "query limits", hint);
+        return Ok(Vec::new());
+    }
     let mut found: FxHashMap<TraceId, TraceSpans> = FxHashMap::default();
-    if *filter != Filter::All {
-        for (side, order) in sides(range) {
-            for (id, trace) in on_side(context, filter, side, order).await? {
-                found
-                    .entry(id)
-                    .and_modify(|known| known.join(&trace))
-                    .or_insert(trace);
-            }
+    for (side, order) in sides {
+        for (id, trace) in on_side(context, filter, side, order).await? {
+            found
+                .entry(id)
+                .and_modify(|known| known.join(&trace))
+                .or_insert(trace);
         }
     }
     let ids: Vec<TraceId> = found.keys().copied().collect();
@@ -95,10 +106,16 @@ async fn on_side(
         Order::Newest => near.range.start = side.end.saturating_sub(REACH_NANO),
         Order::Oldest => near.range.end = side.start.saturating_add(REACH_NANO),
     }
+    let near_is_all = near.range == side;
     let (found, more) = context
         .sources
         .traces(near, order, limit, context.work)
         .await?;
+    if !near_is_all {
+        let hint = "a trace that reaches into the range and matches only further outside of it \
+                    may be missing; widen the range or add conditions";
+        context.work.cut("reach", REACH, hint);
+    }
     if more {
         let hint = "traces that match outside the range and reach into it were looked for among \
                     so many; add conditions";

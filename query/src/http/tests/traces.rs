@@ -250,6 +250,30 @@ async fn a_trace_is_in_range_by_any_of_its_spans() {
 }
 
 #[tokio::test]
+async fn a_trace_that_matches_too_far_outside_may_be_missing_and_that_is_said() {
+    let memory = Memory::new("a");
+    // One matches an hour and more before the range, one a little before it.
+    apart(&memory, &[(1, 10_000, 10_050), (2, 18_000, 2_050)]);
+    let server = serve(&[&memory], |_| {}).await;
+    let range = [("start", "20000000000000"), ("end", "20100000000000")];
+    for order in ["newest", "slowest"] {
+        let query = [&[("q", "service:front"), ("order", order)], &range[..]].concat();
+        *memory.cost_bytes.lock() = 0;
+        let answer = server.ok("traces", &query).await;
+        assert_eq!(answer["traces"].as_array().unwrap().len(), 2, "{answer}");
+        assert_eq!(answer["cut"], serde_json::json!([]));
+
+        // Looking through all times would cost more than is granted for it.
+        *memory.cost_bytes.lock() = 64 << 20;
+        let answer = server.ok("traces", &query).await;
+        let found = texts(&answer["traces"], "trace_id");
+        assert_eq!(found, [trace_id(2).to_string()]);
+        assert_eq!(texts(&answer["cut"], "limit"), ["reach"], "{answer}");
+        assert_eq!(answer["cut"][0]["value"], "1h");
+    }
+}
+
+#[tokio::test]
 async fn every_matching_trace_is_ranked() {
     let memory = Memory::new("a");
     // The slowest of 6,000 traces are the oldest.
