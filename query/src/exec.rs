@@ -6,6 +6,7 @@
 pub mod complete;
 pub mod cursor;
 pub mod fields;
+pub mod hints;
 pub mod histogram;
 pub mod logs;
 pub mod points;

@@ -23,19 +23,22 @@ mod lower_trace;
 mod parser;
 mod print;
 mod quantity;
+mod signals;
 
-use storage::filter::Filter;
+use model::Signal;
+use storage::filter::{Field, Filter};
 
 use crate::error::QueryError;
 
 pub use ast::{Comparison, Expr, Node, Span, Test, Text, Value};
 pub use complete::{Completion, complete};
 pub use fields::{
-    Shape, Subject, TraceField, enum_values, field_text, intrinsic_names, subject_of,
+    Shape, Subject, TraceField, enum_values, field_text, intrinsic_names, names_of, subject_of,
 };
 pub use highlight::{Class, Token, highlight};
 pub use lower_trace::TraceFilter;
 pub use quantity::duration_nanos;
+pub use signals::rows_of;
 
 /// The longest query text in bytes.
 pub const LENGTH_MAX: usize = 16 * 1024;
@@ -57,25 +60,47 @@ pub fn parse(text: &str) -> Result<Node, QueryError> {
     parser::parse(text).0
 }
 
-/// The condition on rows that a query text means. Conditions on whole traces are errors.
-pub fn rows(text: &str) -> Result<Filter, QueryError> {
-    lower::rows(&parse(text)?)
+/// The condition on rows of a signal that a query text means. Conditions on whole traces are
+/// errors, and so are those on fields that rows of the signal never have.
+pub fn rows(text: &str, signal: Signal) -> Result<Filter, QueryError> {
+    let node = parse(text)?;
+    signals::check(&node, signal)?;
+    lower::rows(&node)
 }
 
 /// The conditions on rows and on whole traces that a query text means.
 pub fn traces(text: &str) -> Result<TraceQuery, QueryError> {
-    lower_trace::split(&parse(text)?)
+    let node = parse(text)?;
+    signals::check(&node, Signal::Traces)?;
+    lower_trace::split(&node)
 }
 
-/// The field that a name means, as written before a colon. A name for whole traces is an error.
-pub fn row_field(name: &str) -> Result<storage::filter::Field, QueryError> {
-    let node = parse(&format!("{name}:*"))?;
+/// What is wrong with a query text: for rows of a signal or, where none is said, of any.
+pub fn check(text: &str, signal: Option<Signal>) -> Result<(), QueryError> {
+    match signal {
+        None => lower_trace::split(&parse(text)?).map(drop),
+        Some(Signal::Traces) => traces(text).map(drop),
+        Some(signal) => rows(text, signal).map(drop),
+    }
+}
+
+/// The field of rows of a signal that a name means, as written before a colon. A name for whole
+/// traces is an error. Errors have no place, since the name is not one in a query.
+pub fn row_field(name: &str, signal: Signal) -> Result<Field, QueryError> {
+    let placeless = |error: QueryError| QueryError {
+        span: None,
+        ..error
+    };
+    let node = parse(&format!("{name}:*")).map_err(placeless)?;
     match node.expr {
         Expr::Field {
             subject: Subject::Row(field),
             test: Test::Exists,
-            ..
-        } => Ok(field),
+            name,
+        } => {
+            signals::check_field(&field, name, signal).map_err(placeless)?;
+            Ok(field)
+        }
         _ => Err(
             QueryError::parameter(format!("{name:?} is not the name of a field"))
                 .hint("write a field as in a query, for example service or resource.host.name"),

@@ -35,6 +35,7 @@ pub(crate) fn whole() -> Completeness {
             SourceKind::Collector,
             SourceState::Live,
         )],
+        hints: Vec::new(),
     }
 }
 
@@ -345,14 +346,24 @@ pub(crate) fn respond(model: &mut Model, effects: Vec<Effect>, server: &Server) 
     }
 }
 
+/// What an answer without rows says about itself: a mistyped field is named.
+fn nothing_for(query: &str) -> Completeness {
+    let mistyped = query.starts_with("sevice:");
+    let hint = "the rows of the time range have no field sevice; did you mean service?";
+    Completeness {
+        hints: mistyped.then(|| hint.to_owned()).into_iter().collect(),
+        ..whole()
+    }
+}
+
 fn empty(request: &Request) -> Answer {
     match request {
         Request::Services(_) => Answer::Services(Vec::new(), whole()),
         Request::Alerts => Answer::Alerts(Vec::new(), whole()),
         Request::Rules => Answer::Rules(Vec::new(), whole()),
-        Request::Traces(_) => Answer::Traces(Vec::new(), None, whole()),
+        Request::Traces(params) => Answer::Traces(Vec::new(), None, nothing_for(&params.q)),
         Request::Trace(_) | Request::Story(_) => Answer::Tree(Box::default(), whole()),
-        Request::Logs(_) => Answer::Logs(Vec::new(), None, whole()),
+        Request::Logs(params) => Answer::Logs(Vec::new(), None, nothing_for(&params.q)),
         Request::Histogram(_) => Answer::Histogram(HistogramAnswer::default()),
         Request::Complete(_) => Answer::Complete(CompleteAnswer::default()),
     }

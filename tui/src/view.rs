@@ -21,6 +21,7 @@ use ratatui::layout::Rect;
 use crate::layout::{Layout, SIZE_MIN, fits, layout};
 use crate::model::load::Load;
 use crate::model::{Model, PromptKind, Screen};
+use crate::text::sanitise;
 use crate::theme::Theme;
 use crate::widgets::{canvas, detail, querybar};
 
@@ -98,6 +99,12 @@ fn draw_empty<T>(frame: &mut Frame<'_>, area: Rect, theme: &Theme, load: &Load<T
     } else {
         nothing
     };
-    let middle = canvas::row(area, area.height / 3);
-    canvas::put(frame.buffer_mut(), middle, 2, text, theme.dim);
+    let middle = area.height / 3;
+    let buffer = frame.buffer_mut();
+    canvas::put(buffer, canvas::row(area, middle), 2, text, theme.dim);
+    if load.value.is_some() {
+        for (y, hint) in (middle + 1..area.height).zip(&load.completeness.hints) {
+            canvas::put(buffer, canvas::row(area, y), 2, &sanitise(hint), theme.warn);
+        }
+    }
 }

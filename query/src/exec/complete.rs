@@ -2,11 +2,11 @@
 
 use api::{CompleteAnswer, CompletionView};
 use model::{Signal, TimeRange};
-use storage::filter::Filter;
+use storage::filter::{Field, Filter, Level};
 
 use super::Context;
 use crate::error::QueryError;
-use crate::lang::{Completion, Subject, complete, enum_values, field_text, intrinsic_names};
+use crate::lang::{Completion, Subject, complete, enum_values, field_text, names_of};
 
 /// How many suggestions an answer has.
 const SUGGESTIONS: usize = 50;
@@ -52,19 +52,19 @@ async fn field_names(
     let known = context.sources.fields(selection, context.work).await?;
     let mut names: Vec<CompletionView> = Vec::new();
     for field in known {
-        let text = field_text(&field.field);
-        let fits = text.starts_with(prefix) || text.trim_start_matches('"').starts_with(prefix);
+        let Some(text) = name_beginning(field.field, prefix) else {
+            continue;
+        };
         match names.iter_mut().find(|name| name.text == text) {
-            // A field of several types is one name.
+            // A field of several types or levels is one name.
             Some(name) => name.count += field.count,
-            None if fits => names.push(CompletionView {
+            None => names.push(CompletionView {
                 text,
                 count: field.count,
             }),
-            None => {}
         }
     }
-    for name in intrinsic_names().filter(|name| name.starts_with(prefix)) {
+    for name in names_of(signal).filter(|name| name.starts_with(prefix)) {
         if names.iter().all(|known| known.text != name) {
             names.push(CompletionView {
                 text: name.to_owned(),
@@ -74,6 +74,22 @@ async fn field_names(
     }
     names.truncate(SUGGESTIONS);
     Ok(names)
+}
+
+/// How a field is named by what begins so: an attribute by its key alone, or by whose it is as
+/// well where that is being typed.
+fn name_beginning(field: Field, prefix: &str) -> Option<String> {
+    let exact = field_text(&field);
+    let short = match field {
+        Field::Attribute { key, .. } => field_text(&Field::Attribute {
+            level: Level::Any,
+            key,
+        }),
+        _ => exact.clone(),
+    };
+    let fits =
+        |text: &str| text.starts_with(prefix) || text.trim_start_matches('"').starts_with(prefix);
+    [short, exact].into_iter().find(|text| fits(text))
 }
 
 async fn field_values(

@@ -7,6 +7,7 @@ use storage::message::{Columns, Order};
 
 use super::Context;
 use super::cursor::Cursor;
+use super::hints::unknown_fields;
 use crate::error::QueryError;
 use crate::sources::{LogPlace, RowsRequest};
 
@@ -38,7 +39,7 @@ pub async fn search(context: Context<'_>, search: LogSearch) -> Result<LogsAnswe
         .transpose()?;
     let after = cursor.as_ref().map(place).transpose()?;
     let rows = RowsRequest {
-        selection: context.selection(Signal::Logs, search.filter, search.range),
+        selection: context.selection(Signal::Logs, search.filter.clone(), search.range),
         order: search.order,
         limit: search.limit,
         traces: None,
@@ -49,6 +50,9 @@ pub async fn search(context: Context<'_>, search: LogSearch) -> Result<LogsAnswe
         .sources
         .log_page(rows, after.as_ref(), context.work)
         .await?;
+    if page.logs.is_empty() && after.is_none() {
+        unknown_fields(context, Signal::Logs, &search.filter, search.range).await?;
+    }
     Ok(LogsAnswer {
         logs: page
             .logs

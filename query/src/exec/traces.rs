@@ -19,6 +19,7 @@ use storage::message::{Order, TraceSpans};
 
 use super::Context;
 use super::cursor::Cursor;
+use super::hints::unknown_fields;
 use super::summary::summaries;
 use crate::error::QueryError;
 use crate::lang::{TraceFilter, TraceQuery};
@@ -137,6 +138,9 @@ pub async fn search(context: Context<'_>, search: TraceSearch) -> Result<TracesA
         let by_id = || a.trace.trace_id.cmp(&b.trace.trace_id);
         key(a).cmp(&key(b)).then_with(by_id)
     });
+    if found.is_empty() && cursor.is_none() {
+        unknown_fields(context, Signal::Traces, &search.query.rows, search.range).await?;
+    }
     let more = found.len() > search.limit;
     found.truncate(search.limit);
     let cursor = found
@@ -160,7 +164,7 @@ pub async fn newest_ids(
     let mut walk = Walk::new(context, filter, range, None);
     let mut found = walk.next(limit).await?;
     found.truncate(limit);
-    if found.len() < limit && context.work.has_budget() {
+    if found.len() < limit {
         let mut outside = outside::matching_outside(context, filter, range).await?;
         outside.sort_unstable_by_key(|(id, time)| (std::cmp::Reverse(*time), *id));
         outside.truncate(limit - found.len());
@@ -184,7 +188,7 @@ async fn newest(
     } else {
         newest_inside(context, search, cursor).await?
     };
-    if found.len() <= search.limit && context.work.has_budget() {
+    if found.len() <= search.limit {
         let filter = &search.query.rows;
         let mut traces = outside::matching_outside(context, filter, search.range).await?;
         traces.retain(|(id, time)| is_after(true, *time, &id.to_string(), cursor));

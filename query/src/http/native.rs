@@ -8,6 +8,7 @@ use api::{
 use axum::Json;
 use axum::extract::{Path, State as Extract};
 use http::Uri;
+use model::Signal;
 use storage::message::Order;
 
 use super::State;
@@ -52,7 +53,7 @@ pub async fn logs(Extract(state): Extract<State>, uri: Uri) -> Answer<LogsAnswer
     let params = Params::parse(&uri, &known, &[], state.now())?;
     let orders = [("newest", Order::Newest), ("oldest", Order::Oldest)];
     let search = LogSearch {
-        filter: params.query(lang::rows)?,
+        filter: params.rows(Signal::Logs)?,
         range: params.range()?,
         order: params.choice("order", &orders)?,
         limit: params.number("limit", LOGS_DEFAULT, state.options().sizes.rows)?,
@@ -68,14 +69,10 @@ pub async fn logs(Extract(state): Extract<State>, uri: Uri) -> Answer<LogsAnswer
 pub async fn histogram(Extract(state): Extract<State>, uri: Uri) -> Answer<HistogramAnswer> {
     let known = ["q", "start", "end", "step", "limit"];
     let params = Params::parse(&uri, &known, &["by"], state.now())?;
-    let by = params.all("by").flat_map(split_names).map(|name| {
-        lang::row_field(name).map_err(|error| QueryError {
-            span: None,
-            ..error
-        })
-    });
+    let by = params.all("by").flat_map(split_names);
+    let by = by.map(|name| lang::row_field(name, Signal::Logs));
     let ask = Histogram {
-        filter: params.query(lang::rows)?,
+        filter: params.rows(Signal::Logs)?,
         range: params.range()?,
         step_nano: params.duration("step")?,
         by: by.collect::<Result<_, _>>()?,
@@ -129,7 +126,7 @@ pub async fn fields(Extract(state): Extract<State>, uri: Uri) -> Answer<FieldsAn
     let known = ["signal", "q", "start", "end"];
     let params = Params::parse(&uri, &known, &[], state.now())?;
     let (signal, range) = (params.signal()?, params.range()?);
-    let filter = params.query(lang::rows)?;
+    let filter = params.rows(signal)?;
     let running = state.begin().await?;
     exec::fields::fields(running.context(), signal, filter, range)
         .await
@@ -144,15 +141,12 @@ pub async fn values(
 ) -> Answer<ValuesAnswer> {
     let known = ["signal", "q", "prefix", "start", "end", "limit"];
     let params = Params::parse(&uri, &known, &[], state.now())?;
+    let signal = params.signal()?;
     let ask = ValuesOf {
-        signal: params.signal()?,
-        filter: params.query(lang::rows)?,
+        signal,
+        filter: params.rows(signal)?,
         range: params.range()?,
-        // The place in the name is not one in the query.
-        field: lang::row_field(&field).map_err(|error| QueryError {
-            span: None,
-            ..error
-        })?,
+        field: lang::row_field(&field, signal)?,
         prefix: params.text("prefix").unwrap_or_default().to_owned(),
         limit: params.number("limit", VALUES_DEFAULT, state.options().sizes.groups)?,
     };
@@ -216,7 +210,7 @@ pub async fn complete(Extract(state): Extract<State>, uri: Uri) -> Answer<Comple
 
 /// `GET search/highlight`
 pub async fn highlight(Extract(state): Extract<State>, uri: Uri) -> Answer<HighlightAnswer> {
-    let params = Params::parse(&uri, &["q"], &[], state.now())?;
+    let params = Params::parse(&uri, &["q", "signal"], &[], state.now())?;
     if params.all("q").next().is_none() {
         return Err(missing("q"));
     }
@@ -226,7 +220,8 @@ pub async fn highlight(Extract(state): Extract<State>, uri: Uri) -> Answer<Highl
         end: token.span.end,
         class: token.class.name().to_owned(),
     };
-    let error: Option<ApiError> = lang::traces(text).err().map(|error| error.to_api());
+    let signal = params.text("signal").map(|_| params.signal()).transpose()?;
+    let error: Option<ApiError> = lang::check(text, signal).err().map(|error| error.to_api());
     let tokens = lang::highlight(text).into_iter().map(token).collect();
     Ok(Json(HighlightAnswer { tokens, error }))
 }

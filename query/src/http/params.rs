@@ -4,6 +4,7 @@ use axum::extract::Query;
 use http::Uri;
 use model::time::NANOS_PER_SECOND;
 use model::{Signal, TimeRange};
+use storage::filter::Filter;
 
 use crate::error::{ErrorKind, QueryError};
 use crate::lang::duration_nanos;
@@ -145,6 +146,11 @@ impl Params {
             ("metrics", Signal::Metrics),
         ];
         self.choice("signal", &choices)
+    }
+
+    /// The parameter `q` as a condition on rows of a signal.
+    pub fn rows(&self, signal: Signal) -> Result<Filter, QueryError> {
+        self.query(|text| crate::lang::rows(text, signal))
     }
 
     /// Parses the parameter `q` as `parse` does, which sets the places of errors.

@@ -7,13 +7,13 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use http::Uri;
+use model::Signal;
 use std::sync::Arc;
 
 use super::State;
 use super::params::Params;
 use crate::error::{ErrorKind, QueryError};
 use crate::exec;
-use crate::lang;
 
 type Events = BoxStream<'static, Result<Event, Infallible>>;
 
@@ -24,7 +24,7 @@ pub async fn tail(
     uri: Uri,
 ) -> Result<Sse<impl futures::Stream<Item = Result<Event, Infallible>>>, QueryError> {
     let params = Params::parse(&uri, &["q"], &[], state.now())?;
-    let filter = params.query(lang::rows)?;
+    let filter = params.rows(Signal::Logs)?;
     let permit = Arc::clone(&state.0.tails)
         .try_acquire_owned()
         .map_err(|_| {

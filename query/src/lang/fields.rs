@@ -1,5 +1,6 @@
 //! Field names: the intrinsics, and the prefixes that say whose attribute a key names.
 
+use model::Signal;
 use storage::filter::{Field, Level};
 
 /// What a condition is about.
@@ -61,27 +62,69 @@ const STATUSES: &[&str] = &["unset", "ok", "error"];
 /// Levels from the least severe to the most.
 pub(super) const LEVELS: &[&str] = &["trace", "debug", "info", "warn", "error", "fatal"];
 
-/// Every intrinsic of a row: name, field, values. The first name of a field is the one printed.
-const ROW: &[(&str, Field, Shape)] = &[
-    ("service", Field::Service, Shape::Text),
-    ("name", Field::Name, Shape::Text),
-    ("kind", Field::Kind, Shape::Choice(KINDS)),
-    ("status", Field::Status, Shape::Choice(STATUSES)),
-    ("status.message", Field::StatusMessage, Shape::Text),
-    ("duration", Field::Duration, Shape::Duration),
-    ("trace_id", Field::TraceId, Shape::Id(32)),
-    ("span_id", Field::SpanId, Shape::Id(16)),
-    ("parent_id", Field::ParentId, Shape::Id(16)),
-    ("trace_state", Field::TraceState, Shape::Text),
-    ("level", Field::Level, Shape::Level),
-    ("severity", Field::Severity, Shape::Severity),
-    ("severity_text", Field::SeverityText, Shape::Text),
-    ("body", Field::Body, Shape::Body),
-    ("event.name", Field::EventName, Shape::Text),
-    ("link.trace_id", Field::LinkTraceId, Shape::Id(32)),
-    ("correlation", Field::Correlation, Shape::Text),
-    ("scope.name", Field::ScopeName, Shape::Text),
-    ("scope.version", Field::ScopeVersion, Shape::Text),
+const SPANS: &[Signal] = &[Signal::Traces];
+const LOGS: &[Signal] = &[Signal::Logs];
+const SPANS_AND_LOGS: &[Signal] = &[Signal::Traces, Signal::Logs];
+const SPANS_AND_POINTS: &[Signal] = &[Signal::Traces, Signal::Metrics];
+const EVERY: &[Signal] = &[Signal::Traces, Signal::Logs, Signal::Metrics];
+
+/// An intrinsic of a row.
+struct Intrinsic {
+    name: &'static str,
+    field: Field,
+    shape: Shape,
+    /// Rows of which signals have it.
+    of: &'static [Signal],
+}
+
+const fn of(of: &'static [Signal], name: &'static str, field: Field, shape: Shape) -> Intrinsic {
+    Intrinsic {
+        name,
+        field,
+        shape,
+        of,
+    }
+}
+
+/// Every intrinsic of a row. The first name of a field is the one printed.
+const ROW: &[Intrinsic] = &[
+    of(EVERY, "service", Field::Service, Shape::Text),
+    of(SPANS_AND_POINTS, "name", Field::Name, Shape::Text),
+    of(SPANS, "kind", Field::Kind, Shape::Choice(KINDS)),
+    of(SPANS, "status", Field::Status, Shape::Choice(STATUSES)),
+    of(SPANS, "status.message", Field::StatusMessage, Shape::Text),
+    of(SPANS, "duration", Field::Duration, Shape::Duration),
+    of(SPANS_AND_LOGS, "trace_id", Field::TraceId, Shape::Id(32)),
+    of(SPANS_AND_LOGS, "span_id", Field::SpanId, Shape::Id(16)),
+    of(SPANS, "parent_id", Field::ParentId, Shape::Id(16)),
+    of(SPANS, "trace_state", Field::TraceState, Shape::Text),
+    of(LOGS, "level", Field::Level, Shape::Level),
+    of(LOGS, "severity", Field::Severity, Shape::Severity),
+    of(LOGS, "severity_text", Field::SeverityText, Shape::Text),
+    of(LOGS, "body", Field::Body, Shape::Body),
+    of(SPANS_AND_LOGS, "event.name", Field::EventName, Shape::Text),
+    of(SPANS, "link.trace_id", Field::LinkTraceId, Shape::Id(32)),
+    of(
+        SPANS_AND_LOGS,
+        "correlation",
+        Field::Correlation,
+        Shape::Text,
+    ),
+    of(EVERY, "scope.name", Field::ScopeName, Shape::Text),
+    of(EVERY, "scope.version", Field::ScopeVersion, Shape::Text),
+];
+
+/// What stands for a field in the rows of another signal.
+const COUNTERPARTS: &[(Field, Field)] = &[
+    (Field::Level, Field::Status),
+    (Field::Severity, Field::Status),
+    (Field::SeverityText, Field::Status),
+    (Field::Body, Field::Name),
+    (Field::Status, Field::Level),
+    (Field::StatusMessage, Field::Body),
+    (Field::Name, Field::Body),
+    (Field::ParentId, Field::SpanId),
+    (Field::LinkTraceId, Field::TraceId),
 ];
 
 /// Every intrinsic of a trace.
@@ -105,14 +148,46 @@ const PREFIXES: &[(&str, Level)] = &[
 /// Names of all intrinsics, rows first.
 pub fn intrinsic_names() -> impl Iterator<Item = &'static str> {
     ROW.iter()
-        .map(|row| row.0)
+        .map(|row| row.name)
         .chain(TRACE.iter().map(|row| row.0))
+}
+
+/// Names of the intrinsics that a query of this signal may use.
+pub fn names_of<'a>(signal: Signal) -> impl Iterator<Item = &'a str> {
+    let traces = TRACE.iter().filter(move |_| signal == Signal::Traces);
+    ROW.iter()
+        .filter(move |row| row.of.contains(&signal))
+        .map(|row| row.name)
+        .chain(traces.map(|row| row.0))
+}
+
+/// The signals whose rows can have a field.
+pub(super) fn signals_of(field: &Field) -> &'static [Signal] {
+    match field {
+        Field::Attribute {
+            level: Level::Event | Level::Link,
+            ..
+        } => SPANS,
+        Field::Attribute { .. } => EVERY,
+        other => intrinsic(other).map_or(EVERY, |row| row.of),
+    }
+}
+
+/// What rows of a signal have instead of a field that they lack.
+pub(super) fn counterpart(field: &Field, signal: Signal) -> Option<&'static str> {
+    let (_, instead) = COUNTERPARTS.iter().find(|pair| pair.0 == *field)?;
+    let row = intrinsic(instead)?;
+    row.of.contains(&signal).then_some(row.name)
+}
+
+fn intrinsic(field: &Field) -> Option<&'static Intrinsic> {
+    ROW.iter().find(|row| row.field == *field)
 }
 
 /// What an unquoted name means.
 pub fn subject_of(name: &str) -> Subject {
-    if let Some((_, field, _)) = ROW.iter().find(|row| row.0 == name) {
-        return Subject::Row(field.clone());
+    if let Some(row) = ROW.iter().find(|row| row.name == name) {
+        return Subject::Row(row.field.clone());
     }
     if let Some((_, field, _)) = TRACE.iter().find(|row| row.0 == name) {
         return Subject::Trace(*field);
@@ -145,10 +220,7 @@ impl Subject {
     /// Which values it has.
     pub fn shape(&self) -> Shape {
         match self {
-            Subject::Row(field) => ROW
-                .iter()
-                .find(|row| row.1 == *field)
-                .map_or(Shape::Attribute, |row| row.2),
+            Subject::Row(field) => intrinsic(field).map_or(Shape::Attribute, |row| row.shape),
             Subject::Trace(field) => TRACE
                 .iter()
                 .find(|row| row.1 == *field)
@@ -171,11 +243,7 @@ impl Subject {
 /// The name of a field as written in a query, quoted where it has to be.
 pub fn field_text(field: &Field) -> String {
     let Field::Attribute { level, key } = field else {
-        return ROW
-            .iter()
-            .find(|row| row.1 == *field)
-            .map_or("", |row| row.0)
-            .to_owned();
+        return intrinsic(field).map_or("", |row| row.name).to_owned();
     };
     let prefix = PREFIXES
         .iter()

@@ -62,12 +62,17 @@ fn render(filter: &Filter) -> String {
     }
 }
 
+/// What a query means, whichever rows it is about.
+fn meaning(query: &str) -> Result<Filter, QueryError> {
+    lower::rows(&parse(query)?)
+}
+
 #[test]
 fn queries_mean_these_filters() {
     let mut count = 0;
     for (query, expected) in cases(include_str!("cases/filters.txt")) {
         count += 1;
-        match rows(query) {
+        match meaning(query) {
             Ok(filter) => assert_eq!(render(&filter), expected, "{query}"),
             Err(error) => panic!("{query}: {error}"),
         }
@@ -86,21 +91,53 @@ fn queries_mean_these_filters() {
 #[test]
 fn errors_have_a_place_and_a_hint() {
     for (query, expected) in cases(include_str!("cases/errors.txt")) {
-        let error = rows(query).expect_err(query);
-        let (start, end) = error.span.unwrap();
-        assert!(
-            query.is_char_boundary(start) && query.is_char_boundary(end),
-            "{query}"
-        );
-        let hint = error
-            .hint
-            .map_or(String::new(), |hint| format!(" | {hint}"));
-        assert_eq!(
-            format!("{start}..{end} {}{hint}", error.message),
-            expected,
-            "{query}"
-        );
+        assert_eq!(place_and_hint(query, meaning(query)), expected, "{query}");
     }
+}
+
+/// `start..end message | hint` of what has to be an error.
+fn place_and_hint(query: &str, result: Result<Filter, QueryError>) -> String {
+    let error = result.expect_err(query);
+    let (start, end) = error.span.unwrap();
+    assert!(
+        query.is_char_boundary(start) && query.is_char_boundary(end),
+        "{query}"
+    );
+    let hint = error
+        .hint
+        .map_or(String::new(), |hint| format!(" | {hint}"));
+    format!("{start}..{end} {}{hint}", error.message)
+}
+
+#[test]
+fn fields_of_other_rows_are_errors_that_say_whose_they_are() {
+    for (query, expected) in cases(include_str!("cases/signals.txt")) {
+        let (signal, text) = query.split_once(' ').unwrap();
+        let signal = Signal::from_name(signal).unwrap();
+        let result = match signal {
+            Signal::Traces => traces(text).map(|query| query.rows),
+            _ => rows(text, signal),
+        };
+        match expected {
+            "ok" => assert!(result.is_ok(), "{query}: {result:?}"),
+            _ => assert_eq!(place_and_hint(text, result), expected, "{query}"),
+        }
+    }
+    // Nothing is said where nobody knows which rows are meant.
+    assert_eq!(check("level:error status:error", None), Ok(()));
+    assert!(check("level:error", Some(Signal::Traces)).is_err());
+    assert!(check("trace.duration:>1s", Some(Signal::Traces)).is_ok());
+    let wrong = row_field("status", Signal::Logs).unwrap_err();
+    assert_eq!(wrong.span, None);
+}
+
+#[test]
+fn completion_offers_what_the_rows_can_have() {
+    let of = |signal| names_of(signal).collect::<Vec<_>>();
+    assert!(of(Signal::Logs).contains(&"level"));
+    assert!(!of(Signal::Logs).contains(&"status"));
+    assert!(of(Signal::Traces).contains(&"trace.duration"));
+    assert!(!of(Signal::Traces).contains(&"body"));
 }
 
 #[test]
@@ -112,7 +149,7 @@ fn hostile_texts_are_errors_and_not_crashes() {
     let long = "x ".repeat(10_000);
     assert!(parse(&long).unwrap_err().message.contains("over the limit"));
     let wide = "a OR ".repeat(3_000) + "b";
-    assert!(rows(&wide).is_ok());
+    assert!(meaning(&wide).is_ok());
 }
 
 fn trace(duration_nano: u64, errors: u64, service: &str) -> TraceSummary {
@@ -164,7 +201,7 @@ fn field_names_are_read_and_printed() {
         "\"level\"",
         "event.name",
     ] {
-        assert_eq!(field_text(&row_field(name).unwrap()), name);
+        assert_eq!(field_text(&row_field(name, Signal::Traces).unwrap()), name);
     }
     for name in [
         "",
@@ -175,7 +212,7 @@ fn field_names_are_read_and_printed() {
         "\"open",
         "a:* OR b",
     ] {
-        assert!(row_field(name).is_err(), "{name}");
+        assert!(row_field(name, Signal::Traces).is_err(), "{name}");
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Work {
     answer_bytes: u64,
     started: Instant,
     summary: Mutex<Summary>,
+    hints: Mutex<Vec<String>>,
 }
 
 impl Work {
@@ -29,6 +30,7 @@ impl Work {
             answer_bytes: ANSWER_BYTES,
             started: Instant::now(),
             summary: Mutex::new(Summary::default()),
+            hints: Mutex::default(),
         }
     }
 
@@ -133,6 +135,11 @@ impl Work {
         push_cut(&mut self.summary.lock(), cut);
     }
 
+    /// Notes what may be wrong with the question.
+    pub fn hint(&self, text: impl Into<String>) {
+        self.hints.lock().push(text.into());
+    }
+
     /// Notes that a source is missing from the answer.
     pub fn lost(&self, name: &str, reason: &str) {
         self.cut(
@@ -176,6 +183,7 @@ impl Work {
             },
             cut: summary.cuts.iter().map(cut_view).collect(),
             complete_to: summary.sources.iter().map(source_view).collect(),
+            hints: self.hints.lock().clone(),
         }
     }
 }

@@ -58,16 +58,17 @@ impl Row<'_> {
     }
 
     pub(crate) fn attribute_keys(self) -> Vec<Field> {
-        let attributes = match self {
-            Row::Span(span) => &span.attributes,
-            Row::Log(log) => &log.attributes,
+        let (row, resource) = match self {
+            Row::Span(span) => (&span.attributes, &span.resource),
+            Row::Log(log) => (&log.attributes, &log.resource),
         };
-        let keys = attributes.iter().map(|kv| kv.key.clone());
-        keys.map(|key| Field::Attribute {
-            level: Level::Any,
-            key,
-        })
-        .collect()
+        let of = |level: Level, attributes: &[KeyValue]| -> Vec<Field> {
+            let keys = attributes.iter().map(|kv| kv.key.clone());
+            keys.map(|key| Field::Attribute { level, key }).collect()
+        };
+        let mut fields = of(Level::Row, row);
+        fields.extend(of(Level::Resource, &resource.attributes));
+        fields
     }
 
     fn values(self, field: &Field) -> Vec<Value> {

@@ -86,6 +86,19 @@ async fn every_answer_comes_as_text_and_as_json() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
+    // A mistyped field is told from one that happens to find nothing, and a field of spans from
+    // one of log records.
+    let mistyped = text(&url, &["logs", "request_idd:order-9"]);
+    assert!(mistyped.contains("did you mean request_id?"), "{mistyped}");
+    let whole = parsed(&url, &["logs", "sevice:bank"]);
+    assert_eq!(whole["logs"], json!([]), "{whole}");
+    let hint = whole["hints"][0].as_str().unwrap();
+    assert!(hint.ends_with("did you mean service?"), "{hint}");
+    assert_eq!(text(&url, &["logs", "request_id:order-10"]), "");
+    let foreign = run(&url, &["logs", "duration:>250ms"]);
+    assert_eq!(foreign.status.code(), Some(1), "{foreign:?}");
+    let said = String::from_utf8_lossy(&foreign.stderr);
+    assert!(said.contains("duration is a field of spans"), "{said}");
     let nobody = run("http://127.0.0.1:1", &["trace", TRACE]);
     assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
 }

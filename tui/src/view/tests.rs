@@ -237,6 +237,22 @@ fn carets_stand_under_the_wrong_part() {
 }
 
 #[test]
+fn an_empty_list_names_the_field_that_no_row_has() {
+    let query = || "sevice:a".to_owned();
+    for command in [Command::Logs(query()), Command::Traces(query())] {
+        let model = session((80, 24), command, Some(&Server::Empty));
+        let picture = picture(&model, ColorLevel::None);
+        let lines: Vec<&str> = picture.lines().collect();
+        let nothing = lines.iter().position(|line| line.contains("matches in"));
+        let hint = lines[nothing.expect("an empty list says so") + 1];
+        assert!(
+            hint.contains("no field sevice; did you mean service?"),
+            "{picture}"
+        );
+    }
+}
+
+#[test]
 fn following_says_what_is_new_and_what_is_lost() {
     let mut model = session((80, 24), Command::Logs(String::new()), Some(&Server::Whole));
     let effects = press(&mut model, "F");

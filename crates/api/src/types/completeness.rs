@@ -12,6 +12,10 @@ pub struct Completeness {
     pub cut: Vec<Cut>,
     /// Up to when each source is complete.
     pub complete_to: Vec<Source>,
+    /// What may be wrong with the question, such as a field that no row has; left out where
+    /// there is nothing to say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
 }
 
 /// Work done for an answer.

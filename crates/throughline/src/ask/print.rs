@@ -192,8 +192,11 @@ pub(crate) fn promql(answer: &Json) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an answer lacks, if anything.
+/// What may be wrong with the question, and what the answer lacks, if anything.
 pub(crate) fn completeness(completeness: &Completeness) -> anyhow::Result<()> {
+    for hint in &completeness.hints {
+        line(&clean(&format!("hint: {hint}")))?;
+    }
     for cut in &completeness.cut {
         line(&clean(&format!(
             "cut: {} {} ({})",

@@ -308,3 +308,97 @@ async fn answers_that_are_too_large_are_refused_before_they_are_held() {
         (422, &Json::from("execution"))
     );
 }
+
+#[tokio::test]
+async fn a_field_of_other_rows_is_refused_where_it_stands() {
+    let memory = Memory::new("a");
+    let server = serve(&[&memory], |_| {}).await;
+    for (path, place) in [
+        ("/api/v1/logs?q=duration:%3E250ms", Some((0, 8))),
+        ("/api/v1/logs/tail?q=x%20kind:server", Some((2, 6))),
+        ("/api/v1/logs/histogram?q=status:error", Some((0, 6))),
+        ("/api/v1/logs/histogram?by=status", None),
+        ("/api/v1/traces?q=level:error", Some((0, 5))),
+        ("/api/v1/fields?signal=traces&q=level:error", Some((0, 5))),
+        ("/api/v1/fields/status/values?signal=logs", None),
+    ] {
+        let (status, body) = server.get(path).await;
+        let error = &body["error"];
+        assert_eq!(
+            (status, &error["kind"]),
+            (400, &Json::from("invalid_query")),
+            "{path}"
+        );
+        let at = error["start"].as_u64().zip(error["end"].as_u64());
+        assert_eq!(at, place, "{path}: {body}");
+        assert!(
+            error["message"].as_str().unwrap().contains("do not have"),
+            "{body}"
+        );
+        assert!(error["hint"].as_str().unwrap().contains("attr."), "{body}");
+    }
+    let (_, body) = server
+        .get("/api/v1/search/highlight?q=level:error&signal=traces")
+        .await;
+    assert_eq!(
+        body["error"]["hint"]
+            .as_str()
+            .unwrap()
+            .find("did you mean status?"),
+        Some(0)
+    );
+}
+
+#[tokio::test]
+async fn an_empty_answer_names_the_fields_that_no_row_has() {
+    let memory = Memory::new("a");
+    let server = serve(&[&memory], |_| {}).await;
+    let hints =
+        async |path: &str, query: &[(&str, &str)]| server.ok(path, query).await["hints"].clone();
+    // Where there is nothing at all, no name is at fault.
+    assert_eq!(hints("logs", &[("q", "sevice:shop")]).await, Json::Null);
+    memory.logs.lock().push(log("shop", 5, 9, "paid"));
+    memory.spans.lock().push(span(1, 1, None, "shop", 5, 1));
+    for (path, query, expected) in [
+        (
+            "logs",
+            "sevice:shop",
+            Some("the log records of the time range have no field sevice; did you mean service?"),
+        ),
+        (
+            "logs",
+            "user.idd:1 OR -user.id:*",
+            Some("the log records of the time range have no field user.idd; did you mean user.id?"),
+        ),
+        (
+            "logs",
+            "attr.host.name:h1",
+            Some(
+                "the log records of the time range have no field attr.host.name; did you mean resource.host.name?",
+            ),
+        ),
+        (
+            "logs",
+            "zebra:1",
+            Some("the log records of the time range have no field zebra"),
+        ),
+        ("logs", "user.id:77", None),
+        ("logs", "service:other \"no such word\"", None),
+        // What is found needs no hint.
+        ("logs", "paid OR sevice:shop", None),
+        (
+            "traces",
+            "servce:shop trace.spans:>0",
+            Some("the spans of the time range have no field servce; did you mean service?"),
+        ),
+        ("traces", "event.exception.typ:x", None),
+    ] {
+        let expected = expected.map_or(Json::Null, |text| serde_json::json!([text]));
+        assert_eq!(hints(path, &[("q", query)]).await, expected, "{query}");
+    }
+    let later = [("q", "sevice:shop"), ("start", "now")];
+    assert_eq!(hints("logs", &later).await, Json::Null);
+    // Nothing is claimed that costs too much to know.
+    *memory.cost_bytes.lock() = 64 << 20;
+    assert_eq!(hints("logs", &[("q", "sevice:shop")]).await, Json::Null);
+}

@@ -150,7 +150,11 @@ async fn fields_values_and_completion() {
     let answer = server.ok("fields", &[("signal", "logs")]).await;
     assert_eq!(
         answer["fields"],
-        serde_json::json!([{"name": "user.id", "kind": "string", "count": 30}])
+        serde_json::json!([
+            {"name": "attr.user.id", "kind": "string", "count": 30},
+            {"name": "resource.host.name", "kind": "string", "count": 30},
+            {"name": "resource.service.name", "kind": "string", "count": 30},
+        ])
     );
     let answer = server
         .ok("fields/user.id/values", &[("q", "service:even")])
@@ -172,6 +176,13 @@ async fn fields_values_and_completion() {
         (&Json::from("field"), &Json::from(12))
     );
     assert_eq!(texts(&answer["suggestions"], "text"), ["user.id"]);
+    let answer = server.ok("search/complete", &[("q", "attr.")]).await;
+    assert_eq!(texts(&answer["suggestions"], "text"), ["attr.user.id"]);
+    let query = [("q", "s"), ("signal", "traces")];
+    let answer = server.ok("search/complete", &query).await;
+    let offered = texts(&answer["suggestions"], "text");
+    assert!(offered.contains(&"status".to_owned()), "{offered:?}");
+    assert!(!offered.contains(&"severity".to_owned()), "{offered:?}");
     let answer = server
         .ok("search/complete", &[("q", "service:e x"), ("cursor", "9")])
         .await;
