@@ -3,7 +3,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::model::detail::Item;
+use crate::model::detail::{Item, Piece};
 use crate::model::list::ListState;
 use crate::model::logs::LogLine;
 use crate::model::{Logs, Model, PromptKind, Screen};
@@ -14,9 +14,11 @@ use crate::zone::Zone;
 pub const SIZE_MIN: (u16, u16) = (60, 15);
 /// From this width on the details stand beside the list.
 const BESIDE_WIDTH: u16 = 100;
-/// Most rows that one wrapped line or value takes.
+/// Most rows that one wrapped log line takes.
 pub const WRAP_ROWS: usize = 12;
-/// Columns of the labels in the details: a quarter of the pane within these bounds.
+/// Most rows that one piece of a value takes; narrow as a pane may be, it needs no more.
+const PIECE_ROWS: usize = 24;
+/// Columns of the labels in the details: a fifth of the pane within these bounds.
 const LABEL_WIDTH: (u16, u16) = (10, 24);
 /// Where a value begins that stands below its label.
 const INDENT: u16 = 3;
@@ -203,17 +205,16 @@ impl ItemPlace {
     /// neither is squeezed by the other.
     pub fn of(item: &Item, columns: u16) -> Self {
         let (least, most) = LABEL_WIDTH;
-        let usual = (columns / 4).clamp(least, most);
+        let usual = (columns / 5).clamp(least, most);
         let label = u16::try_from(width(&item.label)).unwrap_or(u16::MAX);
         // A mark before the label, a space behind it.
         let (aligned, behind) = (usual + 2, label.saturating_add(2));
         let room = usize::from(columns.saturating_sub(behind));
-        let (row, column) = if label <= usual {
-            (0, aligned)
-        } else if !fit(&item.text, room).1 {
-            (0, behind)
-        } else {
-            (1, INDENT)
+        let (row, column) = match item.piece {
+            _ if label <= usual => (0, aligned),
+            Piece::Whole if !fit(&item.text, room).1 => (0, behind),
+            Piece::Later => (0, INDENT),
+            Piece::Whole | Piece::First => (1, INDENT),
         };
         Self {
             row,
@@ -225,7 +226,7 @@ impl ItemPlace {
     /// The lines of the text.
     pub fn lines(self, text: &str) -> Vec<&str> {
         let wide = usize::from(self.width.saturating_sub(self.column));
-        wrap(text, wide, WRAP_ROWS)
+        wrap(text, wide, PIECE_ROWS)
     }
 }
 

@@ -98,6 +98,18 @@ impl RangeChoice {
         }
     }
 
+    /// That nothing was found in it, and what may help.
+    pub(crate) fn without(&self, what: &str, zone: &Zone) -> String {
+        if *self == Self::all() {
+            format!("no {what} matches at any time")
+        } else {
+            format!(
+                "no {what} matches in {}; t widens the range",
+                self.text(zone)
+            )
+        }
+    }
+
     /// As the server reads it.
     pub(crate) fn to_api(&self) -> Range {
         Range {

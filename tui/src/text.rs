@@ -8,6 +8,9 @@ use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
+/// Stands for the end of a line in text of several.
+pub(crate) const LINE_END: char = '⏎';
+
 /// Makes text safe to draw on one row: control characters become visible pictures, tabs and line
 /// ends become single marks, and invisible format characters that reorder or hide text become
 /// replacement marks.
@@ -35,7 +38,7 @@ fn is_unsafe(character: char) -> bool {
 fn picture(character: char) -> char {
     match character {
         '\t' => ' ',
-        '\n' => '⏎',
+        '\n' => LINE_END,
         '\u{7f}' => '␡',
         '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{FFFD}'),
         _ => '\u{FFFD}',
@@ -81,8 +84,8 @@ pub(crate) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     }
 }
 
-/// Cuts text into rows of a width, at most so many, between words where there are some. The last
-/// row is all that is left, for the canvas to cut and mark.
+/// Cuts text into rows of a width, at most so many: at the ends of its lines, and between words
+/// where there are some. The last row is all that is left, for the canvas to cut and mark.
 pub(crate) fn wrap(text: &str, columns: usize, rows: usize) -> Vec<&str> {
     let columns = columns.max(1);
     let mut lines = Vec::new();
@@ -93,14 +96,26 @@ pub(crate) fn wrap(text: &str, columns: usize, rows: usize) -> Vec<&str> {
             // A character wider than the row: it cannot be shown, and must not loop for ever.
             break;
         }
-        if !more || lines.len() + 1 == rows {
+        let line_end = rest[..end].find(LINE_END);
+        if lines.len() + 1 == rows || (!more && line_end.is_none()) {
             lines.push(rest);
             break;
         }
-        let end = word_end(rest, end, columns);
+        let end = match line_end {
+            Some(at) => at + LINE_END.len_utf8(),
+            None => word_end(rest, end, columns),
+        };
         lines.push(&rest[..end]);
-        // The space between two rows is the end of the row.
-        rest = rest[end..].strip_prefix(' ').unwrap_or(&rest[end..]);
+        // The space or line end between two rows is the end of the row.
+        rest = match line_end {
+            Some(_) => &rest[end..],
+            None => rest[end..]
+                .strip_prefix([' ', LINE_END])
+                .unwrap_or(&rest[end..]),
+        };
+        if rest.trim_start().is_empty() {
+            break;
+        }
     }
     if lines.is_empty() {
         lines.push("");
@@ -111,7 +126,7 @@ pub(crate) fn wrap(text: &str, columns: usize, rows: usize) -> Vec<&str> {
 /// Where a row of text ends of which so many bytes fit: before the word that does not fit, unless
 /// it is longer than a row and would be cut on the next one too.
 fn word_end(text: &str, end: usize, columns: usize) -> usize {
-    if text[end..].starts_with(' ') {
+    if text[end..].starts_with([' ', LINE_END]) {
         return end;
     }
     let Some(space) = text[..end].rfind(' ') else {
@@ -123,7 +138,8 @@ fn word_end(text: &str, end: usize, columns: usize) -> usize {
     }
     let word = &text[space + 1..];
     let (fits, more) = fit_end(word, columns);
-    let whole = !more || word[..fits].contains(' ') || word[fits..].starts_with(' ');
+    let ends = [' ', LINE_END];
+    let whole = !more || word[..fits].contains(ends) || word[fits..].starts_with(ends);
     if whole { space } else { end }
 }
 
@@ -237,6 +253,16 @@ mod tests {
         assert_eq!(wrap("  indented", 5, 9), ["  ind", "ented"]);
         assert_eq!(wrap("a 日本 語語 b", 6, 9), ["a 日本", "語語 b"]);
         assert_eq!(wrap("one two three", 5, 2), ["one", "two three"]);
+        assert_eq!(wrap("値 値 ", 5, 9), ["値 値"]);
+    }
+
+    #[test]
+    fn wraps_at_the_ends_of_lines() {
+        assert_eq!(wrap("a⏎ at b⏎⏎c", 20, 9), ["a⏎", " at b⏎", "⏎", "c"]);
+        assert_eq!(wrap("abc⏎", 20, 9), ["abc⏎"]);
+        assert_eq!(wrap("abc⏎def⏎", 3, 9), ["abc", "def"]);
+        assert_eq!(wrap("ab cdef⏎g", 5, 9), ["ab", "cdef⏎", "g"]);
+        assert_eq!(wrap("a⏎b⏎c", 9, 2), ["a⏎", "b⏎c"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The detail pane: everything about one row as labelled lines, some of which lead somewhere.
 
+mod pieces;
 #[cfg(test)]
 mod tests;
 
@@ -10,7 +11,7 @@ use super::list::ListState;
 use super::otlp::{any_value, key_value, kind_name, list, plain, unix_nano};
 use super::subject::{Subject, is_correlation_key, term};
 use super::timeline::RowDetail;
-use crate::text::{duration, sanitise};
+use crate::text::{LINE_END, duration, sanitise};
 use crate::zone::Zone;
 
 /// Most items of one pane; what is left off is said in the last.
@@ -33,13 +34,27 @@ pub enum Jump {
     Copy(String),
 }
 
+/// Whether an item is a value, or a part of one that is too long to be scrolled over at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Piece {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The first part of several.
+    First,
+    /// One behind the first.
+    Later,
+}
+
 /// One labelled line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Item {
     /// What it is; a heading has no text.
     pub label: String,
-    /// Its value, sanitised.
+    /// Its value, sanitised, or a piece of it.
     pub text: String,
+    /// Which piece.
+    pub piece: Piece,
     /// Where it leads.
     pub jump: Option<Jump>,
 }
@@ -71,17 +86,6 @@ impl Detail {
     }
 
     fn push(&mut self, label: &str, text: &str, jump: Option<Jump>) {
-        if self.items.len() == ITEMS_MAX {
-            let text = format!("more than {ITEMS_MAX} lines; the rest is not shown");
-            self.items.push(Item {
-                label: "cut".to_owned(),
-                text,
-                jump: None,
-            });
-        }
-        if self.items.len() > ITEMS_MAX {
-            return;
-        }
         let end = text
             .char_indices()
             .nth(TEXT_CHARS)
@@ -90,11 +94,49 @@ impl Detail {
         if end < text.len() {
             clean.push('…');
         }
-        self.items.push(Item {
-            label: sanitise(label).into_owned(),
-            text: clean,
-            jump,
-        });
+        let label = sanitise(label);
+        let texts = pieces::cut(&clean);
+        let several = texts.len() > 1;
+        for (place, text) in texts.into_iter().enumerate() {
+            if self.items.len() == ITEMS_MAX {
+                let text = format!("more than {ITEMS_MAX} lines; the rest is not shown");
+                self.items.push(Item {
+                    label: "cut".to_owned(),
+                    text,
+                    ..Item::default()
+                });
+            }
+            if self.items.len() > ITEMS_MAX {
+                return;
+            }
+            self.items.push(Item {
+                label: label.to_string(),
+                text: text.to_owned(),
+                piece: match place {
+                    _ if !several => Piece::Whole,
+                    0 => Piece::First,
+                    _ => Piece::Later,
+                },
+                jump: jump.clone(),
+            });
+        }
+    }
+
+    /// The whole value of an item, on as many lines as were sent.
+    pub fn value(&self, index: usize) -> Option<String> {
+        self.items.get(index)?;
+        let later = |item: &Item| item.piece == Piece::Later;
+        let first = (0..=index)
+            .rev()
+            .find(|&place| !later(&self.items[place]))?;
+        let others = self.items[first + 1..].iter();
+        let pieces = others
+            .take_while(|item| later(item))
+            .map(|item| &*item.text);
+        let whole: String = std::iter::once(&*self.items[first].text)
+            .chain(pieces)
+            .collect();
+        Some(whole.replace(LINE_END, "\n"))
     }
 
     fn some(&mut self, label: &str, text: &str) {
@@ -373,11 +415,15 @@ impl Detail {
     pub fn of_rule(rule: &RuleView) -> Self {
         let mut detail = Self::new(&format!("rule {}", rule.name));
         detail.push("kind", &rule.kind, None);
-        detail.push("state", &rule.state, None);
+        if !rule.is_recording() {
+            detail.push("state", &rule.state, None);
+        }
         detail.push("health", &rule.health, None);
         detail.some("✗ error", &rule.last_error);
         detail.push("query", &rule.query, Some(Jump::Copy(rule.query.clone())));
-        detail.push("for", &format!("{} s", rule.for_seconds), None);
+        if !rule.is_recording() {
+            detail.push("for", &format!("{} s", rule.for_seconds), None);
+        }
         detail.pairs("annotations", &rule.annotations);
         detail.pairs("labels", &rule.labels);
         detail

@@ -135,8 +135,13 @@ impl Home {
         self.row(self.list.cursor)
     }
 
-    /// What tells the marked row from the others.
+    /// What tells the marked row from the others. While the first answers arrive a mark that is at
+    /// the top belongs to the top, where alerts may still come.
     pub(crate) fn marked_key(&self) -> Option<HomeKey> {
+        let begins = self.alerts.value.is_none() || self.services.value.is_none();
+        if begins && self.list.cursor == 0 {
+            return None;
+        }
         self.marked().map(HomeRow::key)
     }
 
@@ -241,6 +246,27 @@ mod tests {
             home.arrange(None);
         }
         assert_eq!(home.order, ServiceOrder::Name);
+    }
+
+    #[test]
+    fn the_mark_begins_at_the_alerts_whatever_is_answered_first() {
+        let mut home = home();
+        let alerts = home.alerts.value.take();
+        home.arrange(None);
+        let marked = home.marked_key();
+        home.alerts.value = alerts;
+        home.arrange(marked.as_ref());
+        assert_eq!(home.list.cursor, 0);
+        // An alert that comes later leaves the mark where it is.
+        home.alerts.value = Some(Vec::new());
+        home.arrange(None);
+        let marked = home.marked_key();
+        let mut home = Home {
+            alerts: self::home().alerts,
+            ..home
+        };
+        home.arrange(marked.as_ref());
+        assert_eq!(home.list.cursor, 1);
     }
 
     #[test]

@@ -143,13 +143,11 @@ pub(super) fn copy(model: &mut Model, effects: &mut Vec<Effect>) {
     let entry = model.top();
     let text = match &entry.detail {
         Some(detail) if entry.detail_focused => {
-            detail
-                .items
-                .get(detail.list.cursor)
-                .map(|item| match &item.jump {
-                    Some(Jump::Copy(text)) => text.clone(),
-                    _ => item.text.clone(),
-                })
+            let marked = detail.list.cursor;
+            match detail.items.get(marked).map(|item| &item.jump) {
+                Some(Some(Jump::Copy(text))) => Some(text.clone()),
+                _ => detail.value(marked),
+            }
         }
         _ => subject(model).and_then(|subject| {
             let ids = [subject.span_id, subject.trace_id].into_iter();

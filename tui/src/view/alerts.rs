@@ -55,19 +55,18 @@ pub(super) fn draw(
 
 fn draw_rule(buffer: &mut Buffer, place: Rect, theme: &Theme, rule: &RuleView) {
     let broken = rule.health == "err";
-    let (mark, style) = if broken {
-        ("✗ broken", theme.error)
-    } else {
-        ("rule", theme.dim)
+    let recording = rule.is_recording();
+    let (mark, style) = match (broken, recording) {
+        (true, _) => ("✗ broken", theme.error),
+        (false, true) => ("records", theme.dim),
+        (false, false) => ("rule", theme.dim),
     };
     put(buffer, columns(place, 0, 10), 1, mark, style);
-    put(
-        buffer,
-        columns(place, 11, 8),
-        0,
-        &sanitise(&rule.state),
-        theme.dim,
-    );
+    // What is recorded has no state.
+    if !recording {
+        let state = columns(place, 10, 8);
+        put(buffer, state, 0, &sanitise(&rule.state), theme.dim);
+    }
     let x = put(buffer, place, 19, &sanitise(&rule.name), theme.text) + 1;
     let text = if broken {
         &rule.last_error

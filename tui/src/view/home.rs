@@ -126,7 +126,12 @@ fn draw_service(buffer: &mut Buffer, place: Rect, theme: &Theme, service: &Servi
     if service.errors > 0 {
         put(buffer, name, 1, "✗", theme.error);
     }
-    put(buffer, name, 3, &sanitise(&service.name), theme.text);
+    let end = put(buffer, name, 3, &sanitise(&service.name), theme.text);
+    if service.spans == 0 {
+        let logs = format!("{} log records, no spans", count(service.logs));
+        put(buffer, place, end + 2, &logs, theme.dim);
+        return;
+    }
     // The rate is measured over the range; without it the share cannot be told from the counts.
     let errors = if service.errors == 0 {
         "-".to_owned()
@@ -165,6 +170,8 @@ fn draw_figures(
 fn rate(rate: f64) -> String {
     if rate == 0.0 {
         "0".to_owned()
+    } else if rate < 0.005 {
+        "<0.01".to_owned()
     } else if rate < 10.0 {
         format!("{rate:.2}")
     } else if rate < 1e6 {

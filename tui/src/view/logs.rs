@@ -33,8 +33,8 @@ pub(super) fn draw(
         histogram::draw(buffer, area, theme, counts, model.now, &model.zone);
     }
     if logs.store.is_empty() {
-        let range = model.range_shown().text(&model.zone);
-        let nothing = format!("no record matches in {range}; t widens the range, F follows");
+        let nothing = model.range_shown().without("record", &model.zone);
+        let nothing = format!("{nothing}; F follows");
         draw_empty(frame, areas.list, theme, &logs.load, &nothing);
         return;
     }

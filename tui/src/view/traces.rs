@@ -61,10 +61,7 @@ pub(super) fn draw(
     );
     put_right(buffer, areas.titles, &right, theme.dim);
     if found.is_empty() {
-        let nothing = format!(
-            "no trace matches in {}; t widens the range",
-            model.range_shown().text(&model.zone)
-        );
+        let nothing = model.range_shown().without("trace", &model.zone);
         draw_empty(frame, areas.list, theme, &traces.load, &nothing);
         return;
     }

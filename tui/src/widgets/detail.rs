@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::canvas::{put, row};
 use super::list;
 use crate::layout::{ItemPlace, item_height};
-use crate::model::detail::Detail;
+use crate::model::detail::{Detail, Piece};
 use crate::theme::Theme;
 
 /// Draws the pane.
@@ -44,9 +44,11 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, theme: &Theme, detail: &Deta
                 put(buffer, first, 0, &item.label, theme.strong);
                 return;
             }
-            let mark = if item.jump.is_some() { "→" } else { " " };
-            put(buffer, first, 0, mark, theme.accent);
-            put(buffer, first, 1, &item.label, theme.dim);
+            if item.piece != Piece::Later {
+                let mark = if item.jump.is_some() { "→" } else { " " };
+                put(buffer, first, 0, mark, theme.accent);
+                put(buffer, first, 1, &item.label, theme.dim);
+            }
             let at = ItemPlace::of(item, body.width);
             let error = item.label.starts_with('✗');
             let style = if error { theme.error } else { theme.text };

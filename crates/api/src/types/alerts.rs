@@ -61,6 +61,13 @@ pub struct RuleView {
     pub alerts: Vec<AlertView>,
 }
 
+impl RuleView {
+    /// Whether it records a series instead of alerting.
+    pub fn is_recording(&self) -> bool {
+        self.kind == "recording"
+    }
+}
+
 /// Answer of `GET alerts`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]

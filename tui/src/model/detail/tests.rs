@@ -76,3 +76,27 @@ fn a_corrected_clock_is_named() {
     log.clock_adjust_nano = 0;
     assert_eq!(clock(&Detail::of_log(&log, &Zone::utc())), None);
 }
+
+#[test]
+fn a_long_value_is_shown_in_pieces_and_copied_whole() {
+    let trace: String = (0..40).map(|n| format!("  at frame {n}\n")).collect();
+    let log = LogView {
+        body: json!(trace),
+        ..LogView::default()
+    };
+    let detail = Detail::of_log(&log, &Zone::utc());
+    let pieces: Vec<Piece> = detail.items.iter().map(|item| item.piece).collect();
+    assert_eq!(pieces[..2], [Piece::First, Piece::Later]);
+    assert_eq!(
+        pieces
+            .iter()
+            .filter(|piece| **piece != Piece::Whole)
+            .count(),
+        8
+    );
+    for index in [0, 3, 7] {
+        assert_eq!(detail.value(index).as_deref(), Some(&*trace));
+    }
+    assert_eq!(detail.value(8).as_deref(), Some("1970-01-01T00:00:00Z"));
+    assert_eq!(detail.value(99), None);
+}
