@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::KeyValue;
 use model::correlation::CorrelationKeys;
+use model::{KeyValue, room};
 use regex::Regex;
 
 /// Everything an agent needs to know.
@@ -42,18 +42,19 @@ pub struct RelayOptions {
     pub http: SocketAddr,
     /// Largest request, also after decompression.
     pub request_bytes_max: usize,
-    /// Bytes of requests in flight over all connections.
+    /// Bytes of requests in flight over all connections, and of what is decoded of them.
     pub inflight_bytes_max: usize,
 }
 
 impl RelayOptions {
     /// The defaults for these addresses.
     pub fn new(grpc: SocketAddr, http: SocketAddr) -> Self {
+        let request_bytes_max = 64 << 20;
         Self {
             grpc,
             http,
-            request_bytes_max: 64 << 20,
-            inflight_bytes_max: 128 << 20,
+            request_bytes_max,
+            inflight_bytes_max: room::in_flight_bytes(request_bytes_max),
         }
     }
 }

@@ -46,11 +46,6 @@ impl Options {
         let mut options = Self::default();
         let request_bytes = usize::try_from(limits.request_bytes.0).unwrap_or(usize::MAX);
         options.server.request_bytes = request_bytes;
-        // One request of the largest size must always fit.
-        options.server.in_flight_bytes = options
-            .server
-            .in_flight_bytes
-            .max(request_bytes.saturating_mul(2));
         options.server.connections.connections = limits.connections;
         options.concurrent_requests = limits.concurrent_requests;
         options
@@ -140,7 +135,8 @@ impl Collector {
         };
         let admission = Admission::new(options.concurrent_requests);
         let ingest = Arc::new(Ingest::new(Arc::clone(&sink), admission));
-        let receiver = Receiver::new(Arc::clone(&ingest) as Arc<dyn Accept>, options.server);
+        let accept = Arc::clone(&ingest) as Arc<dyn Accept>;
+        let receiver = Receiver::sharing(accept, options.server, sink.budget());
         let (stop, stopped) = watch::channel(false);
         let spans = options
             .spanmetrics

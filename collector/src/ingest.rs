@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use model::Signal;
+use model::room::Budget;
 use model::row::Reject;
 use otlp::exposition::Sample;
 use otlp::server::{Accept, Export, Verdict};
@@ -24,6 +25,9 @@ pub trait Sink: Send + Sync {
     /// Shows every newly stored span to `observer`.
     fn observe(&self, observer: Box<dyn Observe>);
 
+    /// The memory that batches in work may take; the requests that they come from count too.
+    fn budget(&self) -> Arc<Budget>;
+
     /// What the sink counts.
     fn metrics(&self) -> Vec<Sample>;
 }
@@ -35,6 +39,10 @@ impl Sink for Store {
 
     fn observe(&self, observer: Box<dyn Observe>) {
         self.set_observer(observer);
+    }
+
+    fn budget(&self) -> Arc<Budget> {
+        Store::budget(self)
     }
 
     fn metrics(&self) -> Vec<Sample> {
@@ -63,6 +71,7 @@ struct Counters {
     rejected: [[AtomicU64; Reject::ALL.len()]; 3],
     duplicates: AtomicU64,
     malformed: AtomicU64,
+    too_large: AtomicU64,
     retried: AtomicU64,
     refused: AtomicU64,
 }
@@ -111,6 +120,7 @@ impl Ingest {
         for (reason, counter) in [
             ("duplicate", &self.counters.duplicates),
             ("malformed", &self.counters.malformed),
+            ("too_large", &self.counters.too_large),
             ("retry", &self.counters.retried),
             ("refused", &self.counters.refused),
         ] {
@@ -146,6 +156,7 @@ impl Ingest {
                 }
             }
             Err(WriteError::Malformed(_)) => bump(&self.counters.malformed, 1),
+            Err(WriteError::TooLarge(_)) => bump(&self.counters.too_large, 1),
             Err(WriteError::Retry { .. } | WriteError::Closed) => bump(&self.counters.retried, 1),
         }
     }
@@ -199,6 +210,7 @@ pub fn verdict(signal: Signal, result: Result<Ack, WriteError>) -> Verdict {
             Verdict::Accepted { rejected, message }
         }
         Err(WriteError::Malformed(error)) => Verdict::Malformed(error.to_string()),
+        Err(WriteError::TooLarge(reason)) => Verdict::TooLarge(reason),
         Err(WriteError::Retry { reason, after_ms }) => Verdict::Unavailable {
             retry_after: Duration::from_millis(after_ms),
             reason,

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use model::Signal;
+use model::room::{self, Budget, NoRoom, Room};
 use model::row::{
-    Decode, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef,
+    Decode, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
 };
 use otlp::exposition;
 use otlp::server::{Accept, Export, Receiver, ServerLimits, Status, Verdict};
@@ -35,27 +36,44 @@ pub struct ListenError {
 struct Relay {
     queue: Queue,
     metrics: Metrics,
+    /// Shared with the receiver, which holds the requests.
+    budget: Arc<Budget>,
+    /// What one request may take while it is decoded.
+    decoded_bytes: usize,
 }
 
 /// Counts rows and refusals.
-#[derive(Default)]
 struct Counted {
     rows: u64,
     rejected: Vec<(Reject, u64)>,
+    /// For the decoder's lists; the rows themselves are not kept.
+    room: Room,
 }
 
 impl RowSink for Counted {
-    fn resource(&mut self, _: &ResourceRef<'_>) {}
-    fn scope(&mut self, _: &ScopeRef<'_>) {}
-    fn metric(&mut self, _: &MetricRef<'_>) {}
-    fn span(&mut self, _: &SpanRef<'_>) {
-        self.rows += 1;
+    fn room(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.room.take(bytes)
     }
-    fn log(&mut self, _: &LogRef<'_>) {
-        self.rows += 1;
+    fn resource(&mut self, _: &ResourceRef<'_>) -> Result<(), NoRoom> {
+        Ok(())
     }
-    fn point(&mut self, _: &PointRef<'_>) {
+    fn scope(&mut self, _: &ScopeRef<'_>) -> Result<(), NoRoom> {
+        Ok(())
+    }
+    fn metric(&mut self, _: &MetricRef<'_>) -> Result<(), NoRoom> {
+        Ok(())
+    }
+    fn span(&mut self, _: &SpanRef<'_>) -> Result<(), NoRoom> {
         self.rows += 1;
+        Ok(())
+    }
+    fn log(&mut self, _: &LogRef<'_>) -> Result<(), NoRoom> {
+        self.rows += 1;
+        Ok(())
+    }
+    fn point(&mut self, _: &PointRef<'_>) -> Result<(), NoRoom> {
+        self.rows += 1;
+        Ok(())
     }
     fn reject(&mut self, reason: Reject, count: u64) {
         match self.rejected.iter_mut().find(|(known, _)| *known == reason) {
@@ -82,12 +100,28 @@ impl Counted {
 }
 
 impl Relay {
+    fn count(&self, signal: Signal, request: &[u8]) -> Result<Counted, Verdict> {
+        let mut counted = Counted {
+            rows: 0,
+            rejected: Vec::new(),
+            room: self.budget.room(self.decoded_bytes),
+        };
+        let decoded = otlp::Decoder.decode(signal, request, &mut counted);
+        decoded.map_err(|error| match error {
+            Undecoded::Malformed(error) => Verdict::Malformed(error.to_string()),
+            Undecoded::NoRoom(no) => Verdict::no_room(no, self.queue.full_retry_after()),
+        })?;
+        // The decoder's lists are gone.
+        counted.room = self.budget.room(0);
+        Ok(counted)
+    }
+
     async fn take(&self, export: Export) -> Verdict {
         let (signal, request) = (export.signal, export.request.clone());
-        let mut counted = Counted::default();
-        if let Err(error) = otlp::Decoder.decode(signal, &request, &mut counted) {
-            return Verdict::Malformed(error.to_string());
-        }
+        let counted = match self.count(signal, &request) {
+            Ok(counted) => counted,
+            Err(verdict) => return verdict,
+        };
         let rejected: u64 = counted.rejected.iter().map(|(_, count)| count).sum();
         if counted.rows + rejected == 0 {
             return Verdict::STORED;
@@ -170,11 +204,17 @@ impl OtlpReceiver {
             in_flight_bytes: options.inflight_bytes_max,
             ..ServerLimits::default()
         };
+        // One request of the largest size must always fit.
+        let decoded_bytes = room::decoded_bytes(options.request_bytes_max);
+        let largest = options.request_bytes_max.saturating_add(decoded_bytes);
+        let budget = Arc::new(Budget::new(options.inflight_bytes_max.max(largest)));
         let relay = Relay {
             queue: queue.clone(),
             metrics: queue.metrics.clone(),
+            budget: budget.clone(),
+            decoded_bytes,
         };
-        let receiver = Receiver::new(Arc::new(relay), limits);
+        let receiver = Receiver::sharing(Arc::new(relay), limits, budget);
         let (stop, stopped) = watch::channel(false);
         let status = Arc::new(Account {
             receiver: receiver.clone(),

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use model::Tenant;
-use model::row::DecodeError;
+use model::row::{DecodeError, Undecoded};
 use otlp::server::Transport;
 use parking_lot::Mutex;
 
@@ -22,7 +22,11 @@ impl Sink for FakeSink {
             if let Some(answer) = self.answer.lock().clone() {
                 return answer;
             }
-            let rows = otlp::rows::Rows::decode(batch.signal, &batch.request)?;
+            let rows = match otlp::rows::Rows::decode(batch.signal, &batch.request) {
+                Ok(rows) => rows,
+                Err(Undecoded::Malformed(error)) => return Err(error.into()),
+                Err(Undecoded::NoRoom(no)) => panic!("{no}"),
+            };
             if let Some(observer) = &mut *self.observer.lock() {
                 show(observer.as_mut(), &rows.spans);
             }
@@ -38,6 +42,10 @@ impl Sink for FakeSink {
 
     fn observe(&self, observer: Box<dyn Observe>) {
         *self.observer.lock() = Some(observer);
+    }
+
+    fn budget(&self) -> Arc<Budget> {
+        Arc::new(Budget::new(usize::MAX))
     }
 
     fn metrics(&self) -> Vec<Sample> {
@@ -134,6 +142,9 @@ fn what_the_store_says_becomes_what_the_sender_hears() {
     };
     let heard = verdict(Signal::Logs, Err(WriteError::Malformed(error)));
     assert!(matches!(heard, Verdict::Malformed(text) if text.contains("byte 3")));
+    let too_large = WriteError::TooLarge("many bytes".to_owned());
+    let heard = verdict(Signal::Logs, Err(too_large));
+    assert_eq!(heard, Verdict::TooLarge("many bytes".to_owned()));
     let retry = WriteError::Retry {
         reason: "disk full".to_owned(),
         after_ms: 1500,

@@ -173,7 +173,7 @@ section! {
 
     /// Bounds on memory, disk and time.
     pub struct Limits {
-        /// The largest request accepted, decompressed.
+        /// The largest request accepted, decompressed; in memory, decoded, it may take three times as much.
         request_bytes: ByteSize = "64MiB", "64KiB" to "1GiB";
         /// The largest answer of a query; a larger one is refused.
         response_bytes: ByteSize = "64MiB", "64KiB" to "1GiB";

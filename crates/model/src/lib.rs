@@ -12,6 +12,7 @@ pub mod log;
 pub mod metric;
 pub mod prometheus;
 pub mod resource;
+pub mod room;
 pub mod row;
 pub mod signal;
 pub mod span;

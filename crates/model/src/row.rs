@@ -7,6 +7,7 @@
 
 use crate::metric::{Exemplar, MetricKind, PointValue, Temporality};
 use crate::resource::EntityRef;
+use crate::room::NoRoom;
 use crate::value::{KeyValueRef, ValueRef};
 use crate::{Signal, SpanId, TraceId};
 
@@ -195,20 +196,23 @@ impl Reject {
 }
 
 /// Takes the rows of a request, in the order sent. A resource holds for the scopes after it, a
-/// scope for the rows after it.
+/// scope for the rows after it. A sink that has no room ends the decoding.
 pub trait RowSink {
+    /// The decoder's own lists are about to take so many bytes more. It asks before they do, seldom
+    /// (lists grow in steps and are reused), and keeps them until the request is decoded.
+    fn room(&mut self, bytes: usize) -> Result<(), NoRoom>;
     /// The resource of the scopes that follow.
-    fn resource(&mut self, resource: &ResourceRef<'_>);
+    fn resource(&mut self, resource: &ResourceRef<'_>) -> Result<(), NoRoom>;
     /// The scope of the rows that follow.
-    fn scope(&mut self, scope: &ScopeRef<'_>);
+    fn scope(&mut self, scope: &ScopeRef<'_>) -> Result<(), NoRoom>;
     /// One span.
-    fn span(&mut self, span: &SpanRef<'_>);
+    fn span(&mut self, span: &SpanRef<'_>) -> Result<(), NoRoom>;
     /// One log record.
-    fn log(&mut self, log: &LogRef<'_>);
+    fn log(&mut self, log: &LogRef<'_>) -> Result<(), NoRoom>;
     /// The metric of the points that follow.
-    fn metric(&mut self, metric: &MetricRef<'_>);
+    fn metric(&mut self, metric: &MetricRef<'_>) -> Result<(), NoRoom>;
     /// One data point.
-    fn point(&mut self, point: &PointRef<'_>);
+    fn point(&mut self, point: &PointRef<'_>) -> Result<(), NoRoom>;
     /// `count` rows were refused.
     fn reject(&mut self, reason: Reject, count: u64);
 }
@@ -223,6 +227,17 @@ pub struct DecodeError {
     pub reason: &'static str,
 }
 
+/// Why a request was not decoded to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undecoded {
+    /// It is none.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// Its sink has no room for it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+}
+
 /// Reads OTLP export requests in protobuf.
 pub trait Decode: Send + Sync {
     /// Hands every row of `request` to `sink`. On an error the sink may have seen some rows:
@@ -232,5 +247,5 @@ pub trait Decode: Send + Sync {
         signal: Signal,
         request: &[u8],
         sink: &mut dyn RowSink,
-    ) -> Result<(), DecodeError>;
+    ) -> Result<(), Undecoded>;
 }

@@ -4,6 +4,7 @@
 //! (`ArrayValue`, `KeyValueList`) stay in this encoding from the wire to the disk; [`validate`]
 //! checks them once on the way in, [`decode_value`] unfolds them on the way out.
 
+use crate::room::allocation;
 use crate::row::DecodeError;
 use crate::value::{KeyValue, KeyValueRef, Value, ValueRef};
 
@@ -347,9 +348,51 @@ impl ValueRef<'_> {
             }
         }
     }
+
+    /// About how many bytes [`Self::to_value`] allocates. A list takes many times its encoding,
+    /// in which an empty member has two bytes.
+    pub fn owned_bytes(self) -> usize {
+        match self {
+            ValueRef::Str(text) => allocation(text.len()),
+            ValueRef::Bytes(bytes) => allocation(bytes.len()),
+            ValueRef::Array(list) => {
+                members_bytes::<Value>(array_items(list).map(Self::owned_bytes))
+            }
+            ValueRef::KvList(list) => {
+                members_bytes::<KeyValue>(kvlist_items(list).map(KeyValueRef::owned_bytes))
+            }
+            ValueRef::Empty | ValueRef::Bool(_) | ValueRef::Int(_) | ValueRef::Double(_) => 0,
+        }
+    }
+}
+
+/// A list that grew member by member, whose members allocate so much each.
+fn members_bytes<T>(members: impl Iterator<Item = usize>) -> usize {
+    let (mut count, mut bytes) = (0usize, 0usize);
+    for member in members {
+        count += 1;
+        bytes = bytes.saturating_add(member);
+    }
+    match count {
+        0 => 0,
+        _ => bytes.saturating_add(allocation(
+            count.next_power_of_two().max(4) * size_of::<T>(),
+        )),
+    }
+}
+
+/// About how many bytes these attributes allocate once they are owned.
+pub fn owned_bytes(attributes: &[KeyValueRef<'_>]) -> usize {
+    let each = attributes.iter().map(|pair| pair.owned_bytes());
+    allocation(attributes.len() * size_of::<KeyValue>()).saturating_add(each.sum())
 }
 
 impl KeyValueRef<'_> {
+    /// About how many bytes [`Self::to_key_value`] allocates.
+    pub fn owned_bytes(self) -> usize {
+        allocation(self.key.len()).saturating_add(self.value.owned_bytes())
+    }
+
     /// The owned attribute.
     pub fn to_key_value(self) -> KeyValue {
         KeyValue {
@@ -479,6 +522,31 @@ mod tests {
         put_value(&mut message, &value);
         let read = any_value(&Reader::new(&message), &message, 0).unwrap();
         assert_eq!(read.to_value(), value);
+    }
+
+    #[test]
+    fn a_list_counts_what_it_takes_once_it_is_owned() {
+        // A thousand empty members: two bytes each in the encoding.
+        let list = [10, 0].repeat(1_000);
+        let members = ValueRef::Array(&list).to_value();
+        assert_eq!(members, Value::Array(vec![Value::Empty; 1_000]));
+        let bytes = ValueRef::Array(&list).owned_bytes();
+        let least = 1_000 * size_of::<Value>();
+        assert!((least..=2 * least).contains(&bytes), "{bytes}");
+        let pairs = ValueRef::KvList(&list).owned_bytes();
+        let least = 1_000 * size_of::<KeyValue>();
+        assert!((least..=2 * least).contains(&pairs), "{pairs}");
+        // One in another counts both.
+        let mut nested = Vec::new();
+        put_bytes(&mut nested, 5, &list);
+        let mut outer = Vec::new();
+        put_bytes(&mut outer, 1, &nested);
+        assert!(ValueRef::Array(&outer).owned_bytes() > bytes);
+        let text = KeyValueRef {
+            key: "key",
+            value: ValueRef::Str("some text"),
+        };
+        assert_eq!(text.owned_bytes(), 32 + 32);
     }
 
     #[test]

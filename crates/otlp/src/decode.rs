@@ -1,9 +1,12 @@
 //! OTLP export requests in protobuf, read by hand straight into a [`RowSink`].
 //!
-//! Nothing is copied and, for spans and log records, nothing is allocated per row: strings point
-//! into the request and the lists of a row live in vectors that the next row reuses. Protobuf
-//! promises no order of fields, so the envelopes are walked twice: first for the resource or
-//! scope and its schema URL, then for what they hold.
+//! Nothing is copied and, but for exemplars, nothing is allocated per row: strings point into the
+//! request and the lists of a row live in vectors that the next row reuses. Protobuf promises no
+//! order of fields, so the envelopes are walked twice: first for the resource or scope and its
+//! schema URL, then for what they hold.
+//!
+//! A list can take fifty times its encoding (an empty exemplar has two bytes on the wire), so the
+//! sink is asked for room before one grows.
 //!
 //! The rules for bad rows are those of the OTLP specification and of [`model::row::Reject`]; a
 //! request whose bytes are not protobuf is refused as a whole. Compared with a generated decoder
@@ -11,15 +14,19 @@
 //! `exponential_histogram`, `summary` is malformed, where protobuf would silently drop all but
 //! the last.
 
+mod lists;
 mod logs;
 mod metrics;
 mod spans;
 
 use model::Signal;
 use model::resource::EntityRef;
-use model::row::{Decode, DecodeError, ResourceRef, RowSink, ScopeRef};
+use model::room::allocation;
+use model::row::{Decode, DecodeError, ResourceRef, RowSink, ScopeRef, Undecoded};
 use model::value::KeyValueRef;
 use model::wire::{self, Field, Reader};
+
+use lists::{Peak, push};
 
 /// The decoder of the three signals.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,7 +38,7 @@ impl Decode for Decoder {
         signal: Signal,
         request: &[u8],
         sink: &mut dyn RowSink,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Undecoded> {
         match signal {
             Signal::Traces => walk(request, &mut spans::Spans::default(), sink),
             Signal::Logs => walk(request, &mut logs::Logs::default(), sink),
@@ -47,7 +54,7 @@ trait Rows<'a> {
         parent: &Reader<'a>,
         message: &'a [u8],
         sink: &mut dyn RowSink,
-    ) -> Result<(), DecodeError>;
+    ) -> Result<(), Undecoded>;
 }
 
 /// Lists of the present resource and scope.
@@ -55,6 +62,8 @@ trait Rows<'a> {
 struct Scratch<'a> {
     resource_attributes: Vec<KeyValueRef<'a>>,
     entity_refs: Vec<EntityRef>,
+    /// What the entities allocate beside their list.
+    entities: Peak,
     scope_attributes: Vec<KeyValueRef<'a>>,
 }
 
@@ -64,7 +73,7 @@ fn walk<'a>(
     request: &'a [u8],
     rows: &mut dyn Rows<'a>,
     sink: &mut dyn RowSink,
-) -> Result<(), DecodeError> {
+) -> Result<(), Undecoded> {
     let mut scratch = Scratch::default();
     let mut reader = Reader::new(request);
     while let Some((number, field)) = reader.next()? {
@@ -81,9 +90,10 @@ fn resource_envelope<'a>(
     scratch: &mut Scratch<'a>,
     rows: &mut dyn Rows<'a>,
     sink: &mut dyn RowSink,
-) -> Result<(), DecodeError> {
+) -> Result<(), Undecoded> {
     scratch.resource_attributes.clear();
     scratch.entity_refs.clear();
+    scratch.entities.restart();
     let mut dropped_attributes_count = 0;
     let mut schema_url = "";
     let mut reader = parent.nested(message);
@@ -91,7 +101,8 @@ fn resource_envelope<'a>(
         match number {
             1 => {
                 let resource = field.bytes(&reader)?;
-                self::resource(&reader, resource, scratch, &mut dropped_attributes_count)?;
+                let dropped = &mut dropped_attributes_count;
+                self::resource(&reader, resource, scratch, dropped, sink)?;
             }
             3 => schema_url = field.text(&reader)?,
             _ => {}
@@ -102,7 +113,7 @@ fn resource_envelope<'a>(
         dropped_attributes_count,
         entity_refs: &scratch.entity_refs,
         schema_url,
-    });
+    })?;
     let mut reader = parent.nested(message);
     while let Some((number, field)) = reader.next()? {
         if number == 2 {
@@ -117,15 +128,17 @@ fn resource<'a>(
     message: &'a [u8],
     scratch: &mut Scratch<'a>,
     dropped: &mut u32,
-) -> Result<(), DecodeError> {
+    sink: &mut dyn RowSink,
+) -> Result<(), Undecoded> {
     let mut reader = parent.nested(message);
     while let Some((number, field)) = reader.next()? {
         match number {
-            1 => attribute(&reader, field, &mut scratch.resource_attributes)?,
+            1 => attribute(&reader, field, &mut scratch.resource_attributes, sink)?,
             2 => *dropped = uint32(&reader, field)?,
             3 => {
-                let entity = entity_ref(&reader, field.bytes(&reader)?)?;
-                scratch.entity_refs.push(entity);
+                let message = field.bytes(&reader)?;
+                let entity = entity_ref(&reader, message, &mut scratch.entities, sink)?;
+                push(&mut scratch.entity_refs, entity, sink)?;
             }
             _ => {}
         }
@@ -133,18 +146,26 @@ fn resource<'a>(
     Ok(())
 }
 
-fn entity_ref<'a>(parent: &Reader<'a>, message: &'a [u8]) -> Result<EntityRef, DecodeError> {
+fn entity_ref<'a>(
+    parent: &Reader<'a>,
+    message: &'a [u8],
+    memory: &mut Peak,
+    sink: &mut dyn RowSink,
+) -> Result<EntityRef, Undecoded> {
     let mut entity = EntityRef::default();
     let mut reader = parent.nested(message);
     while let Some((number, field)) = reader.next()? {
+        if !matches!(number, 1..=4) {
+            continue;
+        }
+        let text = field.text(&reader)?;
+        // A list of keys may have grown to twice what is in it.
+        memory.add(allocation(text.len()) + 2 * size_of::<String>(), sink)?;
         match number {
-            1 => field.text(&reader)?.clone_into(&mut entity.schema_url),
-            2 => field.text(&reader)?.clone_into(&mut entity.r#type),
-            3 => entity.id_keys.push(field.text(&reader)?.to_owned()),
-            4 => entity
-                .description_keys
-                .push(field.text(&reader)?.to_owned()),
-            _ => {}
+            1 => text.clone_into(&mut entity.schema_url),
+            2 => text.clone_into(&mut entity.r#type),
+            3 => entity.id_keys.push(text.to_owned()),
+            _ => entity.description_keys.push(text.to_owned()),
         }
     }
     Ok(entity)
@@ -156,7 +177,7 @@ fn scope_envelope<'a>(
     scratch: &mut Scratch<'a>,
     rows: &mut dyn Rows<'a>,
     sink: &mut dyn RowSink,
-) -> Result<(), DecodeError> {
+) -> Result<(), Undecoded> {
     let attributes = &mut scratch.scope_attributes;
     attributes.clear();
     let mut scope = ScopeRef::default();
@@ -169,7 +190,7 @@ fn scope_envelope<'a>(
                     match number {
                         1 => scope.name = field.text(&inner)?,
                         2 => scope.version = field.text(&inner)?,
-                        3 => attribute(&inner, field, attributes)?,
+                        3 => attribute(&inner, field, attributes, sink)?,
                         4 => scope.dropped_attributes_count = uint32(&inner, field)?,
                         _ => {}
                     }
@@ -182,7 +203,7 @@ fn scope_envelope<'a>(
     sink.scope(&ScopeRef {
         attributes,
         ..scope
-    });
+    })?;
     let mut reader = parent.nested(message);
     while let Some((number, field)) = reader.next()? {
         if number == 2 {
@@ -198,9 +219,10 @@ fn attribute<'a>(
     reader: &Reader<'a>,
     field: Field<'a>,
     list: &mut Vec<KeyValueRef<'a>>,
-) -> Result<(), DecodeError> {
-    list.push(wire::key_value(reader, field.bytes(reader)?, 0)?);
-    Ok(())
+    sink: &mut dyn RowSink,
+) -> Result<(), Undecoded> {
+    let pair = wire::key_value(reader, field.bytes(reader)?, 0)?;
+    Ok(push(list, pair, sink)?)
 }
 
 /// A uint32 field; protobuf keeps the lower half of a longer varint.

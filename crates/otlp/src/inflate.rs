@@ -63,6 +63,8 @@ pub enum InflateError {
 /// Inflates chunks as they come.
 pub struct Inflate {
     limit: usize,
+    /// Whether any byte came.
+    begun: bool,
     state: State,
 }
 
@@ -120,12 +122,17 @@ impl Inflate {
                 }
             }
         };
-        Ok(Self { limit, state })
+        Ok(Self {
+            limit,
+            begun: false,
+            state,
+        })
     }
 
     /// Takes the next chunk.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), InflateError> {
         let limit = self.limit;
+        self.begun |= !chunk.is_empty();
         match &mut self.state {
             State::Identity(out) => {
                 if out.len() + chunk.len() > limit {
@@ -163,6 +170,9 @@ impl Inflate {
     pub fn finish(self) -> Result<Vec<u8>, InflateError> {
         match self.state {
             State::Identity(out) => Ok(out),
+            // No bytes at all are an empty body in every encoding: senders that compress what there
+            // is send them for an empty request.
+            State::Gzip(_) if !self.begun => Ok(Vec::new()),
             State::Gzip(mut decoder) => {
                 let result = decoder.try_finish();
                 result.map_err(|error| gzip_error(decoder.get_ref(), &error))?;
@@ -276,8 +286,7 @@ mod tests {
                     "{encoding:?}"
                 );
             }
-            let empty = inflate(encoding, 100, &[], 1);
-            assert!(empty.is_ok() || encoding == Encoding::Gzip, "{empty:?}");
+            assert_eq!(inflate(encoding, 100, &[], 1).unwrap(), b"");
         }
     }
 

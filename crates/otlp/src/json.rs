@@ -4,7 +4,8 @@
 //! mapping is that of the OTLP specification: lowerCamelCase names, unknown members ignored, ids
 //! in hex of either case, other bytes in base64, 64-bit integers as strings or numbers, enums as
 //! integers only (names are refused), `"NaN"`, `"Infinity"` and `"-Infinity"` as doubles, `null`
-//! as absent. Nesting is limited by `serde_json` to 128 levels.
+//! as absent. Nesting is limited by `serde_json` to 128 levels. Protobuf can be four times the text
+//! (a count in a list is two bytes there and eight here), so it is bounded while it is written.
 
 mod schema;
 
@@ -14,34 +15,96 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use model::Signal;
+use model::room::{NoRoom, Room};
 use model::wire::{put_bytes, put_key, put_varint};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::proto::{put_double, put_fixed64, zigzag};
 use schema::{Field, Kind, Message};
 
-/// The text is not an OTLP JSON request. Names the path and the line and column.
+/// Why a text was not turned into protobuf.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("malformed OTLP JSON: {0}")]
-pub struct JsonError(String);
+pub enum JsonError {
+    /// It is not an OTLP JSON request. Names the path and the line and column.
+    #[error("malformed OTLP JSON: {0}")]
+    Malformed(String),
+    /// The request in protobuf would be longer than this.
+    #[error("more than {0} bytes in protobuf")]
+    TooLarge(usize),
+    /// There is no memory for it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+}
 
-/// The request in protobuf.
-pub fn to_protobuf(signal: Signal, text: &[u8]) -> Result<Vec<u8>, JsonError> {
+/// The request in protobuf: at most `limit` bytes, which are taken from `room`.
+pub fn to_protobuf(
+    signal: Signal,
+    text: &[u8],
+    limit: usize,
+    room: &mut Room,
+) -> Result<Vec<u8>, JsonError> {
     let spec = match signal {
         Signal::Traces => &schema::TRACES,
         Signal::Logs => &schema::LOGS,
         Signal::Metrics => &schema::METRICS,
     };
-    let mut out = Vec::with_capacity(text.len() / 2);
+    let mut out = Output {
+        bytes: Vec::with_capacity(text.len() / 2),
+        limit,
+        room,
+        taken: 0,
+        full: None,
+    };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    MessageSeed {
+    let read = MessageSeed {
         spec,
         out: &mut out,
     }
     .deserialize(&mut deserializer)
-    .and_then(|()| deserializer.end())
-    .map_err(|error| JsonError(error.to_string()))?;
-    Ok(out)
+    .and_then(|()| deserializer.end());
+    match (read, out.full) {
+        (_, Some(full)) => Err(full),
+        (Err(error), None) => Err(JsonError::Malformed(error.to_string())),
+        (Ok(()), None) => Ok(out.bytes),
+    }
+}
+
+/// The protobuf so far.
+struct Output<'a> {
+    bytes: Vec<u8>,
+    limit: usize,
+    room: &'a mut Room,
+    /// What was taken of the room.
+    taken: usize,
+    /// Why no more is written.
+    full: Option<JsonError>,
+}
+
+impl Output<'_> {
+    /// Ends the reading where the output has become too long. Asked after each member, none of
+    /// which is much longer than its text.
+    #[inline]
+    fn check<E: Error>(&mut self) -> Result<(), E> {
+        if self.bytes.capacity() > self.taken {
+            self.take()?;
+        }
+        if self.bytes.len() > self.limit {
+            self.full = Some(JsonError::TooLarge(self.limit));
+            return Err(E::custom("too large"));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn take<E: Error>(&mut self) -> Result<(), E> {
+        let more = self.bytes.capacity() - self.taken;
+        self.room.take(more).map_err(|no| {
+            self.full = Some(no.into());
+            E::custom("no room")
+        })?;
+        self.taken += more;
+        Ok(())
+    }
 }
 
 /// Adds `segment` to the path at the front of an error. Errors of the JSON reader itself carry
@@ -62,12 +125,12 @@ fn wrong<E: Error>(reason: fmt::Arguments<'_>) -> E {
 }
 
 /// Reads an object and appends the members of the message.
-struct MessageSeed<'a> {
+struct MessageSeed<'a, 'r> {
     spec: &'static Message,
-    out: &'a mut Vec<u8>,
+    out: &'a mut Output<'r>,
 }
 
-impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
+impl<'de> DeserializeSeed<'de> for MessageSeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -75,7 +138,7 @@ impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for MessageSeed<'_> {
+impl<'de> Visitor<'de> for MessageSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,6 +161,7 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
                     })
                     .map_err(|error| within(format_args!(".{}", field.name), &error))?,
             }
+            self.out.check()?;
         }
         Ok(())
     }
@@ -127,13 +191,13 @@ impl Visitor<'_> for NameSeed {
 }
 
 /// Reads a member's value, or one element of a list, and appends it with its key.
-struct FieldSeed<'a> {
+struct FieldSeed<'a, 'r> {
     field: &'static Field,
     element: bool,
-    out: &'a mut Vec<u8>,
+    out: &'a mut Output<'r>,
 }
 
-impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
+impl<'de> DeserializeSeed<'de> for FieldSeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -141,7 +205,7 @@ impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for FieldSeed<'_> {
+impl<'de> Visitor<'de> for FieldSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,7 +221,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
         match (self.element, self.field.kind) {
             (false, _) => Ok(()),
             (true, Kind::Message(_)) => {
-                put_bytes(self.out, self.field.number, &[]);
+                put_bytes(&mut self.out.bytes, self.field.number, &[]);
                 Ok(())
             }
             (true, _) => Err(wrong(format_args!(
@@ -185,6 +249,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             {
                 break;
             }
+            self.out.check()?;
         }
         Ok(())
     }
@@ -195,13 +260,13 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             return Err(wrong(format_args!("expected {kind}, found an object")));
         };
         self.check_element()?;
-        let start = crate::proto::begin(self.out, self.field.number);
+        let start = crate::proto::begin(&mut self.out.bytes, self.field.number);
         MessageSeed {
             spec,
             out: &mut *self.out,
         }
         .visit_map(map)?;
-        crate::proto::end(self.out, start);
+        crate::proto::end(&mut self.out.bytes, start);
         Ok(())
     }
 
@@ -211,17 +276,17 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
         let explicit = self.explicit();
         match self.field.kind {
             Kind::Text if explicit || !text.is_empty() => {
-                put_bytes(self.out, number, text.as_bytes());
+                put_bytes(&mut self.out.bytes, number, text.as_bytes());
             }
             Kind::Text => {}
             Kind::Hex => {
                 let id = hex(text).ok_or_else(|| wrong(format_args!("{text:?} is not hex")))?;
-                crate::proto::bytes(self.out, number, &id);
+                crate::proto::bytes(&mut self.out.bytes, number, &id);
             }
             Kind::Base64 => {
                 let bytes =
                     base64(text).ok_or_else(|| wrong(format_args!("the text is not base64")))?;
-                put_bytes(self.out, number, &bytes);
+                put_bytes(&mut self.out.bytes, number, &bytes);
             }
             Kind::Double => {
                 let double =
@@ -259,8 +324,8 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             return Err(wrong(format_args!("expected {kind}, found a boolean")));
         };
         if flag || self.explicit() {
-            put_key(self.out, self.field.number, 0);
-            self.out.push(u8::from(flag));
+            put_key(&mut self.out.bytes, self.field.number, 0);
+            self.out.bytes.push(u8::from(flag));
         }
         Ok(())
     }
@@ -288,7 +353,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
     }
 }
 
-impl FieldSeed<'_> {
+impl FieldSeed<'_, '_> {
     fn explicit(&self) -> bool {
         self.field.explicit || self.element
     }
@@ -316,13 +381,13 @@ impl FieldSeed<'_> {
 
     fn put_double(self, double: f64) {
         if self.explicit() || double.to_bits() != 0 {
-            put_double(self.out, self.field.number, double);
+            put_double(&mut self.out.bytes, self.field.number, double);
         }
     }
 
     fn put_integer<E: Error>(self, int: i128) -> Result<(), E> {
         let explicit = self.explicit();
-        let (number, out) = (self.field.number, self.out);
+        let (number, out) = (self.field.number, &mut self.out.bytes);
         let kind = self.field.kind;
         let range = || wrong(format_args!("{int} is not {}", kind.description()));
         let unsigned = || u64::try_from(int).map_err(|_| range());

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use model::metric::Series;
+use model::room::NoRoom;
 use model::row::{
-    Decode, DecodeError, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef,
-    SpanRef,
+    Decode, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
 };
 use model::value::KeyValueRef;
 use model::{DataPoint, Event, KeyValue, Link, LogRecord, Metric, Resource, Scope, Signal, Span};
@@ -27,8 +27,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Decodes a request.
-    pub fn decode(signal: Signal, request: &[u8]) -> Result<Rows, DecodeError> {
+    /// Decodes a request, whatever memory that takes.
+    pub fn decode(signal: Signal, request: &[u8]) -> Result<Rows, Undecoded> {
         let mut rows = Rows::default();
         crate::Decoder.decode(signal, request, &mut rows)?;
         Ok(rows)
@@ -48,16 +48,21 @@ fn owned_range(attributes: &[KeyValueRef<'_>], range: (u32, u32)) -> Vec<KeyValu
 }
 
 impl RowSink for Rows {
-    fn resource(&mut self, resource: &ResourceRef<'_>) {
+    fn room(&mut self, _: usize) -> Result<(), NoRoom> {
+        Ok(())
+    }
+
+    fn resource(&mut self, resource: &ResourceRef<'_>) -> Result<(), NoRoom> {
         self.resource = Arc::new(Resource {
             attributes: owned(resource.attributes),
             dropped_attributes_count: resource.dropped_attributes_count,
             entity_refs: resource.entity_refs.to_vec(),
             schema_url: resource.schema_url.to_owned(),
         });
+        Ok(())
     }
 
-    fn scope(&mut self, scope: &ScopeRef<'_>) {
+    fn scope(&mut self, scope: &ScopeRef<'_>) -> Result<(), NoRoom> {
         self.scope = Arc::new(Scope {
             name: scope.name.to_owned(),
             version: scope.version.to_owned(),
@@ -65,9 +70,10 @@ impl RowSink for Rows {
             dropped_attributes_count: scope.dropped_attributes_count,
             schema_url: scope.schema_url.to_owned(),
         });
+        Ok(())
     }
 
-    fn span(&mut self, span: &SpanRef<'_>) {
+    fn span(&mut self, span: &SpanRef<'_>) -> Result<(), NoRoom> {
         let nested = span.nested_attributes;
         let events = span.events.iter().map(|event| Event {
             time_unix_nano: event.time_unix_nano,
@@ -108,9 +114,10 @@ impl RowSink for Rows {
             correlation: Vec::new(),
             clock: None,
         });
+        Ok(())
     }
 
-    fn log(&mut self, log: &LogRef<'_>) {
+    fn log(&mut self, log: &LogRef<'_>) -> Result<(), NoRoom> {
         self.logs.push(LogRecord {
             resource: Arc::clone(&self.resource),
             scope: Arc::clone(&self.scope),
@@ -128,9 +135,10 @@ impl RowSink for Rows {
             correlation: Vec::new(),
             clock: None,
         });
+        Ok(())
     }
 
-    fn metric(&mut self, metric: &MetricRef<'_>) {
+    fn metric(&mut self, metric: &MetricRef<'_>) -> Result<(), NoRoom> {
         self.metric = Some(Arc::new(Metric {
             name: metric.name.to_owned(),
             description: metric.description.to_owned(),
@@ -140,11 +148,12 @@ impl RowSink for Rows {
             monotonic: metric.monotonic,
             metadata: owned(metric.metadata),
         }));
+        Ok(())
     }
 
-    fn point(&mut self, point: &PointRef<'_>) {
+    fn point(&mut self, point: &PointRef<'_>) -> Result<(), NoRoom> {
         let Some(metric) = &self.metric else {
-            return;
+            return Ok(());
         };
         let series = Series {
             resource: Arc::clone(&self.resource),
@@ -160,6 +169,7 @@ impl RowSink for Rows {
             exemplars: point.exemplars.to_vec(),
         };
         self.points.push((series, point));
+        Ok(())
     }
 
     fn reject(&mut self, reason: Reject, count: u64) {

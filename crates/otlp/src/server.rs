@@ -26,13 +26,13 @@ use axum::Router;
 use axum::body::Body;
 use futures::future::BoxFuture;
 use model::Signal;
+use model::room::Budget;
 use tokio::net::TcpListener;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-pub use body::Budget;
 pub use counters::{Count, Counters, Outcome, Transport};
 pub use export::{Accept, Export, unix_nanos};
 pub use limits::ServerLimits;
@@ -60,8 +60,13 @@ struct Shared {
 impl Receiver {
     /// A receiver that asks `accept` about every export.
     pub fn new(accept: Arc<dyn Accept>, limits: ServerLimits) -> Self {
-        let (reporter, health) = health_reporter();
         let budget = Arc::new(Budget::new(limits.in_flight_bytes));
+        Self::sharing(accept, limits, budget)
+    }
+
+    /// A receiver whose bodies count against the budget of what `accept` makes of them.
+    pub fn sharing(accept: Arc<dyn Accept>, limits: ServerLimits, budget: Arc<Budget>) -> Self {
+        let (reporter, health) = health_reporter();
         Self {
             shared: Arc::new(Shared {
                 accept,
@@ -79,7 +84,7 @@ impl Receiver {
         &self.shared.counters
     }
 
-    /// Bytes of request bodies held now.
+    /// Bytes of the budget in use.
     pub fn in_flight_bytes(&self) -> usize {
         self.shared.budget.used()
     }

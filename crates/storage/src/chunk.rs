@@ -9,6 +9,7 @@ mod absorb;
 mod clocks;
 mod intern;
 mod owned;
+mod shared;
 mod sink;
 mod table;
 #[cfg(test)]
@@ -156,7 +157,7 @@ pub(crate) struct PointRow {
     pub time: u64,
     pub flags: u32,
     pub value: PointVal,
-    /// Encoded `Vec<Exemplar>`; empty for none.
+    /// Encoded `[Exemplar]`; empty for none.
     pub exemplars: Text,
 }
 
@@ -169,32 +170,30 @@ pub(crate) enum PointVal {
     Encoded(Text),
 }
 
-/// A resource with what queries ask of it most.
+/// What rows share, with its encoding.
 #[derive(Debug)]
-pub(crate) struct ResourceEntry {
-    pub resource: Arc<Resource>,
+pub(crate) struct Entry<T> {
+    pub value: Arc<T>,
     pub encoded: Box<[u8]>,
-}
-
-/// A scope and its encoding.
-#[derive(Debug)]
-pub(crate) struct ScopeEntry {
-    pub scope: Arc<Scope>,
-    pub encoded: Box<[u8]>,
-}
-
-/// A metric and its encoding.
-#[derive(Debug)]
-pub(crate) struct MetricEntry {
-    pub metric: Arc<Metric>,
-    pub encoded: Box<[u8]>,
+    /// Tells it from others of its kind.
+    pub hash: u64,
+    /// About how much memory it takes.
+    pub bytes: usize,
 }
 
 /// A metric series: what identifies it, in full.
 #[derive(Debug)]
 pub(crate) struct SeriesEntry {
     pub series: Series,
-    pub encoded: Box<[u8]>,
+    pub resource: Arc<Entry<Resource>>,
+    pub scope: Arc<Entry<Scope>>,
+    pub metric: Arc<Entry<Metric>>,
+    /// The attributes, encoded.
+    pub attributes: Box<[u8]>,
+    /// Tells it from others.
+    pub hash: u64,
+    /// About how much memory it takes without what it shares with others.
+    pub bytes: usize,
 }
 
 /// Rows in memory; see the module.
@@ -203,9 +202,11 @@ pub(crate) struct Chunk {
     pub signal: Signal,
     pub text: Vec<u8>,
     pub keys: Interner,
-    pub resources: Vec<Arc<ResourceEntry>>,
-    pub scopes: Vec<Arc<ScopeEntry>>,
+    pub resources: Vec<Arc<Entry<Resource>>>,
+    pub scopes: Vec<Arc<Entry<Scope>>>,
     pub series: Vec<Arc<SeriesEntry>>,
+    /// About how much memory the metrics of the series take.
+    pub metric_bytes: usize,
     /// Of spans and log records, beside the rows so that a lookup by id touches little memory;
     /// zero for none.
     pub trace_ids: Vec<TraceId>,
@@ -239,6 +240,7 @@ impl Chunk {
             resources: Vec::new(),
             scopes: Vec::new(),
             series: Vec::new(),
+            metric_bytes: 0,
             trace_ids: Vec::new(),
             spans: Vec::new(),
             logs: Vec::new(),
@@ -276,7 +278,7 @@ impl Chunk {
     /// Shows the spans, if that is what the rows are.
     pub(crate) fn show_spans(&self, observer: &mut dyn Observe) {
         let resources = self.resources.iter();
-        let services: Vec<&str> = resources.map(|entry| entry.resource.service()).collect();
+        let services: Vec<&str> = resources.map(|entry| entry.value.service()).collect();
         for (span, trace_id) in self.spans.iter().zip(&self.trace_ids) {
             observer.span(&StoredSpan {
                 service: services[span.resource as usize],
@@ -293,21 +295,24 @@ impl Chunk {
 
     /// About how many bytes of memory it takes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        fn of<T>(vec: &Vec<T>) -> usize {
-            vec.capacity() * size_of::<T>()
+        let resources = self.resources.iter().map(|entry| entry.bytes);
+        let scopes = self.scopes.iter().map(|entry| entry.bytes);
+        let series = self.series.iter().map(|entry| entry.bytes);
+        let shared = resources.chain(scopes).chain(series).sum::<usize>();
+        self.list_bytes() + shared + self.metric_bytes + self.clocks.heap_bytes()
+    }
+
+    /// How many of them are its own lists.
+    #[inline]
+    pub(crate) fn list_bytes(&self) -> usize {
+        fn of<T>(list: &Vec<T>) -> usize {
+            list.capacity() * size_of::<T>()
         }
-        self.text.capacity()
+        of(&self.text)
             + self.keys.heap_bytes()
-            + self
-                .resources
-                .iter()
-                .map(|entry| entry.encoded.len() * 3)
-                .sum::<usize>()
-            + self
-                .series
-                .iter()
-                .map(|entry| entry.encoded.len() * 3)
-                .sum::<usize>()
+            + of(&self.resources)
+            + of(&self.scopes)
+            + of(&self.series)
             + of(&self.trace_ids)
             + of(&self.spans)
             + of(&self.logs)
@@ -316,7 +321,6 @@ impl Chunk {
             + of(&self.events)
             + of(&self.links)
             + of(&self.correlation)
-            + self.clocks.heap_bytes()
     }
 
     #[inline]
@@ -349,16 +353,20 @@ pub(crate) fn encode<T: serde::Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("plain data always encodes into memory")
 }
 
-/// Exemplars of a point, encoded; nothing for none.
-pub(crate) fn encode_exemplars(exemplars: &[Exemplar]) -> Vec<u8> {
-    if exemplars.is_empty() {
-        Vec::new()
-    } else {
-        encode(&exemplars)
-    }
+/// The same, behind what is there already.
+pub(crate) fn encode_onto<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    *out = postcard::to_extend(value, std::mem::take(out))
+        .expect("plain data always encodes into memory");
 }
 
-/// Reads what [`encode_exemplars`] wrote; nothing where it is damaged.
+/// How long the encoding is.
+pub(crate) fn encoded_bytes<T: serde::Serialize + ?Sized>(value: &T) -> usize {
+    let size = postcard::ser_flavors::Size::default();
+    postcard::serialize_with_flavor(value, size).expect("plain data always has a size")
+}
+
+/// Reads the exemplars of a point, which are nothing where there are none; none where they are
+/// damaged.
 pub(crate) fn decode_exemplars(bytes: &[u8]) -> Vec<Exemplar> {
     if bytes.is_empty() {
         Vec::new()

@@ -150,7 +150,13 @@ fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRef>) -> Vec<
         let encoded = |at: &RowRef| {
             let chunk = chunk_of(at);
             let series = &chunk.series[chunk.points[at.row as usize].series as usize];
-            (&series.series.metric.name, &series.encoded)
+            (
+                &series.series.metric.name,
+                &series.resource.encoded,
+                &series.scope.encoded,
+                &series.metric.encoded,
+                &series.attributes,
+            )
         };
         rows.sort_by(|a, b| {
             encoded(a)
@@ -170,7 +176,7 @@ fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRef>) -> Vec<
                 Signal::Traces => chunk.spans[row].resource,
                 _ => chunk.logs[row].resource,
             };
-            chunk.resources[resource as usize].resource.service()
+            chunk.resources[resource as usize].value.service()
         };
         rows.sort_by(|a, b| service(a).cmp(service(b)).then(time_of(a).cmp(&time_of(b))));
         return rows;

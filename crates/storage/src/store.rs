@@ -30,7 +30,8 @@ use std::time::Duration;
 
 use env::{Env, LockFile};
 use model::correlation::CorrelationKeys;
-use model::row::{Decode, DecodeError, Reject};
+use model::room::{Budget, NoRoom, Room};
+use model::row::{Decode, Reject, Undecoded};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -44,6 +45,9 @@ use active::ActiveSeries;
 use commit::Job;
 use refusal::Refusal;
 pub(crate) use tail::Tails;
+
+/// When a batch comes again for which there was no memory.
+const MEMORY_RETRY_MS: u64 = 500;
 
 /// A counter or gauge: name, labels, value.
 pub type Metric = (String, Vec<(String, String)>, f64);
@@ -65,6 +69,11 @@ pub struct Options {
     pub flush_retry: Duration,
     /// Bytes of requests that may wait for the commit thread; more are asked to come again.
     pub pending_bytes: usize,
+    /// What all batches in work may take in memory once decoded, and the requests of whoever shares
+    /// the store's budget; more are asked to come again.
+    pub in_flight_bytes: usize,
+    /// What one batch may take in memory once decoded; a larger one is refused for good.
+    pub decoded_bytes: usize,
     /// By which keys rows are correlated.
     pub correlation: Arc<CorrelationKeys>,
     /// What is kept for how long.
@@ -81,6 +90,8 @@ impl Default for Options {
             series: 5_000_000,
             flush_retry: Duration::from_secs(1),
             pending_bytes: 128 << 20,
+            in_flight_bytes: 256 << 20,
+            decoded_bytes: 192 << 20,
             correlation: Arc::new(CorrelationKeys::default()),
             retention: Retention::default(),
         }
@@ -129,6 +140,7 @@ pub(crate) struct Counters {
     pub duplicate_keys: AtomicU64,
     /// By [`Refusal`].
     retried: [AtomicU64; Refusal::ALL.len()],
+    pub too_large_batches: AtomicU64,
     pub flushes: AtomicU64,
     pub flush_errors: AtomicU64,
     pub syncs: AtomicU64,
@@ -171,27 +183,41 @@ pub(crate) struct Core {
     decoder: Arc<dyn Decode>,
     closing: AtomicBool,
     pending: Arc<Semaphore>,
+    budget: Arc<Budget>,
+}
+
+/// A new batch, decoded.
+struct New {
+    batch: Batch,
+    chunk: Chunk,
+    /// Series of the request that were refused, by their order in it.
+    refused_series: Vec<u32>,
+    /// What the chunk takes.
+    room: Room,
 }
 
 impl Core {
-    /// Decodes a batch; `admit` is asked once about each of its distinct series, by a hash.
+    /// Decodes a batch into memory taken from `room`; `admit` is asked once about each of its
+    /// distinct series, by a hash.
     fn decode(
         &self,
         batch: &Batch,
         admit: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Chunk, DecodeError> {
-        let mut sink = ChunkSink::new(batch.signal, &self.options.correlation, admit);
+        room: &mut Room,
+    ) -> Result<Chunk, Undecoded> {
+        let mut sink = ChunkSink::new(batch.signal, &self.options.correlation, admit, room);
         self.decoder
             .decode(batch.signal, &batch.request, &mut sink)?;
-        let mut chunk = sink.finish();
+        let mut chunk = sink.finish()?;
         if let Some(clock) = batch.stamp.as_ref().and_then(|stamp| stamp.clock) {
             chunk.clocks = Clocks::all(clock);
         }
         Ok(chunk)
     }
 
-    /// Decodes a new batch within the bound on series; also tells which of them were refused.
-    fn decode_new(&self, batch: &Batch) -> Result<(Chunk, Vec<u32>), DecodeError> {
+    /// Decodes a new batch within the bounds on memory and series.
+    fn decode_new(&self, batch: Batch) -> Result<New, WriteError> {
+        let mut room = self.budget.room(self.options.decoded_bytes);
         let now = self.env.clock.unix_nanos();
         let (mut place, mut refused) = (0, Vec::new());
         let mut admit = |series| {
@@ -202,8 +228,33 @@ impl Core {
             place += 1;
             admitted
         };
-        let chunk = self.decode(batch, &mut admit)?;
-        Ok((chunk, refused))
+        let chunk = self
+            .decode(&batch, &mut admit, &mut room)
+            .map_err(|error| self.undecoded(error))?;
+        Ok(New {
+            batch,
+            chunk,
+            refused_series: refused,
+            room,
+        })
+    }
+
+    /// Counts what was not decoded for want of room.
+    fn undecoded(&self, error: Undecoded) -> WriteError {
+        match error {
+            Undecoded::Malformed(error) => WriteError::Malformed(error),
+            Undecoded::NoRoom(no @ NoRoom::Never(_)) => {
+                add(&self.counters.too_large_batches, 1);
+                WriteError::TooLarge(no.to_string())
+            }
+            Undecoded::NoRoom(no @ NoRoom::Now(_)) => {
+                self.counters.retried(Refusal::Memory);
+                WriteError::Retry {
+                    reason: no.to_string(),
+                    after_ms: MEMORY_RETRY_MS,
+                }
+            }
+        }
     }
 
     /// Notes an acknowledgement, and what the stamp says of its sender.
@@ -265,6 +316,7 @@ impl Store {
         env.files.create_dir_all(&root).map_err(folder)?;
         let core = Arc::new(Core {
             pending: Arc::new(Semaphore::new(options.pending_bytes)),
+            budget: Arc::new(Budget::new(options.in_flight_bytes)),
             active: ActiveSeries::new(options.series),
             env,
             root,
@@ -309,12 +361,12 @@ impl Store {
             core.counters.retried(Refusal::Pending);
             return Err(WriteError::Retry {
                 reason: "too many bytes wait to be stored".to_owned(),
-                after_ms: 500,
+                after_ms: MEMORY_RETRY_MS,
             });
         };
         let decoding = core.clone();
-        let decode = move || decoding.decode_new(&batch).map(|new| (batch, new));
-        let (batch, (chunk, refused_series)) = if weight < 64 << 10 {
+        let decode = move || decoding.decode_new(batch);
+        let new = if weight < 64 << 10 {
             decode()?
         } else {
             tokio::task::spawn_blocking(decode)
@@ -323,11 +375,11 @@ impl Store {
         };
         let (answer, answered) = oneshot::channel();
         self.send(Job::Write(Box::new(commit::Pending {
-            batch,
-            chunk,
-            refused_series,
+            batch: new.batch,
+            chunk: new.chunk,
+            refused_series: new.refused_series,
             answer,
-            _permit: permit,
+            holds: (permit, new.room),
         })))?;
         answered.await.map_err(|_| WriteError::Closed)?
     }
@@ -381,6 +433,11 @@ impl Store {
         }
         self.handle.core.save_sources();
         self.handle.core.tails.close();
+    }
+
+    /// What batches in work take of memory. Who receives them shares it: they hold the requests.
+    pub fn budget(&self) -> Arc<Budget> {
+        self.handle.core.budget.clone()
     }
 
     /// What the store counts, as (name, labels, value); names that end in `_total` only grow.
@@ -442,6 +499,7 @@ impl Core {
         }
         for (name, counter) in [
             ("batches_total", &counters.batches),
+            ("too_large_batches_total", &counters.too_large_batches),
             ("duplicate_batches_total", &counters.duplicate_batches),
             ("duplicate_attribute_keys_total", &counters.duplicate_keys),
             ("flushes_total", &counters.flushes),

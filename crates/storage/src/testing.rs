@@ -11,6 +11,7 @@ use model::metric::{
     Buckets, Exemplar, ExemplarValue, ExponentialHistogram, Histogram, MetricKind, PointValue,
     Series, Temporality,
 };
+use model::room::{NoRoom, Room};
 use model::row::*;
 use model::value::KeyValueRef;
 use model::*;
@@ -48,14 +49,14 @@ impl Lent {
     }
 }
 
-fn envelope(resource: &Resource, scope: &Scope, sink: &mut dyn RowSink) {
+fn envelope(resource: &Resource, scope: &Scope, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
     let attributes = Lent::new(&resource.attributes);
     sink.resource(&ResourceRef {
         attributes: &attributes.refs(),
         dropped_attributes_count: resource.dropped_attributes_count,
         entity_refs: &resource.entity_refs,
         schema_url: &resource.schema_url,
-    });
+    })?;
     let attributes = Lent::new(&scope.attributes);
     sink.scope(&ScopeRef {
         name: &scope.name,
@@ -63,11 +64,11 @@ fn envelope(resource: &Resource, scope: &Scope, sink: &mut dyn RowSink) {
         attributes: &attributes.refs(),
         dropped_attributes_count: scope.dropped_attributes_count,
         schema_url: &scope.schema_url,
-    });
+    })
 }
 
-fn span(span: &Span, sink: &mut dyn RowSink) {
-    envelope(&span.resource, &span.scope, sink);
+fn span(span: &Span, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
+    envelope(&span.resource, &span.scope, sink)?;
     let attributes = Lent::new(&span.attributes);
     let mut all = Vec::new();
     let mut range = |list: &[KeyValue]| {
@@ -126,11 +127,11 @@ fn span(span: &Span, sink: &mut dyn RowSink) {
             .has_status
             .then_some((span.status_code, span.status_message.as_str())),
         nested_attributes: &nested.refs(),
-    });
+    })
 }
 
-fn log(log: &LogRecord, sink: &mut dyn RowSink) {
-    envelope(&log.resource, &log.scope, sink);
+fn log(log: &LogRecord, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
+    envelope(&log.resource, &log.scope, sink)?;
     let attributes = Lent::new(&log.attributes);
     let body = crate::table::SharedValue::new(&log.body);
     sink.log(&LogRef {
@@ -145,11 +146,11 @@ fn log(log: &LogRecord, sink: &mut dyn RowSink) {
         trace_id: log.trace_id,
         span_id: log.span_id,
         event_name: &log.event_name,
-    });
+    })
 }
 
-fn point(series: &Series, point: &DataPoint, sink: &mut dyn RowSink) {
-    envelope(&series.resource, &series.scope, sink);
+fn point(series: &Series, point: &DataPoint, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
+    envelope(&series.resource, &series.scope, sink)?;
     let metadata = Lent::new(&series.metric.metadata);
     sink.metric(&MetricRef {
         name: &series.metric.name,
@@ -159,7 +160,7 @@ fn point(series: &Series, point: &DataPoint, sink: &mut dyn RowSink) {
         temporality: series.metric.temporality,
         monotonic: series.metric.monotonic,
         metadata: &metadata.refs(),
-    });
+    })?;
     let attributes = Lent::new(&series.attributes);
     sink.point(&PointRef {
         attributes: &attributes.refs(),
@@ -168,7 +169,7 @@ fn point(series: &Series, point: &DataPoint, sink: &mut dyn RowSink) {
         flags: point.flags,
         value: &point.value,
         exemplars: &point.exemplars,
-    });
+    })
 }
 
 impl Decode for TestDecoder {
@@ -177,7 +178,7 @@ impl Decode for TestDecoder {
         signal: Signal,
         request: &[u8],
         sink: &mut dyn RowSink,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Undecoded> {
         let malformed = |_| DecodeError {
             offset: 0,
             reason: "not a test request",
@@ -185,17 +186,17 @@ impl Decode for TestDecoder {
         match signal {
             Signal::Traces => {
                 let rows: Vec<Span> = postcard::from_bytes(request).map_err(malformed)?;
-                rows.iter().for_each(|row| span(row, sink));
+                rows.iter().try_for_each(|row| span(row, sink))?;
             }
             Signal::Logs => {
                 let rows: Vec<LogRecord> = postcard::from_bytes(request).map_err(malformed)?;
-                rows.iter().for_each(|row| log(row, sink));
+                rows.iter().try_for_each(|row| log(row, sink))?;
             }
             Signal::Metrics => {
                 let rows: Vec<(Series, DataPoint)> =
                     postcard::from_bytes(request).map_err(malformed)?;
                 rows.iter()
-                    .for_each(|(series, row)| point(series, row, sink));
+                    .try_for_each(|(series, row)| point(series, row, sink))?;
             }
         }
         Ok(())
@@ -485,11 +486,12 @@ impl Generator {
 pub(crate) fn chunk<T: serde::Serialize>(signal: Signal, rows: &[T]) -> crate::chunk::Chunk {
     let keys = model::correlation::CorrelationKeys::default();
     let mut admit = |_| true;
-    let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut admit);
+    let mut room = Room::unlimited();
+    let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut admit, &mut room);
     TestDecoder
         .decode(signal, &postcard::to_stdvec(rows).unwrap(), &mut sink)
         .unwrap();
-    sink.finish()
+    sink.finish().unwrap()
 }
 
 pub(crate) fn open(dir: &Path) -> Store {

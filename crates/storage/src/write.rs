@@ -86,6 +86,9 @@ pub enum WriteError {
     /// It is not an OTLP request: never send it again.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
+    /// It takes more than one batch may: never send it again as it is.
+    #[error("{0}")]
+    TooLarge(String),
     /// Not now; send it again after the delay.
     #[error("{reason}")]
     Retry {

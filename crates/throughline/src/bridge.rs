@@ -56,6 +56,7 @@ impl Destination for LocalStore {
                 Err(WriteError::Malformed(error)) => Outcome::Permanent {
                     reason: error.to_string(),
                 },
+                Err(WriteError::TooLarge(reason)) => Outcome::TooLarge { reason },
                 Err(WriteError::Retry { reason, after_ms }) => Outcome::Retryable {
                     after: Some(Duration::from_millis(after_ms)),
                     reason,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use config::Config;
 use env::Env;
-use model::KeyValue;
+use model::{KeyValue, room};
 use query::alerts;
 
 use crate::cli::Role;
@@ -43,6 +43,7 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
         bytes: policy.bytes.map(|bytes| bytes.0),
     };
     let keep = &config.retention;
+    let request_bytes = bytes(config.limits.request_bytes);
     storage::Options {
         name,
         retention: storage::retention::Retention {
@@ -54,7 +55,9 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
         head_bytes: bytes(config.limits.head_bytes),
         wal_bytes: config.limits.wal_bytes.0,
         series: config.limits.series,
-        pending_bytes: (bytes(config.limits.request_bytes) * 2).clamp(1, u32::MAX as usize),
+        pending_bytes: (request_bytes * 2).clamp(1, u32::MAX as usize),
+        in_flight_bytes: room::in_flight_bytes(request_bytes),
+        decoded_bytes: room::decoded_bytes(request_bytes),
         correlation: Arc::new(config.correlation.to_model()),
         ..storage::Options::default()
     }

@@ -2,6 +2,7 @@
 
 mod grpc;
 mod http;
+mod swelling;
 
 use std::io::Write;
 

@@ -1,6 +1,6 @@
 //! Log records.
 
-use model::row::{DecodeError, LogRef, RowSink};
+use model::row::{LogRef, RowSink, Undecoded};
 use model::value::KeyValueRef;
 use model::wire::{Reader, any_value};
 use model::{SpanId, TraceId, ValueRef};
@@ -19,7 +19,7 @@ impl<'a> Rows<'a> for Logs<'a> {
         parent: &Reader<'a>,
         message: &'a [u8],
         sink: &mut dyn RowSink,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Undecoded> {
         self.attributes.clear();
         let mut log = LogRef {
             time_unix_nano: 0,
@@ -41,7 +41,7 @@ impl<'a> Rows<'a> for Logs<'a> {
                 2 => log.severity_number = int32(&reader, field)?,
                 3 => log.severity_text = field.text(&reader)?,
                 5 => log.body = any_value(&reader, field.bytes(&reader)?, 0)?,
-                6 => attribute(&reader, field, &mut self.attributes)?,
+                6 => attribute(&reader, field, &mut self.attributes, sink)?,
                 7 => log.dropped_attributes_count = uint32(&reader, field)?,
                 8 => log.flags = field.fixed32(&reader)?,
                 // A log record with a wrong id is kept without it.
@@ -52,10 +52,9 @@ impl<'a> Rows<'a> for Logs<'a> {
                 _ => {}
             }
         }
-        sink.log(&LogRef {
+        Ok(sink.log(&LogRef {
             attributes: &self.attributes,
             ..log
-        });
-        Ok(())
+        })?)
     }
 }

@@ -4,10 +4,12 @@ use model::metric::{
     Buckets, Exemplar, ExemplarValue, ExponentialHistogram, Histogram, MetricKind, PointValue,
     Summary, Temporality,
 };
-use model::row::{DecodeError, MetricRef, PointRef, Reject, RowSink};
-use model::value::KeyValueRef;
+use model::room::allocation;
+use model::row::{DecodeError, MetricRef, PointRef, Reject, RowSink, Undecoded};
+use model::value::{KeyValue, KeyValueRef};
 use model::wire::{Field, Reader, key_value};
 
+use super::lists::{Peak, push, reserve};
 use super::{Rows, attribute, uint32};
 
 /// Lists of the present metric and point.
@@ -16,6 +18,46 @@ pub(super) struct Metrics<'a> {
     metadata: Vec<KeyValueRef<'a>>,
     attributes: Vec<KeyValueRef<'a>>,
     exemplars: Vec<Exemplar>,
+    /// What the exemplars allocate beside their list.
+    exemplar_bytes: Peak,
+    spare: Spare,
+}
+
+/// Lists of the last values, for the next ones.
+#[derive(Default)]
+struct Spare {
+    counts: Vec<u64>,
+    bounds: Vec<f64>,
+    positive: Vec<u64>,
+    negative: Vec<u64>,
+    quantiles: Vec<(f64, f64)>,
+}
+
+impl Spare {
+    /// Keeps the lists of a value that has been handed over.
+    fn keep(&mut self, value: PointValue) {
+        match value {
+            PointValue::Histogram(histogram) => {
+                self.counts = emptied(histogram.bucket_counts);
+                self.bounds = emptied(histogram.explicit_bounds);
+            }
+            PointValue::Exponential(histogram) => {
+                if let Some(buckets) = histogram.positive {
+                    self.positive = emptied(buckets.bucket_counts);
+                }
+                if let Some(buckets) = histogram.negative {
+                    self.negative = emptied(buckets.bucket_counts);
+                }
+            }
+            PointValue::Summary(summary) => self.quantiles = emptied(summary.quantiles),
+            PointValue::Empty | PointValue::Int(_) | PointValue::Double(_) => {}
+        }
+    }
+}
+
+fn emptied<T>(mut list: Vec<T>) -> Vec<T> {
+    list.clear();
+    list
 }
 
 /// The members of a point that all kinds share.
@@ -32,7 +74,7 @@ impl<'a> Rows<'a> for Metrics<'a> {
         parent: &Reader<'a>,
         message: &'a [u8],
         sink: &mut dyn RowSink,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Undecoded> {
         self.metadata.clear();
         let (mut name, mut description, mut unit) = ("", "", "");
         let mut data = None;
@@ -52,7 +94,7 @@ impl<'a> Rows<'a> for Metrics<'a> {
                     continue;
                 }
                 12 => {
-                    attribute(&reader, field, &mut self.metadata)?;
+                    attribute(&reader, field, &mut self.metadata, sink)?;
                     continue;
                 }
                 5 => MetricKind::Gauge,
@@ -63,7 +105,9 @@ impl<'a> Rows<'a> for Metrics<'a> {
                 _ => continue,
             };
             if data.replace((kind, field.bytes(&reader)?)).is_some() {
-                return Err(reader.error("metric with more than one kind of data"));
+                return Err(reader
+                    .error("metric with more than one kind of data")
+                    .into());
             }
         }
         let Some((kind, data)) = data else {
@@ -84,7 +128,7 @@ impl<'a> Rows<'a> for Metrics<'a> {
                 temporality: temporality.unwrap_or(Temporality::None),
                 monotonic,
                 metadata: &self.metadata,
-            });
+            })?;
         }
         let mut points = reader.nested(data);
         while let Some((number, field)) = points.next()? {
@@ -132,18 +176,21 @@ impl<'a> Metrics<'a> {
         kind: MetricKind,
         reject: Option<Reject>,
         sink: &mut dyn RowSink,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Undecoded> {
         self.attributes.clear();
         self.exemplars.clear();
+        self.exemplar_bytes.restart();
         let mut head = Head::default();
         let reader = parent.nested(message);
         let value = match kind {
-            MetricKind::Gauge | MetricKind::Sum => self.number(reader, &mut head)?,
-            MetricKind::Histogram => PointValue::Histogram(self.histogram(reader, &mut head)?),
-            MetricKind::ExponentialHistogram => {
-                PointValue::Exponential(self.exponential(reader, &mut head)?)
+            MetricKind::Gauge | MetricKind::Sum => self.number(reader, &mut head, sink)?,
+            MetricKind::Histogram => {
+                PointValue::Histogram(self.histogram(reader, &mut head, sink)?)
             }
-            MetricKind::Summary => PointValue::Summary(self.summary(reader, &mut head)?),
+            MetricKind::ExponentialHistogram => {
+                PointValue::Exponential(self.exponential(reader, &mut head, sink)?)
+            }
+            MetricKind::Summary => PointValue::Summary(self.summary(reader, &mut head, sink)?),
         };
         let reject = reject.or(match &value {
             _ if head.time_unix_nano == 0 => Some(Reject::ZeroTime),
@@ -161,8 +208,9 @@ impl<'a> Metrics<'a> {
                 flags: head.flags,
                 value: &value,
                 exemplars: &self.exemplars,
-            }),
+            })?,
         }
+        self.spare.keep(value);
         Ok(())
     }
 
@@ -170,17 +218,18 @@ impl<'a> Metrics<'a> {
         &mut self,
         mut reader: Reader<'a>,
         head: &mut Head,
-    ) -> Result<PointValue, DecodeError> {
+        sink: &mut dyn RowSink,
+    ) -> Result<PointValue, Undecoded> {
         let mut value = PointValue::Empty;
         while let Some((number, field)) = reader.next()? {
             match number {
                 2 => head.start_unix_nano = field.fixed64(&reader)?,
                 3 => head.time_unix_nano = field.fixed64(&reader)?,
                 4 => value = PointValue::Double(field.double(&reader)?),
-                5 => self.exemplar(&reader, field)?,
+                5 => self.exemplar(&reader, field, sink)?,
                 #[allow(clippy::cast_possible_wrap)]
                 6 => value = PointValue::Int(field.fixed64(&reader)? as i64),
-                7 => attribute(&reader, field, &mut self.attributes)?,
+                7 => attribute(&reader, field, &mut self.attributes, sink)?,
                 8 => head.flags = uint32(&reader, field)?,
                 _ => {}
             }
@@ -192,20 +241,29 @@ impl<'a> Metrics<'a> {
         &mut self,
         mut reader: Reader<'a>,
         head: &mut Head,
-    ) -> Result<Histogram, DecodeError> {
-        let mut value = Histogram::default();
+        sink: &mut dyn RowSink,
+    ) -> Result<Histogram, Undecoded> {
+        let mut value = Histogram {
+            bucket_counts: std::mem::take(&mut self.spare.counts),
+            explicit_bounds: std::mem::take(&mut self.spare.bounds),
+            ..Histogram::default()
+        };
         while let Some((number, field)) = reader.next()? {
             match number {
                 2 => head.start_unix_nano = field.fixed64(&reader)?,
                 3 => head.time_unix_nano = field.fixed64(&reader)?,
                 4 => value.count = field.fixed64(&reader)?,
                 5 => value.sum = Some(field.double(&reader)?),
-                6 => fixed64_list(&reader, field, |count| value.bucket_counts.push(count))?,
-                7 => fixed64_list(&reader, field, |bits| {
-                    value.explicit_bounds.push(f64::from_bits(bits));
-                })?,
-                8 => self.exemplar(&reader, field)?,
-                9 => attribute(&reader, field, &mut self.attributes)?,
+                6 => {
+                    let counts = &mut value.bucket_counts;
+                    fixed64_list(&reader, field, counts, std::convert::identity, sink)?;
+                }
+                7 => {
+                    let bounds = &mut value.explicit_bounds;
+                    fixed64_list(&reader, field, bounds, f64::from_bits, sink)?;
+                }
+                8 => self.exemplar(&reader, field, sink)?,
+                9 => attribute(&reader, field, &mut self.attributes, sink)?,
                 10 => head.flags = uint32(&reader, field)?,
                 11 => value.min = Some(field.double(&reader)?),
                 12 => value.max = Some(field.double(&reader)?),
@@ -219,21 +277,30 @@ impl<'a> Metrics<'a> {
         &mut self,
         mut reader: Reader<'a>,
         head: &mut Head,
-    ) -> Result<ExponentialHistogram, DecodeError> {
+        sink: &mut dyn RowSink,
+    ) -> Result<ExponentialHistogram, Undecoded> {
         let mut value = ExponentialHistogram::default();
         while let Some((number, field)) = reader.next()? {
             match number {
-                1 => attribute(&reader, field, &mut self.attributes)?,
+                1 => attribute(&reader, field, &mut self.attributes, sink)?,
                 2 => head.start_unix_nano = field.fixed64(&reader)?,
                 3 => head.time_unix_nano = field.fixed64(&reader)?,
                 4 => value.count = field.fixed64(&reader)?,
                 5 => value.sum = Some(field.double(&reader)?),
                 6 => value.scale = sint32(&reader, field)?,
                 7 => value.zero_count = field.fixed64(&reader)?,
-                8 => buckets(&reader, field, value.positive.get_or_insert_default())?,
-                9 => buckets(&reader, field, value.negative.get_or_insert_default())?,
+                8 => {
+                    let spare = &mut self.spare.positive;
+                    let positive = value.positive.get_or_insert_with(|| reused(spare));
+                    buckets(&reader, field, positive, sink)?;
+                }
+                9 => {
+                    let spare = &mut self.spare.negative;
+                    let negative = value.negative.get_or_insert_with(|| reused(spare));
+                    buckets(&reader, field, negative, sink)?;
+                }
                 10 => head.flags = uint32(&reader, field)?,
-                11 => self.exemplar(&reader, field)?,
+                11 => self.exemplar(&reader, field, sink)?,
                 12 => value.min = Some(field.double(&reader)?),
                 13 => value.max = Some(field.double(&reader)?),
                 14 => value.zero_threshold = field.double(&reader)?,
@@ -243,8 +310,16 @@ impl<'a> Metrics<'a> {
         Ok(value)
     }
 
-    fn summary(&mut self, mut reader: Reader<'a>, head: &mut Head) -> Result<Summary, DecodeError> {
-        let mut value = Summary::default();
+    fn summary(
+        &mut self,
+        mut reader: Reader<'a>,
+        head: &mut Head,
+        sink: &mut dyn RowSink,
+    ) -> Result<Summary, Undecoded> {
+        let mut value = Summary {
+            quantiles: std::mem::take(&mut self.spare.quantiles),
+            ..Summary::default()
+        };
         while let Some((number, field)) = reader.next()? {
             match number {
                 2 => head.start_unix_nano = field.fixed64(&reader)?,
@@ -261,9 +336,9 @@ impl<'a> Metrics<'a> {
                             _ => {}
                         }
                     }
-                    value.quantiles.push(pair);
+                    push(&mut value.quantiles, pair, sink)?;
                 }
-                7 => attribute(&reader, field, &mut self.attributes)?,
+                7 => attribute(&reader, field, &mut self.attributes, sink)?,
                 8 => head.flags = uint32(&reader, field)?,
                 _ => {}
             }
@@ -271,26 +346,42 @@ impl<'a> Metrics<'a> {
         Ok(value)
     }
 
-    fn exemplar(&mut self, parent: &Reader<'a>, field: Field<'a>) -> Result<(), DecodeError> {
+    fn exemplar(
+        &mut self,
+        parent: &Reader<'a>,
+        field: Field<'a>,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), Undecoded> {
         let mut exemplar = Exemplar::default();
+        let memory = &mut self.exemplar_bytes;
         let mut reader = parent.nested(field.bytes(parent)?);
         while let Some((number, field)) = reader.next()? {
             match number {
                 2 => exemplar.time_unix_nano = field.fixed64(&reader)?,
                 3 => exemplar.value = ExemplarValue::Double(field.double(&reader)?),
-                4 => exemplar.span_id = field.bytes(&reader)?.to_vec(),
-                5 => exemplar.trace_id = field.bytes(&reader)?.to_vec(),
+                4 | 5 => {
+                    let id = field.bytes(&reader)?;
+                    memory.add(allocation(id.len()), sink)?;
+                    let member = if number == 4 {
+                        &mut exemplar.span_id
+                    } else {
+                        &mut exemplar.trace_id
+                    };
+                    *member = id.to_vec();
+                }
                 #[allow(clippy::cast_possible_wrap)]
                 6 => exemplar.value = ExemplarValue::Int(field.fixed64(&reader)? as i64),
                 7 => {
                     let pair = key_value(&reader, field.bytes(&reader)?, 0)?;
+                    // The list may have grown to twice what is in it.
+                    let bytes = pair.owned_bytes().saturating_add(2 * size_of::<KeyValue>());
+                    memory.add(bytes, sink)?;
                     exemplar.filtered_attributes.push(pair.to_key_value());
                 }
                 _ => {}
             }
         }
-        self.exemplars.push(exemplar);
-        Ok(())
+        Ok(push(&mut self.exemplars, exemplar, sink)?)
     }
 }
 
@@ -303,11 +394,20 @@ fn counts_fit(histogram: &Histogram) -> bool {
     counts == bounds + 1 || (counts == 0 && bounds == 0)
 }
 
+/// Buckets with the list of earlier ones.
+fn reused(spare: &mut Vec<u64>) -> Buckets {
+    Buckets {
+        offset: 0,
+        bucket_counts: std::mem::take(spare),
+    }
+}
+
 fn buckets<'a>(
     parent: &Reader<'a>,
     field: Field<'a>,
     buckets: &mut Buckets,
-) -> Result<(), DecodeError> {
+    sink: &mut dyn RowSink,
+) -> Result<(), Undecoded> {
     let mut reader = parent.nested(field.bytes(parent)?);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
@@ -315,10 +415,10 @@ fn buckets<'a>(
             (2, Field::Bytes(packed)) => {
                 let mut inner = reader.nested(packed);
                 while !inner.is_empty() {
-                    buckets.bucket_counts.push(inner.varint()?);
+                    push(&mut buckets.bucket_counts, inner.varint()?, sink)?;
                 }
             }
-            (2, field) => buckets.bucket_counts.push(field.varint(&reader)?),
+            (2, field) => push(&mut buckets.bucket_counts, field.varint(&reader)?, sink)?,
             _ => {}
         }
     }
@@ -326,22 +426,23 @@ fn buckets<'a>(
 }
 
 /// A repeated 64-bit field, packed or not.
-fn fixed64_list(
+fn fixed64_list<T>(
     reader: &Reader<'_>,
     field: Field<'_>,
-    mut push: impl FnMut(u64),
-) -> Result<(), DecodeError> {
+    list: &mut Vec<T>,
+    of: fn(u64) -> T,
+    sink: &mut dyn RowSink,
+) -> Result<(), Undecoded> {
     let Field::Bytes(packed) = field else {
-        push(field.fixed64(reader)?);
-        return Ok(());
+        return Ok(push(list, of(field.fixed64(reader)?), sink)?);
     };
     let (values, rest) = packed.as_chunks::<8>();
     if !rest.is_empty() {
-        return Err(reader.error("packed list of 64-bit values with a part of one"));
+        let reason = "packed list of 64-bit values with a part of one";
+        return Err(reader.error(reason).into());
     }
-    values
-        .iter()
-        .for_each(|value| push(u64::from_le_bytes(*value)));
+    reserve(list, values.len(), sink)?;
+    list.extend(values.iter().map(|value| of(u64::from_le_bytes(*value))));
     Ok(())
 }
 

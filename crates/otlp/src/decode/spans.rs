@@ -1,10 +1,11 @@
 //! Spans.
 
-use model::row::{DecodeError, EventRef, LinkRef, Reject, RowSink, SpanRef};
+use model::row::{DecodeError, EventRef, LinkRef, Reject, RowSink, SpanRef, Undecoded};
 use model::value::KeyValueRef;
 use model::wire::Reader;
 use model::{SpanId, TraceId};
 
+use super::lists::push;
 use super::{Rows, attribute, index, int32, uint32};
 
 /// Lists of the present span.
@@ -40,8 +41,8 @@ impl<'a> Rows<'a> for Spans<'a> {
         parent: &Reader<'a>,
         message: &'a [u8],
         sink: &mut dyn RowSink,
-    ) -> Result<(), DecodeError> {
-        let span = self.read(parent, message)?;
+    ) -> Result<(), Undecoded> {
+        let span = self.read(parent, message, sink)?;
         let Some(trace_id) = TraceId::from_wire(span.trace_id) else {
             sink.reject(Reject::InvalidTraceId, 1);
             return Ok(());
@@ -50,7 +51,7 @@ impl<'a> Rows<'a> for Spans<'a> {
             sink.reject(Reject::InvalidSpanId, 1);
             return Ok(());
         };
-        sink.span(&SpanRef {
+        Ok(sink.span(&SpanRef {
             trace_id,
             span_id,
             parent_span_id: SpanId::from_wire(span.parent_span_id),
@@ -68,13 +69,17 @@ impl<'a> Rows<'a> for Spans<'a> {
             dropped_links_count: span.dropped_links_count,
             status: span.status,
             nested_attributes: &self.nested,
-        });
-        Ok(())
+        })?)
     }
 }
 
 impl<'a> Spans<'a> {
-    fn read(&mut self, parent: &Reader<'a>, message: &'a [u8]) -> Result<Scalars<'a>, DecodeError> {
+    fn read(
+        &mut self,
+        parent: &Reader<'a>,
+        message: &'a [u8],
+        sink: &mut dyn RowSink,
+    ) -> Result<Scalars<'a>, Undecoded> {
         self.attributes.clear();
         self.events.clear();
         self.links.clear();
@@ -91,11 +96,11 @@ impl<'a> Spans<'a> {
                 6 => span.kind = int32(&reader, field)?,
                 7 => span.start_unix_nano = field.fixed64(&reader)?,
                 8 => span.end_unix_nano = field.fixed64(&reader)?,
-                9 => attribute(&reader, field, &mut self.attributes)?,
+                9 => attribute(&reader, field, &mut self.attributes, sink)?,
                 10 => span.dropped_attributes_count = uint32(&reader, field)?,
-                11 => self.event(&reader, field.bytes(&reader)?)?,
+                11 => self.event(&reader, field.bytes(&reader)?, sink)?,
                 12 => span.dropped_events_count = uint32(&reader, field)?,
-                13 => self.link(&reader, field.bytes(&reader)?)?,
+                13 => self.link(&reader, field.bytes(&reader)?, sink)?,
                 14 => span.dropped_links_count = uint32(&reader, field)?,
                 15 => {
                     let status = field.bytes(&reader)?;
@@ -108,7 +113,12 @@ impl<'a> Spans<'a> {
         Ok(span)
     }
 
-    fn event(&mut self, parent: &Reader<'a>, message: &'a [u8]) -> Result<(), DecodeError> {
+    fn event(
+        &mut self,
+        parent: &Reader<'a>,
+        message: &'a [u8],
+        sink: &mut dyn RowSink,
+    ) -> Result<(), Undecoded> {
         let first = index(self.nested.len());
         let mut event = EventRef {
             time_unix_nano: 0,
@@ -121,17 +131,21 @@ impl<'a> Spans<'a> {
             match number {
                 1 => event.time_unix_nano = field.fixed64(&reader)?,
                 2 => event.name = field.text(&reader)?,
-                3 => attribute(&reader, field, &mut self.nested)?,
+                3 => attribute(&reader, field, &mut self.nested, sink)?,
                 4 => event.dropped_attributes_count = uint32(&reader, field)?,
                 _ => {}
             }
         }
         event.attributes.1 = index(self.nested.len());
-        self.events.push(event);
-        Ok(())
+        Ok(push(&mut self.events, event, sink)?)
     }
 
-    fn link(&mut self, parent: &Reader<'a>, message: &'a [u8]) -> Result<(), DecodeError> {
+    fn link(
+        &mut self,
+        parent: &Reader<'a>,
+        message: &'a [u8],
+        sink: &mut dyn RowSink,
+    ) -> Result<(), Undecoded> {
         let first = index(self.nested.len());
         let mut link = LinkRef {
             trace_id: &[],
@@ -147,15 +161,14 @@ impl<'a> Spans<'a> {
                 1 => link.trace_id = field.bytes(&reader)?,
                 2 => link.span_id = field.bytes(&reader)?,
                 3 => link.trace_state = field.text(&reader)?,
-                4 => attribute(&reader, field, &mut self.nested)?,
+                4 => attribute(&reader, field, &mut self.nested, sink)?,
                 5 => link.dropped_attributes_count = uint32(&reader, field)?,
                 6 => link.flags = field.fixed32(&reader)?,
                 _ => {}
             }
         }
         link.attributes.1 = index(self.nested.len());
-        self.links.push(link);
-        Ok(())
+        Ok(push(&mut self.links, link, sink)?)
     }
 }
 

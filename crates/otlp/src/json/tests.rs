@@ -1,9 +1,16 @@
+use std::sync::Arc;
+
 use model::metric::PointValue;
+use model::room::{Budget, NoRoom, Room};
 use model::{Signal, Value};
 
-use super::to_protobuf;
+use super::JsonError;
 use crate::encode::json as emit;
 use crate::rows::Rows;
+
+fn to_protobuf(signal: Signal, text: &[u8]) -> Result<Vec<u8>, JsonError> {
+    super::to_protobuf(signal, text, usize::MAX, &mut Room::unlimited())
+}
 
 fn read(signal: Signal, text: &str) -> Rows {
     Rows::decode(signal, &to_protobuf(signal, text.as_bytes()).unwrap()).unwrap()
@@ -162,4 +169,32 @@ fn metrics_and_what_we_emit_read_back() {
         );
         assert_eq!(&read(Signal::Metrics, &text).points[0].1, point, "{text}");
     }
+}
+
+#[test]
+fn what_grows_in_protobuf_ends_at_the_limit() {
+    let counts = ["0"; 10_000].join(",");
+    let text = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"h","histogram":
+        {{"dataPoints":[{{"bucketCounts":[{counts}]}}]}}}}]}}]}}]}}"#
+    );
+    let convert =
+        |limit, room: &mut Room| super::to_protobuf(Signal::Metrics, text.as_bytes(), limit, room);
+    let whole = convert(usize::MAX, &mut Room::unlimited()).unwrap();
+    assert!(
+        whole.len() > 4 * text.len(),
+        "{} {}",
+        whole.len(),
+        text.len()
+    );
+    let exact = convert(whole.len(), &mut Room::unlimited());
+    assert_eq!(exact.unwrap(), whole);
+    for limit in [whole.len() - 1, text.len()] {
+        let over = convert(limit, &mut Room::unlimited());
+        assert_eq!(over, Err(JsonError::TooLarge(limit)));
+    }
+    let budget = Arc::new(Budget::new(50_000));
+    let refused = convert(usize::MAX, &mut budget.room(usize::MAX));
+    assert_eq!(refused, Err(JsonError::NoRoom(NoRoom::Now(50_000))));
+    assert_eq!(budget.used(), 0);
 }

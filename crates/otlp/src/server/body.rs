@@ -1,81 +1,12 @@
 //! Reading bodies: inflated as they arrive, within the limits of one request and of all.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt;
+use model::room::Room;
 
 use super::{Outcome, ServerLimits, Verdict};
 use crate::inflate::{Encoding, Inflate, InflateError};
-
-/// Bytes of request bodies that may be held at once.
-#[derive(Debug)]
-pub struct Budget {
-    limit: usize,
-    used: AtomicUsize,
-}
-
-impl Budget {
-    /// A budget of this many bytes.
-    pub fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            used: AtomicUsize::new(0),
-        }
-    }
-
-    /// Bytes in use.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn hold(self: &Arc<Self>) -> Held {
-        Held {
-            budget: Arc::clone(self),
-            bytes: 0,
-        }
-    }
-}
-
-/// Bytes taken from a budget until dropped.
-#[derive(Debug)]
-pub(super) struct Held {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-impl Held {
-    /// Holds `bytes` in all, more or fewer than before. False where the budget has no more.
-    pub(super) fn resize(&mut self, bytes: usize) -> bool {
-        if bytes > self.bytes {
-            let more = bytes - self.bytes;
-            let used = self.budget.used.fetch_add(more, Ordering::Relaxed) + more;
-            if used > self.budget.limit {
-                self.budget.used.fetch_sub(more, Ordering::Relaxed);
-                return false;
-            }
-        } else {
-            self.budget
-                .used
-                .fetch_sub(self.bytes - bytes, Ordering::Relaxed);
-        }
-        self.bytes = bytes;
-        true
-    }
-
-    /// Bytes held.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
 
 /// Why a body was not read to its end.
 #[derive(Debug)]
@@ -124,9 +55,9 @@ pub(super) async fn read(
     framing: Framing,
     encoding: Encoding,
     limits: &ServerLimits,
-    held: &mut Held,
+    room: &mut Room,
 ) -> Result<Bytes, BodyFailure> {
-    let read = read_untimed(body, framing, encoding, limits, held);
+    let read = read_untimed(body, framing, encoding, limits, room);
     tokio::time::timeout(limits.body_timeout, read)
         .await
         .unwrap_or_else(|_| {
@@ -135,6 +66,8 @@ pub(super) async fn read(
                 limits.body_timeout
             );
             let retry_after = limits.retry_after;
+            // Not 408: of the codes below 500, OTLP lets senders repeat 429 alone, and one whose
+            // network was slow would throw away what could still arrive.
             Err(BodyFailure {
                 verdict: Verdict::Unavailable {
                     retry_after,
@@ -150,7 +83,7 @@ async fn read_untimed(
     mut framing: Framing,
     encoding: Encoding,
     limits: &ServerLimits,
-    held: &mut Held,
+    room: &mut Room,
 ) -> Result<Bytes, BodyFailure> {
     let mut inflate = match framing {
         Framing::Http => Some(Inflate::new(encoding, limits.request_bytes)?),
@@ -170,16 +103,8 @@ async fn read_untimed(
             && !chunk.is_empty()
         {
             inflate.push(chunk)?;
-            if !held.resize(inflate.len()) {
-                return Err(Verdict::Overloaded {
-                    retry_after: limits.retry_after,
-                    reason: format!(
-                        "{} bytes of requests are in flight, and no more are allowed",
-                        limits.in_flight_bytes
-                    ),
-                }
-                .into());
-            }
+            let room = room.resize(inflate.len());
+            room.map_err(|no| Verdict::no_room(no, limits.retry_after))?;
         }
     }
     if let Framing::Grpc(frame) = &framing
@@ -190,7 +115,8 @@ async fn read_untimed(
     }
     let bytes = inflate.map_or_else(|| Ok(Vec::new()), Inflate::finish)?;
     // The end of a compressed body may have brought out some more.
-    held.resize(bytes.len());
+    let room = room.resize(bytes.len());
+    room.map_err(|no| Verdict::no_room(no, limits.retry_after))?;
     Ok(Bytes::from(bytes))
 }
 

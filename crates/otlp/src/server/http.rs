@@ -7,15 +7,17 @@ use http::header::{
     ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use model::room::Room;
 use model::{Signal, Tenant};
 use tonic::Code;
 
-use super::body::{self, Framing, Held};
+use super::body::{self, Framing};
 use super::export::{Export, unix_nanos};
 use super::grpc::put_clocks;
 use super::verdict::Failure;
-use super::{Counters, Outcome, Receiver, Transport, Verdict};
+use super::{Counters, Outcome, Receiver, ServerLimits, Transport, Verdict};
 use crate::inflate::Encoding;
+use crate::json::JsonError;
 use crate::stamp::StampHeaders;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -109,7 +111,7 @@ impl Receiver {
     ) -> (Verdict, u64) {
         let shared = &self.shared;
         let mut record = Record::new(&shared.counters, signal, transport);
-        let mut held = shared.budget.hold();
+        let mut room = shared.budget.room(usize::MAX);
         let length: Option<usize> = headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
@@ -119,7 +121,7 @@ impl Receiver {
                 let verdict = Verdict::TooLarge(format!("{length} bytes, the limit is {limit}"));
                 Err(verdict.into())
             }
-            _ => body::read(body, framing, encoding, &shared.limits, &mut held).await,
+            _ => body::read(body, framing, encoding, &shared.limits, &mut room).await,
         };
         let received = unix_nanos();
         let request = match request {
@@ -130,7 +132,7 @@ impl Receiver {
             }
         };
         let request = match transport {
-            Transport::HttpJson => self.convert(signal, request, &mut held).await,
+            Transport::HttpJson => self.convert(signal, request, &mut room).await,
             _ => Ok(request),
         };
         let request = request.and_then(|request| {
@@ -156,32 +158,42 @@ impl Receiver {
         (verdict, received)
     }
 
+    /// Text and protobuf are held at the same time, and the text let go then.
     async fn convert(
         &self,
         signal: Signal,
         json: Bytes,
-        held: &mut Held,
+        room: &mut Room,
     ) -> Result<Bytes, Verdict> {
-        // Text and protobuf are held at the same time; protobuf is never the longer one.
-        if !held.resize(held.bytes() + json.len()) {
-            return Err(Verdict::Overloaded {
-                retry_after: self.shared.limits.retry_after,
-                reason: "too many bytes of requests are in flight".to_owned(),
-            });
-        }
-        let convert = move || crate::json::to_protobuf(signal, &json);
-        let result = if held.bytes() > BLOCKING_BYTES {
+        let ServerLimits {
+            request_bytes,
+            retry_after,
+            ..
+        } = self.shared.limits;
+        let blocking = json.len() > BLOCKING_BYTES;
+        let mut grown = self.shared.budget.room(usize::MAX);
+        let convert = move || {
+            let request = crate::json::to_protobuf(signal, &json, request_bytes, &mut grown);
+            (request, grown)
+        };
+        let (request, grown) = if blocking {
             tokio::task::spawn_blocking(convert)
                 .await
                 .map_err(|error| Verdict::Unavailable {
-                    retry_after: self.shared.limits.retry_after,
+                    retry_after,
                     reason: format!("conversion from JSON stopped: {error}"),
                 })?
         } else {
             convert()
         };
-        let request = result.map_err(|error| Verdict::Malformed(error.to_string()))?;
-        held.resize(request.len());
+        *room = grown;
+        let request = request.map_err(|error| match error {
+            JsonError::Malformed(_) => Verdict::Malformed(error.to_string()),
+            JsonError::TooLarge(_) => Verdict::TooLarge(error.to_string()),
+            JsonError::NoRoom(no) => Verdict::no_room(no, retry_after),
+        })?;
+        room.resize(request.len())
+            .map_err(|no| Verdict::no_room(no, retry_after))?;
         Ok(Bytes::from(request))
     }
 }

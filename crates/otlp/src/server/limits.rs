@@ -11,7 +11,8 @@ pub struct ServerLimits {
     pub request_bytes: usize,
     /// Bytes of one response; messages are shortened to fit.
     pub response_bytes: usize,
-    /// Bytes of all requests that are being read or handled, after decompression.
+    /// Bytes of all requests that are being read or handled, after decompression: where a receiver
+    /// has a budget of its own.
     pub in_flight_bytes: usize,
     /// Time in which a request's body must arrive.
     pub body_timeout: Duration,

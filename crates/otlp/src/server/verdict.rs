@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use model::room::NoRoom;
 use tonic::Code;
 
 use super::Outcome;
@@ -49,6 +50,18 @@ impl Verdict {
         rejected: 0,
         message: String::new(),
     };
+
+    /// There is no memory for an export: never, or not now.
+    pub fn no_room(no: NoRoom, retry_after: Duration) -> Self {
+        let reason = no.to_string();
+        match no {
+            NoRoom::Never(_) => Verdict::TooLarge(reason),
+            NoRoom::Now(_) => Verdict::Overloaded {
+                retry_after,
+                reason,
+            },
+        }
+    }
 
     /// The success message, or the failure.
     pub(crate) fn answer(self, response_bytes: usize) -> Result<PartialSuccess, Failure> {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::sink::index32;
 use super::{
@@ -61,16 +60,16 @@ impl Moves {
 }
 
 /// Adds what is not there yet and says where each entry is.
-fn merge<T>(into: &mut Vec<Arc<T>>, from: &[Arc<T>], encoded: fn(&T) -> &[u8]) -> Vec<u32> {
+fn merge<T>(into: &mut Vec<Arc<T>>, from: &[Arc<T>], hash: fn(&T) -> u64) -> Vec<u32> {
     let mut known: FxHashMap<u64, u32> = into
         .iter()
         .enumerate()
-        .map(|(index, entry)| (xxh3_64(encoded(entry)), index32(index)))
+        .map(|(index, entry)| (hash(entry), index32(index)))
         .collect();
     from.iter()
         .map(|entry| {
             let next = index32(into.len());
-            let index = *known.entry(xxh3_64(encoded(entry))).or_insert(next);
+            let index = *known.entry(hash(entry)).or_insert(next);
             if index == next {
                 into.push(entry.clone());
             }
@@ -89,12 +88,11 @@ impl Chunk {
             links: index32(self.links.len()),
             correlation: index32(self.correlation.len()),
             keys: other.keys.iter().map(|key| self.keys.intern(key)).collect(),
-            resources: merge(&mut self.resources, &other.resources, |entry| {
-                &entry.encoded
-            }),
-            scopes: merge(&mut self.scopes, &other.scopes, |entry| &entry.encoded),
-            series: merge(&mut self.series, &other.series, |entry| &entry.encoded),
+            resources: merge(&mut self.resources, &other.resources, |entry| entry.hash),
+            scopes: merge(&mut self.scopes, &other.scopes, |entry| entry.hash),
+            series: merge(&mut self.series, &other.series, |entry| entry.hash),
         };
+        self.metric_bytes += other.metric_bytes;
         self.text.extend_from_slice(&other.text);
         self.trace_ids.extend_from_slice(&other.trace_ids);
         self.attributes

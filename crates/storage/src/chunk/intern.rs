@@ -1,5 +1,6 @@
 //! Interned attribute keys.
 
+use model::room::allocation;
 use rustc_hash::FxHashMap;
 
 /// Distinct keys in the order of their first appearance.
@@ -7,6 +8,8 @@ use rustc_hash::FxHashMap;
 pub(crate) struct Interner {
     keys: Vec<Box<str>>,
     by_key: FxHashMap<Box<str>, u32>,
+    /// What the keys themselves take.
+    text_bytes: usize,
 }
 
 impl Interner {
@@ -16,6 +19,7 @@ impl Interner {
             return *index;
         }
         let index = u32::try_from(self.keys.len()).expect("a request has fewer than 2^32 keys");
+        self.text_bytes += 2 * allocation(key.len());
         self.keys.push(key.into());
         self.by_key.insert(key.into(), index);
         index
@@ -34,6 +38,8 @@ impl Interner {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.keys.iter().map(|key| key.len() * 2 + 48).sum()
+        self.text_bytes
+            + self.keys.capacity() * size_of::<Box<str>>()
+            + self.by_key.capacity() * size_of::<(Box<str>, u32)>()
     }
 }

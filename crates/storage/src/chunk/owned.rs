@@ -32,7 +32,7 @@ impl Chunk {
     /// The span in this row.
     pub(crate) fn span(&self, row: usize, columns: Columns) -> Span {
         let span = &self.spans[row];
-        let resource = &self.resources[span.resource as usize].resource;
+        let resource = &self.resources[span.resource as usize].value;
         let mut out = Span {
             trace_id: self.trace_ids[row],
             span_id: SpanId(span.span_id),
@@ -51,7 +51,7 @@ impl Chunk {
             out.resource = summary_resource(resource);
             return out;
         }
-        out.scope = self.scopes[span.scope as usize].scope.clone();
+        out.scope = self.scopes[span.scope as usize].value.clone();
         out.trace_state = self.str(span.trace_state).to_owned();
         out.flags = span.flags;
         out.attributes = self.owned_attributes(span.attributes);
@@ -87,8 +87,8 @@ impl Chunk {
     pub(crate) fn log(&self, row: usize) -> LogRecord {
         let log = &self.logs[row];
         LogRecord {
-            resource: self.resources[log.resource as usize].resource.clone(),
-            scope: self.scopes[log.scope as usize].scope.clone(),
+            resource: self.resources[log.resource as usize].value.clone(),
+            scope: self.scopes[log.scope as usize].value.clone(),
             time_unix_nano: log.time,
             observed_time_unix_nano: log.observed,
             severity_number: log.severity_number,

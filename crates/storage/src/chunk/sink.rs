@@ -3,16 +3,24 @@
 use std::sync::Arc;
 
 use model::correlation::CorrelationKeys;
-use model::metric::{PointValue, Series};
+use model::metric::{Buckets, PointValue};
+use model::room::{NoRoom, Room};
 use model::row::{LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef};
-use model::{KeyValue, Metric, Resource, Scope, Signal, TraceId, ValueRef, value::KeyValueRef};
-use rustc_hash::FxHashMap;
-use xxhash_rust::xxh3::xxh3_64;
+use model::{Metric, Resource, Scope, Signal, TraceId, ValueRef, value::KeyValueRef};
 
+use super::shared::{self, Shared};
 use super::{
-    Attr, Chunk, Corr, EventRow, LinkRow, LogRow, MetricEntry, PointRow, PointVal, ResourceEntry,
-    ScopeEntry, SeriesEntry, Span32, SpanRow, Text, Val, encode, encode_exemplars,
+    Attr, Chunk, Corr, Entry, EventRow, LinkRow, LogRow, PointRow, PointVal, Span32, SpanRow, Text,
+    Val, encode_onto, encoded_bytes,
 };
+
+/// A list of this size grows by half instead of twofold: what it takes beyond its rows counts too.
+const LARGE_BYTES: usize = 1 << 20;
+/// What has more members than this is measured before it is encoded.
+const MEMBERS_MEASURED: usize = 256;
+/// A set of attributes may have as many keys as a request has room for: within it too, now and then
+/// room is taken for what they need.
+const ATTRIBUTES_BETWEEN_LOOKS: usize = 1_024;
 
 /// The [`RowSink`] that fills one chunk.
 pub(crate) struct ChunkSink<'k> {
@@ -20,23 +28,31 @@ pub(crate) struct ChunkSink<'k> {
     keys: &'k CorrelationKeys,
     resource: u32,
     scope: u32,
-    metric: Option<Arc<MetricEntry>>,
-    resources: FxHashMap<u64, u32>,
-    scopes: FxHashMap<u64, u32>,
-    metrics: FxHashMap<u64, Arc<MetricEntry>>,
+    metric: Option<Arc<Entry<Metric>>>,
+    resources: Shared<u32>,
+    scopes: Shared<u32>,
+    metrics: Shared<Arc<Entry<Metric>>>,
     /// None for a series that was refused.
-    series: FxHashMap<u64, Option<u32>>,
+    series: Shared<Option<u32>>,
     admit: &'k mut dyn FnMut(u64) -> bool,
+    /// How many sets of attributes there were.
+    set: u64,
+    /// The last set that had a key, by the key's index.
+    seen: Vec<u64>,
     scratch: Vec<u8>,
+    room: &'k mut Room,
+    /// What the chunk's lists have taken of the room.
+    lists: usize,
 }
 
 impl<'k> ChunkSink<'k> {
     /// `admit` decides, once for each distinct series in the order of their first points and by
-    /// a hash of what identifies it, whether its points are taken.
+    /// a hash of what identifies it, whether its points are taken. Memory is taken from `room`.
     pub(crate) fn new(
         signal: Signal,
         keys: &'k CorrelationKeys,
         admit: &'k mut dyn FnMut(u64) -> bool,
+        room: &'k mut Room,
     ) -> Self {
         Self {
             chunk: Chunk::new(signal),
@@ -44,17 +60,36 @@ impl<'k> ChunkSink<'k> {
             resource: 0,
             scope: 0,
             metric: None,
-            resources: FxHashMap::default(),
-            scopes: FxHashMap::default(),
-            metrics: FxHashMap::default(),
-            series: FxHashMap::default(),
+            resources: Shared::default(),
+            scopes: Shared::default(),
+            metrics: Shared::default(),
+            series: Shared::default(),
             admit,
+            set: 0,
+            seen: Vec::new(),
             scratch: Vec::new(),
+            room,
+            lists: 0,
         }
     }
 
-    pub(crate) fn finish(self) -> Chunk {
-        self.chunk
+    /// The chunk; the room then holds what it takes, and nothing of what filling it took.
+    pub(crate) fn finish(self) -> Result<Chunk, NoRoom> {
+        self.room.resize(self.chunk.heap_bytes())?;
+        Ok(self.chunk)
+    }
+
+    /// Takes room for what the chunk's lists have grown by. They grow before they are filled, and
+    /// memory that nothing was written to yet is not there, so that is early enough.
+    #[inline]
+    fn grown(&mut self) -> Result<(), NoRoom> {
+        let own = self.scratch.capacity() + self.seen.capacity() * size_of::<u64>();
+        let lists = self.chunk.list_bytes() + own;
+        if lists > self.lists {
+            self.room.take(lists - self.lists)?;
+            self.lists = lists;
+        }
+        Ok(())
     }
 
     fn text(&mut self, text: &str) -> Text {
@@ -69,8 +104,27 @@ impl<'k> ChunkSink<'k> {
             offset: index32(self.chunk.text.len()),
             length: index32(bytes.len()),
         };
+        reserve(&mut self.chunk.text, bytes.len());
         self.chunk.text.extend_from_slice(bytes);
         text
+    }
+
+    /// Encodes into the arena something of so many members.
+    fn encoded<T: serde::Serialize + ?Sized>(
+        &mut self,
+        value: &T,
+        members: usize,
+    ) -> Result<Text, NoRoom> {
+        if members > MEMBERS_MEASURED {
+            reserve(&mut self.chunk.text, encoded_bytes(value));
+            self.grown()?;
+        }
+        let offset = self.chunk.text.len();
+        encode_onto(value, &mut self.chunk.text);
+        Ok(Text {
+            offset: index32(offset),
+            length: index32(self.chunk.text.len() - offset),
+        })
     }
 
     fn val(&mut self, value: ValueRef<'_>) -> Val {
@@ -86,30 +140,31 @@ impl<'k> ChunkSink<'k> {
         }
     }
 
-    fn attributes(&mut self, attributes: &[KeyValueRef<'_>]) -> Span32 {
+    fn attributes(&mut self, attributes: &[KeyValueRef<'_>]) -> Result<Span32, NoRoom> {
         let first = index32(self.chunk.attributes.len());
-        let mut seen = 0u128;
-        for attribute in attributes {
-            let key = self.chunk.keys.intern(attribute.key);
-            let value = self.val(attribute.value);
-            self.chunk.attributes.push(Attr { key, value });
-            // A filter over the low bits of the keys: only a hit is worth the search.
-            let bit = 1u128 << (key & 127);
-            if seen & bit != 0
-                && self.chunk.attributes[first as usize..]
-                    .iter()
-                    .rev()
-                    .skip(1)
-                    .any(|other| other.key == key)
-            {
-                self.chunk.duplicate_keys += 1;
+        self.set += 1;
+        for part in attributes.chunks(ATTRIBUTES_BETWEEN_LOOKS) {
+            for attribute in part {
+                let key = self.chunk.keys.intern(attribute.key);
+                let value = self.val(attribute.value);
+                self.chunk.attributes.push(Attr { key, value });
+                let at = key as usize;
+                if at == self.seen.len() {
+                    self.seen.push(self.set);
+                } else if self.seen[at] == self.set {
+                    self.chunk.duplicate_keys += 1;
+                } else {
+                    self.seen[at] = self.set;
+                }
             }
-            seen |= bit;
+            if part.len() == ATTRIBUTES_BETWEEN_LOOKS {
+                self.grown()?;
+            }
         }
-        Span32 {
+        Ok(Span32 {
             first,
             count: index32(attributes.len()),
-        }
+        })
     }
 
     /// Correlation pairs of a row's own attributes.
@@ -186,11 +241,12 @@ impl<'k> ChunkSink<'k> {
         self.chunk.max_end = self.chunk.max_end.max(end).max(time);
     }
 
-    fn events(&mut self, span: &SpanRef<'_>) -> Span32 {
+    fn events(&mut self, span: &SpanRef<'_>) -> Result<Span32, NoRoom> {
         let first = index32(self.chunk.events.len());
         for event in span.events {
             let (from, to) = event.attributes;
-            let attributes = self.attributes(&span.nested_attributes[from as usize..to as usize]);
+            let attributes =
+                self.attributes(&span.nested_attributes[from as usize..to as usize])?;
             let name = self.text(event.name);
             self.chunk.events.push(EventRow {
                 time: event.time_unix_nano,
@@ -199,13 +255,13 @@ impl<'k> ChunkSink<'k> {
                 dropped_attributes: event.dropped_attributes_count,
             });
         }
-        Span32 {
+        Ok(Span32 {
             first,
             count: index32(span.events.len()),
-        }
+        })
     }
 
-    fn links(&mut self, span: &SpanRef<'_>) -> Span32 {
+    fn links(&mut self, span: &SpanRef<'_>) -> Result<Span32, NoRoom> {
         let first = index32(self.chunk.links.len());
         for link in span.links {
             let (from, to) = link.attributes;
@@ -213,104 +269,90 @@ impl<'k> ChunkSink<'k> {
                 trace_id: self.push(link.trace_id),
                 span_id: self.push(link.span_id),
                 trace_state: self.text(link.trace_state),
-                attributes: self.attributes(&span.nested_attributes[from as usize..to as usize]),
+                attributes: self.attributes(&span.nested_attributes[from as usize..to as usize])?,
                 dropped_attributes: link.dropped_attributes_count,
                 flags: link.flags,
             };
             self.chunk.links.push(row);
         }
-        Span32 {
+        Ok(Span32 {
             first,
             count: index32(span.links.len()),
-        }
+        })
     }
 
-    /// The series of the current metric with these attributes.
     /// The series of a point; none if it was refused.
-    fn series(&mut self, metric: &Arc<MetricEntry>, attributes: &[KeyValueRef<'_>]) -> Option<u32> {
+    fn series(
+        &mut self,
+        metric: &Arc<Entry<Metric>>,
+        attributes: &[KeyValueRef<'_>],
+    ) -> Result<Option<u32>, NoRoom> {
         self.scratch.clear();
         for attribute in attributes {
             encode_attribute(&mut self.scratch, attribute);
         }
-        self.scratch.extend_from_slice(&self.resource.to_le_bytes());
-        self.scratch.extend_from_slice(&self.scope.to_le_bytes());
-        self.scratch
-            .extend_from_slice(&(Arc::as_ptr(metric) as usize).to_le_bytes());
-        let hash = xxh3_64(&self.scratch);
-        if let Some(index) = self.series.get(&hash) {
-            return *index;
+        for part in [u64::from(self.resource), u64::from(self.scope), metric.hash] {
+            self.scratch.extend_from_slice(&part.to_le_bytes());
         }
-        let series = Series {
-            resource: self.chunk.resources[self.resource as usize]
-                .resource
-                .clone(),
-            scope: self.chunk.scopes[self.scope as usize].scope.clone(),
-            metric: metric.metric.clone(),
-            attributes: owned(attributes),
-        };
-        let mut encoded = Vec::new();
-        for part in [
-            &self.chunk.resources[self.resource as usize].encoded,
-            &self.chunk.scopes[self.scope as usize].encoded,
-            &metric.encoded,
-        ] {
-            encoded.extend_from_slice(&index32(part.len()).to_le_bytes());
-            encoded.extend_from_slice(part);
+        let key = shared::hash(&self.scratch);
+        if let Some(index) = self.series.get(key) {
+            return Ok(*index);
         }
-        encoded.extend_from_slice(&encode(&series.attributes));
-        if !(self.admit)(xxh3_64(&encoded)) {
-            self.series.insert(hash, None);
-            return None;
+        let resource = &self.chunk.resources[self.resource as usize];
+        let scope = &self.chunk.scopes[self.scope as usize];
+        let entry = shared::series(resource, scope, metric, attributes, self.room)?;
+        if !(self.admit)(entry.hash) {
+            self.room.give_back(entry.bytes);
+            self.series.insert(key, None, self.room)?;
+            return Ok(None);
         }
         let index = index32(self.chunk.series.len());
-        self.chunk.series.push(Arc::new(SeriesEntry {
-            series,
-            encoded: encoded.into(),
-        }));
-        self.series.insert(hash, Some(index));
-        Some(index)
+        self.chunk.series.push(Arc::new(entry));
+        self.series.insert(key, Some(index), self.room)?;
+        Ok(Some(index))
     }
 }
 
 impl RowSink for ChunkSink<'_> {
-    fn resource(&mut self, resource: &ResourceRef<'_>) {
-        let resource = Resource {
-            attributes: owned(resource.attributes),
-            dropped_attributes_count: resource.dropped_attributes_count,
-            entity_refs: resource.entity_refs.to_vec(),
-            schema_url: resource.schema_url.to_owned(),
-        };
-        let encoded = encode(&resource);
-        let next = index32(self.chunk.resources.len());
-        self.resource = *self.resources.entry(xxh3_64(&encoded)).or_insert(next);
-        if self.resource == next {
-            self.chunk.resources.push(Arc::new(ResourceEntry {
-                resource: Arc::new(resource),
-                encoded: encoded.into(),
-            }));
-        }
+    fn room(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.room.take(bytes)
     }
 
-    fn scope(&mut self, scope: &ScopeRef<'_>) {
-        let scope = Scope {
-            name: scope.name.to_owned(),
-            version: scope.version.to_owned(),
-            attributes: owned(scope.attributes),
-            dropped_attributes_count: scope.dropped_attributes_count,
-            schema_url: scope.schema_url.to_owned(),
-        };
-        let encoded = encode(&scope);
-        let next = index32(self.chunk.scopes.len());
-        self.scope = *self.scopes.entry(xxh3_64(&encoded)).or_insert(next);
-        if self.scope == next {
-            self.chunk.scopes.push(Arc::new(ScopeEntry {
-                scope: Arc::new(scope),
-                encoded: encoded.into(),
-            }));
+    fn resource(&mut self, resource: &ResourceRef<'_>) -> Result<(), NoRoom> {
+        let entry: Entry<Resource> = shared::resource(resource, self.room)?;
+        if let Some(index) = self.resources.get(entry.hash) {
+            self.resource = *index;
+            self.room.give_back(entry.bytes);
+            return Ok(());
         }
+        self.resource = index32(self.chunk.resources.len());
+        self.resources
+            .insert(entry.hash, self.resource, self.room)?;
+        self.chunk.resources.push(Arc::new(entry));
+        self.grown()
     }
 
-    fn span(&mut self, span: &SpanRef<'_>) {
+    fn scope(&mut self, scope: &ScopeRef<'_>) -> Result<(), NoRoom> {
+        let entry: Entry<Scope> = shared::scope(scope, self.room)?;
+        if let Some(index) = self.scopes.get(entry.hash) {
+            self.scope = *index;
+            self.room.give_back(entry.bytes);
+            return Ok(());
+        }
+        self.scope = index32(self.chunk.scopes.len());
+        self.scopes.insert(entry.hash, self.scope, self.room)?;
+        self.chunk.scopes.push(Arc::new(entry));
+        self.grown()
+    }
+
+    fn span(&mut self, span: &SpanRef<'_>) -> Result<(), NoRoom> {
+        let nested = span.nested_attributes.len();
+        reserve(&mut self.chunk.attributes, span.attributes.len() + nested);
+        reserve(&mut self.chunk.events, span.events.len());
+        reserve(&mut self.chunk.links, span.links.len());
+        reserve(&mut self.chunk.trace_ids, 1);
+        reserve(&mut self.chunk.spans, 1);
+        self.grown()?;
         let first = self.chunk.correlation.len();
         self.correlate_attributes(span.attributes);
         let (status, message) = span
@@ -329,20 +371,25 @@ impl RowSink for ChunkSink<'_> {
             status_message: self.text(message),
             trace_state: self.text(span.trace_state),
             flags: span.flags,
-            attributes: self.attributes(span.attributes),
+            attributes: self.attributes(span.attributes)?,
             dropped_attributes: span.dropped_attributes_count,
-            events: self.events(span),
+            events: self.events(span)?,
             dropped_events: span.dropped_events_count,
-            links: self.links(span),
+            links: self.links(span)?,
             dropped_links: span.dropped_links_count,
             correlation: self.correlation_since(first),
         };
         self.note_time(row.start, row.end);
         self.chunk.trace_ids.push(span.trace_id);
         self.chunk.spans.push(row);
+        Ok(())
     }
 
-    fn log(&mut self, log: &LogRef<'_>) {
+    fn log(&mut self, log: &LogRef<'_>) -> Result<(), NoRoom> {
+        reserve(&mut self.chunk.attributes, log.attributes.len());
+        reserve(&mut self.chunk.trace_ids, 1);
+        reserve(&mut self.chunk.logs, 1);
+        self.grown()?;
         let first = self.chunk.correlation.len();
         self.correlate_attributes(log.attributes);
         let body = self.val(log.body);
@@ -358,7 +405,7 @@ impl RowSink for ChunkSink<'_> {
             span_id: log.span_id.map_or([0; 8], |id| id.0),
             resource: self.resource,
             scope: self.scope,
-            attributes: self.attributes(log.attributes),
+            attributes: self.attributes(log.attributes)?,
             dropped_attributes: log.dropped_attributes_count,
             flags: log.flags,
             event_name: self.text(log.event_name),
@@ -369,41 +416,41 @@ impl RowSink for ChunkSink<'_> {
             .trace_ids
             .push(log.trace_id.unwrap_or(TraceId([0; 16])));
         self.chunk.logs.push(row);
+        Ok(())
     }
 
-    fn metric(&mut self, metric: &MetricRef<'_>) {
-        let metric = Metric {
-            name: metric.name.to_owned(),
-            description: metric.description.to_owned(),
-            unit: metric.unit.to_owned(),
-            kind: metric.kind,
-            temporality: metric.temporality,
-            monotonic: metric.monotonic,
-            metadata: owned(metric.metadata),
-        };
-        let encoded = encode(&metric);
-        let entry = self.metrics.entry(xxh3_64(&encoded)).or_insert_with(|| {
-            Arc::new(MetricEntry {
-                metric: Arc::new(metric),
-                encoded: encoded.into(),
-            })
-        });
+    fn metric(&mut self, metric: &MetricRef<'_>) -> Result<(), NoRoom> {
+        let entry: Entry<Metric> = shared::metric(metric, self.room)?;
+        if let Some(known) = self.metrics.get(entry.hash) {
+            self.metric = Some(known.clone());
+            self.room.give_back(entry.bytes);
+            return Ok(());
+        }
+        self.chunk.metric_bytes += entry.bytes;
+        let entry = Arc::new(entry);
         self.metric = Some(entry.clone());
+        self.metrics.insert(entry.hash, entry, self.room)
     }
 
-    fn point(&mut self, point: &PointRef<'_>) {
+    fn point(&mut self, point: &PointRef<'_>) -> Result<(), NoRoom> {
         let Some(metric) = self.metric.clone() else {
-            return;
+            return Ok(());
         };
-        let Some(series) = self.series(&metric, point.attributes) else {
-            return self.reject(Reject::SeriesLimit, 1);
+        let Some(series) = self.series(&metric, point.attributes)? else {
+            self.reject(Reject::SeriesLimit, 1);
+            return Ok(());
         };
+        reserve(&mut self.chunk.points, 1);
+        self.grown()?;
         let value = match point.value {
             PointValue::Int(int) => PointVal::Int(*int),
             PointValue::Double(double) => PointVal::Double(*double),
-            other => PointVal::Encoded(self.push(&encode(other))),
+            other => PointVal::Encoded(self.encoded(other, members(other))?),
         };
-        let exemplars = self.push(&encode_exemplars(point.exemplars));
+        let exemplars = match point.exemplars {
+            [] => Text::default(),
+            list => self.encoded(list, list.len())?,
+        };
         self.note_time(point.time_unix_nano, point.time_unix_nano);
         self.chunk.points.push(PointRow {
             series,
@@ -413,6 +460,7 @@ impl RowSink for ChunkSink<'_> {
             value,
             exemplars,
         });
+        Ok(())
     }
 
     fn reject(&mut self, reason: Reject, count: u64) {
@@ -420,11 +468,37 @@ impl RowSink for ChunkSink<'_> {
     }
 }
 
-fn owned(attributes: &[KeyValueRef<'_>]) -> Vec<KeyValue> {
-    attributes
-        .iter()
-        .map(|attribute| attribute.to_key_value())
-        .collect()
+/// How many counts, bounds or quantiles a value has.
+fn members(value: &PointValue) -> usize {
+    let counts =
+        |buckets: Option<&Buckets>| buckets.map_or(0, |buckets| buckets.bucket_counts.len());
+    match value {
+        PointValue::Empty | PointValue::Int(_) | PointValue::Double(_) => 0,
+        PointValue::Histogram(histogram) => {
+            histogram.bucket_counts.len() + histogram.explicit_bounds.len()
+        }
+        PointValue::Exponential(histogram) => {
+            counts(histogram.positive.as_ref()) + counts(histogram.negative.as_ref())
+        }
+        PointValue::Summary(summary) => summary.quantiles.len(),
+    }
+}
+
+/// Makes a list long enough for so many more members.
+#[inline]
+fn reserve<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        grow(list, more);
+    }
+}
+
+#[cold]
+fn grow<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() * size_of::<T>() < LARGE_BYTES {
+        list.reserve(more);
+    } else {
+        list.reserve_exact(more.max(list.capacity() / 2));
+    }
 }
 
 /// A request is at most `limits.request_bytes`, far below 4 GiB, and so is a chunk.

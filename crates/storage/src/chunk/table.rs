@@ -27,14 +27,14 @@ impl Chunk {
     fn resource(&self, row: usize) -> &Resource {
         match self.signal {
             Signal::Metrics => &self.series[self.resource_index(row)].series.resource,
-            _ => &self.resources[self.resource_index(row)].resource,
+            _ => &self.resources[self.resource_index(row)].value,
         }
     }
 
     fn scope(&self, row: usize) -> &Scope {
         match self.signal {
-            Signal::Traces => &self.scopes[self.spans[row].scope as usize].scope,
-            Signal::Logs => &self.scopes[self.logs[row].scope as usize].scope,
+            Signal::Traces => &self.scopes[self.spans[row].scope as usize].value,
+            Signal::Logs => &self.scopes[self.logs[row].scope as usize].value,
             Signal::Metrics => &self.series[self.points[row].series as usize].series.scope,
         }
     }

@@ -148,12 +148,12 @@ impl<'a> Common<'a> {
 
     fn write(self, writer: &mut BlockWriter, terms: &mut Collector<'a>) {
         for ((chunk, index), rows) in self.resources.first.iter().zip(counts(&self.resource)) {
-            let resource = &self.chunks[*chunk as usize].resources[*index as usize].resource;
+            let resource = &self.chunks[*chunk as usize].resources[*index as usize].value;
             terms.service(resource.service(), rows);
             terms.shared(Level::Resource, &resource.attributes, rows);
         }
         for ((chunk, index), rows) in self.scopes.first.iter().zip(counts(&self.scope)) {
-            let scope = &self.chunks[*chunk as usize].scopes[*index as usize].scope;
+            let scope = &self.chunks[*chunk as usize].scopes[*index as usize].value;
             terms.shared(Level::Scope, &scope.attributes, rows);
         }
         terms.trace_ids(&self.trace_ids);

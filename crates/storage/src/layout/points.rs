@@ -75,7 +75,7 @@ pub(super) fn encode<'a>(
 #[derive(Default)]
 struct SeriesTable<'a> {
     known: rustc_hash::FxHashMap<(u32, u32), u64>,
-    by_encoding: rustc_hash::FxHashMap<&'a [u8], u64>,
+    by_hash: rustc_hash::FxHashMap<u64, u64>,
     resources: Shared<'a>,
     scopes: Shared<'a>,
     metrics: Shared<'a>,
@@ -92,14 +92,16 @@ impl<'a> SeriesTable<'a> {
             return *index;
         }
         let next = self.list.len() as u64;
-        let index = *self.by_encoding.entry(&entry.encoded).or_insert(next);
+        let index = *self.by_hash.entry(entry.hash).or_insert(next);
         if index == next {
-            let (parts, attributes) = entry.parts();
             let mut def = Vec::new();
-            put_varint(&mut def, self.resources.by_encoding(parts[0]));
-            put_varint(&mut def, self.scopes.by_encoding(parts[1]));
-            put_varint(&mut def, self.metrics.by_encoding(parts[2]));
-            def.extend_from_slice(attributes);
+            put_varint(
+                &mut def,
+                self.resources.by_encoding(&entry.resource.encoded),
+            );
+            put_varint(&mut def, self.scopes.by_encoding(&entry.scope.encoded));
+            put_varint(&mut def, self.metrics.by_encoding(&entry.metric.encoded));
+            def.extend_from_slice(&entry.attributes);
             self.list.push(def);
             self.entries.push((&entry.series, 0));
         }
@@ -116,21 +118,6 @@ impl<'a> SeriesTable<'a> {
             "series.def",
             Values::Bytes(self.list.iter().map(Vec::as_slice).collect()),
         );
-    }
-}
-
-impl SeriesEntry {
-    /// The encodings of resource, scope and metric, and of the attributes.
-    fn parts(&self) -> ([&[u8]; 3], &[u8]) {
-        let mut rest = &*self.encoded;
-        let parts = [(); 3].map(|()| {
-            let (length, after) = rest.split_at(4);
-            let length = u32::from_le_bytes(length.try_into().expect("split at four")) as usize;
-            let (part, after) = after.split_at(length);
-            rest = after;
-            part
-        });
-        (parts, rest)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use journal::{ErrorKind, Journal, JournalError, Position};
+use model::room::Room;
 use model::row::Reject;
 use model::{Signal, Tenant};
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
@@ -25,6 +26,8 @@ const GROUP_BATCHES_MAX: usize = 256;
 const GROUP_BYTES_MAX: usize = 16 << 20;
 /// Chunks are joined up to this many rows.
 const CHUNK_ROWS_MAX: usize = 8_192;
+/// And up to this many bytes: joining copies.
+const CHUNK_BYTES_MAX: usize = 16 << 20;
 /// How often a flush may fail before whoever waits for it goes on without.
 const FLUSH_PATIENCE: u32 = 3;
 
@@ -35,7 +38,8 @@ pub(super) struct Pending {
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
     pub answer: oneshot::Sender<Result<Ack, WriteError>>,
-    pub _permit: OwnedSemaphorePermit,
+    /// What it takes of the bounds on memory, until it is answered.
+    pub holds: (OwnedSemaphorePermit, Room),
 }
 
 /// Work for the commit thread.
@@ -257,7 +261,13 @@ impl Committer {
                 if let Err(error) = self.journal.rollback_to(rollback) {
                     fatal(&error);
                 }
-                self.refuse(pending, Refusal::Disk, error.to_string());
+                if let JournalError::RecordTooLarge { .. } = error {
+                    add(&self.core.counters.too_large_batches, 1);
+                    let refused = WriteError::TooLarge(error.to_string());
+                    let _ = pending.answer.send(Err(refused));
+                } else {
+                    self.refuse(pending, Refusal::Disk, error.to_string());
+                }
                 None
             }
         }
@@ -315,7 +325,7 @@ impl Committer {
     /// Makes committed rows visible, then answers.
     fn publish(&mut self, written: Vec<Pending>) {
         let mut answers = Vec::with_capacity(written.len());
-        let mut fresh: BTreeMap<(Tenant, Signal), Chunk> = BTreeMap::new();
+        let mut fresh: BTreeMap<(Tenant, Signal), Vec<Chunk>> = BTreeMap::new();
         let mut observer = self.core.observer.lock();
         for pending in written {
             let ack = self.ack(&pending);
@@ -324,24 +334,27 @@ impl Committer {
                 batch,
                 chunk,
                 answer,
-                _permit,
+                holds,
                 ..
             } = pending;
             if let Some(observer) = observer.as_mut() {
                 chunk.show_spans(observer.as_mut());
             }
-            match fresh.entry((batch.tenant, batch.signal)) {
-                std::collections::btree_map::Entry::Vacant(slot) => drop(slot.insert(chunk)),
-                std::collections::btree_map::Entry::Occupied(mut slot) => {
-                    slot.get_mut().absorb(&chunk);
-                }
+            let chunks = fresh.entry((batch.tenant, batch.signal)).or_default();
+            match chunks.last_mut() {
+                Some(last) if joined_bytes(last, &chunk) <= CHUNK_BYTES_MAX => last.absorb(&chunk),
+                _ => chunks.push(chunk),
             }
-            answers.push((answer, ack, _permit));
+            answers.push((answer, ack, holds));
         }
         drop(observer);
         let fresh: Vec<_> = fresh
             .into_iter()
-            .map(|(key, chunk)| (key, Arc::new(chunk)))
+            .flat_map(|(key, chunks)| {
+                chunks
+                    .into_iter()
+                    .map(move |chunk| (key.clone(), Arc::new(chunk)))
+            })
             .collect();
         {
             let mut view = self.core.view.write();
@@ -358,7 +371,7 @@ impl Committer {
         for ((tenant, _), chunk) in &fresh {
             self.core.tails.publish(tenant, chunk, &self.core.counters);
         }
-        for (answer, ack, _permit) in answers {
+        for (answer, ack, _holds) in answers {
             let _ = answer.send(Ok(ack));
         }
     }
@@ -429,7 +442,10 @@ impl Committer {
 pub(super) fn push(chunks: &mut Vec<Arc<Chunk>>, mut chunk: Arc<Chunk>) {
     while let Some(last) = chunks.last() {
         let rows = last.rows() + chunk.rows();
-        if rows > CHUNK_ROWS_MAX || last.rows() > 2 * chunk.rows() {
+        if rows > CHUNK_ROWS_MAX
+            || last.rows() > 2 * chunk.rows()
+            || joined_bytes(last, &chunk) > CHUNK_BYTES_MAX
+        {
             break;
         }
         let mut joined = Chunk::new(chunk.signal);
@@ -439,6 +455,11 @@ pub(super) fn push(chunks: &mut Vec<Arc<Chunk>>, mut chunk: Arc<Chunk>) {
         chunk = Arc::new(joined);
     }
     chunks.push(chunk);
+}
+
+/// About what two chunks take once they are one.
+fn joined_bytes(one: &Chunk, other: &Chunk) -> usize {
+    one.list_bytes() + other.list_bytes()
 }
 
 pub(super) fn signal_index(signal: Signal) -> usize {

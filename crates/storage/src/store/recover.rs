@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use env::EntryKind;
 use journal::{ErrorKind, Journal, Position};
+use model::room::Room;
 use model::{Signal, Tenant};
 
 use super::checkpoint::Checkpoint;
@@ -38,6 +39,8 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     let options = journal::Options {
         segment_min: checkpoint.wal_segment.max(1),
         segment_bytes: segment_bytes(core.options.wal_bytes),
+        // What there was memory for can be written down.
+        record_bytes_max: core.options.in_flight_bytes,
         ..journal::Options::default()
     };
     let (mut journal, recovery) = Journal::open(&core.env, wal_dir, options)?;
@@ -132,7 +135,9 @@ impl Replay<'_> {
             // The places are in ascending order, as they were found.
             refused.binary_search(&(series - 1)).is_err()
         };
-        match self.core.decode(&batch, &mut admit) {
+        // It was let in before, when there was room.
+        let mut room = Room::unlimited();
+        match self.core.decode(&batch, &mut admit, &mut room) {
             Ok(chunk) => {
                 let rows = chunk.rows() as u64;
                 add(&self.core.counters.rows[signal_index(batch.signal)], rows);

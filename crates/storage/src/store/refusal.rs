@@ -5,6 +5,8 @@
 pub(crate) enum Refusal {
     /// Too many bytes wait for the commit thread.
     Pending,
+    /// Batches in work take what memory they may.
+    Memory,
     /// The heads in memory are full, and cannot be written to files.
     Head,
     /// The WAL is as long as it may be.
@@ -15,13 +17,19 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of the counters.
-    pub(crate) const ALL: [Refusal; 4] =
-        [Refusal::Pending, Refusal::Head, Refusal::Wal, Refusal::Disk];
+    pub(crate) const ALL: [Refusal; 5] = [
+        Refusal::Pending,
+        Refusal::Memory,
+        Refusal::Head,
+        Refusal::Wal,
+        Refusal::Disk,
+    ];
 
     /// The value of the label `reason`.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Refusal::Pending => "pending_bytes",
+            Refusal::Memory => "memory",
             Refusal::Head => "head_full",
             Refusal::Wal => "wal_full",
             Refusal::Disk => "wal_write",

@@ -368,10 +368,9 @@ async fn points_come_back_as_they_were_sent() {
 
     let sent = serde_json::json!({"resourceMetrics": answer["resourceMetrics"]});
     let sent = serde_json::to_vec(&sent).unwrap();
-    assert!(
-        otlp::json::to_protobuf(model::Signal::Metrics, &sent).is_ok(),
-        "the answer is OTLP"
-    );
+    let mut room = model::room::Room::unlimited();
+    let read = otlp::json::to_protobuf(model::Signal::Metrics, &sent, usize::MAX, &mut room);
+    assert!(read.is_ok(), "the answer is OTLP");
 
     let names = |answer: &Json| -> Vec<String> {
         let scope = &answer["resourceMetrics"][0]["scopeMetrics"][0];

@@ -19,7 +19,7 @@ const SERVICES: [(&str, &str); 3] = [
 ];
 
 const INVALID_ARGUMENT: &str = "3";
-const RESOURCE_EXHAUSTED: &str = "8";
+pub(super) const RESOURCE_EXHAUSTED: &str = "8";
 const UNIMPLEMENTED: &str = "12";
 const UNAVAILABLE: &str = "14";
 /// Too large, or no room now for four such at once.
@@ -166,6 +166,37 @@ fn told(headers: &HeaderMap) -> (&str, &str) {
             .map_or("", |value| value.to_str().unwrap())
     };
     (text("grpc-status"), text("grpc-message"))
+}
+
+/// Exports one compressed message: the code, its message and the type of its details.
+pub(super) async fn export(
+    address: &str,
+    signal: &str,
+    gzipped: &[u8],
+) -> (String, String, String) {
+    use base64::Engine;
+    let (package, service) = SERVICES[match signal {
+        "traces" => 0,
+        "logs" => 1,
+        _ => 2,
+    }];
+    let path = format!("/opentelemetry.proto.collector.{package}.v1.{service}/Export");
+    let request = client()
+        .post(format!("http://{address}{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-encoding", "gzip");
+    let answer = request.body(framed(1, gzipped)).send().await.unwrap();
+    let (code, message) = told(answer.headers());
+    let details = answer
+        .headers()
+        .get("grpc-status-details-bin")
+        .map_or("", |value| value.to_str().unwrap());
+    let details = base64::engine::general_purpose::STANDARD_NO_PAD
+        .decode(details.trim_end_matches('='))
+        .unwrap();
+    let details = String::from_utf8_lossy(&details).into_owned();
+    (code.to_owned(), message.to_owned(), details)
 }
 
 async fn send(client: &reqwest::Client, base: &str, number: usize, attack: Attack) {

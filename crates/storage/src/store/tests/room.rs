@@ -7,13 +7,13 @@ use env::RealFiles;
 use model::metric::Series;
 use model::row::Reject;
 use model::time::NANOS_PER_SECOND;
-use model::{DataPoint, Signal, Span};
+use model::{DataPoint, Signal, Span, Tenant};
 use tempfile::{TempDir, tempdir};
 use testkit::{Failure, FaultFiles, ManualClock, Op, Plan};
 
 use crate::filter::Filter;
 use crate::testing::*;
-use crate::write::WriteError;
+use crate::write::{Batch, WriteError};
 use crate::{Options, Store};
 
 /// A store whose disk may run full.
@@ -235,4 +235,74 @@ async fn series_beyond_the_limit_are_refused_until_others_end() {
     // What was refused does not come back from the WAL.
     let (store, _) = rig.open();
     assert_eq!(names(&store).await, expected);
+}
+
+#[tokio::test]
+async fn a_batch_that_takes_too_much_memory_is_refused_for_good_and_leaves_nothing() {
+    let rig = Rig::new(Options {
+        decoded_bytes: 100_000,
+        ..Options::default()
+    });
+    let (store, _) = rig.open();
+    let mut generator = Generator::new(34);
+    let mut spans = |count: usize| -> Vec<Span> { (0..count).map(|_| generator.span()).collect() };
+    let few = spans(20);
+    write(&store, Signal::Traces, &few).await.unwrap();
+    let refused = write(&store, Signal::Traces, &spans(2_000)).await;
+    let Err(WriteError::TooLarge(reason)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(reason.contains("more than 100000 bytes"), "{reason}");
+    assert_eq!(metric(&store, "too_large_batches_total", ""), 1.0);
+    assert_holds(&store, &few).await;
+    assert_eq!(store.budget().used(), 0);
+}
+
+#[tokio::test]
+async fn while_others_hold_the_memory_a_batch_is_asked_to_come_again() {
+    let rig = Rig::new(Options {
+        in_flight_bytes: 1 << 20,
+        decoded_bytes: 1 << 20,
+        ..Options::default()
+    });
+    let (store, _) = rig.open();
+    let mut generator = Generator::new(35);
+    let rows: Vec<Span> = (0..50).map(|_| generator.span()).collect();
+    let mut other = store.budget().room(usize::MAX);
+    other.resize((1 << 20) - 1_000).unwrap();
+    let refused = write(&store, Signal::Traces, &rows).await;
+    assert!(
+        matches!(refused, Err(WriteError::Retry { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(metric(&store, "retried_batches_total", "memory"), 1.0);
+    drop(other);
+    write(&store, Signal::Traces, &rows).await.unwrap();
+    assert_holds(&store, &rows).await;
+    assert_eq!(store.budget().used(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_no_record_can_hold_is_refused_for_good() {
+    let rig = Rig::new(Options {
+        in_flight_bytes: 1 << 20,
+        ..Options::default()
+    });
+    let (store, _) = rig.open();
+    let mut request = postcard::to_stdvec(&vec![Generator::new(36).span()]).unwrap();
+    // The decoder of these tests passes over what follows the rows.
+    request.resize(2 << 20, 0);
+    let batch = Batch {
+        tenant: Tenant::default(),
+        signal: Signal::Traces,
+        request: request.into(),
+        stamp: None,
+    };
+    let refused = store.write(batch).await;
+    assert!(
+        matches!(&refused, Err(WriteError::TooLarge(reason)) if reason.contains("record of")),
+        "{refused:?}"
+    );
+    assert_eq!(metric(&store, "too_large_batches_total", ""), 1.0);
+    assert_holds(&store, &[]).await;
 }
