@@ -77,6 +77,8 @@ pub struct Entry {
     pub id: u64,
     /// The screen.
     pub screen: Screen,
+    /// The time range that it was last asked for.
+    pub asked: Option<RangeChoice>,
     /// The detail pane, where open.
     pub detail: Option<Detail>,
     /// Whether keys go to the detail pane.
@@ -470,6 +472,7 @@ impl Model {
         let home = Entry {
             id: 0,
             screen: Screen::Home(Home::default()),
+            asked: None,
             detail: None,
             detail_focused: false,
         };
@@ -519,8 +522,7 @@ impl Model {
     pub fn tick_ms(&self) -> Option<u64> {
         match self.top().screen {
             _ if self.outage.is_some() => Some(2_000),
-            Screen::Home(_) if self.range.moves() => Some(5_000),
-            Screen::Alerts(_) => Some(5_000),
+            Screen::Home(_) | Screen::Alerts(_) => Some(5_000),
             _ => None,
         }
     }

@@ -93,20 +93,25 @@ impl RangeChoice {
                     Some(Side::Ago { text, .. }) => text.clone(),
                     Some(Side::At(time)) => zone.civil(*time),
                 };
-                format!("{}..{}", written(start), written(end))
+                let (from, mut to) = (written(start), written(end));
+                // An end without a date is of the day of its start.
+                let dates = from.split_once(' ').zip(to.split_once(' '));
+                if let Some(((first, _), (last, time))) = dates
+                    && first == last
+                {
+                    to = time.to_owned();
+                }
+                format!("{from}..{to}")
             }
         }
     }
 
-    /// That nothing was found in it, and what may help.
+    /// That there is none of something in it, and what may help.
     pub(crate) fn without(&self, what: &str, zone: &Zone) -> String {
         if *self == Self::all() {
-            format!("no {what} matches at any time")
+            format!("no {what} at any time")
         } else {
-            format!(
-                "no {what} matches in {}; t widens the range",
-                self.text(zone)
-            )
+            format!("no {what} in {}; t widens the range", self.text(zone))
         }
     }
 
@@ -131,11 +136,6 @@ impl RangeChoice {
             "{}s",
             step.unwrap_or(wanted.div_ceil(86_400) * 86_400)
         ))
-    }
-
-    /// Whether the range moves with the clock, so that asking again may bring something new.
-    pub(crate) fn moves(&self) -> bool {
-        self.end.is_none()
     }
 
     /// Its length, where both ends count from the same.
@@ -297,9 +297,12 @@ mod tests {
             assert_eq!(parse(text).unwrap().text(&zone), text);
         }
         let range = parse("23:05..23:20").unwrap();
-        assert_eq!(range.text(&zone), "2023-11-14 23:05..2023-11-14 23:20");
+        assert_eq!(range.text(&zone), "2023-11-14 23:05..23:20");
+        assert_eq!(parse(&range.text(&zone)).unwrap(), range);
         zone.toggle();
-        assert_eq!(range.text(&zone), "2023-11-14 22:05..2023-11-14 22:20");
+        assert_eq!(range.text(&zone), "2023-11-14 22:05..22:20");
+        let night = parse("2023-11-14 23:05..00:05").unwrap();
+        assert_eq!(night.text(&berlin()), "2023-11-14 23:05..2023-11-15 00:05");
     }
 
     #[test]

@@ -177,14 +177,15 @@ pub(crate) fn counted(number: usize, what: &str) -> String {
 /// A duration in the unit that suits it, in at most seven columns.
 pub(crate) fn duration(nanos: u64) -> String {
     let value = nanos as f64;
+    // A unit ends where its last digits would round to the next.
     match nanos {
         0 => "0".to_owned(),
         1..1_000 => format!("{nanos}ns"),
-        1_000..1_000_000 => scaled(value / 1e3, "µs"),
-        1_000_000..1_000_000_000 => scaled(value / 1e6, "ms"),
-        1_000_000_000..60_000_000_000 => scaled(value / 1e9, "s"),
+        1_000..999_500 => scaled(value / 1e3, "µs"),
+        999_500..999_500_000 => scaled(value / 1e6, "ms"),
+        999_500_000..59_950_000_000 => scaled(value / 1e9, "s"),
         _ => {
-            let seconds = nanos / 1_000_000_000;
+            let seconds = nanos.saturating_add(50_000_000) / 1_000_000_000;
             match seconds {
                 0..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
                 3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
@@ -288,7 +289,12 @@ mod tests {
             (1_500, "1.50µs"),
             (12_340_000, "12.3ms"),
             (912_000_000, "912ms"),
+            (999_400, "999µs"),
+            (999_700, "1.00ms"),
+            (999_700_000, "1.00s"),
             (1_240_000_000, "1.24s"),
+            (59_940_000_000, "59.9s"),
+            (59_960_000_000, "1m00s"),
             (123_000_000_000, "2m03s"),
             (3_720_000_000_000, "1h02m"),
             (90_000_000_000_000, "1d01h"),

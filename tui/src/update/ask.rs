@@ -48,6 +48,7 @@ pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
     let Some(entry) = stack.last_mut() else {
         return;
     };
+    entry.asked = Some(shown.clone());
     let mut asker = Asker {
         entry: entry.id,
         generation,
@@ -93,6 +94,21 @@ pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
             asker.send(&mut alerts.rules, SlotKind::Rules, Request::Rules);
         }
         Screen::Help(_) => {}
+    }
+}
+
+/// Asks for what may have changed while another screen was shown: all of it where the time range
+/// did.
+pub(super) fn returned(model: &mut Model, effects: &mut Vec<Effect>) {
+    let entry = model.top();
+    let ranged = matches!(
+        entry.screen,
+        Screen::Home(_) | Screen::Traces(_) | Screen::Logs(_)
+    );
+    if ranged && entry.asked.as_ref() != Some(model.range_shown()) {
+        ask(model, effects);
+    } else {
+        tick(model, effects);
     }
 }
 

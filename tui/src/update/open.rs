@@ -19,6 +19,7 @@ pub(super) fn push(model: &mut Model, screen: Screen, effects: &mut Vec<Effect>)
     model.stack.push(Entry {
         id,
         screen,
+        asked: None,
         detail: None,
         detail_focused: false,
     });
@@ -31,7 +32,7 @@ pub(super) fn pop(model: &mut Model, effects: &mut Vec<Effect>) {
         && let Some(gone) = model.stack.pop()
     {
         effects.push(Effect::Abort(gone.id));
-        ask::tick(model, effects);
+        ask::returned(model, effects);
     } else {
         model.notice = Some("this is the first screen; Q leaves".to_owned());
     }

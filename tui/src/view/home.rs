@@ -6,6 +6,7 @@ use api::{AlertView, ServiceView};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use super::draw_empty;
 use crate::layout::Layout;
@@ -17,7 +18,7 @@ use crate::theme::Theme;
 use crate::widgets::canvas::{columns, put, put_number};
 use crate::widgets::list;
 
-/// Columns from the right end: rate, errors, p50, p99, spans.
+/// The figures of a service with their columns.
 const FIGURES: [(&str, u16); 5] = [
     ("rate/s", 9),
     ("errors", 9),
@@ -25,6 +26,10 @@ const FIGURES: [(&str, u16); 5] = [
     ("p99", 9),
     ("spans", 11),
 ];
+/// Which of them give way, one after the other, where the names would have too little room.
+const YIELDING: [usize; 2] = [4, 2];
+/// Columns that names have at least.
+const NAME_WIDTH: u16 = 30;
 
 /// Draws the screen.
 pub(super) fn draw(
@@ -35,14 +40,13 @@ pub(super) fn draw(
     home: &Home,
 ) {
     let buffer = frame.buffer_mut();
-    put(buffer, areas.titles, 1, &title(home), theme.dim);
-    draw_figures(buffer, areas.titles, &figure_titles(home.order), theme.dim);
+    let titles = figure_titles(home.order);
+    let left = draw_figures(buffer, areas.titles, &titles, theme.dim);
+    put(buffer, left, 1, &title(home), theme.dim);
     if home.is_empty() {
         let nothing = if home.filter.is_empty() {
-            format!(
-                "no services and no alerts in {}: send OTLP to the collector, or t widens the range",
-                model.range.text(&model.zone)
-            )
+            let nothing = model.range.without("service or alert", &model.zone);
+            format!("{nothing}; send OTLP to the collector")
         } else {
             let filter = sanitise(&home.filter);
             format!("no alert and no service contains {filter:?}; Esc shows all")
@@ -121,14 +125,9 @@ pub(super) fn draw_alert(
 }
 
 fn draw_service(buffer: &mut Buffer, place: Rect, theme: &Theme, service: &ServiceView) {
-    let figures_width: u16 = FIGURES.iter().map(|(_, wide)| wide).sum();
-    let name = columns(place, 0, place.width.saturating_sub(figures_width));
-    if service.errors > 0 {
-        put(buffer, name, 1, "✗", theme.error);
-    }
-    let end = put(buffer, name, 3, &sanitise(&service.name), theme.text);
     if service.spans == 0 {
         let logs = format!("{} log records, no spans", count(service.logs));
+        let end = put(buffer, place, 3, &sanitise(&service.name), theme.text);
         put(buffer, place, end + 2, &logs, theme.dim);
         return;
     }
@@ -151,20 +150,35 @@ fn draw_service(buffer: &mut Buffer, place: Rect, theme: &Theme, service: &Servi
     } else {
         theme.text
     };
-    draw_figures(buffer, place, &figures, style);
+    let name = draw_figures(buffer, place, &figures, style);
+    if service.errors > 0 {
+        put(buffer, name, 1, "✗", theme.error);
+    }
+    put(buffer, name, 3, &sanitise(&service.name), theme.text);
 }
 
+/// Draws as many of the figures as leave room for the name; gives that room.
 fn draw_figures(
     buffer: &mut Buffer,
     place: Rect,
     figures: &[Cow<'_, str>; 5],
-    style: ratatui::style::Style,
-) {
+    style: Style,
+) -> Rect {
+    let mut shown = [true; FIGURES.len()];
+    let mut wide: u16 = FIGURES.iter().map(|(_, wide)| wide).sum();
+    for figure in YIELDING {
+        if place.width < wide + NAME_WIDTH {
+            shown[figure] = false;
+            wide -= FIGURES[figure].1;
+        }
+    }
     let mut end = place.width;
-    for (figure, (_, wide)) in figures.iter().zip(FIGURES).rev() {
+    let all = figures.iter().zip(FIGURES).zip(shown).rev();
+    for ((figure, (_, wide)), _) in all.filter(|(_, shown)| *shown) {
         end = end.saturating_sub(wide);
         put_number(buffer, place, end, wide.saturating_sub(1), figure, style);
     }
+    columns(place, 0, end)
 }
 
 fn rate(rate: f64) -> String {

@@ -33,7 +33,7 @@ pub(super) fn draw(
         histogram::draw(buffer, area, theme, counts, model.now, &model.zone);
     }
     if logs.store.is_empty() {
-        let nothing = model.range_shown().without("record", &model.zone);
+        let nothing = model.range_shown().without("record matches", &model.zone);
         let nothing = format!("{nothing}; F follows");
         draw_empty(frame, areas.list, theme, &logs.load, &nothing);
         return;

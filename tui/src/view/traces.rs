@@ -61,7 +61,7 @@ pub(super) fn draw(
     );
     put_right(buffer, areas.titles, &right, theme.dim);
     if found.is_empty() {
-        let nothing = model.range_shown().without("trace", &model.zone);
+        let nothing = model.range_shown().without("trace matches", &model.zone);
         draw_empty(frame, areas.list, theme, &traces.load, &nothing);
         return;
     }

@@ -1,6 +1,6 @@
 use crate::action::ScreenKind;
 use crate::command::Command;
-use crate::message::{Effect, Message, TailMessage};
+use crate::message::{Effect, Message, Request, TailMessage};
 use crate::model::logs::lines;
 use crate::model::{Model, PromptKind, Screen};
 use crate::testdata::{Server, TRACE, log, respond};
@@ -182,15 +182,9 @@ fn local_times_are_of_the_zone_shown() {
     press(&mut model, ":");
     type_text(&mut model, "time 2023-11-14 23:05..23:20");
     press(&mut model, "enter");
-    assert_eq!(
-        model.range.text(&model.zone),
-        "2023-11-14 23:05..2023-11-14 23:20"
-    );
+    assert_eq!(model.range.text(&model.zone), "2023-11-14 23:05..23:20");
     press(&mut model, "z");
-    assert_eq!(
-        model.range.text(&model.zone),
-        "2023-11-14 22:05..2023-11-14 22:20"
-    );
+    assert_eq!(model.range.text(&model.zone), "2023-11-14 22:05..22:20");
     // The prompt for a time reads the same forms.
     press(&mut model, "t");
     type_text(&mut model, "22:05");
@@ -208,4 +202,41 @@ fn help_is_of_the_screen_below() {
     assert_eq!(help.of, ScreenKind::Logs);
     press(&mut model, "?");
     assert_eq!(model.top().screen.kind(), ScreenKind::Logs);
+}
+
+#[test]
+fn a_screen_that_one_comes_back_to_is_of_the_range_that_is_named() {
+    let mut model = opened(Command::Traces(String::new()));
+    press(&mut model, "3");
+    press(&mut model, "t");
+    type_text(&mut model, "2h..1h");
+    let effects = press(&mut model, "enter");
+    respond(&mut model, effects, &Server::Whole);
+    let start = Some("now-2h".to_owned());
+    let effects = press(&mut model, "esc");
+    assert!(
+        matches!(&requests(&effects)[..], [Request::Traces(asked)] if asked.range.start == start),
+        "{effects:?}"
+    );
+    respond(&mut model, effects, &Server::Whole);
+    let effects = press(&mut model, "esc");
+    assert!(
+        requests(&effects)
+            .iter()
+            .any(|asked| matches!(asked, Request::Services(range) if range.start == start)),
+        "{effects:?}"
+    );
+    // With the range as it was nothing is asked but what changes by itself.
+    let mut model = opened(Command::Traces(String::new()));
+    press(&mut model, "3");
+    assert!(requests(&press(&mut model, "esc")).is_empty());
+}
+
+#[test]
+fn alerts_are_looked_at_whatever_the_range() {
+    let mut model = opened(Command::Home);
+    press(&mut model, "t");
+    type_text(&mut model, "2h..1h");
+    press(&mut model, "enter");
+    assert_eq!(model.tick_ms(), Some(5_000));
 }
