@@ -217,20 +217,11 @@ impl Sources {
     pub async fn spans(&self, rows: RowsRequest, work: &Work) -> Result<Rows<Span>, QueryError> {
         let mut parts: Vec<Vec<Span>> = vec![Vec::new(); self.len()];
         let (order, limit, traces) = (rows.order, rows.limit, rows.traces);
-        let mut held = Held::new(work.answer_bytes());
-        let request = Request::from(rows);
-        self.each_its_own(
-            |_| request.clone(),
-            work,
-            |source, reply| {
-                if let Reply::Spans(spans) = reply {
-                    held.add(&spans)?;
-                    parts[source].extend(spans);
-                }
-                Ok(())
-            },
-        )
-        .await?;
+        let spans = |reply| match reply {
+            Reply::Spans(spans) => spans,
+            _ => Vec::new(),
+        };
+        let parts = self.parts(rows, work, spans).await?;
         Ok(merge::spans(parts, order, limit, traces))
     }
 
@@ -240,23 +231,34 @@ impl Sources {
         rows: RowsRequest,
         work: &Work,
     ) -> Result<Rows<LogRecord>, QueryError> {
+        let logs = |reply| match reply {
+            Reply::Logs(logs) => logs,
+            _ => Vec::new(),
+        };
+        let parts = self.parts(rows, work, logs).await?;
+        Ok(merge::logs(parts, order, limit))
+    }
+
+    /// The rows of each source, no more in all than an answer may hold.
+    async fn parts<T: held::Row>(
+        &self,
+        rows: RowsRequest,
+        work: &Work,
+        of: impl Fn(Reply) -> Vec<T>,
+    ) -> Result<Vec<Vec<T>>, QueryError> {
+        let mut parts: Vec<Vec<T>> = self.readers.iter().map(|_| Vec::new()).collect();
         let mut parts: Vec<Vec<LogRecord>> = vec![Vec::new(); self.len()];
         let (order, limit) = (rows.order, rows.limit);
         let mut held = Held::new(work.answer_bytes());
         let request = Request::from(rows);
-        self.each_its_own(
-            |_| request.clone(),
-            work,
-            |source, reply| {
-                if let Reply::Logs(logs) = reply {
-                    held.add(&logs)?;
-                    parts[source].extend(logs);
-                }
-                Ok(())
-            },
-        )
-        .await?;
-        Ok(merge::logs(parts, order, limit))
+        let take = |source: usize, reply| {
+            let rows = of(reply);
+            held.add(&rows)?;
+            parts[source].extend(rows);
+            Ok(())
+        };
+        self.each_its_own(|_| request.clone(), work, take).await?;
+        Ok(parts)
     }
 
     /// Rows counted by time and fields, by bucket and key.
