@@ -21,8 +21,12 @@ use tonic::{Status, Streaming};
 
 const METHOD: &str = "/throughline.internal.v1.Reader/Execute";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const PING_INTERVAL: Duration = Duration::from_secs(15);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// When a collector that is asked sends nothing, it is asked whether it lives; one that works on
+/// a long answer says so, one that hangs does not.
+const PATIENCE: Patience = Patience {
+    silence: Duration::from_secs(2),
+    answer: Duration::from_secs(4),
+};
 /// Beyond the request's own time limit, which the collector keeps: only a collector that hangs
 /// takes longer.
 const GRACE: Duration = Duration::from_secs(2);
@@ -39,8 +43,19 @@ pub struct AddressError {
     pub reason: String,
 }
 
+/// A connection that cannot serve a further call says so within this time.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long the end of a stream is awaited after the last reply.
 const END_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// How long a collector may say nothing at all while it is asked.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// After so much silence it is asked whether it lives...
+    silence: Duration,
+    /// ...and has so long to say that it does.
+    answer: Duration,
+}
 
 /// A reader over a collector's store.
 #[derive(Debug, Clone)]
@@ -54,6 +69,10 @@ impl RemoteReader {
     /// A reader of the collector at `address`, a URL or `host:port`; it is named by that. Must be
     /// called within a tokio runtime; nothing is connected yet.
     pub fn new(address: &str) -> Result<Self, AddressError> {
+        Self::with_patience(address, PATIENCE)
+    }
+
+    fn with_patience(address: &str, patience: Patience) -> Result<Self, AddressError> {
         let url = if address.contains("://") {
             address.to_owned()
         } else {
@@ -70,8 +89,8 @@ impl RemoteReader {
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT);
+            .http2_keep_alive_interval(patience.silence)
+            .keep_alive_timeout(patience.answer);
         Ok(Self {
             name: address.to_owned(),
             channel: endpoint.connect_lazy(),
@@ -145,8 +164,21 @@ impl State {
         if status.code() == tonic::Code::InvalidArgument {
             return ReadError::Invalid(status.message().to_owned());
         }
-        ReadError::Unavailable(format!("collector {}: {}", self.name, status.message()))
+        let reason = match root(status) {
+            Some(root) => format!("{}: {root}", status.message()),
+            None => status.message().to_owned(),
+        };
+        ReadError::Unavailable(format!("collector {}: {reason}", self.name))
     }
+}
+
+/// What lies at the bottom of an error, in its own words.
+fn root(status: &Status) -> Option<String> {
+    let mut source = std::error::Error::source(status)?;
+    while let Some(deeper) = source.source() {
+        source = deeper;
+    }
+    Some(source.to_string()).filter(|root| root != status.message())
 }
 
 /// Starts the call if it is not running, and reads one message.
@@ -157,9 +189,13 @@ async fn step(call: Call) -> Result<(Option<Result<Reply, ReadError>>, Call), St
         Call::Ready(channel, message) => {
             let message = message.map_err(|error| Status::internal(error.to_string()))?;
             let message = Bytes::from(message);
+            let begun = Instant::now();
             match start(channel.clone(), message.clone()).await {
-                // Nothing was read yet, and asking changes nothing.
-                Err(status) if is_connection_lost(&status) => start(channel, message).await,
+                // Nothing was read yet, and asking changes nothing. One that fell silent has had
+                // its time.
+                Err(status) if is_connection_lost(&status) && begun.elapsed() < AT_ONCE => {
+                    start(channel, message).await
+                }
                 other => other,
             }
         }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -222,6 +222,18 @@ impl Server {
             .parse()
             .expect("a number");
         kib * 1024
+    }
+
+    /// Stops it where it is until it is told to go on, as a machine that hangs would.
+    pub fn pause(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::STOP).expect("a child of ours");
+        waitpid(Some(pid), WaitOptions::UNTRACED).expect("a child of ours");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).expect("a child of ours");
     }
 
     /// Ends it at once, as a crash would.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod collector;
+mod collectors;
 mod demo;
 mod query;
 mod up;

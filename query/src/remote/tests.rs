@@ -129,6 +129,46 @@ async fn a_collector_that_is_not_there_is_unavailable() {
     }
 }
 
+/// One whose process is stopped: the system takes connections for it, and nobody reads them.
+#[tokio::test]
+async fn a_collector_that_falls_silent_is_not_waited_for_to_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let patience = Patience {
+        silence: Duration::from_millis(20),
+        answer: Duration::from_millis(50),
+    };
+    let reader = RemoteReader::with_patience(&address, patience).unwrap();
+    let hour = 3_600_000;
+    let replies = tokio::time::timeout(Duration::from_secs(60), ask(&reader, hour)).await;
+    let replies = replies.expect("an answer long before the time limit");
+    assert!(
+        matches!(
+            &replies[..],
+            [Err(ReadError::Unavailable(text))]
+                if text.contains(&address) && text.ends_with("operation timed out")
+        ),
+        "{replies:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_collector_that_works_for_long_is_waited_for() {
+    let reader = serve(vec![Ok(Reply::Logs(Vec::new()))], true).await;
+    let patience = Patience {
+        silence: Duration::from_millis(10),
+        answer: Duration::from_secs(1),
+    };
+    let mut reader = RemoteReader::with_patience(&reader.name, patience).unwrap();
+    reader.grace = Duration::ZERO;
+    // It says again and again that it lives, until the time limit.
+    let replies = ask(&reader, 1_500).await;
+    assert!(
+        matches!(&replies[1], Err(ReadError::Unavailable(text)) if text.contains("in time")),
+        "{replies:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_collector_that_hangs_is_given_up() {
     let mut reader = serve(vec![Ok(Reply::Logs(Vec::new()))], true).await;

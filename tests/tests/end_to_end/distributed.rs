@@ -90,6 +90,75 @@ async fn a_lost_collector_is_named_and_the_rest_answers() {
     assert_eq!(live(&found, "lost"), 1, "{found}");
 }
 
+/// A query process over these collectors.
+fn over(collectors: &[&Server]) -> Server {
+    let setup = Setup::new(PROGRAM, "query");
+    let setup = collectors.iter().fold(setup, |setup, collector| {
+        setup.arg("--collector").arg(collector.address("internal"))
+    });
+    setup.start()
+}
+
+#[tokio::test]
+async fn a_collector_that_hangs_is_named_long_before_the_time_limit() {
+    let first = Setup::new(PROGRAM, "collector").start();
+    let second = Setup::new(PROGRAM, "collector").start();
+    let query = over(&[&first, &second]);
+    for (collector, service) in [(&first, "shop"), (&second, "bank")] {
+        let record = log(now(), "paid", &[]);
+        collector
+            .otlp()
+            .export("logs", &logs(service, &[record]))
+            .await;
+    }
+    let http = query.query();
+    assert_eq!(http.all_logs("").await.len(), 2);
+
+    second.pause();
+    let begun = std::time::Instant::now();
+    let answer = http.get("/api/v1/logs", &[]).await;
+    let waited = begun.elapsed();
+    // The time limit of a query is thirty seconds.
+    assert!(waited < std::time::Duration::from_secs(15), "{waited:?}");
+    assert_eq!(answer["logs"][0]["service"], "shop", "{answer}");
+    let name = second.address("internal");
+    let cut = &answer["cut"][0];
+    assert_eq!(
+        (&cut["limit"], &cut["value"]),
+        (&"source".into(), &name.clone().into())
+    );
+    assert!(cut["hint"].as_str().unwrap().contains(&name), "{answer}");
+
+    second.go_on();
+    wait::eventually("both collectors", wait::LONG, async || {
+        let answer = http.get("/api/v1/logs", &[]).await;
+        (answer["cut"] == serde_json::json!([])).then_some(())
+    })
+    .await;
+    assert_eq!(http.all_logs("").await.len(), 2);
+}
+
+#[test]
+fn a_collector_that_is_named_twice_is_refused() {
+    let mut command = tests::server::clean(PROGRAM);
+    let output = command
+        .args(["query", "--query", "127.0.0.1:0"])
+        .args([
+            "--collector",
+            "127.0.0.1:4410",
+            "--collector",
+            "localhost:4410",
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("localhost:4410 are the same collector"),
+        "{said}"
+    );
+}
+
 const RULES: &str = r#"
 groups:
   - name: shop

@@ -2,19 +2,18 @@
 
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use axum::Router;
 use config::Config;
 use env::Env;
 use query::Query;
 use query::alerts::{Manager, bind::OverSources};
 use query::http::{alerts, story, trace::Stories};
-use query::remote::RemoteReader;
 use query::sources::Sources;
 use query::traces::closure::Bounds;
 use storage::read::Read;
 
-use super::{HttpServer, bind, until};
+use super::{HttpServer, bind, collectors, until};
 use crate::bridge::RemoteSink;
 use crate::endpoints::Endpoints;
 use crate::{cli, options};
@@ -117,22 +116,7 @@ fn sink(arguments: &cli::Query, config: &Config, env: &Env) -> anyhow::Result<Re
 
 pub(crate) async fn run(arguments: &cli::Query) -> anyhow::Result<()> {
     let config = options::load(&arguments.role)?;
-    let mut addresses: Vec<String> = arguments.collectors.clone();
-    if addresses.is_empty() {
-        addresses = config
-            .query
-            .collectors
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-    }
-    if addresses.is_empty() {
-        bail!("no collector to read from; name one with --collector ADDR or in query.collectors");
-    }
-    let readers = addresses
-        .iter()
-        .map(|address| RemoteReader::new(address).map(|reader| Arc::new(reader) as Arc<dyn Read>))
-        .collect::<Result<Vec<_>, _>>()?;
+    let readers = collectors::readers(&arguments.collectors, &config).await?;
     let env = Env::real();
     Endpoints::clear(&config.data_dir)?;
     let sink = Arc::new(sink(arguments, &config, &env)?);
