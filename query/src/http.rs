@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use env::Clock;
+use env::{Clock, Random, RealRandom};
 use model::Tenant;
 use storage::message::Limits;
 use tokio::sync::Semaphore;
@@ -63,6 +63,8 @@ pub struct Options {
     pub promql_limits: promql::Limits,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Spreads what many would do at the same time.
+    pub random: Arc<dyn Random>,
     /// Further sources of `/metrics`.
     pub metrics: Vec<MetricsSource>,
 }
@@ -83,6 +85,7 @@ impl Options {
             promql: promql::Options::default(),
             promql_limits: promql::Limits::default(),
             clock,
+            random: Arc::new(RealRandom),
             metrics: Vec::new(),
         }
     }

@@ -35,7 +35,7 @@ use held::Held;
 pub(crate) use held::too_large;
 pub use merge::Rows;
 pub use page::{LogPage, LogPlace};
-pub use tail::{TailPart, Tailing};
+pub use tail::{Gap, TailPart, Tailing, Waiting};
 pub use work::{ANSWER_BYTES, Work};
 
 /// How much longer than a query's time limit a source may take before it counts as lost: a
@@ -215,7 +215,6 @@ impl Sources {
 
     /// Spans in time order, each once.
     pub async fn spans(&self, rows: RowsRequest, work: &Work) -> Result<Rows<Span>, QueryError> {
-        let mut parts: Vec<Vec<Span>> = vec![Vec::new(); self.len()];
         let (order, limit, traces) = (rows.order, rows.limit, rows.traces);
         let spans = |reply| match reply {
             Reply::Spans(spans) => spans,
@@ -231,6 +230,7 @@ impl Sources {
         rows: RowsRequest,
         work: &Work,
     ) -> Result<Rows<LogRecord>, QueryError> {
+        let (order, limit) = (rows.order, rows.limit);
         let logs = |reply| match reply {
             Reply::Logs(logs) => logs,
             _ => Vec::new(),
@@ -247,8 +247,6 @@ impl Sources {
         of: impl Fn(Reply) -> Vec<T>,
     ) -> Result<Vec<Vec<T>>, QueryError> {
         let mut parts: Vec<Vec<T>> = self.readers.iter().map(|_| Vec::new()).collect();
-        let mut parts: Vec<Vec<LogRecord>> = vec![Vec::new(); self.len()];
-        let (order, limit) = (rows.order, rows.limit);
         let mut held = Held::new(work.answer_bytes());
         let request = Request::from(rows);
         let take = |source: usize, reply| {
@@ -416,8 +414,8 @@ impl Sources {
     }
 
     /// New rows of all sources as they are acknowledged, until dropped.
-    pub fn tail(&self, selection: Selection, buffer: usize) -> Tailing {
-        Tailing::start(&self.readers, selection, buffer)
+    pub fn tail(&self, selection: &Selection, buffer: usize, waiting: &Waiting) -> Tailing {
+        Tailing::start(&self.readers, selection, buffer, waiting)
     }
 }
 

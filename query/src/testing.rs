@@ -47,7 +47,7 @@ pub(crate) struct Memory {
     pub(crate) requests: AtomicUsize,
     /// Tails and other answers that are being read.
     pub(crate) open: watch::Sender<usize>,
-    new_logs: broadcast::Sender<LogRecord>,
+    new_logs: Mutex<broadcast::Sender<LogRecord>>,
 }
 
 struct Open(watch::Sender<usize>);
@@ -76,7 +76,7 @@ impl Memory {
             cost_bytes: Mutex::default(),
             requests: AtomicUsize::new(0),
             open: watch::Sender::new(0),
-            new_logs: broadcast::channel(1_000).0,
+            new_logs: Mutex::new(broadcast::channel(1_000).0),
         })
     }
 
@@ -91,7 +91,12 @@ impl Memory {
     /// Adds a log record and hands it to the tails.
     pub(crate) fn append(&self, record: LogRecord) {
         self.logs.lock().push(record.clone());
-        let _ = self.new_logs.send(record);
+        let _ = self.new_logs.lock().send(record);
+    }
+
+    /// Breaks every tail off, as a process that ends does.
+    pub(crate) fn end_tails(&self) {
+        *self.new_logs.lock() = broadcast::channel(1_000).0;
     }
 
     fn selected_spans(&self, selection: &Selection) -> Vec<Span> {
@@ -339,10 +344,11 @@ impl Memory {
 
     fn tail(&self, selection: &Selection) -> Replies {
         let filter = selection.filter.clone();
-        let receiver = self.new_logs.subscribe();
+        let receiver = self.new_logs.lock().subscribe();
         let open = Open::new(&self.open);
         let state = (receiver, 0u64, 0u64, open, filter);
-        stream::unfold(
+        let begun = stream::iter([Ok(Reply::Tail(Tail::default()))]);
+        let rows = stream::unfold(
             state,
             |(mut receiver, mut sequence, mut dropped, open, filter)| async move {
                 loop {
@@ -368,8 +374,8 @@ impl Memory {
                     }
                 }
             },
-        )
-        .boxed()
+        );
+        begun.chain(rows).boxed()
     }
 }
 

@@ -200,7 +200,7 @@ pub struct Follow {
     pub dropped: u64,
     /// Those of them that earlier connections counted.
     pub dropped_before: u64,
-    /// Sources lost since it began.
+    /// Sources that are away.
     pub lost: Vec<String>,
     /// Lines that arrived before the page that comes before them did.
     pub early: Option<Vec<LogLine>>,

@@ -205,7 +205,7 @@ section! {
         story_rows: usize = "50000", "100" to "10000000";
         /// An id shared by more traces than this is a hub: named in a story, not followed.
         story_hub: usize = "100", "2" to "100000";
-        /// Rows waiting for a slow reader of a live tail; older ones are dropped and counted.
+        /// Rows waiting for a slow reader of a live tail, of 8 MiB at most; what comes then is dropped and counted.
         tail_buffer: usize = "10000", "10" to "1000000";
         /// Live tails open at once.
         tails: usize = "64", "1" to "10000";

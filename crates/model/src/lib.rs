@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod correlation;
+mod held;
 pub mod id;
 pub mod log;
 pub mod metric;

@@ -296,8 +296,8 @@ pub struct SeriesPoints {
     pub points: Vec<DataPoint>,
 }
 
-/// New rows of a live tail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// New rows of a live tail. The first has none: it says that the tail has begun.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Tail {
     /// Counts every matching row, sent or dropped, from 1: the number of the last row here.
     pub sequence: u64,

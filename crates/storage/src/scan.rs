@@ -65,8 +65,7 @@ fn tail(core: &Arc<Core>, selection: &Selection, buffer: usize) -> Replies {
     };
     match core.tails.watch(selection, filter, buffer) {
         Some(stream) => futures::stream::unfold(stream, |mut stream| async move {
-            let tail = stream.receiver.recv().await?;
-            stream.passed_on(&tail);
+            let tail = stream.next().await?;
             Some((Ok(Reply::Tail(tail)), stream))
         })
         .boxed(),

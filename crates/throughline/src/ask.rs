@@ -81,6 +81,7 @@ pub(crate) async fn logs(arguments: &cli::Logs) -> anyhow::Result<()> {
 async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
     let mut tail = client.tail(&arguments.query).await?;
     let mut dropped = 0;
+    let mut lost: Vec<String> = Vec::new();
     loop {
         let event = tokio::select! {
             event = tail.next() => event,
@@ -103,8 +104,12 @@ async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
             ))?;
             dropped = event.dropped;
         }
-        for source in &event.lost {
+        for source in event.lost.iter().filter(|source| !lost.contains(source)) {
             line(&format!("-- {source} is lost"))?;
+        }
+        lost = event.lost;
+        for gap in &event.gaps {
+            print::gap(gap)?;
         }
     }
 }

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use axum::extract::State as Extract;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
 use http::Uri;
 use model::Signal;
 use std::sync::Arc;
@@ -13,12 +12,12 @@ use std::sync::Arc;
 use super::State;
 use super::params::Params;
 use crate::error::{ErrorKind, QueryError};
-use crate::exec;
+use crate::exec::tail::TailStep;
+use crate::sources::Waiting;
 
-type Events = BoxStream<'static, Result<Event, Infallible>>;
-
-/// Sends `logs` events, an `error` event before it ends, and comments while nothing happens. The
-/// client that goes away drops the stream and with it the work in every source.
+/// Sends a comment once the tail has begun and while nothing happens, `logs` events, and an
+/// `error` event before it ends. The client that goes away drops the stream and with it the work
+/// in every source.
 pub async fn tail(
     Extract(state): Extract<State>,
     uri: Uri,
@@ -32,18 +31,23 @@ pub async fn tail(
             QueryError::new(ErrorKind::Overloaded, message).hint("end one, or poll logs instead")
         })?;
     let options = state.options();
-    let steps = exec::tail::tail(
+    let steps = crate::exec::tail::tail(
         state.sources(),
         options.tenant.clone(),
         filter,
         options.sizes.tail_buffer,
+        &Waiting {
+            clock: Arc::clone(&options.clock),
+            random: Arc::clone(&options.random),
+        },
     );
     let events = steps.map(move |step| {
         // The place among the tails is held for as long as the stream lives.
         let _held = &permit;
-        Ok(match step {
-            Ok(event) => encode("logs", &event),
-            Err(error) => encode(
+        Ok::<_, Infallible>(match step {
+            TailStep::Begun => Event::default().comment("tail"),
+            TailStep::Event(event) => encode("logs", &event),
+            TailStep::Failed(error) => encode(
                 "error",
                 &api::ErrorBody {
                     error: error.to_api(),
@@ -51,10 +55,7 @@ pub async fn tail(
             ),
         })
     });
-    // The first bytes tell the client that the tail has begun.
-    let begun: Events = stream::iter([Ok(Event::default().comment("tail"))]).boxed();
-    let all = begun.chain(events);
-    Ok(Sse::new(all).keep_alive(KeepAlive::new().interval(options.heartbeat)))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(options.heartbeat)))
 }
 
 fn encode(name: &str, data: &impl serde::Serialize) -> Event {

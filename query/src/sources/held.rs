@@ -1,8 +1,6 @@
 //! How much memory the rows of an answer take, roughly: enough to stop before it is too much.
 
-use std::mem::size_of;
-
-use model::{KeyValue, LogRecord, Span, Value};
+use model::{LogRecord, Span};
 
 use crate::error::{ErrorKind, QueryError};
 
@@ -36,46 +34,19 @@ pub(crate) fn too_large(most: u64) -> QueryError {
         .hint("ask for less with limit, start and end, or raise limits.response_bytes")
 }
 
-/// A row that takes memory. Resources and scopes are shared between rows, and not counted.
+/// A row that takes memory.
 pub(super) trait Row {
     fn bytes(&self) -> usize;
 }
 
 impl Row for LogRecord {
     fn bytes(&self) -> usize {
-        size_of::<Self>() + value(&self.body) + attributes(&self.attributes)
+        self.held_bytes()
     }
 }
 
 impl Row for Span {
     fn bytes(&self) -> usize {
-        let events = self.events.iter();
-        let links = self.links.iter();
-        size_of::<Self>()
-            + self.name.len()
-            + self.status_message.len()
-            + attributes(&self.attributes)
-            + events
-                .map(|event| size_of_val(event) + event.name.len() + attributes(&event.attributes))
-                .sum::<usize>()
-            + links
-                .map(|link| size_of_val(link) + attributes(&link.attributes))
-                .sum::<usize>()
-    }
-}
-
-fn attributes(list: &[KeyValue]) -> usize {
-    list.iter()
-        .map(|kv| size_of::<KeyValue>() + kv.key.len() + value(&kv.value))
-        .sum()
-}
-
-fn value(of: &Value) -> usize {
-    match of {
-        Value::Str(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        Value::Array(list) => list.iter().map(|one| size_of::<Value>() + value(one)).sum(),
-        Value::KvList(list) => attributes(list),
-        Value::Empty | Value::Bool(_) | Value::Int(_) | Value::Double(_) => 0,
+        self.held_bytes()
     }
 }

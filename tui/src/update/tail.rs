@@ -2,7 +2,8 @@
 //!
 //! A tail begins with what is stored from then on. After a broken one the new tail is opened
 //! first; then the records since a little before the break are asked for, and those that are not
-//! on the screen yet are brought in before what the new tail sent meanwhile.
+//! on the screen yet are brought in before what the new tail sent meanwhile. The same is done when
+//! the tail goes on but one of the server's own sources was away.
 
 #[cfg(test)]
 mod tests;
@@ -57,12 +58,13 @@ pub(super) fn take(
         }
         TailMessage::Lines(lines, counts) => {
             follow.dropped = follow.dropped_before + counts.dropped;
-            for source in counts.lost {
-                if follow.lost.len() < LOST_MAX && !follow.lost.contains(&source) {
-                    follow.lost.push(source);
-                }
-            }
+            follow.lost = counts.lost;
+            follow.lost.truncate(LOST_MAX);
             new_lines(logs, lines);
+            let from = counts.gaps.iter().map(|gap| gap.from_unix_nano).min();
+            if let Some(from) = from {
+                came_back(entry, logs, from, last, effects);
+            }
         }
         TailMessage::Broken(failure) => {
             follow.dropped_before = follow.dropped;
@@ -99,6 +101,24 @@ fn broken(logs: &mut Logs, now: u64) {
     });
     let early = follow.early.take().unwrap_or_default();
     merge(logs, early);
+}
+
+/// Asks for what a source of the server acknowledged while it was away. What the tail sends
+/// meanwhile waits.
+fn came_back(entry: u64, logs: &mut Logs, from: u64, last: &mut u64, effects: &mut Vec<Effect>) {
+    let Some(follow) = logs.follow.as_mut() else {
+        return;
+    };
+    if logs.load.value.is_none() {
+        return;
+    }
+    let since = follow.gap.as_ref().map_or(u64::MAX, |gap| gap.since);
+    follow.gap = Some(Gap {
+        since: since.min(from.saturating_sub(LATE_NANO)),
+        ..Gap::default()
+    });
+    follow.early.get_or_insert_default();
+    ask::ask_missed(entry, logs, None, last, effects);
 }
 
 /// Takes a page of the records that were missed.

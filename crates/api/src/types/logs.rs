@@ -104,6 +104,21 @@ pub struct TailEvent {
     pub dropped: u64,
     /// New records.
     pub logs: Vec<LogView>,
-    /// Sources that were lost since the tail began.
+    /// Sources that are away at the moment; the tail asks them again until they are back.
     pub lost: Vec<String>,
+    /// Sources that came back with this event, and what is missing of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<TailGap>,
+}
+
+/// What a tail lacks of a source that was away.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TailGap {
+    /// Which source.
+    pub source: String,
+    /// Records that it acknowledged from here on may be missing...
+    pub from_unix_nano: u64,
+    /// ...until here.
+    pub until_unix_nano: u64,
 }

@@ -1,9 +1,13 @@
 //! Live tails: new rows to those who watch, without ever waiting for them.
+//!
+//! What waits for a slow reader is bounded by rows and by bytes, and by bytes for all readers
+//! together; what finds no room is dropped and counted. The first message of a tail has no rows:
+//! it says that the tail has begun.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::Tenant;
+use model::{LogRecord, Span, Tenant};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -17,30 +21,99 @@ use crate::table::{Mask, Table};
 const TAILS_MAX: usize = 256;
 /// Rows sent in one message at most.
 const ROWS_PER_MESSAGE: usize = 500;
+/// Nothing more waits for one reader beyond so many bytes of rows, roughly, ...
+const BYTES_WAITING: u64 = 8 << 20;
+/// ... nor for any reader beyond so many for all of them.
+const BYTES_WAITING_IN_ALL: u64 = 64 << 20;
 
 struct Watcher {
     tenant: Tenant,
     signal: model::Signal,
     filter: Compiled,
-    /// Rows, not messages, are counted against this.
-    waiting: Arc<AtomicU64>,
+    waiting: Arc<Waiting>,
     buffer: u64,
     sequence: u64,
     dropped: u64,
-    sender: mpsc::UnboundedSender<Tail>,
+    sender: mpsc::UnboundedSender<Message>,
 }
 
-/// A watcher's end: messages, and how many rows of them still wait.
+/// Rows on their way to a reader.
+struct Message {
+    tail: Tail,
+    /// What its rows take.
+    bytes: u64,
+}
+
+/// What waits for one reader.
+#[derive(Default)]
+struct Waiting {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    /// What waits for all of them.
+    bytes_in_all: Arc<AtomicU64>,
+}
+
+impl Waiting {
+    fn add(&self, message: &Message) {
+        self.rows.fetch_add(message.rows(), Ordering::Relaxed);
+        self.bytes.fetch_add(message.bytes, Ordering::Relaxed);
+        self.bytes_in_all
+            .fetch_add(message.bytes, Ordering::Relaxed);
+    }
+
+    fn remove(&self, message: &Message) {
+        self.rows.fetch_sub(message.rows(), Ordering::Relaxed);
+        self.bytes.fetch_sub(message.bytes, Ordering::Relaxed);
+        self.bytes_in_all
+            .fetch_sub(message.bytes, Ordering::Relaxed);
+    }
+
+    /// How many rows there is room for.
+    fn room(&self, buffer: u64) -> usize {
+        let full = self.bytes.load(Ordering::Relaxed) >= BYTES_WAITING
+            || self.bytes_in_all.load(Ordering::Relaxed) >= BYTES_WAITING_IN_ALL;
+        if full {
+            return 0;
+        }
+        let rows = buffer.saturating_sub(self.rows.load(Ordering::Relaxed));
+        usize::try_from(rows).unwrap_or(usize::MAX)
+    }
+}
+
+impl Message {
+    fn new(tail: Tail) -> Self {
+        let logs = tail.logs.iter().map(LogRecord::held_bytes);
+        let spans = tail.spans.iter().map(Span::held_bytes);
+        let bytes = logs.chain(spans).sum::<usize>() as u64;
+        Self { tail, bytes }
+    }
+
+    fn rows(&self) -> u64 {
+        (self.tail.logs.len() + self.tail.spans.len()) as u64
+    }
+}
+
+/// A reader's end of a tail.
 pub(crate) struct TailStream {
-    pub receiver: mpsc::UnboundedReceiver<Tail>,
-    waiting: Arc<AtomicU64>,
+    receiver: mpsc::UnboundedReceiver<Message>,
+    waiting: Arc<Waiting>,
 }
 
 impl TailStream {
-    /// Makes room for as many rows again once a message was passed on.
-    pub(crate) fn passed_on(&self, tail: &Tail) {
-        let rows = (tail.logs.len() + tail.spans.len()) as u64;
-        self.waiting.fetch_sub(rows, Ordering::Relaxed);
+    /// The next rows, for which there is room again from now on.
+    pub(crate) async fn next(&mut self) -> Option<Tail> {
+        let message = self.receiver.recv().await?;
+        self.waiting.remove(&message);
+        Some(message.tail)
+    }
+}
+
+impl Drop for TailStream {
+    fn drop(&mut self) {
+        self.receiver.close();
+        while let Ok(message) = self.receiver.try_recv() {
+            self.waiting.remove(&message);
+        }
     }
 }
 
@@ -48,6 +121,7 @@ impl TailStream {
 #[derive(Default)]
 pub(crate) struct Tails {
     watchers: Mutex<Vec<Watcher>>,
+    bytes_waiting: Arc<AtomicU64>,
 }
 
 impl Tails {
@@ -64,7 +138,12 @@ impl Tails {
             return None;
         }
         let (sender, receiver) = mpsc::unbounded_channel();
-        let waiting = Arc::new(AtomicU64::new(0));
+        let waiting = Arc::new(Waiting {
+            bytes_in_all: self.bytes_waiting.clone(),
+            ..Waiting::default()
+        });
+        // The receiver is right here.
+        let _ = sender.send(Message::new(Tail::default()));
         watchers.push(Watcher {
             tenant: selection.tenant.clone(),
             signal: selection.signal,
@@ -102,9 +181,7 @@ impl Watcher {
         };
         let rows: Vec<usize> = mask.iter().collect();
         for rows in rows.chunks(ROWS_PER_MESSAGE) {
-            let waiting = self.waiting.load(Ordering::Relaxed);
-            let room = usize::try_from(self.buffer.saturating_sub(waiting)).unwrap_or(usize::MAX);
-            let sent = rows.len().min(room);
+            let sent = rows.len().min(self.waiting.room(self.buffer));
             let dropped = (rows.len() - sent) as u64;
             self.sequence += rows.len() as u64;
             self.dropped += dropped;
@@ -120,14 +197,15 @@ impl Watcher {
                     chunk.spans(rows, Columns::Full).unwrap_or_default(),
                 ),
             };
-            self.waiting.fetch_add(sent as u64, Ordering::Relaxed);
-            let tail = Tail {
+            let message = Message::new(Tail {
                 sequence: self.sequence,
                 dropped: self.dropped,
                 logs,
                 spans,
-            };
-            if self.sender.send(tail).is_err() {
+            });
+            self.waiting.add(&message);
+            if let Err(refused) = self.sender.send(message) {
+                self.waiting.remove(&refused.0);
                 return;
             }
         }

@@ -559,6 +559,7 @@ async fn a_tail_shows_new_rows_and_counts_what_it_drops() {
         Reply::Tail(tail) => tail,
         other => panic!("{other:?}"),
     };
+    assert_eq!(next().await, crate::message::Tail::default());
     let first = next().await;
     assert_eq!(
         (first.sequence, first.dropped, first.logs.len()),
@@ -575,6 +576,53 @@ async fn a_tail_shows_new_rows_and_counts_what_it_drops() {
         (third.sequence, third.dropped, third.logs.len()),
         (40, 15, 10)
     );
+}
+
+#[tokio::test]
+async fn what_waits_for_slow_tails_is_bounded_in_bytes() {
+    use futures::{FutureExt, StreamExt};
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let tail = || {
+        let request = Request::Tail {
+            selection: selection(Signal::Logs, Filter::All),
+            buffer: 1_000_000,
+        };
+        crate::read::Read::execute(&store, request, Limits::default())
+    };
+    /// Records that wait, and how many the last message says were dropped.
+    fn waiting(tail: &mut crate::read::Replies) -> (usize, u64) {
+        let (mut records, mut dropped) = (0, 0);
+        while let Some(Some(Ok(Reply::Tail(part)))) = tail.next().now_or_never() {
+            records += part.logs.len();
+            dropped = part.dropped;
+        }
+        (records, dropped)
+    }
+    let mut large = Generator::new(16).log();
+    large.body = Value::Str("x".repeat(1 << 20));
+    let large = [large];
+    let mut alone = tail();
+    for _ in 0..12 {
+        write(&store, Signal::Logs, &large).await.unwrap();
+    }
+    // One reader has room for 8 MiB, and again once it has read them.
+    assert_eq!(waiting(&mut alone), (8, 0));
+    write(&store, Signal::Logs, &large).await.unwrap();
+    assert_eq!(waiting(&mut alone), (1, 4));
+    drop(alone);
+
+    // All together have room for 64 MiB. What a reader leaves behind when it goes is room again.
+    for _ in 0..2 {
+        let mut tails: Vec<_> = (0..12).map(|_| tail()).collect();
+        for _ in 0..7 {
+            write(&store, Signal::Logs, &large).await.unwrap();
+        }
+        let unread = tails.split_off(6);
+        let all: usize = tails.iter_mut().map(|tail| waiting(tail).0).sum();
+        assert_eq!(all, 6 * 5 + 4);
+        drop(unread);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Answers as text.
 
-use api::types::{Completeness, LogView, Source, SourceState, SpanView, StoryAnswer, TraceAnswer};
+use api::types::{
+    Completeness, LogView, Source, SourceState, SpanView, StoryAnswer, TailGap, TraceAnswer,
+};
 use serde_json::Value as Json;
 
 use crate::output::line;
@@ -143,6 +145,18 @@ fn log_at(log: &LogView, unix_nano: u64) -> anyhow::Result<()> {
     )))?;
     // The lines of a stack trace stay lines.
     lines.try_for_each(|more| line(&clean(&format!("    {}", more.replace('\t', "    ")))))
+}
+
+/// What a tail lacks of a source that was away.
+pub(crate) fn gap(gap: &TailGap) -> anyhow::Result<()> {
+    line(&clean(&format!(
+        "-- {} is back; records of {} to {} may be missing: ask with --start {} --end {}",
+        gap.source,
+        format_time(gap.from_unix_nano),
+        format_time(gap.until_unix_nano),
+        gap.from_unix_nano,
+        gap.until_unix_nano
+    )))
 }
 
 /// A PromQL answer as Prometheus' text form, one series a line.

@@ -75,7 +75,7 @@ async fn new_records_arrive_and_leaving_ends_the_work() {
 }
 
 #[tokio::test]
-async fn a_tail_names_lost_sources_and_ends_when_none_is_left() {
+async fn a_tail_names_lost_sources_and_goes_on_when_they_are_back() {
     let (one, two) = (Memory::new("a"), Memory::new("b"));
     *two.fault.lock() = Fault::Unavailable;
     let server = serve(&[&one, &two], |_| {}).await;
@@ -90,15 +90,26 @@ async fn a_tail_names_lost_sources_and_ends_when_none_is_left() {
         (&Json::from("b"), &Json::from("first"))
     );
 
-    *one.fault.lock() = Fault::Unavailable;
-    let mut events = open(&server, "").await;
-    loop {
-        let (name, event) = events.next().await;
-        if name == "error" {
-            assert_eq!(event["error"]["kind"], "unavailable");
-            break;
-        }
-    }
+    // Also when it is the last one.
+    one.end_tails();
+    let (_, event) = events.next().await;
+    assert_eq!(event["lost"], serde_json::json!(["b", "a"]));
+    let (_, event) = events.next().await;
+    let back = serde_json::json!([{"source": "a", "from_unix_nano": NOW, "until_unix_nano": NOW}]);
+    assert_eq!(
+        (&event["gaps"], &event["lost"]),
+        (&back, &serde_json::json!(["b"]))
+    );
+    one.append(log("x", 3, 17, "second"));
+    let (_, event) = events.next().await;
+    assert_eq!(
+        (
+            &event["sequence"],
+            &event["logs"][0]["body"],
+            &event["gaps"]
+        ),
+        (&Json::from(2), &Json::from("second"), &Json::Null)
+    );
 }
 
 #[tokio::test]

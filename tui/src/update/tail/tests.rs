@@ -172,6 +172,38 @@ fn a_tail_that_breaks_again_while_it_catches_up_asks_from_the_first_break_on() {
 }
 
 #[test]
+fn what_a_source_of_the_server_acknowledged_while_it_was_away_is_caught_up() {
+    let mut tail = Following::new();
+    tail.say(0, &[600]);
+    let source = || "collector-b".to_owned();
+    let counts = api::TailEvent {
+        lost: vec![source()],
+        ..api::TailEvent::default()
+    };
+    assert!(tail.tell(TailMessage::Lines(Vec::new(), counts)).is_empty());
+    assert_eq!(tail.follow().lost, [source()]);
+    let counts = api::TailEvent {
+        gaps: vec![api::TailGap {
+            source: source(),
+            from_unix_nano: T0,
+            until_unix_nano: T0 + SECOND,
+        }],
+        ..api::TailEvent::default()
+    };
+    let (request, params) = missed(&tail.tell(TailMessage::Lines(Vec::new(), counts)));
+    assert!(tail.follow().lost.is_empty());
+    let since = T0 - 10 * SECOND;
+    assert_eq!(params.range.start, Some(since.to_string()));
+    // What comes meanwhile waits until the gap is filled.
+    tail.say(0, &[900]);
+    assert_eq!(tail.times(), [130, 300, 470, 500, 600]);
+    let page = Answer::Logs(records(&[550, 600, 900]), None, whole());
+    tail.answer(request, Ok(page));
+    assert_eq!(tail.times(), [130, 300, 470, 500, 550, 600, 900]);
+    assert_eq!(tail.follow().caught_up, 2);
+}
+
+#[test]
 fn what_could_not_be_caught_up_is_said() {
     let mut tail = Following::new();
     tail.tell(TailMessage::Broken(away()));
