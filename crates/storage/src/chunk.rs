@@ -223,6 +223,8 @@ pub(crate) struct Chunk {
     pub rejected: FxHashMap<Reject, u64>,
     /// Rows whose attributes name a key twice.
     pub duplicate_keys: u64,
+    /// Rows that were sent without a time.
+    pub undated: u64,
     /// Smallest start or time of a row.
     pub min_time: u64,
     /// Largest start or time of a row.
@@ -252,6 +254,7 @@ impl Chunk {
             clocks: Clocks::default(),
             rejected: FxHashMap::default(),
             duplicate_keys: 0,
+            undated: 0,
             min_time: u64::MAX,
             max_time: 0,
             max_end: 0,

@@ -138,6 +138,7 @@ pub(crate) struct Counters {
     pub rows: [AtomicU64; 3],
     pub rejected: [AtomicU64; Reject::ALL.len()],
     pub duplicate_keys: AtomicU64,
+    pub undated: AtomicU64,
     /// By [`Refusal`].
     retried: [AtomicU64; Refusal::ALL.len()],
     pub too_large_batches: AtomicU64,
@@ -194,18 +195,21 @@ struct New {
     refused_series: Vec<u32>,
     /// What the chunk takes.
     room: Room,
+    received_unix_nano: u64,
 }
 
 impl Core {
     /// Decodes a batch into memory taken from `room`; `admit` is asked once about each of its
-    /// distinct series, by a hash.
+    /// distinct series, by a hash. Rows without a time are of the time when it was received.
     fn decode(
         &self,
         batch: &Batch,
         admit: &mut dyn FnMut(u64) -> bool,
         room: &mut Room,
+        received: u64,
     ) -> Result<Chunk, Undecoded> {
-        let mut sink = ChunkSink::new(batch.signal, &self.options.correlation, admit, room);
+        let keys = &self.options.correlation;
+        let mut sink = ChunkSink::new(batch.signal, keys, admit, room, received);
         self.decoder
             .decode(batch.signal, &batch.request, &mut sink)?;
         let mut chunk = sink.finish()?;
@@ -219,6 +223,10 @@ impl Core {
     fn decode_new(&self, batch: Batch) -> Result<New, WriteError> {
         let mut room = self.budget.room(self.options.decoded_bytes);
         let now = self.env.clock.unix_nanos();
+        // Times of rows are by the sender's clock, and put right when they are read.
+        let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
+        let ahead = clock.map_or(0, |clock| clock.offset_nano);
+        let received = now.saturating_add_signed(ahead.saturating_neg());
         let (mut place, mut refused) = (0, Vec::new());
         let mut admit = |series| {
             let admitted = self.active.admit(&batch.tenant, series, now);
@@ -229,13 +237,14 @@ impl Core {
             admitted
         };
         let chunk = self
-            .decode(&batch, &mut admit, &mut room)
+            .decode(&batch, &mut admit, &mut room, received)
             .map_err(|error| self.undecoded(error))?;
         Ok(New {
             batch,
             chunk,
             refused_series: refused,
             room,
+            received_unix_nano: received,
         })
     }
 
@@ -378,6 +387,7 @@ impl Store {
             batch: new.batch,
             chunk: new.chunk,
             refused_series: new.refused_series,
+            received_unix_nano: new.received_unix_nano,
             answer,
             holds: (permit, new.room),
         })))?;
@@ -502,6 +512,7 @@ impl Core {
             ("too_large_batches_total", &counters.too_large_batches),
             ("duplicate_batches_total", &counters.duplicate_batches),
             ("duplicate_attribute_keys_total", &counters.duplicate_keys),
+            ("undated_rows_total", &counters.undated),
             ("flushes_total", &counters.flushes),
             ("flush_errors_total", &counters.flush_errors),
             ("wal_syncs_total", &counters.syncs),

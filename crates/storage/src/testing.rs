@@ -487,7 +487,7 @@ pub(crate) fn chunk<T: serde::Serialize>(signal: Signal, rows: &[T]) -> crate::c
     let keys = model::correlation::CorrelationKeys::default();
     let mut admit = |_| true;
     let mut room = Room::unlimited();
-    let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut admit, &mut room);
+    let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut admit, &mut room, 0);
     TestDecoder
         .decode(signal, &postcard::to_stdvec(rows).unwrap(), &mut sink)
         .unwrap();

@@ -5,7 +5,7 @@ use model::row::{DecodeError, Reject};
 use model::{ClockOffset, Signal, SpanId, Tenant, TraceId};
 
 /// One OTLP export request to be stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Whose rows.
     pub tenant: Tenant,

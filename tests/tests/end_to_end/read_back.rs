@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tests::Http;
-use tests::otlp_json::now;
+use tests::otlp_json::{logs, now};
 
 use crate::up;
 
@@ -141,4 +141,35 @@ async fn a_missing_trace_and_a_wrong_id_are_told_apart() {
     let (status, body) = query.get_any("/api/v1/traces/not-an-id", &[]).await;
     assert_eq!(status, 400, "{body}");
     assert!(body["error"]["message"].is_string(), "{body}");
+}
+
+#[tokio::test]
+async fn a_record_without_a_time_is_of_the_time_it_came_and_outlives_age_and_a_crash() {
+    let setup = up().config("agent: {host: {enabled: false}}\nretention: {logs: {age: 14d}}\n");
+    let server = setup.start();
+    let record = json!({"body": {"stringValue": "no time at all"}});
+    let before = now();
+    server
+        .otlp()
+        .export("logs", &logs("plain", &[record]))
+        .await;
+    let after = now();
+    let range = [("start", before.to_string()), ("end", after.to_string())];
+    let ask = async |http: &Http| {
+        let range = range
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let answer = http.get("/api/v1/logs", &range).await;
+        answer["logs"].as_array().unwrap().clone()
+    };
+    let found = ask(&server.query()).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["body"], "no time at all");
+    server.kill();
+    // From the log, then from files.
+    let server = setup.start();
+    assert_eq!(ask(&server.query()).await, found);
+    server.terminate();
+    let server = setup.start();
+    assert_eq!(ask(&server.query()).await, found);
 }

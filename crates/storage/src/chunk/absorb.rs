@@ -125,6 +125,7 @@ impl Chunk {
         self.max_time = self.max_time.max(other.max_time);
         self.max_end = self.max_end.max(other.max_end);
         self.duplicate_keys += other.duplicate_keys;
+        self.undated += other.undated;
         for (reason, count) in &other.rejected {
             *self.rejected.entry(*reason).or_default() += count;
         }

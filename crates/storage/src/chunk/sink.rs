@@ -41,6 +41,7 @@ pub(crate) struct ChunkSink<'k> {
     seen: Vec<u64>,
     scratch: Vec<u8>,
     room: &'k mut Room,
+    received_unix_nano: u64,
     /// What the chunk's lists have taken of the room.
     lists: usize,
 }
@@ -48,11 +49,13 @@ pub(crate) struct ChunkSink<'k> {
 impl<'k> ChunkSink<'k> {
     /// `admit` decides, once for each distinct series in the order of their first points and by
     /// a hash of what identifies it, whether its points are taken. Memory is taken from `room`.
+    /// Rows without any time are of the time at which they were received.
     pub(crate) fn new(
         signal: Signal,
         keys: &'k CorrelationKeys,
         admit: &'k mut dyn FnMut(u64) -> bool,
         room: &'k mut Room,
+        received_unix_nano: u64,
     ) -> Self {
         Self {
             chunk: Chunk::new(signal),
@@ -69,6 +72,7 @@ impl<'k> ChunkSink<'k> {
             seen: Vec::new(),
             scratch: Vec::new(),
             room,
+            received_unix_nano,
             lists: 0,
         }
     }
@@ -235,6 +239,12 @@ impl<'k> ChunkSink<'k> {
         }
     }
 
+    /// The time of a row that has none.
+    fn undated(&mut self) -> u64 {
+        self.chunk.undated += 1;
+        self.received_unix_nano
+    }
+
     fn note_time(&mut self, time: u64, end: u64) {
         self.chunk.min_time = self.chunk.min_time.min(time);
         self.chunk.max_time = self.chunk.max_time.max(time);
@@ -358,11 +368,18 @@ impl RowSink for ChunkSink<'_> {
         let (status, message) = span
             .status
             .map_or((None, ""), |(code, text)| (Some(code), text));
+        let (start, end) = match (span.start_unix_nano, span.end_unix_nano) {
+            (0, 0) => {
+                let time = self.undated();
+                (time, time)
+            }
+            times => times,
+        };
         let row = SpanRow {
             span_id: span.span_id.0,
             parent: span.parent_span_id.map_or([0; 8], |id| id.0),
-            start: span.start_unix_nano,
-            end: span.end_unix_nano,
+            start,
+            end,
             resource: self.resource,
             scope: self.scope,
             name: self.text(span.name),
@@ -396,9 +413,13 @@ impl RowSink for ChunkSink<'_> {
         if let (ValueRef::Str(text), Val::Str(stored)) = (log.body, body) {
             self.correlate_body(first, text, stored);
         }
+        let observed = match (log.time_unix_nano, log.observed_time_unix_nano) {
+            (0, 0) => self.undated(),
+            (_, observed) => observed,
+        };
         let row = LogRow {
             time: log.time_unix_nano,
-            observed: log.observed_time_unix_nano,
+            observed,
             severity_number: log.severity_number,
             severity_text: self.text(log.severity_text),
             body,

@@ -37,6 +37,7 @@ pub(super) struct Pending {
     pub chunk: Chunk,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
+    pub received_unix_nano: u64,
     pub answer: oneshot::Sender<Result<Ack, WriteError>>,
     /// What it takes of the bounds on memory, until it is answered.
     pub holds: (OwnedSemaphorePermit, Room),
@@ -240,7 +241,9 @@ impl Committer {
             let _ = pending.answer.send(Ok(ack));
             return None;
         }
-        let header = record::header(&pending.batch, &pending.refused_series);
+        // Replayed, a row without a time must not become one of another time.
+        let received = (pending.chunk.undated > 0).then_some(pending.received_unix_nano);
+        let header = record::header(&pending.batch, &pending.refused_series, received);
         if let Some((refusal, reason)) = self.no_room(header.len() + pending.batch.request.len()) {
             self.refuse(pending, refusal, reason);
             return None;
@@ -312,6 +315,7 @@ impl Committer {
             pending.chunk.rows() as u64,
         );
         add(&counters.duplicate_keys, pending.chunk.duplicate_keys);
+        add(&counters.undated, pending.chunk.undated);
         for (reason, count) in &pending.chunk.rejected {
             let index = Reject::ALL
                 .iter()

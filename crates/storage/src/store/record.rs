@@ -4,24 +4,36 @@
 //! length of the agent's id (2; 0 for no stamp), and with a stamp: agent id, epoch (8),
 //! sequence (8), and with a clock offset the offset (8) and error (8) of the agent's clock. Then,
 //! where series of the request were refused, how many (4) and for each its place (4) among the
-//! distinct series of the request in the order of their first points; then the OTLP request in
-//! protobuf.
+//! distinct series of the request in the order of their first points; then, where rows of the
+//! request have no time, when it was received (8); then the OTLP request in protobuf.
 //!
-//! The version less one says in its bits what is there: 1 a clock offset, 2 refused series.
+//! The version less one says in its bits what is there: 1 a clock offset, 2 refused series, 4 the
+//! time of receipt.
 
 use bytes::Bytes;
 use model::{ClockOffset, Signal, Tenant};
 
 use crate::write::{Batch, Stamp};
 
-/// The version of a record without either.
+/// The version of a record without any of them.
 const PLAIN: u8 = 1;
 /// Bits of the version less [`PLAIN`].
 const WITH_CLOCK: u8 = 1;
 const WITH_REFUSED: u8 = 2;
+const WITH_RECEIVED: u8 = 4;
+
+/// What a record says.
+#[derive(Debug, PartialEq)]
+pub(super) struct Record {
+    pub batch: Batch,
+    /// Series of the request that were refused, by their order in it.
+    pub refused_series: Vec<u32>,
+    /// When the request was received, where rows of it have no time.
+    pub received_unix_nano: Option<u64>,
+}
 
 /// What precedes the request in the record.
-pub(super) fn header(batch: &Batch, refused_series: &[u32]) -> Vec<u8> {
+pub(super) fn header(batch: &Batch, refused_series: &[u32], received: Option<u64>) -> Vec<u8> {
     let tenant = batch.tenant.as_str().as_bytes();
     // Without an agent's id there is no stamp, hence no clock.
     let stamp = batch.stamp.as_ref().filter(|stamp| !stamp.agent.is_empty());
@@ -32,6 +44,9 @@ pub(super) fn header(batch: &Batch, refused_series: &[u32]) -> Vec<u8> {
     }
     if !refused_series.is_empty() {
         parts |= WITH_REFUSED;
+    }
+    if received.is_some() {
+        parts |= WITH_RECEIVED;
     }
     let mut out = vec![PLAIN + parts, batch.signal as u8];
     out.push(u8::try_from(tenant.len()).expect("tenant names have at most 64 bytes"));
@@ -46,6 +61,9 @@ pub(super) fn header(batch: &Batch, refused_series: &[u32]) -> Vec<u8> {
         for place in refused_series {
             out.extend_from_slice(&place.to_le_bytes());
         }
+    }
+    if let Some(received) = received {
+        out.extend_from_slice(&received.to_le_bytes());
     }
     out
 }
@@ -64,9 +82,8 @@ fn put_stamp(stamp: &Stamp, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads a record: the batch, and which of its series were refused. Nothing if it is not one of
-/// ours.
-pub(super) fn read(record: &Bytes) -> Option<(Batch, Vec<u32>)> {
+/// Reads a record. Nothing if it is not one of ours.
+pub(super) fn read(record: &Bytes) -> Option<Record> {
     let mut at = 0_usize;
     let mut take = |length: usize| {
         let part = record.get(at..at.checked_add(length)?)?;
@@ -75,7 +92,7 @@ pub(super) fn read(record: &Bytes) -> Option<(Batch, Vec<u32>)> {
     };
     let [version, signal, tenant_length] = take(3)?.try_into().ok()?;
     let parts = version.checked_sub(PLAIN)?;
-    if parts > WITH_CLOCK | WITH_REFUSED {
+    if parts > WITH_CLOCK | WITH_REFUSED | WITH_RECEIVED {
         return None;
     }
     let signal = Signal::from_code(signal)?;
@@ -113,13 +130,22 @@ pub(super) fn read(record: &Bytes) -> Option<(Batch, Vec<u32>)> {
             refused.push(u32::from_le_bytes(place.try_into().ok()?));
         }
     }
+    let received_unix_nano = if parts & WITH_RECEIVED != 0 {
+        Some(u64::from_le_bytes(take(8)?.try_into().ok()?))
+    } else {
+        None
+    };
     let batch = Batch {
         tenant,
         signal,
         request: record.slice(at..),
         stamp,
     };
-    Some((batch, refused))
+    Some(Record {
+        batch,
+        refused_series: refused,
+        received_unix_nano,
+    })
 }
 
 #[cfg(test)]
@@ -140,13 +166,15 @@ mod tests {
             complete_to_unix_nano: 0,
             clock,
         };
-        for (stamp, refused, version) in [
-            (None, vec![], 1),
-            (Some(stamp(None)), vec![], 1),
-            (Some(stamp(Some(clock))), vec![], 2),
-            (None, vec![0, 7], 3),
-            (Some(stamp(None)), vec![1], 3),
-            (Some(stamp(Some(clock))), vec![70_000], 4),
+        for (stamp, refused, received, version) in [
+            (None, vec![], None, 1),
+            (Some(stamp(None)), vec![], None, 1),
+            (Some(stamp(Some(clock))), vec![], None, 2),
+            (None, vec![0, 7], None, 3),
+            (Some(stamp(None)), vec![1], None, 3),
+            (Some(stamp(Some(clock))), vec![70_000], None, 4),
+            (None, vec![], Some(9), 5),
+            (Some(stamp(Some(clock))), vec![3], Some(1 << 60), 8),
         ] {
             let batch = Batch {
                 tenant: Tenant::default(),
@@ -154,14 +182,17 @@ mod tests {
                 request: Bytes::from_static(b"request"),
                 stamp,
             };
-            let mut record = header(&batch, &refused);
+            let mut record = header(&batch, &refused, received);
             assert_eq!(record[0], version);
             record.extend_from_slice(&batch.request);
-            let (found, left_out) = read(&record.clone().into()).unwrap();
-            assert_eq!(left_out, refused);
-            assert_eq!((found.tenant, found.signal), (batch.tenant, batch.signal));
-            assert_eq!((found.request, found.stamp), (batch.request, batch.stamp));
-            for unknown in [0, 5] {
+            let found = read(&record.clone().into()).unwrap();
+            let expected = Record {
+                batch,
+                refused_series: refused,
+                received_unix_nano: received,
+            };
+            assert_eq!(found, expected);
+            for unknown in [0, 9] {
                 record[0] = unknown;
                 assert!(read(&record.clone().into()).is_none());
             }

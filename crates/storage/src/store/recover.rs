@@ -11,6 +11,7 @@ use model::{Signal, Tenant};
 use super::checkpoint::Checkpoint;
 use super::commit::{push, signal_index};
 use super::flusher::Sealed;
+use super::record::Record;
 use super::stamps::Stamps;
 use super::{Core, OpenError, add, flusher, record};
 use crate::flush::Heads;
@@ -121,7 +122,12 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     fn record(&mut self, payload: &bytes::Bytes, next: Position) {
-        let Some((batch, refused)) = record::read(payload) else {
+        let Some(Record {
+            batch,
+            refused_series: refused,
+            received_unix_nano: received,
+        }) = record::read(payload)
+        else {
             add(&self.core.counters.wal_malformed, 1);
             tracing::error!("a wal record is not a batch, left out");
             return;
@@ -137,7 +143,10 @@ impl Replay<'_> {
         };
         // It was let in before, when there was room.
         let mut room = Room::unlimited();
-        match self.core.decode(&batch, &mut admit, &mut room) {
+        match self
+            .core
+            .decode(&batch, &mut admit, &mut room, received.unwrap_or(0))
+        {
             Ok(chunk) => {
                 let rows = chunk.rows() as u64;
                 add(&self.core.counters.rows[signal_index(batch.signal)], rows);

@@ -2,6 +2,7 @@
 
 mod partitions;
 mod room;
+mod undated;
 
 use std::collections::BTreeMap;
 
