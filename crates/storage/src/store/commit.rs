@@ -60,6 +60,8 @@ pub(super) struct Committer {
     stamps: Stamps,
     /// Stamps of the group that is not synced yet.
     insertions: Vec<Before>,
+    /// Repeats that came with that group, perhaps of what is in it: answered when it is.
+    repeats: Vec<Pending>,
     flusher: Flusher,
     jobs: UnboundedReceiver<Job>,
     /// The end of the sealed head that is on its way to files.
@@ -85,6 +87,7 @@ pub(super) fn start(
         journal: recovered.journal,
         stamps: recovered.stamps,
         insertions: Vec::new(),
+        repeats: Vec::new(),
         flusher,
         jobs,
         flushing,
@@ -166,7 +169,8 @@ impl Committer {
                 fatal(&error);
             }
             self.stamps.undo(std::mem::take(&mut self.insertions));
-            for pending in written {
+            let repeats = std::mem::take(&mut self.repeats);
+            for pending in written.into_iter().chain(repeats) {
                 self.refuse(pending, Refusal::Disk, error.to_string());
             }
             return;
@@ -177,6 +181,19 @@ impl Committer {
             .wal_bytes
             .store(self.journal.bytes(), Ordering::Relaxed);
         self.publish(written);
+        for pending in std::mem::take(&mut self.repeats) {
+            self.answer_repeat(pending);
+        }
+    }
+
+    fn answer_repeat(&self, pending: Pending) {
+        add(&self.core.counters.duplicate_batches, 1);
+        self.core.acknowledged(pending.batch.stamp.as_ref());
+        let ack = Ack {
+            duplicate: true,
+            ..self.ack(&pending)
+        };
+        let _ = pending.answer.send(Ok(ack));
     }
 
     /// Seals the head when it is full, or has half of what the WAL may hold: the other half is
@@ -226,13 +243,11 @@ impl Committer {
         if let Some(stamp) = &pending.batch.stamp
             && self.stamps.contains(stamp)
         {
-            add(&self.core.counters.duplicate_batches, 1);
-            self.core.acknowledged(Some(stamp));
-            let ack = Ack {
-                duplicate: true,
-                ..self.ack(&pending)
-            };
-            let _ = pending.answer.send(Ok(ack));
+            if self.insertions.is_empty() {
+                self.answer_repeat(pending);
+            } else {
+                self.repeats.push(pending);
+            }
             return None;
         }
         if pending.chunk.rows() == 0 {
