@@ -15,7 +15,6 @@ use crate::index::{BlockTerms, TermIndex};
 use crate::layout::{self, RowRef};
 use crate::partition::{
     BlockFile, BlockMeta, FileError, Partition, PartitionKey, day_of, directory, file_path,
-    open_index,
 };
 use crate::terms::{Collector, truncated};
 
@@ -68,7 +67,7 @@ pub(crate) fn flush(
             let rows = ordered(*signal, chunks, rows);
             let blocks = write_files(env, &dir, flush, *signal, block_rows, chunks, &rows)?;
             let index = match known {
-                _ if blocks.len() > 1 => add_to_index(&dir, flush, known, &blocks)?,
+                _ if blocks.len() > 1 => Some(add_to_index(env, &dir, flush, known, &blocks)?),
                 Some(partition) => partition.index.clone(),
                 None => None,
             };
@@ -81,22 +80,20 @@ pub(crate) fn flush(
     Ok(changed)
 }
 
-/// The partition's index with the blocks of this flush; none where it does not open.
+/// The partition's index with the blocks of this flush.
 fn add_to_index(
+    env: &Env,
     dir: &Path,
     flush: u64,
     known: Option<&Arc<Partition>>,
     blocks: &[BlockTerms],
-) -> Result<Option<Arc<TermIndex>>, FlushError> {
-    let dir = dir.join("index");
-    let index = known
-        .and_then(|partition| partition.index.clone())
-        .or_else(|| open_index(&dir));
-    let Some(index) = index else { return Ok(None) };
+) -> Result<Arc<TermIndex>, FlushError> {
+    let index = known.and_then(|partition| partition.index.as_ref());
+    let index = TermIndex::open_for_flush(env, &dir.join("index"), index)?;
     let mut files = known.iter().flat_map(|partition| partition.files.iter());
     let before = files.rfind(|file| file.blocks.len() > 1);
     let before = before.map(|file| file.flush);
-    Ok(Some(Arc::new(index.add(&dir, flush, before, blocks)?)))
+    Ok(Arc::new(index.add(flush, before, blocks)?))
 }
 
 fn make_dir(env: &Env, root: &Path, key: &PartitionKey) -> std::io::Result<()> {

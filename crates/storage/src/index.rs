@@ -1,22 +1,31 @@
 //! The tantivy index of a partition: one document per block, with the terms that several blocks
 //! of a file share. Terms of one block alone are in the file's id table.
 //!
-//! The index is derived from the blocks. It says which files it covers; a file it does not cover,
-//! or all of them if it cannot be opened, is searched without it. So losing it costs time alone.
-//! A file of one block shares no terms: it needs no index, and is never missing here.
+//! The index is derived from the blocks. It says which flushes it covers; a file of another flush,
+//! or every file if the index cannot be read, is searched without it. So losing it costs time
+//! alone. A file of one block shares no terms: it needs no index, and is never missing here.
+//! Everything in it has a checksum, which is checked when it is first used: a damaged index
+//! would leave out blocks and nobody could tell.
 
-use std::fmt;
+mod covered;
+mod directory;
+
+use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use env::Env;
 use tantivy::columnar::Column;
-use tantivy::directory::MmapDirectory;
+use tantivy::directory::error::{OpenReadError, OpenWriteError};
 use tantivy::indexer::LogMergePolicy;
 use tantivy::schema::{BytesOptions, Field, IndexRecordOption, Schema};
 use tantivy::{
-    DocSet, Index, IndexReader, InvertedIndexReader, ReloadPolicy, TERMINATED, TantivyDocument,
+    DocSet, Index, InvertedIndexReader, SegmentReader, TERMINATED, TantivyDocument, TantivyError,
     Term,
 };
+
+use covered::Covered;
+use directory::IndexFolder;
 
 /// The writer's memory; tantivy's least is 15 MB.
 const WRITER_BYTES: usize = 16_000_000;
@@ -24,61 +33,58 @@ const WRITER_BYTES: usize = 16_000_000;
 /// Where a document's block is: the file in the upper, the block's ordinal in the lower bits.
 const ORDINAL_BITS: u32 = 24;
 
-/// An index that cannot be written or read; its message says why.
+/// Ends the name of a folder whose index is damaged.
+const SET_ASIDE_SUFFIX: &str = ".quarantined";
+
+/// An index that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
-#[error("index: {0}")]
-pub(crate) struct IndexError(#[from] tantivy::TantivyError);
+pub(crate) enum IndexError {
+    /// The system refuses; it may not the next time.
+    #[error("index: {0}")]
+    Io(TantivyError),
+    /// What is there is not what was written.
+    #[error("index is damaged: {0}")]
+    Damaged(String),
+}
+
+impl IndexError {
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_))
+    }
+}
+
+impl From<TantivyError> for IndexError {
+    fn from(error: TantivyError) -> Self {
+        let of_system =
+            |kind: ErrorKind| !matches!(kind, ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+        let may_pass = match &error {
+            TantivyError::IoError(error) => of_system(error.kind()),
+            TantivyError::OpenReadError(OpenReadError::IoError { io_error, .. }) => {
+                of_system(io_error.kind())
+            }
+            TantivyError::OpenWriteError(OpenWriteError::IoError { .. })
+            | TantivyError::OpenDirectoryError(_)
+            | TantivyError::LockFailure(..)
+            | TantivyError::ErrorInThread(_)
+            | TantivyError::SystemError(_) => true,
+            _ => false,
+        };
+        if may_pass {
+            Self::Io(error)
+        } else {
+            Self::Damaged(error.to_string())
+        }
+    }
+}
 
 /// An open index, as of one commit.
 pub(crate) struct TermIndex {
     index: Index,
-    segments: Vec<Segment>,
     term: Field,
     block: Field,
     covered: Covered,
-}
-
-/// The flushes whose files have their documents in the index: first and last of each run, in
-/// order, as the commit's payload `1-7,9-12`. A flush between the two that is not in the index
-/// has no file of several blocks in this partition.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Covered(Vec<(u64, u64)>);
-
-impl Covered {
-    fn parse(payload: &str) -> Option<Self> {
-        let run = |run: &str| {
-            let (first, last) = run.split_once('-')?;
-            Some((first.parse().ok()?, last.parse().ok()?))
-        };
-        payload.split(',').map(run).collect::<Option<_>>().map(Self)
-    }
-
-    fn contains(&self, flush: u64) -> bool {
-        self.0
-            .iter()
-            .any(|(first, last)| (*first..=*last).contains(&flush))
-    }
-
-    /// With `flush`, where `before` is the last one before it that had to be covered.
-    fn with(&self, flush: u64, before: Option<u64>) -> Self {
-        let mut runs = self.0.clone();
-        let whole = before.is_none_or(|before| runs.last().is_some_and(|run| run.1 >= before));
-        match runs.last_mut() {
-            Some(run) if whole => run.1 = run.1.max(flush),
-            _ => runs.push((flush, flush)),
-        }
-        Self(runs)
-    }
-}
-
-impl fmt::Display for Covered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, (first, last)) in self.0.iter().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            write!(f, "{comma}{first}-{last}")?;
-        }
-        Ok(())
-    }
+    /// Missing until the first use.
+    segments: OnceLock<Result<Vec<Segment>, String>>,
 }
 
 /// What a lookup asks of each segment.
@@ -111,39 +117,55 @@ fn term_bytes(term: u64) -> [u8; 5] {
 
 impl TermIndex {
     /// Opens the index in a folder, or makes an empty one.
-    pub(crate) fn open_or_create(dir: &Path) -> Result<Self, IndexError> {
-        let (schema, term, block) = schema();
+    pub(crate) fn open_or_create(env: &Env, dir: &Path) -> Result<Self, IndexError> {
         // A crash may have come between the partition's folder and this one.
-        std::fs::create_dir_all(dir).map_err(tantivy::TantivyError::from)?;
-        let directory = MmapDirectory::open(dir).map_err(tantivy::TantivyError::from)?;
-        let index = Index::open_or_create(directory, schema)?;
-        let reader: IndexReader = index
-            .reader_builder()
-            .reload_policy(ReloadPolicy::Manual)
-            .try_into()?;
-        let segments = reader
-            .searcher()
-            .segment_readers()
-            .iter()
-            .map(|segment| {
-                Ok(Segment {
-                    inverted: segment.inverted_index(term)?,
-                    blocks: segment.fast_fields().u64("block")?,
-                })
-            })
-            .collect::<Result<_, tantivy::TantivyError>>()?;
-        let covered = index
-            .load_metas()?
-            .payload
-            .and_then(|payload| Covered::parse(&payload))
-            .unwrap_or_default();
+        env.files.create_dir_all(dir).map_err(TantivyError::from)?;
+        let (schema, ..) = schema();
+        Self::open(Index::open_or_create(IndexFolder::new(env, dir), schema)?)
+    }
+
+    fn open(index: Index) -> Result<Self, IndexError> {
+        let (_, term, block) = schema();
+        let payload = index.load_metas()?.payload;
         Ok(Self {
             index,
-            segments,
             term,
             block,
-            covered,
+            covered: payload
+                .and_then(|known| Covered::parse(&known))
+                .unwrap_or_default(),
+            segments: OnceLock::new(),
         })
+    }
+
+    /// Opens the index that a flush adds to. One that is damaged is set aside, and a new one covers
+    /// what comes from now on.
+    pub(crate) fn open_for_flush(
+        env: &Env,
+        dir: &Path,
+        known: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, IndexError> {
+        let opened = match known {
+            Some(index) => Ok(index.clone()),
+            None => Self::open_or_create(env, dir).map(Arc::new),
+        };
+        let sound = opened.and_then(|index| index.segments().map(|_| index.clone()));
+        let Err(IndexError::Damaged(reason)) = sound else {
+            return sound;
+        };
+        let mut aside = dir.as_os_str().to_owned();
+        aside.push(SET_ASIDE_SUFFIX);
+        tracing::error!(dir = %dir.display(), reason,
+            "index is damaged, set aside as *{SET_ASIDE_SUFFIX}; what it covered is searched without it");
+        let aside = Path::new(&aside);
+        let exchange = || {
+            if env.files.stat(aside)?.is_some() {
+                env.files.remove_dir_all(aside)?;
+            }
+            env.files.rename(dir, aside)
+        };
+        exchange().map_err(TantivyError::from)?;
+        Self::open_or_create(env, dir).map(Arc::new)
     }
 
     /// Whether the terms that blocks of this flush's file share are here.
@@ -151,16 +173,64 @@ impl TermIndex {
         self.covered.contains(flush)
     }
 
-    /// Adds the blocks of one flush and commits; returns the index as of then. `before` is the
-    /// last flush before it with a file of several blocks in the partition: if that one is not
-    /// here (the index was lost since, or did not open then), the gap is remembered.
+    /// Whether it was found to be damaged.
+    pub(crate) fn is_damaged(&self) -> bool {
+        matches!(self.segments.get(), Some(Err(_)))
+    }
+
+    /// The segments, of which every byte is checked before the first use. What the system refuses
+    /// is tried again; damage is damage.
+    fn segments(&self) -> Result<&[Segment], IndexError> {
+        if self.segments.get().is_none() {
+            let loaded = match self.load() {
+                Ok(segments) => Ok(segments),
+                Err(IndexError::Damaged(reason)) => {
+                    tracing::error!(reason, "index is damaged, searching without it");
+                    Err(reason)
+                }
+                Err(error) => return Err(error),
+            };
+            // Where another thread was faster, its result is as good.
+            let _ = self.segments.set(loaded);
+        }
+        match self.segments.get() {
+            Some(Ok(segments)) => Ok(segments),
+            Some(Err(reason)) => Err(IndexError::Damaged(reason.clone())),
+            None => Ok(&[]),
+        }
+    }
+
+    fn load(&self) -> Result<Vec<Segment>, IndexError> {
+        if let Some(file) = self.index.validate_checksum()?.iter().min() {
+            let reason = format!("{} does not have its checksum", file.display());
+            return Err(IndexError::Damaged(reason));
+        }
+        self.open_segments()
+    }
+
+    fn open_segments(&self) -> Result<Vec<Segment>, IndexError> {
+        let open = |segment| -> Result<Segment, TantivyError> {
+            let reader = SegmentReader::open(segment)?;
+            Ok(Segment {
+                inverted: reader.inverted_index(self.term)?,
+                blocks: reader.fast_fields().u64("block")?,
+            })
+        };
+        let segments = self.index.searchable_segments()?;
+        Ok(segments.iter().map(open).collect::<Result<_, _>>()?)
+    }
+
+    /// Adds the blocks of one flush and commits, durably; returns the index as of then. `before`
+    /// is the last flush before it with a file of several blocks in the partition: if that one is
+    /// not here (the index was lost since), the gap is remembered.
     pub(crate) fn add(
         &self,
-        dir: &Path,
         flush: u64,
         before: Option<u64>,
         blocks: &[BlockTerms],
     ) -> Result<Self, IndexError> {
+        // Merging takes what it reads for good, and removes files that were not opened yet.
+        self.segments()?;
         let mut writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
         writer.set_merge_policy(Box::new(LogMergePolicy::default()));
         for block in blocks {
@@ -178,18 +248,21 @@ impl TermIndex {
         commit.set_payload(&self.covered.with(flush, before).to_string());
         commit.commit()?;
         writer.wait_merging_threads()?;
-        Self::open_or_create(dir)
+        let added = Self::open(self.index.clone())?;
+        // Checked above, or written just now.
+        let _ = added.segments.set(Ok(added.open_segments()?));
+        Ok(added)
     }
 
     /// Blocks that have the (truncated) term, as (file, ordinal).
     pub(crate) fn lookup(&self, term: u64) -> Result<Vec<(u64, u32)>, IndexError> {
         let term = Term::from_field_bytes(self.term, &term_bytes(term));
         let mut blocks = Vec::new();
-        for segment in &self.segments {
+        for segment in self.segments()? {
             let postings = segment
                 .inverted
                 .read_postings(&term, IndexRecordOption::Basic)
-                .map_err(tantivy::TantivyError::from)?;
+                .map_err(TantivyError::from)?;
             let Some(mut postings) = postings else {
                 continue;
             };
@@ -206,29 +279,5 @@ impl TermIndex {
             }
         }
         Ok(blocks)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_of_covered_flushes_grow_and_remember_gaps() {
-        let covered = Covered::default().with(3, None).with(9, Some(3));
-        assert_eq!(covered.to_string(), "3-9");
-        assert_eq!(Covered::parse("3-9").unwrap(), covered);
-        // Flush 12 is missing.
-        let covered = covered.with(14, Some(12)).with(15, Some(14));
-        assert_eq!(covered.to_string(), "3-9,14-15");
-        assert_eq!(Covered::parse("3-9,14-15").unwrap(), covered);
-        assert!(covered.contains(9) && covered.contains(14) && !covered.contains(12));
-        // A flush that was tried before.
-        assert_eq!(covered.with(15, Some(14)), covered);
-        // An index that was lost begins anew, without what was before.
-        assert_eq!(Covered::default().with(20, Some(15)).to_string(), "20-20");
-        for other in ["", "7", "3-", "3-9,", "a-b"] {
-            assert_eq!(Covered::parse(other), None, "{other}");
-        }
     }
 }

@@ -318,13 +318,29 @@ impl Partition {
         // Files of one block have none.
         let index = dir.join("index");
         if env.files.stat(&index)?.is_some() {
-            partition.index = open_index(&index);
+            partition.index = open_index(env, &index);
         }
         Ok((partition, damaged))
     }
 
     pub(crate) fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows()).sum()
+    }
+
+    /// How many of its files' id and field tables do not read.
+    pub(crate) fn lacking_tables(&self) -> u64 {
+        let lacking = |file: &Arc<BlockFile>| {
+            u64::from(file.ids.is_none()) + u64::from(file.fields.is_none())
+        };
+        self.files.iter().map(lacking).sum()
+    }
+
+    /// Whether its index is damaged, or did not open.
+    pub(crate) fn lacks_index(&self) -> bool {
+        match &self.index {
+            Some(index) => index.is_damaged(),
+            None => self.files.iter().any(|file| file.blocks.len() > 1),
+        }
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {
@@ -356,9 +372,9 @@ impl Partition {
     }
 }
 
-/// Opens an index; a damaged one is left alone and searched without.
-pub(crate) fn open_index(dir: &Path) -> Option<Arc<TermIndex>> {
-    match TermIndex::open_or_create(dir) {
+/// Opens an index. One that does not open is left for the next flush to try, and searched without.
+fn open_index(env: &Env, dir: &Path) -> Option<Arc<TermIndex>> {
+    match TermIndex::open_or_create(env, dir) {
         Ok(index) => Some(Arc::new(index)),
         Err(error) => {
             tracing::error!(dir = %dir.display(), %error, "index does not open, searching without it");

@@ -531,7 +531,10 @@ impl Core {
             one(name, &[], count);
         }
         let view = self.view.read().clone();
+        let (mut indexes, mut tables) = (0, 0);
         for partition in view.partitions.values() {
+            indexes += u64::from(partition.lacks_index());
+            tables += partition.lacking_tables();
             let labels = [
                 ("signal", partition.key.signal.name()),
                 ("tenant", partition.key.tenant.as_str()),
@@ -539,6 +542,8 @@ impl Core {
             one("partition_rows", &labels, partition.rows());
             one("partition_bytes", &labels, partition.size_bytes());
         }
+        one("unreadable_indexes", &[], indexes);
+        one("unreadable_tables", &[], tables);
         out
     }
 }

@@ -63,7 +63,9 @@ impl Lookups<'_> {
         let mut found = BTreeSet::new();
         let index = self.partition.index.as_ref();
         let shared = index.map(|index| index.lookup(truncated(term)));
-        if let Some(Err(error)) = &shared {
+        if let Some(Err(error)) = &shared
+            && !error.is_damage()
+        {
             tracing::error!(%error, "index lookup failed, searching without it");
         }
         let indexed =

@@ -1,0 +1,244 @@
+//! Where tantivy keeps an index: a folder of the store's own files, so that tests see every call.
+//!
+//! Three things differ from tantivy's own folder. `meta.json` ends with a line `#crc32c XXXXXXXX`,
+//! the CRC-32C of what precedes it in hex, and is durable under its name once it is written. The
+//! list of managed files is the folder's listing, so that what a crash leaves behind is collected
+//! too, and adding a file costs no list. Locks are not needed: the store's folder is locked, and
+//! one flush runs at a time.
+
+use std::fmt;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use env::{EntryKind, Env, File, Files};
+use stable_deref_trait::StableDeref;
+use tantivy::HasLen;
+use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::{
+    AntiCallToken, Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, TerminatingWrite,
+    WatchCallback, WatchHandle, WritePtr,
+};
+
+/// tantivy's names for its two lists.
+const META: &str = "meta.json";
+const MANAGED: &str = ".managed.json";
+/// Begins the line that ends `meta.json`.
+const CHECKSUM: &[u8] = b"#crc32c ";
+/// Bytes of a file that are written at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// A folder of an index.
+#[derive(Clone, Debug)]
+pub(super) struct IndexFolder {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+}
+
+impl IndexFolder {
+    pub(super) fn new(env: &Env, dir: &Path) -> Self {
+        Self {
+            files: env.files.clone(),
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// The names of all files, as the list that tantivy would keep of those it made.
+    fn managed(&self) -> io::Result<Vec<u8>> {
+        let mut names = Vec::new();
+        for entry in self.files.list(&self.dir)? {
+            if entry.kind == EntryKind::File && !entry.name.starts_with('.') {
+                names.push(entry.name);
+            }
+        }
+        Ok(serde_json::to_vec(&names)?)
+    }
+}
+
+fn open_error(error: io::Error, path: &Path) -> OpenReadError {
+    if error.kind() == ErrorKind::NotFound {
+        OpenReadError::FileDoesNotExist(path.to_owned())
+    } else {
+        OpenReadError::wrap_io_error(error, path.to_owned())
+    }
+}
+
+/// Ends `meta.json` with its checksum.
+fn sealed(content: &[u8]) -> Vec<u8> {
+    let mut out = content.to_vec();
+    out.extend_from_slice(CHECKSUM);
+    out.extend_from_slice(format!("{:08x}\n", crc32c::crc32c(content)).as_bytes());
+    out
+}
+
+/// What was sealed. Folders that tantivy alone wrote have no such line, and are taken as they are.
+fn unsealed(mut content: Vec<u8>) -> io::Result<Vec<u8>> {
+    let line = CHECKSUM.len() + 9;
+    let Some(end) = content.len().checked_sub(line) else {
+        return Ok(content);
+    };
+    if !content[end..].starts_with(CHECKSUM) {
+        return Ok(content);
+    }
+    if sealed(&content[..end]) != content {
+        let reason = "meta.json does not have the checksum that it ends with";
+        return Err(io::Error::new(ErrorKind::InvalidData, reason));
+    }
+    content.truncate(end);
+    Ok(content)
+}
+
+impl Directory for IndexFolder {
+    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
+        let bytes = self.files.map(&self.dir.join(path));
+        let bytes = bytes.map_err(|error| open_error(error, path))?;
+        Ok(Arc::new(Mapped(OwnedBytes::new(Stable(bytes)))))
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
+        let removed = self.files.remove_file(&self.dir.join(path));
+        removed.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => DeleteError::FileDoesNotExist(path.to_owned()),
+            _ => DeleteError::IoError {
+                io_error: Arc::new(error),
+                filepath: path.to_owned(),
+            },
+        })
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
+        let found = self.files.stat(&self.dir.join(path));
+        found
+            .map(|entry| entry.is_some())
+            .map_err(|error| open_error(error, path))
+    }
+
+    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
+        let file = self.files.create_new(&self.dir.join(path));
+        let file = file.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => OpenWriteError::FileAlreadyExists(path.to_owned()),
+            _ => OpenWriteError::wrap_io_error(error, path.to_owned()),
+        })?;
+        Ok(BufWriter::new(Box::new(Writer {
+            file,
+            written: 0,
+            buffer: Vec::new(),
+        })))
+    }
+
+    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
+        let read = if path == Path::new(MANAGED) {
+            self.managed()
+        } else {
+            self.files.read(&self.dir.join(path)).and_then(unsealed)
+        };
+        read.map_err(|error| open_error(error, path))
+    }
+
+    fn atomic_write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        if path == Path::new(MANAGED) {
+            return Ok(());
+        }
+        debug_assert_eq!(path, Path::new(META), "nothing else is written so");
+        self.files
+            .write_atomic(&self.dir.join(path), &sealed(content))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.files.sync_dir(&self.dir)
+    }
+
+    fn acquire_lock(&self, _: &Lock) -> Result<DirectoryLock, LockError> {
+        Ok(DirectoryLock::from(Box::new(())))
+    }
+
+    fn watch(&self, _: WatchCallback) -> tantivy::Result<WatchHandle> {
+        Ok(WatchHandle::empty())
+    }
+}
+
+/// Bytes whose slice stays where it is when they are moved.
+struct Stable(Bytes);
+
+impl Deref for Stable {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+// SAFETY: `Bytes` is a pointer and a length into memory that its owner keeps elsewhere, on the heap
+// or mapped; moving the `Bytes` moves neither, and it is never changed through a shared reference.
+#[expect(
+    unsafe_code,
+    reason = "tantivy asks for this promise and Bytes does not make it"
+)]
+unsafe impl StableDeref for Stable {}
+
+/// A mapped file.
+struct Mapped(OwnedBytes);
+
+impl fmt::Debug for Mapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mapped({} bytes)", self.0.len())
+    }
+}
+
+impl HasLen for Mapped {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl FileHandle for Mapped {
+    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
+        if range.start > range.end || range.end > self.0.len() {
+            let reason = format!("{range:?} of a file of {} bytes", self.0.len());
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, reason));
+        }
+        Ok(self.0.slice(range))
+    }
+}
+
+/// Writes a file from its start to its end, and makes it durable there.
+struct Writer {
+    file: Box<dyn File>,
+    written: u64,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    fn write_out(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.file.write_at(&self.buffer, self.written)?;
+            self.written += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.write_out()?;
+        }
+        Ok(bytes.len())
+    }
+
+    /// What is in the buffer waits for the end: until then nobody reads the file.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl TerminatingWrite for Writer {
+    fn terminate_ref(&mut self, _: AntiCallToken) -> io::Result<()> {
+        self.write_out()?;
+        self.file.sync_data()
+    }
+}
