@@ -4,7 +4,8 @@
 //! sync of files whose path contains a word. A crash point ends everything at the n-th call
 //! that changes the disk: run once without faults, read [`FaultFiles::changes`], then run once
 //! per call with [`FaultFiles::crash_at`]. Over [`crate::MemoryFiles`], follow a crash with
-//! `power_cut`; over real files the crash is that of the process alone.
+//! `power_cut`; over real files the crash is that of the process alone. Where a run is too long to
+//! be repeated for each call, [`FaultFiles::watch`] it once and fork the files before each.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -119,9 +120,31 @@ pub enum CrashPoint {
     After,
 }
 
+/// A call that is about to change the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    pub op: Op,
+    pub path: &'a Path,
+    /// Of a write: the offset, and the parts one after another.
+    pub write: Option<(u64, &'a [&'a [u8]])>,
+}
+
+type Watch = dyn Fn(&Change<'_>) + Send + Sync;
+
+/// Whoever is told before each change.
+#[derive(Clone, Default)]
+struct Watcher(Option<Arc<Watch>>);
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Watcher").field(&self.0.is_some()).finish()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Control {
     plans: Vec<Plan>,
+    watcher: Watcher,
     changes: u64,
     crash: Option<(u64, CrashPoint)>,
     crashed: bool,
@@ -211,6 +234,11 @@ impl FaultFiles {
         self.control.lock().plans.clear();
     }
 
+    /// Tells `watch` of each call that changes the disk, before it does.
+    pub fn watch(&self, watch: impl Fn(&Change<'_>) + Send + Sync + 'static) {
+        self.control.lock().watcher = Watcher(Some(Arc::new(watch)));
+    }
+
     /// Calls so far that change the disk.
     pub fn changes(&self) -> u64 {
         self.control.lock().changes
@@ -238,12 +266,23 @@ impl FaultFiles {
     }
 }
 
+fn tell(control: &Mutex<Control>, change: Change<'_>) {
+    let watcher = control.lock().watcher.clone();
+    if change.op.is_change()
+        && let Watcher(Some(watch)) = watcher
+    {
+        watch(&change);
+    }
+}
+
 fn run<T>(
     control: &Mutex<Control>,
     op: Op,
     path: &Path,
     call: impl FnOnce() -> io::Result<T>,
 ) -> io::Result<T> {
+    let write = None;
+    tell(control, Change { op, path, write });
     let verdict = control.lock().judge(op, path);
     match verdict {
         Verdict::Go => call(),
@@ -271,6 +310,12 @@ impl File for FaultFile {
     }
 
     fn write_vectored_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        let change = Change {
+            op: Op::Write,
+            path: &self.path,
+            write: Some((offset, parts)),
+        };
+        tell(&self.control, change);
         let verdict = self.control.lock().judge(Op::Write, &self.path);
         match verdict {
             Verdict::Go => self.inner.write_vectored_at(parts, offset),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use env::{Env, Files, SeededRandom};
 
 pub use clock::ManualClock;
-pub use fault_files::{CrashPoint, Failure, Fault, FaultFiles, Op, Plan};
+pub use fault_files::{Change, CrashPoint, Failure, Fault, FaultFiles, Op, Plan};
 pub use memory_files::{Loss, MemoryFiles};
 
 /// An environment with a settable clock that starts at 2024-01-01T00:00:00Z, random numbers

@@ -5,10 +5,12 @@
 //! new folders at once (that is the contract of `create_dir_all`). A power cut keeps all of
 //! the durable state and, by choice, none or a random part of the rest: any subset of the
 //! 512-byte sectors and size changes of a file, and any prefix of the name changes of a folder.
+//! Removing a folder with what it holds is as many changes as there are files in it.
 
 mod state;
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use bytes::Bytes;
 use env::{Entry, EntryKind, File, Files, Lock, Space};
 use parking_lot::Mutex;
 
-use state::{Change, Inode, NameChange, State, keep_some, missing, parent, write_into};
+use state::{Change, NameChange, State, keep_some, missing, parent, write_into};
 
 /// What happens to unsynced state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,18 +68,25 @@ impl MemoryFiles {
         for inode in &mut state.inodes {
             let pending = std::mem::take(&mut inode.pending);
             if let Some(random) = &mut random {
-                keep_some(&mut inode.durable, pending, random);
+                keep_some(Arc::make_mut(&mut inode.durable), pending, random);
             }
             inode.live = inode.durable.clone();
         }
         let renames = std::mem::take(&mut state.renames);
         if let Some(random) = &mut random {
             let mut cut_dirs = BTreeSet::new();
-            for (dir, change) in renames {
+            let mut cut_renames: Vec<(PathBuf, PathBuf)> = Vec::new();
+            for (dir, mut change) in renames {
+                for (from, to) in cut_renames.iter().rev() {
+                    change = change.before_rename(from, to);
+                }
                 if !cut_dirs.contains(&dir) && random.bool() {
                     state.durable.apply(&change);
-                } else {
-                    cut_dirs.insert(dir);
+                    continue;
+                }
+                cut_dirs.insert(dir);
+                if let NameChange::Rename(from, to) = change {
+                    cut_renames.push((from, to));
                 }
             }
         }
@@ -92,7 +101,7 @@ impl MemoryFiles {
         };
         let inode = &mut state.inodes[id];
         for content in [&mut inode.live, &mut inode.durable] {
-            if let Some(byte) = content.get_mut(byte) {
+            if let Some(byte) = Arc::make_mut(content).get_mut(byte) {
                 *byte ^= 1 << bit;
             }
         }
@@ -102,13 +111,8 @@ impl MemoryFiles {
     /// several endings from the same state.
     pub fn fork(&self) -> Self {
         let state = self.state.lock();
-        let inodes = state.inodes.iter().map(|inode| Inode {
-            live: inode.live.clone(),
-            durable: inode.durable.clone(),
-            pending: inode.pending.iter().map(Change::copy).collect(),
-        });
         let copy = State {
-            inodes: inodes.collect(),
+            inodes: state.inodes.clone(),
             live: state.live.clone(),
             durable: state.durable.clone(),
             renames: state.renames.clone(),
@@ -119,6 +123,22 @@ impl MemoryFiles {
         Self {
             state: Arc::new(Mutex::new(copy)),
         }
+    }
+
+    /// Tells one content from another: all names and bytes that are seen.
+    pub fn digest(&self) -> u64 {
+        let state = self.state.lock();
+        let mut hasher = DefaultHasher::new();
+        state.live.dirs.hash(&mut hasher);
+        for (path, id) in &state.live.files {
+            (path, &state.inodes[*id].live).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Every file that is seen, in order.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.state.lock().live.files.keys().cloned().collect()
     }
 
     fn handle(&self, state: &State, id: usize, writable: bool) -> Box<dyn File> {
@@ -175,7 +195,7 @@ impl File for MemoryFile {
 
     fn write_vectored_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
         self.with_write(|state| {
-            let mut bytes = parts.concat();
+            let mut bytes = Bytes::from(parts.concat());
             let offset = offset as usize;
             let old_size = state.inodes[self.id].live.len();
             let end_max = state.room_for(self.id).max(old_size);
@@ -184,7 +204,7 @@ impl File for MemoryFile {
             bytes.truncate(fits);
             if !bytes.is_empty() {
                 let inode = &mut state.inodes[self.id];
-                write_into(&mut inode.live, offset, &bytes);
+                write_into(Arc::make_mut(&mut inode.live), offset, &bytes);
                 inode.pending.push(Change::Write { offset, bytes });
             }
             if full {
@@ -201,7 +221,7 @@ impl File for MemoryFile {
     fn set_size(&self, bytes: u64) -> io::Result<()> {
         self.with_write(|state| {
             let inode = &mut state.inodes[self.id];
-            inode.live.resize(bytes as usize, 0);
+            Arc::make_mut(&mut inode.live).resize(bytes as usize, 0);
             inode.pending.push(Change::Resize(bytes as usize));
             Ok(())
         })
@@ -226,14 +246,8 @@ impl File for MemoryFile {
     fn sync_data(&self) -> io::Result<()> {
         self.with(|state| {
             let inode = &mut state.inodes[self.id];
-            for change in std::mem::take(&mut inode.pending) {
-                match change {
-                    Change::Resize(size) => inode.durable.resize(size, 0),
-                    Change::Write { offset, bytes } => {
-                        write_into(&mut inode.durable, offset, &bytes);
-                    }
-                }
-            }
+            inode.pending.clear();
+            inode.durable = Arc::clone(&inode.live);
             Ok(())
         })
     }
@@ -271,7 +285,7 @@ impl Files for MemoryFiles {
         let id = match state.live.files.get(path).copied() {
             Some(id) => {
                 let inode = &mut state.inodes[id];
-                inode.live.clear();
+                Arc::make_mut(&mut inode.live).clear();
                 inode.pending.push(Change::Resize(0));
                 id
             }
@@ -292,7 +306,7 @@ impl Files for MemoryFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let state = self.state.lock();
         let id = state.live.file(path)?;
-        Ok(state.inodes[id].live.clone())
+        Ok(state.inodes[id].live.to_vec())
     }
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {
@@ -353,7 +367,9 @@ impl Files for MemoryFiles {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.live.file(from)?;
+        if !state.live.dirs.contains(from) {
+            state.live.file(from)?;
+        }
         if !state.live.has_dir(&parent(to)) {
             return Err(missing(&parent(to)));
         }
@@ -385,6 +401,14 @@ impl Files for MemoryFiles {
         let mut state = self.state.lock();
         if !state.live.dirs.contains(dir) {
             return Err(missing(dir));
+        }
+        let files = state.live.files.keys();
+        let below: Vec<PathBuf> = files
+            .filter(|path| path.starts_with(dir))
+            .cloned()
+            .collect();
+        for path in below {
+            state.change(parent(&path), NameChange::Unlink(path));
         }
         state.change(parent(dir), NameChange::RemoveTree(dir.to_owned()));
         Ok(())

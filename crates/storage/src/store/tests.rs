@@ -1,5 +1,6 @@
 //! The store against its promises: what comes back, when, and after what.
 
+mod crash;
 mod partitions;
 mod room;
 mod undated;
@@ -14,6 +15,14 @@ use crate::message::*;
 use crate::testing::*;
 use crate::write::{Stamp, WriteError};
 use crate::{Options, Store};
+
+/// The sum of what the store counts under a name.
+fn counted(store: &Store, name: &str) -> f64 {
+    let name = format!("throughline_storage_{name}");
+    let metrics = store.metrics();
+    let of_name = metrics.iter().filter(|(known, ..)| *known == name);
+    of_name.map(|(_, _, value)| value).sum()
+}
 
 async fn fill(store: &Store, seed: u64, rows: usize) -> (Vec<Span>, Vec<model::LogRecord>) {
     let mut generator = Generator::new(seed);

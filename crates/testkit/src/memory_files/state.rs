@@ -3,19 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 const SECTOR_BYTES: usize = 512;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
+    Write { offset: usize, bytes: Bytes },
     Resize(usize),
 }
 
-#[derive(Debug, Default)]
+/// Contents are shared with forks until one of the two changes.
+#[derive(Debug, Default, Clone)]
 pub(super) struct Inode {
-    pub(super) live: Vec<u8>,
-    pub(super) durable: Vec<u8>,
+    pub(super) live: Arc<Vec<u8>>,
+    pub(super) durable: Arc<Vec<u8>>,
     pub(super) pending: Vec<Change>,
 }
 
@@ -23,8 +27,25 @@ pub(super) struct Inode {
 pub(super) enum NameChange {
     Link(PathBuf, usize),
     Unlink(PathBuf),
+    /// Of a file or of a folder with all that it holds.
     Rename(PathBuf, PathBuf),
     RemoveTree(PathBuf),
+}
+
+impl NameChange {
+    /// The same where a folder was never renamed from `from` to `to` after all.
+    pub(super) fn before_rename(self, from: &Path, to: &Path) -> Self {
+        let back = |path: PathBuf| match path.strip_prefix(to) {
+            Ok(below) => from.join(below),
+            Err(_) => path,
+        };
+        match self {
+            Self::Link(path, id) => Self::Link(back(path), id),
+            Self::Unlink(path) => Self::Unlink(back(path)),
+            Self::Rename(old, new) => Self::Rename(back(old), back(new)),
+            Self::RemoveTree(dir) => Self::RemoveTree(back(dir)),
+        }
+    }
 }
 
 #[derive(Debug, Default, Clone)]
@@ -44,18 +65,6 @@ pub(super) struct State {
     pub(super) capacity: Option<u64>,
     /// Grows with every power cut; handles from before it are dead.
     pub(super) boot: u64,
-}
-
-impl Change {
-    pub(super) fn copy(&self) -> Self {
-        match self {
-            Self::Write { offset, bytes } => Self::Write {
-                offset: *offset,
-                bytes: bytes.clone(),
-            },
-            Self::Resize(size) => Self::Resize(*size),
-        }
-    }
 }
 
 /// Applies each sector and each size change or not, as the dice fall.
@@ -120,6 +129,8 @@ impl Names {
             NameChange::Rename(from, to) => {
                 if let Some(id) = self.files.remove(from) {
                     self.files.insert(to.clone(), id);
+                } else if self.dirs.contains(from) {
+                    self.rename_dir(from, to);
                 }
             }
             NameChange::RemoveTree(dir) => {
@@ -127,6 +138,21 @@ impl Names {
                 self.dirs.retain(|path| !path.starts_with(dir));
             }
         }
+    }
+}
+
+impl Names {
+    fn rename_dir(&mut self, from: &Path, to: &Path) {
+        let moved = |path: PathBuf| match path.strip_prefix(from) {
+            // A name joined with nothing would end in a slash.
+            Ok(below) if below.as_os_str().is_empty() => to.to_owned(),
+            Ok(below) => to.join(below),
+            Err(_) => path,
+        };
+        let files = std::mem::take(&mut self.files).into_iter();
+        self.files = files.map(|(path, id)| (moved(path), id)).collect();
+        let dirs = std::mem::take(&mut self.dirs).into_iter();
+        self.dirs = dirs.map(moved).collect();
     }
 }
 

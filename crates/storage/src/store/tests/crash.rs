@@ -1,0 +1,193 @@
+//! A kill and a power cut at every call that changes the disk.
+//!
+//! One run of a workload is watched: before each such call the files are forked, with what was
+//! acknowledged until then. Each fork is a disk that a crash could leave behind: as it is, for the
+//! end of the process alone, and with what was not synced gone in part or in whole, for the end of
+//! the machine. On each a store is opened, held to the model, sent again what an agent would send
+//! again, and used further.
+
+mod model;
+mod workload;
+
+use std::collections::{BTreeSet, HashSet};
+
+use testkit::{Loss, MemoryFiles};
+
+use self::model::Model;
+use self::workload::{Moment, Run, Workload};
+use super::counted;
+use crate::Store;
+
+/// Which of the disks that a run could leave behind are tried.
+struct Plan {
+    /// Seed of the workload and of what a power cut takes.
+    seed: u64,
+    /// Power cuts of each moment that take something at random.
+    random_losses: u64,
+    /// Every n-th moment is tried; the others are passed over, by turns.
+    every: usize,
+    /// Every n-th disk is used further after it was opened.
+    go_on_every: usize,
+}
+
+async fn try_all(workload: &Workload, plan: &Plan) {
+    let run = Run::record(workload, plan.seed).await;
+    let mut tried = HashSet::new();
+    let mut count = 0_usize;
+    for (index, moment) in run.moments.iter().enumerate() {
+        if !(index + plan.seed as usize).is_multiple_of(plan.every) {
+            continue;
+        }
+        let random =
+            (0..plan.random_losses).map(|n| Loss::Random(plan.seed ^ (index as u64) << 8 ^ n));
+        for loss in [Loss::Nothing, Loss::All].into_iter().chain(random) {
+            let files = moment.files.fork();
+            files.power_cut(loss);
+            // Most calls do not change what a power cut leaves.
+            if !tried.insert((files.digest(), moment.event)) {
+                continue;
+            }
+            let when = format!(
+                "seed {}, {loss:?} {} (moment {index})",
+                plan.seed, moment.what
+            );
+            let go_on = count.is_multiple_of(plan.go_on_every);
+            count += 1;
+            Trial {
+                run: &run,
+                moment,
+                files,
+                loss,
+                when: &when,
+            }
+            .check(go_on)
+            .await;
+        }
+    }
+    assert!(count > 20, "{count} disks of {} moments", run.moments.len());
+}
+
+/// A disk that a crash left behind.
+struct Trial<'a> {
+    run: &'a Run,
+    moment: &'a Moment,
+    files: MemoryFiles,
+    loss: Loss,
+    when: &'a str,
+}
+
+impl Trial<'_> {
+    fn open(&self) -> Store {
+        self.run.open(&self.files, self.moment.clock)
+    }
+
+    async fn check(&self, go_on: bool) {
+        let store = self.open();
+        let mut model = self.run.model.clone();
+        let all = self.hold(&model, &store, "").await;
+        model
+            .check_search(&store, &all, self.any_item(0), self.when)
+            .await;
+        if self.send_again(&store, &mut model).await {
+            self.hold(&model, &store, ", sent again").await;
+        }
+        self.check_counters(&store);
+        if !go_on {
+            return;
+        }
+        store.flush().await;
+        let all = self.hold(&model, &store, ", flushed").await;
+        for turn in 0..6 {
+            model
+                .check_search(&store, &all, self.any_item(turn), self.when)
+                .await;
+        }
+        self.check_counters(&store);
+        // Killed once more, and stopped once in order.
+        drop(store);
+        let store = self.open();
+        self.hold(&model, &store, ", opened again").await;
+        store.shutdown().await;
+        drop(store);
+        let store = self.open();
+        self.hold(&model, &store, ", opened after a stop").await;
+        self.check_counters(&store);
+    }
+
+    async fn hold(&self, model: &Model, store: &Store, then: &str) -> BTreeSet<Vec<u8>> {
+        let when = format!("{}{then}", self.when);
+        model.check(store, self.moment.event, &when).await
+    }
+
+    fn any_item(&self, turn: u64) -> usize {
+        let pick = self.files.digest().wrapping_mul(turn.wrapping_mul(2) + 1) >> 7;
+        usize::try_from(pick).unwrap_or_default() % self.run.model.items.len()
+    }
+
+    /// Agents send again what they do not know to be stored, and may send what is. Says whether
+    /// anything was new.
+    async fn send_again(&self, store: &Store, model: &mut Model) -> bool {
+        let mut new = false;
+        for item in model.items.clone() {
+            if item.batch.stamp.is_none() {
+                continue;
+            }
+            let known = model.is_acknowledged(item.number, self.moment.event);
+            let ack = store.write(item.batch.clone()).await.unwrap();
+            assert!(
+                ack.duplicate || !known,
+                "{}: item {} was acknowledged, and is taken for new",
+                self.when,
+                item.number
+            );
+            model.acknowledge(item.number, self.moment.event);
+            new |= !ack.duplicate;
+        }
+        new
+    }
+
+    /// A crash is not damage. Where a power cut kept a later part of what was not synced and lost
+    /// an earlier one, the log has a hole in which nothing was acknowledged.
+    fn check_counters(&self, store: &Store) {
+        let mut names = vec![
+            "wal_malformed_records_total",
+            "damaged_files_total",
+            "damaged_blocks_total",
+            "unreadable_indexes",
+            "unreadable_tables",
+        ];
+        if !matches!(self.loss, Loss::Random(_)) {
+            names.push("wal_lost_bytes_total");
+        }
+        for name in names {
+            assert_eq!(counted(store, name), 0.0, "{}: {name}", self.when);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_at_any_call_loses_nothing_acknowledged_and_doubles_nothing() {
+    let plan = Plan {
+        seed: 1,
+        random_losses: 1,
+        every: 1,
+        go_on_every: 9,
+    };
+    try_all(&Workload::small(), &plan).await;
+}
+
+#[tokio::test]
+#[ignore = "minutes: THROUGHLINE_CRASH_SEEDS=20 cargo test --release -p storage --lib crash -- --ignored"]
+async fn a_crash_at_any_call_of_larger_runs_loses_nothing_acknowledged_and_doubles_nothing() {
+    let seeds = std::env::var("THROUGHLINE_CRASH_SEEDS").unwrap_or_default();
+    let seeds: u64 = seeds.parse().unwrap_or(3);
+    for seed in 100..100 + seeds {
+        let plan = Plan {
+            seed,
+            random_losses: 3,
+            every: 3,
+            go_on_every: 3,
+        };
+        try_all(&Workload::large(), &plan).await;
+    }
+}
