@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::{Env, LockFile};
+use env::{Env, Failure, LockFile};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::exporters::otlp::{Exporter, Left, Start};
 use crate::metrics::{Metrics, Sample};
 use crate::options::Options;
 use crate::processors::resource;
-use crate::queue::{Failure, Progress, Queue, QueueError};
+use crate::queue::{Progress, Queue, QueueError};
 use crate::receivers::filelog::{FileLog, FilelogError};
 use crate::receivers::hostmetrics::HostMetrics;
 use crate::receivers::otlp::{ListenError, OtlpReceiver};
@@ -82,6 +82,23 @@ impl Agent {
         data_dir: &Path,
         destinations: Vec<(String, Arc<dyn Destination>)>,
     ) -> Result<Self, AgentError> {
+        let unusable = |source| AgentError::DataDir {
+            path: data_dir.to_owned(),
+            source,
+        };
+        env.files.create_dir_all(data_dir).map_err(unusable)?;
+        let lock = LockFile::acquire(&*env.files, data_dir).map_err(unusable)?;
+        Self::start_locked(env, options, lock, destinations).await
+    }
+
+    /// The same in a folder that the caller has locked; the agent keeps it locked from now on.
+    pub async fn start_locked(
+        env: Env,
+        options: Options,
+        lock: LockFile,
+        destinations: Vec<(String, Arc<dyn Destination>)>,
+    ) -> Result<Self, AgentError> {
+        let data_dir = lock.dir();
         let mut names: Vec<String> = destinations.iter().map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
         names.dedup();
@@ -93,11 +110,11 @@ impl Agent {
         let opening = {
             let (env, dir, queue) = (env.clone(), data_dir.to_owned(), options.queue.clone());
             let (progress, metrics) = (progress.clone(), metrics.clone());
-            move || open(&env, &dir, &queue, &names, &progress, metrics)
+            move || Queue::open(&env, &dir, &queue, &names, &progress, metrics)
         };
         // Opening reads the whole queue, which may be a gigabyte.
         let opened = tokio::task::spawn_blocking(opening).await;
-        let (lock, queue, restored) =
+        let (queue, restored) =
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let root = Path::new("/");
         let mut machine = resource::host(root);
@@ -142,8 +159,13 @@ impl Agent {
             };
             let (queue, progress) = (queue.clone(), progress.clone());
             let (export, letters) = (options.export.clone(), Arc::clone(&letters));
+            let guard = queue.failures().guard("an exporter");
             let exporter = Exporter::new(&env, start, queue, progress, export, letters);
-            tokio::spawn(exporter.run(stopped.clone()))
+            let run = exporter.run(stopped.clone());
+            tokio::spawn(async move {
+                let _guard = guard;
+                run.await
+            })
         };
         let exporters = destinations.into_iter().enumerate().map(export).collect();
         Ok(Self {
@@ -181,10 +203,10 @@ impl Agent {
         self.metrics.clone()
     }
 
-    /// Holds a reason once the disk has failed in a way that only a restart can clear up: the
-    /// process should end.
+    /// Reports when the agent cannot go on before a restart: its disk has failed, or a part of it
+    /// has panicked. The process should end.
     pub fn failure(&self) -> Failure {
-        self.queue.failure()
+        self.queue.failures().listen()
     }
 
     /// Takes nothing new, sends what it can until the deadline, and closes the queue.
@@ -228,24 +250,6 @@ impl Agent {
             left_in_queue: rows,
         }
     }
-}
-
-fn open(
-    env: &Env,
-    dir: &Path,
-    options: &crate::options::QueueOptions,
-    destinations: &[String],
-    progress: &Progress,
-    metrics: Metrics,
-) -> Result<(LockFile, Queue, crate::queue::Restored), AgentError> {
-    let unusable = |source| AgentError::DataDir {
-        path: dir.to_owned(),
-        source,
-    };
-    env.files.create_dir_all(dir).map_err(unusable)?;
-    let lock = LockFile::acquire(&*env.files, dir).map_err(unusable)?;
-    let (queue, restored) = Queue::open(env, dir, options, destinations, progress, metrics)?;
-    Ok((lock, queue, restored))
 }
 
 #[cfg(test)]

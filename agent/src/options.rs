@@ -44,6 +44,12 @@ pub struct RelayOptions {
     pub request_bytes_max: usize,
     /// Bytes of requests in flight over all connections, and of what is decoded of them.
     pub inflight_bytes_max: usize,
+    /// Connections at once on each of the two listeners.
+    pub connections: usize,
+    /// Requests at once that wait to be durable.
+    pub concurrent_requests: usize,
+    /// How long answers to what is in flight may take once the agent stops.
+    pub drain_timeout: Duration,
 }
 
 impl RelayOptions {
@@ -55,6 +61,9 @@ impl RelayOptions {
             http,
             request_bytes_max,
             inflight_bytes_max: room::in_flight_bytes(request_bytes_max),
+            connections: 1024,
+            concurrent_requests: 256,
+            drain_timeout: Duration::from_secs(5),
         }
     }
 }

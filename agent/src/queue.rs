@@ -37,7 +37,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use env::Env;
+use env::{Env, Failures};
 use journal::{Position, Tail};
 use model::Signal;
 use parking_lot::Mutex;
@@ -115,9 +115,6 @@ pub struct Restored {
     pub fresh: bool,
 }
 
-/// What goes wrong for good ends the process: the reason appears here.
-pub type Failure = watch::Receiver<Option<String>>;
-
 /// A handle to the queue; clones share it.
 #[derive(Debug, Clone)]
 pub struct Queue {
@@ -125,7 +122,7 @@ pub struct Queue {
     tail: Tail,
     agent: Arc<str>,
     grown: watch::Receiver<Position>,
-    failure: Failure,
+    failures: Failures,
     pub(crate) queued: Queued,
     pub(crate) metrics: Metrics,
     clock: ClockEstimate,
@@ -146,11 +143,15 @@ impl Queue {
         let (opened, restored) = open::open(env, dir, options, destinations, &metrics)?;
         let (commands, inbox) = mpsc::channel(WAITING_MAX);
         let (grow, grown) = watch::channel(opened.journal.synced_end());
-        let (fail, failure) = watch::channel(None);
         let tail = opened.journal.tail();
         let agent = Arc::from(opened.agent.as_str());
         let queued = opened.queued.clone();
-        let signals = writer::Signals { grow, fail };
+        let failures = Failures::default();
+        let signals = writer::Signals {
+            grow,
+            failures: failures.clone(),
+        };
+        let guard = failures.guard("the agent's queue");
         let clock = ClockEstimate::default();
         let writer = writer::Writer::new(
             env,
@@ -165,14 +166,17 @@ impl Queue {
         );
         let thread = std::thread::Builder::new()
             .name("agent-queue".to_owned())
-            .spawn(move || writer.run(inbox))
+            .spawn(move || {
+                let _guard = guard;
+                writer.run(inbox);
+            })
             .map_err(QueueError::Thread)?;
         let queue = Self {
             commands,
             tail,
             agent,
             grown,
-            failure,
+            failures,
             queued,
             metrics,
             clock,
@@ -269,9 +273,10 @@ impl Queue {
         self.grown.clone()
     }
 
-    /// Set when the disk has failed in a way that only a restart can clear up.
-    pub fn failure(&self) -> Failure {
-        self.failure.clone()
+    /// Where it is reported that the agent cannot go on before a restart. The queue does so when
+    /// its disk has failed; other parts of the agent do so, too.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// How long a sender should stay away while the queue is full.

@@ -7,13 +7,12 @@ use std::time::Duration;
 use axum::Router;
 use env::Clock;
 use otlp::exposition;
-use otlp::server::{Accept, ConnectionLimits, Receiver, ServerLimits, Status};
+use otlp::server::{Accept, Admission, ConnectionLimits, Receiver, ServerLimits, Status};
 use storage::read::Read;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::admission::Admission;
 use crate::ingest::{Ingest, Sink};
 use crate::internal;
 use crate::receivers::{otlp_grpc, otlp_http};

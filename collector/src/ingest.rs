@@ -10,12 +10,10 @@ use model::Signal;
 use model::room::Budget;
 use model::row::Reject;
 use otlp::exposition::Sample;
-use otlp::server::{Accept, Export, Verdict};
+use otlp::server::{Accept, Admission, Export, Verdict};
 use otlp::stamp::StampHeaders;
 use storage::Store;
 use storage::write::{Ack, Batch, Observe, Stamp, WriteError};
-
-use crate::admission::Admission;
 
 /// Where batches go.
 pub trait Sink: Send + Sync {

@@ -1,10 +1,9 @@
 //! The collector: the ingest gateway and only writer of the store.
 //!
-//! Exports come in over OTLP ([`receivers`]), pass [`admission`], and go to the store
+//! Exports come in over OTLP ([`receivers`]), are let in or not, and go to the store
 //! ([`ingest`]), whose answer becomes the sender's. Spans also feed [`spanmetrics`]. Query nodes
 //! read over [`internal`]. [`collector`] starts and stops the whole, and says how it is doing.
 
-pub mod admission;
 pub mod collector;
 pub mod ingest;
 pub mod internal;

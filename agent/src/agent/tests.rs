@@ -1,16 +1,18 @@
 use bytes::Bytes;
+use env::RealFiles;
 use futures::future::BoxFuture;
 use model::Signal;
 use otlp::client::{Client, ClientLimits, Protocol};
 use otlp::inflate::Encoding;
 use otlp::rows::Rows;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use testkit::{Failure as Broken, FaultFiles, Op, Plan};
+use tokio::sync::{Notify, OnceCell};
 
 use super::*;
 use crate::encode::{Log, put_envelope, put_log};
 use crate::exporters::{Outcome, Stamp};
-use crate::metrics::{DROPPED_ROWS, EXPORTED_ROWS, QUEUED_ROWS, RECEIVED_ROWS};
+use crate::metrics::{DROPPED_ROWS, EXPORTED_ROWS, QUEUED_ROWS, RECEIVED_ROWS, REFUSED_REQUESTS};
 use crate::options::{FileOptions, HostOptions, RelayOptions};
 
 /// A collector in memory.
@@ -171,4 +173,102 @@ async fn two_agents_do_not_share_a_folder() {
     agent.shutdown(Duration::from_secs(1)).await;
     let none = Agent::start(Env::real(), options(), dir.path(), Vec::new()).await;
     assert!(matches!(none.err(), Some(AgentError::Destinations)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_cannot_be_made_durable_is_the_agents_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = FaultFiles::over(Arc::new(RealFiles));
+    let (env, _) = testkit::env(5, Arc::new(files.clone()));
+    let collector: Arc<dyn Destination> = Arc::new(Collector::default());
+    let destinations = vec![("collector".to_owned(), collector)];
+    let agent = Agent::start(env, options(), dir.path(), destinations)
+        .await
+        .unwrap();
+    let mut failure = agent.failure();
+    assert_eq!(failure.get(), None);
+    files.plan(Plan {
+        path_contains: "journal".to_owned(),
+        ..Plan::always(Op::SyncData, Broken::Io)
+    });
+    let address = agent.addresses().unwrap().grpc;
+    let sent = client(address, Protocol::Grpc)
+        .send(Signal::Logs, request("lost by the disk"), None)
+        .await;
+    assert!(
+        matches!(sent, otlp::client::Outcome::Retryable { .. }),
+        "{sent:?}"
+    );
+    let reason = failure.reason().await;
+    assert!(reason.contains("cannot be made durable"), "{reason}");
+    agent.shutdown(Duration::from_secs(20)).await;
+}
+
+/// Breaks whoever sends to it.
+struct Panics;
+
+impl Destination for Panics {
+    fn send(&self, _: Signal, _: Bytes, _: Stamp) -> BoxFuture<'_, Outcome> {
+        panic!("for a test")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exporter_that_panics_is_the_agents_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let destinations = vec![("collector".to_owned(), Arc::new(Panics) as _)];
+    let agent = Agent::start(Env::real(), options(), dir.path(), destinations)
+        .await
+        .unwrap();
+    let reason = agent.failure().reason().await;
+    assert!(reason.starts_with("an exporter has panicked"), "{reason}");
+    agent.shutdown(Duration::from_secs(20)).await;
+}
+
+/// A connection that is made once its address is known.
+#[derive(Default)]
+struct Late(OnceCell<Client>, Notify);
+
+impl Destination for Late {
+    fn send(&self, signal: Signal, request: Bytes, stamp: Stamp) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            let known = self.1.notified();
+            if self.0.get().is_none() {
+                known.await;
+            }
+            let client = self.0.get().expect("the address is known");
+            Destination::send(client, signal, request, stamp).await
+        })
+    }
+}
+
+/// Nothing goes in circles and nothing is thrown away: the row waits for somebody to correct the
+/// address.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_reaches_itself_keeps_its_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let late = Arc::new(Late::default());
+    let destinations = vec![("collector".to_owned(), Arc::clone(&late) as _)];
+    let agent = Agent::start(Env::real(), options(), dir.path(), destinations)
+        .await
+        .unwrap();
+    let address = agent.addresses().unwrap().grpc;
+    let sent = client(address, Protocol::Grpc)
+        .send(Signal::Logs, request("once"), None)
+        .await;
+    assert!(
+        matches!(sent, otlp::client::Outcome::Success { .. }),
+        "{sent:?}"
+    );
+    late.0.set(client(address, Protocol::Grpc)).unwrap();
+    late.1.notify_waiters();
+    let metrics = agent.live_metrics();
+    let refused = [("reason", "own_stamp")];
+    while metrics.total(REFUSED_REQUESTS, &refused) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(metrics.total(RECEIVED_ROWS, &[]), 1);
+    assert_eq!(metrics.total(DROPPED_ROWS, &[]), 0);
+    let drained = agent.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(drained.left_in_queue, 1);
 }

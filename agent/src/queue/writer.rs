@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use env::Env;
+use env::{Env, Failures};
 use journal::{ErrorKind, JournalError, Position};
 use model::ClockOffset;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -61,7 +61,7 @@ struct Group {
 /// How the writer makes itself heard.
 pub(super) struct Signals {
     pub(super) grow: watch::Sender<Position>,
-    pub(super) fail: watch::Sender<Option<String>>,
+    pub(super) failures: Failures,
 }
 
 /// What the writer asks for each entry.
@@ -86,7 +86,7 @@ pub(super) struct Writer {
     /// Segments before this one are gone.
     freed_before: u64,
     grow: watch::Sender<Position>,
-    fail: watch::Sender<Option<String>>,
+    failures: Failures,
 }
 
 impl Writer {
@@ -111,7 +111,7 @@ impl Writer {
             values_changed: false,
             freed_before: 0,
             grow: signals.grow,
-            fail: signals.fail,
+            failures: signals.failures,
         }
     }
 
@@ -142,7 +142,7 @@ impl Writer {
                 }
             }
             self.commit(groups);
-            if self.fail.borrow().is_some() {
+            if self.failures.first().is_some() {
                 return;
             }
         }
@@ -356,7 +356,8 @@ impl Writer {
             }
             ErrorKind::Fatal => {
                 tracing::error!(%error, action, "the agent's queue has failed; restart the agent");
-                self.fail.send_replace(Some(error.to_string()));
+                let reason = format!("the agent's queue cannot be made durable: {error}");
+                self.failures.report(reason);
                 AppendError::Closed
             }
         }
@@ -466,7 +467,7 @@ impl Writer {
     }
 
     fn close(mut self) {
-        if self.fail.borrow().is_some() {
+        if self.failures.first().is_some() {
             return;
         }
         self.free();

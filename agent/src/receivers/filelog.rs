@@ -91,6 +91,7 @@ impl FileLog {
         state: &BTreeMap<Vec<u8>, Vec<u8>>,
     ) -> Result<Self, FilelogError> {
         let stop = Arc::new(Stop::default());
+        let guard = queue.failures().guard("the reader of log files");
         let mut poller = Poller::new(
             env,
             options,
@@ -102,6 +103,7 @@ impl FileLog {
         )?;
         let interval = options.filelog.poll_interval;
         let run = move || {
+            let _guard = guard;
             loop {
                 poller.pass();
                 if poller.stop.wait(interval) {

@@ -58,7 +58,9 @@ impl HostMetrics {
             metrics: queue.metrics.clone(),
         };
         let stopped = Arc::clone(&stop);
+        let guard = queue.failures().guard("the reader of host metrics");
         let run = move || {
+            let _guard = guard;
             loop {
                 let entry = reading.take();
                 let rows = entry.rows;

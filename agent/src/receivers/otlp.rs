@@ -3,10 +3,15 @@
 //!
 //! A request is decoded once before it is taken, so that what can never be stored is refused
 //! here, where its sender still listens, and not days later in a dead-letter file.
+//!
+//! What carries the agent's own stamp came from the agent itself, which means that it sends to its
+//! own listener. Taking that would send the same data in circles for ever; it is asked to come
+//! again, so that it waits in the queue until somebody corrects the address.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use model::Signal;
@@ -15,12 +20,14 @@ use model::row::{
     Decode, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
 };
 use otlp::exposition;
-use otlp::server::{Accept, Export, Receiver, ServerLimits, Status, Verdict};
+use otlp::server::{
+    Accept, Admission, ConnectionLimits, Export, Receiver, ServerLimits, Status, Verdict,
+};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::options::RelayOptions;
 use crate::queue::{AppendError, Entry, Queue};
 
@@ -32,6 +39,9 @@ pub struct ListenError {
     pub source: std::io::Error,
 }
 
+/// When an agent that sends to itself is asked to try again.
+const OWN_RETRY: Duration = Duration::from_secs(30);
+
 /// Queues what services send.
 struct Relay {
     queue: Queue,
@@ -40,6 +50,7 @@ struct Relay {
     budget: Arc<Budget>,
     /// What one request may take while it is decoded.
     decoded_bytes: usize,
+    admission: Admission,
 }
 
 /// Counts rows and refusals.
@@ -117,6 +128,24 @@ impl Relay {
     }
 
     async fn take(&self, export: Export) -> Verdict {
+        let _admitted = match self.admission.enter(&export.tenant) {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                let overloaded = matches!(refused, Verdict::Overloaded { .. });
+                self.refuse(if overloaded { "overloaded" } else { "stopping" });
+                return refused;
+            }
+        };
+        let own = self.queue.agent();
+        if export.stamp.is_some_and(|stamp| stamp.agent == *own) {
+            self.refuse("own_stamp");
+            return Verdict::Unavailable {
+                retry_after: OWN_RETRY,
+                reason: "the agent sends to itself: the address of its collector is that of its \
+                         own listener"
+                    .to_owned(),
+            };
+        }
         let (signal, request) = (export.signal, export.request.clone());
         let counted = match self.count(signal, &request) {
             Ok(counted) => counted,
@@ -150,6 +179,12 @@ impl Relay {
         }
     }
 
+    /// Counts a request that is to come again.
+    fn refuse(&self, reason: &str) {
+        self.metrics
+            .add(metrics::REFUSED_REQUESTS, &[("reason", reason)], 1);
+    }
+
     fn refused(&self, signal: Signal, rows: u64) {
         self.metrics.received(signal, "otlp", rows);
         self.metrics.dropped(signal, "rejected", rows);
@@ -174,7 +209,7 @@ impl Status for Account {
         if *self.stopped.borrow() {
             return Err("the agent is shutting down".to_owned());
         }
-        match self.queue.failure().borrow().clone() {
+        match self.queue.failures().first() {
             Some(reason) => Err(reason),
             None => Ok(()),
         }
@@ -192,6 +227,7 @@ pub struct OtlpReceiver {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     receiver: Receiver,
+    relay: Arc<Relay>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
 }
@@ -202,19 +238,25 @@ impl OtlpReceiver {
         let limits = ServerLimits {
             request_bytes: options.request_bytes_max,
             in_flight_bytes: options.inflight_bytes_max,
+            connections: ConnectionLimits {
+                connections: options.connections,
+                drain_timeout: options.drain_timeout,
+                ..ConnectionLimits::default()
+            },
             ..ServerLimits::default()
         };
         // One request of the largest size must always fit.
         let decoded_bytes = room::decoded_bytes(options.request_bytes_max);
         let largest = options.request_bytes_max.saturating_add(decoded_bytes);
         let budget = Arc::new(Budget::new(options.inflight_bytes_max.max(largest)));
-        let relay = Relay {
+        let relay = Arc::new(Relay {
             queue: queue.clone(),
             metrics: queue.metrics.clone(),
             budget: budget.clone(),
             decoded_bytes,
-        };
-        let receiver = Receiver::sharing(Arc::new(relay), limits, budget);
+            admission: Admission::new(options.concurrent_requests),
+        });
+        let receiver = Receiver::sharing(Arc::clone(&relay) as Arc<dyn Accept>, limits, budget);
         let (stop, stopped) = watch::channel(false);
         let status = Arc::new(Account {
             receiver: receiver.clone(),
@@ -241,6 +283,7 @@ impl OtlpReceiver {
             grpc,
             http,
             receiver,
+            relay,
             stop,
             servers,
         })
@@ -253,6 +296,7 @@ impl OtlpReceiver {
 
     /// Takes no new work and returns when what was in flight is answered.
     pub async fn stop(self) {
+        self.relay.admission.close();
         self.stop.send_replace(true);
         for server in self.servers {
             if server.await.is_err() {

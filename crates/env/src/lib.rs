@@ -4,8 +4,11 @@
 //! disk does so through an [`Env`], so that a test can replay a crash, a full disk or a clock
 //! jump from a seed. The traits are object-safe and free of policy: errors stay
 //! [`std::io::Error`], and what to do about them is the caller's business.
+//!
+//! [`Failures`] is the way back: what cannot go on tells whoever runs the process.
 
 mod clock;
+mod failure;
 mod files;
 mod lock;
 mod random;
@@ -14,6 +17,7 @@ mod real_files;
 use std::sync::Arc;
 
 pub use clock::{Clock, RealClock};
+pub use failure::{Failure, Failures, PanicGuard};
 pub use files::{Entry, EntryKind, File, Files, Lock, Space};
 pub use lock::LockFile;
 pub use random::{Random, RealRandom, SeededRandom};

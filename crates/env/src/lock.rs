@@ -42,4 +42,9 @@ impl LockFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The folder that is locked.
+    pub fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
 }

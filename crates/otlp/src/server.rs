@@ -7,6 +7,7 @@
 //! gRPC framing is read here rather than by tonic, which answers a message over its limit with
 //! OUT_OF_RANGE: exporters retry that code, and would send the same message for ever.
 
+mod admission;
 mod body;
 mod counters;
 mod crowd;
@@ -33,6 +34,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
+pub use admission::{Admission, Admitted};
 pub use counters::{Count, Counters, Outcome, Transport};
 pub use export::{Accept, Export, unix_nanos};
 pub use limits::ServerLimits;

@@ -64,12 +64,12 @@ fn tail(core: &Arc<Core>, selection: &Selection, buffer: usize) -> Replies {
         Err(error) => return failed(error),
     };
     match core.tails.watch(selection, filter, buffer) {
-        Some(stream) => futures::stream::unfold(stream, |mut stream| async move {
+        Ok(stream) => futures::stream::unfold(stream, |mut stream| async move {
             let tail = stream.next().await?;
             Some((Ok(Reply::Tail(tail)), stream))
         })
         .boxed(),
-        None => failed(ReadError::Unavailable("too many live tails".to_owned())),
+        Err(reason) => failed(ReadError::Unavailable(reason.to_owned())),
     }
 }
 

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use env::{Env, LockFile};
+use env::{Env, Failure, Failures, LockFile};
 use model::correlation::CorrelationKeys;
 use model::room::{Budget, NoRoom, Room};
 use model::row::{Decode, Reject, Undecoded};
@@ -181,6 +181,8 @@ pub(crate) struct Core {
     /// Held by whoever adds files to partitions or drops partitions: one at a time.
     pub changing: Mutex<()>,
     observer: Mutex<Option<Box<dyn Observe>>>,
+    /// What the store cannot go on without.
+    failures: Failures,
     decoder: Arc<dyn Decode>,
     closing: AtomicBool,
     pending: Arc<Semaphore>,
@@ -321,6 +323,21 @@ impl Store {
         };
         env.files.create_dir_all(dir).map_err(folder)?;
         let lock = LockFile::acquire(&*env.files, dir).map_err(folder)?;
+        Self::open_locked(env, lock, options, decoder)
+    }
+
+    /// The same for a folder that the caller has locked; the store keeps it locked from now on.
+    pub fn open_locked(
+        env: Env,
+        lock: LockFile,
+        options: Options,
+        decoder: Arc<dyn Decode>,
+    ) -> Result<Store, OpenError> {
+        let dir = lock.dir();
+        let folder = |source| OpenError::Folder {
+            dir: dir.to_owned(),
+            source,
+        };
         let root = dir.join("store");
         env.files.create_dir_all(&root).map_err(folder)?;
         let core = Arc::new(Core {
@@ -336,6 +353,7 @@ impl Store {
             tails: Tails::default(),
             changing: Mutex::new(()),
             observer: Mutex::new(None),
+            failures: Failures::default(),
             decoder,
             closing: AtomicBool::new(false),
         });
@@ -432,6 +450,17 @@ impl Store {
         }
     }
 
+    /// Reports when the store can take nothing more before it is opened again: the WAL could not
+    /// be made durable, or one of the store's threads has panicked. The process should end.
+    pub fn failure(&self) -> Failure {
+        self.handle.core.failures.listen()
+    }
+
+    /// Ends all live tails and begins no more: they would last for as long as who reads them.
+    pub fn end_tails(&self) {
+        self.handle.core.tails.close();
+    }
+
     /// Refuses new batches, answers those under way, writes the head to files, trims the WAL and
     /// stops. Where files cannot be written, what they would hold stays in the WAL for the next
     /// start.
@@ -442,7 +471,7 @@ impl Store {
             let _ = wait.await;
         }
         self.handle.core.save_sources();
-        self.handle.core.tails.close();
+        self.end_tails();
     }
 
     /// What batches in work take of memory. Who receives them shares it: they hold the requests.

@@ -76,6 +76,8 @@ pub enum Fault {
     Error(Failure),
     /// A write leaves this many bytes and fails; other calls just fail.
     ShortWrite(usize, Failure),
+    /// The call panics, as a defect somewhere on the path of its caller would.
+    Panic,
 }
 
 /// Which calls fail, and how.
@@ -158,6 +160,7 @@ enum Verdict {
     Fail(io::Error),
     /// Write this many bytes, or half of them, then fail.
     Partial(Option<usize>, io::Error),
+    Panic,
 }
 
 fn crash_error() -> io::Error {
@@ -197,6 +200,7 @@ impl Control {
         match plan.fault {
             Fault::Error(failure) => Verdict::Fail(failure.error()),
             Fault::ShortWrite(bytes, failure) => Verdict::Partial(Some(bytes), failure.error()),
+            Fault::Panic => Verdict::Panic,
         }
     }
 }
@@ -288,6 +292,7 @@ fn run<T>(
         Verdict::Go => call(),
         Verdict::GoThenCrash => call().and(Err(crash_error())),
         Verdict::Fail(error) | Verdict::Partial(_, error) => Err(error),
+        Verdict::Panic => panic!("a test asked {op:?} of {} to panic", path.display()),
     }
 }
 
@@ -330,6 +335,7 @@ impl File for FaultFile {
                 self.inner.write_at(&all[..count], offset)?;
                 Err(error)
             }
+            Verdict::Panic => panic!("a test asked a write of {} to panic", self.path.display()),
         }
     }
 

@@ -93,9 +93,17 @@ pub(super) fn start(
         flushing,
         head_bytes: recovered.head_bytes,
     };
+    let guard = committer
+        .core
+        .failures
+        .guard("the thread that stores what is sent");
+    let run = move || {
+        let _guard = guard;
+        committer.run();
+    };
     let thread = std::thread::Builder::new()
         .name("storage-commit".to_owned())
-        .spawn(move || committer.run())
+        .spawn(run)
         .expect("the system has threads to spare when a store opens");
     vec![thread, flush_thread]
 }
@@ -124,6 +132,10 @@ impl Committer {
                 next = self.jobs.try_recv().ok();
             }
             self.commit(group);
+            if self.core.failures.first().is_some() {
+                // Whoever waits for an answer learns that there is none.
+                return;
+            }
             match other {
                 None => {}
                 Some(Job::Flushed(position)) => self.flushed(position),
@@ -163,15 +175,11 @@ impl Committer {
         if written.is_empty() {
             return;
         }
-        if let Err(error) = self.journal.sync() {
-            self.fail_if_fatal(&error);
-            if let Err(error) = self.journal.rollback_to(begin) {
-                fatal(&error);
-            }
+        if let Err(reason) = self.sync(begin) {
             self.stamps.undo(std::mem::take(&mut self.insertions));
             let repeats = std::mem::take(&mut self.repeats);
             for pending in written.into_iter().chain(repeats) {
-                self.refuse(pending, Refusal::Disk, error.to_string());
+                self.refuse(pending, Refusal::Disk, reason.clone());
             }
             return;
         }
@@ -194,6 +202,21 @@ impl Committer {
             ..self.ack(&pending)
         };
         let _ = pending.answer.send(Ok(ack));
+    }
+
+    /// Makes durable what was appended since `begin`, or takes it back.
+    fn sync(&mut self, begin: Position) -> Result<(), String> {
+        if let Some(reason) = self.core.failures.first() {
+            return Err(reason);
+        }
+        let Err(error) = self.journal.sync() else {
+            return Ok(());
+        };
+        self.fail_if_fatal(&error);
+        if let Err(error) = self.journal.rollback_to(begin) {
+            self.fail(&error);
+        }
+        Err(error.to_string())
     }
 
     /// Seals the head when it is full, or has half of what the WAL may hold: the other half is
@@ -240,6 +263,10 @@ impl Committer {
 
     /// Appends one batch to the WAL. Answers those that need no commit.
     fn append(&mut self, pending: Pending) -> Option<Pending> {
+        if let Some(reason) = self.core.failures.first() {
+            self.refuse(pending, Refusal::Disk, reason);
+            return None;
+        }
         if let Some(stamp) = &pending.batch.stamp
             && self.stamps.contains(stamp)
         {
@@ -277,7 +304,7 @@ impl Committer {
             Err(error) => {
                 self.fail_if_fatal(&error);
                 if let Err(error) = self.journal.rollback_to(rollback) {
-                    fatal(&error);
+                    self.fail(&error);
                 }
                 if let JournalError::RecordTooLarge { .. } = error {
                     add(&self.core.counters.too_large_batches, 1);
@@ -302,8 +329,16 @@ impl Committer {
 
     fn fail_if_fatal(&self, error: &JournalError) {
         if error.kind() == ErrorKind::Fatal {
-            fatal(error);
+            self.fail(error);
         }
+    }
+
+    /// A failed fsync: what the disk holds is unknown, and trying again would hide that. The WAL
+    /// is read afresh at the next start.
+    fn fail(&self, error: &JournalError) {
+        tracing::error!(%error, "the write-ahead log cannot be made durable");
+        let reason = format!("the write-ahead log cannot be made durable: {error}");
+        self.core.failures.report(reason);
     }
 
     fn ack(&self, pending: &Pending) -> Ack {
@@ -483,11 +518,4 @@ fn joined_bytes(one: &Chunk, other: &Chunk) -> usize {
 
 pub(super) fn signal_index(signal: Signal) -> usize {
     signal as usize - 1
-}
-
-/// A failed fsync: what the disk holds is unknown, and trying again would hide that. The WAL is
-/// read afresh at the next start.
-fn fatal(error: &JournalError) -> ! {
-    tracing::error!(%error, "the write-ahead log cannot be made durable, stopping");
-    std::process::exit(74);
 }

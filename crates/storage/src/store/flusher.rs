@@ -74,9 +74,11 @@ impl Flusher {
         let (sender, receiver) = mpsc::channel::<Sealed>();
         let progress = Arc::<Progress>::default();
         let ending = Ending(progress.clone());
+        let guard = core.failures.guard("the thread that writes blocks");
         let thread = std::thread::Builder::new()
             .name("storage-flush".to_owned())
             .spawn(move || {
+                let _guard = guard;
                 let progress = &ending.0;
                 let mut number = last;
                 while let Ok(sealed) = receiver.recv() {

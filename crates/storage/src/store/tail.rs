@@ -5,7 +5,7 @@
 //! it says that the tail has begun.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::{LogRecord, Span, Tenant};
 use parking_lot::Mutex;
@@ -122,20 +122,24 @@ impl Drop for TailStream {
 pub(crate) struct Tails {
     watchers: Mutex<Vec<Watcher>>,
     bytes_waiting: Arc<AtomicU64>,
+    closed: AtomicBool,
 }
 
 impl Tails {
-    /// Begins to watch; nothing if too many do already.
+    /// Begins to watch, or says why that is not possible now.
     pub(crate) fn watch(
         &self,
         selection: &Selection,
         filter: Compiled,
         buffer: usize,
-    ) -> Option<TailStream> {
+    ) -> Result<TailStream, &'static str> {
         let mut watchers = self.watchers.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            return Err("the store is shutting down");
+        }
         watchers.retain(|watcher| !watcher.sender.is_closed());
         if watchers.len() >= TAILS_MAX {
-            return None;
+            return Err("too many live tails");
         }
         let (sender, receiver) = mpsc::unbounded_channel();
         let waiting = Arc::new(Waiting {
@@ -154,12 +158,14 @@ impl Tails {
             dropped: 0,
             sender,
         });
-        Some(TailStream { receiver, waiting })
+        Ok(TailStream { receiver, waiting })
     }
 
-    /// Ends all tails.
+    /// Ends all tails, and begins none from now on.
     pub(super) fn close(&self) {
-        self.watchers.lock().clear();
+        let mut watchers = self.watchers.lock();
+        self.closed.store(true, Ordering::Relaxed);
+        watchers.clear();
     }
 
     /// Shows new rows to everyone whose filter they pass.

@@ -1,6 +1,7 @@
 //! The store against its promises: what comes back, when, and after what.
 
 mod crash;
+mod failure;
 mod partitions;
 mod room;
 mod undated;

@@ -1,15 +1,16 @@
 //! Who may write, and how many at once.
 //!
-//! The receivers bound the bytes in flight; this bounds the exports that wait for the store, and
-//! closes the door at shutdown. There is one tenant today, `default`.
+//! A [`super::Receiver`] bounds the bytes in flight; this bounds the exports that wait to be
+//! durable, and closes the door at shutdown. There is one tenant today, `default`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::Tenant;
-use otlp::server::Verdict;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Verdict;
 
 /// When a sender is asked to come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ impl Admission {
         if self.closed.load(Ordering::Acquire) {
             return Err(Verdict::Unavailable {
                 retry_after: RETRY_AFTER,
-                reason: "the collector is shutting down".to_owned(),
+                reason: "shutting down, and no more is taken".to_owned(),
             });
         }
         if *tenant != Tenant::default() {

@@ -1,0 +1,97 @@
+//! What happens when the store cannot go on: it says so to whoever runs the process, takes nothing
+//! more, and loses nothing that it had acknowledged.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use env::{Failure, RealFiles};
+use model::{Signal, Span};
+use tempfile::tempdir;
+use testkit::{Failure as Broken, Fault, FaultFiles, Op, Plan};
+
+use crate::filter::Filter;
+use crate::testing::*;
+use crate::write::WriteError;
+use crate::{Options, Store};
+
+fn open(dir: &Path, files: &FaultFiles) -> (Store, Failure) {
+    let (env, _) = testkit::env(4, Arc::new(files.clone()));
+    let store = Store::open(env, dir, Options::default(), Arc::new(TestDecoder)).unwrap();
+    let failure = store.failure();
+    (store, failure)
+}
+
+fn panics(op: Op, path_contains: &str) -> Plan {
+    Plan {
+        path_contains: path_contains.to_owned(),
+        fault: Fault::Panic,
+        ..Plan::always(op, Broken::Io)
+    }
+}
+
+/// A store with rows, whose disk then behaves as planned until `breaks` has run into it; returns
+/// the reported reason. The rows that were acknowledged are there after the next start.
+async fn fails(plan: Plan, breaks: impl AsyncFn(&Store, &[Span])) -> String {
+    let dir = tempdir().unwrap();
+    let files = FaultFiles::over(Arc::new(RealFiles));
+    let (store, mut failure) = open(dir.path(), &files);
+    let mut generator = Generator::new(40);
+    let rows: Vec<Span> = (0..100).map(|_| generator.span()).collect();
+    let (stored, more) = rows.split_at(60);
+    write(&store, Signal::Traces, stored).await.unwrap();
+    assert_eq!(failure.get(), None);
+    files.plan(plan);
+    breaks(&store, more).await;
+    let reason = failure.reason().await;
+    let refused = write(&store, Signal::Traces, more).await;
+    assert!(refused.is_err(), "{refused:?}");
+    // It ends although nothing can be written.
+    store.shutdown().await;
+    drop(store);
+    files.heal();
+    let (store, failure) = open(dir.path(), &files);
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    // What was refused is there whole or not at all: nobody knows whether it was written.
+    let found = plain_spans(found);
+    assert!(
+        [stored, &rows]
+            .map(|rows| plain_spans(rows.to_vec()))
+            .contains(&found)
+    );
+    assert_eq!(failure.get(), None);
+    reason
+}
+
+async fn write_is_refused(store: &Store, rows: &[Span]) {
+    let refused = write(store, Signal::Traces, rows).await;
+    assert!(
+        matches!(refused, Err(WriteError::Retry { .. } | WriteError::Closed)),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_wal_that_cannot_be_synced_ends_the_store() {
+    let plan = Plan {
+        path_contains: "wal".to_owned(),
+        ..Plan::always(Op::SyncData, Broken::Io)
+    };
+    let reason = fails(plan, write_is_refused).await;
+    assert!(reason.contains("cannot be made durable"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_panic_of_the_commit_thread_ends_the_store() {
+    let reason = fails(panics(Op::Write, "wal"), write_is_refused).await;
+    assert!(
+        reason.contains("stores what is sent has panicked"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_panic_of_the_flush_thread_ends_the_store() {
+    let plan = panics(Op::Create, ".blocks");
+    let reason = fails(plan, async |store, _| store.flush().await).await;
+    assert!(reason.contains("writes blocks has panicked"), "{reason}");
+}
