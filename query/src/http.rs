@@ -26,7 +26,7 @@ use axum::Router;
 use env::{Clock, Random, RealRandom};
 use model::Tenant;
 use storage::message::Limits;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
 
 use crate::error::QueryError;
@@ -100,6 +100,8 @@ struct Shared {
     options: Options,
     gate: Gate,
     tails: Arc<Semaphore>,
+    /// Whether live tails are to end.
+    stopping: watch::Sender<bool>,
     answered: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
@@ -141,6 +143,7 @@ impl State {
             options,
             gate,
             tails,
+            stopping: watch::Sender::new(false),
             answered: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -155,6 +158,11 @@ impl State {
     /// What the service may use.
     pub fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// Ends live tails, which would last for as long as who reads them, and begins no more.
+    pub fn end_tails(&self) {
+        self.0.stopping.send_replace(true);
     }
 
     /// Unix nanoseconds.

@@ -152,6 +152,24 @@ pub(crate) fn read_file(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
+/// An agent's collectors are named in one place, each of them once.
+fn check_collectors(config: &Config, root: &Node, cx: &mut Context<'_>) {
+    let agent = &config.agent;
+    if agent.collector.is_some() && !agent.collectors.is_empty() {
+        let node = root.at("agent.collectors").unwrap_or(root);
+        let message = "both `agent.collector` and `agent.collectors` are given".to_owned();
+        let hint = "name all of them in `agent.collectors`".to_owned();
+        cx.error(node, message, Some(hint));
+    }
+    let nodes = root.at("agent.collectors").map_or(&[][..], Node::items);
+    for (index, endpoint) in agent.collectors.iter().enumerate() {
+        if agent.collectors[..index].contains(endpoint) {
+            let node = nodes.get(index).unwrap_or(root);
+            cx.error(node, format!("{endpoint} is named twice"), None);
+        }
+    }
+}
+
 /// What no key can check alone.
 fn check_together(config: &Config, root: &Node, cx: &mut Context<'_>) {
     let listen = &config.listen;
@@ -186,13 +204,12 @@ fn check_together(config: &Config, root: &Node, cx: &mut Context<'_>) {
         let hint = "the log must hold at least one head".to_owned();
         cx.error(node.unwrap_or(root), message, Some(hint));
     }
+    check_collectors(config, root, cx);
     for (index, files) in config.agent.files.iter().enumerate() {
         if files.include.is_empty() {
-            let list = root.at("agent.files").map(|node| &node.content);
-            let node = match list {
-                Some(yaml::Content::List(items)) => items.get(index),
-                _ => None,
-            };
+            let node = root
+                .at("agent.files")
+                .and_then(|list| list.items().get(index));
             let hint = "name at least one file".to_owned();
             cx.error(
                 node.unwrap_or(root),

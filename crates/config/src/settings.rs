@@ -67,6 +67,8 @@ section! {
 
     /// Where alerts are sent.
     pub struct Alerts {
+        /// Where people reach the query service, for the links in alerts and `externalURL` in templates; nothing means its address, or its host's name where it listens on every interface.
+        external_url: Option<Url> = "null";
         /// Receivers of alerts, in Alertmanager's webhook format.
         webhooks: Vec<Webhook> = "[]";
     }
@@ -83,8 +85,12 @@ section! {
 
     /// The agent on each machine.
     pub struct Agent {
-        /// The collector to send to; needed by a stand-alone agent.
+        /// The collector to send to; a stand-alone agent needs it, or `agent.collectors`.
         collector: Option<Endpoint> = "null";
+        /// Several collectors instead of one: each gets everything, at its own pace.
+        collectors: Vec<Endpoint> = "[]";
+        /// Requests under way to each collector at once; 32 MiB of them at most.
+        concurrency: usize = "4", "1" to "256";
         /// Log files to read.
         files: Vec<LogFiles> = "[]";
         /// Metrics of the machine.

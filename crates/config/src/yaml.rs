@@ -89,6 +89,14 @@ impl Node {
         }
     }
 
+    /// The elements of a list; of anything else none.
+    pub(crate) fn items(&self) -> &[Node] {
+        match &self.content {
+            Content::List(items) => items,
+            _ => &[],
+        }
+    }
+
     /// The value of a key of a map.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         let entries = self.as_map()?;

@@ -13,8 +13,12 @@ use crate::output::line;
 
 pub(crate) use print::print_trace;
 
+/// How many log records are printed where nobody says how many.
+const LOGS_LIMIT: u64 = 100;
+
 fn client(ask: &cli::Ask) -> anyhow::Result<Client> {
-    Client::new(&ask.url).with_context(|| format!("--url {}", ask.url))
+    let url = ask.service.url();
+    Client::new(&url).with_context(|| format!("--url {url}"))
 }
 
 fn json<T: serde::Serialize>(answer: &T) -> anyhow::Result<()> {
@@ -65,7 +69,7 @@ pub(crate) async fn logs(arguments: &cli::Logs) -> anyhow::Result<()> {
             start: arguments.start.clone(),
             end: arguments.end.clone(),
         },
-        limit: Some(arguments.limit as u64),
+        limit: Some(arguments.limit.unwrap_or(LOGS_LIMIT)),
         ..LogsParams::default()
     };
     let mut answer = client.logs(&params).await?;
@@ -82,7 +86,8 @@ async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
     let mut tail = client.tail(&arguments.query).await?;
     let mut dropped = 0;
     let mut lost: Vec<String> = Vec::new();
-    loop {
+    let mut left = arguments.limit.unwrap_or(u64::MAX);
+    while left > 0 {
         let event = tokio::select! {
             event = tail.next() => event,
             () = crate::stop::asked() => return Ok(()),
@@ -91,6 +96,10 @@ async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
             bail!("the service ended the tail");
         };
         for log in &event.logs {
+            let Some(rest) = left.checked_sub(1) else {
+                break;
+            };
+            left = rest;
             if arguments.ask.json {
                 line(&serde_json::to_string(log)?)?;
             } else {
@@ -112,11 +121,12 @@ async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
             print::gap(gap)?;
         }
     }
+    Ok(())
 }
 
 pub(crate) async fn tui(arguments: cli::Tui) -> anyhow::Result<()> {
     Ok(tui::run(tui::Options {
-        url: arguments.url,
+        url: arguments.service.url(),
         no_color: arguments.no_color,
         utc: arguments.utc,
         open: arguments.open.join(" "),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::demo::RATE_MAX;
+
 /// Follows one request through every service that touched it.
 #[derive(Debug, Parser)]
 #[command(name = "throughline", version, about, propagate_version = true)]
@@ -69,9 +71,16 @@ pub(crate) enum Command {
 /// What every server role takes. Options win over the environment, which wins over the file.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Role {
-    /// Configuration file.
-    #[arg(long, value_name = "FILE", env = "THROUGHLINE_CONFIG")]
+    /// Configuration file; without it the one that THROUGHLINE_CONFIG names.
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Where a process keeps its data and where it listens.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Place {
     /// Where everything is stored.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -92,12 +101,12 @@ pub(crate) struct Role {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     #[command(flatten)]
-    pub role: Role,
+    pub place: Place,
     /// What the shop does follows from this.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Requests per second.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = demo_rate)]
     pub rate: f64,
     /// Print what to try instead of opening the terminal UI.
     #[arg(long)]
@@ -130,17 +139,45 @@ pub(crate) struct Query {
 pub(crate) struct Agent {
     #[command(flatten)]
     pub role: Role,
-    /// Where to send: the OTLP gRPC address of a collector.
-    #[arg(long, value_name = "ADDR")]
-    pub collector: Option<String>,
+    /// Where to send: the OTLP gRPC address of a collector; given several times, each of them gets
+    /// everything.
+    #[arg(long = "collector", value_name = "ADDR")]
+    pub collectors: Vec<String>,
+}
+
+fn demo_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate <= RATE_MAX => Ok(rate),
+        _ => Err(format!("a number above 0, at most {RATE_MAX}")),
+    }
+}
+
+/// Where to ask.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct QueryService {
+    /// The query service; without it the one that THROUGHLINE_URL names, else
+    /// http://127.0.0.1:4400.
+    #[arg(long)]
+    url: Option<String>,
+}
+
+impl QueryService {
+    /// Its URL. A variable that is set to nothing counts as not set.
+    pub(crate) fn url(&self) -> String {
+        let from_environment = || {
+            let url = std::env::var("THROUGHLINE_URL").ok()?;
+            (!url.is_empty()).then_some(url)
+        };
+        let given = self.url.clone().or_else(from_environment);
+        given.unwrap_or_else(|| "http://127.0.0.1:4400".to_owned())
+    }
 }
 
 /// Where to ask and how to print.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Ask {
-    /// The query service.
-    #[arg(long, env = "THROUGHLINE_URL", default_value = "http://127.0.0.1:4400")]
-    pub url: String,
+    #[command(flatten)]
+    pub service: QueryService,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -167,19 +204,18 @@ pub(crate) struct Logs {
     /// Before.
     #[arg(long)]
     pub end: Option<String>,
-    /// How many.
-    #[arg(long, default_value_t = 100)]
-    pub limit: usize,
-    /// Print new records as they come.
-    #[arg(long, short)]
+    /// How many; 100 without it. With --follow: end after so many.
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// Print new records as they come, from now on.
+    #[arg(long, short, conflicts_with_all = ["start", "end"])]
     pub follow: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Tui {
-    /// The query service.
-    #[arg(long, env = "THROUGHLINE_URL", default_value = "http://127.0.0.1:4400")]
-    pub url: String,
+    #[command(flatten)]
+    pub service: QueryService,
     /// Do without colours.
     #[arg(long)]
     pub no_color: bool,

@@ -37,6 +37,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 pub use schedule::Schedule;
+pub(crate) use shop::RATE_MAX;
 
 /// What the shop is told.
 #[derive(Debug, Clone)]

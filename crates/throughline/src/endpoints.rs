@@ -1,4 +1,4 @@
-//! `endpoints.json` in the data folder: where a process listens, written once it is ready.
+//! Where a process listens.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,31 +18,9 @@ pub(crate) struct Endpoints {
     pub internal: Option<SocketAddr>,
 }
 
-const NAME: &str = "endpoints.json";
-
 impl Endpoints {
-    /// Removes what an earlier run left, so that nobody takes it for this one's.
-    pub(crate) fn clear(dir: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(dir)?;
-        match std::fs::remove_file(dir.join(NAME)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// Logs the addresses and writes the file by rename. That there is no room for it is no reason
-    /// not to serve.
-    pub(crate) fn publish(&self, dir: &Path) -> std::io::Result<()> {
-        let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        let temporary = dir.join(format!("{NAME}.tmp"));
-        let written = std::fs::write(&temporary, text)
-            .and_then(|()| std::fs::rename(&temporary, dir.join(NAME)));
-        match written {
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                tracing::error!(%error, "{NAME} is not written");
-            }
-            other => other?,
-        }
+    /// Says in the log that the process is ready.
+    pub(crate) fn log(&self, dir: &Path) {
         let shown = |address: &Option<SocketAddr>| {
             address.map_or_else(|| "none".to_owned(), |address| address.to_string())
         };
@@ -54,6 +32,5 @@ impl Endpoints {
             data_dir = %dir.display(),
             "ready"
         );
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod check;
 mod cli;
 pub mod demo;
 mod endpoints;
+mod folder;
 pub mod load;
 mod options;
 mod output;

@@ -1,5 +1,6 @@
 //! From configuration to the options of each role.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -8,25 +9,33 @@ use env::Env;
 use model::{KeyValue, room};
 use query::alerts;
 
-use crate::cli::Role;
+use crate::cli::{Place, Role};
 
 /// Reads the configuration; options of the command line win.
 pub(crate) fn load(role: &Role) -> anyhow::Result<Config> {
+    // A variable that is set to nothing counts as not set.
+    let named = std::env::var_os("THROUGHLINE_CONFIG").filter(|name| !name.is_empty());
+    let file = role.config.clone().or(named.map(PathBuf::from));
+    load_file(file.as_deref(), &role.place)
+}
+
+/// The same with this file, or with none.
+pub(crate) fn load_file(file: Option<&Path>, place: &Place) -> anyhow::Result<Config> {
     let variables = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    let mut config = Config::load(role.config.as_deref(), variables).map_err(|errors| {
+    let mut config = Config::load(file, variables).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the configuration is wrong:\n{}", lines.join("\n"))
     })?;
-    if let Some(dir) = &role.data_dir {
+    if let Some(dir) = &place.data_dir {
         config.data_dir.clone_from(dir);
     }
     let listen = &mut config.listen;
     for (option, setting) in [
-        (role.otlp_grpc, &mut listen.otlp_grpc),
-        (role.otlp_http, &mut listen.otlp_http),
-        (role.query, &mut listen.query),
-        (role.internal, &mut listen.internal),
+        (place.otlp_grpc, &mut listen.otlp_grpc),
+        (place.otlp_http, &mut listen.otlp_http),
+        (place.query, &mut listen.query),
+        (place.internal, &mut listen.internal),
     ] {
         if let Some(address) = option {
             *setting = address;
@@ -83,26 +92,18 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options
 }
 
-/// The rules and receivers.
-pub(crate) fn alerts(config: &Config) -> anyhow::Result<alerts::AlertsOptions> {
+/// The rules and receivers. `url` is where people reach the query service.
+pub(crate) fn alerts(config: &Config, url: String) -> anyhow::Result<alerts::AlertsOptions> {
     let files = config
         .load_rules(&|text| crate::check::expression(text, config.promql.experimental))
         .map_err(|errors| {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("the rule files are wrong:\n{}", lines.join("\n"))
         })?;
-    let mut groups: Vec<alerts::Group> = files
+    let groups = files
         .into_iter()
         .flat_map(|file| alerts::bind::groups(file, config.rules.interval))
         .collect();
-    let most = config.limits.rule_alerts;
-    for group in &mut groups {
-        group.limit = if group.limit == 0 {
-            most
-        } else {
-            group.limit.min(most)
-        };
-    }
     let webhooks = config
         .alerts
         .webhooks
@@ -111,12 +112,26 @@ pub(crate) fn alerts(config: &Config) -> anyhow::Result<alerts::AlertsOptions> {
         .collect();
     Ok(alerts::AlertsOptions {
         groups,
+        alerts_max: config.limits.rule_alerts,
         notifier: alerts::notifier::NotifierOptions {
             webhooks,
-            external_url: format!("http://{}", config.listen.query),
+            external_url: url,
             ..alerts::notifier::NotifierOptions::default()
         },
     })
+}
+
+/// Where services send to the agent, and how much.
+pub(crate) fn relay(config: &Config) -> agent::options::RelayOptions {
+    let (listen, limits) = (&config.listen, &config.limits);
+    let mut relay = agent::options::RelayOptions::new(listen.otlp_grpc, listen.otlp_http);
+    relay.request_bytes_max = usize::try_from(limits.request_bytes.0).unwrap_or(usize::MAX);
+    // One request of the largest size must always fit.
+    let two = relay.request_bytes_max.saturating_mul(2);
+    relay.inflight_bytes_max = relay.inflight_bytes_max.max(two);
+    relay.connections = limits.connections;
+    relay.concurrent_requests = limits.concurrent_requests;
+    relay
 }
 
 /// What the agent reads and how it sends; `relay` where services send to it.
@@ -190,7 +205,32 @@ pub(crate) fn agent(
             entry_bytes_max: request_bytes,
             ..to::QueueOptions::default()
         },
+        export: to::ExportOptions {
+            concurrency: settings.concurrency,
+            ..to::ExportOptions::default()
+        },
         attributes: attributes(&settings.attributes),
-        ..to::Options::default()
+        correlation: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_has_the_limits_of_the_configuration() {
+        let mut config = Config::default();
+        config.limits.request_bytes = config::ByteSize(100 << 20);
+        config.limits.connections = 3;
+        config.limits.concurrent_requests = 5;
+        config.agent.concurrency = 7;
+        let to = relay(&config);
+        assert_eq!(to.request_bytes_max, 100 << 20);
+        assert_eq!(to.inflight_bytes_max, 200 << 20);
+        assert_eq!((to.connections, to.concurrent_requests), (3, 5));
+        let options = agent(&config, Some(to)).unwrap();
+        assert_eq!(options.export.concurrency, 7);
+        assert_eq!(options.queue.entry_bytes_max, 100 << 20);
+    }
 }

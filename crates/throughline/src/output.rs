@@ -1,11 +1,17 @@
 //! What goes to the terminal: logs and failures to standard error, answers to standard output.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Command;
+use crate::roles::Failed;
+
+/// The exit code of a process whose disk or one of whose threads has failed: that of an input or
+/// output error in sysexits.h.
+const FAILED: u8 = 74;
 
 /// Servers log from `info` on, commands for people from `warn` on; `THROUGHLINE_LOG` says
 /// otherwise, in the form of `RUST_LOG`.
@@ -32,8 +38,27 @@ pub(crate) fn start_logging(command: &Command) {
 
 /// Prints a failure with its causes.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "throughline: {error:#}");
-    ExitCode::FAILURE
+    let _ = writeln!(std::io::stderr(), "throughline: {}", explained(error));
+    if error.is::<Failed>() {
+        ExitCode::from(FAILED)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// An error and its causes. A cause that the text has already, as errors of libraries name theirs,
+/// is not said again.
+fn explained(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        let separator = if text.is_empty() { "" } else { ": " };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{separator}{cause}");
+    }
+    text
 }
 
 /// Prints a line of an answer. A reader that went away (`| head`) ends the program quietly.
@@ -42,5 +67,26 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("data folder /d: {source}")]
+    struct Folder {
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn every_cause_is_said_once() {
+        let source = std::io::Error::other("it is in use");
+        let error = anyhow::Error::new(Folder { source }).context("cannot open the store");
+        assert_eq!(
+            explained(&error),
+            "cannot open the store: data folder /d: it is in use"
+        );
     }
 }

@@ -4,21 +4,20 @@ mod agent;
 mod collector;
 mod collectors;
 mod demo;
+mod destinations;
+mod http_server;
+mod lookup;
 mod query;
 mod up;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ::otlp::server::{ConnectionLimits, Handler, listen};
+use ::env::Failure;
 use anyhow::Context;
-use axum::Router;
+use futures::future::{pending, select_all};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tower::ServiceExt;
 
 pub(crate) use agent::run as agent;
 pub(crate) use collector::run as collector;
@@ -26,13 +25,20 @@ pub(crate) use demo::run as demo;
 pub(crate) use query::run as query;
 pub(crate) use up::run as up;
 
-/// How long answers under way may take once the process is asked to stop. Everything together
-/// must end within 25 seconds.
+use http_server::HttpServer;
+
+/// Once the process is asked to stop, everything that answers does so for this long at most, all
+/// of it at the same time.
 const DRAIN: Duration = Duration::from_secs(5);
 /// A process that was asked to stop ends at the latest then, whatever hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(24);
-/// How long the agent half may go on sending.
-const AGENT_DRAIN: Duration = Duration::from_secs(5);
+
+/// A part of the process cannot go on, and so the process does not.
+#[derive(Debug, thiserror::Error)]
+#[error("ended because it could not go on: {reason}")]
+pub(crate) struct Failed {
+    reason: String,
+}
 
 /// Listens on an address; the error names it.
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
@@ -41,58 +47,37 @@ async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address} for {what}"))
 }
 
-/// An HTTP server of one port.
-struct HttpServer {
-    address: SocketAddr,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+/// The address by which others reach a listener. One that listens on every interface is named by
+/// its host.
+fn reached_at(listener: SocketAddr) -> String {
+    if !listener.ip().is_unspecified() {
+        return listener.to_string();
+    }
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    format!("{host}:{}", listener.port())
 }
 
-impl HttpServer {
-    fn start(listener: TcpListener, router: Router) -> std::io::Result<Self> {
-        let address = listener.local_addr()?;
-        let (stop, mut stopped) = watch::channel(false);
-        let handler: Handler = Arc::new(move |request| {
-            let router = router.clone();
-            Box::pin(async move {
-                match router.oneshot(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                }
-            })
-        });
-        let limits = ConnectionLimits {
-            drain_timeout: DRAIN,
-            ..ConnectionLimits::default()
-        };
-        let task = tokio::spawn(async move {
-            let shutdown = async move {
-                let _ = stopped.wait_for(|stop| *stop).await;
-            };
-            listen(listener, handler, limits, shutdown).await;
-        });
-        Ok(Self {
-            address,
-            stop,
-            task,
-        })
+/// Waits until a part of the process fails; for ever if none can.
+async fn failed(parts: Vec<Failure>) -> Failed {
+    if parts.is_empty() {
+        return pending().await;
     }
-
-    /// Refuses new connections, lets answers end, and returns at the latest after the drain
-    /// timeout.
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        let _ = tokio::time::timeout(DRAIN + Duration::from_secs(1), self.task).await;
-    }
+    let reasons = parts
+        .into_iter()
+        .map(|mut part| Box::pin(async move { part.reason().await }));
+    let (reason, _, _) = select_all(reasons).await;
+    Failed { reason }
 }
 
-/// Waits for a signal, or for the end that the caller set.
-async fn until(stop: impl Future<Output = ()>) {
-    tokio::select! {
-        () = crate::stop::asked() => {}
-        () = stop => {}
+/// Waits for a signal, for the end that the caller set, or until a part of the process fails,
+/// which is the error. Either way the process has to stop from then on.
+async fn until(end: impl Future<Output = ()>, parts: Vec<Failure>) -> Result<(), Failed> {
+    let ended = ended(end, parts).await;
+    match &ended {
+        Ok(()) => tracing::info!("stopping"),
+        Err(failed) => tracing::error!(reason = failed.reason, "stopping: a part cannot go on"),
     }
-    tracing::info!("stopping");
     std::thread::spawn(|| {
         std::thread::sleep(STOP_WITHIN);
         tracing::error!(
@@ -102,4 +87,16 @@ async fn until(stop: impl Future<Output = ()>) {
         );
         std::process::exit(1);
     });
+    ended
 }
+
+async fn ended(end: impl Future<Output = ()>, parts: Vec<Failure>) -> Result<(), Failed> {
+    tokio::select! {
+        () = crate::stop::asked() => Ok(()),
+        () = end => Ok(()),
+        failed = failed(parts) => Err(failed),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,8 @@ pub struct Means<'a> {
     pub sink: &'a dyn Sink,
     /// Where this service is reached, for templates.
     pub external_url: &'a str,
+    /// Alerts that one rule may have, whatever its group allows; 0 for any number.
+    pub alerts_max: usize,
 }
 
 impl Means<'_> {
@@ -144,10 +146,18 @@ impl Means<'_> {
         let timing = Timing {
             hold: *hold,
             keep_firing: *keep_firing,
-            limit: group.limit,
+            limit: self.limit(group),
         };
         status.alerts.evaluate(yielded, at, timing)?;
         Ok(alert_series(&status.alerts))
+    }
+
+    /// How many alerts a rule of this group may have; 0 for any number.
+    fn limit(&self, group: &Group) -> usize {
+        match (group.limit, self.alerts_max) {
+            (0, most) | (most, 0) => most,
+            (own, most) => own.min(most),
+        }
     }
 
     async fn expand_all(&self, templates: &Labels, data: &Data) -> Labels {

@@ -28,6 +28,8 @@ use crate::traces::story::ActiveAlerts;
 pub struct AlertsOptions {
     /// The rules.
     pub groups: Vec<Group>,
+    /// Alerts that one rule may have, whatever its group allows; 0 for any number.
+    pub alerts_max: usize,
     /// Who is told.
     pub notifier: NotifierOptions,
 }
@@ -49,6 +51,7 @@ pub struct Manager {
     sink: Arc<dyn Sink>,
     notifier: Arc<Notifier>,
     external_url: String,
+    alerts_max: usize,
     file: StateFile,
     saving: tokio::sync::Mutex<()>,
     missed: AtomicU64,
@@ -69,14 +72,14 @@ impl Manager {
         let file = StateFile::new(env.clone(), dir, "rules.json")?;
         let told = StateFile::new(env.clone(), dir, "notifications.json")?;
         let now = env.clock.unix_nanos();
-        let saved: SavedRules = file.load();
+        let saved: SavedRules = file.load()?;
         let status = options
             .groups
             .iter()
             .map(|group| restore(group, &saved, now))
             .collect();
         let external_url = options.notifier.external_url.clone();
-        let notifier = Notifier::open(env.clone(), options.notifier, told);
+        let notifier = Notifier::open(env.clone(), options.notifier, told)?;
         let (stopper, stop) = stop();
         Ok(Arc::new(Self {
             env,
@@ -86,6 +89,7 @@ impl Manager {
             sink,
             notifier: Arc::new(notifier),
             external_url,
+            alerts_max: options.alerts_max,
             file,
             saving: tokio::sync::Mutex::new(()),
             missed: AtomicU64::new(0),
@@ -165,6 +169,7 @@ impl Manager {
             evaluate: &*self.evaluate,
             sink: &*self.sink,
             external_url: &self.external_url,
+            alerts_max: self.alerts_max,
         };
         let mut notices = Vec::new();
         let mut has_alerts = false;

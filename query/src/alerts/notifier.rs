@@ -117,8 +117,8 @@ pub struct Notifier {
 
 impl Notifier {
     /// A notifier with what it remembers.
-    pub fn open(env: Env, options: NotifierOptions, file: StateFile) -> Self {
-        let saved: Vec<Book> = file.load();
+    pub fn open(env: Env, options: NotifierOptions, file: StateFile) -> std::io::Result<Self> {
+        let saved: Vec<Book> = file.load()?;
         let books = options
             .webhooks
             .iter()
@@ -128,7 +128,7 @@ impl Notifier {
             })
             .collect();
         let wake = options.webhooks.iter().map(|_| Notify::new()).collect();
-        Self {
+        Ok(Self {
             env,
             options,
             books: Mutex::new(books),
@@ -136,7 +136,7 @@ impl Notifier {
             saving: tokio::sync::Mutex::new(()),
             wake,
             counters: Counters::default(),
-        }
+        })
     }
 
     /// Takes in alerts that fire or were resolved.

@@ -2,8 +2,10 @@
 //!
 //! `alerts/rules.json` holds the alerts of every rule and when they were last evaluated;
 //! `alerts/notifications.json` holds what receivers were told and have yet to be told. A file
-//! that cannot be read is set aside with a loud message; it never stops a start.
+//! that cannot be read is set aside under another name with a loud message, so that what is saved
+//! later does not replace it. Only where that is impossible, too, does it stop a start.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use env::Env;
@@ -14,6 +16,8 @@ use super::state::Alert;
 
 /// Format of both files.
 const VERSION: u32 = 1;
+/// How many unreadable files are kept.
+const ASIDE_MAX: u32 = 100;
 
 /// `rules.json`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -60,36 +64,49 @@ impl StateFile {
         })
     }
 
-    /// What the file holds; the default where there is none or it cannot be read.
-    pub fn load<T: DeserializeOwned + Default>(&self) -> T {
-        let bytes = match self.env.files.read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return T::default(),
-            Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "alert state cannot be read");
-                return T::default();
-            }
+    /// What the file holds; the default where there is none, or where it cannot be read and was
+    /// set aside. The error says why neither was possible.
+    pub fn load<T: DeserializeOwned + Default>(&self) -> std::io::Result<T> {
+        let reason = match self.env.files.read(&self.path) {
+            Ok(bytes) => match serde_json::from_slice::<Versioned<T>>(&bytes) {
+                Ok(saved) if saved.version == VERSION => return Ok(saved.data),
+                Ok(saved) => format!("format version {} is not known", saved.version),
+                Err(error) => error.to_string(),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(T::default()),
+            Err(error) => error.to_string(),
         };
-        match serde_json::from_slice::<Versioned<T>>(&bytes) {
-            Ok(saved) if saved.version == VERSION => saved.data,
-            Ok(saved) => {
-                self.set_aside(&format!("format version {} is not known", saved.version));
-                T::default()
+        let path = self.path.display();
+        match self.set_aside() {
+            Ok(aside) => {
+                let aside = aside.display();
+                tracing::error!(
+                    %path, reason, %aside,
+                    "alert state cannot be read; it is set aside and starts anew"
+                );
+                Ok(T::default())
             }
-            Err(error) => {
-                self.set_aside(&error.to_string());
-                T::default()
-            }
+            Err(error) => Err(std::io::Error::new(
+                error.kind(),
+                format!("{path} cannot be read ({reason}) and cannot be set aside: {error}"),
+            )),
         }
     }
 
-    fn set_aside(&self, reason: &str) {
-        let aside = self.path.with_extension("json.unreadable");
-        let path = self.path.display();
-        tracing::error!(%path, reason, "alert state is damaged; it is set aside and starts anew");
-        if let Err(error) = self.env.files.rename(&self.path, &aside) {
-            tracing::error!(%path, %error, "damaged alert state cannot be set aside");
+    /// Gives the file a name that none has yet.
+    fn set_aside(&self) -> std::io::Result<PathBuf> {
+        for number in 1..=ASIDE_MAX {
+            let aside = self.path.with_extension(match number {
+                1 => "json.unreadable".to_owned(),
+                _ => format!("json.unreadable-{number}"),
+            });
+            if self.env.files.stat(&aside)?.is_none() {
+                self.env.files.rename(&self.path, &aside)?;
+                return Ok(aside);
+            }
         }
+        let reason = format!("{ASIDE_MAX} files were set aside already; remove them");
+        Err(std::io::Error::new(ErrorKind::AlreadyExists, reason))
     }
 
     /// Replaces the file durably, on a thread that may block.

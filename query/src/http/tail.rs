@@ -17,7 +17,7 @@ use crate::sources::Waiting;
 
 /// Sends a comment once the tail has begun and while nothing happens, `logs` events, and an
 /// `error` event before it ends. The client that goes away drops the stream and with it the work
-/// in every source.
+/// in every source. A service that stops ends it without a further event.
 pub async fn tail(
     Extract(state): Extract<State>,
     uri: Uri,
@@ -55,6 +55,9 @@ pub async fn tail(
             ),
         })
     });
+    let mut stopping = state.0.stopping.subscribe();
+    let stopped = async move { stopping.wait_for(|stop| *stop).await.map(drop) };
+    let events = events.take_until(Box::pin(stopped));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(options.heartbeat)))
 }
 

@@ -152,21 +152,22 @@ async fn killing_the_collector_loses_and_repeats_nothing() {
 
 #[test]
 fn an_agent_pointed_at_itself_says_so() {
-    let output = tests::server::clean(PROGRAM)
-        .args([
-            "agent",
-            "--collector",
-            "127.0.0.1:5317",
-            "--otlp-grpc",
-            "127.0.0.1:5317",
-        ])
-        .args(["--otlp-http", "127.0.0.1:0", "--data-dir"])
-        .arg(tempfile::tempdir().unwrap().path())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("itself"), "{said}");
+    for (collector, listener) in [
+        ("127.0.0.1:5317", "127.0.0.1:5317"),
+        ("localhost:5317", "0.0.0.0:5317"),
+        ("127.0.0.2:5317", "[::]:5317"),
+        ("0.0.0.0:5317", "127.0.0.1:5317"),
+    ] {
+        let output = tests::server::clean(PROGRAM)
+            .args(["agent", "--collector", collector, "--otlp-grpc", listener])
+            .args(["--otlp-http", "127.0.0.1:0", "--data-dir"])
+            .arg(tempfile::tempdir().unwrap().path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("itself"), "{said}");
+    }
 }
 
 /// The agents in an answer, with their states.

@@ -74,6 +74,8 @@ async fn an_alert_fires_and_its_webhook_is_told_until_it_listens() {
     .unwrap();
     for post in [&refused, &taken] {
         assert_eq!(post["version"], "4", "{post}");
+        // Where the system chose the port, it is that port.
+        assert_eq!(post["externalURL"], query.base(), "{post}");
         assert_eq!(post["status"], "firing", "{post}");
         assert_eq!(
             post["alerts"][0]["labels"]["alertname"], "QueueTooLong",

@@ -1,5 +1,8 @@
 //! What the configuration limits, seen from outside.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use serde_json::Value;
 use tests::otlp_json::{gauge, metrics, now};
 use tests::{Http, Setup, wait};
@@ -29,6 +32,42 @@ async fn experimental_promql_is_refused_until_it_is_allowed() {
     );
     let allowed = up().config("promql: {experimental: true}\n").start();
     allowed.query().get(path, &ask).await;
+}
+
+/// A kept connection on which a request was answered.
+fn asked(address: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    let mut answer = [0; 9];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 ");
+    stream
+}
+
+#[test]
+fn so_many_connections_are_open_on_each_listener() {
+    let limited = "limits: {connections: 2}\nagent: {host: {enabled: false}}\n";
+    let server = Setup::new(PROGRAM, "up").config(limited).start();
+    let agent = Setup::new(PROGRAM, "agent")
+        .config(limited)
+        .arg("--collector")
+        .arg(server.address("otlp_grpc"))
+        .start();
+    for address in [
+        server.address("query"),
+        server.address("otlp_http"),
+        agent.address("otlp_http"),
+        agent.address("otlp_grpc"),
+    ] {
+        let mut first = asked(&address);
+        let others = [asked(&address), asked(&address)];
+        // It was without a request for the longest, and made room.
+        let mut rest = Vec::new();
+        first.read_to_end(&mut rest).unwrap();
+        drop(others);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod agent_load;
 mod alerts;
 mod check;
 mod clocks;
+mod command_line;
 mod commands;
 mod crash;
 mod damage;

@@ -1,13 +1,18 @@
 //! SIGTERM: new work is refused, the rest is stored, and the process ends with 0 in time.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use tests::Setup;
+use futures::{Stream, StreamExt};
 use tests::otlp_json::{gauge, log, logs, metrics, now, span, traces};
+use tests::{Server, Setup};
 
 use crate::{PROGRAM, up};
 
 const DEADLINE: Duration = Duration::from_secs(25);
+/// How long a listener waits for what it has in work.
+const DRAIN: Duration = Duration::from_secs(5);
 const TRACE: &str = "11111111111111111111111111111111";
 
 #[tokio::test]
@@ -62,29 +67,76 @@ async fn every_role_ends_when_it_is_asked_to() {
     }
 }
 
-#[test]
-fn two_processes_never_share_a_data_folder() {
-    let setup = up();
-    let server = setup.start();
-    let second = tests::server::clean(PROGRAM)
-        .args([
-            "up",
-            "--otlp-grpc",
-            "127.0.0.1:0",
-            "--otlp-http",
-            "127.0.0.1:0",
-        ])
-        .args([
-            "--query",
-            "127.0.0.1:0",
-            "--internal",
-            "127.0.0.1:0",
-            "--data-dir",
-        ])
-        .arg(setup.data_dir())
-        .output()
+/// A connection on which a request was begun and will never be completed.
+fn half_sent(address: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                content-length: 1000\r\nexpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    // The invitation to go on says that the request is in work.
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    stream.write_all(b"{").unwrap();
+    stream
+}
+
+/// A live tail that has begun.
+async fn tail(
+    server: Server,
+) -> (
+    Server,
+    impl Stream<Item = reqwest::Result<impl AsRef<[u8]>>> + Unpin,
+) {
+    let request = server.query().request("GET", "/api/v1/logs/tail");
+    let answer = request.send().await.unwrap();
+    let mut stream = Box::pin(answer.bytes_stream());
+    let begun = stream.next().await.unwrap().unwrap();
+    assert!(begun.starts_with(b":"), "{begun:?}");
+    (server, stream)
+}
+
+/// Open tails end at once, and what nobody completes holds every listener at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn hanging_requests_and_open_tails_do_not_hold_the_end() {
+    let (server, mut tail) = tail(up().start()).await;
+    let hanging = ["otlp_http", "otlp_grpc", "query"].map(|name| half_sent(&server.address(name)));
+    let ending = tokio::task::spawn_blocking(|| server.terminate());
+    while tail.next().await.is_some() {}
+    assert!(
+        !ending.is_finished(),
+        "the tail ended before the hanging requests"
+    );
+    let (status, took) = ending.await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    drop(hanging);
+}
+
+/// A collector does not wait for those who watch through a query service.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_over_the_network_does_not_hold_a_collector() {
+    let collector = Setup::new(PROGRAM, "collector").start();
+    let query = Setup::new(PROGRAM, "query")
+        .arg("--collector")
+        .arg(collector.address("internal"))
+        .start();
+    let (query, mut tail) = tail(query).await;
+    let record = log(now(), "seen", &[]);
+    collector
+        .otlp()
+        .export("logs", &logs("shop", &[record]))
+        .await;
+    let seen = tail.next().await.unwrap().unwrap();
+    assert!(seen.as_ref().starts_with(b"event: logs"));
+    let (status, took) = tokio::task::spawn_blocking(|| collector.terminate())
+        .await
         .unwrap();
-    assert_eq!(second.status.code(), Some(1), "{second:?}");
-    assert!(!second.stderr.is_empty());
-    assert!(server.terminate().0.success());
+    assert_eq!(status.code(), Some(0));
+    assert!(took < DRAIN, "{took:?}");
+    let (status, took) = tokio::task::spawn_blocking(|| query.terminate())
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < DRAIN, "{took:?}");
 }

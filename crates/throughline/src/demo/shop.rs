@@ -26,7 +26,8 @@ const REQUESTS_AT_ONCE: usize = 512;
 const SHIPPING_WORKERS: usize = 4;
 /// How long the shop waits for what was begun when it closes. Everything takes less than this.
 const CLOSING_TIME: Duration = Duration::from_secs(2);
-const RATE_MAX: f64 = 1e4;
+/// Customers' requests per second at most.
+pub(crate) const RATE_MAX: f64 = 1e4;
 
 const fn identity(name: &'static str, version: &'static str, host: &'static str) -> Identity {
     Identity {

@@ -1,70 +1,42 @@
 //! `agent`: relays OTLP, tails log files, reads host metrics.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use agent::options::RelayOptions;
-use agent::{Agent, exporters::Destination};
-use anyhow::{Context, bail};
-use config::Compression;
+use agent::Agent;
 use env::Env;
-use otlp::client::{Client, ClientLimits, Protocol};
-use otlp::inflate::Encoding;
 
-use super::{AGENT_DRAIN, until};
+use super::{destinations, until};
 use crate::endpoints::Endpoints;
+use crate::folder::{self, Part};
 use crate::{cli, options};
+
+/// How long the agent may answer and go on sending once it is asked to stop.
+const DRAIN: Duration = Duration::from_secs(8);
 
 pub(crate) async fn run(arguments: &cli::Agent) -> anyhow::Result<()> {
     let config = options::load(&arguments.role)?;
-    let endpoint = match &arguments.collector {
-        Some(address) => config::Endpoint::parse(address)
-            .with_context(|| format!("--collector {address}: write HOST:PORT or a URL"))?,
-        None => match config.agent.collector.clone() {
-            Some(endpoint) => endpoint,
-            None => bail!("an agent needs --collector ADDR or agent.collector in the config"),
-        },
-    };
-    for own in [config.listen.otlp_grpc, config.listen.otlp_http] {
-        let same_host = endpoint.host == own.ip().to_string() || endpoint.host == "localhost";
-        if own.port() != 0 && endpoint.port == own.port() && same_host {
-            bail!(
-                "the agent would send to itself: --collector {endpoint} is its own listener; \
-                 give it other ports with --otlp-grpc and --otlp-http"
-            );
-        }
-    }
-    let compression = match config.agent.compression {
-        Compression::None => Encoding::Identity,
-        Compression::Gzip => Encoding::Gzip,
-        Compression::Zstd => Encoding::Zstd,
-    };
-    let limits = ClientLimits::default();
-    let client = Client::new(&endpoint.url(), Protocol::Grpc, compression, limits)?;
+    let endpoints = destinations::endpoints(&arguments.collectors, &config)?;
+    destinations::refuse_itself(&endpoints, &config.listen).await?;
+    let destinations = destinations::connect(&endpoints, config.agent.compression)?;
     let env = Env::real();
-    Endpoints::clear(&config.data_dir)?;
-    let relay = RelayOptions::new(config.listen.otlp_grpc, config.listen.otlp_http);
-    let destination: Arc<dyn Destination> = Arc::new(client);
-    let agent = Agent::start(
-        env,
-        options::agent(&config, Some(relay))?,
-        &config.data_dir,
-        vec![("collector".to_owned(), destination)],
-    )
-    .await?;
+    let lock = folder::claim(&env, &config.data_dir, Part::Data)?;
+    let relay = options::relay(&config);
+    let agent_options = options::agent(&config, Some(relay))?;
+    let agent = Agent::start_locked(env, agent_options, lock, destinations).await?;
     let addresses = agent.addresses();
-    Endpoints {
+    let own = Endpoints {
         otlp_grpc: addresses.map(|addresses| addresses.grpc),
         otlp_http: addresses.map(|addresses| addresses.http),
         ..Endpoints::default()
-    }
-    .publish(&config.data_dir)?;
-    until(std::future::pending()).await;
-    let left = agent.shutdown(AGENT_DRAIN * 2).await;
+    };
+    folder::publish(&config.data_dir, &own)?;
+    let ended = until(std::future::pending(), vec![agent.failure()]).await;
+    let left = agent.shutdown(DRAIN).await;
     if left.left_in_queue > 0 {
         tracing::warn!(
             rows = left.left_in_queue,
             "rows stay in the queue for the next start"
         );
     }
-    Ok(())
+    Ok(ended?)
 }

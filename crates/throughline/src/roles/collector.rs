@@ -1,19 +1,19 @@
 //! `collector`: takes OTLP, stores it, serves it to query processes.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use collector::{Collector, Listeners};
 use config::Config;
-use env::Env;
+use env::{Env, LockFile};
 use storage::Store;
 use tokio::task::JoinHandle;
 
-use super::{bind, until};
+use super::{DRAIN, bind, reached_at, until};
 use crate::cli::Role;
 use crate::endpoints::Endpoints;
+use crate::folder::{self, Part};
 use crate::options;
 
 /// A store and the collector in front of it.
@@ -27,16 +27,17 @@ pub(super) struct Gateway {
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Gateway {
-    /// Opens the data folder and begins to listen.
-    pub(super) async fn start(config: &Config, env: &Env) -> anyhow::Result<Self> {
+    /// Opens the data folder, which is locked already, and begins to listen.
+    pub(super) async fn start(config: &Config, env: &Env, lock: LockFile) -> anyhow::Result<Self> {
         let listen = &config.listen;
         let internal = bind(listen.internal, "query processes").await?;
-        let dir = config.data_dir.clone();
-        let name = name(internal.local_addr()?);
+        // The name under which answers list this collector: the address by which query processes
+        // know it when it is lost.
+        let name = reached_at(internal.local_addr()?);
         let store_options = options::store(config, name.clone());
         let opening = {
             let env = env.clone();
-            move || Store::open(env, &dir, store_options, Arc::new(otlp::decode::Decoder))
+            move || Store::open_locked(env, lock, store_options, Arc::new(otlp::decode::Decoder))
         };
         // Replaying a WAL takes as long as it is.
         let store = tokio::task::spawn_blocking(opening)
@@ -47,9 +48,11 @@ impl Gateway {
             otlp_http: bind(listen.otlp_http, "OTLP over HTTP").await?,
             internal: Some(internal),
         };
+        let mut collector_options = collector::Options::from_config(&config.limits);
+        collector_options.server.connections.drain_timeout = DRAIN;
         let collector = Collector::start(
             &name,
-            collector::Options::from_config(&config.limits),
+            collector_options,
             Arc::new(store.clone()),
             Arc::new(store.clone()),
             env.clock.clone(),
@@ -69,41 +72,31 @@ impl Gateway {
         })
     }
 
-    /// Answers what is in flight, then writes everything to files.
-    pub(super) async fn stop(self) {
+    /// Answers what is in flight, at the same time as `others` that may still write, then writes
+    /// everything to files.
+    pub(super) async fn stop<T>(self, others: impl Future<Output = T>) -> T {
         self.maintenance.abort();
-        self.collector.shutdown().await;
+        self.store.end_tails();
+        let ((), others) = tokio::join!(self.collector.shutdown(), others);
         self.store.shutdown().await;
+        others
     }
-}
-
-/// The name under which answers list this collector: its internal address, by which query
-/// processes know it when it is lost.
-fn name(internal: SocketAddr) -> String {
-    if internal.ip().is_unspecified() {
-        let host = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
-        return format!("{host}:{}", internal.port());
-    }
-    internal.to_string()
 }
 
 pub(crate) async fn run(role: &Role) -> anyhow::Result<()> {
     let config = options::load(role)?;
     let env = Env::real();
-    Endpoints::clear(&config.data_dir)?;
-    let gateway = Gateway::start(&config, &env).await?;
+    let lock = folder::claim(&env, &config.data_dir, Part::Data)?;
+    let gateway = Gateway::start(&config, &env, lock).await?;
     let addresses = gateway.collector.addresses();
-    Endpoints {
+    let own = Endpoints {
         otlp_grpc: Some(addresses.otlp_grpc),
         otlp_http: Some(addresses.otlp_http),
         query: None,
         internal: addresses.internal,
-    }
-    .publish(&config.data_dir)?;
-    until(std::future::pending()).await;
-    gateway.stop().await;
-    Ok(())
+    };
+    folder::publish(&config.data_dir, &own)?;
+    let ended = until(std::future::pending(), vec![gateway.store.failure()]).await;
+    gateway.stop(std::future::ready(())).await;
+    Ok(ended?)
 }

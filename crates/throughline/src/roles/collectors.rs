@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use config::{Config, Endpoint};
 use query::remote::RemoteReader;
 use storage::read::Read;
 
-/// A name that takes longer to look up is compared as it is written.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+use super::lookup::look_up;
 
 /// A reader of each collector that the command line names, else of those of the configuration.
 /// One that is named twice, however it is spelled, would be asked twice, and all that it holds
@@ -52,15 +50,15 @@ enum Place {
 }
 
 async fn places(address: &str) -> BTreeSet<Place> {
-    let Some(Endpoint { host, port, .. }) = Endpoint::parse(address) else {
+    let Some(endpoint) = Endpoint::parse(address) else {
         return BTreeSet::from([Place::Name(address.to_owned())]);
     };
-    let name = host.trim_matches(['[', ']']).to_lowercase();
-    let lookup = tokio::net::lookup_host((name.as_str(), port));
-    match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
-        Ok(Ok(found)) => found.map(|found| Place::Address(reached(found))).collect(),
-        // It may come to mean something later.
-        _ => BTreeSet::from([Place::Name(format!("{name}:{port}"))]),
+    match look_up(&endpoint).await {
+        Some(found) => found.into_iter().map(reached).map(Place::Address).collect(),
+        None => {
+            let Endpoint { host, port, .. } = endpoint;
+            BTreeSet::from([Place::Name(format!("{}:{port}", host.to_lowercase()))])
+        }
     }
 }
 

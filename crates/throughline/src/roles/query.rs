@@ -1,5 +1,7 @@
 //! `query`: the query service over one or several collectors.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
@@ -13,27 +15,49 @@ use query::sources::Sources;
 use query::traces::closure::Bounds;
 use storage::read::Read;
 
-use super::{HttpServer, bind, collectors, until};
+use super::{HttpServer, bind, collectors, reached_at, until};
 use crate::bridge::RemoteSink;
 use crate::endpoints::Endpoints;
+use crate::folder::{self, Part};
 use crate::{cli, options};
 
 /// The query service with its alerts.
 pub(super) struct Service {
-    pub query: Query,
-    pub alerts: Option<Arc<Manager>>,
+    query: Query,
+    alerts: Arc<Manager>,
     bounds: Bounds,
 }
 
+/// What a query service is told about where it runs.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub config: &'a Config,
+    /// Where it keeps its files.
+    pub dir: &'a Path,
+    /// Its listener.
+    pub address: SocketAddr,
+}
+
+impl At<'_> {
+    /// Where people reach it.
+    fn url(self) -> String {
+        match &self.config.alerts.external_url {
+            Some(url) => url.0.clone(),
+            None => format!("http://{}", reached_at(self.address)),
+        }
+    }
+}
+
 impl Service {
-    /// A service over these readers. Rules run where there is a sink for what they yield.
+    /// A service over these readers, with a sink for what rules yield.
     pub(super) fn new(
-        config: &Config,
+        at: At<'_>,
         env: &Env,
         readers: Vec<Arc<dyn Read>>,
         metrics: Vec<query::http::MetricsSource>,
-        sink: Option<Arc<dyn query::alerts::Sink>>,
+        sink: Arc<dyn query::alerts::Sink>,
     ) -> anyhow::Result<Self> {
+        let config = at.config;
         let mut query_options = options::query(config, env);
         query_options.metrics = metrics;
         // The rules evaluate through the service whose metrics theirs are part of.
@@ -46,19 +70,12 @@ impl Service {
                 .unwrap_or_default()
         }));
         let query = Query::new(Sources::new(readers), query_options);
-        let alerts = match sink {
-            None => None,
-            Some(sink) => {
-                let evaluate = Arc::new(OverSources(query.state().clone()));
-                let dir = config.data_dir.join("alerts");
-                std::fs::create_dir_all(&dir)?;
-                let groups = options::alerts(config)?;
-                let manager = Manager::open(env.clone(), &dir, groups, evaluate, sink)
-                    .context("cannot restore alerts")?;
-                let _ = rules.set(manager.clone());
-                Some(manager)
-            }
-        };
+        let evaluate = Arc::new(OverSources(query.state().clone()));
+        let alerts_options = options::alerts(config, at.url())?;
+        let dir = at.dir.join("alerts");
+        let alerts = Manager::open(env.clone(), &dir, alerts_options, evaluate, sink)
+            .context("cannot restore alerts")?;
+        let _ = rules.set(alerts.clone());
         let limits = &config.limits;
         let bounds = Bounds {
             depth: limits.story_depth,
@@ -76,28 +93,27 @@ impl Service {
 
     /// Begins to evaluate rules.
     pub(super) fn start_alerts(&self) -> anyhow::Result<()> {
-        match &self.alerts {
-            Some(manager) => manager.run().map_err(anyhow::Error::msg),
-            None => Ok(()),
-        }
+        self.alerts.run().map_err(anyhow::Error::msg)
     }
 
     /// Every route, and those of `more`.
     pub(super) fn router(&self, more: Router) -> Router {
         let mut stories = Stories::new(self.query.state().clone());
         stories.bounds = self.bounds;
-        let mut more = more;
-        if let Some(manager) = &self.alerts {
-            stories.alerts = manager.clone();
-            more = more.merge(alerts::router(manager.clone()));
-        }
+        stories.alerts = self.alerts.clone();
+        let more = more.merge(alerts::router(self.alerts.clone()));
         self.query.router_with(more.merge(story::router(stories)))
     }
 
-    pub(super) async fn stop(&self) {
-        if let Some(manager) = &self.alerts {
-            manager.shutdown().await;
-        }
+    /// Ends live tails at once.
+    pub(super) fn end_tails(&self) {
+        self.query.state().end_tails();
+    }
+
+    /// The same; lets other answers end, and remembers the state of alerts.
+    pub(super) async fn stop(&self, server: HttpServer) {
+        self.end_tails();
+        tokio::join!(server.stop(), self.alerts.shutdown());
     }
 }
 
@@ -118,21 +134,27 @@ pub(crate) async fn run(arguments: &cli::Query) -> anyhow::Result<()> {
     let config = options::load(&arguments.role)?;
     let readers = collectors::readers(&arguments.collectors, &config).await?;
     let env = Env::real();
-    Endpoints::clear(&config.data_dir)?;
+    let lock = folder::claim(&env, &config.data_dir, Part::Query)?;
     let sink = Arc::new(sink(arguments, &config, &env)?);
     let account = sink.account();
     let metrics: Vec<query::http::MetricsSource> = vec![Arc::new(move || account.metrics_text())];
-    let service = Service::new(&config, &env, readers, metrics, Some(sink))?;
     let listener = bind(config.listen.query, "the query API").await?;
-    let server = HttpServer::start(listener, service.router(Router::new()))?;
+    let at = At {
+        config: &config,
+        dir: lock.dir(),
+        address: listener.local_addr()?,
+    };
+    let service = Service::new(at, &env, readers, metrics, sink)?;
+    let router = service.router(Router::new());
+    let server = HttpServer::start(listener, router, config.limits.connections)?;
     service.start_alerts()?;
-    Endpoints {
+    let own = Endpoints {
         query: Some(server.address),
         ..Endpoints::default()
-    }
-    .publish(&config.data_dir)?;
-    until(std::future::pending()).await;
-    server.stop().await;
-    service.stop().await;
-    Ok(())
+    };
+    folder::publish(&config.data_dir, &own)?;
+    let ended = until(std::future::pending(), Vec::new()).await;
+    service.stop(server).await;
+    drop(lock);
+    Ok(ended?)
 }

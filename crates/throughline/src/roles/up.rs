@@ -1,20 +1,20 @@
 //! `up`: agent, collector, query service and alerts in one process.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use agent::{Agent, exporters::Destination};
 use config::Config;
-use env::Env;
+use env::{Env, Failure, LockFile};
 use storage::read::Read;
 
 use super::collector::Gateway;
-use super::query::Service;
-use super::{AGENT_DRAIN, HttpServer, bind, until};
+use super::query::{At, Service};
+use super::{DRAIN, Failed, HttpServer, bind, until};
 use crate::bridge::{LocalStore, StoreSink};
 use crate::cli::Role;
 use crate::endpoints::Endpoints;
+use crate::folder::{self, Part};
 use crate::options;
 
 /// Everything in one process, running.
@@ -23,13 +23,16 @@ pub(super) struct Up {
     service: Service,
     server: HttpServer,
     agent: Agent,
+    /// The part of the folder that the query half has; the store has the other one.
+    _lock: LockFile,
 }
 
 impl Up {
     pub(super) async fn start(config: &Config) -> anyhow::Result<Self> {
         let env = Env::real();
-        Endpoints::clear(&config.data_dir)?;
-        let gateway = Gateway::start(config, &env).await?;
+        let data = folder::claim(&env, &config.data_dir, Part::Data)?;
+        let lock = folder::claim(&env, &config.data_dir, Part::Query)?;
+        let gateway = Gateway::start(config, &env, data).await?;
         let store = gateway.store.clone();
         let local: Arc<dyn Destination> = Arc::new(LocalStore {
             store: store.clone(),
@@ -49,19 +52,25 @@ impl Up {
         ];
         let readers: Vec<Arc<dyn Read>> = vec![Arc::new(store.clone())];
         let sink = Arc::new(StoreSink { store });
-        let service = Service::new(config, &env, readers, metrics, Some(sink))?;
         let listener = bind(config.listen.query, "the query API").await?;
+        let at = At {
+            config,
+            dir: lock.dir(),
+            address: listener.local_addr()?,
+        };
+        let service = Service::new(at, &env, readers, metrics, sink)?;
         // Whoever reaches the query port alone can send there too.
-        let ingest = gateway.collector.http_router();
-        let server = HttpServer::start(listener, service.router(ingest))?;
+        let router = service.router(gateway.collector.http_router());
+        let server = HttpServer::start(listener, router, config.limits.connections)?;
         service.start_alerts()?;
         let up = Self {
             gateway,
             service,
             server,
             agent,
+            _lock: lock,
         };
-        up.endpoints().publish(&config.data_dir)?;
+        folder::publish(&config.data_dir, &up.endpoints())?;
         Ok(up)
     }
 
@@ -83,26 +92,27 @@ impl Up {
         self.server.address
     }
 
-    /// From the sources of data to where it rests.
+    /// What the process cannot go on without.
+    pub(super) fn failures(&self) -> Vec<Failure> {
+        vec![self.gateway.store.failure(), self.agent.failure()]
+    }
+
+    /// Everything that answers or sends ends at the same time, and then the store.
     pub(super) async fn stop(self) {
-        let left = self.agent.shutdown(AGENT_DRAIN).await;
+        self.service.end_tails();
+        let others =
+            async { tokio::join!(self.agent.shutdown(DRAIN), self.service.stop(self.server)) };
+        let (left, ()) = self.gateway.stop(others).await;
         if left.left_in_queue > 0 {
             tracing::warn!(rows = left.left_in_queue, "rows stay in the agent's queue");
         }
-        self.service.stop().await;
-        self.server.stop().await;
-        self.gateway.stop().await;
     }
 }
 
 pub(crate) async fn run(role: &Role) -> anyhow::Result<()> {
     let config = options::load(role)?;
-    serve(&config, std::future::pending()).await
-}
-
-async fn serve(config: &Config, end: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let up = Up::start(config).await?;
-    until(end).await;
+    let up = Up::start(&config).await?;
+    let ended: Result<(), Failed> = until(std::future::pending(), up.failures()).await;
     up.stop().await;
-    Ok(())
+    Ok(ended?)
 }

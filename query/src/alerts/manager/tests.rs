@@ -2,6 +2,7 @@ use super::*;
 use crate::alerts::{Labels, Sample, Written};
 use futures::future::BoxFuture;
 use std::collections::HashMap;
+use testkit::{Failure, FaultFiles, Op, Plan};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -120,22 +121,25 @@ impl Setup {
     }
 
     fn open(&self, rules: Vec<Rule>) -> Arc<Manager> {
-        let env = Env {
-            clock: self.clock.clone(),
-            ..Env::real()
-        };
         let options = AlertsOptions {
             groups: vec![group(rules)],
             ..AlertsOptions::default()
         };
-        Manager::open(
-            env,
-            self.dir.path(),
-            options,
-            self.world.clone(),
-            self.world.clone(),
-        )
-        .unwrap()
+        self.try_open(options, Env::real().files).unwrap()
+    }
+
+    fn try_open(
+        &self,
+        options: AlertsOptions,
+        files: Arc<dyn env::Files>,
+    ) -> std::io::Result<Arc<Manager>> {
+        let env = Env {
+            clock: self.clock.clone(),
+            files,
+            ..Env::real()
+        };
+        let (dir, world) = (self.dir.path(), &self.world);
+        Manager::open(env, dir, options, world.clone(), world.clone())
     }
 
     async fn at(&self, manager: &Manager, second: u64) {
@@ -319,6 +323,72 @@ async fn damaged_state_is_set_aside() {
     let manager = setup.open(vec![alerting("A", "x", 0)]);
     assert!(manager.alerts().alerts.is_empty());
     assert!(setup.dir.path().join("rules.json.unreadable").exists());
+}
+
+#[tokio::test]
+async fn state_that_cannot_be_read_is_never_overwritten() {
+    let setup = Setup::new();
+    let rules = || vec![alerting("A", "x", 0)];
+    setup.world.set("x", &[("shop", 1.0)]);
+    setup.at(&setup.open(rules()), 10).await;
+    let file = setup.dir.path().join("rules.json");
+    let state = std::fs::read(&file).unwrap();
+
+    let files = FaultFiles::over(Env::real().files);
+    let options = || AlertsOptions {
+        groups: vec![group(rules())],
+        ..AlertsOptions::default()
+    };
+    files.plan(Plan {
+        path_contains: "rules.json".to_owned(),
+        ..Plan::always(Op::Read, Failure::Io)
+    });
+    files.plan(Plan::always(Op::Rename, Failure::Denied));
+    let refused = setup.try_open(options(), Arc::new(files.clone())).err();
+    let refused = refused.expect("saving would replace it").to_string();
+    assert!(refused.contains("cannot be set aside"), "{refused}");
+
+    files.heal();
+    files.plan(Plan {
+        path_contains: "rules.json".to_owned(),
+        ..Plan::always(Op::Read, Failure::Io)
+    });
+    let manager = setup.try_open(options(), Arc::new(files.clone())).unwrap();
+    setup.world.set("x", &[("bank", 2.0)]);
+    setup.at(&manager, 20).await;
+    let aside = setup.dir.path().join("rules.json.unreadable");
+    assert_eq!(std::fs::read(aside).unwrap(), state);
+    assert_ne!(std::fs::read(&file).unwrap(), state);
+    // The next one takes a name of its own.
+    setup.try_open(options(), Arc::new(files)).unwrap();
+    assert!(setup.dir.path().join("rules.json.unreadable-2").exists());
+}
+
+#[tokio::test]
+async fn the_limit_of_alerts_does_not_concern_recording_rules() {
+    let setup = Setup::new();
+    let three = [("a", 1.0), ("b", 2.0), ("c", 3.0)];
+    setup.world.set("x", &three);
+    let recording = Rule {
+        kind: RuleKind::Recording,
+        name: "recorded".into(),
+        ..alerting("", "x", 0)
+    };
+    let options = AlertsOptions {
+        groups: vec![group(vec![recording, alerting("A", "x", 0)])],
+        alerts_max: 2,
+        ..AlertsOptions::default()
+    };
+    let manager = setup.try_open(options, Env::real().files).unwrap();
+    setup.at(&manager, 10).await;
+    let rules = &manager.rules().groups[0].rules;
+    assert_eq!(rules[0].health, "ok", "{}", rules[0].last_error);
+    assert_eq!(rules[1].health, "err");
+    assert!(
+        rules[1].last_error.contains("limit of 2 with 3 alerts"),
+        "{}",
+        rules[1].last_error
+    );
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ fn options(url: &str) -> NotifierOptions {
 fn open(options: NotifierOptions, dir: &std::path::Path) -> Arc<Notifier> {
     let env = Env::real();
     let file = StateFile::new(env.clone(), dir, "notifications.json").unwrap();
-    Arc::new(Notifier::open(env, options, file))
+    Arc::new(Notifier::open(env, options, file).unwrap())
 }
 
 fn counts(notifier: &Notifier) -> (u64, u64, u64) {
