@@ -126,9 +126,7 @@ pub(crate) fn relay(config: &Config) -> agent::options::RelayOptions {
     let (listen, limits) = (&config.listen, &config.limits);
     let mut relay = agent::options::RelayOptions::new(listen.otlp_grpc, listen.otlp_http);
     relay.request_bytes_max = usize::try_from(limits.request_bytes.0).unwrap_or(usize::MAX);
-    // One request of the largest size must always fit.
-    let two = relay.request_bytes_max.saturating_mul(2);
-    relay.inflight_bytes_max = relay.inflight_bytes_max.max(two);
+    relay.inflight_bytes_max = room::in_flight_bytes(relay.request_bytes_max);
     relay.connections = limits.connections;
     relay.concurrent_requests = limits.concurrent_requests;
     relay
@@ -227,7 +225,7 @@ mod tests {
         config.agent.concurrency = 7;
         let to = relay(&config);
         assert_eq!(to.request_bytes_max, 100 << 20);
-        assert_eq!(to.inflight_bytes_max, 200 << 20);
+        assert_eq!(to.inflight_bytes_max, room::in_flight_bytes(100 << 20));
         assert_eq!((to.connections, to.concurrent_requests), (3, 5));
         let options = agent(&config, Some(to)).unwrap();
         assert_eq!(options.export.concurrency, 7);

@@ -28,6 +28,9 @@ async fn send(otlp: &Http, round: usize) {
         &logs("shop", &[log(time, &body, &[("request_id", &id)])]),
     )
     .await;
+    // Only blocks of one file that share terms have an index.
+    let filler = vec![log(time, "one of thousands", &[]); 5_000];
+    otlp.export("logs", &logs("shop", &filler)).await;
 }
 
 async fn verify(query: &Http, rounds: usize) {
