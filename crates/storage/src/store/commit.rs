@@ -113,12 +113,13 @@ impl Committer {
         while let Some(job) = self.jobs.blocking_recv() {
             let mut group = Vec::new();
             let mut next = Some(job);
-            let mut bytes = 0;
+            let (mut bytes, mut decoded) = (0, 0);
             let mut other = None;
             while let Some(job) = next {
                 match job {
                     Job::Write(pending) => {
                         bytes += pending.batch.request.len();
+                        decoded += pending.chunk.list_bytes();
                         group.push(*pending);
                     }
                     job => {
@@ -126,7 +127,11 @@ impl Committer {
                         break;
                     }
                 }
-                if group.len() >= GROUP_BATCHES_MAX || bytes >= GROUP_BYTES_MAX {
+                if group.len() >= GROUP_BATCHES_MAX
+                    || bytes >= GROUP_BYTES_MAX
+                    // A group is looked at whole when the head is sealed.
+                    || decoded >= self.core.options.head_bytes
+                {
                     break;
                 }
                 next = self.jobs.try_recv().ok();

@@ -46,6 +46,11 @@ async fn success_is_an_empty_message_in_the_requests_encoding() {
     assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
     assert_eq!(answer.headers["content-type"], JSON);
     assert_eq!(server.fake.last().transport, Transport::HttpJson);
+    for encoding in ["gzip", "zstd"] {
+        let headers = [("content-type", PROTOBUF), ("content-encoding", encoding)];
+        let answer = post(&server, &headers, Vec::new()).await;
+        assert_eq!(answer.status, 200, "nothing at all in {encoding}");
+    }
 }
 
 #[tokio::test]
