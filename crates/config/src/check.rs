@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::ConfigError;
 use crate::load::{base_dir, read_file};
-use crate::rules::{ExprError, parse_rule_file};
+use crate::rule_tests::check_rule_tests;
+use crate::rules::{Syntax, parse_rule_file};
 use crate::settings::Config;
 use crate::yaml::{self, Node};
 
@@ -49,13 +50,10 @@ fn kind_of_text(text: &str) -> FileKind {
     }
 }
 
-/// Checks the syntax of one expression; the flag says whether it may use what is experimental.
-pub type CheckDialect<'a> = &'a dyn Fn(&str, bool) -> Result<(), ExprError>;
-
-/// Everything that is wrong with a file, and, for a configuration, with its rule files. Whether
-/// expressions may be experimental is said by the configuration; a rule file by itself may be
-/// meant for any. Of a file with rule tests only the YAML is checked: running it checks the rest.
-pub fn check(path: &Path, check_expr: CheckDialect<'_>) -> Vec<ConfigError> {
+/// Everything that is wrong with a file, and with the rule files that it names. `syntax` is asked
+/// for the dialect in which expressions may use what is experimental, or may not: a configuration
+/// says which; a file of rules or of their tests by itself may be meant for any.
+pub fn check<S: Syntax>(path: &Path, syntax: impl Fn(bool) -> S) -> Vec<ConfigError> {
     let kind = match kind_of(path) {
         Ok(kind) => kind,
         Err(error) => return vec![error],
@@ -66,19 +64,14 @@ pub fn check(path: &Path, check_expr: CheckDialect<'_>) -> Vec<ConfigError> {
         Err(error) => return vec![error],
     };
     match kind {
-        FileKind::Rules => parse_rule_file(&name, &text, &|text| check_expr(text, true))
+        FileKind::Rules => parse_rule_file(&name, &text, &syntax(true))
             .err()
             .unwrap_or_default(),
-        FileKind::RuleTests => {
-            let mut errors = Vec::new();
-            yaml::parse(&name, &text, &mut errors);
-            errors
-        }
+        FileKind::RuleTests => check_rule_tests(&name, &text, base_dir(path), &syntax(true)),
         FileKind::Config => {
             match Config::from_text(&name, &text, base_dir(path), std::iter::empty()) {
                 Ok(config) => {
-                    let experimental = config.promql.experimental;
-                    let rules = config.load_rules(&|text| check_expr(text, experimental));
+                    let rules = config.load_rules(&syntax(config.promql.experimental));
                     rules.err().unwrap_or_default()
                 }
                 Err(errors) => errors,

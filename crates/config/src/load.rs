@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::rules::{CheckExpr, RuleFile, parse_rule_file};
+use crate::rules::{RuleFile, Syntax, parse_rule_file};
 use crate::section::{Context, Value};
 use crate::settings::Config;
 use crate::values::PathPattern;
@@ -74,11 +74,11 @@ impl Config {
     }
 
     /// Reads all rule files; the mistakes of all of them come together.
-    pub fn load_rules(&self, check_expr: CheckExpr<'_>) -> Result<Vec<RuleFile>, Vec<ConfigError>> {
+    pub fn load_rules(&self, syntax: &dyn Syntax) -> Result<Vec<RuleFile>, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let mut rules = Vec::new();
         for path in self.rule_files()? {
-            match load_rule_file(&path, check_expr) {
+            match load_rule_file(&path, syntax) {
                 Ok(file) => rules.push(file),
                 Err(more) => errors.extend(more),
             }
@@ -94,17 +94,23 @@ impl Config {
 /// Reads one rule file from disk.
 pub(crate) fn load_rule_file(
     path: &Path,
-    check_expr: CheckExpr<'_>,
+    syntax: &dyn Syntax,
 ) -> Result<RuleFile, Vec<ConfigError>> {
     let text = read_file(path).map_err(|error| vec![error])?;
-    parse_rule_file(&path.to_string_lossy(), &text, check_expr)
+    parse_rule_file(&path.to_string_lossy(), &text, syntax)
 }
 
-fn expand(pattern: &PathPattern, files: &mut BTreeSet<PathBuf>, errors: &mut Vec<ConfigError>) {
-    let fail = |message: String| ConfigError::whole(&pattern.0, message);
-    let paths = match glob::glob(&pattern.0) {
+/// The files that a pattern stands for at this moment; a name without wildcards must exist.
+pub(crate) fn expand(
+    pattern: &PathPattern,
+    files: &mut BTreeSet<PathBuf>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let paths = match glob::glob(&pattern.text) {
         Ok(paths) => paths,
-        Err(error) => return errors.push(fail(format!("invalid wildcard: {}", error.msg))),
+        Err(error) => {
+            return errors.push(pattern.error(format!("invalid wildcard: {}", error.msg)));
+        }
     };
     let mut found = false;
     for path in paths {
@@ -114,11 +120,11 @@ fn expand(pattern: &PathPattern, files: &mut BTreeSet<PathBuf>, errors: &mut Vec
                 found = true;
                 files.insert(path);
             }
-            Err(error) => errors.push(fail(format!("cannot read: {error}"))),
+            Err(error) => errors.push(pattern.error(format!("cannot read: {error}"))),
         }
     }
     if !found && !pattern.has_wildcards() {
-        errors.push(fail("no such rule file".to_owned()));
+        errors.push(pattern.error(format!("there is no rule file {}", pattern.text)));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Prometheus rule files with positions.
 //!
-//! The structure is checked here: keys, types, durations, names. The syntax of expressions is
-//! checked by the caller through [`CheckExpr`], which says where in the expression it is wrong;
-//! that offset is mapped to line and column of the file, block scalars included.
+//! The structure is checked here: keys, types, durations, names. The languages in it, PromQL and
+//! templates, are checked by the caller through [`Syntax`], which says where in an expression it is
+//! wrong; that offset is mapped to line and column of the file, block scalars included.
 
 mod expr;
 
@@ -23,8 +23,14 @@ pub struct ExprError {
     pub message: String,
 }
 
-/// Checks the syntax of one expression.
-pub type CheckExpr<'a> = &'a dyn Fn(&str) -> Result<(), ExprError>;
+/// Checks the languages that this crate knows nothing of.
+pub trait Syntax {
+    /// Checks a PromQL expression.
+    fn expr(&self, text: &str) -> Result<(), ExprError>;
+
+    /// Checks the template of an alert's label or annotation; the error is one sentence.
+    fn template(&self, text: &str) -> Result<(), String>;
+}
 
 /// A rule file.
 #[derive(Clone, Debug)]
@@ -99,7 +105,7 @@ const RULE_KEYS: [&str; 7] = [
 pub fn parse_rule_file(
     file: &str,
     text: &str,
-    check_expr: CheckExpr<'_>,
+    syntax: &dyn Syntax,
 ) -> Result<RuleFile, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let root = yaml::parse(file, text, &mut errors);
@@ -109,7 +115,7 @@ pub fn parse_rule_file(
             base_dir: std::path::PathBuf::new(),
         },
         source: text.chars().collect(),
-        check_expr,
+        syntax,
     };
     let groups = root.map(|root| reader.file(&root)).unwrap_or_default();
     errors.sort();
@@ -127,7 +133,7 @@ struct Reader<'a> {
     cx: Context<'a>,
     /// The file by character, as the positions count.
     source: Vec<char>,
-    check_expr: CheckExpr<'a>,
+    syntax: &'a dyn Syntax,
 }
 
 impl Reader<'_> {
@@ -193,6 +199,10 @@ impl Reader<'_> {
         let limit = self.optional(node, "limit").unwrap_or(0);
         let labels = self.labels(node);
         let nodes = self.list(node, "rules", "a list of rules");
+        if nodes.iter().any(|rule| rule.get("alert").is_some()) {
+            // They become labels of its alerts, where templates are expanded.
+            self.templates(node, "labels");
+        }
         // Every rule is read even if one fails, to report all mistakes.
         let rules: Vec<Option<Rule>> = nodes.iter().map(|rule| self.rule(rule)).collect();
         Some(RuleGroup {
@@ -215,6 +225,10 @@ impl Reader<'_> {
         refuse_unknown(node, &RULE_KEYS, &mut self.cx);
         let kind = self.kind(node);
         let labels = self.labels(node);
+        if let Some(RuleKind::Alert { .. }) = kind {
+            self.templates(node, "labels");
+            self.templates(node, "annotations");
+        }
         let expr = self.expr(node);
         Some(Rule {
             kind: kind?,
@@ -324,6 +338,17 @@ impl Reader<'_> {
         annotations
     }
 
+    /// Checks the values of a map of templates.
+    fn templates(&mut self, node: &Node, key: &str) {
+        let entries = node.get(key).and_then(Node::as_map).unwrap_or_default();
+        for (_, value) in entries {
+            if let Some(Err(reason)) = value.as_text().map(|text| self.syntax.template(text)) {
+                self.cx
+                    .error(value, format!("invalid template: {reason}"), None);
+            }
+        }
+    }
+
     /// A map of text; an empty value is empty text, as Prometheus has it.
     fn text_map(&mut self, node: &Node, key: &str) -> BTreeMap<String, String> {
         let Some(value) = node.get(key).filter(|value| !value.is_null()) else {
@@ -363,7 +388,7 @@ impl Reader<'_> {
             return None;
         }
         let expr = Expr::new(text, *style, value, &self.source);
-        if let Err(error) = (self.check_expr)(text) {
+        if let Err(error) = self.syntax.expr(text) {
             let (line, column) = expr.position(error.start);
             self.cx.errors.push(ConfigError {
                 file: value.file.to_string(),

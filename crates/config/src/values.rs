@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use crate::ConfigError;
 use crate::section::{Context, Key, Value};
 use crate::units::{ByteSize, parse_duration};
-use crate::yaml::Node;
+use crate::yaml::{Node, Place};
 
 impl Value for bool {
     const KIND: &'static str = "true or false";
@@ -279,12 +280,27 @@ impl Value for CapturePattern {
 }
 
 /// A file name with wildcards; relative ones start at the folder of the configuration file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathPattern(pub String);
+#[derive(Clone, Debug)]
+pub struct PathPattern {
+    /// The pattern, with the folder that it starts at.
+    pub text: String,
+    /// Where it is written, for errors that show up later.
+    file: String,
+    place: Place,
+}
 
 impl PathPattern {
     pub(crate) fn has_wildcards(&self) -> bool {
-        self.0.contains(['*', '?', '['])
+        self.text.contains(['*', '?', '['])
+    }
+
+    /// An error about it, at the place where it is written.
+    pub(crate) fn error(&self, message: String) -> ConfigError {
+        ConfigError {
+            line: self.place.line,
+            column: self.place.column,
+            ..ConfigError::whole(&self.file, message)
+        }
     }
 }
 
@@ -298,12 +314,18 @@ impl Value for PathPattern {
             cx.error(node, message, None);
             return None;
         }
-        if Path::new(&text).is_absolute() || cx.base_dir.as_os_str().is_empty() {
-            return Some(Self(text));
-        }
-        // Wildcard characters in the folder's own name stand for themselves.
-        let base = glob::Pattern::escape(&cx.base_dir.to_string_lossy());
-        Some(Self(format!("{}/{text}", base.trim_end_matches('/'))))
+        let text = if Path::new(&text).is_absolute() || cx.base_dir.as_os_str().is_empty() {
+            text
+        } else {
+            // Wildcard characters in the folder's own name stand for themselves.
+            let base = glob::Pattern::escape(&cx.base_dir.to_string_lossy());
+            format!("{}/{text}", base.trim_end_matches('/'))
+        };
+        Some(Self {
+            text,
+            file: node.file.to_string(),
+            place: node.place,
+        })
     }
 }
 

@@ -95,7 +95,9 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
 /// The rules and receivers. `url` is where people reach the query service.
 pub(crate) fn alerts(config: &Config, url: String) -> anyhow::Result<alerts::AlertsOptions> {
     let files = config
-        .load_rules(&|text| crate::check::expression(text, config.promql.experimental))
+        .load_rules(&crate::check::RuleSyntax {
+            experimental: config.promql.experimental,
+        })
         .map_err(|errors| {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("the rule files are wrong:\n{}", lines.join("\n"))
@@ -151,12 +153,12 @@ pub(crate) fn agent(
             include: files
                 .include
                 .iter()
-                .map(|pattern| pattern.0.clone())
+                .map(|pattern| pattern.text.clone())
                 .collect(),
             exclude: files
                 .exclude
                 .iter()
-                .map(|pattern| pattern.0.clone())
+                .map(|pattern| pattern.text.clone())
                 .collect(),
             format: match files.format {
                 config::LogFormat::Auto => to::Format::Auto,

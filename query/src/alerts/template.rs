@@ -6,6 +6,7 @@
 //! template makes stops it, is evaluated, and the template runs again with the answer at hand,
 //! so that queries need no thread of their own.
 
+mod check;
 mod exec;
 mod format;
 mod functions;
@@ -56,9 +57,7 @@ pub async fn try_expand(
         return Ok(text.to_owned());
     }
     if text.len() > TEMPLATE_BYTES_MAX {
-        return Err(format!(
-            "the template is longer than {TEMPLATE_BYTES_MAX} bytes"
-        ));
+        return Err(too_long());
     }
     let template = parse::parse(text)?;
     let mut answers: HashMap<String, Vec<Sample>> = HashMap::new();
@@ -83,9 +82,16 @@ pub async fn try_expand(
     }
 }
 
-/// Whether a template can be read at all: for checks before anything runs.
+/// What is wrong with a template whatever it is given: for checks before anything runs.
 pub fn check(text: &str) -> Result<(), String> {
-    parse::parse(text).map(|_| ())
+    if text.len() > TEMPLATE_BYTES_MAX {
+        return Err(too_long());
+    }
+    check::check(&parse::parse(text)?)
+}
+
+fn too_long() -> String {
+    format!("the template is longer than {TEMPLATE_BYTES_MAX} bytes")
 }
 
 fn root(data: &Data) -> Value {

@@ -101,3 +101,53 @@ fn a_good_file_passes() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(places(&path, &output), []);
 }
+
+/// What the check says of a file with this text.
+fn said(name: &str, text: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let output = check(&path);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let folder = format!("{}/", folder.path().display());
+    (output.status.code(), said.replace(&folder, ""))
+}
+
+#[test]
+fn templates_rule_tests_and_missing_rule_files_are_checked() {
+    let rules = "\
+groups:
+  - name: shop
+    rules:
+      - alert: A
+        expr: up == 0
+        annotations:
+          summary: '{{ .Bar | nofunc }}'
+";
+    assert_eq!(
+        said("rules.yml", rules),
+        (
+            Some(1),
+            "rules.yml:7:20: invalid template: function \"nofunc\" not defined\n1 mistake\n".into()
+        )
+    );
+    let tests = "\
+tests:
+  - input_series:
+      - series: 'up{job=\"shop\"'
+        values: 0x5
+";
+    let (code, text) = said("tests.yml", tests);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with("tests.yml:3:"), "{text}");
+    let (code, text) = said("tests.yml", &tests.replace("shop\"", "shop\"}"));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("unit tests of rules"), "{text}");
+    assert_eq!(
+        said("throughline.yaml", "rules:\n  files: [a*.yml, gone.yml]\n"),
+        (
+            Some(1),
+            "throughline.yaml:2:19: there is no rule file gone.yml\n1 mistake\n".into()
+        )
+    );
+}

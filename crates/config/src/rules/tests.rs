@@ -6,6 +6,20 @@ fn fine(_: &str) -> Result<(), ExprError> {
     Ok(())
 }
 
+/// Expressions are what a test is about; templates that contain `BROKEN` are wrong.
+impl<F: Fn(&str) -> Result<(), ExprError>> Syntax for F {
+    fn expr(&self, text: &str) -> Result<(), ExprError> {
+        self(text)
+    }
+
+    fn template(&self, text: &str) -> Result<(), String> {
+        match text.contains("BROKEN") {
+            true => Err("broken".to_owned()),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Refuses expressions that contain `BAD`, at that place.
 fn no_bad(text: &str) -> Result<(), ExprError> {
     match text.find("BAD") {
@@ -285,10 +299,18 @@ fn real_rule_files_are_read() {
             check_positions(&rule.expr, &text);
         }
     }
-    assert_eq!(
-        crate::kind_of(&data.join("promtool/unittest.yml")),
-        Ok(crate::FileKind::RuleTests)
-    );
+    for name in [
+        "promtool/unittest.yml",
+        "promtool/failing.yml",
+        "promtool/long-period.yml",
+        "promtool/no-test-group-interval.yml",
+        "promtool/at-modifier-test.yml",
+        "promtool/negative-offset-test.yml",
+    ] {
+        let path = data.join(name);
+        assert_eq!(crate::kind_of(&path), Ok(crate::FileKind::RuleTests));
+        assert_eq!(crate::check(&path, |_| fine), [], "{name}");
+    }
 }
 
 /// Every character of an expression that is not white space must be found at its position.
@@ -304,4 +326,36 @@ fn check_positions(expr: &Expr, source: &str) {
             expr.text
         );
     }
+}
+
+#[test]
+fn templates_are_checked_where_they_are_expanded() {
+    let text = "\
+groups:
+  - name: with an alert
+    labels: {team: BROKEN}
+    rules:
+      - alert: A
+        expr: up
+        labels:
+          severity: BROKEN
+        annotations:
+          summary: >
+            several lines
+            BROKEN
+      - record: r
+        expr: up
+        labels: {plain: BROKEN}
+  - name: without
+    labels: {plain: BROKEN}
+    rules: [{record: r, expr: up}]
+";
+    assert_eq!(
+        errors_of(text),
+        [
+            "r.yml:3:20: invalid template: broken",
+            "r.yml:8:21: invalid template: broken",
+            "r.yml:11:13: invalid template: broken",
+        ]
+    );
 }

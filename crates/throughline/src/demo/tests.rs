@@ -281,14 +281,10 @@ fn the_configuration_and_the_rules_are_valid() {
     std::fs::write(&file, config(&strange, &strange)).unwrap();
     std::fs::write(folder.path().join(RULES_FILE), rules()).unwrap();
     let config = ::config::Config::load(Some(&file), std::iter::empty()).unwrap();
-    let files = config.load_rules(&|expr| match promql::parse(expr) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(::config::ExprError {
-            start: error.start,
-            end: error.end,
-            message: error.message,
-        }),
-    });
+    let syntax = crate::check::RuleSyntax {
+        experimental: false,
+    };
+    let files = config.load_rules(&syntax);
     let rules = files.unwrap();
     assert_eq!(rules.len(), 1);
     let kinds = rules[0].groups[0].rules.iter().map(|rule| &rule.kind);

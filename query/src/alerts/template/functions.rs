@@ -28,6 +28,25 @@ pub(super) fn call(executor: &Executor<'_>, name: &str, args: Vec<Value>) -> Res
     result.map_err(|error| Stop::Error(format!("error calling {name}: {error}")))
 }
 
+/// Whether there is a function of this name.
+pub(super) fn is_known(name: &str) -> bool {
+    const OF_EXECUTION: [&str; 7] = [
+        "query",
+        "tmpl",
+        "externalURL",
+        "pathPrefix",
+        "now",
+        "graphLink",
+        "tableLink",
+    ];
+    // The others say what they lack; a name that is none of theirs gives nothing.
+    OF_EXECUTION.contains(&name)
+        || builtin(name, &[]).is_some()
+        || text(name, &[]).is_some()
+        || number(name, &[]).is_some()
+        || series(name, &[]).is_some()
+}
+
 type Outcome = Result<Value, String>;
 
 fn exactly<'a, const N: usize>(name: &str, args: &'a [Value]) -> Result<&'a [Value; N], String> {

@@ -102,3 +102,40 @@ proptest::proptest! {
         let _any_outcome = check(&text);
     }
 }
+
+#[test]
+fn what_no_data_can_mend_is_found_before_anything_runs() {
+    for (text, error) in [
+        ("{{ .Bar | nofunc }}", "function \"nofunc\" not defined"),
+        (
+            "{{ if eq $lables.a 1 }}x{{ end }}",
+            "undefined variable \"$lables\"",
+        ),
+        ("{{ $x = 1 }}", "undefined variable \"$x\""),
+        (
+            "{{ with $x := 1 }}{{ end }}{{ $x }}",
+            "undefined variable \"$x\"",
+        ),
+        ("{{ template \"t\" }}", "template \"t\" not defined"),
+        (
+            "{{ define \"t\" }}{{ $labels.a }}{{ end }}",
+            "in template \"t\": undefined",
+        ),
+        ("{{ break }}", "need a range around them"),
+        ("{{ $value", "unclosed"),
+        ("{{ if true }}", "{{end}} is missing"),
+    ] {
+        let found = check(text).unwrap_err();
+        assert!(found.contains(error), "{text}: {found}");
+    }
+    for text in [
+        "",
+        "{{ $labels.instance }} is {{ $value | humanize }} at {{ $externalURL }}{{ $.Value }}",
+        "{{ range $i, $s := query \"up\" }}{{ if gt $i 3 }}{{ break }}{{ end }}{{ $s.Value }}{{ end }}",
+        "{{ if $x := 1 }}{{ $x }}{{ else if $x }}{{ else }}{{ $x }}{{ end }}",
+        "{{ define \"t\" }}{{ .arg0 }}{{ end }}{{ template \"t\" (args 1) }}{{ tmpl \"t\" 1 }}",
+        "{{ with index $labels \"a\" }}{{ . | printf \"%s\" | title }}{{ end }}",
+    ] {
+        assert_eq!(check(text), Ok(()), "{text}");
+    }
+}
