@@ -81,6 +81,15 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_cannot_go_on_has_an_exit_code_of_its_own() {
+        let code = |error: anyhow::Error| format!("{:?}", failed(&error));
+        let of_part = code(Failed::new("the disk is gone").into());
+        assert_eq!(of_part, format!("{:?}", ExitCode::from(74)));
+        let of_user = code(anyhow::anyhow!("no such option"));
+        assert_eq!(of_user, format!("{:?}", ExitCode::from(1)));
+    }
+
+    #[test]
     fn every_cause_is_said_once() {
         let source = std::io::Error::other("it is in use");
         let error = anyhow::Error::new(Folder { source }).context("cannot open the store");

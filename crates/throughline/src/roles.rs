@@ -40,6 +40,14 @@ pub(crate) struct Failed {
     reason: String,
 }
 
+impl Failed {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+        }
+    }
+}
+
 /// Listens on an address; the error names it.
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
@@ -67,7 +75,7 @@ async fn failed(parts: Vec<Failure>) -> Failed {
         .into_iter()
         .map(|mut part| Box::pin(async move { part.reason().await }));
     let (reason, _, _) = select_all(reasons).await;
-    Failed { reason }
+    Failed::new(reason)
 }
 
 /// Waits for a signal, for the end that the caller set, or until a part of the process fails,

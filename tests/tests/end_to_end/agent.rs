@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tests::otlp_json::{log, logs, now};
-use tests::{Http, Setup, wait};
+use tests::{Http, Server, Setup, wait};
 
 use crate::PROGRAM;
 
@@ -220,4 +220,44 @@ async fn a_quiet_agent_is_known_until_it_says_goodbye() {
         (states == ["lagging", "live"]).then_some(())
     })
     .await;
+}
+
+/// Each collector has its own place in the queue: one that is away gets what it missed later, and
+/// holds up nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_collector_gets_everything_at_its_own_pace() {
+    let quiet = "agent: {host: {enabled: false}}\n";
+    let setups = [0, 1].map(|_| Setup::new(PROGRAM, "up").config(quiet));
+    let servers = setups.each_ref().map(Setup::start);
+    let addresses = servers.each_ref().map(|server| server.address("otlp_grpc"));
+    let agent = Setup::new(PROGRAM, "agent")
+        .config(&format!(
+            "agent:\n  host: {{enabled: false}}\n  collectors: ['{}', '{}']\n  concurrency: 2\n",
+            addresses[0], addresses[1]
+        ))
+        .start();
+    let send = async |text: &str| {
+        let record = log(now(), text, &[]);
+        agent.otlp().export("logs", &logs("shop", &[record])).await;
+    };
+    let arrived = async |server: &Server, records: usize| {
+        let query = server.query();
+        wait::eventually("the records", wait::LONG, async || {
+            let found = query.all_logs("service:shop").await.len();
+            assert!(found <= records, "{found} of {records} records");
+            (found == records).then_some(())
+        })
+        .await;
+    };
+    send("for both").await;
+    for server in &servers {
+        arrived(server, 1).await;
+    }
+    let [first, second] = servers;
+    second.kill();
+    send("for one").await;
+    arrived(&first, 2).await;
+    let second = setups[1].clone().listen("otlp_grpc", &addresses[1]).start();
+    arrived(&second, 2).await;
+    arrived(&first, 2).await;
 }

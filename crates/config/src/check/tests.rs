@@ -272,6 +272,22 @@ fn mistakes_in_the_environment_name_the_variable() {
 }
 
 #[test]
+fn an_agent_names_each_collector_once() {
+    let both = "agent:\n  collector: a:1\n  collectors: [b:1]\n";
+    let both = from(both).unwrap_err();
+    assert_eq!(both.len(), 1);
+    assert!(
+        both[0].starts_with("f.yml:3:15: both `agent.collector` and `agent.collectors`"),
+        "{both:?}"
+    );
+    let twice = from("agent: {collectors: ['a:1', 'b:1', 'http://a:1']}").unwrap_err();
+    assert_eq!(twice, ["f.yml:1:36: http://a:1 is named twice"]);
+    let config = from("agent: {collectors: [a:1, b:1], concurrency: 8}").unwrap();
+    assert_eq!(config.agent.collectors.len(), 2);
+    assert_eq!(config.agent.concurrency, 8);
+}
+
+#[test]
 fn files_are_told_apart_and_checked_with_what_they_name() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
