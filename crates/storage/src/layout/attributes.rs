@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{TYPES, put_varint, type_code};
 use crate::block::{BlockWriter, Values};
@@ -37,8 +37,9 @@ impl Column<'_> {
 /// A distinct list of columns that rows have.
 struct Shape {
     columns: Box<[u32]>,
-    /// Places in it whose key comes again further on, maybe with another type.
-    overridden: Box<[u32]>,
+    /// The values of a row that queries do not see, because their key comes again further on, maybe
+    /// with another type: the column, and how many values before its end after the row.
+    overridden: Box<[(u32, u32)]>,
 }
 
 /// Collects the attributes of the rows (or events, or links) of one block.
@@ -98,33 +99,29 @@ impl<'a> AttributeColumns<'a> {
             None => self.add_shape(),
         };
         self.codes.push(code);
-        let shape = &self.shape_list[code as usize];
-        for place in &shape.overridden {
-            // Of a column that the shape has several times, this value is so many before the last.
-            let column = shape.columns[*place as usize];
-            let later = shape.columns[*place as usize + 1..].iter();
-            let later = 1 + later.filter(|other| **other == column).count();
-            let at = self.columns[column as usize].2.len() - later;
-            self.hidden.push((column, index32(at)));
+        for (column, before_end) in &self.shape_list[code as usize].overridden {
+            let end = index32(self.columns[*column as usize].2.len());
+            self.hidden.push((*column, end - before_end));
         }
     }
 
     /// Remembers the list of columns in `scratch`.
     fn add_shape(&mut self) -> u64 {
         let code = self.shape_list.len() as u64;
-        let key = |column: u32| self.columns[column as usize].0;
-        let again = |place: usize| {
-            let later = &self.scratch[place + 1..];
-            later
-                .iter()
-                .any(|other| key(*other) == key(self.scratch[place]))
-        };
         let columns: Box<[u32]> = self.scratch.as_slice().into();
+        // From the end, since a row may have as many attributes as a request has room for.
+        let mut keys = FxHashSet::default();
+        let mut values: FxHashMap<u32, u32> = FxHashMap::default();
+        let mut overridden = Vec::new();
+        for column in columns.iter().rev() {
+            let before_end = values.entry(*column).or_default();
+            *before_end += 1;
+            if !keys.insert(self.columns[*column as usize].0) {
+                overridden.push((*column, *before_end));
+            }
+        }
         self.shape_list.push(Shape {
-            overridden: (0..columns.len())
-                .filter(|place| again(*place))
-                .map(index32)
-                .collect(),
+            overridden: overridden.into(),
             columns: columns.clone(),
         });
         self.shapes.insert(columns, code);

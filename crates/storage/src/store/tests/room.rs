@@ -7,7 +7,7 @@ use env::RealFiles;
 use model::metric::Series;
 use model::row::Reject;
 use model::time::NANOS_PER_SECOND;
-use model::{DataPoint, Signal, Span, Tenant};
+use model::{DataPoint, KeyValue, LogRecord, Signal, Span, Tenant};
 use tempfile::{TempDir, tempdir};
 use testkit::{Failure, FaultFiles, ManualClock, Op, Plan};
 
@@ -305,4 +305,30 @@ async fn a_request_that_no_record_can_hold_is_refused_for_good() {
     );
     assert_eq!(metric(&store, "too_large_batches_total", ""), 1.0);
     assert_holds(&store, &[]).await;
+}
+
+#[tokio::test]
+async fn a_row_may_have_forty_thousand_attributes() {
+    const MANY: i64 = 40_000;
+    let rig = Rig::new(Options::default());
+    let (store, _) = rig.open();
+    let record = |attributes| LogRecord {
+        time_unix_nano: NANOS_PER_SECOND,
+        attributes,
+        ..LogRecord::default()
+    };
+    let distinct = (0..MANY).map(|n| KeyValue::new(format!("key.{n}"), n));
+    // The last value counts, whatever its type.
+    let repeated = (0..MANY).map(|n| match n % 3 {
+        0 => KeyValue::new("key", n),
+        1 => KeyValue::new("key", n.to_string()),
+        _ => KeyValue::new("key", n % 2 == 0),
+    });
+    let sent = [record(distinct.collect()), record(repeated.collect())];
+    write(&store, Signal::Logs, &sent).await.unwrap();
+    let expected = plain_logs(sent.to_vec());
+    let all = || selection(Signal::Logs, Filter::All);
+    assert!(plain_logs(logs(&store, all()).await) == expected);
+    store.flush().await;
+    assert!(plain_logs(logs(&store, all()).await) == expected);
 }
