@@ -15,6 +15,7 @@ mod partition;
 pub mod read;
 pub mod retention;
 mod scan;
+mod sealed;
 mod series_view;
 mod store;
 mod table;

@@ -1,8 +1,7 @@
 //! Where tantivy keeps an index: a folder of the store's own files, so that tests see every call.
 //!
-//! Three things differ from tantivy's own folder. `meta.json` ends with a line `#crc32c XXXXXXXX`,
-//! the CRC-32C of what precedes it in hex, and is durable under its name once it is written. The
-//! list of managed files is the folder's listing, so that what a crash leaves behind is collected
+//! Three things differ from tantivy's own folder. `meta.json` is sealed (see [`crate::sealed`]),
+//! and is durable under its name once it is written. The list of managed files is the folder's listing, so that what a crash leaves behind is collected
 //! too, and adding a file costs no list. Locks are not needed: the store's folder is locked, and
 //! one flush runs at a time.
 
@@ -22,11 +21,11 @@ use tantivy::directory::{
     WatchCallback, WatchHandle, WritePtr,
 };
 
+use crate::sealed;
+
 /// tantivy's names for its two lists.
 const META: &str = "meta.json";
 const MANAGED: &str = ".managed.json";
-/// Begins the line that ends `meta.json`.
-const CHECKSUM: &[u8] = b"#crc32c ";
 /// Bytes of a file that are written at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -65,29 +64,13 @@ fn open_error(error: io::Error, path: &Path) -> OpenReadError {
     }
 }
 
-/// Ends `meta.json` with its checksum.
-fn sealed(content: &[u8]) -> Vec<u8> {
-    let mut out = content.to_vec();
-    out.extend_from_slice(CHECKSUM);
-    out.extend_from_slice(format!("{:08x}\n", crc32c::crc32c(content)).as_bytes());
-    out
-}
-
-/// What was sealed. Folders that tantivy alone wrote have no such line, and are taken as they are.
-fn unsealed(mut content: Vec<u8>) -> io::Result<Vec<u8>> {
-    let line = CHECKSUM.len() + 9;
-    let Some(end) = content.len().checked_sub(line) else {
-        return Ok(content);
-    };
-    if !content[end..].starts_with(CHECKSUM) {
-        return Ok(content);
+/// Reads `meta.json`. Folders that tantivy alone wrote have it unsealed, and it is taken as it is.
+fn unsealed(content: Vec<u8>) -> io::Result<Vec<u8>> {
+    match sealed::unseal(&content) {
+        Ok(Some(inner)) => Ok(inner.to_vec()),
+        Ok(None) => Ok(content),
+        Err(broken) => Err(io::Error::new(ErrorKind::InvalidData, broken)),
     }
-    if sealed(&content[..end]) != content {
-        let reason = "meta.json does not have the checksum that it ends with";
-        return Err(io::Error::new(ErrorKind::InvalidData, reason));
-    }
-    content.truncate(end);
-    Ok(content)
 }
 
 impl Directory for IndexFolder {
@@ -143,7 +126,7 @@ impl Directory for IndexFolder {
         }
         debug_assert_eq!(path, Path::new(META), "nothing else is written so");
         self.files
-            .write_atomic(&self.dir.join(path), &sealed(content))
+            .write_atomic(&self.dir.join(path), &sealed::seal(content.to_vec()))
     }
 
     fn sync_directory(&self) -> io::Result<()> {

@@ -1,7 +1,8 @@
 //! The checkpoint: up to which flush files count, and from which WAL position on to replay.
 //!
 //! `store/CHECKPOINT` is JSON, replaced by rename. It is the one commit point of a flush that
-//! touches several partitions.
+//! touches several partitions. Nothing else says what it says, so it is there twice: two sealed
+//! copies (see [`crate::sealed`]), each of whole sectors.
 
 use std::path::Path;
 
@@ -11,8 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use super::OpenError;
 use super::stamps::Stamps;
+use crate::sealed;
 
-const VERSION: u32 = 1;
+/// In version 1 the file was the JSON alone.
+const VERSION: u32 = 2;
+/// Damage rarely reaches from one copy into the other where each has sectors of its own.
+const SECTOR_BYTES: usize = 4_096;
+
+/// The file's name in the store's folder.
+const NAME: &str = "CHECKPOINT";
 
 /// What a flush commits.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -45,44 +53,96 @@ impl Checkpoint {
         }
     }
 
-    /// Reads the checkpoint of a store; the default for a new store.
-    pub(super) fn read(env: &Env, root: &Path) -> Result<Self, OpenError> {
-        let path = root.join("CHECKPOINT");
+    /// Reads the checkpoint of a store; the default for a new store. Also says whether one of its
+    /// copies is damaged.
+    pub(super) fn read(env: &Env, root: &Path) -> Result<(Self, bool), OpenError> {
+        let path = root.join(NAME);
         let wrong = |reason: String| OpenError::Checkpoint {
             path: path.clone(),
             reason,
         };
-        if env
-            .files
-            .stat(&path)
-            .map_err(|error| wrong(error.to_string()))?
-            .is_none()
-        {
-            return Ok(Self::default());
-        }
-        let bytes = env
-            .files
-            .read(&path)
-            .map_err(|error| wrong(error.to_string()))?;
+        let read = || match env.files.stat(&path)? {
+            Some(_) => env.files.read(&path).map(Some),
+            None => Ok(None),
+        };
+        let Some(bytes) = read().map_err(|error: std::io::Error| wrong(error.to_string()))? else {
+            return Ok((Self::default(), false));
+        };
+        let (json, damaged) = sound_copy(&bytes);
         let checkpoint: Self =
-            serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
-        if checkpoint.version != VERSION {
+            serde_json::from_slice(json).map_err(|error| wrong(error.to_string()))?;
+        if checkpoint.version > VERSION {
             return Err(wrong(format!(
-                "version {}, this program reads version {VERSION}",
+                "version {}, this program reads up to version {VERSION}",
                 checkpoint.version
             )));
         }
-        Ok(checkpoint)
+        Ok((checkpoint, damaged))
     }
 
     /// Replaces the checkpoint durably.
     pub(super) fn write(&self, env: &Env, root: &Path) -> std::io::Result<()> {
-        let bytes = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        let (path, temporary) = (root.join("CHECKPOINT"), root.join("CHECKPOINT.tmp"));
-        let file = env.files.create(&temporary)?;
-        file.write_at(&bytes, 0)?;
-        file.sync_data()?;
-        env.files.rename(&temporary, &path)?;
-        env.files.sync_dir(root)
+        let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
+        let copy = sealed::seal_padded(json, SECTOR_BYTES);
+        env.files.write_atomic(&root.join(NAME), &copy.repeat(2))
+    }
+}
+
+/// The first copy that has its checksum, and whether one of the two has not; the whole file where
+/// none has, as in version 1.
+fn sound_copy(bytes: &[u8]) -> (&[u8], bool) {
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let sound = |copy| sealed::unseal(copy).ok().flatten();
+    match (sound(first), sound(second)) {
+        (Some(first), second) => (first, second.is_none()),
+        (None, Some(second)) => (second, true),
+        (None, None) => (bytes, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use testkit::MemoryFiles;
+
+    use super::*;
+
+    #[test]
+    fn a_flipped_bit_is_seen_and_costs_nothing() {
+        let files = MemoryFiles::new();
+        let (env, _) = testkit::env(1, Arc::new(files.clone()));
+        let root = Path::new("/store");
+        env.files.create_dir_all(root).unwrap();
+        let position = Position {
+            segment: 3,
+            offset: 1_234,
+        };
+        let checkpoint = Checkpoint::new(7, position, Stamps::default());
+        checkpoint.write(&env, root).unwrap();
+        let read = || Checkpoint::read(&env, root).unwrap();
+        assert_eq!(read(), (checkpoint.clone(), false));
+        let bytes = env.files.read(&root.join(NAME)).unwrap().len();
+        for at in 0..bytes {
+            files.flip_bit(&root.join(NAME), at, (at % 8) as u8);
+            assert_eq!(read(), (checkpoint.clone(), true), "byte {at}");
+            files.flip_bit(&root.join(NAME), at, (at % 8) as u8);
+        }
+    }
+
+    #[test]
+    fn version_1_reads_and_later_ones_are_refused() {
+        let files = MemoryFiles::new();
+        let (env, _) = testkit::env(1, Arc::new(files));
+        let root = Path::new("/store");
+        env.files.create_dir_all(root).unwrap();
+        let mut checkpoint = Checkpoint::new(7, Position::START, Stamps::default());
+        for (version, readable) in [(1, true), (2, true), (3, false)] {
+            checkpoint.version = version;
+            let json = serde_json::to_vec(&checkpoint).unwrap();
+            env.files.write_atomic(&root.join(NAME), &json).unwrap();
+            let read = Checkpoint::read(&env, root);
+            assert_eq!(read.is_ok_and(|(read, _)| read == checkpoint), readable);
+        }
     }
 }

@@ -32,7 +32,13 @@ pub(super) struct Recovered {
 /// Reads partitions and replays the WAL. Rows are replayed exactly once: those before the
 /// checkpoint's position are in files, those after it are not.
 pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenError> {
-    let checkpoint = Checkpoint::read(&core.env, &core.root)?;
+    let (checkpoint, damaged) = Checkpoint::read(&core.env, &core.root)?;
+    if damaged {
+        add(&core.counters.damaged_files, 1);
+        tracing::error!(
+            "a copy of the checkpoint is damaged; the other one is whole, and the next flush replaces both"
+        );
+    }
     open_partitions(core, checkpoint.flush).map_err(|source| OpenError::Folder {
         dir: core.root.clone(),
         source,
@@ -49,6 +55,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     journal.advance_to(checkpoint.position())?;
     let lost = recovery.corrupt_bytes;
     add(&core.counters.wal_lost_bytes, lost);
+    add(&core.counters.wal_torn_bytes, recovery.torn_bytes);
     if recovery.is_damaged() {
         tracing::error!(
             lost_bytes = lost,
@@ -85,7 +92,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     core.counters
         .head_bytes
         .store(head_bytes as u64, std::sync::atomic::Ordering::Relaxed);
-    let position = Checkpoint::read(&core.env, &core.root)?.position();
+    let position = Checkpoint::read(&core.env, &core.root)?.0.position();
     if let Err(error) = journal.truncate_before(position) {
         if error.kind() == ErrorKind::Fatal {
             return Err(error.into());

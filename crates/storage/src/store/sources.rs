@@ -5,7 +5,7 @@
 //! source: nothing can be missing of it. An agent leaves the list by saying that it is complete for
 //! ever, or when it has not been heard of for a day.
 //!
-//! The list outlives the process in `store/SOURCES`: JSON, replaced by rename about once a minute
+//! The list outlives the process in `store/SOURCES`: JSON, sealed (see [`crate::sealed`]), replaced by rename about once a minute
 //! and at the end. Agents read from there lag until they are heard of again.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use model::time::NANOS_PER_SECOND;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Source, SourceKind, SourceState};
+use crate::sealed;
 use crate::write::Stamp;
 
 /// An agent not heard of, or behind, for this long lags.
@@ -67,7 +68,9 @@ impl Sources {
             if env.files.stat(&path)?.is_none() {
                 return Ok(None);
             }
-            Ok(Some(serde_json::from_slice(&env.files.read(&path)?)?))
+            let bytes = env.files.read(&path)?;
+            let sealed = sealed::unseal(&bytes).map_err(std::io::Error::other)?;
+            Ok(Some(serde_json::from_slice(sealed.unwrap_or(&bytes))?))
         };
         match read() {
             Ok(Some(saved)) if saved.version == VERSION => self.agents = saved.agents,
@@ -88,7 +91,7 @@ impl Sources {
             version: VERSION,
             agents: self.agents.clone(),
         };
-        serde_json::to_vec(&saved).ok()
+        serde_json::to_vec(&saved).ok().map(sealed::seal)
     }
 
     /// Notes what an acknowledged export says of its sender.
