@@ -6,6 +6,9 @@
 //! the machine. On each a store is opened, held to the model, sent again what an agent would send
 //! again, and used further.
 
+mod damage;
+mod driver;
+mod faults;
 mod model;
 mod workload;
 
@@ -17,6 +20,7 @@ use self::model::Model;
 use self::workload::{Moment, Run, Workload};
 use super::counted;
 use crate::Store;
+use crate::write::WriteError;
 
 /// Which of the disks that a run could leave behind are tried.
 struct Plan {
@@ -133,7 +137,15 @@ impl Trial<'_> {
                 continue;
             }
             let known = model.is_acknowledged(item.number, self.moment.event);
-            let ack = store.write(item.batch.clone()).await.unwrap();
+            let ack = match store.write(item.batch.clone()).await {
+                // The log is full of what is not in files yet.
+                Err(WriteError::Retry { .. }) => {
+                    store.flush().await;
+                    store.write(item.batch.clone()).await
+                }
+                answer => answer,
+            };
+            let ack = ack.unwrap();
             assert!(
                 ack.duplicate || !known,
                 "{}: item {} was acknowledged, and is taken for new",

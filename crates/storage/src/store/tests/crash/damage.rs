@@ -1,0 +1,179 @@
+//! A flipped bit in any file of a data folder: the start is not refused, no answer is wrong, and
+//! what is lost is bounded and counted.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use env::Files;
+use model::Signal;
+use testkit::MemoryFiles;
+
+use super::super::counted;
+use super::model::{Model, Wanted};
+use super::workload::{Run, Workload, options};
+use crate::Store;
+use crate::testing::Generator;
+
+/// Counters of which one grows where rows are lost.
+const LOSSES: [&str; 5] = [
+    "damaged_files_total",
+    "damaged_blocks_total",
+    "wal_lost_bytes_total",
+    "wal_torn_bytes_total",
+    "wal_malformed_records_total",
+];
+
+/// A data folder of which no byte is damaged yet.
+struct Folder {
+    run: Run,
+    files: MemoryFiles,
+    clock: u64,
+}
+
+impl Folder {
+    async fn new(seed: u64) -> Self {
+        let mut run = Run::record(&Workload::tiny(), seed).await;
+        let last = run.moments.pop().unwrap();
+        Self {
+            run,
+            files: last.files,
+            clock: last.clock,
+        }
+    }
+
+    /// Flips a bit in every `every`-th byte of each file, at least in `least` bytes, and tries each
+    /// such folder. Returns how many of them lost rows.
+    async fn flip(&self, every: usize, least: usize) -> usize {
+        let (mut tried, mut lossy) = (0, 0);
+        for path in self.files.paths() {
+            let bytes = self.files.read(&path).unwrap();
+            // What a file reserves beyond its content is zeroes.
+            let end = bytes
+                .iter()
+                .rposition(|byte| *byte != 0)
+                .map_or(0, |at| at + 1);
+            let step = every.min(end / least).max(1);
+            for at in (tried % step..end).step_by(step) {
+                lossy += usize::from(self.try_flip(&path, at, tried % 10 == 0).await);
+                tried += 1;
+            }
+        }
+        assert!(
+            tried > 100 && lossy > 10,
+            "{tried} tried, {lossy} lost rows"
+        );
+        lossy
+    }
+
+    async fn try_flip(&self, path: &Path, at: usize, go_on: bool) -> bool {
+        let files = self.files.fork();
+        files.flip_bit(path, at, (at % 8) as u8);
+        let when = format!("byte {at} of {}", path.display());
+        let store = self.run.open(&files, self.clock);
+        let rows = self.run.model.rows();
+        let found = Model::found(&store).await;
+        let all: BTreeSet<Vec<u8>> = found.iter().cloned().collect();
+        assert_eq!(all.len(), found.len(), "{when}: rows are there twice");
+        for row in &all {
+            assert!(rows.contains_key(row), "{when}: a row that nobody sent");
+        }
+        let lost: Vec<usize> = rows
+            .iter()
+            .filter(|(row, _)| !all.contains(**row))
+            .map(|(_, item)| *item)
+            .collect();
+        self.check_loss(&store, path, &lost, &when);
+        let mut model = self.run.model.clone();
+        model.damaged = true;
+        for item in [at, at / 7] {
+            model
+                .check_search(&store, &all, item % model.items.len(), &when)
+                .await;
+        }
+        if go_on {
+            self.go_on(store, &files, &mut model, all, &when).await;
+        }
+        !lost.is_empty()
+    }
+
+    /// Only rows can be lost by damage of a file that alone has them, no more than go with the
+    /// damaged part, and that is counted.
+    fn check_loss(&self, store: &Store, path: &Path, lost: &[usize], when: &str) {
+        if lost.is_empty() {
+            return;
+        }
+        let counts = LOSSES.map(|name| counted(store, name));
+        assert!(
+            counts.iter().any(|count| *count > 0.0),
+            "{when}: lost rows are not counted"
+        );
+        let items: BTreeSet<&usize> = lost.iter().collect();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("seg") => assert_eq!(items.len(), 1, "{when}: more than a record is lost"),
+            Some("blocks") => {
+                let whole_file = counted(store, "damaged_files_total") > 0.0;
+                let block = options().block_rows;
+                assert!(
+                    lost.len() <= block || whole_file,
+                    "{when}: more than a block is lost"
+                );
+            }
+            _ => panic!("{when}: {} rows are lost", lost.len()),
+        }
+    }
+
+    /// The store takes more, and what there is stays as it is.
+    async fn go_on(
+        &self,
+        store: Store,
+        files: &MemoryFiles,
+        model: &mut Model,
+        mut all: BTreeSet<Vec<u8>>,
+        when: &str,
+    ) {
+        let wanted = Wanted {
+            signal: Signal::Logs,
+            rows: 7,
+            days: vec![0],
+            stamp: None,
+            padding: 0,
+        };
+        let item = model.add(&mut Generator::new(9), wanted);
+        store.write(item.batch.clone()).await.unwrap();
+        store.flush().await;
+        let rows = model.rows();
+        all.extend(
+            rows.iter()
+                .filter(|(_, of)| **of == item.number)
+                .map(|(row, _)| (*row).clone()),
+        );
+        let mut store = store;
+        for turn in ["flushed", "opened again"] {
+            let found: BTreeSet<Vec<u8>> = Model::found(&store).await.into_iter().collect();
+            assert!(
+                found == all,
+                "{when}, {turn}: {} rows of {}",
+                found.len(),
+                all.len()
+            );
+            model.check_search(&store, &all, item.number, when).await;
+            model.check_search(&store, &all, 0, when).await;
+            store.shutdown().await;
+            drop(store);
+            store = self.run.open(files, self.clock);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_any_file_costs_little_and_is_counted() {
+    let folder = Folder::new(5).await;
+    folder.flip(usize::MAX, 3).await;
+}
+
+#[tokio::test]
+#[ignore = "minutes: cargo test --release -p storage --lib every_byte -- --ignored"]
+async fn a_flipped_bit_in_every_byte_of_every_file_costs_little_and_is_counted() {
+    let folder = Folder::new(6).await;
+    folder.flip(1, 1).await;
+}

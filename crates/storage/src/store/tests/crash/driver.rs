@@ -1,0 +1,185 @@
+//! Does the steps of a workload as senders and an operator would.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future::join_all;
+use model::Signal;
+use model::time::NANOS_PER_DAY;
+use testkit::{FaultFiles, ManualClock};
+
+use super::model::{FIRST_DAY, Item, Model, Wanted};
+use super::workload::{KEPT_DAYS, Step, Workload, open};
+use crate::Store;
+use crate::testing::*;
+use crate::write::{Batch, Stamp, WriteError};
+
+/// How often anything is tried where the disk fails.
+const TRIES: usize = 200;
+
+pub(super) struct Driver {
+    pub generator: Generator,
+    pub model: Model,
+    /// The last event of the model.
+    pub event: Arc<AtomicU64>,
+    pub now: Arc<AtomicU64>,
+    pub files: FaultFiles,
+    /// Whether calls may fail. Then the model is held to after each step, too.
+    pub faulty: bool,
+    /// The oldest day that was not dropped.
+    first_day: u64,
+    sequence: u64,
+    padding: usize,
+    seed: u64,
+}
+
+impl Driver {
+    pub(super) fn new(seed: u64, files: FaultFiles) -> Self {
+        Self {
+            generator: Generator::new(seed),
+            model: Model::default(),
+            event: Arc::default(),
+            now: Arc::new(AtomicU64::new(FIRST_DAY + 3 * NANOS_PER_DAY)),
+            files,
+            faulty: false,
+            first_day: 0,
+            sequence: 0,
+            padding: 0,
+            seed,
+        }
+    }
+
+    fn next_event(&self) -> u64 {
+        self.event.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Opens the store; where calls fail, as often as it takes.
+    pub(super) fn open(&self) -> (Store, Arc<ManualClock>) {
+        let now = self.now.load(Ordering::SeqCst);
+        let mut tries = if self.faulty { TRIES } else { 1 };
+        loop {
+            tries -= 1;
+            match open(self.seed, Arc::new(self.files.clone()), now) {
+                Ok(opened) => return opened,
+                Err(error) => assert!(tries > 0, "{error}"),
+            }
+        }
+    }
+
+    pub(super) async fn run(&mut self, workload: &Workload) {
+        self.padding = workload.padding;
+        let (mut store, mut clock) = self.open();
+        for step in &workload.steps {
+            match step {
+                Step::Write => self.write(&store, workload.group).await,
+                Step::Flush => store.flush().await,
+                Step::Retain => {
+                    self.model.drop_day(self.first_day, self.next_event());
+                    self.first_day += 1;
+                    // Rows of the first hour of the day are older than what is kept.
+                    let days = self.first_day + KEPT_DAYS;
+                    let now = FIRST_DAY + days * NANOS_PER_DAY - NANOS_PER_DAY / 2;
+                    self.now.store(now, Ordering::SeqCst);
+                    clock.set_unix(now);
+                    store.maintain().await;
+                }
+                Step::Stop => store.shutdown().await,
+                Step::Reopen => {
+                    store.shutdown().await;
+                    drop(store);
+                    (store, clock) = self.open();
+                }
+                Step::Kill => {
+                    drop(store);
+                    (store, clock) = self.open();
+                }
+            }
+            if self.faulty {
+                // Reading goes on, also where nothing can be written any more.
+                let event = self.event.load(Ordering::SeqCst);
+                self.model.check(&store, event, &format!("{step:?}")).await;
+            }
+            if self.faulty && store.failure().get().is_some() {
+                drop(store);
+                (store, clock) = self.open();
+            }
+        }
+    }
+
+    /// Sends items at once, among them one that was sent before.
+    async fn write(&mut self, store: &Store, count: usize) {
+        let mut group: Vec<Arc<Item>> = (0..count).map(|_| self.item()).collect();
+        let items = self.model.items.iter();
+        let stamped: Vec<_> = items.filter(|item| item.batch.stamp.is_some()).collect();
+        if !stamped.is_empty() {
+            group.push(stamped[self.generator.random.usize(..stamped.len())].clone());
+        }
+        let writes = group.iter().map(|item| async {
+            let stored = self.send(store, &item.batch).await;
+            stored.then(|| self.next_event())
+        });
+        let events = join_all(writes).await;
+        for (item, event) in group.iter().zip(events) {
+            if let Some(event) = event {
+                self.model.acknowledge(item.number, event);
+            }
+        }
+    }
+
+    /// Sends a batch as often as it takes, and says whether it was acknowledged. Without a stamp
+    /// it may have been stored by a try that was not acknowledged: there is no second one.
+    async fn send(&self, store: &Store, batch: &Batch) -> bool {
+        for _ in 0..TRIES {
+            match store.write(batch.clone()).await {
+                Ok(_) => return true,
+                Err(error) if !self.faulty => panic!("{error}"),
+                Err(WriteError::Retry { .. }) if batch.stamp.is_some() => store.flush().await,
+                Err(WriteError::Retry { .. } | WriteError::Closed) => return false,
+                Err(error) => panic!("{error}"),
+            }
+            if store.failure().get().is_some() {
+                return false;
+            }
+        }
+        panic!("a batch is refused for ever")
+    }
+
+    /// Sends again what agents do not know to be stored.
+    pub(super) async fn send_rest(&mut self, store: &Store) {
+        for item in self.model.items.clone() {
+            if item.batch.stamp.is_some() && self.send(store, &item.batch).await {
+                let event = self.next_event();
+                self.model.acknowledge(item.number, event);
+            }
+        }
+    }
+
+    fn item(&mut self) -> Arc<Item> {
+        let random = &mut self.generator.random;
+        let signal = Signal::ALL[random.usize(..3)];
+        let stamp = random.bool().then(|| {
+            self.sequence += 1;
+            Stamp {
+                agent: format!("agent-{}", random.u8(..2)),
+                epoch: 1,
+                sequence: self.sequence,
+                sent_unix_nano: 0,
+                complete_to_unix_nano: if random.bool() { self.sequence } else { 0 },
+                clock: None,
+            }
+        });
+        let (day, both, padded) = (self.first_day, random.u8(..4) == 0, random.u8(..4) == 0);
+        let wanted = Wanted {
+            signal,
+            rows: random.usize(1..7),
+            days: if both { vec![day, day + 1] } else { vec![day] },
+            padding: if padded {
+                random.usize(..self.padding)
+            } else {
+                0
+            },
+            stamp,
+        };
+        self.model.add(&mut self.generator, wanted)
+    }
+}
