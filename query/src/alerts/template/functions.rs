@@ -104,6 +104,7 @@ fn builtin(name: &str, args: &[Value]) -> Option<Outcome> {
             .unwrap_or(Value::Nil)),
         "len" => exactly(name, args).and_then(|[value]| length(value)),
         "index" => index(args),
+        "slice" => slice(args),
         "eq" => equal(args),
         "ne" => exactly(name, args).and_then(|[a, b]| {
             a.compare(b)
@@ -147,6 +148,36 @@ fn index(args: &[Value]) -> Outcome {
         };
     }
     Ok(value)
+}
+
+/// A part of a text or list: `slice x`, `slice x FROM`, `slice x FROM TO`. Places in a text are
+/// bytes, as in Go; what would cut a character in two is out of range.
+fn slice(args: &[Value]) -> Outcome {
+    let (whole, bounds) = args.split_first().ok_or("wrong number of args for slice")?;
+    let length = match whole {
+        Value::Str(text) => text.len(),
+        Value::List(list) => list.len(),
+        other => return Err(format!("can't slice item of type {}", other.kind())),
+    };
+    let place = |bound: &Value| match bound {
+        Value::Int(at) => usize::try_from(*at).map_err(|_| format!("index out of range: {at}")),
+        other => Err(format!(
+            "cannot index slice/array with type {}",
+            other.kind()
+        )),
+    };
+    let (from, to) = match bounds {
+        [] => (0, length),
+        [from] => (place(from)?, length),
+        [from, to] => (place(from)?, place(to)?),
+        more => return Err(format!("too many slice indexes: {}", more.len())),
+    };
+    let part = match whole {
+        Value::Str(text) => text.get(from..to).map(|part| Value::Str(part.to_owned())),
+        Value::List(list) => list.get(from..to).map(|part| Value::List(part.to_vec())),
+        _ => None,
+    };
+    part.ok_or_else(|| format!("index out of range: {from}:{to}"))
 }
 
 fn equal(args: &[Value]) -> Outcome {
