@@ -40,6 +40,7 @@
 mod attributes;
 mod clock;
 mod encode;
+mod interned;
 mod nested;
 mod pick;
 mod points;
@@ -53,6 +54,7 @@ mod tests;
 use crate::chunk::Val;
 
 pub(crate) use encode::{RowRef, encode};
+pub(crate) use interned::Interned;
 pub(crate) use table::BlockTable;
 
 /// Value types in the order of their codes.

@@ -9,6 +9,7 @@ mod candidates;
 mod counts;
 mod durations;
 mod fields;
+mod parallel;
 mod rows;
 mod series;
 mod status;
@@ -19,12 +20,13 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use model::Signal;
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use crate::chunk::Chunk;
 use crate::eval::Compiled;
-use crate::layout::BlockTable;
+use crate::layout::{BlockTable, Interned};
 use crate::message::{Cut, Limits, Reply, Request, Selection, Stats, Summary};
 use crate::partition::BlockFile;
 use crate::read::{Read, ReadError, Replies};
@@ -46,7 +48,7 @@ impl Read for Store {
         }
         let (sender, receiver) = mpsc::channel(REPLIES_WAITING);
         tokio::task::spawn_blocking(move || {
-            let mut scan = Scan::new(&core, limits, sender);
+            let scan = Scan::new(&core, limits, sender);
             let result = scan.run(request);
             scan.end(result);
         });
@@ -127,14 +129,17 @@ impl Unit {
         }
     }
 
-    pub(crate) fn open(&self) -> Result<Opened, Damage> {
+    fn open(&self, interned: &Arc<Interned>) -> Result<Opened, Damage> {
         Ok(match self {
             Unit::Chunk(chunk) => Opened::Chunk(chunk.clone()),
             Unit::Block {
                 file,
                 ordinal,
                 signal,
-            } => Opened::Block(Box::new(BlockTable::open(*signal, file.block(*ordinal))?)),
+            } => {
+                let table = BlockTable::open(*signal, file.block(*ordinal), interned.clone())?;
+                Opened::Block(Box::new(table))
+            }
         })
     }
 }
@@ -154,16 +159,23 @@ impl Opened {
     }
 }
 
-/// One request at work.
+/// One request at work, perhaps on several threads.
 pub(crate) struct Scan<'a> {
     core: &'a Core,
     view: View,
     limits: Limits,
     begun: Instant,
+    account: Mutex<Account>,
+    interned: Arc<Interned>,
+    sender: mpsc::Sender<Result<Reply, ReadError>>,
+}
+
+/// What the answer says about itself.
+#[derive(Default)]
+struct Account {
     stats: Stats,
     cuts: Vec<Cut>,
     damaged_blocks: u64,
-    sender: mpsc::Sender<Result<Reply, ReadError>>,
 }
 
 impl<'a> Scan<'a> {
@@ -173,14 +185,13 @@ impl<'a> Scan<'a> {
             view: core.view.read().clone(),
             limits,
             begun: Instant::now(),
-            stats: Stats::default(),
-            cuts: Vec::new(),
-            damaged_blocks: 0,
+            account: Mutex::default(),
+            interned: Arc::default(),
             sender,
         }
     }
 
-    fn run(&mut self, request: Request) -> Result<(), Stop> {
+    fn run(&self, request: Request) -> Result<(), Stop> {
         match request {
             Request::Rows {
                 selection,
@@ -234,25 +245,25 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn end(&mut self, result: Result<(), Stop>) {
+    fn end(self, result: Result<(), Stop>) {
         let last = match result {
             Err(Stop::Cancelled) => return,
             Err(Stop::Invalid(error)) => Err(error),
             Ok(()) | Err(Stop::Limit) => {
-                if self.damaged_blocks > 0 {
-                    self.cuts.push(Cut {
-                        limit: "damage".to_owned(),
-                        value: self.damaged_blocks.to_string(),
-                        hint: "rows of damaged blocks are missing; see the collector's log"
-                            .to_owned(),
-                    });
+                let damaged = self.account.lock().damaged_blocks;
+                if damaged > 0 {
+                    let hint = "rows of damaged blocks are missing; see the collector's log";
+                    self.cut("damage", damaged, hint);
                 }
                 let now = self.core.env.clock.unix_nanos();
-                self.stats.elapsed_ms =
-                    u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let Account { stats, cuts, .. } = self.account.into_inner();
                 Ok(Reply::End(Summary {
-                    stats: self.stats,
-                    cuts: std::mem::take(&mut self.cuts),
+                    stats: Stats {
+                        elapsed_ms: u64::try_from(self.begun.elapsed().as_millis())
+                            .unwrap_or(u64::MAX),
+                        ..stats
+                    },
+                    cuts,
                     sources: self.core.sources.lock().list(&self.core.options.name, now),
                 }))
             }
@@ -267,9 +278,10 @@ impl<'a> Scan<'a> {
             .map_err(|_| Stop::Cancelled)
     }
 
-    fn cut(&mut self, limit: &str, value: impl ToString, hint: &str) {
-        if self.cuts.iter().all(|cut| cut.limit != limit) {
-            self.cuts.push(Cut {
+    fn cut(&self, limit: &str, value: impl ToString, hint: &str) {
+        let cuts = &mut self.account.lock().cuts;
+        if cuts.iter().all(|cut| cut.limit != limit) {
+            cuts.push(Cut {
                 limit: limit.to_owned(),
                 value: value.to_string(),
                 hint: hint.to_owned(),
@@ -278,7 +290,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Called between two units.
-    fn check(&mut self) -> Result<(), Stop> {
+    fn check(&self) -> Result<(), Stop> {
         if self.sender.is_closed() {
             return Err(Stop::Cancelled);
         }
@@ -287,7 +299,7 @@ impl<'a> Scan<'a> {
             self.cut("time", value, "narrow the time range or the query");
             return Err(Stop::Limit);
         }
-        if self.stats.bytes >= self.limits.scanned_bytes {
+        if self.account.lock().stats.bytes >= self.limits.scanned_bytes {
             let value = self.limits.scanned_bytes;
             self.cut("bytes", value, "narrow the time range or the query");
             return Err(Stop::Limit);
@@ -307,18 +319,24 @@ impl<'a> Scan<'a> {
         )
     }
 
+    /// Opens a unit that is read for its rows.
+    fn open(&self, unit: &Unit) -> Result<Opened, Damage> {
+        let stats = &mut self.account.lock().stats;
+        stats.blocks += 1;
+        stats.rows += unit.rows();
+        stats.bytes += unit.bytes();
+        unit.open(&self.interned)
+    }
+
     /// Opens a unit and finds its matching rows. A damaged one has none.
     fn select(
-        &mut self,
+        &self,
         unit: &Unit,
         selection: &Selection,
         filter: &Compiled,
     ) -> Result<Option<(Opened, Mask)>, Stop> {
         self.check()?;
-        self.stats.blocks += 1;
-        self.stats.rows += unit.rows();
-        self.stats.bytes += unit.bytes();
-        let found = unit.open().and_then(|opened| {
+        let found = self.open(unit).and_then(|opened| {
             let mask = in_range(opened.table(), unit, selection)?;
             let mask = filter.evaluate(opened.table(), mask)?;
             Ok((opened, mask))
@@ -327,10 +345,10 @@ impl<'a> Scan<'a> {
     }
 
     /// Counts damage instead of failing.
-    fn undamaged<T>(&mut self, result: Result<T, Damage>) -> Option<T> {
+    fn undamaged<T>(&self, result: Result<T, Damage>) -> Option<T> {
         result
             .inspect_err(|damage| {
-                self.damaged_blocks += 1;
+                self.account.lock().damaged_blocks += 1;
                 add(&self.core.counters.damaged_blocks, 1);
                 tracing::error!(%damage, "a block does not read");
             })
@@ -388,18 +406,56 @@ impl Groups {
 
     /// Splits each group by one more field.
     fn split(&mut self, mask: &Mask, codes: &[u32], texts: &[String]) {
+        const UNKNOWN: u32 = u32::MAX;
         let mut keys: Vec<Vec<String>> = Vec::new();
-        let mut known: FxHashMap<(u32, u32), u32> = FxHashMap::default();
+        let mut known = Cells::new(self.keys.len().saturating_mul(texts.len()), UNKNOWN);
         for row in mask.iter() {
-            let (group, code) = (self.of_row[row], codes[row]);
-            self.of_row[row] = *known.entry((group, code)).or_insert_with(|| {
-                let mut key = self.keys[group as usize].clone();
-                key.push(texts[code as usize].clone());
+            let (group, code) = (self.of_row[row] as usize, codes[row] as usize);
+            let cell = known.at(group * texts.len() + code);
+            if *cell == UNKNOWN {
+                let mut key = self.keys[group].clone();
+                key.push(texts[code].clone());
+                *cell = index32(keys.len());
                 keys.push(key);
-                index32(keys.len() - 1)
-            });
+            }
+            self.of_row[row] = *cell;
         }
         self.keys = keys;
+    }
+}
+
+/// Numbers by place: the first places lie side by side, where there are too many for that the
+/// others are found by hash.
+struct Cells {
+    near: Vec<u32>,
+    far: FxHashMap<usize, u32>,
+    fill: u32,
+}
+
+impl Cells {
+    /// Places that lie side by side at most.
+    const NEAR_MAX: usize = 1 << 16;
+
+    /// Places below `count`, each with the number `fill`.
+    fn new(count: usize, fill: u32) -> Self {
+        Self {
+            near: vec![fill; count.min(Self::NEAR_MAX)],
+            far: FxHashMap::default(),
+            fill,
+        }
+    }
+
+    #[inline]
+    fn at(&mut self, place: usize) -> &mut u32 {
+        match self.near.get_mut(place) {
+            Some(near) => near,
+            None => self.far.entry(place).or_insert(self.fill),
+        }
+    }
+
+    /// Every place with its number, in no order.
+    fn into_iter(self) -> impl Iterator<Item = (usize, u32)> {
+        self.near.into_iter().enumerate().chain(self.far)
     }
 }
 

@@ -58,6 +58,33 @@ impl Mask {
         }
     }
 
+    /// The rows of `self` that pass.
+    pub(crate) fn filter(&self, test: impl Fn(usize) -> bool) -> Self {
+        let passing = |(index, word): (usize, &u64)| {
+            let bit = |bit: usize| u64::from(test(index * 64 + bit)) << bit;
+            if *word == u64::MAX {
+                return (0..64).fold(0, |out, at| out | bit(at));
+            }
+            let (mut left, mut out) = (*word, 0);
+            while left != 0 {
+                out |= bit(left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
+            out
+        };
+        Self {
+            bits: self.bits.iter().enumerate().map(passing).collect(),
+        }
+    }
+
+    /// How many rows.
+    pub(crate) fn count(&self) -> usize {
+        self.bits
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
+    }
+
     /// Rows in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.bits.iter().enumerate().flat_map(|(index, word)| {

@@ -345,28 +345,43 @@ impl<'a> Walk<'a> {
 
     async fn carriers(&self, values: &[Shared]) -> Result<Carriers, QueryError> {
         let values = values.iter().map(|shared| shared.value.clone()).collect();
-        self.carrying(Filter::AnyOf {
+        let filter = Filter::AnyOf {
             field: Field::Correlation,
             values,
-        })
-        .await
+        };
+        if self.follow {
+            return self.carrying(filter).await;
+        }
+        // One trace alone: its inferred spans come from records without a trace, and only where
+        // there are some does it matter which other traces carry the values.
+        let logs = self.ask(filter.clone(), self.log_room(), None);
+        let logs = self.rows.logs(logs).await?;
+        if self.out.logs.iter().chain(&logs).all(has_trace) {
+            let spans = Vec::new();
+            return Ok(Carriers { spans, logs });
+        }
+        let spans = self.spans_carrying(filter).await?;
+        Ok(Carriers { spans, logs })
     }
 
     /// Rows that match, of at most one trace more than a hub has.
     async fn carrying(&self, filter: Filter) -> Result<Carriers, QueryError> {
+        let logs = self.ask(filter.clone(), self.log_room(), None);
+        let (spans, logs) =
+            futures::future::try_join(self.spans_carrying(filter), self.rows.logs(logs)).await?;
+        Ok(Carriers { spans, logs })
+    }
+
+    async fn spans_carrying(&self, filter: Filter) -> Result<Vec<Span>, QueryError> {
         let traces = Some(self.bounds.hub + 1);
-        let (spans, logs) = futures::future::try_join(
-            self.rows
-                .spans(self.ask(filter.clone(), self.span_room(), traces)),
-            self.rows.logs(self.ask(filter, self.log_room(), None)),
-        )
-        .await?;
+        let spans = self.ask(filter, self.span_room(), traces);
+        let spans = self.rows.spans(spans).await?;
         // The bound in traces is not one that the rows themselves speak of.
         if spans.len() >= self.span_room() {
             let hint = "narrow the range with start and end";
             self.cut("story_rows", self.bounds.rows, hint);
         }
-        Ok(Carriers { spans, logs })
+        Ok(spans)
     }
 
     fn finish(mut self) -> Closure {
@@ -412,6 +427,10 @@ impl Carriers {
             .chain(self.logs.iter().filter_map(super::inferred::own_trace))
             .collect()
     }
+}
+
+fn has_trace(record: &LogRecord) -> bool {
+    super::inferred::own_trace(record).is_some()
 }
 
 /// Hexadecimal ids in lower and in upper case: log lines keep them as they were written, and

@@ -50,7 +50,7 @@ fn processor_seconds(server: &Server) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
+#[ignore = "measures for a minute, see docs/benchmarks.md: cargo test --release --test end_to_end -- --ignored --nocapture ten_thousand_lines"]
 #[allow(clippy::print_stdout, reason = "a measurement says what it measured")]
 async fn ten_thousand_lines_a_second() {
     let collector = Setup::new(PROGRAM, "collector").start();

@@ -282,7 +282,7 @@ async fn killing_the_collector_under_load_loses_and_repeats_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes"]
+#[ignore = "holds an outage for a whole minute: cargo test --test end_to_end -- --ignored a_minute_without"]
 async fn a_minute_without_the_collector_loses_and_repeats_nothing() {
     without_the_collector_for(Duration::from_secs(60)).await;
 }

@@ -175,51 +175,82 @@ impl Pick {
     /// Gives each row without a code yet that of its first text that is not empty; the text of
     /// each distinct value is made once.
     pub(super) fn group(&self, among: &Mask, grouped: &mut Grouped) {
-        const UNKNOWN: u32 = u32::MAX;
-        let mut by_text: FxHashMap<String, u32> = FxHashMap::default();
-        for (code, text) in (0u32..).zip(&grouped.texts) {
-            by_text.insert(text.clone(), code);
-        }
-        let mut by_number: FxHashMap<i64, u32> = FxHashMap::default();
-        let mut by_value: Vec<u32> = Vec::new();
-        for row in among.iter() {
-            self.each(row, &mut |index| {
-                if grouped.codes[row] != 0 {
-                    return;
-                }
-                // Which distinct value it is, where that is known without its text.
-                let known = match &self.source {
-                    Source::Text(list) => slot(&mut by_value, list.codes()[index] as usize),
-                    Source::Bytes(list, _) => slot(&mut by_value, list.codes()[index] as usize),
-                    Source::Shared(_) => slot(&mut by_value, index),
-                    Source::Ints(list) | Source::Mapped(list, _) => {
-                        by_number.entry(list[index]).or_insert(UNKNOWN)
-                    }
-                    _ => slot(&mut by_value, 0),
+        match &self.source {
+            Source::Text(list) => {
+                let codes = list.codes();
+                self.group_by(among, grouped, list.distinct(), |at| codes[at] as usize);
+            }
+            Source::Bytes(list, _) => {
+                let codes = list.codes();
+                self.group_by(among, grouped, list.distinct(), |at| codes[at] as usize);
+            }
+            Source::Ints(list) | Source::Mapped(list, _) => {
+                let mut known: FxHashMap<i64, usize> = FxHashMap::default();
+                let number = |int: &i64| {
+                    let next = known.len();
+                    *known.entry(*int).or_insert(next)
                 };
-                let named = !matches!(
-                    self.source,
-                    Source::Ids(_)
-                        | Source::Ids8(_)
-                        | Source::Ids16(_)
-                        | Source::Doubles(_)
-                        | Source::Bools(_)
-                        | Source::Empty(_)
-                );
-                if *known == UNKNOWN || !named {
-                    let text = self.source.cell(index).map(|cell| cell.text());
-                    let text = text.unwrap_or_default();
-                    *known = match by_text.get(&*text) {
-                        Some(code) => *code,
-                        None => {
-                            let code = grouped.add(text.clone().into_owned());
-                            by_text.insert(text.into_owned(), code);
-                            code
-                        }
-                    };
+                let numbers: Vec<usize> = list.iter().map(number).collect();
+                self.group_by(among, grouped, known.len(), |at| numbers[at]);
+            }
+            Source::Bools(list) => {
+                self.group_by(among, grouped, 2, |at| usize::from(list[at]));
+            }
+            Source::Empty(_) => self.group_by(among, grouped, 1, |_| 0),
+            other => self.group_by(among, grouped, other.len(), |at| at),
+        }
+    }
+
+    /// Groups by values of which there are `distinct`; `value` says which one stands at an index.
+    fn group_by(
+        &self,
+        among: &Mask,
+        grouped: &mut Grouped,
+        distinct: usize,
+        value: impl Fn(usize) -> usize,
+    ) {
+        const UNKNOWN: u32 = u32::MAX;
+        let texts = (0u32..).zip(&grouped.texts);
+        let mut by_text: FxHashMap<String, u32> =
+            texts.map(|(code, text)| (text.clone(), code)).collect();
+        let mut by_value = vec![UNKNOWN; distinct];
+        let Grouped { codes, texts } = grouped;
+        let mut code_of = |at: usize| {
+            let code = &mut by_value[value(at)];
+            if *code == UNKNOWN {
+                let text = self.source.cell(at).map(|cell| cell.text());
+                let text = text.unwrap_or_default().into_owned();
+                *code = *by_text.entry(text).or_insert_with_key(|text| {
+                    texts.push(text.clone());
+                    u32::try_from(texts.len() - 1).expect("a table has fewer than 2^32 rows")
+                });
+            }
+            *code
+        };
+        match &self.at {
+            At::Rows => {
+                for row in among.iter() {
+                    if codes[row] == 0 {
+                        codes[row] = code_of(row);
+                    }
                 }
-                grouped.codes[row] = *known;
-            });
+            }
+            At::Index(index) => {
+                for row in among.iter() {
+                    if codes[row] == 0 && index[row] != NONE {
+                        codes[row] = code_of(index[row] as usize);
+                    }
+                }
+            }
+            At::Nested { .. } => {
+                for row in among.iter() {
+                    self.each(row, &mut |at| {
+                        if codes[row] == 0 {
+                            codes[row] = code_of(at);
+                        }
+                    });
+                }
+            }
         }
     }
 
@@ -249,14 +280,6 @@ impl Pick {
             });
         }
     }
-}
-
-/// A place in a list that grows as needed.
-fn slot(list: &mut Vec<u32>, index: usize) -> &mut u32 {
-    if list.len() <= index {
-        list.resize(index + 1, u32::MAX);
-    }
-    &mut list[index]
 }
 
 pub(super) fn damage(what: &str) -> Damage {

@@ -9,7 +9,7 @@ use model::metric::{PointValue, Series};
 use model::{DataPoint, KeyValue, Metric, Resource, Scope};
 
 use super::encode::{RowRef, Shared, ints, uints};
-use super::put_varint;
+use super::{Interned, put_varint};
 use crate::block::{BlockReader, BlockWriter, Values};
 use crate::chunk::{Chunk, PointVal, SeriesEntry, decode_exemplars, decode_point_value};
 use crate::table::Damage;
@@ -121,41 +121,11 @@ impl<'a> SeriesTable<'a> {
     }
 }
 
-fn decoded<T: serde::de::DeserializeOwned>(
-    reader: &BlockReader,
-    name: &str,
-) -> Result<Vec<Arc<T>>, Damage> {
-    let column = reader
-        .bytes(name)
-        .map_err(|error| Damage(error.to_string()))?;
-    let Some(column) = column else {
-        return Ok(Vec::new());
-    };
-    column
-        .iter()
-        .map(|bytes| {
-            postcard::from_bytes(bytes)
-                .map(Arc::new)
-                .map_err(|error| Damage(format!("{name}: {error}")))
-        })
-        .collect()
-}
-
-/// The resources of a block.
-pub(super) fn resources(reader: &BlockReader) -> Result<Vec<Arc<Resource>>, Damage> {
-    decoded(reader, "resources")
-}
-
-/// The scopes of a block.
-pub(super) fn scopes(reader: &BlockReader) -> Result<Vec<Arc<Scope>>, Damage> {
-    decoded(reader, "scopes")
-}
-
 /// The series of a block of metrics.
-pub(crate) fn series(reader: &BlockReader) -> Result<Vec<Series>, Damage> {
-    let resources = resources(reader)?;
-    let scopes = scopes(reader)?;
-    let metrics: Vec<Arc<Metric>> = decoded(reader, "metrics")?;
+pub(crate) fn series(reader: &BlockReader, interned: &Interned) -> Result<Vec<Series>, Damage> {
+    let resources = interned.resources(reader)?;
+    let scopes = interned.scopes(reader)?;
+    let metrics = interned.metrics(reader)?;
     let defs = reader
         .bytes("series.def")
         .map_err(|error| Damage(error.to_string()))?;

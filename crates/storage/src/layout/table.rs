@@ -10,7 +10,7 @@ use model::{DataPoint, LogRecord, Resource, Scope, Signal, Span};
 
 use super::pick::{At, Pick, Source, damage};
 use super::read::{AttributeReader, starts};
-use super::{TYPES, points};
+use super::{Interned, TYPES, points};
 use crate::block::{BlockError, BlockReader, Kind};
 use crate::filter::{Field, Level};
 use crate::message::Columns;
@@ -24,6 +24,7 @@ use crate::words::Sought;
 pub(crate) struct BlockTable {
     pub(super) signal: Signal,
     pub(super) reader: BlockReader,
+    interned: Arc<Interned>,
     times: OnceCell<Vec<u64>>,
     resources: OnceCell<Vec<Arc<Resource>>>,
     scopes: OnceCell<Vec<Arc<Scope>>>,
@@ -49,10 +50,15 @@ fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Damage>) -> Resu
 }
 
 impl BlockTable {
-    pub(crate) fn open(signal: Signal, bytes: Bytes) -> Result<Self, Damage> {
+    pub(crate) fn open(
+        signal: Signal,
+        bytes: Bytes,
+        interned: Arc<Interned>,
+    ) -> Result<Self, Damage> {
         Ok(Self {
             signal,
             reader: BlockReader::open(bytes).map_err(failed)?,
+            interned,
             times: OnceCell::new(),
             resources: OnceCell::new(),
             scopes: OnceCell::new(),
@@ -90,16 +96,18 @@ impl BlockTable {
     }
 
     pub(super) fn resources(&self) -> Result<&Vec<Arc<Resource>>, Damage> {
-        once(&self.resources, || points::resources(&self.reader))
+        once(&self.resources, || self.interned.resources(&self.reader))
     }
 
     pub(super) fn scopes(&self) -> Result<&Vec<Arc<Scope>>, Damage> {
-        once(&self.scopes, || points::scopes(&self.reader))
+        once(&self.scopes, || self.interned.scopes(&self.reader))
     }
 
     /// The series of a block of metrics.
     pub(crate) fn series(&self) -> Result<&Vec<Series>, Damage> {
-        once(&self.series, || points::series(&self.reader))
+        once(&self.series, || {
+            points::series(&self.reader, &self.interned)
+        })
     }
 
     /// The points of a block of metrics with the index of their series, in row order.
@@ -478,13 +486,8 @@ impl Table for BlockTable {
             return self.matching(field, among, &|cell| sought.in_text(&cell.text()));
         };
         let passes = super::templates::matching(&column, sought).map_err(failed)?;
-        let mut mask = Mask::none(self.rows());
-        for row in among.iter() {
-            if passes[column.codes()[row] as usize] {
-                mask.set(row);
-            }
-        }
-        Ok(mask)
+        let codes = column.codes();
+        Ok(among.filter(|row| passes[codes[row] as usize]))
     }
 
     fn group(&self, field: &Field, among: &Mask) -> Result<Grouped, Damage> {

@@ -32,7 +32,7 @@ fn all_rows(chunks: &[Arc<Chunk>]) -> Vec<RowRef> {
 
 fn block(signal: Signal, chunks: &[Arc<Chunk>], rows: &[RowRef]) -> BlockTable {
     let bytes = encode(signal, chunks, rows, &mut Collector::new()).unwrap();
-    BlockTable::open(signal, Bytes::from(bytes)).unwrap()
+    BlockTable::open(signal, Bytes::from(bytes), Arc::default()).unwrap()
 }
 
 const KEYS: [&str; 10] = [

@@ -299,7 +299,8 @@ async fn queries_under_way_keep_what_they_began_with() {
         partition.index.as_ref().unwrap().lookup(term).unwrap();
         for file in &partition.files {
             for ordinal in 0..file.blocks.len() {
-                let table = BlockTable::open(Signal::Traces, file.block(ordinal)).unwrap();
+                let table =
+                    BlockTable::open(Signal::Traces, file.block(ordinal), Arc::default()).unwrap();
                 let rows: Vec<usize> = (0..file.blocks[ordinal].rows as usize).collect();
                 found.extend(Table::spans(&table, &rows, Columns::Full).unwrap());
             }

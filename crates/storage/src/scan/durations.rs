@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::{Groups, Scan, Stop};
+use super::{Groups, Scan, Stop, Unit, parallel};
 use crate::eval::Compiled;
 use crate::filter::Field;
 use crate::message::{Durations, Reply, Selection};
-use crate::table::duration;
+use crate::table::{Damage, Mask, Table, duration};
 
 /// Groups held while counting; rows of later groups are cut.
 const GROUPS_MAX: usize = 20_000;
@@ -44,54 +44,68 @@ impl Group {
     }
 }
 
+/// What one thread found.
+#[derive(Default)]
+struct Found {
+    groups: BTreeMap<Vec<String>, Group>,
+    /// Whether a group was left out.
+    full: bool,
+}
+
+impl Found {
+    fn add(&mut self, key: Vec<String>, group: &Group) {
+        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&key) {
+            self.full = true;
+            return;
+        }
+        self.groups.entry(key).or_default().add(group);
+    }
+
+    fn rows(&mut self, table: &dyn Table, mask: &Mask, by: &[Field]) -> Result<(), Damage> {
+        let (times, ends) = (table.times()?, table.ends()?);
+        let failed = table.matching(&Field::Status, mask, &|cell| cell.text() == "error")?;
+        let groups = Groups::new(table, mask, by)?;
+        let mut here: Vec<Group> = groups.keys.iter().map(|_| Group::default()).collect();
+        for row in mask.iter() {
+            let nanos = duration(times[row], ends[row]).unsigned_abs();
+            here[groups.of_row[row] as usize].record(nanos);
+        }
+        for row in failed.iter() {
+            here[groups.of_row[row] as usize].errors += 1;
+        }
+        for (key, group) in groups.keys.into_iter().zip(here) {
+            self.add(key, &group);
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn run(
-    scan: &mut Scan<'_>,
+    scan: &Scan<'_>,
     selection: &Selection,
     by: &[Field],
     groups: usize,
 ) -> Result<(), Stop> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
-    let mut found: BTreeMap<Vec<String>, Group> = BTreeMap::new();
-    let mut full = false;
-    let mut stopped = Ok(());
-    for unit in scan.units(selection) {
-        match scan.select(&unit, selection, &filter) {
-            Ok(None) => {}
-            Ok(Some((opened, mask))) => {
-                let table = opened.table();
-                let counted = (|| {
-                    let (times, ends) = (table.times()?, table.ends()?);
-                    let mut errors = vec![false; table.rows()];
-                    table.visit(&Field::Status, &mask, &mut |row, cell| {
-                        errors[row] = cell.text() == "error";
-                    })?;
-                    let groups = Groups::new(table, &mask, by)?;
-                    let mut here: Vec<Group> =
-                        groups.keys.iter().map(|_| Group::default()).collect();
-                    for row in mask.iter() {
-                        let group = &mut here[groups.of_row[row] as usize];
-                        group.errors += u64::from(errors[row]);
-                        let nanos = duration(times[row], ends[row]).unsigned_abs();
-                        group.record(nanos);
-                    }
-                    for (key, group) in groups.keys.into_iter().zip(here) {
-                        if found.len() >= GROUPS_MAX && !found.contains_key(&key) {
-                            full = true;
-                            continue;
-                        }
-                        found.entry(key).or_default().add(&group);
-                    }
-                    Ok(())
-                })();
-                scan.undamaged(counted);
-            }
-            Err(Stop::Limit) => {
-                stopped = Err(Stop::Limit);
-                break;
-            }
-            Err(other) => return Err(other),
+    let units = scan.units(selection);
+    let each = |found: &mut Found, unit: &Unit| {
+        if let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
+            scan.undamaged(found.rows(opened.table(), &mask, by));
+        }
+        Ok(())
+    };
+    let (threads, stopped) = parallel::over(&units, each)?;
+    let mut all = Found::default();
+    for found in threads {
+        all.full |= found.full;
+        for (key, group) in found.groups {
+            all.add(key, &group);
         }
     }
+    let Found {
+        groups: found,
+        full,
+    } = all;
     if full || found.len() > groups {
         let value = groups.min(GROUPS_MAX);
         scan.cut(

@@ -56,7 +56,7 @@ fn file_of(unit: &Unit) -> Option<*const BlockFile> {
     }
 }
 
-pub(super) fn names(scan: &mut Scan<'_>, selection: &Selection) -> Result<(), Stop> {
+pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
     let units = scan.units(selection);
     let whole = whole_files(selection, &units);
@@ -189,7 +189,7 @@ fn listed(file: &BlockFile, field: &Field) -> Option<Vec<(String, u64)>> {
 }
 
 pub(super) fn values(
-    scan: &mut Scan<'_>,
+    scan: &Scan<'_>,
     selection: &Selection,
     field: &Field,
     prefix: &str,

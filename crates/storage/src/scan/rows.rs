@@ -6,7 +6,7 @@
 //! whole row, so only rows that share their time with others at an edge of the page have theirs
 //! taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use model::{Signal, TimeRange, TraceId};
 use rustc_hash::FxHashSet;
@@ -18,6 +18,8 @@ use crate::filter::Field;
 use crate::message::{Columns, Order, Place, Reply, Selection};
 use crate::table::Damage;
 
+/// Units that stay open.
+const TABLES_KEPT: usize = 8;
 /// Rows in one reply.
 const ROWS_PER_REPLY: usize = 1_000;
 /// Hits beyond those asked for that are held before the hindmost are forgotten.
@@ -84,17 +86,45 @@ impl Wanted {
     }
 }
 
+/// Units in which rows were found last. Rows are read from there; where they lie in few units, as
+/// those of a trace do, none is opened twice.
+struct Tables<'a> {
+    units: &'a [Unit],
+    kept: VecDeque<(usize, Opened)>,
+}
+
+impl Tables<'_> {
+    fn keep(&mut self, unit: usize, opened: Opened) {
+        if self.kept.len() == TABLES_KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((unit, opened));
+    }
+
+    fn get(&mut self, scan: &Scan<'_>, unit: usize) -> Result<&Opened, Damage> {
+        let at = match self.kept.iter().position(|(kept, _)| *kept == unit) {
+            Some(at) => at,
+            None => {
+                let opened = self.units[unit].open(&scan.interned)?;
+                self.keep(unit, opened);
+                self.kept.len() - 1
+            }
+        };
+        Ok(&self.kept[at].1)
+    }
+}
+
 /// The rows found so far.
 struct Hits<'a> {
     wanted: &'a Wanted,
     signal: Signal,
-    units: &'a [Unit],
+    tables: Tables<'a>,
     list: Vec<Hit>,
     /// Copies of the row at the place that are still to be left out.
     copies_left: u64,
 }
 
-pub(super) fn run(scan: &mut Scan<'_>, selection: &Selection, wanted: &Wanted) -> Result<(), Stop> {
+pub(super) fn run(scan: &Scan<'_>, selection: &Selection, wanted: &Wanted) -> Result<(), Stop> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
     let selection = &Selection {
         range: wanted.rest(selection.range),
@@ -105,7 +135,10 @@ pub(super) fn run(scan: &mut Scan<'_>, selection: &Selection, wanted: &Wanted) -
     let mut hits = Hits {
         wanted,
         signal: selection.signal,
-        units: &units,
+        tables: Tables {
+            units: &units,
+            kept: VecDeque::new(),
+        },
         list: Vec::new(),
         copies_left: wanted.after.map_or(0, |place| place.copies),
     };
@@ -124,8 +157,15 @@ pub(super) fn run(scan: &mut Scan<'_>, selection: &Selection, wanted: &Wanted) -
             Err(other) => return Err(other),
         }
     }
-    for part in hits.finish(scan).chunks(ROWS_PER_REPLY) {
-        send(scan, &units, selection.signal, part, wanted.columns)?;
+    hits.finish(scan);
+    for part in hits.list.chunks(ROWS_PER_REPLY) {
+        send(
+            scan,
+            &mut hits.tables,
+            selection.signal,
+            part,
+            wanted.columns,
+        )?;
     }
     stopped
 }
@@ -147,12 +187,12 @@ impl Hits<'_> {
     /// Adds the matching rows of a unit that come after the place.
     fn collect(
         &mut self,
-        scan: &mut Scan<'_>,
+        scan: &Scan<'_>,
         unit: usize,
         selection: &Selection,
         filter: &Compiled,
     ) -> Result<(), Stop> {
-        let Some((opened, mask)) = scan.select(&self.units[unit], selection, filter)? else {
+        let Some((opened, mask)) = scan.select(&self.tables.units[unit], selection, filter)? else {
             return Ok(());
         };
         let table = opened.table();
@@ -182,6 +222,7 @@ impl Hits<'_> {
             Ok(found)
         });
         self.list.extend(scan.undamaged(found).unwrap_or_default());
+        self.tables.keep(unit, opened);
         Ok(())
     }
 
@@ -215,7 +256,7 @@ impl Hits<'_> {
     }
 
     /// Keeps the list short: rows that can no longer be among the first are forgotten.
-    fn forget_hindmost(&mut self, scan: &mut Scan<'_>) {
+    fn forget_hindmost(&mut self, scan: &Scan<'_>) {
         let most = self.wanted.rows_max();
         if self.list.len() > most.saturating_mul(4).saturating_add(HITS_SPARE) {
             self.cut(scan, most);
@@ -224,7 +265,7 @@ impl Hits<'_> {
 
     /// Cuts the list to the first rows of the order. Only rows that share their time with the
     /// last of them need their digests for that.
-    fn cut(&mut self, scan: &mut Scan<'_>, most: usize) {
+    fn cut(&mut self, scan: &Scan<'_>, most: usize) {
         if self.list.len() <= most {
             return;
         }
@@ -244,7 +285,7 @@ impl Hits<'_> {
 
     /// Takes the digests of these rows, where they are not known yet. Rows that do not read are
     /// dropped; the damage is counted.
-    fn take_digests(&mut self, scan: &mut Scan<'_>, which: impl Fn(&Hit) -> bool) {
+    fn take_digests(&mut self, scan: &Scan<'_>, which: impl Fn(&Hit) -> bool) {
         let lacking = |hit: &Hit| hit.digest.is_none() && which(hit);
         let mut by_unit: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (at, hit) in self.list.iter().enumerate().filter(|(_, hit)| lacking(hit)) {
@@ -252,9 +293,8 @@ impl Hits<'_> {
         }
         for (unit, places) in by_unit {
             let rows: Vec<usize> = places.iter().map(|at| self.list[*at].row).collect();
-            let taken = self.units[unit]
-                .open()
-                .and_then(|opened| digests(&opened, self.signal, &rows));
+            let opened = self.tables.get(scan, unit);
+            let taken = opened.and_then(|opened| digests(opened, self.signal, &rows));
             for (at, digest) in places
                 .into_iter()
                 .zip(scan.undamaged(taken).unwrap_or_default())
@@ -265,13 +305,13 @@ impl Hits<'_> {
         self.list.retain(|hit| !lacking(hit));
     }
 
-    /// The rows to send, in order.
-    fn finish(mut self, scan: &mut Scan<'_>) -> Vec<Hit> {
+    /// Leaves the rows to send, in order.
+    fn finish(&mut self, scan: &Scan<'_>) {
         self.cut(scan, self.wanted.rows_max());
         let Some(traces) = self.wanted.traces else {
             self.list
                 .sort_unstable_by_key(|hit| (hit.rank, hit.digest, hit.unit, hit.row));
-            return self.list;
+            return;
         };
         // Which traces come first may depend on the order within any time.
         self.list.sort_unstable_by_key(|hit| hit.rank);
@@ -290,7 +330,6 @@ impl Hits<'_> {
             seen.len() > traces
         });
         self.list.truncate(keep.unwrap_or(self.list.len()));
-        self.list
     }
 }
 
@@ -312,8 +351,8 @@ fn digests(opened: &Opened, signal: Signal, rows: &[usize]) -> Result<Vec<u64>, 
 
 /// Reads the rows of a part of the answer, each unit once, and sends them in order.
 fn send(
-    scan: &mut Scan<'_>,
-    units: &[Unit],
+    scan: &Scan<'_>,
+    tables: &mut Tables<'_>,
     signal: Signal,
     hits: &[Hit],
     columns: Columns,
@@ -330,7 +369,7 @@ fn send(
     for (unit, wanted) in by_unit {
         let rows: Vec<usize> = wanted.iter().map(|(row, _)| *row).collect();
         let positions = wanted.iter().map(|(_, position)| *position);
-        let opened = units[unit].open();
+        let opened = tables.get(scan, unit);
         let Some(opened) = scan.undamaged(opened) else {
             continue;
         };

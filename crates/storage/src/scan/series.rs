@@ -14,7 +14,7 @@ use crate::terms::need_of_matchers;
 const SERIES_PER_REPLY: usize = 500;
 
 pub(super) fn run(
-    scan: &mut Scan<'_>,
+    scan: &Scan<'_>,
     tenant: &Tenant,
     range: TimeRange,
     matchers: &[Matcher],
@@ -35,10 +35,7 @@ pub(super) fn run(
             }
             Err(other) => return Err(other),
         }
-        scan.stats.blocks += 1;
-        scan.stats.rows += unit.rows();
-        scan.stats.bytes += unit.bytes();
-        let read = unit.open().and_then(|opened| {
+        let read = scan.open(&unit).and_then(|opened| {
             let mut cut = false;
             let mut take = |series: &Series, list: Vec<DataPoint>| {
                 let key = crate::chunk::encode(series);

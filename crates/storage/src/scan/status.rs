@@ -7,7 +7,7 @@ use model::Tenant;
 use super::{Scan, Stop};
 use crate::message::{PartitionStatus, Reply, Status};
 
-pub(super) fn run(scan: &mut Scan<'_>, tenant: &Tenant) -> Result<(), Stop> {
+pub(super) fn run(scan: &Scan<'_>, tenant: &Tenant) -> Result<(), Stop> {
     let heads = [Some(&scan.view.active), scan.view.sealed.as_ref()];
     let head_rows = heads
         .into_iter()

@@ -24,7 +24,7 @@ struct Found {
 }
 
 pub(super) fn run(
-    scan: &mut Scan<'_>,
+    scan: &Scan<'_>,
     selection: &Selection,
     order: Order,
     limit: usize,

@@ -25,7 +25,7 @@ fn small_blocks() -> Vec<(Signal, Vec<u8>)> {
 
 /// Everything that can be asked of a block; few keys, because this is asked thousands of times.
 fn ask(signal: Signal, bytes: Vec<u8>) -> Result<Answers, Damage> {
-    let table = BlockTable::open(signal, bytes.into())?;
+    let table = BlockTable::open(signal, bytes.into(), Arc::default())?;
     let mut out = answers(&table, signal, &fields(&["shared", "request_id"]));
     if signal == Signal::Metrics {
         let series = table.series().map(|list| row_bytes(list));
