@@ -285,5 +285,13 @@ async fn an_agent_does_not_decode_what_swells_either() {
         );
         assert_bounded(&agent, body);
     }
+    let address = agent.address("otlp_grpc");
+    for body in protobuf().iter().filter(|body| body.name == "exemplars") {
+        let (code, message, details) =
+            super::grpc::export(&address, body.signal, &gzip(&body.bytes)).await;
+        assert_eq!(code, super::grpc::RESOURCE_EXHAUSTED, "{message}");
+        assert!(!details.contains("RetryInfo"), "{details}");
+        assert_bounded(&agent, body);
+    }
     assert_eq!(http.get_any("/healthz", &[]).await.0, 200);
 }
