@@ -9,6 +9,7 @@ pub mod fields;
 pub mod hints;
 pub mod histogram;
 pub mod logs;
+mod nest;
 pub mod points;
 pub mod series;
 pub mod services;

@@ -22,8 +22,8 @@ use serde::de::DeserializeOwned;
 
 use crate::types::{
     AlertsAnswer, CompleteAnswer, ErrorBody, FieldsAnswer, HighlightAnswer, HistogramAnswer,
-    LogsAnswer, OperationsAnswer, RulesAnswer, ServicesAnswer, StoryAnswer, TailEvent, TraceAnswer,
-    TracesAnswer, ValuesAnswer,
+    LogsAnswer, OperationsAnswer, RecordsAnswer, RulesAnswer, ServicesAnswer, StoryAnswer,
+    TailEvent, TraceAnswer, TracesAnswer, ValuesAnswer,
 };
 
 pub use error::ClientError;
@@ -125,6 +125,11 @@ impl Client {
     /// `GET logs`: log records that match.
     pub async fn logs(&self, params: &LogsParams) -> Result<LogsAnswer, ClientError> {
         self.native(&["logs"], params).await
+    }
+
+    /// `GET logs/records`: log records that match, as OTLP JSON.
+    pub async fn log_records(&self, params: &LogsParams) -> Result<RecordsAnswer, ClientError> {
+        self.native(&["logs", "records"], params).await
     }
 
     /// `GET logs/histogram`: counts of matching log records over time.

@@ -1,13 +1,19 @@
 //! Log search: records in time order, page by page.
 
-use api::LogsAnswer;
-use model::{Signal, TimeRange};
+use std::sync::Arc;
+
+use api::{LogsAnswer, RecordsAnswer};
+use model::{LogRecord, Resource, Scope, Signal, TimeRange};
+use otlp::encode::json::log_json;
+use rustc_hash::FxHashMap;
+use serde_json::Value as Json;
 use storage::filter::Filter;
 use storage::message::{Columns, Order};
 
 use super::Context;
 use super::cursor::Cursor;
 use super::hints::unknown_fields;
+use super::nest::{Nest, ScopePlace};
 use crate::error::QueryError;
 use crate::sources::{LogPlace, RowsRequest};
 
@@ -26,8 +32,44 @@ pub struct LogSearch {
     pub cursor: Option<String>,
 }
 
-/// Finds log records.
+/// Finds log records, in the shape that people read.
 pub async fn search(context: Context<'_>, search: LogSearch) -> Result<LogsAnswer, QueryError> {
+    let page = page(context, search).await?;
+    let logs = page.logs.iter().map(crate::traces::view::log_view);
+    Ok(LogsAnswer {
+        logs: logs.collect(),
+        cursor: page.cursor,
+        completeness: context.work.completeness(),
+    })
+}
+
+/// Finds log records, in the shape in which they were sent: nothing is left out or converted.
+pub async fn records(context: Context<'_>, search: LogSearch) -> Result<RecordsAnswer, QueryError> {
+    let page = page(context, search).await?;
+    let mut nest: Nest<Vec<Json>> = Nest::default();
+    let mut places: FxHashMap<(*const Resource, *const Scope), ScopePlace> = FxHashMap::default();
+    for log in &page.logs {
+        // Records of one block share them, and there are many records.
+        let shared = (Arc::as_ptr(&log.resource), Arc::as_ptr(&log.scope));
+        let enter = || nest.enter(&log.resource, &log.scope);
+        let place = *places.entry(shared).or_insert_with(enter);
+        nest.at(place).push(log_json(log));
+    }
+    Ok(RecordsAnswer {
+        resource_logs: nest.finish("scopeLogs", "logRecords", |records| records),
+        records: page.logs.len(),
+        cursor: page.cursor,
+        completeness: context.work.completeness(),
+    })
+}
+
+/// Records and the cursor of the next page.
+struct Page {
+    logs: Vec<LogRecord>,
+    cursor: Option<String>,
+}
+
+async fn page(context: Context<'_>, search: LogSearch) -> Result<Page, QueryError> {
     let kind = match search.order {
         Order::Newest => "newest",
         Order::Oldest => "oldest",
@@ -53,14 +95,9 @@ pub async fn search(context: Context<'_>, search: LogSearch) -> Result<LogsAnswe
     if page.logs.is_empty() && after.is_none() {
         unknown_fields(context, Signal::Logs, &search.filter, search.range).await?;
     }
-    Ok(LogsAnswer {
-        logs: page
-            .logs
-            .iter()
-            .map(crate::traces::view::log_view)
-            .collect(),
+    Ok(Page {
+        logs: page.logs,
         cursor: page.next.map(|place| of_place(place).encode(kind)),
-        completeness: context.work.completeness(),
     })
 }
 

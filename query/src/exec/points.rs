@@ -10,13 +10,14 @@ use api::PointsAnswer;
 use indexmap::IndexMap;
 use model::TimeRange;
 use model::metric::{Metric, MetricKind, Temporality};
-use otlp::encode::json::{attributes_json, data_point_json, resource_json, scope_json};
+use otlp::encode::json::{attributes_json, data_point_json};
 use promql::Matcher;
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value as Json};
 use storage::message::SeriesPoints;
 
 use super::Context;
+use super::nest::{Nest, ScopePlace};
 use super::series::SeriesReader;
 use super::series::selects::selects;
 use crate::error::{ErrorKind, QueryError};
@@ -90,14 +91,8 @@ fn newest(mut parts: Vec<SeriesPoints>, ask: &Points, several: bool) -> (Tree, b
     (tree, false)
 }
 
-/// Where in the tree a metric is: its resource, scope and itself, by number.
-type Place = (usize, usize, usize);
-
-/// Something with members of its own and things below it, each once by what it is.
-struct Node<T> {
-    members: Map<String, Json>,
-    below: IndexMap<String, T>,
-}
+/// Where in the tree a metric is: its scope, and its number there.
+type Place = (ScopePlace, usize);
 
 /// A metric and its points, newest first.
 struct Leaf {
@@ -105,10 +100,10 @@ struct Leaf {
     points: Vec<Json>,
 }
 
-/// Resources in the order of their newest point.
+/// Resources in the order of their newest point; the metrics of a scope, each once by what it is.
 #[derive(Default)]
 struct Tree {
-    resources: IndexMap<String, Node<Node<Leaf>>>,
+    nest: Nest<IndexMap<String, Leaf>>,
     points: usize,
 }
 
@@ -116,81 +111,32 @@ impl Tree {
     /// The place of the metric of a series.
     fn enter(&mut self, part: &SeriesPoints) -> Place {
         let series = &part.series;
-        let resource = envelope(
-            "resource",
-            resource_json(&series.resource),
-            &series.resource.schema_url,
-        );
-        let scope = envelope("scope", scope_json(&series.scope), &series.scope.schema_url);
         let metric = &series.metric;
         let shape = (metric.kind, metric.temporality, metric.monotonic);
         let key = format!("{:?} {}", shape, Json::Object(metric_members(metric)));
-        let (first, resource) = child(&mut self.resources, resource);
-        let (second, scope) = child(&mut resource.below, scope);
-        let entry = scope.below.entry(key);
-        let third = entry.index();
+        let scope = self.nest.enter(&series.resource, &series.scope);
+        let entry = self.nest.at(scope).entry(key);
+        let index = entry.index();
         entry.or_insert_with(|| Leaf {
             metric: metric.clone(),
             points: Vec::new(),
         });
-        (first, second, third)
+        (scope, index)
     }
 
-    fn push(&mut self, (resource, scope, metric): Place, point: Json) {
-        self.resources[resource].below[scope].below[metric]
-            .points
-            .push(point);
+    fn push(&mut self, (scope, metric): Place, point: Json) {
+        self.nest.at(scope)[metric].points.push(point);
         self.points += 1;
     }
 
-    fn finish(mut self) -> Vec<Json> {
+    fn finish(self) -> Vec<Json> {
         // A place may have been made for a point that was then one too many.
-        for resource in self.resources.values_mut() {
-            for scope in resource.below.values_mut() {
-                scope.below.retain(|_, leaf| !leaf.points.is_empty());
-            }
-            resource.below.retain(|_, scope| !scope.below.is_empty());
-        }
-        self.resources
-            .retain(|_, resource| !resource.below.is_empty());
-        let scopes = |scopes: IndexMap<String, Node<Leaf>>| {
-            let scopes = scopes.into_values().map(|mut scope| {
-                let metrics: Json = scope.below.into_values().map(metric_json).collect();
-                scope.members.insert("metrics".into(), metrics);
-                Json::Object(scope.members)
-            });
-            scopes.collect::<Json>()
+        let metrics = |metrics: IndexMap<String, Leaf>| {
+            let some = metrics.into_values().filter(|leaf| !leaf.points.is_empty());
+            some.map(metric_json).collect()
         };
-        let resources = self.resources.into_values().map(|mut resource| {
-            resource
-                .members
-                .insert("scopeMetrics".into(), scopes(resource.below));
-            Json::Object(resource.members)
-        });
-        resources.collect()
+        self.nest.finish("scopeMetrics", "metrics", metrics)
     }
-}
-
-fn child<T>(
-    nodes: &mut IndexMap<String, Node<T>>,
-    members: Map<String, Json>,
-) -> (usize, &mut Node<T>) {
-    let entry = nodes.entry(Json::Object(members.clone()).to_string());
-    let index = entry.index();
-    let node = entry.or_insert_with(|| Node {
-        members,
-        below: IndexMap::new(),
-    });
-    (index, node)
-}
-
-fn envelope(name: &str, value: Json, schema_url: &str) -> Map<String, Json> {
-    let mut members = Map::new();
-    members.insert(name.to_owned(), value);
-    if !schema_url.is_empty() {
-        members.insert("schemaUrl".into(), schema_url.into());
-    }
-    members
 }
 
 fn metric_members(metric: &Metric) -> Map<String, Json> {

@@ -3,7 +3,8 @@
 
 use api::{
     ApiError, CompleteAnswer, FieldsAnswer, HighlightAnswer, HistogramAnswer, LogsAnswer,
-    OperationsAnswer, PointsAnswer, ServicesAnswer, TokenView, TracesAnswer, ValuesAnswer,
+    OperationsAnswer, PointsAnswer, RecordsAnswer, ServicesAnswer, TokenView, TracesAnswer,
+    ValuesAnswer,
 };
 use axum::Json;
 use axum::extract::{Path, State as Extract};
@@ -49,20 +50,33 @@ pub async fn traces(Extract(state): Extract<State>, uri: Uri) -> Answer<TracesAn
 
 /// `GET logs`
 pub async fn logs(Extract(state): Extract<State>, uri: Uri) -> Answer<LogsAnswer> {
+    let search = log_search(&state, &uri)?;
+    let running = state.begin().await?;
+    exec::logs::search(running.context(), search)
+        .await
+        .map(Json)
+}
+
+/// `GET logs/records`
+pub async fn records(Extract(state): Extract<State>, uri: Uri) -> Answer<RecordsAnswer> {
+    let search = log_search(&state, &uri)?;
+    let running = state.begin().await?;
+    exec::logs::records(running.context(), search)
+        .await
+        .map(Json)
+}
+
+fn log_search(state: &State, uri: &Uri) -> Result<LogSearch, QueryError> {
     let known = ["q", "start", "end", "limit", "order", "cursor"];
-    let params = Params::parse(&uri, &known, &[], state.now())?;
+    let params = Params::parse(uri, &known, &[], state.now())?;
     let orders = [("newest", Order::Newest), ("oldest", Order::Oldest)];
-    let search = LogSearch {
+    Ok(LogSearch {
         filter: params.rows(Signal::Logs)?,
         range: params.range()?,
         order: params.choice("order", &orders)?,
         limit: params.number("limit", LOGS_DEFAULT, state.options().sizes.rows)?,
         cursor: params.text("cursor").map(str::to_owned),
-    };
-    let running = state.begin().await?;
-    exec::logs::search(running.context(), search)
-        .await
-        .map(Json)
+    })
 }
 
 /// `GET logs/histogram`

@@ -38,6 +38,7 @@ pub fn all() -> Vec<Route> {
         route("/api/v1/openapi.json", get(openapi::document)),
         route("/api/v1/traces", get(native::traces)),
         route("/api/v1/logs", get(native::logs)),
+        route("/api/v1/logs/records", get(native::records)),
         route("/api/v1/logs/histogram", get(native::histogram)),
         route("/api/v1/logs/tail", get(tail::tail)),
         route("/api/v1/services", get(native::services)),

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tests::Http;
-use tests::otlp_json::{logs, now};
+use tests::otlp_json::{SECOND, logs, now};
 
 use crate::up;
 
@@ -126,6 +126,112 @@ async fn a_span_read_back_equals_the_span_sent() {
     assert_equal(&server.query(), &sent).await;
     server.kill();
     assert_equal(&setup.start().query(), &sent).await;
+}
+
+/// Bodies of every type, one record each, a second apart.
+fn bodies() -> Vec<Value> {
+    vec![
+        json!({"stringValue": "text\nin lines"}),
+        json!({"stringValue": ""}),
+        json!({"boolValue": false}),
+        json!({"intValue": "-9223372036854775808"}),
+        json!({"doubleValue": "NaN"}),
+        json!({"bytesValue": "AAEC/f7/"}),
+        json!({"arrayValue": {"values": [{"intValue": "1"}, {}, {"stringValue": "two"}]}}),
+        json!({"kvlistValue": {"values": every_type()}}),
+    ]
+}
+
+fn log_export(start: u64) -> Value {
+    let mut records: Vec<Value> = bodies()
+        .into_iter()
+        .zip(1..)
+        .map(|(body, number)| {
+            json!({
+                "timeUnixNano": (start + number * SECOND).to_string(),
+                "observedTimeUnixNano": (start + number * SECOND + 5).to_string(),
+                "severityNumber": 17, "severityText": "SEVERE", "body": body,
+                "attributes": every_type(), "droppedAttributesCount": 5, "flags": 769,
+                "traceId": TRACE, "spanId": "b7ad6b7169203331", "eventName": "payment.failed",
+            })
+        })
+        .collect();
+    // One that says next to nothing: no body, no attribute, observed but without a time.
+    records.push(json!({
+        "timeUnixNano": "0", "attributes": [],
+        "observedTimeUnixNano": (start + 20 * SECOND).to_string(),
+    }));
+    json!({"resourceLogs": [{
+        "schemaUrl": "https://opentelemetry.io/schemas/1.40.0",
+        "resource": {
+            "attributes": [
+                {"key": "service.name", "value": {"stringValue": "reads-back"}},
+                {"key": "twice", "value": {"intValue": "1"}},
+                {"key": "twice", "value": {"bytesValue": "AA=="}},
+            ],
+            "droppedAttributesCount": 3,
+        },
+        "scopeLogs": [{
+            "schemaUrl": "https://example.com/scope",
+            "scope": {
+                "name": "library", "version": "1.2.3", "droppedAttributesCount": 4,
+                "attributes": [{"key": "scope.key", "value": {"doubleValue": 1.5}}],
+            },
+            "logRecords": records,
+        }],
+    }]})
+}
+
+/// All records, page by page, in OTLP's shape.
+async fn assert_equal_logs(query: &Http, sent: &Value) {
+    let parameters = [("q", "service:reads-back"), ("order", "oldest")];
+    let answer = query.get("/api/v1/logs/records", &parameters).await;
+    assert_eq!(answer["resourceLogs"], sent["resourceLogs"]);
+    let records = sent["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+        .as_array()
+        .unwrap();
+    assert_eq!(answer["records"], records.len());
+    let mut paged = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = [&parameters[..], &[("limit", "4"), ("cursor", &cursor)]].concat();
+        let answer = query.get("/api/v1/logs/records", &page).await;
+        let part = &answer["resourceLogs"][0]["scopeLogs"][0]["logRecords"];
+        paged.extend(part.as_array().unwrap().iter().cloned());
+        match answer["cursor"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => break,
+        }
+    }
+    assert_eq!(&paged, records);
+}
+
+#[tokio::test]
+async fn log_records_read_back_equal_the_records_sent_and_can_be_sent_again() {
+    let setup = up();
+    let server = setup.start();
+    let sent = log_export(now());
+    server.otlp().export("logs", &sent).await;
+    assert_equal_logs(&server.query(), &sent).await;
+
+    let (status, _) = server.terminate();
+    assert!(status.success(), "{status}");
+    let server = setup.start();
+    assert_equal_logs(&server.query(), &sent).await;
+    server.kill();
+    let server = setup.start();
+    assert_equal_logs(&server.query(), &sent).await;
+
+    let answer = server
+        .query()
+        .get("/api/v1/logs/records", &[("order", "oldest")])
+        .await;
+    let other = up().start();
+    other
+        .otlp()
+        .export("logs", &json!({"resourceLogs": answer["resourceLogs"]}))
+        .await;
+    assert_equal_logs(&other.query(), &sent).await;
 }
 
 #[tokio::test]

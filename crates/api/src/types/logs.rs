@@ -18,6 +18,22 @@ pub struct LogsAnswer {
     pub completeness: Completeness,
 }
 
+/// Answer of `GET logs/records`: OTLP JSON that an OTLP endpoint takes, with its completeness.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordsAnswer {
+    /// OTLP's `ResourceLogs`; the records of a scope are in the order asked for.
+    #[serde(rename = "resourceLogs")]
+    pub resource_logs: Vec<Json>,
+    /// How many records there are in them.
+    pub records: usize,
+    /// Where the next page begins; none on the last.
+    pub cursor: Option<String>,
+    /// Completeness.
+    #[serde(flatten)]
+    pub completeness: Completeness,
+}
+
 /// One log record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
