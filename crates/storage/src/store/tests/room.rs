@@ -36,6 +36,16 @@ impl Rig {
         }
     }
 
+    /// Once there is room again a store takes rows, and has all that it was told it has.
+    async fn heals(&self, store: &Store, generator: &mut Generator, stored: &mut Vec<Span>) {
+        self.files.heal();
+        store.flush().await;
+        let rows = [generator.span()];
+        write(store, Signal::Traces, &rows).await.unwrap();
+        stored.extend(rows);
+        assert_holds(store, stored).await;
+    }
+
     fn open(&self) -> (Store, Arc<ManualClock>) {
         let (env, clock) = testkit::env(3, Arc::new(self.files.clone()));
         let (dir, options) = (self.dir.path(), self.options.clone());
@@ -83,6 +93,15 @@ fn metric(store: &Store, name: &str, label: &str) -> f64 {
     found.unwrap_or_else(|| panic!("no {name} {label}")).2
 }
 
+/// Nothing more is taken, and whoever sends is asked to come again.
+async fn assert_full(store: &Store, generator: &mut Generator) {
+    let refused = write(store, Signal::Traces, &[generator.span()]).await;
+    assert!(
+        matches!(refused, Err(WriteError::Retry { .. })),
+        "{refused:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_full_wal_asks_to_come_again_until_it_is_in_files() {
     let rig = Rig::new(Options {
@@ -98,12 +117,7 @@ async fn a_full_wal_asks_to_come_again_until_it_is_in_files() {
     assert!(metric(&store, "wal_bytes", "") <= f64::from(1 << 19));
     assert_holds(&store, &stored).await;
 
-    rig.files.heal();
-    store.flush().await;
-    let rows = [generator.span()];
-    write(&store, Signal::Traces, &rows).await.unwrap();
-    stored.extend(rows);
-    assert_holds(&store, &stored).await;
+    rig.heals(&store, &mut generator, &mut stored).await;
     assert!(metric(&store, "wal_bytes", "") < f64::from(1 << 18));
 }
 
@@ -129,18 +143,9 @@ async fn heads_that_cannot_be_written_do_not_keep_the_store_from_stopping_or_sta
     // The disk is still full: what the WAL holds is there to be read, and nothing more is taken.
     let (store, _) = rig.open();
     assert_holds(&store, &stored).await;
-    let refused = write(&store, Signal::Traces, &[generator.span()]).await;
-    assert!(
-        matches!(refused, Err(WriteError::Retry { .. })),
-        "{refused:?}"
-    );
+    assert_full(&store, &mut generator).await;
 
-    rig.files.heal();
-    store.flush().await;
-    let rows = [generator.span()];
-    write(&store, Signal::Traces, &rows).await.unwrap();
-    stored.extend(rows);
-    assert_holds(&store, &stored).await;
+    rig.heals(&store, &mut generator, &mut stored).await;
     store.shutdown().await;
     drop(store);
     assert_holds(&rig.open().0, &stored).await;
@@ -164,17 +169,8 @@ async fn a_disk_without_any_room_opens_for_reading() {
     };
     let (store, _) = rig.open();
     assert_holds(&store, &stored).await;
-    let refused = write(&store, Signal::Traces, &[generator.span()]).await;
-    assert!(
-        matches!(refused, Err(WriteError::Retry { .. })),
-        "{refused:?}"
-    );
-    rig.files.heal();
-    store.flush().await;
-    let rows = [generator.span()];
-    write(&store, Signal::Traces, &rows).await.unwrap();
-    stored.extend(rows);
-    assert_holds(&store, &stored).await;
+    assert_full(&store, &mut generator).await;
+    rig.heals(&store, &mut generator, &mut stored).await;
 }
 
 /// One point of each of these series, which differ in their names alone.
