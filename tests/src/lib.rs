@@ -12,7 +12,6 @@ pub mod ask;
 pub mod external;
 pub mod otlp_json;
 pub mod server;
-pub mod testdata;
 pub mod tmux;
 pub mod trainticket;
 pub mod wait;

@@ -1,10 +1,11 @@
 //! What tests need to be deterministic: a clock that stands still until told otherwise, files
-//! that forget what was not synced, and faults at a chosen system call. For dev-dependencies
-//! only.
+//! that forget what was not synced, faults at a chosen system call, and where test material of others
+//! lies. For dev-dependencies only.
 
 mod clock;
 mod fault_files;
 mod memory_files;
+mod testdata;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use env::{Env, Files, SeededRandom};
 pub use clock::ManualClock;
 pub use fault_files::{Change, CrashPoint, Failure, Fault, FaultFiles, Op, Plan};
 pub use memory_files::{Loss, MemoryFiles};
+pub use testdata::testdata;
 
 /// An environment with a settable clock that starts at 2024-01-01T00:00:00Z, random numbers
 /// from a seed, and the given files.

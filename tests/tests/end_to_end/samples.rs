@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use tests::{Http, testdata};
+use testkit::testdata;
+use tests::Http;
 
 use crate::up;
 
@@ -27,7 +28,7 @@ async fn post_file(otlp: &Http, signal: &str, path: &Path) -> Value {
 
 #[tokio::test]
 async fn the_examples_of_the_specification_come_back_at_once() {
-    let Some(folder) = testdata::path("otlp") else {
+    let Some(folder) = testdata("otlp") else {
         return;
     };
     let server = up().start();
@@ -85,7 +86,7 @@ async fn the_examples_of_the_specification_come_back_at_once() {
 
 #[tokio::test]
 async fn old_traces_of_other_tools_are_welcome() {
-    let Some(folder) = testdata::path("jaeger/traces") else {
+    let Some(folder) = testdata("jaeger/traces") else {
         return;
     };
     let server = up().start();

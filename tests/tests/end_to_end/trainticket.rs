@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use testkit::testdata;
+use tests::Http;
 use tests::trainticket::{self, TrainTicket};
-use tests::{Http, testdata};
 
 use crate::up;
 
@@ -50,7 +51,7 @@ async fn verify(query: &Http, data: &TrainTicket) {
 
 #[tokio::test]
 async fn the_train_ticket_system_is_told_again() {
-    let Some(archive) = testdata::path("traces/nezha-trainticket-6min.tar.xz") else {
+    let Some(archive) = testdata("traces/nezha-trainticket-6min.tar.xz") else {
         return;
     };
     let Some(data) = trainticket::read(&archive) else {

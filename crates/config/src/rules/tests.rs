@@ -268,17 +268,9 @@ fn an_error_at_the_end_points_behind_the_last_character() {
 
 #[test]
 fn real_rule_files_are_read() {
-    let data = std::env::var("THROUGHLINE_TESTDATA").map_or_else(
-        |_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").into(),
-        std::path::PathBuf::from,
-    );
-    if !data.is_dir() && std::env::var_os("THROUGHLINE_TESTDATA").is_none() {
-        let required =
-            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
-        assert!(!required, "{} is required but absent", data.display());
-        println!("skipped: no test data at {}", data.display());
+    let Some(data) = testkit::testdata("") else {
         return;
-    }
+    };
     for (name, groups, rules) in [
         ("rules/kube-good.rules.yml", 24, 160),
         ("rules/vmalert-unittest/rules.yaml", 5, 10),

@@ -139,18 +139,10 @@ fn labels_join_collisions_and_take_the_identity_from_the_resource() {
 
 #[test]
 fn published_names_match() {
-    let root = std::env::var_os("THROUGHLINE_TESTDATA").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        Into::into,
-    );
-    let path = root.join("otlp/metric_names.json");
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        let required =
-            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
-        assert!(!required, "{} is required but absent", path.display());
-        println!("skipped: {} is absent", path.display());
+    let Some(path) = testkit::testdata("otlp/metric_names.json") else {
         return;
     };
+    let text = std::fs::read_to_string(path).unwrap();
     let rows: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert!(!rows.is_empty());
     let mut wrong = Vec::new();

@@ -1,8 +1,6 @@
 //! Runs PromQL test scripts: those in `tests/cases`, and those of the test data folder.
 //!
-//! Cases are data: a new one needs no Rust. The folder of the test data is `THROUGHLINE_TESTDATA`,
-//! or `../shared/data` beside the workspace; without it those scripts are skipped, unless
-//! `THROUGHLINE_REQUIRE_TESTDATA=1`.
+//! Cases are data: a new one needs no Rust. Without test data its scripts are skipped.
 
 mod expect;
 mod run;
@@ -67,18 +65,10 @@ fn own_scripts_hold() {
 
 #[test]
 fn given_scripts_hold() {
-    let root = std::env::var_os("THROUGHLINE_TESTDATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        PathBuf::from,
-    );
-    let folder = root.join("promql");
-    let paths = scripts(&folder);
-    if paths.is_empty() {
-        let required =
-            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
-        assert!(!required, "no scripts in {}", folder.display());
-        println!("skipped: no scripts in {}", folder.display());
+    let Some(folder) = testkit::testdata("promql") else {
         return;
-    }
+    };
+    let paths = scripts(&folder);
+    assert!(!paths.is_empty(), "no scripts in {}", folder.display());
     run_all(&paths);
 }

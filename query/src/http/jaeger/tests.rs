@@ -102,19 +102,11 @@ fn equal_resources_are_one_process() {
 
 #[test]
 fn published_pairs_convert_exactly() {
-    let root = std::env::var_os("THROUGHLINE_TESTDATA").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        Into::into,
-    );
-    let read = |name: &str| std::fs::read(root.join("jaeger").join(name));
-    let (Ok(input), Ok(output)) = (read("otlp2jaeger-in.json"), read("otlp2jaeger-out.json"))
-    else {
-        let required =
-            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
-        assert!(!required, "{} is required but absent", root.display());
-        println!("skipped: {} is absent", root.display());
+    let Some(folder) = testkit::testdata("jaeger") else {
         return;
     };
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let (input, output) = (read("otlp2jaeger-in.json"), read("otlp2jaeger-out.json"));
     let input: Json_ = serde_json::from_slice(&input).unwrap();
     let want: Json_ = serde_json::from_slice(&output).unwrap();
     let scope_spans = &input["resourceSpans"][0]["scopeSpans"][0];

@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
 use regex::Regex;
@@ -26,23 +25,10 @@ fn assemble<'a>(lines: impl IntoIterator<Item = &'a str>, rules: &Rules<'_>) -> 
     out
 }
 
-/// Test data written by others; absent on machines that do not have it.
-fn shared(name: &str) -> Option<String> {
-    let dir = std::env::var_os("THROUGHLINE_TESTDATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let text = std::fs::read_to_string(dir.join("multiline").join(name)).ok();
-    if text.is_none() {
-        let required =
-            std::env::var("THROUGHLINE_REQUIRE_TESTDATA").is_ok_and(|value| value == "1");
-        assert!(!required, "{} is required but absent", dir.display());
-        println!(
-            "skipped: {} is not there",
-            dir.join("multiline").join(name).display()
-        );
-    }
-    text
+/// A file of test data written by others; absent on machines that do not have it.
+fn given(name: &str) -> Option<String> {
+    let path = testkit::testdata("multiline")?.join(name);
+    Some(std::fs::read_to_string(path).unwrap())
 }
 
 fn pattern(text: &str) -> Multiline {
@@ -51,7 +37,7 @@ fn pattern(text: &str) -> Multiline {
 
 #[test]
 fn cases_of_other_collectors_come_out_as_they_say() {
-    let Some(text) = shared("multiline_cases.json") else {
+    let Some(text) = given("multiline_cases.json") else {
         return;
     };
     let cases: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -109,7 +95,7 @@ fn cases_of_other_collectors_come_out_as_they_say() {
 
 #[test]
 fn docker_lines_are_joined_and_then_grouped() {
-    let Some(text) = shared("log/dockermode_splitted_multiple_lines.log") else {
+    let Some(text) = given("log/dockermode_splitted_multiple_lines.log") else {
         return;
     };
     let starts = Multiline {

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 /// # Panics
 /// If it is absent and required.
 #[allow(clippy::print_stderr, reason = "a skipped test says so")]
-pub fn path(name: &str) -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+pub fn testdata(name: &str) -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let root = std::env::var_os("THROUGHLINE_TESTDATA").map_or(beside, PathBuf::from);
     let path = root.join(name);
     if path.exists() {
