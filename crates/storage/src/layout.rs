@@ -39,6 +39,7 @@
 
 mod attributes;
 mod clock;
+mod correlation;
 mod encode;
 mod interned;
 mod nested;
