@@ -13,7 +13,9 @@ use crate::zone::Zone;
 /// Smallest terminal that is drawn on.
 pub const SIZE_MIN: (u16, u16) = (60, 15);
 /// From this width on the details stand beside the list.
-const BESIDE_WIDTH: u16 = 100;
+const BESIDE_WIDTH: u16 = 110;
+/// Least columns of details beside the list: a UUID and a time with its distance from UTC fit.
+const DETAIL_WIDTH: u16 = 50;
 /// Most rows that one wrapped log line takes.
 pub const WRAP_ROWS: usize = 12;
 /// Most rows that one piece of a value takes; narrow as a pane may be, it needs no more.
@@ -115,7 +117,7 @@ fn has_titles(screen: &Screen) -> bool {
 /// List and details side by side, one above the other, or the details alone.
 fn split(body: Rect) -> (Rect, Rect) {
     if body.width >= BESIDE_WIDTH {
-        let right = body.width * 2 / 5;
+        let right = (body.width * 2 / 5).max(DETAIL_WIDTH);
         let left = body.width - right;
         (
             Rect {

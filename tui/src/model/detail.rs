@@ -433,8 +433,9 @@ impl Detail {
     pub fn of_joins(joins: &[Join], hubs: &[Hub], alerts: &[AlertView]) -> Self {
         let mut detail = Self::new("why each part belongs to this story");
         for join in joins {
-            let text = format!("{} → {}: {}", join.from, join.to, join.reason);
-            detail.push(&join.by, &text, Some(Jump::Story(join.to.clone())));
+            detail.push(&join.by, &join.to, Some(Jump::Story(join.to.clone())));
+            detail.push("  from", &join.from, None);
+            detail.push("  why", &join.reason, None);
         }
         if joins.is_empty() {
             detail.push("joins", "none: everything carries the id itself", None);

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 use super::draw_empty;
 use crate::layout::Layout;
 use crate::model::{Model, Traces};
-use crate::text::{count, counted, duration, sanitise};
+use crate::text::{count, counted, duration, sanitise, width};
 use crate::theme::Theme;
 use crate::widgets::canvas::{columns, fill, put, put_number, put_right};
 use crate::widgets::list;
@@ -54,12 +54,15 @@ pub(super) fn draw(
     let buffer = frame.buffer_mut();
     rows.titles(buffer, areas.titles);
     let more = if traces.cursor.is_some() { "+" } else { "" };
-    let right = format!(
-        "{}{more} by {} ",
-        count(found.len() as u64),
-        traces.order.as_str()
-    );
-    put_right(buffer, areas.titles, &right, theme.dim);
+    let found_count = format!("{}{more}", count(found.len() as u64));
+    let right = format!("{found_count} by {} ", traces.order.as_str());
+    let room = columns(rows.rest(areas.titles), NAME + 5, areas.titles.width);
+    let right = if usize::from(room.width) < width(&right) {
+        format!("{found_count} ")
+    } else {
+        right
+    };
+    put_right(buffer, room, &right, theme.dim);
     if found.is_empty() {
         let nothing = model.range_shown().without("trace matches", &model.zone);
         draw_empty(frame, areas.list, theme, &traces.load, &nothing);
