@@ -103,8 +103,9 @@ fn walk(url: &str, columns: u16, rows: u16) {
     terminal.press(&["4"]);
     terminal.shows(&["active alerts 1", "QueueTooLong"]);
     terminal.press(&["?"]);
-    terminal.shows(&["keys"]);
-    terminal.press(&["1"]);
+    terminal.shows(&["keys of every screen"]);
+    // Both at once, as one who types fast sends them.
+    terminal.press(&["Escape", "1"]);
     terminal.resize(70, 20);
     terminal.shows(&["QueueTooLong", "checkout"]);
     terminal.press(&["Q"]);
