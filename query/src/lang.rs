@@ -1,4 +1,5 @@
-//! The native search language: `service:checkout status:error duration:>250ms -level:debug`.
+//! The native search language: `service:checkout status:error duration:>250ms` of traces,
+//! `service:checkout "card declined" -level:debug` of log records.
 //!
 //! ```text
 //! or     = and { "OR" and }

@@ -80,7 +80,13 @@ fn draw_query(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
         Some(prompt) if prompt.kind == PromptKind::Query => {
             querybar::draw_input(frame, areas.query, QUERY_MARK, &prompt.input, theme);
         }
-        _ => querybar::draw_query(frame, areas.query, QUERY_MARK, query, theme),
+        _ => {
+            let example = match screen {
+                Screen::Logs(_) => "service:checkout level:error \"card declined\"",
+                _ => "service:checkout status:error duration:>250ms",
+            };
+            querybar::draw_query(frame, areas.query, QUERY_MARK, query, example, theme);
+        }
     }
     if let Some(failure) = screen.failure().filter(|_| areas.error.height > 0) {
         querybar::draw_failure(frame, areas.error, QUERY_MARK, query, failure, theme);

@@ -54,12 +54,20 @@ pub(crate) fn draw_input(
     frame.set_cursor_position((area.x + x, area.y));
 }
 
-/// Draws a query that is not being typed.
-pub(crate) fn draw_query(frame: &mut Frame<'_>, row: Rect, mark: &str, query: &str, theme: &Theme) {
+/// Draws a query that is not being typed; instead of an empty one, an example of what may be
+/// asked.
+pub(crate) fn draw_query(
+    frame: &mut Frame<'_>,
+    row: Rect,
+    mark: &str,
+    query: &str,
+    example: &str,
+    theme: &Theme,
+) {
     let start = put(frame.buffer_mut(), row, 0, mark, theme.accent);
     if query.is_empty() {
-        let hint = "everything; / asks, e.g. service:checkout status:error duration:>250ms";
-        put(frame.buffer_mut(), row, start, hint, theme.dim);
+        let hint = format!("everything; / asks, e.g. {example}");
+        put(frame.buffer_mut(), row, start, &hint, theme.dim);
     } else {
         put(frame.buffer_mut(), row, start, &sanitise(query), theme.text);
     }
