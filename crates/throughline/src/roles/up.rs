@@ -10,7 +10,7 @@ use storage::read::Read;
 
 use super::collector::Gateway;
 use super::query::{At, Service};
-use super::{DRAIN, Failed, HttpServer, bind, until};
+use super::{DRAIN, HttpServer, bind, until};
 use crate::bridge::{LocalStore, StoreSink};
 use crate::cli::Role;
 use crate::endpoints::Endpoints;
@@ -112,7 +112,7 @@ impl Up {
 pub(crate) async fn run(role: &Role) -> anyhow::Result<()> {
     let config = options::load(role)?;
     let up = Up::start(&config).await?;
-    let ended: Result<(), Failed> = until(std::future::pending(), up.failures()).await;
+    let ended = until(std::future::pending(), up.failures()).await;
     up.stop().await;
     Ok(ended?)
 }
