@@ -11,6 +11,7 @@
 mod active;
 mod checkpoint;
 mod commit;
+mod contents;
 mod flusher;
 mod record;
 mod recover;
@@ -43,6 +44,7 @@ use crate::write::{Ack, Batch, Observe, Stamp, WriteError};
 
 use active::ActiveSeries;
 use commit::Job;
+use contents::{Content, content_of};
 use refusal::Refusal;
 pub(crate) use tail::Tails;
 
@@ -78,6 +80,9 @@ pub struct Options {
     pub correlation: Arc<CorrelationKeys>,
     /// What is kept for how long.
     pub retention: Retention,
+    /// A batch without a stamp that equals one of this span of time is a repeat, and not stored
+    /// again; zero to store it.
+    pub repeat_window: Duration,
 }
 
 impl Default for Options {
@@ -94,6 +99,7 @@ impl Default for Options {
             decoded_bytes: 192 << 20,
             correlation: Arc::new(CorrelationKeys::default()),
             retention: Retention::default(),
+            repeat_window: Duration::ZERO,
         }
     }
 }
@@ -196,6 +202,7 @@ struct New {
     chunk: Chunk,
     /// Series of the request that were refused, by their order in it.
     refused_series: Vec<u32>,
+    content: Option<Content>,
     /// What the chunk takes.
     room: Room,
     received_unix_nano: u64,
@@ -242,13 +249,20 @@ impl Core {
         let chunk = self
             .decode(&batch, &mut admit, &mut room, received)
             .map_err(|error| self.undecoded(error))?;
+        let by_content = batch.stamp.is_none() && chunk.undated == 0 && self.repeat_nanos() > 0;
         Ok(New {
+            content: by_content.then(|| content_of(&batch)),
             batch,
             chunk,
             refused_series: refused,
             room,
             received_unix_nano: received,
         })
+    }
+
+    /// How long a batch without a stamp is known by its content.
+    fn repeat_nanos(&self) -> u64 {
+        u64::try_from(self.options.repeat_window.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Counts what was not decoded for want of room.
@@ -406,6 +420,7 @@ impl Store {
             batch: new.batch,
             chunk: new.chunk,
             refused_series: new.refused_series,
+            content: new.content,
             received_unix_nano: new.received_unix_nano,
             answer,
             holds: (permit, new.room),

@@ -64,6 +64,7 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
         head_bytes: bytes(config.limits.head_bytes),
         wal_bytes: config.limits.wal_bytes.0,
         series: config.limits.series,
+        repeat_window: config.limits.repeat_window.unwrap_or_default(),
         pending_bytes: (request_bytes * 2).clamp(1, u32::MAX as usize),
         in_flight_bytes: room::in_flight_bytes(request_bytes),
         decoded_bytes: room::decoded_bytes(request_bytes),

@@ -12,6 +12,7 @@ use model::{Signal, Tenant};
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::contents::Content;
 use super::flusher::{Flusher, Sealed};
 use super::recover::Recovered;
 use super::refusal::Refusal;
@@ -37,6 +38,8 @@ pub(super) struct Pending {
     pub chunk: Chunk,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
+    /// By what a repeat of it is known, where it has no stamp.
+    pub content: Option<Content>,
     pub received_unix_nano: u64,
     pub answer: oneshot::Sender<Result<Ack, WriteError>>,
     /// What it takes of the bounds on memory, until it is answered.
@@ -272,9 +275,7 @@ impl Committer {
             self.refuse(pending, Refusal::Disk, reason);
             return None;
         }
-        if let Some(stamp) = &pending.batch.stamp
-            && self.stamps.contains(stamp)
-        {
+        if self.is_stored(&pending) {
             if self.insertions.is_empty() {
                 self.answer_repeat(pending);
             } else {
@@ -301,9 +302,7 @@ impl Committer {
             .append_parts(&[&header, &pending.batch.request])
         {
             Ok(_) => {
-                if let Some(stamp) = &pending.batch.stamp {
-                    self.insertions.push(self.stamps.insert(stamp));
-                }
+                self.note_stored(&pending);
                 Some(pending)
             }
             Err(error) => {
@@ -321,6 +320,33 @@ impl Committer {
                 None
             }
         }
+    }
+
+    /// Whether the batch was stored before, perhaps in this group.
+    fn is_stored(&mut self, pending: &Pending) -> bool {
+        match (&pending.batch.stamp, pending.content) {
+            (Some(stamp), _) => self.stamps.contains(stamp),
+            (None, Some(content)) => {
+                let (now, window) = (self.core.env.clock.unix_nanos(), self.core.repeat_nanos());
+                self.stamps.contents.forget(now, window);
+                self.stamps.contents.contains(content)
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// Notes that the batch will be stored with the group.
+    fn note_stored(&mut self, pending: &Pending) {
+        let before = match (&pending.batch.stamp, pending.content) {
+            (Some(stamp), _) => self.stamps.insert(stamp),
+            (None, Some(content)) => {
+                let now = self.core.env.clock.unix_nanos();
+                self.stamps.contents.insert(content, now);
+                Before::Content(content)
+            }
+            (None, None) => return,
+        };
+        self.insertions.push(before);
     }
 
     fn refuse(&self, pending: Pending, refusal: Refusal, reason: String) {

@@ -10,6 +10,7 @@ use model::{Signal, Tenant};
 
 use super::checkpoint::Checkpoint;
 use super::commit::{push, signal_index};
+use super::contents::content_of;
 use super::flusher::Sealed;
 use super::record::Record;
 use super::stamps::Stamps;
@@ -141,6 +142,10 @@ impl Replay<'_> {
         };
         if let Some(stamp) = &batch.stamp {
             let _ = self.stamps.insert(stamp);
+        } else if received.is_none() && self.core.repeat_nanos() > 0 {
+            let now = self.core.env.clock.unix_nanos();
+            self.stamps.contents.forget(now, self.core.repeat_nanos());
+            self.stamps.contents.insert(content_of(&batch), now);
         }
         let mut series = 0;
         let mut admit = |_| {

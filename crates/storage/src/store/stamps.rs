@@ -1,4 +1,5 @@
-//! Which stamped batches were stored: per agent a window of sequence numbers of its epoch.
+//! Which batches were stored: per agent a window of sequence numbers of its epoch, and of batches
+//! without a stamp, where that is wanted, their contents.
 //!
 //! A batch older than the window, or of an older epoch, counts as stored: an agent never has so
 //! many exports under way, and starts a new epoch only after the old one is drained or lost.
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::contents::{Content, Contents};
 use crate::write::Stamp;
 
 /// How many sequence numbers below the highest are told apart.
@@ -20,10 +22,13 @@ pub(super) struct Stamps {
     agents: BTreeMap<String, Window>,
     /// Grows with each batch: tells which agent was heard of last.
     clock: u64,
+    /// Batches without a stamp.
+    #[serde(default, skip_serializing_if = "Contents::is_empty")]
+    pub contents: Contents,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Window {
+pub(super) struct Window {
     epoch: u64,
     /// Highest sequence number stored.
     highest: u64,
@@ -71,8 +76,13 @@ impl Window {
     }
 }
 
-/// An agent's window as it was before a batch.
-pub(super) struct Before(String, Option<Window>);
+/// What takes back that a batch is stored.
+pub(super) enum Before {
+    /// An agent's window as it was.
+    Agent(String, Option<Window>),
+    /// Its content was not known.
+    Content(Content),
+}
 
 impl Stamps {
     /// Whether the batch was stored before.
@@ -88,7 +98,7 @@ impl Stamps {
 
     /// Notes that the batch is stored. What it returns undoes that.
     pub(super) fn insert(&mut self, stamp: &Stamp) -> Before {
-        let before = Before(stamp.agent.clone(), self.agents.get(&stamp.agent).cloned());
+        let before = Before::Agent(stamp.agent.clone(), self.agents.get(&stamp.agent).cloned());
         self.clock += 1;
         let window = self.agents.entry(stamp.agent.clone()).or_default();
         window.heard = self.clock;
@@ -113,10 +123,11 @@ impl Stamps {
 
     /// Goes back to before the insertions, of which the last is undone first.
     pub(super) fn undo(&mut self, insertions: Vec<Before>) {
-        for Before(agent, window) in insertions.into_iter().rev() {
-            match window {
-                Some(window) => drop(self.agents.insert(agent, window)),
-                None => drop(self.agents.remove(&agent)),
+        for before in insertions.into_iter().rev() {
+            match before {
+                Before::Agent(agent, Some(window)) => drop(self.agents.insert(agent, window)),
+                Before::Agent(agent, None) => drop(self.agents.remove(&agent)),
+                Before::Content(content) => self.contents.undo(content),
             }
         }
     }

@@ -346,3 +346,57 @@ async fn what_waits_for_slow_tails_is_bounded_in_bytes() {
         drop(unread);
     }
 }
+
+#[tokio::test]
+async fn requests_without_a_stamp_are_stored_once_within_the_window_if_that_is_wanted() {
+    let dir = tempdir().unwrap();
+    let hour = std::time::Duration::from_secs(3_600);
+    let mut generator = Generator::new(35);
+    let rows: Vec<_> = (0..3).map(|_| generator.span()).collect();
+    let open_at = |now, repeat_window| {
+        let (env, clock) = testkit::env(1, std::sync::Arc::new(env::RealFiles));
+        clock.set_unix(now);
+        let options = Options {
+            repeat_window,
+            ..Options::default()
+        };
+        let decoder = std::sync::Arc::new(TestDecoder);
+        (
+            Store::open(env, dir.path(), options, decoder).unwrap(),
+            clock,
+        )
+    };
+    let send = async |store: &Store| {
+        let ack = write(store, Signal::Traces, &rows).await.unwrap();
+        assert_eq!(ack.accepted, 3);
+        ack.duplicate
+    };
+    let (store, _) = open_at(BASE, hour);
+    assert!(!send(&store).await);
+    assert!(send(&store).await);
+    // Known from the log, then from the checkpoint.
+    drop(store);
+    let (store, _) = open_at(BASE, hour);
+    assert!(send(&store).await);
+    store.shutdown().await;
+    drop(store);
+    let (store, clock) = open_at(BASE, hour);
+    assert!(send(&store).await);
+    assert_eq!(counted(&store, "duplicate_batches_total"), 1.0);
+    // Another tenant's is another one.
+    let request = postcard::to_stdvec(&rows).unwrap().into();
+    let batch = crate::write::Batch {
+        tenant: model::Tenant::new("other").unwrap(),
+        signal: Signal::Traces,
+        request,
+        stamp: None,
+    };
+    assert!(!store.write(batch).await.unwrap().duplicate);
+    clock.advance(3_600 * model::time::NANOS_PER_SECOND);
+    assert!(!send(&store).await, "forgotten");
+    drop(store);
+    let (store, _) = open_at(BASE, std::time::Duration::ZERO);
+    assert!(!send(&store).await, "not wanted");
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert_eq!(found.len(), 9);
+}

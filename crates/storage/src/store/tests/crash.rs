@@ -128,12 +128,12 @@ impl Trial<'_> {
         usize::try_from(pick).unwrap_or_default() % self.run.model.items.len()
     }
 
-    /// Agents send again what they do not know to be stored, and may send what is. Says whether
+    /// Senders repeat what they do not know to be stored, and may repeat what is. Says whether
     /// anything was new.
     async fn send_again(&self, store: &Store, model: &mut Model) -> bool {
         let mut new = false;
         for item in model.items.clone() {
-            if item.batch.stamp.is_none() {
+            if !item.is_known_at(self.moment.clock) {
                 continue;
             }
             let known = model.is_acknowledged(item.number, self.moment.event);

@@ -136,6 +136,7 @@ impl Folder {
             rows: 7,
             days: vec![0],
             stamp: None,
+            now_unix_nano: self.clock,
             padding: 0,
         };
         let item = model.add(&mut Generator::new(9), wanted);

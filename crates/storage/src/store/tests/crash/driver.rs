@@ -106,14 +106,13 @@ impl Driver {
         }
     }
 
-    /// Sends items at once, among them one that was sent before.
+    /// Sends items at once, and one of all again.
     async fn write(&mut self, store: &Store, count: usize) {
         let mut group: Vec<Arc<Item>> = (0..count).map(|_| self.item()).collect();
+        let now = self.now.load(Ordering::SeqCst);
         let items = self.model.items.iter();
-        let stamped: Vec<_> = items.filter(|item| item.batch.stamp.is_some()).collect();
-        if !stamped.is_empty() {
-            group.push(stamped[self.generator.random.usize(..stamped.len())].clone());
-        }
+        let known: Vec<_> = items.filter(|item| item.is_known_at(now)).collect();
+        group.push(known[self.generator.random.usize(..known.len())].clone());
         let writes = group.iter().map(|item| async {
             let stored = self.send(store, &item.batch).await;
             stored.then(|| self.next_event())
@@ -126,15 +125,14 @@ impl Driver {
         }
     }
 
-    /// Sends a batch as often as it takes, and says whether it was acknowledged. Without a stamp
-    /// it may have been stored by a try that was not acknowledged: there is no second one.
+    /// Sends a batch as often as it takes, and says whether it was acknowledged.
     async fn send(&self, store: &Store, batch: &Batch) -> bool {
         for _ in 0..TRIES {
             match store.write(batch.clone()).await {
                 Ok(_) => return true,
                 Err(error) if !self.faulty => panic!("{error}"),
-                Err(WriteError::Retry { .. }) if batch.stamp.is_some() => store.flush().await,
-                Err(WriteError::Retry { .. } | WriteError::Closed) => return false,
+                Err(WriteError::Retry { .. }) => store.flush().await,
+                Err(WriteError::Closed) => return false,
                 Err(error) => panic!("{error}"),
             }
             if store.failure().get().is_some() {
@@ -144,10 +142,11 @@ impl Driver {
         panic!("a batch is refused for ever")
     }
 
-    /// Sends again what agents do not know to be stored.
+    /// Sends everything again, as senders do that know nothing of it.
     pub(super) async fn send_rest(&mut self, store: &Store) {
+        let now = self.now.load(Ordering::SeqCst);
         for item in self.model.items.clone() {
-            if item.batch.stamp.is_some() && self.send(store, &item.batch).await {
+            if item.is_known_at(now) && self.send(store, &item.batch).await {
                 let event = self.next_event();
                 self.model.acknowledge(item.number, event);
             }
@@ -179,6 +178,7 @@ impl Driver {
                 0
             },
             stamp,
+            now_unix_nano: self.now.load(Ordering::SeqCst),
         };
         self.model.add(&mut self.generator, wanted)
     }

@@ -8,6 +8,7 @@ use model::metric::Series;
 use model::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
 use model::{DataPoint, KeyValue, LogRecord, Signal, Span, Tenant, TimeRange};
 
+use super::workload::REPEAT_HOURS;
 use crate::Store;
 use crate::filter::{Field, Filter, Level};
 use crate::message::{Columns, Order, Reply, Request};
@@ -21,8 +22,18 @@ pub(super) const FIRST_DAY: u64 = BASE - BASE % NANOS_PER_DAY;
 pub(super) struct Item {
     pub number: usize,
     pub batch: Batch,
+    /// The clock when it was first sent.
+    sent_unix_nano: u64,
     /// Its rows as they are to come back, by day: each day may be dropped alone.
     parts: BTreeMap<u64, Vec<Vec<u8>>>,
+}
+
+impl Item {
+    /// Whether a store knows it again now. Without a stamp that is so for a while.
+    pub(super) fn is_known_at(&self, now_unix_nano: u64) -> bool {
+        let window = REPEAT_HOURS * 3_600 * NANOS_PER_SECOND;
+        self.batch.stamp.is_some() || self.sent_unix_nano + window > now_unix_nano
+    }
 }
 
 /// Everything that was sent. Events number acknowledgements and the starts of retention runs, so
@@ -45,6 +56,7 @@ pub(super) struct Wanted {
     /// Its rows lie on one of these days each.
     pub days: Vec<u64>,
     pub stamp: Option<Stamp>,
+    pub now_unix_nano: u64,
     /// Bytes that its first row is larger than the others.
     pub padding: usize,
 }
@@ -136,6 +148,7 @@ impl Model {
                 request,
                 stamp: wanted.stamp,
             },
+            sent_unix_nano: wanted.now_unix_nano,
             parts,
         });
         self.items.push(item.clone());

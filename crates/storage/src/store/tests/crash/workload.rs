@@ -14,6 +14,8 @@ use crate::retention::{Policy, Retention};
 use crate::testing::*;
 use crate::{OpenError, Options, Store};
 
+/// How long a request without a stamp is known.
+pub(super) const REPEAT_HOURS: u64 = 24;
 /// Days that rows are kept.
 pub(super) const KEPT_DAYS: u64 = 10;
 
@@ -118,6 +120,7 @@ pub(super) fn options() -> Options {
         block_rows: 3,
         wal_bytes: 1 << 19,
         flush_retry: Duration::from_millis(1),
+        repeat_window: Duration::from_secs(REPEAT_HOURS * 3_600),
         retention: Retention {
             traces: policy,
             logs: policy,
