@@ -25,13 +25,13 @@ struct Gathered {
     /// (has a parent, start, service, name) of the span that names the trace: a root before
     /// any other, an earlier one before a later one.
     head: Option<(bool, u64, String, String)>,
-    /// Spans seen, to count those that two sources hold once.
+    /// Spans seen, to count once those that two sources hold or that one was sent twice.
     seen: FxHashSet<(SpanId, i32)>,
 }
 
 impl Gathered {
-    fn add(&mut self, span: &Span, dedup: bool) {
-        if dedup && !span.span_id.is_zero() && !self.seen.insert((span.span_id, span.kind)) {
+    fn add(&mut self, span: &Span) {
+        if !span.span_id.is_zero() && !self.seen.insert((span.span_id, span.kind)) {
             return;
         }
         let adjust = span.clock_adjust_nano();
@@ -91,7 +91,6 @@ pub async fn summaries(
     context: Context<'_>,
     traces: &[TraceId],
 ) -> Result<FxHashMap<TraceId, TraceSummary>, QueryError> {
-    let dedup = context.sources.len() > 1;
     let mut gathered: FxHashMap<TraceId, Gathered> = FxHashMap::default();
     let mut left = context.sizes.summary_spans;
     for ids in traces.chunks(TRACES_PER_REQUEST) {
@@ -118,7 +117,7 @@ pub async fn summaries(
                 if let Reply::Spans(spans) = reply {
                     read += spans.len();
                     for span in &spans {
-                        gathered.entry(span.trace_id).or_default().add(span, dedup);
+                        gathered.entry(span.trace_id).or_default().add(span);
                     }
                 }
             })

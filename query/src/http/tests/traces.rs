@@ -71,6 +71,22 @@ async fn small_scans_and_several_sources_find_the_same_pages() {
 }
 
 #[tokio::test]
+async fn a_span_that_was_sent_twice_is_one_span() {
+    let memory = Memory::new("a");
+    ten(&memory);
+    ten(&memory);
+    let server = serve(&[&memory], |_| {}).await;
+    let answer = server
+        .ok("traces", &[("q", "service:back"), ("limit", "2")])
+        .await;
+    assert_eq!(texts(&answer["traces"], "trace_id"), ids([10, 9]));
+    assert_eq!(answer["traces"][1]["span_count"], 3);
+    assert_eq!(answer["traces"][1]["error_count"], 2);
+    let errors = pages(&server, &[("limit", "3"), ("order", "errors")]).await;
+    assert_eq!(errors, ids([3, 6, 9, 2, 5, 8, 1, 4, 7, 10]));
+}
+
+#[tokio::test]
 async fn summaries_cover_the_whole_trace() {
     let memory = Memory::new("a");
     ten(&memory);
