@@ -5,6 +5,7 @@
 //! Each signal is loaded into a fresh collector, which is stopped when its CPU use has settled;
 //! its folder is weighed, `up` is started over it, and questions are asked on one connection.
 
+mod commits;
 mod disk;
 mod process;
 mod questions;
@@ -19,6 +20,7 @@ use model::Signal;
 use throughline::load::CorpusKind;
 
 use run::Plan;
+use table::Row;
 
 /// Measures ingest, disk, memory and queries of a server binary.
 #[derive(Parser)]
@@ -47,6 +49,9 @@ struct Arguments {
     /// The items follow from this.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Measure acknowledgements with 1, 16 and 256 connections, and nothing else.
+    #[arg(long)]
+    commits: bool,
     /// Print JSON instead of markdown.
     #[arg(long)]
     json: bool,
@@ -63,19 +68,28 @@ const POINT_TENTHS_PER_ITEM: u64 = 48;
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let plan = plan(&arguments)?;
-    let mut rows = run::start_and_idle(&plan)?;
-    for name in &arguments.signals {
-        let Some(signal) = Signal::from_name(name) else {
-            bail!("--signals {name}: of traces, logs, metrics");
-        };
-        rows.extend(run::signal(&plan, signal).await?);
-    }
+    let rows = if arguments.commits {
+        commits::measure(&plan).await?
+    } else {
+        all(&plan, &arguments.signals).await?
+    };
     if arguments.json {
         println!("{}", table::json(&rows));
     } else {
         print!("{}", table::markdown(&rows));
     }
     Ok(())
+}
+
+async fn all(plan: &Plan, signals: &[String]) -> anyhow::Result<Vec<Row>> {
+    let mut rows = run::start_and_idle(plan)?;
+    for name in signals {
+        let Some(signal) = Signal::from_name(name) else {
+            bail!("--signals {name}: of traces, logs, metrics");
+        };
+        rows.extend(run::signal(plan, signal).await?);
+    }
+    Ok(rows)
 }
 
 fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {

@@ -39,7 +39,7 @@ impl Plan {
         }
     }
 
-    fn load(&self, signal: Signal, server: &Server) -> LoadOptions {
+    pub(crate) fn load(&self, signal: Signal, server: &Server) -> LoadOptions {
         LoadOptions {
             endpoint: format!("http://{}", server.address("otlp_grpc")),
             http: false,
@@ -205,7 +205,7 @@ fn whole(report: &LoadReport, items: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn stop(server: Server) -> anyhow::Result<()> {
+pub(crate) fn stop(server: Server) -> anyhow::Result<()> {
     let (status, _) = server.terminate();
     ensure!(status.success(), "the server ended with {status}");
     Ok(())
