@@ -191,7 +191,7 @@ section! {
         head_bytes: ByteSize = "64MiB", "1MiB" to "4GiB";
         /// The write-ahead log on disk; when it is full, ingest is told to retry.
         wal_bytes: ByteSize = "1GiB", "16MiB" to "1PiB";
-        /// A request without an agent's stamp that equals one stored within this time is a repeat: acknowledged and not stored again. Nothing stores it. Requests with rows that have no time are always stored.
+        /// A request without an agent's stamp that equals one stored within this time is a repeat: acknowledged and not stored again. Without a value every request is stored. Requests with rows that have no time are always stored.
         repeat_window: Option<Duration> = "null", "1s" to "1d";
         /// Active metric series of one tenant: those with a point in the last hour; points of further ones are refused and counted.
         series: usize = "5000000", "1" to "1000000000";
