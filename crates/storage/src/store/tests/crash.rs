@@ -189,7 +189,7 @@ async fn a_crash_at_any_call_loses_nothing_acknowledged_and_doubles_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "minutes: THROUGHLINE_CRASH_SEEDS=20 cargo test --release -p storage --lib crash -- --ignored"]
+#[ignore = "crashes at thousands of calls, longer than a suite may take: THROUGHLINE_CRASH_SEEDS=20 cargo test --release -p storage --lib crash -- --ignored"]
 async fn a_crash_at_any_call_of_larger_runs_loses_nothing_acknowledged_and_doubles_nothing() {
     let seeds = std::env::var("THROUGHLINE_CRASH_SEEDS").unwrap_or_default();
     let seeds: u64 = seeds.parse().unwrap_or(3);

@@ -173,7 +173,7 @@ async fn a_flipped_bit_in_any_file_costs_little_and_is_counted() {
 }
 
 #[tokio::test]
-#[ignore = "minutes: cargo test --release -p storage --lib every_byte -- --ignored"]
+#[ignore = "opens the store once for each byte on disk, longer than a suite may take: cargo test --release -p storage --lib every_byte -- --ignored"]
 async fn a_flipped_bit_in_every_byte_of_every_file_costs_little_and_is_counted() {
     let folder = Folder::new(6).await;
     folder.flip(1, 1).await;

@@ -80,7 +80,7 @@ async fn calls_that_fail_are_asked_again_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-#[ignore = "minutes: cargo test --release -p storage --lib every_call_may_fail -- --ignored"]
+#[ignore = "runs the whole workload for each of its calls, a sample of which is in the suite: cargo test --release -p storage --lib every_call_may_fail -- --ignored"]
 async fn every_call_may_fail_once_and_for_a_while_and_nothing_is_lost() {
     for seed in 2..4 {
         fail_at(seed, 0..changes(seed).await).await;
