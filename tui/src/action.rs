@@ -24,6 +24,19 @@ pub enum ScreenKind {
     Help,
 }
 
+#[cfg(test)]
+impl ScreenKind {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Home,
+        Self::Traces,
+        Self::Trace,
+        Self::Logs,
+        Self::Story,
+        Self::Alerts,
+        Self::Help,
+    ];
+}
+
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -411,19 +424,9 @@ fn key_name(key: &KeyEvent) -> Option<String> {
 mod tests {
     use super::*;
 
-    const SCREENS: [ScreenKind; 7] = [
-        ScreenKind::Home,
-        ScreenKind::Traces,
-        ScreenKind::Trace,
-        ScreenKind::Logs,
-        ScreenKind::Story,
-        ScreenKind::Alerts,
-        ScreenKind::Help,
-    ];
-
     #[test]
     fn no_key_means_two_things_on_one_screen() {
-        for screen in SCREENS {
+        for screen in ScreenKind::ALL {
             let keys: Vec<&str> = BINDINGS
                 .iter()
                 .filter(|binding| binding.applies(screen))

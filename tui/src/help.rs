@@ -52,16 +52,6 @@ fn heading(screen: ScreenKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const SCREENS: [ScreenKind; 7] = [
-        ScreenKind::Home,
-        ScreenKind::Traces,
-        ScreenKind::Trace,
-        ScreenKind::Logs,
-        ScreenKind::Story,
-        ScreenKind::Alerts,
-        ScreenKind::Help,
-    ];
-
     fn keys(screen: ScreenKind) -> Vec<&'static str> {
         let rows = rows(screen).into_iter();
         rows.filter_map(|row| match row {
@@ -74,7 +64,7 @@ mod tests {
 
     #[test]
     fn every_key_of_a_screen_is_listed_once() {
-        for screen in SCREENS {
+        for screen in ScreenKind::ALL {
             let mut listed = keys(screen);
             let mut all: Vec<&str> = BINDINGS
                 .iter()
