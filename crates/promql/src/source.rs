@@ -27,8 +27,9 @@ pub fn is_stale(value: f64) -> bool {
 /// sample.
 #[derive(Debug, Clone, Default)]
 pub struct Samples {
-    /// Times of the floats in milliseconds since 1970.
-    pub times: Vec<i64>,
+    /// Times of the floats in milliseconds since 1970. Series that were scraped together share
+    /// one list, so whoever works out windows of times may do so once for all of them.
+    pub times: Arc<Vec<i64>>,
     /// Values of the floats.
     pub floats: Vec<f64>,
     /// Times of the histograms in milliseconds since 1970.
@@ -50,7 +51,7 @@ impl Samples {
 
     /// Adds a float; times must rise.
     pub fn push(&mut self, time_ms: i64, value: f64) {
-        self.times.push(time_ms);
+        Arc::make_mut(&mut self.times).push(time_ms);
         self.floats.push(value);
     }
 
