@@ -148,11 +148,13 @@ pub enum Reject {
     MalformedHistogram,
     /// A point of a series beyond those that may be active.
     SeriesLimit,
+    /// A point of a kind of data that another one follows in the same metric, which can have one.
+    SeveralKinds,
 }
 
 impl Reject {
     /// Every reason.
-    pub const ALL: [Reject; 7] = [
+    pub const ALL: [Reject; 8] = [
         Reject::InvalidTraceId,
         Reject::InvalidSpanId,
         Reject::UnspecifiedTemporality,
@@ -160,6 +162,7 @@ impl Reject {
         Reject::EmptyMetricName,
         Reject::MalformedHistogram,
         Reject::SeriesLimit,
+        Reject::SeveralKinds,
     ];
 
     /// The reason as a counter's label.
@@ -172,6 +175,7 @@ impl Reject {
             Reject::EmptyMetricName => "empty_metric_name",
             Reject::MalformedHistogram => "malformed_histogram",
             Reject::SeriesLimit => "series_limit",
+            Reject::SeveralKinds => "several_kinds",
         }
     }
 
@@ -190,6 +194,9 @@ impl Reject {
             }
             Reject::SeriesLimit => {
                 "data point of a new series, while as many are active as limits.series allows"
+            }
+            Reject::SeveralKinds => {
+                "data point of a metric with several kinds of data, of which the last counts"
             }
         }
     }

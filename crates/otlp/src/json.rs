@@ -7,7 +7,7 @@
 //! as absent. Nesting is limited by `serde_json` to 128 levels. Protobuf can be four times the text
 //! (a count in a list is two bytes there and eight here), so it is bounded while it is written.
 
-mod schema;
+pub(crate) mod schema;
 
 use std::fmt;
 

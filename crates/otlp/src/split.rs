@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use model::Signal;
 use model::row::DecodeError;
-use model::wire::{Field, Reader, put_bytes, put_key, put_varint};
+use model::wire::{Field, Reader, put_bytes, put_field};
 
 /// Key and length of a nested message take at most this.
 const OVERHEAD: usize = 16;
@@ -84,24 +84,6 @@ fn pieces(
     }
     parts.push(part);
     Ok(parts)
-}
-
-fn put_field(out: &mut Vec<u8>, number: u32, field: Field<'_>) {
-    match field {
-        Field::Varint(value) => {
-            put_key(out, number, 0);
-            put_varint(out, value);
-        }
-        Field::Fixed64(value) => {
-            put_key(out, number, 1);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-        Field::Bytes(bytes) => put_bytes(out, number, bytes),
-        Field::Fixed32(value) => {
-            put_key(out, number, 5);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-    }
 }
 
 #[cfg(test)]

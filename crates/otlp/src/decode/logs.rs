@@ -2,7 +2,7 @@
 
 use model::row::{LogRef, RowSink, Undecoded};
 use model::value::KeyValueRef;
-use model::wire::{Reader, any_value};
+use model::wire::{Reader, any_value, any_value_again};
 use model::{SpanId, TraceId, ValueRef};
 
 use super::{Rows, attribute, int32, uint32};
@@ -34,13 +34,22 @@ impl<'a> Rows<'a> for Logs<'a> {
             span_id: None,
             event_name: "",
         };
+        let mut body = None;
         let mut reader = parent.nested(message);
         while let Some((number, field)) = reader.next()? {
             match number {
                 1 => log.time_unix_nano = field.fixed64(&reader)?,
                 2 => log.severity_number = int32(&reader, field)?,
                 3 => log.severity_text = field.text(&reader)?,
-                5 => log.body = any_value(&reader, field.bytes(&reader)?, 0)?,
+                5 => {
+                    let message = field.bytes(&reader)?;
+                    let read = match body {
+                        None => (message, any_value(&reader, message)?),
+                        Some(before) => any_value_again(&reader, before, message)?,
+                    };
+                    body = Some(read.0);
+                    log.body = read.1;
+                }
                 6 => attribute(&reader, field, &mut self.attributes, sink)?,
                 7 => log.dropped_attributes_count = uint32(&reader, field)?,
                 8 => log.flags = field.fixed32(&reader)?,

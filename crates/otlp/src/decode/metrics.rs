@@ -75,9 +75,107 @@ impl<'a> Rows<'a> for Metrics<'a> {
         message: &'a [u8],
         sink: &mut dyn RowSink,
     ) -> Result<(), Undecoded> {
+        let Some(metric) = self.read(parent, message, sink)? else {
+            return Ok(());
+        };
+        let Whole { data, more, .. } = &metric;
+        // Parts of one kind add up; of several kinds the last counts.
+        let parts = || std::iter::once(data).chain(more);
+        let kind = more.last().unwrap_or(data).0;
+        let last = parts().rev().take_while(|part| part.0 == kind).count();
+        let replaced = more.len() + 1 - last;
+        let reader = parent.nested(message);
+        for (kind, data) in parts().take(replaced) {
+            data_members(&reader, *kind, data, &mut Members::default())?;
+            self.points(&reader, data, *kind, Some(Reject::SeveralKinds), sink)?;
+        }
+        let mut members = Members::default();
+        for (_, data) in parts().skip(replaced) {
+            data_members(&reader, kind, data, &mut members)?;
+        }
+        let temporality = match kind {
+            MetricKind::Gauge | MetricKind::Summary => Some(Temporality::None),
+            _ => members.temporality,
+        };
+        let reject = match temporality {
+            _ if metric.name.is_empty() => Some(Reject::EmptyMetricName),
+            None => Some(Reject::UnspecifiedTemporality),
+            Some(_) => None,
+        };
+        if reject.is_none() {
+            sink.metric(&MetricRef {
+                name: metric.name,
+                description: metric.description,
+                unit: metric.unit,
+                kind,
+                temporality: temporality.unwrap_or(Temporality::None),
+                monotonic: members.monotonic,
+                metadata: &self.metadata,
+            })?;
+        }
+        for (_, data) in parts().skip(replaced) {
+            self.points(&reader, data, kind, reject, sink)?;
+        }
+        Ok(())
+    }
+}
+
+/// A metric's members, but for its metadata.
+struct Whole<'a> {
+    name: &'a str,
+    description: &'a str,
+    unit: &'a str,
+    data: (MetricKind, &'a [u8]),
+    /// Data that follows, where a sender puts more than one into a metric.
+    more: Vec<(MetricKind, &'a [u8])>,
+}
+
+/// What a metric's data says of all its points.
+#[derive(Default)]
+struct Members {
+    /// None where it is unspecified.
+    temporality: Option<Temporality>,
+    monotonic: bool,
+}
+
+/// Reads the members of a metric's data that are not points.
+fn data_members<'a>(
+    parent: &Reader<'a>,
+    kind: MetricKind,
+    data: &'a [u8],
+    members: &mut Members,
+) -> Result<(), DecodeError> {
+    if matches!(kind, MetricKind::Gauge | MetricKind::Summary) {
+        return Ok(());
+    }
+    let mut reader = parent.nested(data);
+    while let Some((number, field)) = reader.next()? {
+        match number {
+            2 => {
+                members.temporality = match uint32(&reader, field)? {
+                    1 => Some(Temporality::Delta),
+                    2 => Some(Temporality::Cumulative),
+                    _ => None,
+                }
+            }
+            3 if kind == MetricKind::Sum => members.monotonic = field.varint(&reader)? != 0,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Metrics<'a> {
+    /// Reads a metric; none where it has no data.
+    fn read(
+        &mut self,
+        parent: &Reader<'a>,
+        message: &'a [u8],
+        sink: &mut dyn RowSink,
+    ) -> Result<Option<Whole<'a>>, Undecoded> {
         self.metadata.clear();
         let (mut name, mut description, mut unit) = ("", "", "");
-        let mut data = None;
+        let (mut data, mut more) = (None, Vec::new());
         let mut reader = parent.nested(message);
         while let Some((number, field)) = reader.next()? {
             let kind = match number {
@@ -104,33 +202,30 @@ impl<'a> Rows<'a> for Metrics<'a> {
                 11 => MetricKind::Summary,
                 _ => continue,
             };
-            if data.replace((kind, field.bytes(&reader)?)).is_some() {
-                return Err(reader
-                    .error("metric with more than one kind of data")
-                    .into());
+            let part = (kind, field.bytes(&reader)?);
+            match data {
+                None => data = Some(part),
+                Some(_) => push(&mut more, part, sink)?,
             }
         }
-        let Some((kind, data)) = data else {
-            return Ok(());
-        };
-        let (temporality, monotonic) = data_members(&reader, kind, data)?;
-        let reject = match temporality {
-            _ if name.is_empty() => Some(Reject::EmptyMetricName),
-            None => Some(Reject::UnspecifiedTemporality),
-            Some(_) => None,
-        };
-        if reject.is_none() {
-            sink.metric(&MetricRef {
-                name,
-                description,
-                unit,
-                kind,
-                temporality: temporality.unwrap_or(Temporality::None),
-                monotonic,
-                metadata: &self.metadata,
-            })?;
-        }
-        let mut points = reader.nested(data);
+        Ok(data.map(|data| Whole {
+            name,
+            description,
+            unit,
+            data,
+            more,
+        }))
+    }
+
+    fn points(
+        &mut self,
+        parent: &Reader<'a>,
+        data: &'a [u8],
+        kind: MetricKind,
+        reject: Option<Reject>,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), Undecoded> {
+        let mut points = parent.nested(data);
         while let Some((number, field)) = points.next()? {
             if number == 1 {
                 self.point(&points, field.bytes(&points)?, kind, reject, sink)?;
@@ -138,37 +233,7 @@ impl<'a> Rows<'a> for Metrics<'a> {
         }
         Ok(())
     }
-}
 
-/// The temporality (none where it is unspecified) and monotonicity of a metric's data.
-fn data_members<'a>(
-    parent: &Reader<'a>,
-    kind: MetricKind,
-    data: &'a [u8],
-) -> Result<(Option<Temporality>, bool), DecodeError> {
-    if matches!(kind, MetricKind::Gauge | MetricKind::Summary) {
-        return Ok((Some(Temporality::None), false));
-    }
-    let mut temporality = None;
-    let mut monotonic = false;
-    let mut reader = parent.nested(data);
-    while let Some((number, field)) = reader.next()? {
-        match number {
-            2 => {
-                temporality = match uint32(&reader, field)? {
-                    1 => Some(Temporality::Delta),
-                    2 => Some(Temporality::Cumulative),
-                    _ => None,
-                }
-            }
-            3 if kind == MetricKind::Sum => monotonic = field.varint(&reader)? != 0,
-            _ => {}
-        }
-    }
-    Ok((temporality, monotonic))
-}
-
-impl<'a> Metrics<'a> {
     fn point(
         &mut self,
         parent: &Reader<'a>,
@@ -372,7 +437,7 @@ impl<'a> Metrics<'a> {
                 #[allow(clippy::cast_possible_wrap)]
                 6 => exemplar.value = ExemplarValue::Int(field.fixed64(&reader)? as i64),
                 7 => {
-                    let pair = key_value(&reader, field.bytes(&reader)?, 0)?;
+                    let pair = key_value(&reader, field.bytes(&reader)?)?;
                     // The list may have grown to twice what is in it.
                     let bytes = pair.owned_bytes().saturating_add(2 * size_of::<KeyValue>());
                     memory.add(bytes, sink)?;

@@ -1,27 +1,27 @@
 //! The members of OTLP's messages: JSON name, protobuf number and type.
 
 /// A message.
-pub(super) struct Message {
+pub(crate) struct Message {
     /// Its name in the specification.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Its members.
-    pub(super) fields: &'static [Field],
+    pub(crate) fields: &'static [Field],
 }
 
 /// A member.
-pub(super) struct Field {
-    pub(super) name: &'static str,
-    pub(super) number: u32,
-    pub(super) kind: Kind,
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) number: u32,
+    pub(crate) kind: Kind,
     /// A list of them.
-    pub(super) repeated: bool,
+    pub(crate) repeated: bool,
     /// Written even where it holds its default: members of a `oneof`, and optional ones.
-    pub(super) explicit: bool,
+    pub(crate) explicit: bool,
 }
 
 /// A member's type.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Text,
     Hex,
     Base64,
@@ -46,7 +46,7 @@ impl PartialEq for Kind {
 
 impl Kind {
     /// The type as an error names it.
-    pub(super) fn description(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Kind::Text => "a string",
             Kind::Hex => "a string of hex digits",
@@ -95,7 +95,7 @@ const fn many(name: &'static str, number: u32, kind: Kind) -> Field {
 
 macro_rules! message {
     ($constant:ident, $name:literal, [$($field:expr),* $(,)?]) => {
-        pub(super) static $constant: Message = Message { name: $name, fields: &[$($field),*] };
+        pub(crate) static $constant: Message = Message { name: $name, fields: &[$($field),*] };
     };
 }
 
