@@ -13,6 +13,7 @@ mod files;
 mod lock;
 mod random;
 mod real_files;
+mod strict_files;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use files::{Entry, EntryKind, File, Files, Lock, Space};
 pub use lock::LockFile;
 pub use random::{Random, RealRandom, SeededRandom};
 pub use real_files::RealFiles;
+pub use strict_files::StrictFiles;
 
 /// The outside world as the storage and queue paths see it.
 #[derive(Clone, Debug)]

@@ -157,7 +157,7 @@ fn read_directory(signal: Signal, bytes: &Bytes) -> Result<Vec<BlockMeta>, FileE
     let version = u16::from_le_bytes([trailer[8], trailer[9]]);
     if version != VERSION {
         return Err(damaged(&format!(
-            "version {version}, this program reads {VERSION}"
+            "version {version}, this program reads {VERSION}: use a newer build, unless it is damaged"
         )));
     }
     if trailer[10] != signal as u8 {
@@ -307,6 +307,12 @@ impl Partition {
             }
             match BlockFile::open(env, &dir, partition.key.signal, flush) {
                 Ok(file) => partition.files.push(Arc::new(file)),
+                // Whole, for all that is known: what the system refuses now it may give later.
+                Err(FileError::Io(error)) => {
+                    let path = dir.join(&entry.name);
+                    let reason = format!("cannot open {}: {error}", path.display());
+                    return Err(std::io::Error::new(error.kind(), reason));
+                }
                 Err(error) => {
                     damaged += 1;
                     tracing::error!(file = %dir.join(&entry.name).display(), %error,

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use env::{Env, Failure, Failures, LockFile};
+use env::{Env, Failure, Failures, LockFile, StrictFiles};
 use model::correlation::CorrelationKeys;
 use model::room::{Budget, NoRoom, Room};
 use model::row::{Decode, Reject, Undecoded};
@@ -48,8 +48,10 @@ use contents::{Content, content_of};
 use refusal::Refusal;
 pub(crate) use tail::Tails;
 
-/// When a batch comes again for which there was no memory.
+/// When a batch comes again for which there was no memory, at the earliest.
 const MEMORY_RETRY_MS: u64 = 500;
+/// And how much later at most.
+const MEMORY_RETRY_SPREAD_MS: u64 = 1_000;
 
 /// A counter or gauge: name, labels, value.
 pub type Metric = (String, Vec<(String, String)>, f64);
@@ -118,6 +120,9 @@ pub enum OpenError {
     /// The WAL cannot be opened.
     #[error("wal: {0}")]
     Wal(#[from] journal::JournalError),
+    /// Something could not be synced, and nobody knows what the disk holds.
+    #[error("{0}")]
+    NotDurable(String),
     /// The checkpoint does not read.
     #[error("checkpoint {path}: {reason}")]
     Checkpoint {
@@ -277,10 +282,15 @@ impl Core {
                 self.counters.retried(Refusal::Memory);
                 WriteError::Retry {
                     reason: no.to_string(),
-                    after_ms: MEMORY_RETRY_MS,
+                    after_ms: self.memory_retry_ms(),
                 }
             }
         }
+    }
+
+    /// Two large batches that refused each other must not meet again.
+    fn memory_retry_ms(&self) -> u64 {
+        MEMORY_RETRY_MS + self.env.random.next_u64() % MEMORY_RETRY_SPREAD_MS
     }
 
     /// Notes an acknowledgement, and what the stamp says of its sender.
@@ -354,6 +364,11 @@ impl Store {
             source,
         };
         let root = dir.join("store");
+        let failures = Failures::default();
+        let env = Env {
+            files: Arc::new(StrictFiles::over(env.files, failures.clone())),
+            ..env
+        };
         env.files.create_dir_all(&root).map_err(folder)?;
         let core = Arc::new(Core {
             pending: Arc::new(Semaphore::new(options.pending_bytes)),
@@ -368,13 +383,16 @@ impl Store {
             tails: Tails::default(),
             changing: Mutex::new(()),
             observer: Mutex::new(None),
-            failures: Failures::default(),
+            failures,
             decoder,
             closing: AtomicBool::new(false),
         });
         retention::remove_dropped(&core);
         core.sources.lock().open(&core.env, &core.root);
         let recovered = recover::recover(&core, &dir.join("wal"))?;
+        if let Some(reason) = core.failures.first() {
+            return Err(OpenError::NotDurable(reason));
+        }
         let (jobs, receiver) = mpsc::unbounded_channel();
         let threads = commit::start(core.clone(), recovered, receiver, jobs.downgrade());
         Ok(Store {
@@ -403,7 +421,7 @@ impl Store {
             core.counters.retried(Refusal::Pending);
             return Err(WriteError::Retry {
                 reason: "too many bytes wait to be stored".to_owned(),
-                after_ms: MEMORY_RETRY_MS,
+                after_ms: core.memory_retry_ms(),
             });
         };
         let decoding = core.clone();

@@ -73,7 +73,7 @@ impl Checkpoint {
             serde_json::from_slice(json).map_err(|error| wrong(error.to_string()))?;
         if checkpoint.version > VERSION {
             return Err(wrong(format!(
-                "version {}, this program reads up to version {VERSION}",
+                "version {}, this program reads up to version {VERSION}; use a newer build",
                 checkpoint.version
             )));
         }

@@ -128,7 +128,8 @@ impl Flusher {
     }
 }
 
-/// Tries until the head is in files; false if the store was dropped or shut down meanwhile.
+/// Tries until the head is in files; false if the store was dropped or shut down meanwhile, or can
+/// take nothing more.
 fn write(
     core: &Core,
     number: u64,
@@ -149,6 +150,10 @@ fn write(
                     state.failures += 1;
                     state.failure = error.to_string();
                 });
+                if core.failures.first().is_some() {
+                    // A failed sync: trying again would prove nothing.
+                    return false;
+                }
                 // A full disk is a common cause, and retention may make room.
                 retention::maintain(core);
                 std::thread::sleep(core.options.flush_retry);

@@ -183,7 +183,10 @@ impl Replay<'_> {
         let heads = std::mem::take(&mut self.heads);
         self.head_bytes = 0;
         let commit = || flusher::commit(self.core, self.flush + 1, &heads, position, &self.stamps);
-        let committed = commit().or_else(|_| {
+        let committed = commit().or_else(|error| {
+            if self.core.failures.first().is_some() {
+                return Err(error);
+            }
             // Retention may make room.
             retention::maintain(self.core);
             commit()

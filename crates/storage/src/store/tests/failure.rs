@@ -81,6 +81,61 @@ async fn a_wal_that_cannot_be_synced_ends_the_store() {
 }
 
 #[tokio::test]
+async fn files_that_cannot_be_synced_end_the_store() {
+    // Of a flush: the three files, their folder and those above it, and the checkpoint.
+    for (op, path) in [
+        (Op::SyncData, ".blocks"),
+        (Op::SyncData, ".ids"),
+        (Op::SyncData, ".fields"),
+        (Op::SyncData, "CHECKPOINT"),
+        (Op::SyncDir, "store/default/traces/"),
+        (Op::SyncDir, "store/default"),
+        (Op::SyncDir, "store"),
+    ] {
+        // Once, since a second one that succeeds proves nothing.
+        let plan = Plan {
+            path_contains: path.to_owned(),
+            times: 1,
+            ..Plan::always(op, Broken::Io)
+        };
+        let reason = fails(plan, async |store, _| store.flush().await).await;
+        assert!(reason.contains(path), "{path}: {reason}");
+        let says = "cannot be made durable: Input/output error";
+        assert!(reason.contains(says), "{path}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_wal_that_cannot_be_synced_while_it_is_replayed_is_not_opened() {
+    let dir = tempdir().unwrap();
+    let files = FaultFiles::over(Arc::new(RealFiles));
+    let (store, _) = open(dir.path(), &files);
+    let mut generator = Generator::new(41);
+    let rows: Vec<Span> = (0..50).map(|_| generator.span()).collect();
+    write(&store, Signal::Traces, &rows).await.unwrap();
+    drop(store);
+    let options = Options {
+        // Files are written while the log is replayed.
+        head_bytes: 1,
+        ..Options::default()
+    };
+    files.plan(Plan {
+        path_contains: ".blocks".to_owned(),
+        times: 1,
+        ..Plan::always(Op::SyncData, Broken::Io)
+    });
+    let again = || {
+        let (env, _) = testkit::env(4, Arc::new(files.clone()));
+        Store::open(env, dir.path(), options.clone(), Arc::new(TestDecoder))
+    };
+    let refused = again().err().unwrap().to_string();
+    assert!(refused.contains("cannot be made durable"), "{refused}");
+    let store = again().unwrap();
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert_eq!(plain_spans(found), plain_spans(rows));
+}
+
+#[tokio::test]
 async fn a_panic_of_the_commit_thread_ends_the_store() {
     let reason = fails(panics(Op::Write, "wal"), write_is_refused).await;
     assert!(
