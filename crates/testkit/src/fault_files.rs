@@ -76,6 +76,9 @@ pub enum Fault {
     Error(Failure),
     /// A write leaves this many bytes and fails; other calls just fail.
     ShortWrite(usize, Failure),
+    /// A sync says that it is done, and was not: as if the program had not asked for it. Any number
+    /// of times; other calls are done.
+    Lie,
     /// The call panics, as a defect somewhere on the path of its caller would.
     Panic,
 }
@@ -85,7 +88,7 @@ pub enum Fault {
 pub struct Plan {
     /// `None` stands for every call that changes the disk.
     pub op: Option<Op>,
-    /// Only calls on paths that contain this; empty for all.
+    /// Only calls on paths that contain this, or end so where it ends in `$`; empty for all.
     pub path_contains: String,
     /// Calls that still succeed first.
     pub skip: u64,
@@ -107,8 +110,12 @@ impl Plan {
     }
 
     fn matches(&self, op: Op, path: &Path) -> bool {
+        let path = path.to_string_lossy();
         self.op.map_or(op.is_change(), |own| own == op)
-            && path.to_string_lossy().contains(&self.path_contains)
+            && match self.path_contains.strip_suffix('$') {
+                Some(end) => path.ends_with(end),
+                None => path.contains(&self.path_contains),
+            }
     }
 }
 
@@ -148,6 +155,7 @@ struct Control {
     plans: Vec<Plan>,
     watcher: Watcher,
     changes: u64,
+    reads: u64,
     crash: Option<(u64, CrashPoint)>,
     crashed: bool,
 }
@@ -172,6 +180,7 @@ impl Control {
         if self.crashed {
             return Verdict::Fail(crash_error());
         }
+        self.reads += u64::from(op == Op::Read);
         if op.is_change() {
             let index = self.changes;
             self.changes += 1;
@@ -200,6 +209,7 @@ impl Control {
         match plan.fault {
             Fault::Error(failure) => Verdict::Fail(failure.error()),
             Fault::ShortWrite(bytes, failure) => Verdict::Partial(Some(bytes), failure.error()),
+            Fault::Lie => Verdict::Go,
             Fault::Panic => Verdict::Panic,
         }
     }
@@ -248,6 +258,11 @@ impl FaultFiles {
         self.control.lock().changes
     }
 
+    /// Calls so far that read a file.
+    pub fn reads(&self) -> u64 {
+        self.control.lock().reads
+    }
+
     /// Ends everything at the given change (counted from 0): every later call fails.
     pub fn crash_at(&self, change: u64, point: CrashPoint) {
         self.control.lock().crash = Some((change, point));
@@ -294,6 +309,20 @@ fn run<T>(
         Verdict::Fail(error) | Verdict::Partial(_, error) => Err(error),
         Verdict::Panic => panic!("a test asked {op:?} of {} to panic", path.display()),
     }
+}
+
+/// The same for a call that may be left out unnoticed.
+fn run_or_lie(
+    control: &Mutex<Control>,
+    op: Op,
+    path: &Path,
+    call: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let is_lie = |plan: &Plan| plan.fault == Fault::Lie && plan.matches(op, path);
+    if control.lock().plans.iter().any(is_lie) {
+        return Ok(());
+    }
+    run(control, op, path, call)
 }
 
 #[derive(Debug)]
@@ -352,7 +381,8 @@ impl File for FaultFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.run(Op::SyncData, || self.inner.sync_data())
+        let sync = || self.inner.sync_data();
+        run_or_lie(&self.control, Op::SyncData, &self.path, sync)
     }
 }
 
@@ -416,7 +446,8 @@ impl Files for FaultFiles {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.run(Op::SyncDir, dir, || self.inner.sync_dir(dir))
+        let sync = || self.inner.sync_dir(dir);
+        run_or_lie(&self.control, Op::SyncDir, dir, sync)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

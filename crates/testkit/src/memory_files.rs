@@ -3,8 +3,9 @@
 //! Two states are kept side by side: what a running process sees, and what is durable. A
 //! file's bytes and size become durable with `sync_data`, names in a folder with `sync_dir`,
 //! new folders at once (that is the contract of `create_dir_all`). A power cut keeps all of
-//! the durable state and, by choice, none or a random part of the rest: any subset of the
-//! 512-byte sectors and size changes of a file, and any prefix of the name changes of a folder.
+//! the durable state and, by choice, none or a random part of the rest: of a file any subset of its
+//! sectors, pages or writes (of one that was written twice also the first state) and of its size
+//! changes, and any prefix of the name changes of a folder. Files and folders are independent.
 //! Removing a folder with what it holds is as many changes as there are files in it.
 
 mod state;
@@ -455,3 +456,6 @@ impl Files for MemoryFiles {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use model::metric::{
 };
 use std::sync::Arc;
 
+use model::resource::EntityRef;
 use model::*;
 
 /// Seeded rows.
@@ -38,15 +39,22 @@ impl Generator {
             this.resources.push(Arc::new(Resource {
                 attributes,
                 dropped_attributes_count: index,
-                entity_refs: Vec::new(),
+                entity_refs: (0..index % 3)
+                    .map(|number| EntityRef {
+                        schema_url: "https://example.com/entity".repeat(number as usize),
+                        r#type: "host".to_owned(),
+                        id_keys: vec!["host.name".to_owned(), String::new()],
+                        description_keys: vec!["shared".to_owned(); number as usize],
+                    })
+                    .collect(),
                 schema_url: "https://example.com/schema".repeat((index % 2) as usize),
             }));
             this.scopes.push(Arc::new(Scope {
                 name: format!("scope-{}", index % 3),
                 version: "1".repeat((index % 2) as usize),
                 attributes: vec![KeyValue::new("shared", "of the scope")],
-                dropped_attributes_count: 0,
-                schema_url: String::new(),
+                dropped_attributes_count: index % 2,
+                schema_url: "https://example.com/scope".repeat((index / 4) as usize),
             }));
         }
         this
@@ -235,10 +243,14 @@ impl Generator {
             }),
             4 => PointValue::Exponential(ExponentialHistogram {
                 count: 4,
-                scale: 3,
+                sum: Some(-0.0),
+                scale: -3,
+                zero_count: u64::MAX,
+                negative: (buckets.offset < 0).then(Buckets::default),
                 positive: Some(buckets),
+                min: None,
+                max: Some(f64::INFINITY),
                 zero_threshold: 0.1,
-                ..ExponentialHistogram::default()
             }),
             _ => PointValue::Summary(model::metric::Summary {
                 count: 2,
@@ -250,6 +262,7 @@ impl Generator {
 
     pub(crate) fn point(&mut self) -> (Series, DataPoint) {
         let kinds = [MetricKind::Gauge, MetricKind::Sum, MetricKind::Histogram];
+        let metadata = [KeyValue::new("twice", 1i64), KeyValue::new("twice", "two")];
         let series = Series {
             resource: self.resources[self.random.usize(..5)].clone(),
             scope: self.scopes[self.random.usize(..2)].clone(),
@@ -260,16 +273,24 @@ impl Generator {
                 kind: kinds[self.random.usize(..3)],
                 temporality: Temporality::Cumulative,
                 monotonic: self.random.bool(),
-                metadata: Vec::new(),
+                metadata: metadata[..self.random.usize(..=2)].to_vec(),
             }),
-            attributes: vec![KeyValue::new("route", format!("/{}", self.random.u8(..4)))],
+            attributes: vec![
+                KeyValue::new("route", format!("/{}", self.random.u8(..4))),
+                KeyValue::new("port", 8_080i64),
+                KeyValue::new("", Value::Array(vec![Value::Empty, true.into()])),
+            ],
         };
         let time = BASE + self.random.u64(..HOURS);
         let exemplar = Exemplar {
             filtered_attributes: vec![KeyValue::new("k", 1i64)],
             time_unix_nano: time,
-            value: ExemplarValue::Double(1.0),
-            span_id: vec![1; 8],
+            value: match time % 3 {
+                0 => ExemplarValue::Empty,
+                1 => ExemplarValue::Int(-1),
+                _ => ExemplarValue::Double(1.0),
+            },
+            span_id: vec![1; (time % 9) as usize],
             trace_id: vec![2; 16],
         };
         let point = DataPoint {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 const SECTOR_BYTES: usize = 512;
+const PAGE_BYTES: usize = 4_096;
 
 #[derive(Debug, Clone)]
 pub(super) enum Change {
@@ -67,21 +68,55 @@ pub(super) struct State {
     pub(super) boot: u64,
 }
 
-/// Applies each sector and each size change or not, as the dice fall.
+/// In what pieces the unsynced part of a file is kept or lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pieces {
+    /// As a disk writes.
+    Sectors,
+    /// As a system writes back.
+    Pages,
+    /// Each write whole or not at all: what came later may be there, and what came earlier not.
+    Writes,
+}
+
+impl Pieces {
+    /// Where the piece that holds this offset ends.
+    fn end(self, offset: usize) -> usize {
+        match self {
+            Self::Sectors => (offset / SECTOR_BYTES + 1) * SECTOR_BYTES,
+            Self::Pages => (offset / PAGE_BYTES + 1) * PAGE_BYTES,
+            Self::Writes => usize::MAX,
+        }
+    }
+}
+
+/// Keeps a random part of what was not synced: of each piece a state that it once had, whatever
+/// the others have, and any of the sizes.
 pub(super) fn keep_some(content: &mut Vec<u8>, pending: Vec<Change>, random: &mut fastrand::Rng) {
+    let pieces = [Pieces::Sectors, Pieces::Pages, Pieces::Writes][random.usize(..3)];
+    let kept_of_ten = [1, 5, 9][random.usize(..3)];
+    let keep = |random: &mut fastrand::Rng| random.u32(..10) < kept_of_ten;
+    // Pieces that stay as they are, by their ends: a later write to them is lost, too.
+    let mut closed = BTreeSet::new();
     for change in pending {
         match change {
             Change::Resize(size) => {
-                if random.bool() {
+                if keep(random) {
                     content.resize(size, 0);
                 }
             }
             Change::Write { offset, bytes } => {
                 let mut at = 0;
                 while at < bytes.len() {
-                    let to_boundary = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
-                    let end = (at + to_boundary).min(bytes.len());
-                    if random.bool() {
+                    let piece = pieces.end(offset + at);
+                    let end = piece.saturating_sub(offset).min(bytes.len());
+                    if pieces == Pieces::Writes {
+                        if keep(random) {
+                            write_into(content, offset, &bytes);
+                        }
+                    } else if closed.contains(&piece) || !keep(random) {
+                        closed.insert(piece);
+                    } else {
                         write_into(content, offset + at, &bytes[at..end]);
                     }
                     at = end;

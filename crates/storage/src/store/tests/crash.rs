@@ -9,6 +9,7 @@
 mod damage;
 mod driver;
 mod faults;
+mod lies;
 mod model;
 mod workload;
 
@@ -35,7 +36,10 @@ struct Plan {
 }
 
 async fn try_all(workload: &Workload, plan: &Plan) {
-    let run = Run::record(workload, plan.seed).await;
+    try_all_of(&Run::record(workload, plan.seed).await, plan).await;
+}
+
+async fn try_all_of(run: &Run, plan: &Plan) {
     let mut tried = HashSet::new();
     let mut count = 0_usize;
     for (index, moment) in run.moments.iter().enumerate() {
@@ -58,7 +62,7 @@ async fn try_all(workload: &Workload, plan: &Plan) {
             let go_on = count.is_multiple_of(plan.go_on_every);
             count += 1;
             Trial {
-                run: &run,
+                run,
                 moment,
                 files,
                 loss,
@@ -161,6 +165,9 @@ impl Trial<'_> {
     /// A crash is not damage. Where a power cut kept a later part of what was not synced and lost
     /// an earlier one, the log has a hole in which nothing was acknowledged.
     fn check_counters(&self, store: &Store) {
+        let mut paths = self.files.paths().into_iter();
+        let aside = paths.find(|path| path.to_string_lossy().contains(".quarantined"));
+        assert_eq!(aside, None, "{}: set aside", self.when);
         let mut names = vec![
             "wal_malformed_records_total",
             "damaged_files_total",

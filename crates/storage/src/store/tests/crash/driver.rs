@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use model::Signal;
 use model::time::NANOS_PER_DAY;
 use testkit::{FaultFiles, ManualClock};
 
 use super::model::{FIRST_DAY, Item, Model, Wanted};
-use super::workload::{KEPT_DAYS, Step, Workload, open};
+use super::workload::{KEPT_DAYS, SEGMENT_BYTES, Step, Workload, open};
 use crate::Store;
 use crate::testing::*;
 use crate::write::{Batch, Stamp, WriteError};
 
+/// Items of a burst, each of which fills half of a segment of the log.
+const BURST: usize = 3;
 /// How often anything is tried where the disk fails.
 const TRIES: usize = 200;
 
@@ -71,7 +73,8 @@ impl Driver {
         let (mut store, mut clock) = self.open();
         for step in &workload.steps {
             match step {
-                Step::Write => self.write(&store, workload.group).await,
+                Step::Write => self.write(&store, workload.group, false).await,
+                Step::Burst => self.write(&store, BURST, true).await,
                 Step::Flush => store.flush().await,
                 Step::Retain => {
                     self.model.drop_day(self.first_day, self.next_event());
@@ -106,9 +109,16 @@ impl Driver {
         }
     }
 
-    /// Sends items at once, and one of all again.
-    async fn write(&mut self, store: &Store, count: usize) {
-        let mut group: Vec<Arc<Item>> = (0..count).map(|_| self.item()).collect();
+    /// Sends items at once, and one of all again; in a burst behind a flush, so that they wait for
+    /// each other.
+    async fn write(&mut self, store: &Store, count: usize, burst: bool) {
+        let padding = if burst { SEGMENT_BYTES / 2 } else { 0 };
+        let mut group: Vec<Arc<Item>> = (0..count).map(|_| self.item(padding)).collect();
+        let flush = async {
+            if burst {
+                store.flush().await;
+            }
+        };
         let now = self.now.load(Ordering::SeqCst);
         let items = self.model.items.iter();
         let known: Vec<_> = items.filter(|item| item.is_known_at(now)).collect();
@@ -117,7 +127,8 @@ impl Driver {
             let stored = self.send(store, &item.batch).await;
             stored.then(|| self.next_event())
         });
-        let events = join_all(writes).await;
+        // Polled in this order, and so sent.
+        let (_, events) = join(flush, join_all(writes)).await;
         for (item, event) in group.iter().zip(events) {
             if let Some(event) = event {
                 self.model.acknowledge(item.number, event);
@@ -153,7 +164,8 @@ impl Driver {
         }
     }
 
-    fn item(&mut self) -> Arc<Item> {
+    /// An item of at least so many bytes.
+    fn item(&mut self, least: usize) -> Arc<Item> {
         let random = &mut self.generator.random;
         let signal = Signal::ALL[random.usize(..3)];
         let stamp = random.bool().then(|| {
@@ -172,10 +184,9 @@ impl Driver {
             signal,
             rows: random.usize(1..7),
             days: if both { vec![day, day + 1] } else { vec![day] },
-            padding: if padded {
-                random.usize(..self.padding)
-            } else {
-                0
+            padding: match least {
+                0 if padded => random.usize(..self.padding),
+                _ => least,
             },
             stamp,
             now_unix_nano: self.now.load(Ordering::SeqCst),

@@ -9,13 +9,13 @@ use super::super::counted;
 use super::driver::Driver;
 use super::workload::Workload;
 
-/// How many calls change the disk where none fails.
-async fn changes(seed: u64) -> u64 {
+/// How many calls change the disk, and how many read, where none fails.
+async fn calls(seed: u64) -> (u64, u64) {
     let files = FaultFiles::over(Arc::new(MemoryFiles::new()));
     Driver::new(seed, files.clone())
         .run(&Workload::small())
         .await;
-    files.changes()
+    (files.changes(), files.reads())
 }
 
 /// Runs the workload with these faults, then without.
@@ -50,11 +50,12 @@ async fn run_with(seed: u64, plan: Plan) {
     }
 }
 
-async fn fail_at(seed: u64, skips: impl Iterator<Item = u64>) {
+/// Lets calls fail from each of these on: those that change the disk, or all of one kind.
+async fn fail_at(seed: u64, op: Option<Op>, skips: impl Iterator<Item = u64>) {
     for skip in skips {
         for (failure, times) in [(Failure::Io, 1), (Failure::StorageFull, 25)] {
             let plan = Plan {
-                op: None,
+                op,
                 path_contains: String::new(),
                 skip,
                 times,
@@ -67,8 +68,10 @@ async fn fail_at(seed: u64, skips: impl Iterator<Item = u64>) {
 
 #[tokio::test]
 async fn calls_that_fail_are_asked_again_and_nothing_is_lost() {
-    let changes = changes(2).await;
-    fail_at(2, (3..changes).step_by(changes as usize / 12)).await;
+    let (changes, reads) = calls(2).await;
+    fail_at(2, None, (3..changes).step_by(changes as usize / 12)).await;
+    let skips = (1..reads).step_by(reads as usize / 12);
+    fail_at(2, Some(Op::Read), skips).await;
     for skip in [0, 7, 30] {
         let open = Plan {
             skip,
@@ -83,6 +86,8 @@ async fn calls_that_fail_are_asked_again_and_nothing_is_lost() {
 #[ignore = "runs the whole workload for each of its calls, a sample of which is in the suite: cargo test --release -p storage --lib every_call_may_fail -- --ignored"]
 async fn every_call_may_fail_once_and_for_a_while_and_nothing_is_lost() {
     for seed in 2..4 {
-        fail_at(seed, 0..changes(seed).await).await;
+        let (changes, reads) = calls(seed).await;
+        fail_at(seed, None, 0..changes).await;
+        fail_at(seed, Some(Op::Read), 0..reads).await;
     }
 }

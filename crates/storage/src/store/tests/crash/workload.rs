@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use testkit::{Change, FaultFiles, ManualClock, MemoryFiles, Op};
+use testkit::{Change, FaultFiles, ManualClock, MemoryFiles, Op, Plan};
 
 use super::driver::Driver;
 use super::model::Model;
@@ -16,6 +16,8 @@ use crate::{OpenError, Options, Store};
 
 /// How long a request without a stamp is known.
 pub(super) const REPEAT_HOURS: u64 = 24;
+/// Bytes of a segment of the log, which goes by how long the log may be.
+pub(super) const SEGMENT_BYTES: usize = 64 << 10;
 /// Days that rows are kept.
 pub(super) const KEPT_DAYS: u64 = 10;
 
@@ -32,6 +34,9 @@ pub(super) struct Workload {
 pub(super) enum Step {
     /// Items at once, some of them repeats.
     Write,
+    /// Items that wait while files are written, and then share a sync: more of them than a segment
+    /// of the log holds.
+    Burst,
     Flush,
     /// Time passes, and the oldest day is dropped.
     Retain,
@@ -46,9 +51,10 @@ pub(super) enum Step {
 impl Workload {
     /// Every kind of step, on few files.
     pub(super) fn small() -> Self {
-        use Step::{Flush, Kill, Reopen, Retain, Stop, Write};
+        use Step::{Burst, Flush, Kill, Reopen, Retain, Stop, Write};
         let steps = vec![
-            Write, Write, Flush, Write, Kill, Write, Flush, Retain, Write, Reopen, Write, Stop,
+            Write, Write, Flush, Write, Kill, Burst, Flush, Retain, Write, Reopen, Write, Burst,
+            Stop,
         ];
         Self {
             steps,
@@ -59,10 +65,13 @@ impl Workload {
 
     /// Enough flushes for merges of the index, and for several segments of the log.
     pub(super) fn large() -> Self {
-        use Step::{Flush, Kill, Reopen, Retain, Stop, Write};
+        use Step::{Burst, Flush, Kill, Reopen, Retain, Stop, Write};
         let mut steps = Vec::new();
         for round in 0..12 {
             steps.extend([Write, Write, Flush, Write]);
+            if round % 3 == 0 {
+                steps.push(Burst);
+            }
             match round % 4 {
                 1 => steps.push(Kill),
                 2 => steps.push(Retain),
@@ -118,7 +127,7 @@ pub(super) fn options() -> Options {
     };
     Options {
         block_rows: 3,
-        wal_bytes: 1 << 19,
+        wal_bytes: 8 * SEGMENT_BYTES as u64,
         flush_retry: Duration::from_millis(1),
         repeat_window: Duration::from_secs(REPEAT_HOURS * 3_600),
         retention: Retention {
@@ -151,8 +160,14 @@ impl Run {
     }
 
     pub(super) async fn record(workload: &Workload, seed: u64) -> Self {
+        Self::record_with(workload, seed, None).await
+    }
+
+    /// The same on a disk that behaves as planned.
+    pub(super) async fn record_with(workload: &Workload, seed: u64, plan: Option<Plan>) -> Self {
         let files = MemoryFiles::new();
         let faults = FaultFiles::over(Arc::new(files.clone()));
+        plan.into_iter().for_each(|plan| faults.plan(plan));
         let moments = Arc::new(Mutex::new(Vec::new()));
         let mut driver = Driver::new(seed, faults.clone());
         let recorder = Recorder {
