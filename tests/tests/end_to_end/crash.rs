@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
-use serde_json::Value;
-use tests::otlp_json::{log, logs, now, span, traces};
+use serde_json::{Value, json};
+use tests::otlp_json::{attributes, log, logs, metrics, now, span, traces};
 use tests::{Http, wait};
 
 use crate::PROGRAM;
@@ -62,6 +62,23 @@ fn span_batch(batch: &str) -> Value {
     traces("crash-spans", &spans)
 }
 
+/// A series of its own, with a point for each item.
+fn point_batch(batch: &str) -> Value {
+    let time = now();
+    let points: Vec<Value> = (0..BATCH)
+        .map(|item| {
+            json!({
+                "attributes": attributes(&[("load.batch", batch)]),
+                "timeUnixNano": (time + item as u64).to_string(), "asInt": item.to_string(),
+            })
+        })
+        .collect();
+    metrics(
+        "crash-points",
+        &[json!({"name": "crash_points", "gauge": {"dataPoints": points}})],
+    )
+}
+
 /// Sends until the process is gone.
 async fn send(otlp: Http, name: String, stop: Arc<AtomicBool>, sent: Arc<Mutex<Sent>>) {
     for number in 0.. {
@@ -70,7 +87,11 @@ async fn send(otlp: Http, name: String, stop: Arc<AtomicBool>, sent: Arc<Mutex<S
         }
         // Short, so that it fits a trace id.
         let batch = format!("{name}{number:04}");
-        for (signal, export) in [("logs", log_batch(&batch)), ("traces", span_batch(&batch))] {
+        for (signal, export) in [
+            ("logs", log_batch(&batch)),
+            ("traces", span_batch(&batch)),
+            ("metrics", point_batch(&batch)),
+        ] {
             let result = otlp.try_export(signal, &export).await;
             let mut sent = sent.lock().unwrap();
             let name = format!("{signal} {batch}");
@@ -85,40 +106,102 @@ async fn send(otlp: Http, name: String, stop: Arc<AtomicBool>, sent: Arc<Mutex<S
     }
 }
 
-async fn verify(query: &Http, sent: &Sent) {
-    let mut items: BTreeMap<String, usize> = BTreeMap::new();
+/// How often each item of each batch is there.
+type Found = BTreeMap<(String, usize), usize>;
+
+async fn found_logs(query: &Http) -> Found {
+    let mut found = Found::new();
     for record in query.all_logs("service:crash-logs").await {
-        let item = record["attributes"]["load.item"].as_str().unwrap();
-        *items.entry(item.to_owned()).or_default() += 1;
+        let name = record["attributes"]["load.item"].as_str().unwrap();
+        let (batch, item) = name.rsplit_once('-').unwrap();
+        let item = (batch.to_owned(), item.parse().unwrap());
+        *found.entry(item).or_default() += 1;
     }
-    for (item, count) in &items {
-        assert_eq!(*count, 1, "{item} is there {count} times");
+    found
+}
+
+async fn found_points(query: &Http) -> Found {
+    let ask = [("q", "crash_points"), ("limit", "10000")];
+    let answer = query.get("/api/v1/metrics/points", &ask).await;
+    assert_eq!(
+        answer["cut"].as_array().map_or(0, Vec::len),
+        0,
+        "{}",
+        answer["cut"]
+    );
+    let mut found = Found::new();
+    let list = |value: &Value, member: &str| value[member].as_array().unwrap().clone();
+    for resource in list(&answer, "resourceMetrics") {
+        for scope in list(&resource, "scopeMetrics") {
+            for metric in list(&scope, "metrics") {
+                for point in list(&metric["gauge"], "dataPoints") {
+                    let batch = point["attributes"][0]["value"]["stringValue"].as_str();
+                    let item = point["asInt"].as_str().unwrap().parse().unwrap();
+                    *found.entry((batch.unwrap().to_owned(), item)).or_default() += 1;
+                }
+            }
+        }
     }
+    found
+}
+
+async fn found_spans(query: &Http, batches: &[&str]) -> Found {
+    let mut found = Found::new();
+    for batch in batches {
+        for span in query.trace_spans(&trace_id(batch)).await {
+            let id = span["spanId"].as_str().unwrap();
+            let item = usize::from_str_radix(id, 16).unwrap() - 1;
+            *found.entry(((*batch).to_owned(), item)).or_default() += 1;
+        }
+    }
+    // A span that is stored twice is shown once there, but counted twice here.
+    let answer = query.get("/api/v1/services", &[]).await;
+    let services = answer["services"].as_array().unwrap();
+    let service = services
+        .iter()
+        .find(|service| service["name"] == "crash-spans");
+    assert_eq!(service.unwrap()["spans"], found.len(), "{answer}");
+    found
+}
+
+/// Each acknowledged request is there once, to the last item. One whose answer never came is there
+/// as a whole or not at all.
+async fn verify(query: &Http, sent: &Sent) {
     let of = |names: &[String], signal: &str| -> Vec<String> {
         let names = names.iter().filter_map(|name| name.strip_prefix(signal));
         names.map(|name| name.trim().to_owned()).collect()
     };
-    for batch in of(&sent.acknowledged, "logs") {
-        for item in 0..BATCH {
+    for signal in ["logs", "traces", "metrics"] {
+        let (acknowledged, unanswered) =
+            (of(&sent.acknowledged, signal), of(&sent.unanswered, signal));
+        assert!(acknowledged.len() > ROUNDS, "{signal}: {acknowledged:?}");
+        let all = acknowledged.iter().chain(&unanswered).map(String::as_str);
+        let found = match signal {
+            "logs" => found_logs(query).await,
+            "traces" => found_spans(query, &all.clone().collect::<Vec<_>>()).await,
+            _ => found_points(query).await,
+        };
+        for ((batch, item), count) in &found {
+            assert_eq!(
+                *count, 1,
+                "{signal}: item {item} of {batch} is there {count} times"
+            );
+            assert!(all.clone().any(|known| known == batch), "{signal}: {batch}");
+        }
+        let there = |batch: &String| {
+            let items = (0..BATCH).filter(|item| found.contains_key(&(batch.clone(), *item)));
+            items.count()
+        };
+        for batch in &acknowledged {
+            assert_eq!(there(batch), BATCH, "{signal}: items of {batch} are lost");
+        }
+        for batch in &unanswered {
+            let there = there(batch);
             assert!(
-                items.contains_key(&format!("{batch}-{item}")),
-                "{batch}-{item} is lost"
+                there == 0 || there == BATCH,
+                "{signal}: {there} items of {batch}"
             );
         }
-    }
-    // A request whose answer never came is there as a whole or not at all.
-    for batch in of(&sent.unanswered, "logs") {
-        let there = (0..BATCH)
-            .filter(|item| items.contains_key(&format!("{batch}-{item}")))
-            .count();
-        assert!(there == 0 || there == BATCH, "{there} items of {batch}");
-    }
-    for batch in of(&sent.acknowledged, "traces") {
-        let trace = trace_id(&batch);
-        let search = format!("trace_id:{trace}");
-        let found = query.get("/api/v1/traces", &[("q", search.as_str())]).await;
-        assert_eq!(found["traces"][0]["span_count"], BATCH, "{batch}: {found}");
-        assert_eq!(query.trace_spans(&trace).await.len(), BATCH, "{batch}");
     }
 }
 

@@ -10,7 +10,7 @@ use tests::{Http, Setup, wait};
 use crate::{PROGRAM, up};
 
 /// The value of a line of `/metrics`, by all that precedes it.
-async fn counted(http: &Http, line: &str) -> Option<f64> {
+pub(crate) async fn counted(http: &Http, line: &str) -> Option<f64> {
     let (_, page) = http.get_any("/metrics", &[]).await;
     let page = page.as_str().expect("text");
     let found = page

@@ -7,10 +7,10 @@ use tests::otlp_json::{SECOND, logs, now};
 
 use crate::up;
 
-const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+pub(crate) const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 /// Every type that a value can have, the odd ones included.
-fn every_type() -> Value {
+pub(crate) fn every_type() -> Value {
     let many: Vec<Value> = ["", "a", "ü€😀", "line\nbreak\u{0}nul"]
         .iter()
         .map(|text| json!({"stringValue": text}))
@@ -46,7 +46,7 @@ fn every_type() -> Value {
     ])
 }
 
-fn export(start: u64) -> Value {
+pub(crate) fn export(start: u64) -> Value {
     json!({"resourceSpans": [{
         "schemaUrl": "https://opentelemetry.io/schemas/1.40.0",
         "resource": {
@@ -142,7 +142,7 @@ fn bodies() -> Vec<Value> {
     ]
 }
 
-fn log_export(start: u64) -> Value {
+pub(crate) fn log_export(start: u64) -> Value {
     let mut records: Vec<Value> = bodies()
         .into_iter()
         .zip(1..)
