@@ -5,6 +5,7 @@
 
 pub mod json;
 mod points;
+pub mod requests;
 
 use std::sync::Arc;
 

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use api::PointsAnswer;
 use indexmap::IndexMap;
 use model::TimeRange;
-use model::metric::{Metric, MetricKind, Temporality};
-use otlp::encode::json::{attributes_json, data_point_json};
+use model::metric::Metric;
+use otlp::encode::json::data_point_json;
+use otlp::encode::requests::{metric_json, metric_members};
 use promql::Matcher;
 use rustc_hash::FxHashSet;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use storage::message::SeriesPoints;
 
 use super::Context;
@@ -133,50 +134,12 @@ impl Tree {
         // A place may have been made for a point that was then one too many.
         let metrics = |metrics: IndexMap<String, Leaf>| {
             let some = metrics.into_values().filter(|leaf| !leaf.points.is_empty());
-            some.map(metric_json).collect()
+            some.map(|Leaf { metric, mut points }| {
+                points.reverse();
+                metric_json(&metric, points)
+            })
+            .collect()
         };
         self.nest.finish("scopeMetrics", "metrics", metrics)
     }
-}
-
-fn metric_members(metric: &Metric) -> Map<String, Json> {
-    let mut members = Map::new();
-    let texts = [
-        ("name", &metric.name),
-        ("description", &metric.description),
-        ("unit", &metric.unit),
-    ];
-    for (name, text) in texts {
-        if !text.is_empty() {
-            members.insert(name.to_owned(), text.as_str().into());
-        }
-    }
-    if !metric.metadata.is_empty() {
-        members.insert("metadata".into(), attributes_json(&metric.metadata));
-    }
-    members
-}
-
-fn metric_json(leaf: Leaf) -> Json {
-    let Leaf { metric, mut points } = leaf;
-    points.reverse();
-    let mut data = Map::new();
-    data.insert("dataPoints".into(), points.into());
-    if metric.temporality != Temporality::None {
-        let code = metric.temporality as u8;
-        data.insert("aggregationTemporality".into(), code.into());
-    }
-    if metric.kind == MetricKind::Sum && metric.monotonic {
-        data.insert("isMonotonic".into(), true.into());
-    }
-    let kind = match metric.kind {
-        MetricKind::Gauge => "gauge",
-        MetricKind::Sum => "sum",
-        MetricKind::Histogram => "histogram",
-        MetricKind::ExponentialHistogram => "exponentialHistogram",
-        MetricKind::Summary => "summary",
-    };
-    let mut members = metric_members(&metric);
-    members.insert(kind.into(), Json::Object(data));
-    Json::Object(members)
 }

@@ -146,6 +146,25 @@ fn reencode(signal: Signal, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Written as OTLP JSON and turned into protobuf again, as a receiver does.
+fn through_json(signal: Signal, bytes: &[u8]) -> Vec<u8> {
+    use encode::requests;
+    let rows = Rows::decode(signal, bytes).unwrap();
+    let request = match signal {
+        Signal::Traces => requests::traces_json(&rows.spans),
+        Signal::Logs => requests::logs_json(&rows.logs),
+        Signal::Metrics => {
+            let points = rows.points.into_iter();
+            let each: Vec<_> = points
+                .map(|(series, point)| (series, vec![point]))
+                .collect();
+            requests::metrics_json(&each)
+        }
+    };
+    let (text, mut room) = (request.to_string(), model::room::Room::unlimited());
+    crate::json::to_protobuf(signal, text.as_bytes(), usize::MAX, &mut room).unwrap()
+}
+
 fn parses(signal: Signal, bytes: &[u8]) -> bool {
     match signal {
         Signal::Traces => ExportTraceServiceRequest::decode(bytes).is_ok(),
@@ -220,6 +239,26 @@ proptest! {
         let back = ExportMetricsServiceRequest::decode(&reencode(Signal::Metrics, &bytes)[..]).unwrap();
         prop_assert_eq!(flat_points(back), flat_points(request));
         same_verdict(Signal::Metrics, bytes, &damage, cut);
+    }
+
+    #[test]
+    fn requests_written_as_json_are_the_same_requests(
+        spans in strategy::traces(),
+        logs in strategy::logs(),
+        metrics in strategy::metrics(),
+    ) {
+        let spans = spans.encode_to_vec();
+        let back = ExportTraceServiceRequest::decode(&through_json(Signal::Traces, &spans)[..]);
+        let sent = ExportTraceServiceRequest::decode(&spans[..]);
+        prop_assert_eq!(flat_spans(back.unwrap()), flat_spans(sent.unwrap()));
+        let logs = logs.encode_to_vec();
+        let back = ExportLogsServiceRequest::decode(&through_json(Signal::Logs, &logs)[..]);
+        let sent = ExportLogsServiceRequest::decode(&logs[..]);
+        prop_assert_eq!(flat_logs(back.unwrap()), flat_logs(sent.unwrap()));
+        let metrics = metrics.encode_to_vec();
+        let back = ExportMetricsServiceRequest::decode(&through_json(Signal::Metrics, &metrics)[..]);
+        let sent = ExportMetricsServiceRequest::decode(&metrics[..]);
+        prop_assert_eq!(flat_points(back.unwrap()), flat_points(sent.unwrap()));
     }
 
     #[test]
