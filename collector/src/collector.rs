@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::admin::Admin;
 use crate::ingest::{Ingest, Sink};
 use crate::internal;
 use crate::receivers::{otlp_grpc, otlp_http};
@@ -60,6 +61,8 @@ pub struct Listeners {
     pub otlp_http: TcpListener,
     /// For query nodes; none where nobody reads remotely.
     pub internal: Option<TcpListener>,
+    /// What whoever runs the collector may ask on the internal listener; none for nothing.
+    pub admin: Option<Admin>,
 }
 
 /// Where a collector listens.
@@ -153,7 +156,9 @@ impl Collector {
         ];
         if let Some(listener) = listeners.internal {
             let limits = options.server.connections;
-            tasks.push(start_internal(reader, listener, limits, stopped.clone()));
+            let admin = listeners.admin.map(Arc::new);
+            let stop = stopped.clone();
+            tasks.push(start_internal(reader, admin, listener, limits, stop));
         }
         if let Some(spans) = &spans {
             sink.observe(Box::new(spans.observer()));
@@ -213,13 +218,14 @@ impl Collector {
 
 fn start_internal(
     reader: Arc<dyn Read>,
+    admin: Option<Arc<Admin>>,
     listener: TcpListener,
     limits: ConnectionLimits,
     mut stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
-        internal::serve(reader, listener, limits, stopped).await;
+        internal::serve(reader, admin, listener, limits, stopped).await;
     })
 }
 

@@ -22,6 +22,8 @@ use tokio::net::TcpListener;
 use tonic::server::{Grpc, ServerStreamingService};
 use tonic::{Response, Status};
 
+use crate::admin::Admin;
+
 /// The method's path.
 pub const METHOD: &str = "/throughline.internal.v1.Reader/Execute";
 /// The longest request: filters with long lists of ids.
@@ -35,9 +37,10 @@ const SMALL_REQUEST: usize = 200;
 /// What one level of decoding takes of the stack at most; a level takes at least one byte.
 const STACK_PER_BYTE: usize = 8 << 10;
 
-/// Serves `reader` until `shutdown`.
+/// Serves `reader`, and `admin` to who may ask it, until `shutdown`.
 pub async fn serve(
     reader: Arc<dyn Read>,
+    admin: Option<Arc<Admin>>,
     listener: TcpListener,
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()> + Send,
@@ -46,7 +49,11 @@ pub async fn serve(
         let execute = Execute {
             reader: Arc::clone(&reader),
         };
+        let admin = admin.clone();
         Box::pin(async move {
+            if let Some(admin) = admin.filter(|_| Admin::has(request.uri().path())) {
+                return admin.answer(request).await;
+            }
             if request.uri().path() != METHOD {
                 let reason = format!("there is no method {}", request.uri().path());
                 return Status::unimplemented(reason).into_http();

@@ -28,6 +28,7 @@ async fn start(sink: Arc<FakeSink>) -> Collector {
         otlp_grpc: bind().await.unwrap(),
         otlp_http: bind().await.unwrap(),
         internal: Some(bind().await.unwrap()),
+        admin: None,
     };
     let clock = Arc::new(env::RealClock::new());
     let options = Options::from_config(&config::Config::default().limits);
@@ -105,6 +106,7 @@ async fn the_real_store_answers_through_the_collector() {
         otlp_grpc: bind().await.unwrap(),
         otlp_http: bind().await.unwrap(),
         internal: None,
+        admin: None,
     };
     let (sink, reader) = (Arc::new(store.clone()), Arc::new(store.clone()));
     let collector = Collector::start(

@@ -68,7 +68,13 @@ async fn start() -> (Channel, Arc<AtomicUsize>) {
         live: Arc::clone(&live),
     });
     let limits = ConnectionLimits::default();
-    tokio::spawn(serve(reader, listener, limits, std::future::pending()));
+    tokio::spawn(serve(
+        reader,
+        None,
+        listener,
+        limits,
+        std::future::pending(),
+    ));
     (
         Endpoint::from_shared(url).unwrap().connect().await.unwrap(),
         live,

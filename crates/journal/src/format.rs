@@ -137,7 +137,7 @@ pub(crate) fn segment_path(dir: &Path, segment: u64) -> PathBuf {
 }
 
 /// The number in a segment's file name; `None` for other files, which are left alone.
-pub(crate) fn segment_number(name: &str) -> Option<u64> {
+pub fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

@@ -56,6 +56,7 @@
 mod cursor;
 mod error;
 mod format;
+mod inspect;
 mod journal;
 mod open;
 mod options;
@@ -63,6 +64,8 @@ mod position;
 mod reader;
 
 pub use error::{ErrorKind, JournalError};
+pub use format::segment_number;
+pub use inspect::{Item, Log};
 pub use journal::Journal;
 pub use options::{Options, Recovery};
 pub use position::Position;

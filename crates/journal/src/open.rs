@@ -17,12 +17,13 @@ use crate::reader::{Segment, Shared, State};
 use crate::{JournalError, Options, Position, Recovery};
 
 /// A segment file before its records were looked at.
-struct Found {
-    number: u64,
-    size: u64,
-    header: Option<SegmentHeader>,
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) number: u64,
+    pub(crate) size: u64,
+    pub(crate) header: Option<SegmentHeader>,
     /// Whether anything but zeroes stands behind the place of the headers.
-    has_data: bool,
+    pub(crate) has_data: bool,
 }
 
 pub(crate) fn open(
@@ -126,7 +127,7 @@ fn sync(file: &dyn env::File, path: PathBuf) -> Result<(), JournalError> {
 
 /// All segments in order, with their headers. An unknown version is an error before anything
 /// is changed.
-fn find_segments(env: &Env, dir: &Path) -> Result<Vec<Found>, JournalError> {
+pub(crate) fn find_segments(env: &Env, dir: &Path) -> Result<Vec<Found>, JournalError> {
     let entries = env.files.list(dir).map_err(|source| JournalError::Io {
         action: "list",
         path: dir.to_owned(),
@@ -170,7 +171,7 @@ fn find_segments(env: &Env, dir: &Path) -> Result<Vec<Found>, JournalError> {
     Ok(found)
 }
 
-fn io_error(action: &'static str, path: &Path, source: io::Error) -> JournalError {
+pub(crate) fn io_error(action: &'static str, path: &Path, source: io::Error) -> JournalError {
     JournalError::Io {
         action,
         path: path.to_owned(),
@@ -281,7 +282,7 @@ fn check_segment(
 }
 
 /// Segments that are gone between two that follow each other.
-fn missing_between(segment: &Found, next: &Found) -> u64 {
+pub(crate) fn missing_between(segment: &Found, next: &Found) -> u64 {
     let gap_is_meant = next.header.is_some_and(|header| header.previous_end == 0);
     if gap_is_meant {
         return 0;

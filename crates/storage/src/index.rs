@@ -124,6 +124,13 @@ impl TermIndex {
         Self::open(Index::open_or_create(IndexFolder::new(env, dir), schema)?)
     }
 
+    /// Opens the index in a folder and checks every byte of it, without changing anything.
+    pub(crate) fn open_checked(env: &Env, dir: &Path) -> Result<Self, IndexError> {
+        let opened = Self::open(Index::open(IndexFolder::new(env, dir))?)?;
+        opened.segments()?;
+        Ok(opened)
+    }
+
     fn open(index: Index) -> Result<Self, IndexError> {
         let (_, term, block) = schema();
         let payload = index.load_metas()?.payload;

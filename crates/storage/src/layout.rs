@@ -42,6 +42,7 @@ mod clock;
 mod correlation;
 mod encode;
 mod interned;
+mod keys;
 mod nested;
 mod pick;
 mod points;

@@ -4,9 +4,11 @@ pub mod block;
 mod chunk;
 pub mod digest;
 mod eval;
+pub mod export;
 pub mod fields_table;
 pub mod filter;
 mod flush;
+pub mod folder;
 pub mod idtable;
 mod index;
 mod layout;
@@ -17,11 +19,14 @@ pub mod retention;
 mod scan;
 mod sealed;
 mod series_view;
+pub mod snapshot;
+pub mod stat;
 mod store;
 mod table;
 mod terms;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 pub mod words;
 pub mod write;
 

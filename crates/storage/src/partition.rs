@@ -130,6 +130,11 @@ pub(crate) fn directory(signal: Signal, blocks: &[BlockMeta]) -> Vec<u8> {
     out
 }
 
+/// How long the directory of so many blocks is.
+pub(crate) fn directory_bytes(blocks: usize) -> u64 {
+    (blocks * ENTRY_BYTES + TRAILER_BYTES) as u64
+}
+
 /// The day of a folder that was dropped: `YYYY-MM-DD.dropped`, see [`crate::retention`].
 pub(crate) fn day_from_dropped(name: &str) -> Option<u32> {
     day_from_name(name.strip_suffix(DROPPED_SUFFIX)?)
@@ -213,6 +218,12 @@ pub(crate) fn file_path(dir: &Path, flush: u64, extension: &str) -> PathBuf {
     dir.join(format!("{flush:016x}.{extension}"))
 }
 
+/// The flush and the extension of a file's name; nothing for names that are not of a flush.
+pub(crate) fn flush_of(name: &str) -> Option<(u64, &str)> {
+    let (flush, extension) = name.split_once('.')?;
+    Some((u64::from_str_radix(flush, 16).ok()?, extension))
+}
+
 impl BlockFile {
     pub(crate) fn open(
         env: &Env,
@@ -292,10 +303,7 @@ impl Partition {
         };
         let mut damaged = 0;
         for entry in env.files.list(&dir)? {
-            let Some((flush, extension)) = entry.name.split_once('.') else {
-                continue;
-            };
-            let Ok(flush) = u64::from_str_radix(flush, 16) else {
+            let Some((flush, extension)) = flush_of(&entry.name) else {
                 continue;
             };
             if flush > flush_max {

@@ -105,7 +105,7 @@ pub(crate) enum Unit {
 
 impl Unit {
     /// Smallest time, largest time, largest end.
-    fn times(&self) -> (u64, u64, u64) {
+    pub(crate) fn times(&self) -> (u64, u64, u64) {
         match self {
             Unit::Chunk(chunk) => (chunk.min_time, chunk.max_time, chunk.max_end),
             Unit::Block { file, ordinal, .. } => {
@@ -129,7 +129,7 @@ impl Unit {
         }
     }
 
-    fn open(&self, interned: &Arc<Interned>) -> Result<Opened, Damage> {
+    pub(crate) fn open(&self, interned: &Arc<Interned>) -> Result<Opened, Damage> {
         Ok(match self {
             Unit::Chunk(chunk) => Opened::Chunk(chunk.clone()),
             Unit::Block {
@@ -357,7 +357,11 @@ impl<'a> Scan<'a> {
 }
 
 /// The rows of a table inside the selection's time range.
-fn in_range(table: &dyn Table, unit: &Unit, selection: &Selection) -> Result<Mask, Damage> {
+pub(crate) fn in_range(
+    table: &dyn Table,
+    unit: &Unit,
+    selection: &Selection,
+) -> Result<Mask, Damage> {
     let range = selection.range;
     let (min_time, max_time, max_end) = unit.times();
     if range.contains(min_time) && range.contains(max_time.max(max_end)) {

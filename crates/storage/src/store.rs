@@ -24,12 +24,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use env::{Env, Failure, Failures, LockFile, StrictFiles};
+use env::{Env, Failure, Failures, Files, LockFile, StrictFiles};
 use model::correlation::CorrelationKeys;
 use model::room::{Budget, NoRoom, Room};
 use model::row::{Decode, Reject, Undecoded};
@@ -40,12 +40,16 @@ use crate::chunk::{Chunk, ChunkSink, Clocks};
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey};
 use crate::retention::{self, Retention};
+use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::write::{Ack, Batch, Observe, Stamp, WriteError};
 
 use active::ActiveSeries;
+pub(crate) use checkpoint::Checkpoint;
 use commit::Job;
 use contents::{Content, content_of};
+pub(crate) use record::{Record, read as read_record};
 use refusal::Refusal;
+pub(crate) use sources::{NAME as SOURCES, check as check_sources};
 pub(crate) use tail::Tails;
 
 /// When a batch comes again for which there was no memory, at the earliest.
@@ -183,6 +187,8 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
 /// What the threads and readers of a store share.
 pub(crate) struct Core {
     pub env: Env,
+    /// For files beyond the data folder: that these cannot be synced is no failure of the store.
+    pub outside: Arc<dyn Files>,
     pub root: PathBuf,
     pub options: Options,
     pub view: RwLock<View>,
@@ -192,6 +198,10 @@ pub(crate) struct Core {
     active: ActiveSeries,
     /// Held by whoever adds files to partitions or drops partitions: one at a time.
     pub changing: Mutex<()>,
+    /// Held by whoever takes a snapshot.
+    pub snapshots: Mutex<()>,
+    /// How far the log is durable; set once the store is open.
+    wal: OnceLock<journal::Tail>,
     observer: Mutex<Option<Box<dyn Observe>>>,
     /// What the store cannot go on without.
     failures: Failures,
@@ -224,14 +234,7 @@ impl Core {
         received: u64,
     ) -> Result<Chunk, Undecoded> {
         let keys = &self.options.correlation;
-        let mut sink = ChunkSink::new(batch.signal, keys, admit, room, received);
-        self.decoder
-            .decode(batch.signal, &batch.request, &mut sink)?;
-        let mut chunk = sink.finish()?;
-        if let Some(clock) = batch.stamp.as_ref().and_then(|stamp| stamp.clock) {
-            chunk.clocks = Clocks::all(clock);
-        }
-        Ok(chunk)
+        decode_batch(&*self.decoder, keys, batch, admit, room, received)
     }
 
     /// Decodes a new batch within the bounds on memory and series.
@@ -299,8 +302,14 @@ impl Core {
         self.sources.lock().acknowledged(stamp, now);
     }
 
+    /// Everything in the log before this is durable.
+    pub(crate) fn wal_end(&self) -> journal::Position {
+        let tail = self.wal.get();
+        tail.map_or(journal::Position::START, journal::Tail::synced_end)
+    }
+
     /// Keeps the list of agents for the next start.
-    fn save_sources(&self) {
+    pub(crate) fn save_sources(&self) {
         let now = self.env.clock.unix_nanos();
         let Some(list) = self.sources.lock().take_unsaved(now) else {
             return;
@@ -310,6 +319,24 @@ impl Core {
             tracing::warn!(%error, "the list of agents is not written");
         }
     }
+}
+
+/// The rows of a batch; see [`Core::decode`].
+pub(crate) fn decode_batch(
+    decoder: &dyn Decode,
+    keys: &CorrelationKeys,
+    batch: &Batch,
+    admit: &mut dyn FnMut(u64) -> bool,
+    room: &mut Room,
+    received: u64,
+) -> Result<Chunk, Undecoded> {
+    let mut sink = ChunkSink::new(batch.signal, keys, admit, room, received);
+    decoder.decode(batch.signal, &batch.request, &mut sink)?;
+    let mut chunk = sink.finish()?;
+    if let Some(clock) = batch.stamp.as_ref().and_then(|stamp| stamp.clock) {
+        chunk.clocks = Clocks::all(clock);
+    }
+    Ok(chunk)
 }
 
 /// An open store. Clones share it; the last one to go stops its threads, without a flush.
@@ -365,6 +392,7 @@ impl Store {
         };
         let root = dir.join("store");
         let failures = Failures::default();
+        let outside = env.files.clone();
         let env = Env {
             files: Arc::new(StrictFiles::over(env.files, failures.clone())),
             ..env
@@ -375,6 +403,7 @@ impl Store {
             budget: Arc::new(Budget::new(options.in_flight_bytes)),
             active: ActiveSeries::new(options.series),
             env,
+            outside,
             root,
             options,
             view: RwLock::new(View::default()),
@@ -382,17 +411,23 @@ impl Store {
             sources: Mutex::new(sources::Sources::default()),
             tails: Tails::default(),
             changing: Mutex::new(()),
+            snapshots: Mutex::new(()),
+            wal: OnceLock::new(),
             observer: Mutex::new(None),
             failures,
             decoder,
             closing: AtomicBool::new(false),
         });
         retention::remove_dropped(&core);
+        if let Err(error) = snapshot::remove_partial(&*core.env.files, dir) {
+            tracing::error!(%error, "what an interrupted snapshot left is not removed");
+        }
         core.sources.lock().open(&core.env, &core.root);
         let recovered = recover::recover(&core, &dir.join("wal"))?;
         if let Some(reason) = core.failures.first() {
             return Err(OpenError::NotDurable(reason));
         }
+        let _ = core.wal.set(recovered.journal.tail());
         let (jobs, receiver) = mpsc::unbounded_channel();
         let threads = commit::start(core.clone(), recovered, receiver, jobs.downgrade());
         Ok(Store {
@@ -482,6 +517,16 @@ impl Store {
         if let Err(error) = tokio::task::spawn_blocking(work).await {
             tracing::error!(%error, "maintenance did not run to its end");
         }
+    }
+
+    /// Makes a folder of this name that opens as a data folder, with everything acknowledged before
+    /// the call in it exactly once. Goes on to its end when the caller goes away.
+    pub async fn snapshot(&self, target: &Path) -> Result<Snapshot, SnapshotError> {
+        let (store, target) = (self.clone(), target.to_owned());
+        let work = move || snapshot::of_store(store.core(), &target);
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(SnapshotError::Stopped(error.to_string())))
     }
 
     /// Reports when the store can take nothing more before it is opened again: the WAL could not

@@ -6,6 +6,7 @@
 //! key as unindexed, or not pruned by at all.
 
 mod collect;
+mod found;
 mod need;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -13,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::filter::Level;
 
 pub(crate) use collect::{Collector, Column, table_name};
+pub(crate) use found::{Search, each_search};
 pub(crate) use need::{Need, need_of_matchers};
 
 /// Which values have terms, and how a term is made. A file says by which scheme it was written;

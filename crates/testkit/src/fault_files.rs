@@ -56,6 +56,8 @@ pub enum Failure {
     Denied,
     /// EMFILE
     TooManyFiles,
+    /// EXDEV
+    OtherDevice,
 }
 
 impl Failure {
@@ -65,6 +67,7 @@ impl Failure {
             Self::Io => 5,
             Self::Denied => 13,
             Self::TooManyFiles => 24,
+            Self::OtherDevice => 18,
         })
     }
 }

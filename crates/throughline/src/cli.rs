@@ -1,11 +1,15 @@
 //! The command line.
 
+mod storage;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::demo::RATE_MAX;
+
+pub(crate) use self::storage::{DataFolder, Export, Format, Snapshot, Stat, Storage, Verify};
 
 /// Follows one request through every service that touched it.
 #[derive(Debug, Parser)]
@@ -66,6 +70,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json\n  throughline load --signal logs --corpus lines --lines /var/log/*.log --items 100000"
     )]
     Load(Load),
+    /// Looks at, checks, exports and copies what a collector or `up` has stored.
+    Storage {
+        #[command(subcommand)]
+        command: Storage,
+    },
 }
 
 /// What every server role takes. Options win over the environment, which wins over the file.

@@ -10,7 +10,9 @@
 //! writes its own keys there and leaves those of the other alone, as long as the other lives. To
 //! change the file, or to find out who lives, one holds `DIR/endpoints.lock` for that moment.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -20,6 +22,8 @@ use serde_json::{Map, Value};
 use crate::endpoints::Endpoints;
 
 const ENDPOINTS: &str = "endpoints.json";
+/// What whoever may ask the process for more than answers has to know.
+const ADMIN_KEY: &str = "admin.key";
 /// A longer file is none of ours.
 const ENDPOINTS_BYTES_MAX: u64 = 64 << 10;
 
@@ -85,6 +89,55 @@ pub(crate) fn publish(dir: &Path, own: &Endpoints) -> anyhow::Result<()> {
     write(dir, &endpoints)?;
     own.log(dir);
     Ok(())
+}
+
+/// Makes a key and writes it where the user of this process alone may read it. Without room on the
+/// disk there is none, and nobody can ask.
+pub(crate) fn new_admin_key(dir: &Path) -> Option<String> {
+    let path = dir.join(ADMIN_KEY);
+    let make = || {
+        let mut random = [0; 16];
+        std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+        let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = std::fs::File::options();
+        let mut file = options
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)?;
+        file.write_all(key.as_bytes())?;
+        Ok(key)
+    };
+    make()
+        .inspect_err(|error| {
+            tracing::error!(%error, "{ADMIN_KEY} is not written: no snapshots until the next start");
+        })
+        .ok()
+}
+
+/// The key of the process that has the folder open.
+pub(crate) fn read_admin_key(dir: &Path) -> anyhow::Result<String> {
+    let path = dir.join(ADMIN_KEY);
+    let key = std::fs::read_to_string(&path);
+    Ok(key
+        .with_context(|| {
+            format!(
+                "cannot read {}: the user that the process runs as can",
+                path.display()
+            )
+        })?
+        .trim()
+        .to_owned())
+}
+
+/// The internal listener of the process that has the folder open, if it says so.
+pub(crate) fn internal_address(dir: &Path) -> Option<SocketAddr> {
+    let endpoints = read(dir).ok()?;
+    endpoints.get("internal")?.as_str()?.parse().ok()
 }
 
 /// Whether a process owns the part that is kept here, or that cannot be found out.

@@ -15,6 +15,7 @@ mod options;
 mod output;
 mod roles;
 mod stop;
+mod tools;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Logs(arguments) => ask::logs(&arguments).await?,
         Command::Check(arguments) => return Ok(check::check(&arguments.files)),
         Command::Load(arguments) => ask::load(&arguments).await?,
+        Command::Storage { command } => return tools::run(command).await,
     }
     Ok(ExitCode::SUCCESS)
 }

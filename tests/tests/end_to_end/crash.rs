@@ -228,6 +228,7 @@ async fn acknowledged_items_survive_kill_9_exactly_once() {
         stop.store(true, Ordering::Relaxed);
         join_all(senders).await;
     }
+    verify_folder(&setup);
     let server = setup.start();
     let sent = Arc::into_inner(sent).unwrap().into_inner().unwrap();
     verify(&server.query(), &sent).await;
@@ -235,5 +236,14 @@ async fn acknowledged_items_survive_kill_9_exactly_once() {
     // The same from files alone.
     let (status, _) = server.terminate();
     assert!(status.success(), "{status}");
+    verify_folder(&setup);
     verify(&setup.start().query(), &sent).await;
+}
+
+/// A crash is not damage.
+fn verify_folder(setup: &tests::Setup) {
+    let mut command = tests::server::clean(PROGRAM);
+    command.args(["storage", "verify", "--data-dir"]);
+    let output = command.arg(setup.data_dir()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

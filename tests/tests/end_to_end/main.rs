@@ -23,6 +23,7 @@ mod promql;
 mod read_back;
 mod samples;
 mod shutdown;
+mod storage_tools;
 mod stories;
 mod tail;
 mod trainticket;

@@ -170,6 +170,47 @@ impl BlockReader {
         }
     }
 
+    /// Decodes a column and compares it with what the directory says of it.
+    pub(crate) fn check(&self, column: &ColumnInfo) -> Result<(), BlockError> {
+        let name = &*column.id.name;
+        let (count, range) = match column.id.kind {
+            Kind::Int => {
+                let values = self.ints(name)?.unwrap_or_default();
+                let range = values.iter().min().zip(values.iter().max());
+                let range = range.map(|(min, max)| Range::Int {
+                    min: *min,
+                    max: *max,
+                });
+                (values.len(), range)
+            }
+            Kind::UInt => {
+                let values = self.uints(name)?.unwrap_or_default();
+                let range = values.iter().min().zip(values.iter().max());
+                let range = range.map(|(min, max)| Range::UInt {
+                    min: *min,
+                    max: *max,
+                });
+                (values.len(), range)
+            }
+            Kind::Double => (self.doubles(name)?.map_or(0, |list| list.len()), None),
+            Kind::Bool => (self.bools(name)?.map_or(0, |list| list.len()), None),
+            Kind::Text => (self.text(name)?.map_or(0, |list| list.len()), None),
+            Kind::Bytes => (self.bytes(name)?.map_or(0, |list| list.len()), None),
+            Kind::Fixed8 => (self.fixed8(name)?.map_or(0, |list| list.len()), None),
+            Kind::Fixed16 => (self.fixed16(name)?.map_or(0, |list| list.len()), None),
+        };
+        let differs = |what| BlockError::malformed(&column.id, Malformed(what));
+        if count != column.count as usize {
+            return Err(differs("it has not as many values as its directory says"));
+        }
+        if range.is_some() && column.range.is_some() && range != column.range {
+            return Err(differs(
+                "its values are not in the range that its directory says",
+            ));
+        }
+        Ok(())
+    }
+
     /// The values of an `Int` column, None when the block has no such column.
     pub fn ints(&self, name: &str) -> Result<Option<Vec<i64>>, BlockError> {
         let values = self.read(name, Kind::Int, |column, bytes| words(column, &bytes))?;

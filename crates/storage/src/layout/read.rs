@@ -81,6 +81,11 @@ impl AttributeReader {
         Ok(out)
     }
 
+    /// The keys of all columns; one key may have columns of several types.
+    pub(super) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
     /// The values of one column.
     pub(super) fn source(&self, reader: &BlockReader, column: usize) -> Result<Source, Damage> {
         Source::attribute(

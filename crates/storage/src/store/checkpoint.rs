@@ -19,12 +19,9 @@ const VERSION: u32 = 2;
 /// Damage rarely reaches from one copy into the other where each has sectors of its own.
 const SECTOR_BYTES: usize = 4_096;
 
-/// The file's name in the store's folder.
-const NAME: &str = "CHECKPOINT";
-
 /// What a flush commits.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Checkpoint {
+pub(crate) struct Checkpoint {
     version: u32,
     /// Files of flushes up to this one count; 0 before the first.
     pub flush: u64,
@@ -32,10 +29,13 @@ pub(super) struct Checkpoint {
     pub wal_segment: u64,
     pub wal_offset: u64,
     /// Stamps of the batches before that position.
-    pub stamps: Stamps,
+    pub(super) stamps: Stamps,
 }
 
 impl Checkpoint {
+    /// The file's name in the store's folder.
+    pub(crate) const NAME: &str = "CHECKPOINT";
+
     pub(super) fn new(flush: u64, position: Position, stamps: Stamps) -> Self {
         Self {
             version: VERSION,
@@ -46,7 +46,7 @@ impl Checkpoint {
         }
     }
 
-    pub(super) fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         Position {
             segment: self.wal_segment,
             offset: self.wal_offset,
@@ -55,8 +55,8 @@ impl Checkpoint {
 
     /// Reads the checkpoint of a store; the default for a new store. Also says whether one of its
     /// copies is damaged.
-    pub(super) fn read(env: &Env, root: &Path) -> Result<(Self, bool), OpenError> {
-        let path = root.join(NAME);
+    pub(crate) fn read(env: &Env, root: &Path) -> Result<(Self, bool), OpenError> {
+        let path = root.join(Self::NAME);
         let wrong = |reason: String| OpenError::Checkpoint {
             path: path.clone(),
             reason,
@@ -84,7 +84,8 @@ impl Checkpoint {
     pub(super) fn write(&self, env: &Env, root: &Path) -> std::io::Result<()> {
         let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
         let copy = sealed::seal_padded(json, SECTOR_BYTES);
-        env.files.write_atomic(&root.join(NAME), &copy.repeat(2))
+        env.files
+            .write_atomic(&root.join(Self::NAME), &copy.repeat(2))
     }
 }
 
@@ -122,11 +123,11 @@ mod tests {
         checkpoint.write(&env, root).unwrap();
         let read = || Checkpoint::read(&env, root).unwrap();
         assert_eq!(read(), (checkpoint.clone(), false));
-        let bytes = env.files.read(&root.join(NAME)).unwrap().len();
+        let bytes = env.files.read(&root.join(Checkpoint::NAME)).unwrap().len();
         for at in 0..bytes {
-            files.flip_bit(&root.join(NAME), at, (at % 8) as u8);
+            files.flip_bit(&root.join(Checkpoint::NAME), at, (at % 8) as u8);
             assert_eq!(read(), (checkpoint.clone(), true), "byte {at}");
-            files.flip_bit(&root.join(NAME), at, (at % 8) as u8);
+            files.flip_bit(&root.join(Checkpoint::NAME), at, (at % 8) as u8);
         }
     }
 
@@ -140,7 +141,9 @@ mod tests {
         for (version, readable) in [(1, true), (2, true), (3, false)] {
             checkpoint.version = version;
             let json = serde_json::to_vec(&checkpoint).unwrap();
-            env.files.write_atomic(&root.join(NAME), &json).unwrap();
+            env.files
+                .write_atomic(&root.join(Checkpoint::NAME), &json)
+                .unwrap();
             let read = Checkpoint::read(&env, root);
             assert_eq!(read.is_ok_and(|(read, _)| read == checkpoint), readable);
         }

@@ -24,7 +24,7 @@ const WITH_RECEIVED: u8 = 4;
 
 /// What a record says.
 #[derive(Debug, PartialEq)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pub batch: Batch,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
@@ -83,7 +83,7 @@ fn put_stamp(stamp: &Stamp, out: &mut Vec<u8>) {
 }
 
 /// Reads a record. Nothing if it is not one of ours.
-pub(super) fn read(record: &Bytes) -> Option<Record> {
+pub(crate) fn read(record: &Bytes) -> Option<Record> {
     let mut at = 0_usize;
     let mut take = |length: usize| {
         let part = record.get(at..at.checked_add(length)?)?;

@@ -68,9 +68,7 @@ impl Sources {
             if env.files.stat(&path)?.is_none() {
                 return Ok(None);
             }
-            let bytes = env.files.read(&path)?;
-            let sealed = sealed::unseal(&bytes).map_err(std::io::Error::other)?;
-            Ok(Some(serde_json::from_slice(sealed.unwrap_or(&bytes))?))
+            self::read(&env.files.read(&path)?).map(Some)
         };
         match read() {
             Ok(Some(saved)) if saved.version == VERSION => self.agents = saved.agents,
@@ -186,7 +184,22 @@ impl Sources {
 }
 
 /// The file's name in the store's folder.
-pub(super) const NAME: &str = "SOURCES";
+pub(crate) const NAME: &str = "SOURCES";
+
+/// Why a list of agents would be left aside.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
+    let saved = read(bytes).map_err(|error| error.to_string())?;
+    if saved.version == VERSION {
+        Ok(())
+    } else {
+        Err(format!("version {}", saved.version))
+    }
+}
+
+fn read(bytes: &[u8]) -> std::io::Result<Saved> {
+    let sealed = sealed::unseal(bytes).map_err(std::io::Error::other)?;
+    Ok(serde_json::from_slice(sealed.unwrap_or(bytes))?)
+}
 
 fn agent_source(name: String, unix_nano: u64, state: SourceState) -> Source {
     Source {

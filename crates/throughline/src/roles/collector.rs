@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use collector::admin::Admin;
 use collector::{Collector, Listeners};
 use config::Config;
 use env::{Env, LockFile};
@@ -31,6 +32,7 @@ impl Gateway {
     pub(super) async fn start(config: &Config, env: &Env, lock: LockFile) -> anyhow::Result<Self> {
         let listen = &config.listen;
         let internal = bind(listen.internal, "query processes").await?;
+        let key = folder::new_admin_key(lock.dir());
         // The name under which answers list this collector: the address by which query processes
         // know it when it is lost.
         let name = reached_at(internal.local_addr()?);
@@ -47,6 +49,7 @@ impl Gateway {
             otlp_grpc: bind(listen.otlp_grpc, "OTLP over gRPC").await?,
             otlp_http: bind(listen.otlp_http, "OTLP over HTTP").await?,
             internal: Some(internal),
+            admin: key.map(|key| Admin::new(store.clone(), key)),
         };
         let mut collector_options = collector::Options::from_config(&config.limits);
         collector_options.server.connections.drain_timeout = DRAIN;

@@ -14,13 +14,17 @@ mod model;
 mod workload;
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use testkit::{Loss, MemoryFiles};
 
 use self::model::Model;
-use self::workload::{Moment, Run, Workload};
+use self::workload::{Moment, Run, Workload, dir};
 use super::counted;
 use crate::Store;
+use crate::folder::FolderError;
+use crate::testing::TestDecoder;
+use crate::verify::{Finding, Severity, verify};
 use crate::write::WriteError;
 
 /// Which of the disks that a run could leave behind are tried.
@@ -90,6 +94,9 @@ impl Trial<'_> {
     }
 
     async fn check(&self, go_on: bool) {
+        if go_on {
+            self.verify("as it was left");
+        }
         let store = self.open();
         let mut model = self.run.model.clone();
         let all = self.hold(&model, &store, "").await;
@@ -120,11 +127,32 @@ impl Trial<'_> {
         let store = self.open();
         self.hold(&model, &store, ", opened after a stop").await;
         self.check_counters(&store);
+        self.verify("in the end");
     }
 
     async fn hold(&self, model: &Model, store: &Store, then: &str) -> BTreeSet<Vec<u8>> {
         let when = format!("{}{then}", self.when);
         model.check(store, self.moment.event, &when).await
+    }
+
+    /// What the tool for it says of the folder. A crash is not damage.
+    fn verify(&self, then: &str) {
+        let (env, _) = testkit::env(1, Arc::new(self.files.clone()));
+        let report = match verify(&env, &dir(), &TestDecoder) {
+            // The crash came before there was a store.
+            Err(FolderError::NotAFolder { .. }) => return,
+            report => report.unwrap(),
+        };
+        // See `check_counters`.
+        let holes = matches!(self.loss, Loss::Random(_));
+        let allowed = |finding: &Finding| {
+            finding.severity == Severity::Note || holes && finding.file.starts_with("wal/")
+        };
+        let when = self.when;
+        assert!(
+            report.findings.iter().all(allowed),
+            "{when}, {then}: {report:?}"
+        );
     }
 
     fn any_item(&self, turn: u64) -> usize {
