@@ -21,8 +21,9 @@ use crate::format::general;
 
 /// The schema that says that the bounds are custom.
 pub const CUSTOM_SCHEMA: i32 = -53;
-/// The coarsest exponential schema.
-pub const MIN_SCHEMA: i32 = -4;
+/// The coarsest exponential schema: one bucket above one, one below. Prometheus itself stores none
+/// coarser than -4; evaluation works with any.
+pub const MIN_SCHEMA: i32 = -11;
 /// The finest exponential schema.
 pub const MAX_SCHEMA: i32 = 8;
 
@@ -156,15 +157,12 @@ impl FloatHistogram {
             || side(&self.negative)
     }
 
-    /// The histogram that an OTLP exponential data point is. `None` when its scale is coarser
-    /// than any schema. Finer scales than the finest schema are merged down.
+    /// The histogram that an OTLP exponential data point is. Scales finer than the finest schema
+    /// are merged down; those coarser than the coarsest have the same buckets as that.
     #[allow(clippy::cast_precision_loss)]
-    pub fn from_exponential(point: &model::metric::ExponentialHistogram) -> Option<Self> {
-        if point.scale < MIN_SCHEMA {
-            return None;
-        }
-        let schema = point.scale.min(MAX_SCHEMA);
-        let shift = u32::try_from(point.scale - schema).ok()?.min(31);
+    pub fn from_exponential(point: &model::metric::ExponentialHistogram) -> Self {
+        let schema = point.scale.clamp(MIN_SCHEMA, MAX_SCHEMA);
+        let shift = point.scale.saturating_sub(schema).clamp(0, 31);
         let side = |buckets: &Option<model::metric::Buckets>| {
             let mut merged: Vec<IndexedBucket> = Vec::new();
             let Some(buckets) = buckets else {
@@ -182,7 +180,7 @@ impl FloatHistogram {
             }
             merged
         };
-        Some(Self {
+        Self {
             schema,
             zero_threshold: point.zero_threshold,
             zero_count: point.zero_count as f64,
@@ -192,7 +190,7 @@ impl FloatHistogram {
             negative: side(&point.negative),
             bounds: None,
             hint: ResetHint::Unknown,
-        })
+        }
     }
 }
 
@@ -204,16 +202,32 @@ fn custom_bound(bounds: &[f64], index: i32) -> f64 {
 }
 
 fn exponential_bound(schema: i32, index: i32) -> f64 {
-    let bound = if schema <= 0 {
+    if schema <= 0 {
         let shift = schema.unsigned_abs().min(31);
-        2f64.powi(index.saturating_mul(1i32.checked_shl(shift).unwrap_or(i32::MAX)))
-    } else {
-        let parts = 1i32 << schema.min(30);
-        let fraction = f64::from(index.rem_euclid(parts)) / f64::from(parts);
-        fraction.exp2() * 2f64.powi(index.div_euclid(parts))
-    };
-    // The last bucket ends at the largest number, not at infinity.
-    if bound.is_infinite() { f64::MAX } else { bound }
+        return match i64::from(index) << shift {
+            // The last bucket of numbers ends at the largest one; what is above holds infinity.
+            1024 => f64::MAX,
+            exponent => power_of_two(exponent),
+        };
+    }
+    let parts = 1i32 << schema.min(30);
+    let (whole, part) = (index.div_euclid(parts), index.rem_euclid(parts));
+    if part == 0 && whole == 1024 {
+        return f64::MAX;
+    }
+    let fraction = f64::from(part) / f64::from(parts);
+    // Halved and doubled, as the factor alone may not be representable where the product is.
+    (fraction.exp2() / 2.0) * power_of_two(i64::from(whole)) * 2.0
+}
+
+/// Two to an integral power, exactly, down to the smallest subnormal number.
+fn power_of_two(exponent: i64) -> f64 {
+    match exponent {
+        1024.. => f64::INFINITY,
+        -1022..1024 => f64::from_bits(((exponent + 1023) as u64) << 52),
+        -1074..-1022 => f64::from_bits(1 << (exponent + 1074)),
+        _ => 0.0,
+    }
 }
 
 /// Equal when every bucket, the sum and the counts are; hints do not count.

@@ -88,16 +88,7 @@ impl SeriesReader<'_> {
             };
             parts = self.read(matchers, whole, true).await?;
         }
-        let view::View { series, too_coarse } = view::series(parts, matchers, range);
-        for (metric, view::TooCoarse { points, scale }) in too_coarse {
-            let hint = format!(
-                "{points} points of this exponential histogram are left out: their scale goes \
-                 down to {scale} and native histograms end at -4; read them with \
-                 /api/v1/metrics/points"
-            );
-            self.0.work.cut("scale", metric, hint);
-        }
-        Ok(series)
+        Ok(view::series(parts, matchers, range))
     }
 
     /// Label sets of the Prometheus series that match any of the selectors.

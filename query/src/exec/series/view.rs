@@ -6,8 +6,7 @@
 //! - summary: one series per `quantile`, `_count`, `_sum`;
 //! - each resource with attributes beyond its identity: `target_info`.
 //!
-//! A point without a recorded value ends the series of its metric with a stale marker. Points of
-//! exponential histograms that are coarser than any native histogram are left out and counted.
+//! A point without a recorded value ends the series of its metric with a stale marker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,25 +100,6 @@ struct Output<'a> {
     range: TimeRange,
     /// Whether a label set is wanted, and its samples by time.
     series: FxHashMap<Labels, Option<BTreeMap<i64, Sample>>>,
-    too_coarse: BTreeMap<String, TooCoarse>,
-}
-
-/// Points of one exponential histogram that no native histogram can hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooCoarse {
-    /// How many points.
-    pub points: u64,
-    /// Their coarsest scale.
-    pub scale: i32,
-}
-
-/// What points are to Prometheus.
-#[derive(Debug, Default)]
-pub struct View {
-    /// The series that match, with their samples in the range.
-    pub series: Vec<promql::Series>,
-    /// What is missing from them, by metric name.
-    pub too_coarse: BTreeMap<String, TooCoarse>,
 }
 
 #[derive(Clone)]
@@ -145,27 +125,12 @@ impl Output<'_> {
         }
     }
 
-    /// Counts a point that cannot be shown. A delta point outside of the range is missing from
-    /// the totals inside it.
-    fn leave_out(&mut self, labels: &Labels, delta: bool, time_unix_nano: u64, scale: i32) {
-        let concerned = delta || self.range.contains(time_unix_nano);
-        if concerned && all_match(self.matchers, labels) {
-            let name = labels.metric_name().to_owned();
-            let entry = self
-                .too_coarse
-                .entry(name)
-                .or_insert(TooCoarse { points: 0, scale });
-            entry.points += 1;
-            entry.scale = entry.scale.min(scale);
-        }
-    }
-
-    fn finish(self) -> View {
+    fn finish(self) -> Vec<promql::Series> {
         let wanted = self
             .series
             .into_iter()
             .filter_map(|(labels, samples)| Some((labels, samples?)));
-        let series = wanted
+        wanted
             .map(|(labels, by_time)| {
                 let mut samples = Samples::default();
                 for (time_ms, sample) in by_time {
@@ -176,21 +141,20 @@ impl Output<'_> {
                 }
                 promql::Series { labels, samples }
             })
-            .collect();
-        View {
-            series,
-            too_coarse: self.too_coarse,
-        }
+            .collect()
     }
 }
 
 /// The Prometheus series that match, with their samples in the range.
-pub fn series(parts: Vec<SeriesPoints>, matchers: &[Matcher], range: TimeRange) -> View {
+pub fn series(
+    parts: Vec<SeriesPoints>,
+    matchers: &[Matcher],
+    range: TimeRange,
+) -> Vec<promql::Series> {
     let mut output = Output {
         matchers,
         range,
         series: FxHashMap::default(),
-        too_coarse: BTreeMap::new(),
     };
     let info = Labels::new([(prometheus::NAME_LABEL, prometheus::TARGET_INFO)]);
     let mut by_name = matchers
@@ -294,10 +258,7 @@ fn native(labels: &Labels, points: &[DataPoint], delta: bool, output: &mut Outpu
         let PointValue::Exponential(sent) = &point.value else {
             continue;
         };
-        let Some(histogram) = FloatHistogram::from_exponential(sent) else {
-            output.leave_out(labels, delta, time, sent.scale);
-            continue;
-        };
+        let histogram = FloatHistogram::from_exponential(sent);
         let histogram = match total.take().filter(|_| delta) {
             None => histogram,
             Some(mut sum) => match sum.add(&histogram) {

@@ -228,7 +228,7 @@ async fn ranges_forms_labels_and_metadata() {
 }
 
 #[tokio::test]
-async fn what_no_native_histogram_can_hold_is_named() {
+async fn exponential_histograms_of_any_scale_are_read() {
     let memory = Memory::new("a");
     let coarse = |scale| {
         PointValue::Exponential(ExponentialHistogram {
@@ -242,21 +242,25 @@ async fn what_no_native_histogram_can_hold_is_named() {
         })
     };
     let kind = MetricKind::ExponentialHistogram;
-    let points = vec![(930, coarse(-6)), (945, coarse(-5)), (960, coarse(-4))];
+    let points = vec![(930, coarse(-12)), (945, coarse(-6)), (960, coarse(-4))];
     let one = series("coarse", kind, Temporality::Cumulative, points);
     memory.series.lock().push(one);
     let server = serve(&[&memory], |_| {}).await;
-    let (_, body) = server
-        .get("/prometheus/api/v1/query?query=coarse&time=1000")
-        .await;
-    assert_eq!(body["data"]["result"][0]["histogram"][1]["count"], "1");
-    let warning = body["warnings"][0].as_str().unwrap();
-    assert!(warning.starts_with("scale coarse: 2 points"), "{warning}");
-    assert!(warning.contains("-6"), "{warning}");
-    let (_, body) = server
-        .get("/prometheus/api/v1/query?query=other&time=1000")
-        .await;
-    assert!(body.get("warnings").is_none(), "{body}");
+    for (query, upper) in [
+        ("coarse", "65536"),
+        ("coarse%20offset%2020s", "18446744073709552000"),
+        ("coarse%20offset%2060s", "+Inf"),
+    ] {
+        let path = format!("/prometheus/api/v1/query?query={query}&time=1000");
+        let (_, body) = server.get(&path).await;
+        assert!(body.get("warnings").is_none(), "{body}");
+        let buckets = &body["data"]["result"][0]["histogram"][1]["buckets"];
+        assert_eq!(
+            *buckets,
+            serde_json::json!([[0, "1", upper, "1"]]),
+            "{body}"
+        );
+    }
 }
 
 #[tokio::test]
