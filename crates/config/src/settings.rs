@@ -228,7 +228,7 @@ section! {
     /// PromQL.
     pub struct Promql {
         /// Allow functions, aggregations and modifiers that Prometheus calls experimental.
-        experimental: bool = "false";
+        experimental: bool = "true";
         /// How old a sample may be to count as current.
         lookback_delta: Duration = "5m", "1s" to "1d";
     }

@@ -2,9 +2,11 @@
 //! meant. The texts are those of Prometheus, since users and tests match on them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::ast::{Span, line_column};
-use crate::format::{general, quote};
+use crate::format::{general, quote, rfc3339, two_digits};
+use crate::histogram::Forced;
 
 /// How serious a note is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,10 +17,56 @@ pub enum Severity {
     Info,
 }
 
-/// Notes without repeats, in a fixed order.
+/// Where a note belongs, and what is said beyond its text.
+#[derive(Debug, Clone)]
+struct Note {
+    span: Span,
+    monotonicity: Option<Monotonicity>,
+}
+
+/// Notes in a fixed order. A text is kept once, at the place that said it last.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Annotations {
-    notes: BTreeMap<(Severity, String, usize), ()>,
+    notes: BTreeMap<(Severity, String), Note>,
+}
+
+/// How much had to be changed so that the counts of classic histograms rise, over all of them.
+#[derive(Debug, Clone, Copy)]
+struct Monotonicity {
+    forced: Forced,
+    samples: usize,
+    first_ms: i64,
+    last_ms: i64,
+}
+
+impl Monotonicity {
+    fn merge(self, other: Self) -> Self {
+        Self {
+            forced: Forced {
+                min_bound: self.forced.min_bound.min(other.forced.min_bound),
+                max_bound: self.forced.max_bound.max(other.forced.max_bound),
+                max_difference: self.forced.max_difference.max(other.forced.max_difference),
+            },
+            samples: self.samples + other.samples,
+            first_ms: self.first_ms.min(other.first_ms),
+            last_ms: self.last_ms.max(other.last_ms),
+        }
+    }
+}
+
+impl fmt::Display for Monotonicity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+            general(self.forced.min_bound),
+            general(self.forced.max_bound),
+            two_digits(self.forced.max_difference),
+            self.samples,
+            rfc3339(self.first_ms),
+            rfc3339(self.last_ms),
+        )
+    }
 }
 
 /// An operation on histograms, as messages name it.
@@ -45,8 +93,29 @@ const MAX_NOTES: usize = 100;
 
 impl Annotations {
     fn add(&mut self, severity: Severity, message: String, span: Span) {
-        if self.notes.len() < MAX_NOTES {
-            self.notes.insert((severity, message, span.start), ());
+        let note = Note {
+            span,
+            monotonicity: None,
+        };
+        self.insert((severity, message), note);
+    }
+
+    fn insert(&mut self, key: (Severity, String), mut note: Note) {
+        if let Some(known) = self.notes.get_mut(&key) {
+            note.monotonicity = match (known.monotonicity, note.monotonicity) {
+                (Some(known), Some(new)) => Some(known.merge(new)),
+                (known, new) => known.or(new),
+            };
+            *known = note;
+        } else if self.notes.len() < MAX_NOTES {
+            self.notes.insert(key, note);
+        }
+    }
+
+    /// Takes over the notes of another evaluation, of later steps of the same query.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (key, note) in other.notes {
+            self.insert(key, note);
         }
     }
 
@@ -66,11 +135,14 @@ impl Annotations {
         };
         let mut texts: Vec<String> = self
             .notes
-            .keys()
-            .filter(|(kind, _, _)| *kind == severity)
-            .map(|(_, message, start)| {
-                let (line, column) = line_column(query, *start);
-                format!("{prefix}: {message} ({line}:{column})")
+            .iter()
+            .filter(|((kind, _), _)| *kind == severity)
+            .map(|((_, message), note)| {
+                let (line, column) = line_column(query, note.span.start);
+                let detail = note
+                    .monotonicity
+                    .map_or_else(String::new, |m| m.to_string());
+                format!("{prefix}: {message}{detail} ({line}:{column})")
             })
             .collect();
         if self.notes.len() >= MAX_NOTES && !texts.is_empty() {
@@ -170,6 +242,15 @@ impl Annotations {
         );
     }
 
+    pub(crate) fn not_typed_as_counter(&mut self, metric: &str, kind: &str, span: Span) {
+        let message = format!(
+            "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {}: {}",
+            quote(kind),
+            quote(metric)
+        );
+        self.info(message, span);
+    }
+
     pub(crate) fn possible_non_counter(&mut self, metric: &str, span: Span) {
         let message = format!(
             "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
@@ -181,21 +262,23 @@ impl Annotations {
     pub(crate) fn forced_monotonicity(
         &mut self,
         metric: &str,
-        forced: crate::histogram::Forced,
+        forced: Forced,
+        time_ms: i64,
         span: Span,
     ) {
-        let message = format!(
-            "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}, from buckets {} to {}, with a max diff of {}",
-            if metric.is_empty() {
-                String::new()
-            } else {
-                format!(" for metric name {}", quote(metric))
-            },
-            general(forced.min_bound),
-            general(forced.max_bound),
-            general(forced.max_difference),
-        );
-        self.info(message, span);
+        let message = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+        let monotonicity = Monotonicity {
+            forced,
+            samples: 1,
+            first_ms: time_ms,
+            last_ms: time_ms,
+        };
+        let note = Note {
+            span,
+            monotonicity: Some(monotonicity),
+        };
+        let message = with_metric(message.to_owned(), metric);
+        self.insert((Severity::Info, message), note);
     }
 
     pub(crate) fn incompatible_types(&mut self, lhs: &str, operator: &str, rhs: &str, span: Span) {

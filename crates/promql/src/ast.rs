@@ -75,8 +75,10 @@ pub struct Expr {
 /// The kinds of node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {
-    /// A number, or a duration used as a number of seconds.
+    /// A number.
     Number(f64),
+    /// A duration in milliseconds, used as a number of seconds.
+    Duration(i64),
     /// A string.
     String(StringLiteral),
     /// An instant vector selector.
@@ -134,13 +136,13 @@ pub enum Extend {
 pub struct Selector {
     /// Number of this selector in its query, from 0 in the order of the text.
     pub id: usize,
-    /// The metric name where it was given outside a matcher.
+    /// The metric name where it was given before the braces.
     pub name: Option<String>,
     /// All matchers, that of the name included.
     pub matchers: Vec<Matcher>,
     /// How far back to look.
     pub offset_ms: i64,
-    /// The offset, where it depends on the times of the query.
+    /// The offset, where it is calculated.
     pub offset_expr: Option<DurationExpr>,
     /// A fixed evaluation time.
     pub at: Option<At>,
@@ -155,7 +157,7 @@ pub struct MatrixSelector {
     pub selector: Selector,
     /// Length of the range.
     pub range_ms: i64,
-    /// The length, where it depends on the times of the query.
+    /// The length, where it is calculated.
     pub range_expr: Option<DurationExpr>,
 }
 
@@ -166,15 +168,15 @@ pub struct Subquery {
     pub expr: Expr,
     /// Length of the range.
     pub range_ms: i64,
-    /// The length, where it depends on the times of the query.
+    /// The length, where it is calculated.
     pub range_expr: Option<DurationExpr>,
     /// Resolution; the engine's default without one.
     pub step_ms: Option<i64>,
-    /// The resolution, where it depends on the times of the query.
+    /// The resolution, where it is calculated.
     pub step_expr: Option<DurationExpr>,
     /// How far back to look.
     pub offset_ms: i64,
-    /// The offset, where it depends on the times of the query.
+    /// The offset, where it is calculated.
     pub offset_expr: Option<DurationExpr>,
     /// A fixed evaluation time.
     pub at: Option<At>,
@@ -430,7 +432,7 @@ impl Expr {
     /// What it evaluates to.
     pub fn value_type(&self) -> ValueType {
         match &self.kind {
-            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::Number(_) | ExprKind::Duration(_) => ValueType::Scalar,
             ExprKind::String(_) => ValueType::String,
             ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
             ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
@@ -471,14 +473,17 @@ impl Expr {
         }
     }
 
-    /// Sets all spans to zero, so that trees of differently spaced queries compare equal.
+    /// Sets all spans to zero and sorts matchers, so that trees of queries that differ in nothing
+    /// else compare equal.
     pub fn forget_spans(&mut self) {
         self.span = Span::default();
+        let sort = |selector: &mut Selector| {
+            selector.matchers.sort_by_cached_key(ToString::to_string);
+        };
         match &mut self.kind {
-            ExprKind::Number(_)
-            | ExprKind::String(_)
-            | ExprKind::Selector(_)
-            | ExprKind::Matrix(_) => {}
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => {}
+            ExprKind::Selector(selector) => sort(selector),
+            ExprKind::Matrix(matrix) => sort(&mut matrix.selector),
             ExprKind::Subquery(subquery) => subquery.expr.forget_spans(),
             ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => expr.forget_spans(),
             ExprKind::Binary(binary) => {
@@ -496,9 +501,11 @@ impl Expr {
 
 fn children(kind: &ExprKind) -> impl Iterator<Item = &Expr> {
     let (first, second, rest): (Option<&Expr>, Option<&Expr>, &[Expr]) = match kind {
-        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Selector(_) | ExprKind::Matrix(_) => {
-            (None, None, &[])
-        }
+        ExprKind::Number(_)
+        | ExprKind::Duration(_)
+        | ExprKind::String(_)
+        | ExprKind::Selector(_)
+        | ExprKind::Matrix(_) => (None, None, &[]),
         ExprKind::Subquery(subquery) => (Some(&subquery.expr), None, &[]),
         ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => (Some(&**expr), None, &[]),
         ExprKind::Binary(binary) => (Some(&binary.lhs), Some(&binary.rhs), &[]),

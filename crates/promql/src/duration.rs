@@ -1,7 +1,7 @@
 //! Durations that are calculated: `m[5m * 2]`, `m[4 * step()]`, `m offset (range() / 2)`.
 //!
-//! What is constant is calculated when the query is read. What depends on the step or the range of
-//! the query stays in the tree until the query is planned, which puts the numbers in its place.
+//! What is constant is checked when the query is read. The calculation stays in the tree, to be
+//! printed as it was written, until the query is planned, which puts the numbers in its place.
 
 use std::fmt;
 
@@ -10,8 +10,12 @@ use crate::ast::{BinaryOp, Expr, ExprKind, Selector};
 /// A calculation of seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DurationExpr {
-    /// A constant number of seconds.
+    /// A number of seconds.
     Seconds(f64),
+    /// A duration in milliseconds.
+    Literal(i64),
+    /// Parentheses.
+    Wrapped(Box<DurationExpr>),
     /// The step of the query; zero at one time.
     Step,
     /// From the start to the end of the query.
@@ -37,40 +41,48 @@ pub(crate) struct QueryTimes {
 const MAX_MS: f64 = 9.2e15;
 
 impl DurationExpr {
-    /// The constant, if it is one.
-    pub(crate) fn constant(&self) -> Option<f64> {
+    /// The seconds of a literal, with or without a sign.
+    pub(crate) fn literal(&self) -> Option<f64> {
         match self {
             DurationExpr::Seconds(seconds) => Some(*seconds),
+            DurationExpr::Literal(milliseconds) => Some(in_seconds(*milliseconds)),
+            DurationExpr::Negate(inner) => match &**inner {
+                DurationExpr::Seconds(_) | DurationExpr::Literal(_) => inner.literal().map(|s| -s),
+                _ => None,
+            },
             _ => None,
         }
     }
 
-    /// Calculates what is constant at the top of the tree.
-    pub(crate) fn fold(self) -> Result<Self, String> {
-        let operands = match &self {
-            DurationExpr::Negate(a) => [Some(&**a), None],
+    /// Whether it depends on the times of the query.
+    fn is_dynamic(&self) -> bool {
+        match self {
+            DurationExpr::Seconds(_) | DurationExpr::Literal(_) => false,
+            DurationExpr::Step | DurationExpr::Range => true,
+            DurationExpr::Wrapped(a) | DurationExpr::Negate(a) => a.is_dynamic(),
             DurationExpr::Binary(_, a, b)
             | DurationExpr::MinOf(a, b)
-            | DurationExpr::MaxOf(a, b) => [Some(&**a), Some(&**b)],
-            _ => return Ok(self),
-        };
-        if operands
-            .into_iter()
-            .flatten()
-            .any(|operand| operand.constant().is_none())
-        {
-            return Ok(self);
+            | DurationExpr::MaxOf(a, b) => a.is_dynamic() || b.is_dynamic(),
         }
-        self.seconds(QueryTimes {
+    }
+
+    /// The seconds, unless they depend on the times of the query.
+    pub(crate) fn constant(&self) -> Result<Option<f64>, String> {
+        if self.is_dynamic() {
+            return Ok(None);
+        }
+        let times = QueryTimes {
             step: 0.0,
             range: 0.0,
-        })
-        .map(DurationExpr::Seconds)
+        };
+        self.seconds(times).map(Some)
     }
 
     fn seconds(&self, times: QueryTimes) -> Result<f64, String> {
         Ok(match self {
             DurationExpr::Seconds(seconds) => *seconds,
+            DurationExpr::Literal(milliseconds) => in_seconds(*milliseconds),
+            DurationExpr::Wrapped(inner) => inner.seconds(times)?,
             DurationExpr::Step => times.step,
             DurationExpr::Range => times.range,
             DurationExpr::Negate(a) => -a.seconds(times)?,
@@ -92,6 +104,11 @@ impl DurationExpr {
             }
         })
     }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn in_seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1000.0
 }
 
 /// Seconds as milliseconds.
@@ -117,18 +134,22 @@ impl fmt::Display for DurationExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DurationExpr::Seconds(seconds) => f.write_str(&crate::format::value(*seconds)),
+            DurationExpr::Literal(milliseconds) => {
+                f.write_str(&crate::format::duration(*milliseconds))
+            }
+            DurationExpr::Wrapped(inner) => write!(f, "({inner})"),
             DurationExpr::Step => f.write_str("step()"),
             DurationExpr::Range => f.write_str("range()"),
-            DurationExpr::Negate(a) => write!(f, "(-{a})"),
-            DurationExpr::Binary(op, a, b) => write!(f, "({a} {} {b})", op.symbol()),
+            DurationExpr::Negate(a) => write!(f, "-{a}"),
+            DurationExpr::Binary(op, a, b) => write!(f, "{a} {} {b}", op.symbol()),
             DurationExpr::MinOf(a, b) => write!(f, "min_of({a}, {b})"),
             DurationExpr::MaxOf(a, b) => write!(f, "max_of({a}, {b})"),
         }
     }
 }
 
-/// Whether any duration in the tree depends on the times of the query.
-pub(crate) fn is_dynamic(expr: &Expr) -> bool {
+/// Whether any duration in the tree is calculated.
+pub(crate) fn has_calculations(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Selector(selector) => selector.offset_expr.is_some(),
         ExprKind::Matrix(matrix) => {
@@ -141,7 +162,7 @@ pub(crate) fn is_dynamic(expr: &Expr) -> bool {
         {
             true
         }
-        _ => expr.children().any(is_dynamic),
+        _ => expr.children().any(has_calculations),
     }
 }
 
@@ -154,7 +175,7 @@ pub(crate) fn resolve(expr: &mut Expr, times: QueryTimes) -> Result<(), String> 
         Ok(())
     }
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => Ok(()),
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => Ok(()),
         ExprKind::Selector(selector) => offset(selector, times),
         ExprKind::Matrix(matrix) => {
             if let Some(range) = matrix.range_expr.take() {

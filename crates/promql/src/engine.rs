@@ -23,6 +23,8 @@ pub struct Options {
     pub delayed_name_removal: bool,
     /// What queries read by [`Engine::query`] may use.
     pub features: Features,
+    /// How many threads a query may be evaluated on.
+    pub threads: usize,
 }
 
 impl Default for Options {
@@ -31,7 +33,8 @@ impl Default for Options {
             lookback_ms: 300_000,
             subquery_step_ms: 60_000,
             delayed_name_removal: true,
-            features: Features::Stable,
+            features: Features::Experimental,
+            threads: 4,
         }
     }
 }

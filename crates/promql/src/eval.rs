@@ -11,27 +11,33 @@ mod call;
 mod choose;
 mod column;
 mod dates;
+mod extended;
 mod histogram_calls;
 mod info;
 mod label_calls;
 mod matching;
+mod neighbours;
 mod over_time;
 mod rate;
 mod regression;
+mod running;
 mod selector;
+mod smoothed;
 mod sums;
 mod window;
+mod windows;
 
 use std::cell::{RefCell, RefMut};
+use std::cmp::Ordering;
 
-use crate::annotation::{Annotations, Severity};
-use crate::ast::{AggregateOp, Expr, ExprKind, Span, UnaryOp, ValueType};
+use crate::annotation::Annotations;
+use crate::ast::{AggregateOp, Expr, ExprKind, Extend, Span, UnaryOp, ValueType};
 use crate::engine::{
     Error, Limits, MatrixSeries, Options, Point, SampleValue, Value, VectorSample,
 };
 use crate::plan::{Bounds, Grid};
 use crate::source::Selected;
-use column::{Cell, Column, Row, Rows};
+use column::{Cell, Column, OwnedCell, Row, Rows};
 pub(crate) use info::info_selector;
 
 /// What an evaluation reads and notes.
@@ -73,13 +79,9 @@ impl<'a> Context<'a> {
         self.notes.borrow_mut()
     }
 
-    /// The warnings and infos with their positions in the query.
-    pub(crate) fn notes(&self, query: &str) -> (Vec<String>, Vec<String>) {
-        let notes = self.notes.borrow();
-        (
-            notes.render(Severity::Warning, query),
-            notes.render(Severity::Info, query),
-        )
+    /// What was noted.
+    pub(crate) fn into_notes(self) -> Annotations {
+        self.notes.into_inner()
     }
 
     /// The selector of what the call of `info` at this place reads.
@@ -163,18 +165,6 @@ pub(crate) fn answer(
         }
         Out::Vector(rows) => {
             let rows = drop_names(rows)?;
-            if rows.len() > context.limits.max_series {
-                let limit = context.limits.max_series;
-                let message = format!(
-                    "the answer has {} series, the limit is {limit}; aggregate or narrow the selectors",
-                    rows.len()
-                );
-                return Err(Error::Limit {
-                    limit: "max_series",
-                    value: limit,
-                    message,
-                });
-            }
             if is_range {
                 let mut series: Vec<MatrixSeries> = rows
                     .into_iter()
@@ -201,6 +191,54 @@ pub(crate) fn answer(
     Ok(value)
 }
 
+/// Puts the answers for neighbouring steps together, each sorted by labels.
+pub(crate) fn join(earlier: Value, later: Value) -> Value {
+    let (Value::Matrix(earlier), Value::Matrix(later)) = (earlier, later) else {
+        // Only range queries have several steps, and their answers are matrices.
+        return Value::Matrix(Vec::new());
+    };
+    let mut joined = Vec::with_capacity(earlier.len().max(later.len()));
+    let (mut earlier, mut later) = (earlier.into_iter().peekable(), later.into_iter().peekable());
+    loop {
+        let order = match (earlier.peek(), later.peek()) {
+            (None, None) => return Value::Matrix(joined),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => a.labels.cmp(&b.labels),
+        };
+        let first = earlier.next_if(|_| order.is_le());
+        let second = later.next_if(|_| order.is_ge());
+        match (first, second) {
+            (Some(mut first), Some(second)) => {
+                first.points.extend(second.points);
+                joined.push(first);
+            }
+            (first, second) => joined.extend(first.or(second)),
+        }
+    }
+}
+
+/// Whether an answer has no more series than are allowed.
+pub(crate) fn check_series(value: &Value, limits: &Limits) -> Result<(), Error> {
+    let series = match value {
+        Value::Scalar { .. } | Value::String { .. } => 1,
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+    };
+    let limit = limits.max_series;
+    if series <= limit {
+        return Ok(());
+    }
+    let message = format!(
+        "the answer has {series} series, the limit is {limit}; aggregate or narrow the selectors"
+    );
+    Err(Error::Limit {
+        limit: "max_series",
+        value: limit,
+        message,
+    })
+}
+
 /// Removes the names of rows marked so and merges rows that then have the same labels.
 fn drop_names(mut rows: Rows) -> Result<Rows, Error> {
     let mut changed = false;
@@ -224,7 +262,14 @@ pub(crate) fn eval(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Out
     context.check_size(1, grid)?;
     let out = match &expr.kind {
         ExprKind::Number(value) => Out::Scalar(vec![*value; grid.count]),
+        #[allow(clippy::cast_precision_loss)]
+        ExprKind::Duration(milliseconds) => {
+            Out::Scalar(vec![*milliseconds as f64 / 1000.0; grid.count])
+        }
         ExprKind::String(literal) => Out::String(literal.value.clone()),
+        ExprKind::Selector(selector) if selector.extend == Extend::Smoothed => {
+            Out::Vector(smoothed::instant(context, selector, expr.span, grid)?)
+        }
         ExprKind::Selector(selector) => {
             Out::Vector(selector::instant(context, selector, grid, false)?)
         }
@@ -238,6 +283,12 @@ pub(crate) fn eval(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Out
             | AggregateOp::Bottomk
             | AggregateOp::Limitk
             | AggregateOp::LimitRatio => Out::Vector(choose::eval(context, operation, grid)?),
+            AggregateOp::Sum
+            | AggregateOp::Avg
+            | AggregateOp::Min
+            | AggregateOp::Max
+            | AggregateOp::Count
+            | AggregateOp::Group => Out::Vector(running::eval(context, operation, grid)?),
             _ => Out::Vector(aggregate::eval(context, operation, grid)?),
         },
         ExprKind::Call(function) => call::eval(context, function, expr.span, grid)?,
@@ -254,6 +305,30 @@ fn eval_rows(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Rows, Err
     match eval(context, expr, grid)? {
         Out::Vector(rows) => Ok(rows),
         Out::Scalar(_) | Out::String(_) => Err(wrong_type(expr, ValueType::Vector)),
+    }
+}
+
+/// Evaluates a node whose type was checked to be an instant vector, one series after the other
+/// where that is possible, so that its rows need not all be held.
+fn each_row(
+    context: &Context<'_>,
+    expr: &Expr,
+    grid: Grid,
+    emit: &mut dyn FnMut(Row) -> Result<(), Error>,
+) -> Result<(), Error> {
+    match &expr.unwrap_parens().kind {
+        ExprKind::Selector(selector) if selector.extend == Extend::No => {
+            selector::each(context, selector, grid, false, emit)
+        }
+        // Rows that lose their names at once may have to be merged.
+        ExprKind::Call(function)
+            if context.options.delayed_name_removal && call::is_over_range(function) =>
+        {
+            window::each(context, function, grid, emit)
+        }
+        _ => eval_rows(context, expr, grid)?
+            .into_iter()
+            .try_for_each(emit),
     }
 }
 

@@ -34,6 +34,44 @@ pub fn general(number: f64) -> String {
     }
 }
 
+/// A number in two significant digits, in the shorter of its decimal and exponent forms.
+pub fn two_digits(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() {
+        return general(number);
+    }
+    let scientific = format!("{number:.1e}");
+    let (digits, exp) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let digits = digits.strip_suffix(".0").unwrap_or(digits);
+    let exp: i32 = exp.parse().unwrap_or(0);
+    if !(-4..2).contains(&exp) {
+        let sign = if exp < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:0>2}", exp.abs());
+    }
+    let decimals = usize::try_from(1 - exp).unwrap_or(0);
+    let fixed = format!("{number:.decimals$}");
+    if fixed.contains('.') {
+        fixed.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        fixed
+    }
+}
+
+/// A time as `2026-01-02T03:04:05Z`, in whole seconds.
+pub fn rfc3339(time_ms: i64) -> String {
+    let seconds = time_ms / 1000;
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let date = crate::date::Date::of_day(days);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        date.year,
+        date.month,
+        date.day,
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
 fn special(value: f64) -> Option<&'static str> {
     if value.is_nan() {
         Some("NaN")
@@ -183,6 +221,28 @@ mod tests {
         for (number, want) in general_cases {
             assert_eq!(general(number), want);
         }
+    }
+
+    #[test]
+    fn two_digits_are_enough() {
+        for (number, want) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (99.4, "99"),
+            (123.0, "1.2e+02"),
+            (0.012_34, "0.012"),
+            (0.000_05, "5e-05"),
+            (1.25, "1.2"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            assert_eq!(two_digits(number), want);
+        }
+    }
+
+    #[test]
+    fn times_are_written_in_utc() {
+        assert_eq!(rfc3339(951_782_400_123), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(3_000_000), "1970-01-01T00:50:00Z");
     }
 
     #[test]

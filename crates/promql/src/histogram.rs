@@ -7,15 +7,19 @@
 
 mod arithmetic;
 mod quantile;
+mod total;
+mod trim;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use arithmetic::{Incompatible, Reconciled};
 pub use quantile::{
-    Bucket, BucketQuantile, Forced, bucket_fraction, bucket_quantile, histogram_fraction,
+    Bucket, BucketQuantile, Forced, Missing, bucket_fraction, bucket_quantile, histogram_fraction,
     histogram_quantile,
 };
+pub(crate) use total::Total;
+pub use trim::Keep;
 
 use crate::format::general;
 

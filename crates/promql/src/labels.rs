@@ -116,6 +116,11 @@ impl Labels {
         self.filter(|name| !METADATA.contains(&name))
     }
 
+    /// Whether there is a label about the metric itself.
+    pub(crate) fn has_metadata(&self) -> bool {
+        METADATA.iter().any(|name| self.get(name).is_some())
+    }
+
     /// With one label set, or removed when the value is empty.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut pairs = self.0.pairs.to_vec();
@@ -176,6 +181,9 @@ impl PartialOrd for Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return std::cmp::Ordering::Equal;
+        }
         self.0.pairs.cmp(&other.0.pairs)
     }
 }

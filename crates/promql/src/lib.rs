@@ -8,6 +8,8 @@
 
 pub mod annotation;
 pub mod ast;
+mod compensated;
+mod date;
 pub mod duration;
 pub mod engine;
 mod eval;
@@ -23,6 +25,7 @@ mod parse;
 mod plan;
 mod print;
 pub mod source;
+mod tree;
 
 pub use ast::Expr;
 pub use engine::{

@@ -348,9 +348,17 @@ impl<'q> Parser<'q> {
         let precedence = BinaryOp::Pow.precedence();
         let operand = self.nested(|parser| parser.expression(precedence))?;
         let span = start.to(operand.span);
-        if let ExprKind::Number(value) = operand.kind {
-            let value = if op == UnaryOp::Minus { -value } else { value };
-            return self.node(span, ExprKind::Number(value));
+        let minus = op == UnaryOp::Minus;
+        match operand.kind {
+            ExprKind::Number(value) => {
+                let value = if minus { -value } else { value };
+                return self.node(span, ExprKind::Number(value));
+            }
+            ExprKind::Duration(milliseconds) => {
+                let milliseconds = if minus { -milliseconds } else { milliseconds };
+                return self.node(span, ExprKind::Duration(milliseconds));
+            }
+            _ => {}
         }
         check::unary(&operand)?;
         self.node(span, ExprKind::Unary(op, Box::new(operand)))

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 
+use crate::annotation::{Annotations, Severity};
 use crate::ast::{At, Expr, ExprKind, Extend, Selector, Subquery};
 use crate::duration::{self, QueryTimes};
-use crate::engine::{Answer, Error, Limits, Options, Query, Stats};
+use crate::engine::{Answer, Error, Limits, Options, Query, Stats, Value};
 use crate::eval;
 use crate::source::{Selected, Selection, SeriesSource};
 
@@ -185,10 +186,10 @@ impl Plan {
     }
 }
 
-/// Puts numbers in the place of durations that depend on the times of the query.
+/// Puts numbers in the place of calculated durations.
 #[allow(clippy::cast_precision_loss)]
 fn resolve_durations(query: &mut Query, grid: Grid, is_range: bool) -> Result<(), Error> {
-    if !duration::is_dynamic(&query.expr) {
+    if !duration::has_calculations(&query.expr) {
         return Ok(());
     }
     let times = QueryTimes {
@@ -212,24 +213,53 @@ pub struct Fetched {
     stats: Stats,
 }
 
+/// Below this many samples another thread costs more than it brings.
+const SAMPLES_PER_PART: usize = 50_000;
+
 impl Fetched {
-    /// Calculates the answer. This may use the processor for as long as the limits allow and does
+    /// Calculates the answer. This may use processors for as long as the limits allow and does
     /// not wait for anything, so call it where blocking is allowed.
     pub fn evaluate(self) -> Result<Answer, Error> {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let most = self.plan.options.threads.min(threads);
+        let parts = most.min(self.stats.samples / SAMPLES_PER_PART);
+        self.evaluate_in(parts)
+    }
+
+    /// Calculates the answer in parts of neighbouring steps, each on a thread. No step needs
+    /// another one, so the parts put together are what one evaluation would give.
+    pub(crate) fn evaluate_in(self, parts: usize) -> Result<Answer, Error> {
         let Fetched { plan, data, stats } = self;
-        let bounds = Bounds {
-            start_ms: plan.grid.start_ms,
-            end_ms: plan.grid.end_ms(),
+        let grids = parts_of(&plan, parts);
+        let evaluated: Vec<Evaluated> = if grids.len() == 1 {
+            vec![evaluate_part(&plan, &data, plan.grid)?]
+        } else {
+            std::thread::scope(|scope| {
+                let (plan, data) = (&plan, &data);
+                let handles: Vec<_> = grids
+                    .into_iter()
+                    .map(|grid| scope.spawn(move || evaluate_part(plan, data, grid)))
+                    .collect();
+                let join = |handle: std::thread::ScopedJoinHandle<'_, _>| {
+                    // A panic goes on where it would be without threads.
+                    handle
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                };
+                handles.into_iter().map(join).collect::<Result<_, _>>()
+            })?
         };
-        let context = eval::Context::new(
-            &plan.options,
-            &plan.limits,
-            &data,
-            (&plan.by_selector, &plan.infos),
-            (bounds, plan.grid, plan.is_range),
-        );
-        let value = eval::answer(&context, &plan.query.expr, plan.grid, plan.is_range)?;
-        let (mut warnings, infos) = context.notes(&plan.query.text);
+        let mut evaluated = evaluated.into_iter();
+        let (mut value, mut notes) = evaluated
+            .next()
+            .ok_or_else(|| Error::Execution("there is no step to evaluate".to_owned()))?;
+        for (next, more) in evaluated {
+            value = eval::join(value, next);
+            notes.merge(more);
+        }
+        eval::check_series(&value, &plan.limits)?;
+        let mut warnings = notes.render(Severity::Warning, &plan.query.text);
+        let infos = notes.render(Severity::Info, &plan.query.text);
         for warning in data.iter().flat_map(|selected| &selected.warnings) {
             if !warnings.contains(warning) {
                 warnings.push(warning.clone());
@@ -242,6 +272,50 @@ impl Fetched {
             stats,
         })
     }
+}
+
+type Evaluated = (Value, Annotations);
+
+fn evaluate_part(plan: &Plan, data: &[Selected], grid: Grid) -> Result<Evaluated, Error> {
+    let bounds = Bounds {
+        start_ms: plan.grid.start_ms,
+        end_ms: plan.grid.end_ms(),
+    };
+    let context = eval::Context::new(
+        &plan.options,
+        &plan.limits,
+        data,
+        (&plan.by_selector, &plan.infos),
+        (bounds, plan.grid, plan.is_range),
+    );
+    let value = eval::answer(&context, &plan.query.expr, grid, plan.is_range)?;
+    Ok((value, context.into_notes()))
+}
+
+/// The steps of a query in so many parts. A range that is longer than the query would be gone
+/// through by each of them, so such a query stays whole.
+fn parts_of(plan: &Plan, parts: usize) -> Vec<Grid> {
+    let grid = plan.grid;
+    let length_ms = grid.end_ms() - grid.start_ms;
+    if parts < 2 || grid.count < 2 * parts || longest_range(&plan.query.expr) > length_ms {
+        return vec![grid];
+    }
+    let first = |part: usize| grid.count * part / parts;
+    let part = |index| Grid {
+        start_ms: grid.time(first(index)),
+        step_ms: grid.step_ms,
+        count: first(index + 1) - first(index),
+    };
+    (0..parts).map(part).collect()
+}
+
+fn longest_range(expr: &Expr) -> i64 {
+    let own = match &expr.kind {
+        ExprKind::Matrix(matrix) => matrix.range_ms,
+        ExprKind::Subquery(subquery) => subquery.range_ms,
+        _ => 0,
+    };
+    expr.children().map(longest_range).fold(own, i64::max)
 }
 
 /// What surrounds a selector, as hints for the source.
@@ -266,7 +340,7 @@ struct Collector<'a> {
 impl Collector<'_> {
     fn collect(&mut self, expr: &Expr, grid: Grid, hints: Hints<'_>) -> Result<(), Error> {
         match &expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) => {}
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => {}
             ExprKind::Selector(selector) => self.select(selector, None, grid, hints),
             ExprKind::Matrix(matrix) => {
                 self.select(&matrix.selector, Some(matrix.range_ms), grid, hints);

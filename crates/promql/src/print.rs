@@ -1,4 +1,5 @@
-//! Writes a syntax tree as a query that reads back as the same tree.
+//! Writes a syntax tree as a query that reads back as the same tree, in the form in which
+//! Prometheus prints it: matchers sorted, in one line or split over several.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -7,30 +8,36 @@ use crate::ast::{
     UnaryOp,
 };
 use crate::duration::DurationExpr;
-use crate::format::{duration, quote, quote_bytes, value};
-use crate::labels::{METRIC_NAME, is_classic_label_name, is_classic_metric_name};
+use crate::format::{duration, general, quote, quote_bytes, value};
+use crate::labels::is_classic_label_name;
+use crate::matcher::Matcher;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(number) => f.write_str(&value(*number)),
+            ExprKind::Duration(milliseconds) => f.write_str(&duration(*milliseconds)),
             ExprKind::String(literal) => match &literal.invalid {
                 Some(bytes) => f.write_str(&quote_bytes(bytes)),
                 None => f.write_str(&quote(&literal.value)),
             },
             ExprKind::Selector(selector) => {
                 write_series(f, selector)?;
-                write_modifiers(f, selector.at, (selector.offset_ms, &selector.offset_expr))?;
-                write_extend(f, selector.extend)
+                write_at(f, selector.at)?;
+                write_extend(f, selector.extend)?;
+                write_offset(f, selector.offset_ms, &selector.offset_expr)
             }
             ExprKind::Matrix(matrix) => {
                 write_series(f, &matrix.selector)?;
                 write!(f, "[{}]", length(matrix.range_ms, &matrix.range_expr))?;
                 let selector = &matrix.selector;
-                write_modifiers(f, selector.at, (selector.offset_ms, &selector.offset_expr))?;
-                write_extend(f, matrix.selector.extend)
+                write_extend(f, selector.extend)?;
+                write_at(f, selector.at)?;
+                write_offset(f, selector.offset_ms, &selector.offset_expr)
             }
-            ExprKind::Subquery(subquery) => write_subquery(f, subquery),
+            ExprKind::Subquery(subquery) => {
+                write!(f, "{}{}", subquery.expr, subquery_suffix(subquery))
+            }
             ExprKind::Unary(UnaryOp::Plus, expr) => write!(f, "+{expr}"),
             ExprKind::Unary(UnaryOp::Minus, expr) => write!(f, "-{expr}"),
             ExprKind::Binary(binary) => write_binary(f, binary),
@@ -51,43 +58,24 @@ impl Display for Selector {
     }
 }
 
-/// Words that cannot stand as a metric name outside braces.
-const NOT_BARE: [&str; 7] = [
-    "bool",
-    "on",
-    "ignoring",
-    "group_left",
-    "group_right",
-    "inf",
-    "nan",
-];
-
 fn write_series(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
-    let bare = |name: &&String| {
-        is_classic_metric_name(name) && !NOT_BARE.iter().any(|word| word.eq_ignore_ascii_case(name))
-    };
-    let name = selector.name.as_ref();
-    let bare_name = name.filter(bare);
-    let mut items: Vec<String> = Vec::new();
-    if let Some(name) = name
-        && bare_name.is_none()
-    {
-        items.push(quote(name));
-    }
-    items.extend(
-        selector
-            .matchers
-            .iter()
-            .filter(|matcher| name.is_none() || matcher.name != METRIC_NAME)
-            .map(ToString::to_string),
-    );
-    if let Some(name) = bare_name {
+    if let Some(name) = &selector.name {
         f.write_str(name)?;
-        if items.is_empty() {
-            return Ok(());
-        }
     }
-    write!(f, "{{{}}}", items.join(", "))
+    let is_name = |matcher: &&Matcher| {
+        matcher.is_name() && selector.name.as_deref() == Some(matcher.value.as_str())
+    };
+    let mut matchers: Vec<String> = selector
+        .matchers
+        .iter()
+        .filter(|matcher| !is_name(matcher))
+        .map(ToString::to_string)
+        .collect();
+    if matchers.is_empty() && selector.name.is_some() {
+        return Ok(());
+    }
+    matchers.sort();
+    write!(f, "{{{}}}", matchers.join(","))
 }
 
 /// A duration as a literal, or as the calculation that it is.
@@ -98,25 +86,28 @@ fn length(milliseconds: i64, calculation: &Option<DurationExpr>) -> String {
     }
 }
 
-fn write_modifiers(
-    f: &mut Formatter<'_>,
-    at: Option<At>,
-    (offset_ms, calculation): (i64, &Option<DurationExpr>),
-) -> fmt::Result {
+fn write_at(f: &mut Formatter<'_>, at: Option<At>) -> fmt::Result {
     match at {
-        None => {}
-        Some(At::Start) => f.write_str(" @ start()")?,
-        Some(At::End) => f.write_str(" @ end()")?,
+        None => Ok(()),
+        Some(At::Start) => f.write_str(" @ start()"),
+        Some(At::End) => f.write_str(" @ end()"),
         Some(At::Time(time_ms)) => {
             let sign = if time_ms < 0 { "-" } else { "" };
             let magnitude = time_ms.unsigned_abs();
-            write!(f, " @ {sign}{}.{:03}", magnitude / 1000, magnitude % 1000)?;
+            write!(f, " @ {sign}{}.{:03}", magnitude / 1000, magnitude % 1000)
         }
     }
-    if offset_ms != 0 || calculation.is_some() {
-        write!(f, " offset {}", length(offset_ms, calculation))?;
+}
+
+fn write_offset(
+    f: &mut Formatter<'_>,
+    offset_ms: i64,
+    calculation: &Option<DurationExpr>,
+) -> fmt::Result {
+    if offset_ms == 0 && calculation.is_none() {
+        return Ok(());
     }
-    Ok(())
+    write!(f, " offset {}", length(offset_ms, calculation))
 }
 
 fn write_extend(f: &mut Formatter<'_>, extend: Extend) -> fmt::Result {
@@ -127,24 +118,35 @@ fn write_extend(f: &mut Formatter<'_>, extend: Extend) -> fmt::Result {
     })
 }
 
-fn write_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
-    let range = length(subquery.range_ms, &subquery.range_expr);
-    let step = subquery
-        .step_ms
-        .map(|step_ms| length(step_ms, &subquery.step_expr));
-    write!(f, "{}[{range}:{}]", subquery.expr, step.unwrap_or_default())?;
-    write_modifiers(f, subquery.at, (subquery.offset_ms, &subquery.offset_expr))
+/// What follows the expression of a subquery.
+fn subquery_suffix(subquery: &Subquery) -> impl Display + '_ {
+    fmt::from_fn(move |f| {
+        let range = length(subquery.range_ms, &subquery.range_expr);
+        let step = subquery
+            .step_ms
+            .map(|step_ms| length(step_ms, &subquery.step_expr));
+        write!(f, "[{range}:{}]", step.unwrap_or_default())?;
+        write_at(f, subquery.at)?;
+        write_offset(f, subquery.offset_ms, &subquery.offset_expr)
+    })
 }
 
 fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
-    write!(f, "{} {}", binary.lhs, binary.op.symbol())?;
+    write!(f, "{} ", binary.lhs)?;
+    write_operator(f, binary)?;
+    write!(f, " {}", binary.rhs)
+}
+
+/// The operator of a binary operation with its modifiers.
+fn write_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
+    f.write_str(binary.op.symbol())?;
     if binary.return_bool {
         f.write_str(" bool")?;
     }
-    if let Some(matching) = &binary.matching {
-        write_matching(f, matching)?;
+    match &binary.matching {
+        Some(matching) => write_matching(f, matching),
+        None => Ok(()),
     }
-    write!(f, " {}", binary.rhs)
 }
 
 fn write_matching(f: &mut Formatter<'_>, matching: &Matching) -> fmt::Result {
@@ -160,27 +162,37 @@ fn write_matching(f: &mut Formatter<'_>, matching: &Matching) -> fmt::Result {
     if let Some(group) = group {
         write!(f, " {group} ({})", names(&matching.include))?;
     }
-    if let Some(fill) = matching.fill_left {
-        write!(f, " fill_left({})", value(fill))?;
+    match (matching.fill_left, matching.fill_right) {
+        (Some(left), Some(right)) if left == right => write!(f, " fill ({})", general(left)),
+        (left, right) => {
+            for (side, fill) in [("left", left), ("right", right)] {
+                if let Some(fill) = fill {
+                    write!(f, " fill_{side} ({})", general(fill))?;
+                }
+            }
+            Ok(())
+        }
     }
-    if let Some(fill) = matching.fill_right {
-        write!(f, " fill_right({})", value(fill))?;
-    }
-    Ok(())
 }
 
 fn write_aggregate(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
+    write_aggregator(f, aggregate)?;
+    f.write_str("(")?;
+    if let Some(param) = &aggregate.param {
+        write!(f, "{param}, ")?;
+    }
+    write!(f, "{})", aggregate.expr)
+}
+
+/// The operator of an aggregation with its grouping.
+fn write_aggregator(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
     f.write_str(aggregate.op.name())?;
     if aggregate.without {
         write!(f, " without ({}) ", names(&aggregate.grouping))?;
     } else if !aggregate.grouping.is_empty() {
         write!(f, " by ({}) ", names(&aggregate.grouping))?;
     }
-    f.write_str("(")?;
-    if let Some(param) = &aggregate.param {
-        write!(f, "{param}, ")?;
-    }
-    write!(f, "{})", aggregate.expr)
+    Ok(())
 }
 
 fn write_list(f: &mut Formatter<'_>, items: &[Expr]) -> fmt::Result {
@@ -202,4 +214,79 @@ fn names(labels: &[String]) -> String {
         }
     };
     labels.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Lines longer than this are split where the tree has a branch.
+const LINE_BYTES: usize = 100;
+
+impl Expr {
+    /// The query over several indented lines where one would be long.
+    pub fn pretty(&self) -> String {
+        let mut out = String::new();
+        pretty(self, 0, &mut out);
+        out
+    }
+}
+
+fn indent(level: usize, out: &mut String) {
+    out.extend(std::iter::repeat_n("  ", level));
+}
+
+fn pretty(expr: &Expr, level: usize, out: &mut String) {
+    let line = expr.to_string();
+    let is_short = line.len() <= LINE_BYTES;
+    match &expr.kind {
+        // What a subquery adds follows the lines of its expression, which has the indentation.
+        ExprKind::Subquery(_) if is_short => out.push_str(&line),
+        ExprKind::Subquery(subquery) => {
+            pretty(&subquery.expr, level, out);
+            out.push_str(&subquery_suffix(subquery).to_string());
+        }
+        ExprKind::Unary(op, inner) => {
+            indent(level, out);
+            out.push(if *op == UnaryOp::Minus { '-' } else { '+' });
+            let mut lines = String::new();
+            pretty(inner, level, &mut lines);
+            out.push_str(lines.trim());
+        }
+        ExprKind::Binary(binary) if !is_short => {
+            pretty(&binary.lhs, level + 1, out);
+            out.push('\n');
+            indent(level, out);
+            out.push_str(&fmt::from_fn(|f| write_operator(f, binary)).to_string());
+            out.push('\n');
+            pretty(&binary.rhs, level + 1, out);
+        }
+        ExprKind::Aggregate(aggregate) if !is_short => {
+            indent(level, out);
+            out.push_str(&fmt::from_fn(|f| write_aggregator(f, aggregate)).to_string());
+            let args = aggregate.param.iter().chain([&aggregate.expr]);
+            pretty_args(args, level, out);
+        }
+        ExprKind::Call(call) if !is_short && !call.args.is_empty() => {
+            indent(level, out);
+            out.push_str(call.function.name);
+            pretty_args(call.args.iter(), level, out);
+        }
+        ExprKind::Paren(inner) if !is_short => {
+            indent(level, out);
+            pretty_args([&**inner].into_iter(), level, out);
+        }
+        _ => {
+            indent(level, out);
+            out.push_str(&line);
+        }
+    }
+}
+
+/// Expressions in parentheses, each on lines of its own.
+fn pretty_args<'a>(args: impl Iterator<Item = &'a Expr>, level: usize, out: &mut String) {
+    out.push('(');
+    for (index, arg) in args.enumerate() {
+        out.push_str(if index == 0 { "\n" } else { ",\n" });
+        pretty(arg, level + 1, out);
+    }
+    out.push('\n');
+    indent(level, out);
+    out.push(')');
 }

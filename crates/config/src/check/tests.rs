@@ -84,7 +84,7 @@ agent:
 query: {collectors: ["http://a:4410", "https://b"]}
 retention: {logs: {age: 7d, bytes: 10GiB}}
 limits: {query_timeout: 5s, query_rows: 1_000}
-promql: {experimental: true}
+promql: {experimental: false}
 "#,
     )
     .unwrap();

@@ -1,5 +1,7 @@
 //! `absent` and `absent_over_time`: a one where there is nothing.
 
+use std::collections::BTreeMap;
+
 use super::column::{Column, Row, Rows};
 use super::selector::{RangeSource, advance};
 use super::{Context, eval_rows};
@@ -57,16 +59,23 @@ fn ones(arg: &Expr, absent: impl Iterator<Item = bool>) -> Rows {
 }
 
 /// The labels that the missing series would surely have: those that a selector demands by
-/// equality, unless it says anything else about them.
+/// equality, unless a later matcher says anything else about them.
 fn labels(arg: &Expr) -> Labels {
     let selector: &Selector = match &arg.unwrap_parens().kind {
         ExprKind::Selector(selector) => selector,
         ExprKind::Matrix(matrix) => &matrix.selector,
         _ => return Labels::empty(),
     };
-    let named = |name: &str| selector.matchers.iter().filter(|m| m.name == name).count();
-    let certain = selector.matchers.iter().filter(|matcher| {
-        matcher.op == MatchOp::Eq && matcher.name != METRIC_NAME && named(&matcher.name) == 1
-    });
-    Labels::new(certain.map(|matcher| (matcher.name.as_str(), matcher.value.as_str())))
+    let mut certain: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut demanded: Vec<&str> = Vec::new();
+    for matcher in selector.matchers.iter().filter(|m| m.name != METRIC_NAME) {
+        let name = matcher.name.as_str();
+        if matcher.op == MatchOp::Eq && !demanded.contains(&name) {
+            demanded.push(name);
+            certain.insert(name, &matcher.value);
+        } else {
+            certain.remove(name);
+        }
+    }
+    Labels::new(certain)
 }

@@ -1,29 +1,73 @@
-//! Aggregations that make one series of each group: sum, avg, min, max, count, group, stddev,
-//! stdvar, quantile and count_values.
+//! Grouping, and the aggregations that need all values of a group at once, or make a series of each
+//! value: stddev, stdvar, quantile and count_values.
 
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 
-use super::column::{Column, OwnedCell, Row, Rows};
-use super::sums::{Compensated, HistogramSum, Mean, quantile};
+use super::column::{Column, Row, Rows};
+use super::sums::quantile;
 use super::{Cell, Context, eval_rows, eval_scalar, string_literal};
 use crate::ast::{Aggregate, AggregateOp, Span};
+use crate::compensated::Compensated;
 use crate::engine::Error;
-use crate::histogram::FloatHistogram;
 use crate::labels::{Labels, METRIC_NAME};
 use crate::plan::Grid;
 
-/// The labels of the group that a series belongs to.
-pub(super) fn group_labels(labels: &Labels, operation: &Aggregate) -> Labels {
-    let named = |name: &str| operation.grouping.iter().any(|label| label == name);
-    if operation.without {
-        labels.filter(|name| name != METRIC_NAME && !named(name))
-    } else if operation.grouping.is_empty() {
-        Labels::empty()
-    } else {
-        labels.filter(named)
+/// Finds the groups that series belong to. Labels are only put together for a new group.
+pub(super) struct Grouping<'a> {
+    operation: &'a Aggregate,
+    /// The labels of the groups, in the order of their first series.
+    pub(super) labels: Vec<Labels>,
+    by_hash: FxHashMap<u64, usize>,
+}
+
+impl<'a> Grouping<'a> {
+    pub(super) fn new(operation: &'a Aggregate) -> Self {
+        Self {
+            operation,
+            labels: Vec::new(),
+            by_hash: FxHashMap::default(),
+        }
     }
+
+    /// The number of the group of a series; the next one where it is the first of its group.
+    pub(super) fn position(&mut self, labels: &Labels) -> usize {
+        let kept = || labels.iter().filter(|(name, _)| self.keeps(name));
+        let mut hasher = FxHasher::default();
+        kept().for_each(|pair| pair.hash(&mut hasher));
+        let mut hash = hasher.finish();
+        loop {
+            match self.by_hash.get(&hash) {
+                Some(&position) if self.labels[position].iter().eq(kept()) => return position,
+                // Another group with the same hash: the next one is tried.
+                Some(_) => hash = hash.wrapping_add(1),
+                None => break,
+            }
+        }
+        let position = self.labels.len();
+        self.labels.push(group_labels(labels, self.operation));
+        self.by_hash.insert(hash, position);
+        position
+    }
+
+    fn keeps(&self, name: &str) -> bool {
+        keeps(self.operation, name)
+    }
+}
+
+fn keeps(operation: &Aggregate, name: &str) -> bool {
+    let named = operation.grouping.iter().any(|label| label == name);
+    if operation.without {
+        name != METRIC_NAME && !named
+    } else {
+        named
+    }
+}
+
+/// The labels of the group that a series belongs to.
+fn group_labels(labels: &Labels, operation: &Aggregate) -> Labels {
+    labels.filter(|name| keeps(operation, name))
 }
 
 /// A group: its labels, whether its name is to be dropped, and the rows that belong to it.
@@ -61,18 +105,17 @@ impl Group {
 
 /// Groups in the order of their first series.
 pub(super) fn groups(rows: &Rows, operation: &Aggregate) -> Vec<Group> {
-    let mut by_labels: FxHashMap<Labels, usize> = FxHashMap::default();
+    let mut grouping = Grouping::new(operation);
     let mut groups: Vec<Group> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        let labels = group_labels(&row.labels, operation);
-        let position = *by_labels.entry(labels.clone()).or_insert_with(|| {
+        let position = grouping.position(&row.labels);
+        if position == groups.len() {
             groups.push(Group {
-                labels,
+                labels: grouping.labels[position].clone(),
                 drop_name: false,
                 members: Vec::new(),
             });
-            groups.len() - 1
-        });
+        }
         groups[position].members.push(index);
         groups[position].drop_name |= row.drop_name;
     }
@@ -87,8 +130,7 @@ pub(super) fn eval(
     let params = match &operation.param {
         Some(param) if operation.op == AggregateOp::Quantile => {
             let values = eval_scalar(context, param, grid)?;
-            let invalid = values.iter().filter(|q| !(0.0..=1.0).contains(*q));
-            invalid.for_each(|q| context.note().invalid_quantile(*q, param.span));
+            note_invalid(context, &values, param.span);
             values
         }
         _ => Vec::new(),
@@ -107,13 +149,11 @@ pub(super) fn eval(
             .iter()
             .map(|&index| &rows[index].column)
             .collect();
-        let metric = rows[group.members[0]].labels.metric_name();
         let span = operation.expr.span;
         let fold = Fold {
             context,
             span,
             op: operation.op,
-            metric,
             members: &members,
         };
         let column = fold.column(grid.count, &params)?;
@@ -122,179 +162,57 @@ pub(super) fn eval(
     Ok(result)
 }
 
-/// The aggregation of one group.
+/// Warns of what is no quantile: of a series of them, about the worst on each side.
+fn note_invalid(context: &Context<'_>, quantiles: &[f64], span: Span) {
+    let mut note = context.note();
+    if quantiles.iter().any(|q| q.is_nan()) {
+        note.invalid_quantile(f64::NAN, span);
+    }
+    let most = quantiles.iter().copied().fold(f64::MIN, f64::max);
+    let least = quantiles.iter().copied().fold(f64::MAX, f64::min);
+    for q in [most, least] {
+        if !(0.0..=1.0).contains(&q) && q != f64::MIN && q != f64::MAX {
+            note.invalid_quantile(q, span);
+        }
+    }
+}
+
+/// The aggregation of the numbers of one group.
 struct Fold<'a> {
     context: &'a Context<'a>,
     span: Span,
     op: AggregateOp,
-    /// Metric name of the first member.
-    metric: &'a str,
     members: &'a [&'a Column],
 }
 
 impl Fold<'_> {
     fn column(&self, count: usize, params: &[f64]) -> Result<Column, Error> {
-        let has_histograms = self.members.iter().any(|member| member.has_histograms());
-        if !has_histograms && let Some(column) = self.running(count)? {
-            return Ok(column);
-        }
         let mut column = Column::absent(count);
         let mut floats = Vec::with_capacity(self.members.len());
-        let mut histograms: Vec<&Arc<FloatHistogram>> = Vec::new();
         for index in 0..count {
             self.context.check_step(index)?;
             floats.clear();
-            if has_histograms {
-                histograms.clear();
-                for member in self.members {
-                    match member.get(index) {
-                        Cell::Absent => {}
-                        Cell::Float(value) => floats.push(value),
-                        Cell::Histogram(histogram) => histograms.push(histogram),
+            for member in self.members {
+                match member.get(index) {
+                    Cell::Absent => {}
+                    Cell::Float(value) => floats.push(value),
+                    Cell::Histogram(_) => {
+                        let mut note = self.context.note();
+                        note.ignored_in_aggregation(self.op.name(), self.span);
                     }
                 }
-            } else {
-                floats.extend(self.members.iter().filter_map(|member| member.float(index)));
             }
-            if floats.is_empty() && histograms.is_empty() {
+            if floats.is_empty() {
                 continue;
             }
-            let param = params.get(index).copied().unwrap_or(0.0);
-            if let Some(cell) = self.step(&mut floats, &histograms, param) {
-                column.set(index, cell);
-            }
-        }
-        Ok(column)
-    }
-
-    /// The aggregation of floats alone, for operators that need no more of each step than a
-    /// running value: series by series, in the order in which the columns lie in memory.
-    fn running(&self, count: usize) -> Result<Option<Column>, Error> {
-        let wins = |smaller: bool| {
-            move |best: &mut f64, value: f64| {
-                let better = if smaller {
-                    value < *best
-                } else {
-                    value > *best
-                };
-                if better || best.is_nan() {
-                    *best = value;
-                }
-            }
-        };
-        let column = match self.op {
-            AggregateOp::Sum => {
-                self.accumulate(count, Compensated::default(), Compensated::add, |sum| {
-                    sum.total()
-                })
-            }
-            AggregateOp::Avg => {
-                self.accumulate(count, Mean::default(), Mean::add, |mean| mean.value())
-            }
-            AggregateOp::Count => self.accumulate(count, 0.0, |n, _| *n += 1.0, |n| n),
-            AggregateOp::Group => self.accumulate(count, 1.0, |_, _| {}, |one| one),
-            AggregateOp::Min => self.accumulate(count, f64::NAN, wins(true), |best| best),
-            AggregateOp::Max => self.accumulate(count, f64::NAN, wins(false), |best| best),
-            _ => return Ok(None),
-        };
-        column.map(Some)
-    }
-
-    fn accumulate<A: Copy>(
-        &self,
-        count: usize,
-        start: A,
-        add: impl Fn(&mut A, f64),
-        value: impl Fn(A) -> f64,
-    ) -> Result<Column, Error> {
-        let mut running = vec![start; count];
-        let mut seen = vec![false; count];
-        for member in self.members {
-            self.context.limits.check()?;
-            for (index, (running, seen)) in running.iter_mut().zip(&mut seen).enumerate() {
-                if let Some(value) = member.float(index) {
-                    add(running, value);
-                    *seen = true;
-                }
-            }
-        }
-        let mut column = Column::absent(count);
-        for (index, _) in seen.into_iter().enumerate().filter(|(_, seen)| *seen) {
-            column.set_float(index, value(running[index]));
-        }
-        Ok(column)
-    }
-
-    fn step(
-        &self,
-        floats: &mut [f64],
-        histograms: &[&Arc<FloatHistogram>],
-        param: f64,
-    ) -> Option<OwnedCell> {
-        let count = floats.len() + histograms.len();
-        match self.op {
-            AggregateOp::Sum | AggregateOp::Avg => return self.sum(floats, histograms),
-            #[allow(clippy::cast_precision_loss)]
-            AggregateOp::Count => return Some(OwnedCell::Float(count as f64)),
-            AggregateOp::Group => return Some(OwnedCell::Float(1.0)),
-            _ => {}
-        }
-        if !histograms.is_empty() {
-            self.context
-                .note()
-                .ignored_in_aggregation(self.op.name(), self.span);
-        }
-        if floats.is_empty() {
-            return None;
-        }
-        let extreme = |wins: fn(f64, f64) -> bool| {
-            floats.iter().copied().reduce(|best, value| {
-                if wins(value, best) || best.is_nan() {
-                    value
-                } else {
-                    best
-                }
-            })
-        };
-        let value = match self.op {
-            AggregateOp::Min => extreme(|value, best| value < best)?,
-            AggregateOp::Max => extreme(|value, best| value > best)?,
-            AggregateOp::Stddev => variance(floats).sqrt(),
-            AggregateOp::Stdvar => variance(floats),
-            AggregateOp::Quantile => quantile(param, floats),
-            _ => return None,
-        };
-        Some(OwnedCell::Float(value))
-    }
-
-    fn sum(&self, floats: &[f64], histograms: &[&Arc<FloatHistogram>]) -> Option<OwnedCell> {
-        let average = self.op == AggregateOp::Avg;
-        if histograms.is_empty() {
-            let value = if average {
-                let mut mean = Mean::default();
-                floats.iter().for_each(|value| mean.add(*value));
-                mean.value()
-            } else {
-                let mut sum = Compensated::default();
-                floats.iter().for_each(|value| sum.add(*value));
-                sum.total()
+            let value = match self.op {
+                AggregateOp::Stddev => variance(&floats).sqrt(),
+                AggregateOp::Stdvar => variance(&floats),
+                _ => quantile(params.get(index).copied().unwrap_or(f64::NAN), &mut floats),
             };
-            return Some(OwnedCell::Float(value));
+            column.set_float(index, value);
         }
-        if !floats.is_empty() {
-            self.context.note().mixed_in_aggregation(self.span);
-            return None;
-        }
-        let mut sum = HistogramSum::new(average);
-        for histogram in histograms {
-            if sum.add(histogram).is_err() {
-                self.context.note().mixed_schemas(self.metric, self.span);
-                return None;
-            }
-        }
-        sum.note(&mut self.context.note(), self.span);
-        sum.value()
-            .map(|histogram| OwnedCell::Histogram(Arc::new(histogram)))
+        Ok(column)
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Context, Out, matching};
 use crate::annotation::Operation;
 use crate::ast::{Binary, BinaryOp, Span};
 use crate::engine::Error;
-use crate::histogram::{FloatHistogram, ResetHint};
+use crate::histogram::{FloatHistogram, Keep, ResetHint};
 use crate::plan::Grid;
 
 pub(super) fn eval(
@@ -16,12 +16,6 @@ pub(super) fn eval(
     span: Span,
     grid: Grid,
 ) -> Result<Out, Error> {
-    if matches!(operation.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-        let symbol = operation.op.symbol();
-        return Err(Error::Execution(format!(
-            "the operator {symbol} is not supported"
-        )));
-    }
     let lhs = super::eval(context, &operation.lhs, grid)?;
     let rhs = super::eval(context, &operation.rhs, grid)?;
     let op = Operator {
@@ -31,6 +25,7 @@ pub(super) fn eval(
         span,
     };
     match (lhs, rhs) {
+        // The parser refuses trimming between scalars.
         (Out::Scalar(lhs), Out::Scalar(rhs)) => {
             let value = |(a, b): (&f64, &f64)| arithmetic(operation.op, *a, *b);
             Ok(Out::Scalar(lhs.iter().zip(&rhs).map(value).collect()))
@@ -87,7 +82,11 @@ pub(super) struct Operator<'a> {
 impl Operator<'_> {
     /// Whether the result is another quantity than the operands, so that their name is wrong.
     pub(super) fn changes_quantity(&self) -> bool {
-        !self.op.is_comparison()
+        !self.op.is_comparison() && !self.is_trim()
+    }
+
+    fn is_trim(&self) -> bool {
+        matches!(self.op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
     }
 
     fn with_scalar(
@@ -99,7 +98,7 @@ impl Operator<'_> {
         for row in &mut rows {
             self.context.limits.check()?;
             row.drop_name |= self.changes_quantity() || self.return_bool;
-            if row.column.has_histograms() {
+            if row.column.has_histograms() || self.is_trim() {
                 row.column = self.cells_with_scalar(&row.column, scalar, scalar_is_left);
                 continue;
             }
@@ -163,6 +162,10 @@ impl Operator<'_> {
     pub(super) fn apply(&self, lhs: Cell<'_>, rhs: Cell<'_>) -> Option<OwnedCell> {
         match (lhs, rhs) {
             (Cell::Absent, _) | (_, Cell::Absent) => None,
+            (Cell::Float(_), Cell::Float(_)) if self.is_trim() => {
+                self.incompatible("float", "float");
+                None
+            }
             (Cell::Float(lhs), Cell::Float(rhs)) => self.floats(lhs, rhs).map(OwnedCell::Float),
             (Cell::Histogram(lhs), Cell::Histogram(rhs)) => self.histograms(lhs, rhs),
             (Cell::Histogram(lhs), Cell::Float(rhs)) => {
@@ -170,11 +173,14 @@ impl Operator<'_> {
                 match self.op {
                     BinaryOp::Mul => result.scale(rhs),
                     BinaryOp::Div => result.divide(rhs),
+                    BinaryOp::TrimUpper => result = result.trim(rhs, Keep::Below),
+                    BinaryOp::TrimLower => result = result.trim(rhs, Keep::Above),
                     _ => {
                         self.incompatible("histogram", "float");
                         return None;
                     }
                 }
+                result.compact();
                 Some(OwnedCell::Histogram(Arc::new(result)))
             }
             (Cell::Float(lhs), Cell::Histogram(rhs)) => {
@@ -184,6 +190,7 @@ impl Operator<'_> {
                 }
                 let mut result = FloatHistogram::clone(rhs);
                 result.scale(lhs);
+                result.compact();
                 Some(OwnedCell::Histogram(Arc::new(result)))
             }
         }

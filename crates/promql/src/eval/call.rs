@@ -23,7 +23,7 @@ pub(super) fn eval(
     if name == "absent_over_time" {
         return absent::absent_over_time(context, &call.args[0], grid).map(Out::Vector);
     }
-    if call.function.args.contains(&ValueType::Matrix) {
+    if is_over_range(call) {
         return window::eval(context, call, grid).map(Out::Vector);
     }
     let rows = match name {
@@ -43,6 +43,11 @@ pub(super) fn eval(
         _ => simple(context, call, grid)?,
     };
     Ok(Out::Vector(rows))
+}
+
+/// Whether each series of the result is a function of the ranges of one series.
+pub(super) fn is_over_range(call: &Call) -> bool {
+    call.function.name != "absent_over_time" && call.function.args.contains(&ValueType::Matrix)
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -76,6 +81,18 @@ fn scalar(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Vec<f64>, Er
                 }
             };
             return Ok((0..grid.count).map(single).collect());
+        }
+        "min_of" | "max_of" => {
+            let choose = if call.function.name == "min_of" {
+                lesser
+            } else {
+                greater
+            };
+            let (a, b) = (
+                eval_scalar(context, &call.args[0], grid)?,
+                eval_scalar(context, &call.args[1], grid)?,
+            );
+            return Ok(a.iter().zip(b).map(|(a, b)| choose(*a, b)).collect());
         }
         "pi" => std::f64::consts::PI,
         "start" => seconds(bounds.start_ms),
@@ -149,13 +166,24 @@ fn clamp(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> 
         if max < min {
             return None;
         }
-        let any_nan = min.is_nan() || max.is_nan() || value.is_nan();
-        Some(if any_nan {
-            f64::NAN
-        } else {
-            value.min(max).max(min)
-        })
+        Some(greater(min, lesser(max, value)))
     })
+}
+
+/// The lesser of two; not a number if either is none, but for what nothing can be below.
+fn lesser(a: f64, b: f64) -> f64 {
+    if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
+        f64::NEG_INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.min(b)
+    }
+}
+
+/// The greater of two; not a number if either is none, but for what nothing can be above.
+fn greater(a: f64, b: f64) -> f64 {
+    -lesser(-a, -b)
 }
 
 fn round(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {

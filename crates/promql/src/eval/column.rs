@@ -86,6 +86,12 @@ impl Column {
         (!is_stale(value)).then_some(value)
     }
 
+    /// The floats of all steps.
+    pub(crate) fn floats(&self) -> impl Iterator<Item = Option<f64>> {
+        let present = |value: &f64| (!is_stale(*value)).then_some(*value);
+        self.floats.iter().map(present)
+    }
+
     pub(crate) fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         (0..self.len()).map(|index| self.get(index))
     }
@@ -121,8 +127,11 @@ impl Column {
     }
 
     pub(crate) fn has_any(&self) -> bool {
+        self.has_floats() || self.has_histograms()
+    }
+
+    pub(crate) fn has_floats(&self) -> bool {
         self.floats.iter().any(|value| !is_stale(*value))
-            || self.histograms.iter().any(Option::is_some)
     }
 
     pub(crate) fn has_histograms(&self) -> bool {

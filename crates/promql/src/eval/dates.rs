@@ -1,19 +1,23 @@
 //! Calendar functions of Unix times, in UTC.
 
+use crate::date::{Date, first_day};
+
 /// The function of this name on seconds since 1970.
 pub(super) fn find(name: &str) -> Option<fn(f64) -> f64> {
     Some(match name {
         "minute" => |seconds| of_day(seconds, 60, 60),
         "hour" => |seconds| of_day(seconds, 3600, 24),
         "day_of_week" => |seconds| float((days(seconds) + 4).rem_euclid(7)),
-        "day_of_month" => |seconds| float(Date::of(seconds).day),
-        "day_of_year" => |seconds| float(days(seconds) - first_day(Date::of(seconds).year, 1) + 1),
+        "day_of_month" => |seconds| float(Date::of_day(days(seconds)).day),
+        "day_of_year" => {
+            |seconds| float(days(seconds) - first_day(Date::of_day(days(seconds)).year, 1) + 1)
+        }
         "days_in_month" => |seconds| {
-            let Date { year, month, .. } = Date::of(seconds);
+            let Date { year, month, .. } = Date::of_day(days(seconds));
             float(first_day(year, month + 1) - first_day(year, month))
         },
-        "month" => |seconds| float(Date::of(seconds).month),
-        "year" => |seconds| float(Date::of(seconds).year),
+        "month" => |seconds| float(Date::of_day(days(seconds)).month),
+        "year" => |seconds| float(Date::of_day(days(seconds)).year),
         _ => return None,
     })
 }
@@ -41,46 +45,6 @@ fn days(seconds: f64) -> i64 {
 
 fn of_day(seconds: f64, unit: i64, modulus: i64) -> f64 {
     float(whole(seconds).div_euclid(unit).rem_euclid(modulus))
-}
-
-/// A date of the proleptic Gregorian calendar.
-struct Date {
-    year: i64,
-    month: i64,
-    day: i64,
-}
-
-impl Date {
-    fn of(seconds: f64) -> Self {
-        let days = days(seconds);
-        // The first guess is off by a year at most.
-        let mut year = 1970 + (days * 400).div_euclid(146_097);
-        while first_day(year, 1) > days {
-            year -= 1;
-        }
-        while first_day(year + 1, 1) <= days {
-            year += 1;
-        }
-        let mut month = 1;
-        while month < 12 && first_day(year, month + 1) <= days {
-            month += 1;
-        }
-        Self {
-            year,
-            month,
-            day: days - first_day(year, month) + 1,
-        }
-    }
-}
-
-/// The number of the first day of a month since 1970; month 13 is the next January.
-fn first_day(year: i64, month: i64) -> i64 {
-    const BEFORE: [i64; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let past = year - 1;
-    let leap_days = past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400);
-    let index = usize::try_from(month - 1).unwrap_or(0).min(12);
-    past * 365 + leap_days - 719_162 + BEFORE[index] + i64::from(is_leap && month > 2)
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::column::{Column, Row, Rows};
 use super::{Cell, Context, eval_rows, eval_scalar, string_literal};
 use crate::ast::{Call, Span};
+use crate::compensated::Compensated;
 use crate::engine::Error;
 use crate::histogram::{
-    Bucket, FloatHistogram, bucket_fraction, bucket_quantile, histogram_fraction,
+    Bucket, FloatHistogram, Missing, bucket_fraction, bucket_quantile, histogram_fraction,
     histogram_quantile,
 };
 use crate::labels::{BUCKET_LABEL, Labels};
@@ -61,7 +62,7 @@ fn values(
 /// geometric one for exponential buckets.
 fn variance(histogram: &FloatHistogram) -> f64 {
     let mean = histogram.sum / histogram.count;
-    let mut sum = super::sums::Compensated::default();
+    let mut sum = Compensated::default();
     for range in histogram.buckets() {
         let value = if histogram.is_custom() {
             f64::midpoint(range.lower, range.upper)
@@ -218,12 +219,11 @@ impl<'a> Histograms<'a> {
     fn quantile_rows(&self, q: &[f64], q_span: Span) -> Result<Rows, Error> {
         self.rows(
             |index, labels, histogram| {
-                let value = histogram_quantile(q[index], histogram);
-                if histogram.sum.is_nan() && (0.0..=1.0).contains(&q[index]) {
-                    let skewed = !value.is_nan();
-                    self.context
-                        .note()
-                        .nan_quantile(labels.metric_name(), skewed, q_span);
+                let (value, missing) = histogram_quantile(q[index], histogram);
+                if let Some(missing) = missing {
+                    let skewed = missing == Missing::Skew;
+                    let mut note = self.context.note();
+                    note.nan_quantile(labels.metric_name(), skewed, q_span);
                 }
                 value
             },
@@ -231,7 +231,8 @@ impl<'a> Histograms<'a> {
                 let quantile = bucket_quantile(q[index], buckets);
                 if let Some(forced) = quantile.forced {
                     let mut note = self.context.note();
-                    note.forced_monotonicity(labels.metric_name(), forced, self.span);
+                    let time_ms = self.grid.time(index);
+                    note.forced_monotonicity(labels.metric_name(), forced, time_ms, self.span);
                 }
                 quantile.value
             },
@@ -309,11 +310,12 @@ fn fraction(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Erro
     let histograms = Histograms::new(context, &rows, call.args[2].span, grid);
     let result = histograms.rows(
         |index, labels, histogram| {
-            if histogram.sum.is_nan() {
+            let (value, missing) = histogram_fraction(lower[index], upper[index], histogram);
+            if missing {
                 let mut note = context.note();
                 note.nan_fraction(labels.metric_name(), call.args[0].span);
             }
-            histogram_fraction(lower[index], upper[index], histogram)
+            value
         },
         |index, _, buckets| bucket_fraction(lower[index], upper[index], buckets),
     )?;

@@ -10,7 +10,7 @@ use super::{Context, eval_rows, selector};
 use crate::ast::{Call, ExprKind, Extend, Selector, Span};
 use crate::engine::Error;
 use crate::labels::{Labels, METRIC_NAME};
-use crate::matcher::Matcher;
+use crate::matcher::{MatchOp, Matcher};
 use crate::plan::Grid;
 
 /// The labels that say which info series belongs to a series.
@@ -20,9 +20,7 @@ const DEFAULT_INFO: &str = "target_info";
 /// The selector of the info series of a call.
 pub(crate) fn info_selector(call: &Call, id: usize) -> Selector {
     let mut matchers = given(call).to_vec();
-    if !matchers.iter().any(|matcher| matcher.name == METRIC_NAME) {
-        matchers.push(Matcher::equal(METRIC_NAME, DEFAULT_INFO));
-    }
+    matchers.extend(implied_name(&matchers));
     Selector {
         id,
         name: None,
@@ -31,6 +29,20 @@ pub(crate) fn info_selector(call: &Call, id: usize) -> Selector {
         offset_expr: None,
         at: None,
         extend: Extend::No,
+    }
+}
+
+/// The matcher of the name that is meant without being written: that of the default where there is
+/// none, and anything that is called info where names are only excluded.
+fn implied_name(given: &[Matcher]) -> Option<Matcher> {
+    let names = || given.iter().filter(|matcher| matcher.name == METRIC_NAME);
+    let positive = |matcher: &Matcher| matches!(matcher.op, MatchOp::Eq | MatchOp::Re);
+    if names().next().is_none() {
+        Some(Matcher::equal(METRIC_NAME, DEFAULT_INFO))
+    } else if names().any(positive) {
+        None
+    } else {
+        Matcher::new(METRIC_NAME, MatchOp::Re, ".+_info").ok()
     }
 }
 
@@ -61,9 +73,11 @@ pub(super) fn eval(
         .iter()
         .filter(|matcher| matcher.name != METRIC_NAME)
         .collect();
+    let implied = implied_name(given(call));
     let names: Vec<&Matcher> = given(call)
         .iter()
         .filter(|matcher| matcher.name == METRIC_NAME)
+        .chain(&implied)
         .collect();
     let mut by_identity: FxHashMap<Labels, Vec<&Row>> = FxHashMap::default();
     for row in &infos {
@@ -72,10 +86,7 @@ pub(super) fn eval(
             .or_default()
             .push(row);
     }
-    let is_info = |name: &str| match names[..] {
-        [] => name == DEFAULT_INFO,
-        _ => names.iter().all(|matcher| matcher.matches(name)),
-    };
+    let is_info = |name: &str| names.iter().all(|matcher| matcher.matches(name));
     let join = Join { data, grid };
     let mut result = Vec::with_capacity(base.len());
     for row in base {

@@ -124,20 +124,15 @@ impl<'a> Join<'a> {
     ) -> Self {
         let swapped = matching.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
-        let (left, right) = (matching.fill_left, matching.fill_right);
-        let (fill_many, fill_one) = if swapped {
-            (right, left)
-        } else {
-            (left, right)
-        };
         Self {
             operator,
             matching,
             many,
             one,
             swapped,
-            fill_many,
-            fill_one,
+            // Prometheus takes "left" to be the "many" side here, also where that is the right one.
+            fill_many: matching.fill_left,
+            fill_one: matching.fill_right,
             grid,
             result: Vec::new(),
             by_labels: FxHashMap::default(),

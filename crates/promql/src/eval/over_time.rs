@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::column::OwnedCell;
-use super::sums::{Compensated, HistogramSum, Mean, quantile};
+use super::sums::{HistogramSum, Mean, quantile};
 use super::window::{Env, Outcome, RangeFunction, Window};
+use crate::compensated::Compensated;
 use crate::histogram::FloatHistogram;
 
 pub(super) fn find(name: &str) -> Option<RangeFunction> {
@@ -145,11 +146,11 @@ fn ts_of_max(env: &Env<'_>, window: &Window<'_>) -> Outcome {
 fn variance(values: &[f64]) -> f64 {
     let (mut mean, mut squares) = (Compensated::default(), Compensated::default());
     for (index, value) in values.iter().enumerate() {
-        let delta = value - mean.total();
+        let delta = value - mean.sum_and_rest();
         mean.add(delta / (index + 1) as f64);
-        squares.add(delta * (value - mean.total()));
+        squares.add(delta * (value - mean.sum_and_rest()));
     }
-    squares.total() / values.len() as f64
+    squares.sum_and_rest() / values.len() as f64
 }
 
 fn stdvar(env: &Env<'_>, window: &Window<'_>) -> Outcome {
@@ -181,6 +182,10 @@ fn quantile_of(env: &Env<'_>, window: &Window<'_>) -> Outcome {
 fn mad(env: &Env<'_>, window: &Window<'_>) -> Outcome {
     if !only_floats(env, window) {
         return Ok(None);
+    }
+    if window.floats.iter().any(|value| value.is_nan()) {
+        // The median is not known, and so no deviation from it.
+        return float(f64::NAN);
     }
     let mut values = window.floats.to_vec();
     let median = quantile(0.5, &mut values);

@@ -1,18 +1,36 @@
-//! Changes of counters and gauges over a range.
+//! Changes of counters and gauges over a range: `rate`, `increase`, `delta`.
 
 use std::sync::Arc;
 
-use super::column::{Cell, OwnedCell};
+use super::column::{Column, OwnedCell};
+use super::extended;
 use super::window::{Env, Outcome, Window};
+use super::windows::{Reach, Windows};
 use crate::annotation::Operation;
 use crate::ast::Extend;
 use crate::histogram::{FloatHistogram, ResetHint};
+use crate::source::{Samples, stale_nan};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Rate,
     Increase,
     Delta,
+}
+
+impl Kind {
+    pub(super) fn find(name: &str) -> Option<Self> {
+        Some(match name {
+            "rate" => Kind::Rate,
+            "increase" => Kind::Increase,
+            "delta" => Kind::Delta,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn is_counter(self) -> bool {
+        self != Kind::Delta
+    }
 }
 
 pub(super) fn rate(env: &Env<'_>, window: &Window<'_>) -> Outcome {
@@ -28,30 +46,35 @@ pub(super) fn delta(env: &Env<'_>, window: &Window<'_>) -> Outcome {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn seconds(milliseconds: i64) -> f64 {
+pub(super) fn seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1000.0
 }
 
 fn change(env: &Env<'_>, window: &Window<'_>, kind: Kind) -> Option<OwnedCell> {
     if env.extend != Extend::No {
-        return extended_change(env, window, kind).map(OwnedCell::Float);
+        return extended::change(env, window, kind);
     }
     if window.is_mixed() {
         env.context.note().mixed_in_range(env.metric, env.span);
         return None;
     }
-    let is_counter = kind != Kind::Delta;
+    let is_counter = kind.is_counter();
     let per_second = if kind == Kind::Rate {
         seconds(env.range_ms)
     } else {
         1.0
     };
+    let reach = |times: &[i64]| Reach::new(times, window.start_ms, window.end_ms);
     if window.histograms.len() > 1 {
         let mut result = histogram_change(env, window.histograms, is_counter)?;
-        let first = &window.histograms[0];
-        let zero_share = (is_counter && result.count > 0.0 && first.count >= 0.0)
-            .then(|| first.count / result.count);
-        result.scale(extrapolation(window.histogram_times, window, zero_share) / per_second);
+        let reach = reach(window.histogram_times);
+        let first = window.histograms[0].count;
+        let factor = if is_counter && result.count > 0.0 && first >= 0.0 {
+            reach.factor_from_zero(first / result.count)
+        } else {
+            reach.factor()
+        };
+        result.scale(factor / per_second);
         return Some(OwnedCell::Histogram(Arc::new(result)));
     }
     let (first, last) = match window.floats {
@@ -66,38 +89,74 @@ fn change(env: &Env<'_>, window: &Window<'_>, kind: Kind) -> Option<OwnedCell> {
             }
         }
     }
-    let zero_share = (is_counter && result > 0.0 && first >= 0.0).then(|| first / result);
-    Some(OwnedCell::Float(
-        result * (extrapolation(window.times, window, zero_share) / per_second),
-    ))
+    let reach = reach(window.times);
+    let factor = if is_counter && result > 0.0 && first >= 0.0 {
+        reach.factor_from_zero(first / result)
+    } else {
+        reach.factor()
+    };
+    Some(OwnedCell::Float(result * (factor / per_second)))
 }
 
-/// By how much to enlarge what was seen between the first and last sample, so that it stands for
-/// the whole range.
-///
-/// A series that has a sample about where one was due near a bound is taken to go on to the bound;
-/// otherwise it is taken to begin or end half an interval from its outermost sample. A counter is
-/// not taken below zero: `zero_share` is how many sampled intervals before the first sample it
-/// would have been zero.
-#[allow(clippy::cast_precision_loss)]
-fn extrapolation(times: &[i64], window: &Window<'_>, zero_share: Option<f64>) -> f64 {
-    let (first, last) = (times[0], times[times.len() - 1]);
-    let sampled = seconds(last - first);
-    let average = sampled / (times.len() - 1) as f64;
-    let threshold = average * 1.1;
-    let reach = |distance: f64| {
-        if distance >= threshold {
-            average / 2.0
-        } else {
-            distance
-        }
+/// The change in the window of each step of a series that has numbers only. The windows have been
+/// worked out, and where the counter was reset is found once, so that a step costs no more than
+/// its first and last sample.
+pub(super) fn of_floats(
+    kind: Kind,
+    windows: &mut Windows,
+    samples: &Samples,
+    range_ms: i64,
+) -> Column {
+    let floats = &samples.floats[..];
+    let per_second = if kind == Kind::Rate {
+        seconds(range_ms)
+    } else {
+        1.0
     };
-    let mut to_start = reach(seconds(first - window.start_ms));
-    if let Some(share) = zero_share {
-        to_start = to_start.min(sampled * share);
+    let (bounds, reaches) = windows.reaches(&samples.times, per_second);
+    let resets = if kind.is_counter() {
+        resets(floats)
+    } else {
+        Vec::new()
+    };
+    let mut column = vec![stale_nan(); bounds.len()];
+    for ((cell, &(start, end)), &(reach, factor)) in column.iter_mut().zip(bounds).zip(reaches) {
+        let [first, .., last] = floats[start..end] else {
+            continue;
+        };
+        let mut result = last - first;
+        if !resets.is_empty() {
+            let from = resets.partition_point(|index| *index <= start);
+            let inside = resets[from..].iter().take_while(|index| **index < end);
+            inside.for_each(|index| result += floats[index - 1]);
+        }
+        // Divisions are only needed where the counter would have been zero inside the reach.
+        let may_begin =
+            kind.is_counter() && first >= 0.0 && first * reach.sampled <= result * reach.to_start;
+        *cell = if may_begin && result > 0.0 {
+            result * (reach.factor_from_zero(first / result) / per_second)
+        } else {
+            result * factor
+        };
     }
-    let to_end = reach(seconds(window.end_ms - last));
-    (sampled + to_start + to_end) / sampled
+    Column::from_floats(column)
+}
+
+/// The indices of the values that are smaller than those before them.
+fn resets(floats: &[f64]) -> Vec<usize> {
+    // Most counters are never reset, and looking at all values without a branch is faster.
+    let is_reset = |pair: &[f64]| pair[1] < pair[0];
+    if !floats
+        .windows(2)
+        .fold(false, |any, pair| any | is_reset(pair))
+    {
+        return Vec::new();
+    }
+    let indices = (1..).zip(floats.windows(2));
+    indices
+        .filter(|(_, pair)| is_reset(pair))
+        .map(|(index, _)| index)
+        .collect()
 }
 
 /// The last minus the first histogram, with what was lost by resets added.
@@ -163,219 +222,4 @@ fn histogram_change(
     result.hint = ResetHint::Gauge;
     result.compact();
     Some(result)
-}
-
-/// The change between the bounds of the range themselves, for `anchored` and `smoothed`.
-fn extended_change(env: &Env<'_>, window: &Window<'_>, kind: Kind) -> Option<f64> {
-    if !window.histograms.is_empty() {
-        if window.is_mixed() {
-            env.context.note().mixed_in_range(env.metric, env.span);
-        }
-        return None;
-    }
-    let (times, floats) = (window.times, window.floats);
-    let is_counter = kind != Kind::Delta;
-    let smoothed = env.extend == Extend::Smoothed;
-    let mut last = times.len().checked_sub(1)?;
-    let mut first = times[..last]
-        .partition_point(|time| *time <= window.start_ms)
-        .saturating_sub(1);
-    if smoothed {
-        last = times[..last].partition_point(|time| *time < window.end_ms);
-    }
-    if times[last] <= window.start_ms {
-        return None;
-    }
-    let left = if smoothed && times[first] < window.start_ms {
-        interpolate(window, first, window.start_ms, is_counter)
-    } else {
-        floats[first]
-    };
-    let right = if smoothed && last > 0 && times[last] > window.end_ms {
-        interpolate(window, last - 1, window.end_ms, is_counter)
-    } else {
-        floats[last]
-    };
-    let mut result = right - left;
-    if is_counter {
-        // The samples at and beyond the bounds are already in `left` and `right`.
-        if times[first] <= window.start_ms {
-            first += 1;
-        }
-        let end = if times[last] >= window.end_ms {
-            last
-        } else {
-            last + 1
-        };
-        let mut previous = left;
-        for &value in floats
-            .get(first..end)
-            .unwrap_or_default()
-            .iter()
-            .chain([&right])
-        {
-            if value < previous {
-                result += previous;
-            }
-            previous = value;
-        }
-    }
-    if kind == Kind::Rate {
-        result /= seconds(env.range_ms);
-    }
-    Some(result)
-}
-
-/// The value between a sample and the next; a counter that was reset between them starts at zero.
-#[allow(clippy::cast_precision_loss)]
-fn interpolate(window: &Window<'_>, index: usize, at_ms: i64, is_counter: bool) -> f64 {
-    let (t1, t2) = (window.times[index], window.times[index + 1]);
-    let (mut v1, v2) = (window.floats[index], window.floats[index + 1]);
-    if is_counter && v2 < v1 {
-        v1 = 0.0;
-    }
-    v1 + (v2 - v1) * (at_ms - t1) as f64 / (t2 - t1) as f64
-}
-
-pub(super) fn irate(env: &Env<'_>, window: &Window<'_>) -> Outcome {
-    Ok(instant_change(env, window, true))
-}
-
-pub(super) fn idelta(env: &Env<'_>, window: &Window<'_>) -> Outcome {
-    Ok(instant_change(env, window, false))
-}
-
-/// The difference of the last two samples.
-fn instant_change(env: &Env<'_>, window: &Window<'_>, is_rate: bool) -> Option<OwnedCell> {
-    let samples: Vec<(i64, Cell<'_>)> = merged(window).rev().take(2).collect();
-    let [(last_ms, last), (previous_ms, previous)] = samples[..] else {
-        return None;
-    };
-    let interval = seconds(last_ms - previous_ms);
-    if interval == 0.0 {
-        return None;
-    }
-    match (previous, last) {
-        (Cell::Float(previous), Cell::Float(last)) => {
-            let difference = if is_rate && last < previous {
-                last
-            } else {
-                last - previous
-            };
-            Some(OwnedCell::Float(if is_rate {
-                difference / interval
-            } else {
-                difference
-            }))
-        }
-        (Cell::Histogram(previous), Cell::Histogram(last)) => {
-            let mut note = env.context.note();
-            let gauges = [previous, last].map(|histogram| histogram.hint == ResetHint::Gauge);
-            if is_rate && gauges.contains(&true) {
-                note.not_a_counter(env.metric, env.span);
-            } else if !is_rate && gauges.contains(&false) {
-                note.not_a_gauge(env.metric, env.span);
-            }
-            let mut result = FloatHistogram::clone(last);
-            if !is_rate || !last.detect_reset(previous) {
-                match result.sub(previous) {
-                    Err(_) => {
-                        note.mixed_schemas(env.metric, env.span);
-                        return None;
-                    }
-                    Ok(done) if done.bounds => {
-                        note.bounds_reconciled(Operation::Subtraction, env.span);
-                    }
-                    Ok(_) => {}
-                }
-            }
-            result.hint = ResetHint::Gauge;
-            result.compact();
-            if is_rate {
-                result.divide(interval);
-            }
-            Some(OwnedCell::Histogram(Arc::new(result)))
-        }
-        _ => {
-            env.context.note().mixed_in_range(env.metric, env.span);
-            None
-        }
-    }
-}
-
-/// All samples of a window by time.
-pub(super) fn merged<'w>(
-    window: &'w Window<'_>,
-) -> impl DoubleEndedIterator<Item = (i64, Cell<'w>)> {
-    let floats = window
-        .times
-        .iter()
-        .zip(window.floats)
-        .map(|(time, value)| (*time, Cell::Float(*value)));
-    let histograms = window
-        .histogram_times
-        .iter()
-        .zip(window.histograms)
-        .map(|(time, histogram)| (*time, Cell::Histogram(histogram)));
-    let mut all: Vec<(i64, Cell<'w>)> = floats.chain(histograms).collect();
-    if window.is_mixed() {
-        all.sort_by_key(|(time, _)| *time);
-    }
-    all.into_iter()
-}
-
-pub(super) fn changes(env: &Env<'_>, window: &Window<'_>) -> Outcome {
-    Ok(count_pairs(
-        env,
-        window,
-        |a, b| a != b && !(a.is_nan() && b.is_nan()),
-        |a, b| a != b,
-    ))
-}
-
-pub(super) fn resets(env: &Env<'_>, window: &Window<'_>) -> Outcome {
-    Ok(count_pairs(
-        env,
-        window,
-        |a, b| b < a,
-        |a, b| b.detect_reset(a),
-    ))
-}
-
-/// Counts neighbours that a test holds for. A change between float and histogram always counts.
-#[allow(clippy::cast_precision_loss)]
-fn count_pairs(
-    env: &Env<'_>,
-    window: &Window<'_>,
-    floats: impl Fn(f64, f64) -> bool,
-    histograms: impl Fn(&FloatHistogram, &FloatHistogram) -> bool,
-) -> Option<OwnedCell> {
-    let mut values = window.floats;
-    if env.extend == Extend::Anchored {
-        let last = values.len().checked_sub(1)?;
-        if window.times[last] <= window.start_ms {
-            return None;
-        }
-        let times = &window.times[..last];
-        let first = times
-            .partition_point(|time| *time <= window.start_ms)
-            .saturating_sub(1);
-        values = &values[first..];
-    }
-    if window.histograms.is_empty() {
-        let count = values
-            .windows(2)
-            .filter(|pair| floats(pair[0], pair[1]))
-            .count();
-        return Some(OwnedCell::Float(count as f64));
-    }
-    let all: Vec<Cell<'_>> = merged(window).map(|(_, cell)| cell).collect();
-    let differs = |pair: &&[Cell<'_>]| match (pair[0], pair[1]) {
-        (Cell::Float(a), Cell::Float(b)) => floats(a, b),
-        (Cell::Histogram(a), Cell::Histogram(b)) => histograms(a, b),
-        _ => true,
-    };
-    Some(OwnedCell::Float(
-        all.windows(2).filter(differs).count() as f64
-    ))
 }

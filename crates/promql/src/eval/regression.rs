@@ -1,8 +1,8 @@
 //! Trends: least squares and double exponential smoothing.
 
 use super::column::OwnedCell;
-use super::sums::Compensated;
 use super::window::{Env, Outcome, Window};
+use crate::compensated::Compensated;
 use crate::engine::Error;
 
 /// Whether there are the two floats that a trend needs; says so when histograms are ignored.

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use super::column::{Column, Row, Rows};
-use super::{Cell, Context, drop_names, eval_rows};
+use super::windows::{Newest, Windows};
+use super::{Cell, Context, drop_names, eval_rows, extended};
 use crate::ast::{Expr, ExprKind, Extend, Selector, Subquery};
 use crate::engine::{Error, MatrixSeries, Point, SampleValue, Value};
 use crate::labels::Labels;
 use crate::plan::{Grid, subquery_grid};
-use crate::source::{Samples, Series, is_stale};
+use crate::source::{Samples, Series, is_stale, stale_nan};
 
 impl<'a> Context<'a> {
     pub(super) fn series(&self, selector: &Selector) -> &'a [Series] {
@@ -31,41 +32,77 @@ pub(super) fn instant(
     grid: Grid,
     timestamps: bool,
 ) -> Result<Rows, Error> {
-    if selector.extend == Extend::Smoothed {
-        let message = "the smoothed modifier is not supported on an instant vector selector";
-        return Err(Error::Execution(message.to_owned()));
-    }
-    let series = context.series(selector);
-    context.check_size(series.len(), grid)?;
-    let fixed = context.bounds.resolve(selector.at);
-    let mut rows = Vec::with_capacity(series.len());
-    for series in series {
+    let mut rows = Vec::new();
+    each(context, selector, grid, timestamps, &mut |row| {
+        rows.push(row);
+        context.check_size(rows.len(), grid)
+    })?;
+    Ok(rows)
+}
+
+/// The same, one series after the other.
+pub(super) fn each(
+    context: &Context<'_>,
+    selector: &Selector,
+    grid: Grid,
+    timestamps: bool,
+    emit: &mut dyn FnMut(Row) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let fixed_ms = context.bounds.resolve(selector.at);
+    let lookback_ms = context.options.lookback_ms;
+    let mut newest = Newest::new(grid, selector.offset_ms, fixed_ms, lookback_ms);
+    for series in context.series(selector) {
         context.limits.check()?;
-        let mut column = Column::absent(grid.count);
-        let mut cursor = Cursor::new(&series.samples, context.options.lookback_ms);
-        for (index, time_ms) in grid.times().enumerate() {
-            let at = fixed.unwrap_or(time_ms) - selector.offset_ms;
-            let Some((sample_ms, cell)) = cursor.at(at) else {
-                continue;
+        let samples = &series.samples;
+        let column = if samples.histogram_times.is_empty() && !timestamps {
+            // A stale marker is what marks an absent cell too.
+            let value = |position: &usize| match position.checked_sub(1) {
+                Some(index) => samples.floats[index],
+                None => stale_nan(),
             };
-            match cell {
-                Cell::Absent => {}
-                #[allow(clippy::cast_precision_loss)]
-                _ if timestamps => column.set_float(index, sample_ms as f64 / 1000.0),
-                Cell::Float(value) => column.set_float(index, value),
-                Cell::Histogram(histogram) => column.set_histogram(index, histogram.clone()),
-            }
-        }
+            let positions = newest.positions(&samples.times);
+            Column::from_floats(positions.iter().map(value).collect())
+        } else {
+            walk(
+                samples,
+                grid,
+                (selector.offset_ms, fixed_ms, lookback_ms),
+                timestamps,
+            )
+        };
         if column.has_any() {
-            let labels = series.labels.clone();
-            rows.push(Row {
-                labels,
+            emit(Row {
+                labels: series.labels.clone(),
                 drop_name: timestamps,
                 column,
-            });
+            })?;
         }
     }
-    Ok(rows)
+    Ok(())
+}
+
+/// The column of a series that may have histograms, or of the times of its samples.
+fn walk(
+    samples: &Samples,
+    grid: Grid,
+    (offset_ms, fixed_ms, lookback_ms): (i64, Option<i64>, i64),
+    timestamps: bool,
+) -> Column {
+    let mut column = Column::absent(grid.count);
+    let mut cursor = Cursor::new(samples, lookback_ms);
+    for (index, time_ms) in grid.times().enumerate() {
+        let Some((sample_ms, cell)) = cursor.at(fixed_ms.unwrap_or(time_ms) - offset_ms) else {
+            continue;
+        };
+        match cell {
+            Cell::Absent => {}
+            #[allow(clippy::cast_precision_loss)]
+            _ if timestamps => column.set_float(index, sample_ms as f64 / 1000.0),
+            Cell::Float(value) => column.set_float(index, value),
+            Cell::Histogram(histogram) => column.set_histogram(index, histogram.clone()),
+        }
+    }
+    column
 }
 
 /// Walks along the samples of a series with rising times.
@@ -173,7 +210,7 @@ impl<'a> RangeSource<'a> {
     }
 }
 
-fn without_stale(samples: &Samples) -> Cow<'_, Samples> {
+pub(super) fn without_stale(samples: &Samples) -> Cow<'_, Samples> {
     let stale = samples.floats.iter().any(|value| is_stale(*value))
         || samples
             .histograms
@@ -232,12 +269,6 @@ fn subquery_series<'a>(
 /// The answer to an instant query that is a range vector.
 pub(super) fn range_answer(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Value, Error> {
     let source = RangeSource::new(context, expr, grid)?;
-    if source.extend != Extend::No {
-        let message = "the anchored and smoothed modifiers need a function around the range";
-        return Err(Error::Execution(message.to_owned()));
-    }
-    let end_ms = source.fixed_ms.unwrap_or(grid.start_ms) - source.offset_ms;
-    let start_ms = end_ms - source.range_ms;
     // Names dropped inside a subquery can make labels the same; merging works on columns only.
     let marker = |series: &RangeSeries<'_>| Row {
         labels: series.labels.clone(),
@@ -245,28 +276,10 @@ pub(super) fn range_answer(context: &Context<'_>, expr: &Expr, grid: Grid) -> Re
         column: Column::from_floats(vec![0.0]),
     };
     let labels = drop_names(source.series.iter().map(marker).collect())?;
+    let mut windows = Windows::new(&source, grid, context.options.lookback_ms);
     let mut answer = Vec::new();
-    for (series, row) in source.series.into_iter().zip(labels) {
-        let samples = &series.samples;
-        let inside = |time_ms: i64| start_ms < time_ms && time_ms <= end_ms;
-        let floats = samples
-            .times
-            .iter()
-            .zip(&samples.floats)
-            .map(|(time_ms, value)| Point {
-                time_ms: *time_ms,
-                value: SampleValue::Float(*value),
-            });
-        let histograms = samples.histogram_times.iter().zip(&samples.histograms);
-        let histograms = histograms.map(|(time_ms, histogram)| Point {
-            time_ms: *time_ms,
-            value: SampleValue::Histogram(histogram.clone()),
-        });
-        let mut points: Vec<Point> = floats
-            .chain(histograms)
-            .filter(|point| inside(point.time_ms))
-            .collect();
-        points.sort_by_key(|point| point.time_ms);
+    for (series, row) in source.series.iter().zip(labels) {
+        let points = range_points(&series.samples, &mut windows, source.extend)?;
         if !points.is_empty() {
             answer.push(MatrixSeries {
                 labels: row.labels,
@@ -276,4 +289,41 @@ pub(super) fn range_answer(context: &Context<'_>, expr: &Expr, grid: Grid) -> Re
     }
     answer.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(Value::Matrix(answer))
+}
+
+/// The samples of a series in the range of the only step.
+fn range_points(
+    samples: &Samples,
+    windows: &mut Windows,
+    extend: Extend,
+) -> Result<Vec<Point>, Error> {
+    let (first, end) = windows.bounds(&samples.times)[0];
+    let (times, floats) = (&samples.times[first..end], &samples.floats[first..end]);
+    let float = |(time_ms, value)| Point {
+        time_ms,
+        value: SampleValue::Float(value),
+    };
+    let (first, end) = windows.next(&samples.histogram_times, (0, 0), 0);
+    let histograms = samples.histogram_times[first..end]
+        .iter()
+        .zip(&samples.histograms[first..end]);
+    if extend == Extend::No {
+        let floats = times.iter().copied().zip(floats.iter().copied()).map(float);
+        let histograms = histograms.map(|(time_ms, histogram)| Point {
+            time_ms: *time_ms,
+            value: SampleValue::Histogram(histogram.clone()),
+        });
+        let mut points: Vec<Point> = floats.chain(histograms).collect();
+        points.sort_by_key(|point| point.time_ms);
+        return Ok(points);
+    }
+    let smoothed = extend == Extend::Smoothed;
+    if histograms.len() > 0 {
+        let modifier = if smoothed { "smoothed" } else { "anchored" };
+        return Err(Error::Execution(format!(
+            "{modifier} modifier is not supported with histograms"
+        )));
+    }
+    let points = extended::points(times, floats, windows.range(0), smoothed);
+    Ok(points.into_iter().map(float).collect())
 }

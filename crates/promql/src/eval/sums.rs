@@ -2,40 +2,8 @@
 
 use crate::annotation::{Annotations, Operation};
 use crate::ast::Span;
-use crate::histogram::{FloatHistogram, Incompatible, ResetHint};
-
-/// A sum that carries along what rounding lost (Kahan's algorithm as improved by Neumaier).
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Compensated {
-    sum: f64,
-    rest: f64,
-}
-
-impl Compensated {
-    pub(super) fn add(&mut self, value: f64) {
-        let total = self.sum + value;
-        if total.is_infinite() {
-            self.rest = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.rest += (self.sum - total) + value;
-        } else {
-            self.rest += (value - total) + self.sum;
-        }
-        self.sum = total;
-    }
-
-    pub(super) fn total(self) -> f64 {
-        if self.sum.is_infinite() {
-            self.sum
-        } else {
-            self.sum + self.rest
-        }
-    }
-
-    pub(super) fn sum_and_rest(self) -> f64 {
-        self.sum + self.rest
-    }
-}
+use crate::compensated::Compensated;
+use crate::histogram::{FloatHistogram, Incompatible, ResetHint, Total};
 
 /// A mean: of the sum as long as that does not overflow, then incremental.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,12 +42,14 @@ impl Mean {
     }
 }
 
-/// A sum or mean of histograms, with what there is to say about it.
+/// A sum or mean of histograms, with what there is to say about it. As with numbers, the mean is
+/// that of the sum as long as that does not overflow.
 #[derive(Debug, Clone)]
 pub(super) struct HistogramSum {
-    sum: Option<FloatHistogram>,
+    total: Option<Total>,
     count: f64,
     average: bool,
+    incremental: bool,
     hints: [bool; 2],
     reconciled: bool,
 }
@@ -87,9 +57,10 @@ pub(super) struct HistogramSum {
 impl HistogramSum {
     pub(super) fn new(average: bool) -> Self {
         Self {
-            sum: None,
+            total: None,
             count: 0.0,
             average,
+            incremental: false,
             hints: [false; 2],
             reconciled: false,
         }
@@ -99,21 +70,28 @@ impl HistogramSum {
         self.hints[0] |= histogram.hint == ResetHint::Reset;
         self.hints[1] |= histogram.hint == ResetHint::NotReset;
         self.count += 1.0;
-        let Some(sum) = &mut self.sum else {
-            self.sum = Some(histogram.clone());
+        let Some(total) = &mut self.total else {
+            self.total = Some(Total::new(histogram));
             return Ok(());
         };
         if !self.average {
-            self.reconciled |= sum.add(histogram)?.bounds;
+            self.reconciled |= total.add(histogram)?.bounds;
             return Ok(());
         }
-        // The running value is the mean, so that large counts do not overflow.
+        if !self.incremental {
+            let mut next = total.clone();
+            self.reconciled |= next.add(histogram)?.bounds;
+            if !next.has_overflow() {
+                *total = next;
+                return Ok(());
+            }
+            self.incremental = true;
+            total.divide(self.count - 1.0);
+        }
         let mut share = histogram.clone();
-        let mut previous = sum.clone();
         share.divide(self.count);
-        previous.scale((self.count - 1.0) / self.count);
-        self.reconciled |= previous.add(&share)?.bounds;
-        *sum = previous;
+        total.scale((self.count - 1.0) / self.count);
+        self.reconciled |= total.add(&share)?.bounds;
         Ok(())
     }
 
@@ -128,9 +106,13 @@ impl HistogramSum {
     }
 
     pub(super) fn value(self) -> Option<FloatHistogram> {
-        let mut sum = self.sum?;
-        sum.compact();
-        Some(sum)
+        let mut total = self.total?;
+        if self.average && !self.incremental {
+            total.divide(self.count);
+        }
+        let mut value = total.value();
+        value.compact();
+        Some(value)
     }
 }
 

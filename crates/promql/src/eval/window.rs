@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::column::{Column, OwnedCell, Row, Rows};
-use super::selector::{RangeSource, advance};
-use super::{Context, eval_scalar, over_time, rate, regression};
+use super::selector::RangeSource;
+use super::windows::Windows;
+use super::{Context, eval_scalar, neighbours, over_time, rate, regression};
 use crate::ast::{Call, Expr, Extend, Span, ValueType};
 use crate::engine::Error;
 use crate::histogram::FloatHistogram;
+use crate::labels::Labels;
 use crate::plan::Grid;
+use crate::source::Samples;
 
 /// The samples of a series in a range, and the range.
 pub(super) struct Window<'a> {
@@ -51,10 +54,10 @@ fn find(name: &str) -> Option<RangeFunction> {
         "rate" => rate::rate,
         "increase" => rate::increase,
         "delta" => rate::delta,
-        "irate" => rate::irate,
-        "idelta" => rate::idelta,
-        "changes" => rate::changes,
-        "resets" => rate::resets,
+        "irate" => neighbours::irate,
+        "idelta" => neighbours::idelta,
+        "changes" => neighbours::changes,
+        "resets" => neighbours::resets,
         "deriv" => regression::deriv,
         "predict_linear" => regression::predict_linear,
         "double_exponential_smoothing" => regression::double_exponential_smoothing,
@@ -68,6 +71,21 @@ const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 
 /// Evaluates a call whose arguments contain a range vector.
 pub(super) fn eval(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {
+    let mut rows = Vec::new();
+    each(context, call, grid, &mut |row| {
+        rows.push(row);
+        context.check_size(rows.len(), grid)
+    })?;
+    context.settle(rows)
+}
+
+/// Evaluates the same, one series after the other.
+pub(super) fn each(
+    context: &Context<'_>,
+    call: &Call,
+    grid: Grid,
+    emit: &mut dyn FnMut(Row) -> Result<(), Error>,
+) -> Result<(), Error> {
     let name = call.function.name;
     let Some(function) = find(name) else {
         return Err(Error::Execution(format!(
@@ -77,10 +95,11 @@ pub(super) fn eval(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Row
     let (range, params) = arguments(context, call, grid)?;
     let source = RangeSource::new(context, range, grid)?;
     check_extend(name, source.extend)?;
-    context.check_size(source.series.len(), grid)?;
     let keeps_name = matches!(name, "last_over_time" | "first_over_time");
     let is_rate = matches!(name, "rate" | "increase");
-    let mut rows = Vec::with_capacity(source.series.len());
+    let kind = rate::Kind::find(name).filter(|_| source.extend == Extend::No);
+    let mut windows = Windows::new(&source, grid, context.options.lookback_ms);
+    let mut suspects = Suspects::default();
     for series in &source.series {
         context.limits.check()?;
         let env = Env {
@@ -91,21 +110,26 @@ pub(super) fn eval(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Row
             range_ms: source.range_ms,
             extend: source.extend,
         };
-        let column = slide(&env, &source, &series.samples, (function, &params), grid)?;
+        let samples = &series.samples;
+        let column = match kind {
+            Some(kind) if samples.histogram_times.is_empty() => {
+                rate::of_floats(kind, &mut windows, samples, source.range_ms)
+            }
+            _ => slide(&env, &mut windows, samples, (function, &params), grid)?,
+        };
         if !column.has_any() {
             continue;
         }
-        if is_rate && !column.has_histograms() {
-            warn_about_name(&env);
+        if is_rate && column.has_floats() {
+            suspects.look_at(&env, &series.labels);
         }
-        let drop_name = series.drop_name || !keeps_name;
-        rows.push(Row {
+        emit(Row {
             labels: series.labels.clone(),
-            drop_name,
+            drop_name: series.drop_name || !keeps_name,
             column,
-        });
+        })?;
     }
-    context.settle(rows)
+    Ok(())
 }
 
 /// The range vector among the arguments, and the values of the others.
@@ -148,33 +172,28 @@ const CHECK_AFTER_SAMPLES: usize = 1 << 20;
 /// Applies a function to the window of each step.
 fn slide(
     env: &Env<'_>,
-    source: &RangeSource<'_>,
-    samples: &crate::source::Samples,
+    windows: &mut Windows,
+    samples: &Samples,
     (function, params): (RangeFunction, &[Vec<f64>]),
     grid: Grid,
 ) -> Result<Column, Error> {
-    let lookback_ms = env.context.options.lookback_ms;
-    let (before_ms, after_ms) = match source.extend {
-        Extend::No => (0, 0),
-        Extend::Anchored => (lookback_ms, 0),
-        Extend::Smoothed => (lookback_ms, lookback_ms),
-    };
     let mut column = Column::absent(grid.count);
     let mut work = 0;
     let mut step_params = vec![0.0; params.len()];
-    let (mut floats, mut histograms) = ((0, 0), (0, 0));
+    let mut histograms = (0, 0);
+    windows.bounds(&samples.times);
     for (index, eval_ms) in grid.times().enumerate() {
-        let end_ms = source.fixed_ms.unwrap_or(eval_ms) - source.offset_ms;
-        let start_ms = end_ms - source.range_ms;
-        let (first_ms, last_ms) = (start_ms - before_ms, end_ms + after_ms);
-        floats = bounds(&samples.times, floats, first_ms, last_ms);
-        histograms = bounds(&samples.histogram_times, histograms, first_ms, last_ms);
+        let floats = windows.bounds(&samples.times)[index];
+        if !samples.histogram_times.is_empty() {
+            histograms = windows.next(&samples.histogram_times, histograms, index);
+        }
         if floats.0 == floats.1 && histograms.0 == histograms.1 {
             continue;
         }
         for (value, values) in step_params.iter_mut().zip(params) {
             *value = values[index];
         }
+        let (start_ms, end_ms) = windows.range(index);
         let window = Window {
             times: &samples.times[floats.0..floats.1],
             floats: &samples.floats[floats.0..floats.1],
@@ -200,20 +219,32 @@ fn slide(
     Ok(column)
 }
 
-/// Moves the bounds of a window on to `(first_ms, last_ms]`.
-fn bounds(times: &[i64], from: (usize, usize), first_ms: i64, last_ms: i64) -> (usize, usize) {
-    (
-        advance(times, from.0, first_ms),
-        advance(times, from.1, last_ms),
-    )
+/// Series that are probably no counters, though a function of counters is applied to them.
+#[derive(Default)]
+struct Suspects {
+    /// The name and type that were noted last; series of one metric follow each other.
+    noted: Option<(String, String)>,
 }
 
-/// A counter's name ends in a known suffix; anything else is probably no counter.
-fn warn_about_name(env: &Env<'_>) {
-    let suffixes = ["_total", "_sum", "_count", "_bucket"];
-    if !env.metric.is_empty() && !suffixes.iter().any(|suffix| env.metric.ends_with(suffix)) {
-        env.context
-            .note()
-            .possible_non_counter(env.metric, env.span);
+impl Suspects {
+    /// A counter says so in its type, if it has one, or else ends in a known suffix.
+    fn look_at(&mut self, env: &Env<'_>, labels: &Labels) {
+        let suffixes = ["_total", "_sum", "_count", "_bucket"];
+        let kind = labels.value("__type__");
+        let is_counter = match kind {
+            "" => suffixes.iter().any(|suffix| env.metric.ends_with(suffix)),
+            _ => matches!(kind, "counter" | "histogram"),
+        };
+        let same = |(metric, noted): &(String, String)| metric == env.metric && noted == kind;
+        if env.metric.is_empty() || is_counter || self.noted.as_ref().is_some_and(same) {
+            return;
+        }
+        let mut note = env.context.note();
+        if kind.is_empty() {
+            note.possible_non_counter(env.metric, env.span);
+        } else {
+            note.not_typed_as_counter(env.metric, kind, env.span);
+        }
+        self.noted = Some((env.metric.to_owned(), kind.to_owned()));
     }
 }

@@ -1,6 +1,8 @@
 //! Sums, differences, products, comparison for resets, and the changes of layout that bring two
 //! histograms onto common buckets.
 
+use std::borrow::Cow;
+
 use super::{FloatHistogram, IndexedBucket, ResetHint};
 
 /// Exponential and custom buckets cannot be combined.
@@ -59,7 +61,7 @@ impl FloatHistogram {
     }
 
     /// Returns whether the hints contradict each other.
-    fn merge_hint(&mut self, other: ResetHint) -> bool {
+    pub(super) fn merge_hint(&mut self, other: ResetHint) -> bool {
         use ResetHint::{Gauge, Unknown};
         match (self.hint, other) {
             (a, b) if a == b => false,
@@ -79,35 +81,60 @@ impl FloatHistogram {
     }
 
     /// Adds `sign` times the other; returns whether custom bounds had to be reconciled.
-    fn combine(&mut self, other: &FloatHistogram, sign: f64) -> Result<bool, Incompatible> {
-        if self.is_custom() != other.is_custom() {
-            return Err(Incompatible);
-        }
-        let mut other = std::borrow::Cow::Borrowed(other);
-        let mut reconciled = false;
-        if self.is_custom() {
-            if self.bounds != other.bounds {
-                let common = common_bounds(self, &other);
-                self.keep_bounds(&common);
-                other.to_mut().keep_bounds(&common);
-                reconciled = true;
-            }
-        } else {
-            if self.zero_threshold != other.zero_threshold {
-                reconcile_zero(self, other.to_mut());
-            }
-            let schema = self.schema.min(other.schema);
-            self.reduce(schema);
-            if other.schema != schema {
-                other.to_mut().reduce(schema);
-            }
-        }
+    pub(super) fn combine(
+        &mut self,
+        other: &FloatHistogram,
+        sign: f64,
+    ) -> Result<bool, Incompatible> {
+        let mut other = Cow::Borrowed(other);
+        let reconciled = self.align(&mut other)?;
         self.zero_count += sign * other.zero_count;
         self.count += sign * other.count;
         self.sum += sign * other.sum;
         merge(&mut self.positive, &other.positive, sign);
         merge(&mut self.negative, &other.negative, sign);
         Ok(reconciled)
+    }
+
+    /// Brings two histograms onto common buckets; returns whether custom bounds differed.
+    pub(super) fn align(
+        &mut self,
+        other: &mut Cow<'_, FloatHistogram>,
+    ) -> Result<bool, Incompatible> {
+        if self.is_custom() != other.is_custom() {
+            return Err(Incompatible);
+        }
+        if self.is_custom() {
+            if self.bounds == other.bounds {
+                return Ok(false);
+            }
+            let common = common_bounds(self, other);
+            self.keep_bounds(&common);
+            other.to_mut().keep_bounds(&common);
+            return Ok(true);
+        }
+        if self.zero_threshold != other.zero_threshold {
+            reconcile_zero(self, other.to_mut());
+        }
+        let schema = self.schema.min(other.schema);
+        self.reduce(schema);
+        if other.schema != schema {
+            other.to_mut().reduce(schema);
+        }
+        Ok(false)
+    }
+
+    /// Takes on the buckets of a histogram whose layout may have become coarser.
+    pub(super) fn follow(&mut self, other: &FloatHistogram) {
+        if let Some(bounds) = &other.bounds
+            && self.bounds.as_ref() != Some(bounds)
+        {
+            self.keep_bounds(bounds);
+        }
+        if self.zero_threshold < other.zero_threshold {
+            self.move_to_zero(other.zero_threshold);
+        }
+        self.reduce(other.schema);
     }
 
     /// Merges buckets down to a coarser schema.
@@ -209,11 +236,16 @@ impl FloatHistogram {
                 None => break,
             }
         }
+        self.move_to_zero(threshold);
+    }
+
+    /// Moves every bucket that begins below the threshold to the zero bucket.
+    fn move_to_zero(&mut self, threshold: f64) {
         let schema = self.schema;
         let mut moved = 0.0;
         for side in [&mut self.positive, &mut self.negative] {
             side.retain(|bucket| {
-                let inside = super::exponential_bound(schema, bucket.index) <= threshold;
+                let inside = super::exponential_bound(schema, bucket.index - 1) < threshold;
                 if inside {
                     moved += bucket.count;
                 }

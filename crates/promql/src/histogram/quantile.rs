@@ -34,8 +34,29 @@ pub struct BucketQuantile {
     pub forced: Option<Forced>,
 }
 
+/// What observations of NaN, which are counted but in no bucket, do to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// There is no answer.
+    Result,
+    /// The answer is higher than that of the other observations.
+    Skew,
+}
+
 /// Relative difference of counts that is taken for a rounding error.
 const TOLERANCE: f64 = 1e-12;
+
+/// Whether two counts differ by no more than rounding.
+fn is_close(a: f64, b: f64) -> bool {
+    if a == b {
+        return true;
+    }
+    let (sum, difference) = (a.abs() + b.abs(), (a - b).abs());
+    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
+        return difference < TOLERANCE * f64::MIN_POSITIVE;
+    }
+    difference / sum.min(f64::MAX) < TOLERANCE
+}
 
 /// The quantile of a classic histogram whose buckets come in any order.
 pub fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> BucketQuantile {
@@ -57,12 +78,16 @@ pub fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> BucketQuantile {
     }
     let forced = force_monotonic(buckets);
     let observations = buckets.last().map_or(0.0, |bucket| bucket.count);
-    if buckets.len() < 2 || observations == 0.0 || observations.is_nan() {
-        return plain(f64::NAN);
+    if buckets.len() < 2 || observations == 0.0 {
+        return BucketQuantile {
+            value: f64::NAN,
+            forced,
+        };
     }
     let rank = q * observations;
     let last = buckets.len() - 1;
-    let index = buckets[..last].partition_point(|bucket| bucket.count < rank);
+    let reaches = |bucket: &Bucket| bucket.count >= rank;
+    let index = buckets[..last].partition_point(|bucket| !reaches(bucket));
     let value = if index == last {
         buckets[last - 1].upper
     } else if index == 0 && buckets[0].upper <= 0.0 {
@@ -102,7 +127,7 @@ fn force_monotonic(buckets: &mut [Bucket]) -> Option<Forced> {
     let mut highest = buckets[0].count;
     for bucket in &mut buckets[1..] {
         let difference = highest - bucket.count;
-        if difference.abs() <= TOLERANCE * bucket.count.abs() {
+        if is_close(highest, bucket.count) {
             bucket.count = highest;
         } else if difference < 0.0 {
             highest = bucket.count;
@@ -160,22 +185,23 @@ fn rank_of(value: f64, ranges: &[Range], share: impl Fn(&Range, f64) -> f64) -> 
         }
         rank += range.count;
     }
-    if value == f64::INFINITY || ranges.last().is_some_and(|range| range.upper <= value) {
-        return f64::INFINITY;
-    }
-    rank
+    // All of them, whatever their number.
+    f64::INFINITY
 }
 
-/// The share of a bucket below a value inside it.
-fn linear_share(range: &Range, value: f64) -> f64 {
-    if range.lower.is_infinite() || range.upper.is_infinite() {
-        // Nothing is known about the spread in an open bucket: it counts from its upper end on.
+/// The share of a bucket below a value inside it. Nothing is known about the spread in a bucket
+/// without a bound: it counts as if all of it were at the other one.
+pub(super) fn linear_share(range: &Range, value: f64) -> f64 {
+    if range.lower.is_infinite() {
+        return 1.0;
+    }
+    if range.upper.is_infinite() {
         return 0.0;
     }
     (value - range.lower) / (range.upper - range.lower)
 }
 
-fn exponential_share(range: &Range, value: f64) -> f64 {
+pub(super) fn exponential_share(range: &Range, value: f64) -> f64 {
     let log = |value: f64| value.abs().log2();
     if value > 0.0 {
         (log(value) - log(range.lower)) / (log(range.upper) - log(range.lower))
@@ -186,7 +212,7 @@ fn exponential_share(range: &Range, value: f64) -> f64 {
 
 /// A histogram without negative values has none in its zero bucket either, and the other way round.
 fn trim_zero(histogram: &FloatHistogram, range: &mut Range) {
-    if histogram.is_custom() || !(range.lower < 0.0 && range.upper > 0.0) {
+    if range.lower > 0.0 || range.upper < 0.0 {
         return;
     }
     match (histogram.negative.is_empty(), histogram.positive.is_empty()) {
@@ -200,16 +226,16 @@ fn is_linear(histogram: &FloatHistogram, range: &Range) -> bool {
     histogram.is_custom() || (range.lower <= 0.0 && range.upper >= 0.0)
 }
 
-/// The quantile of a native histogram.
-pub fn histogram_quantile(q: f64, histogram: &FloatHistogram) -> f64 {
+/// The quantile of a native histogram, and whether observations of NaN got in the way.
+pub fn histogram_quantile(q: f64, histogram: &FloatHistogram) -> (f64, Option<Missing>) {
     if q < 0.0 {
-        return f64::NEG_INFINITY;
+        return (f64::NEG_INFINITY, None);
     }
     if q > 1.0 {
-        return f64::INFINITY;
+        return (f64::INFINITY, None);
     }
     if histogram.count == 0.0 || q.is_nan() {
-        return f64::NAN;
+        return (f64::NAN, None);
     }
     // NaN observations are counted but are in no bucket, so ranks only hold from below.
     let forward = histogram.sum.is_nan() || q < 0.5;
@@ -219,42 +245,43 @@ pub fn histogram_quantile(q: f64, histogram: &FloatHistogram) -> f64 {
     }
     let rank = if forward { q } else { 1.0 - q } * histogram.count;
     let mut count = 0.0;
-    let mut found = None;
-    for range in ranges {
-        count += range.count;
-        found = Some(range);
+    let mut range = Range::new(0.0, 0.0, 0.0);
+    let mut ranges = ranges.into_iter();
+    for next in ranges.by_ref() {
+        count += next.count;
+        range = next;
         if count >= rank {
             break;
         }
     }
-    let Some(mut range) = found else {
-        return f64::NAN;
-    };
-    trim_zero(histogram, &mut range);
-    if histogram.is_custom() {
-        if range.lower == f64::NEG_INFINITY {
-            if range.upper <= 0.0 {
-                return range.upper;
-            }
-            range.lower = 0.0;
-        } else if range.upper == f64::INFINITY {
-            return range.lower;
+    if !histogram.is_custom() {
+        trim_zero(histogram, &mut range);
+    } else if range.lower == f64::NEG_INFINITY {
+        if range.upper <= 0.0 {
+            return (range.upper, None);
         }
+        range.lower = 0.0;
+    } else if range.upper == f64::INFINITY {
+        return (range.lower, None);
     }
     count = count.min(histogram.count);
     if count < rank {
         return if histogram.sum.is_nan() {
-            f64::NAN
+            (f64::NAN, Some(Missing::Result))
         } else {
-            range.upper
+            (range.upper, None)
         };
     }
-    let rank = if forward {
+    let inside = if forward {
         rank - (count - range.count)
     } else {
         count - rank
     };
-    interpolate(&range, rank / range.count, is_linear(histogram, &range))
+    // A sum of infinities of both signs is NaN too, but then every observation is in a bucket.
+    let in_buckets = count + ranges.map(|range| range.count).sum::<f64>();
+    let skewed = histogram.sum.is_nan() && in_buckets < histogram.count;
+    let value = interpolate(&range, inside / range.count, is_linear(histogram, &range));
+    (value, skewed.then_some(Missing::Skew))
 }
 
 fn interpolate(range: &Range, fraction: f64, linear: bool) -> f64 {
@@ -269,23 +296,20 @@ fn interpolate(range: &Range, fraction: f64, linear: bool) -> f64 {
     }
 }
 
-/// The fraction of a native histogram's observations between two values.
-pub fn histogram_fraction(lower: f64, upper: f64, histogram: &FloatHistogram) -> f64 {
+/// The fraction of a native histogram's observations between two values, and whether there are
+/// observations of NaN, which are in no fraction.
+pub fn histogram_fraction(lower: f64, upper: f64, histogram: &FloatHistogram) -> (f64, bool) {
     if histogram.count == 0.0 || lower.is_nan() || upper.is_nan() {
-        return f64::NAN;
+        return (f64::NAN, false);
     }
     if lower >= upper {
-        return 0.0;
+        return (0.0, false);
     }
     let mut ranges = histogram.buckets();
     for range in &mut ranges {
         trim_zero(histogram, range);
-        if histogram.is_custom() && range.lower == f64::NEG_INFINITY && range.upper > 0.0 {
-            range.lower = 0.0;
-        }
     }
     let in_buckets: f64 = ranges.iter().map(|range| range.count).sum();
-    // NaN observations are in no bucket and in no fraction.
     let most = if histogram.sum.is_nan() {
         in_buckets
     } else {
@@ -301,5 +325,9 @@ pub fn histogram_fraction(lower: f64, upper: f64, histogram: &FloatHistogram) ->
         };
         rank_of(value, &ranges, share).min(most)
     };
-    (rank(upper) - rank(lower)) / histogram.count
+    let fraction = (rank(upper) - rank(lower)) / histogram.count;
+    (
+        fraction,
+        histogram.sum.is_nan() && in_buckets < histogram.count,
+    )
 }

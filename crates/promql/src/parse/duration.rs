@@ -34,8 +34,9 @@ impl Parser<'_> {
                 precedence + 1
             };
             let rhs = self.nested(|parser| parser.duration_expression(right_minimum))?;
-            lhs = DurationExpr::Binary(op, Box::new(lhs), Box::new(rhs))
-                .fold()
+            lhs = DurationExpr::Binary(op, Box::new(lhs), Box::new(rhs));
+            // A constant part that cannot be calculated is an error where its operator stands.
+            lhs.constant()
                 .map_err(|message| Problem::new(span, message))?;
         }
         Ok(lhs)
@@ -51,7 +52,7 @@ impl Parser<'_> {
             }
             TokenKind::Duration(milliseconds) => {
                 self.next();
-                Ok(DurationExpr::Seconds(milliseconds as f64 / 1000.0))
+                Ok(DurationExpr::Literal(milliseconds))
             }
             TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
                 self.next();
@@ -60,15 +61,14 @@ impl Parser<'_> {
                 if op == BinaryOp::Add {
                     return Ok(operand);
                 }
-                let negated = DurationExpr::Negate(Box::new(operand)).fold();
-                negated.map_err(|message| Problem::new(token.span, message))
+                Ok(DurationExpr::Negate(Box::new(operand)))
             }
             TokenKind::LeftParen => {
                 self.next();
                 self.experimental(token.span, CALCULATION)?;
                 let inner = self.nested(|parser| parser.duration_expression(0))?;
                 self.expect(&TokenKind::RightParen, "duration")?;
-                Ok(inner)
+                Ok(DurationExpr::Wrapped(Box::new(inner)))
             }
             TokenKind::Word => self.duration_call(),
             _ => Err(self.unexpected("duration", &["number", "duration"])),
@@ -96,11 +96,10 @@ impl Parser<'_> {
         self.expect(&TokenKind::Comma, "duration")?;
         let second = Box::new(self.nested(|parser| parser.duration_expression(0))?);
         self.expect(&TokenKind::RightParen, "duration")?;
-        let call = if word == "min_of" {
+        Ok(if word == "min_of" {
             DurationExpr::MinOf(first, second)
         } else {
             DurationExpr::MaxOf(first, second)
-        };
-        call.fold().map_err(|message| Problem::new(span, message))
+        })
     }
 }

@@ -21,7 +21,7 @@ impl Parser<'_> {
             }
             TokenKind::Duration(milliseconds) => {
                 self.next();
-                self.node(token.span, ExprKind::Number(milliseconds as f64 / 1000.0))
+                self.node(token.span, ExprKind::Duration(milliseconds))
             }
             TokenKind::String(literal) => {
                 self.next();
@@ -70,7 +70,7 @@ impl Parser<'_> {
 
     fn call(&mut self, name: &str, start: Span) -> Parsed<Expr> {
         // `start()` and its like are keywords and may be written in any case.
-        let keyword = ["start", "end", "step", "range"]
+        let keyword = ["start", "end", "step", "range", "min_of", "max_of"]
             .into_iter()
             .find(|keyword| keyword.eq_ignore_ascii_case(name));
         let Some(function) = functions::find(keyword.unwrap_or(name)) else {

@@ -12,8 +12,22 @@ use crate::matcher::{MatchOp, Matcher};
 /// Each may take megabytes when compiled, so their number is bounded.
 const MAX_REGEXES: usize = 128;
 
-/// Milliseconds, or the calculation where it depends on the times of the query.
+/// Milliseconds as far as they are known, and the calculation unless it is a literal.
 type Duration = (i64, Option<DurationExpr>);
+
+/// The milliseconds of a calculation; those that depend on the times of the query are known when
+/// it is planned.
+fn milliseconds(
+    expr: DurationExpr,
+    convert: impl Fn(f64) -> Result<i64, String>,
+) -> Result<Duration, String> {
+    let milliseconds = match expr.constant()? {
+        Some(seconds) => convert(seconds)?,
+        None => 0,
+    };
+    let calculation = expr.literal().is_none().then_some(expr);
+    Ok((milliseconds, calculation))
+}
 
 impl Parser<'_> {
     /// A primary with its ranges and modifiers.
@@ -75,7 +89,8 @@ impl Parser<'_> {
         name: Option<(String, Span)>,
     ) -> Parsed<(Option<String>, Vec<Matcher>, Span)> {
         let mut end = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
-        let mut name = name.map(|(name, _)| name);
+        let bare = name.map(|(name, _)| name);
+        let mut name = bare.clone();
         let mut matchers = Vec::new();
         if self.eat(&TokenKind::LeftBrace).is_some() {
             loop {
@@ -101,7 +116,7 @@ impl Parser<'_> {
             }
             matchers.push(Matcher::equal(METRIC_NAME, name.clone()));
         }
-        Ok((name, matchers, end))
+        Ok((bare, matchers, end))
     }
 
     /// One matcher, or a quoted metric name.
@@ -233,17 +248,7 @@ impl Parser<'_> {
         let start = self.peek().span;
         let expr = self.duration_expression(0)?;
         let span = start.to(self.tokens[self.position - 1].span);
-        match expr.constant() {
-            Some(seconds) => {
-                let milliseconds = to_positive_ms(seconds);
-                Ok((
-                    milliseconds.map_err(|message| Problem::new(span, message))?,
-                    None,
-                ))
-            }
-            // Known when the query is planned.
-            None => Ok((0, Some(expr))),
-        }
+        milliseconds(expr, to_positive_ms).map_err(|message| Problem::new(span, message))
     }
 
     fn offset(&mut self, expr: &mut Expr, seen: &mut Seen) -> Parsed<()> {
@@ -251,17 +256,8 @@ impl Parser<'_> {
         let first = self.peek().span;
         let duration = self.duration_operand()?;
         let end = self.tokens[self.position - 1].span;
-        let (offset_ms, offset_expr) = match duration.constant() {
-            Some(seconds) => {
-                let milliseconds = to_ms(seconds);
-                let span = first.to(end);
-                (
-                    milliseconds.map_err(|message| Problem::new(span, message))?,
-                    None,
-                )
-            }
-            None => (0, Some(duration)),
-        };
+        let (offset_ms, offset_expr) = milliseconds(duration, to_ms)
+            .map_err(|message| Problem::new(first.to(end), message))?;
         let target = match &mut expr.kind {
             ExprKind::Selector(selector) => (&mut selector.offset_ms, &mut selector.offset_expr),
             ExprKind::Matrix(matrix) => (

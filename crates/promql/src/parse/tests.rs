@@ -17,7 +17,8 @@ const PRINTED: &[(&str, &str)] = &[
     ("1e3", "1000"),
     (".5", "0.5"),
     ("2.", "2"),
-    ("5m", "300"),
+    ("5m", "5m"),
+    ("-1h30m", "-1h30m"),
     ("1.5e-3", "0.0015"),
     ("- 1", "-1"),
     ("-1^2", "-1 ^ 2"),
@@ -29,15 +30,22 @@ const PRINTED: &[(&str, &str)] = &[
     ("a{}", "a"),
     ("sum", "sum"),
     ("by{x='1'}", "by{x=\"1\"}"),
-    ("{\"my.metric\", a!='b',}", "{\"my.metric\", a!=\"b\"}"),
+    (
+        "{\"my.metric\", a!='b',}",
+        "{__name__=\"my.metric\",a!=\"b\"}",
+    ),
     ("{'x y'=~'a.*'}", "{\"x y\"=~\"a.*\"}"),
     ("{__name__=~'a|b'}", "{__name__=~\"a|b\"}"),
-    ("a:b:c{on='1',by='2'}", "a:b:c{on=\"1\", by=\"2\"}"),
+    ("a:b:c{on='1',by='2'}", "a:b:c{by=\"2\",on=\"1\"}"),
     ("m[5m]", "m[5m]"),
     ("m[300]", "m[5m]"),
     ("m [5m] offset 1w @ 1.5", "m[5m] @ 1.500 offset 1w"),
     ("m @ start() offset -1h", "m @ start() offset -1h"),
-    ("m[5m] anchored", "m[5m] anchored"),
+    (
+        "m[5m] @ 3 anchored offset 1m",
+        "m[5m] anchored @ 3.000 offset 1m",
+    ),
+    ("m smoothed @ 3 offset 1m", "m @ 3.000 smoothed offset 1m"),
     ("m[1h:]", "m[1h:]"),
     ("m[1h:1m] @ end()", "m[1h:1m] @ end()"),
     ("m offset 5m [1h:1m]", "m offset 5m[1h:1m]"),
@@ -54,7 +62,11 @@ const PRINTED: &[(&str, &str)] = &[
         "a + ignoring() group_right b",
         "a + ignoring () group_right () b",
     ),
-    ("a - fill(0) b", "a - fill_left(0) fill_right(0) b"),
+    ("a - fill(0) b", "a - fill (0) b"),
+    (
+        "a - fill_right(1e6) fill_left(NaN) b",
+        "a - fill_left (NaN) fill_right (1e+06) b",
+    ),
     ("a # comment\n + b", "a + b"),
     ("rate(m[5m])", "rate(m[5m])"),
     ("time()", "time()"),
@@ -64,14 +76,15 @@ const PRINTED: &[(&str, &str)] = &[
     ("\"\\xff\"", "\"\\xff\""),
     ("`a\\n`", "\"a\\\\n\""),
     ("h </ 5", "h </ 5"),
-    ("m[5m * 2 + 30]", "m[10m30s]"),
+    ("m[5m * 2 + 30]", "m[5m * 2 + 30]"),
     (
         "m[2 * step():max_of(step(), 5s)]",
-        "m[(2 * step()):max_of(step(), 5)]",
+        "m[2 * step():max_of(step(), 5s)]",
     ),
-    ("m offset -(1h - 2 * 5m)", "m offset -50m"),
+    ("m offset -(1h - 2 * 5m)", "m offset -(1h - 2 * 5m)"),
     ("m offset step() * 2", "m offset step() * 2"),
-    ("m[-5m + 10m]", "m[5m]"),
+    ("m[-5m + +10m]", "m[-5m + 10m]"),
+    ("m[(5m)]", "m[(5m)]"),
     ("(((a)))", "(((a)))"),
     ("info(m, {a='1'})", "info(m, {a=\"1\"})"),
 ];
@@ -91,6 +104,45 @@ fn queries_are_printed_in_one_form() {
         again.forget_spans();
         assert_eq!(format!("{first:?}"), format!("{again:?}"), "{query}");
     }
+}
+
+#[test]
+fn long_queries_are_split_over_lines() {
+    let names = ["alpha", "beta", "gamma"].map(|name| format!("{name}_{}", "x".repeat(30)));
+    let [a, b, c] = &names;
+    let query = format!(
+        "-topk by (job) (3, rate({a}[5m])) / on (job) group_left () ({b} + max_over_time({c}[1h:5m] offset 1d))"
+    );
+    let want = format!(
+        "  -topk by (job) (3, rate({a}[5m]))\n\
+         / on (job) group_left ()\n\
+         \x20 (\n\
+         \x20     {b}\n\
+         \x20   +\n\
+         \x20     max_over_time({c}[1h:5m] offset 1d)\n\
+         \x20 )"
+    );
+    let long = parse(&query).unwrap().pretty();
+    assert_eq!(long, want);
+    let query = format!("sum by (job) (label_replace({a} + {b} + {c}, 'a', 'b', 'c', 'd'))");
+    let want = format!(
+        "sum by (job) (\n\
+         \x20 label_replace(\n\
+         \x20       {a}\n\
+         \x20     +\n\
+         \x20       {b}\n\
+         \x20   +\n\
+         \x20     {c},\n\
+         \x20   \"a\",\n\
+         \x20   \"b\",\n\
+         \x20   \"c\",\n\
+         \x20   \"d\"\n\
+         \x20 )\n\
+         )"
+    );
+    let long = parse(&query).unwrap().pretty();
+    assert_eq!(long, want);
+    assert_eq!(parse("a + b").unwrap().pretty(), "a + b");
 }
 
 #[test]

@@ -1,0 +1,322 @@
+//! Aggregations that need no more of each step than a running value: sum, avg, min, max, count and
+//! group. Series are taken one after the other and need not be held.
+
+use std::sync::Arc;
+
+use super::aggregate::Grouping;
+use super::column::{Cell, Column, Row, Rows};
+use super::sums::{HistogramSum, Mean};
+use super::{Context, each_row};
+use crate::ast::{Aggregate, AggregateOp};
+use crate::compensated::Compensated;
+use crate::engine::Error;
+use crate::histogram::FloatHistogram;
+use crate::plan::Grid;
+
+pub(super) fn eval(
+    context: &Context<'_>,
+    operation: &Aggregate,
+    grid: Grid,
+) -> Result<Rows, Error> {
+    match operation.op {
+        AggregateOp::Sum => run::<Compensated>(context, operation, grid),
+        AggregateOp::Avg => run::<Mean>(context, operation, grid),
+        AggregateOp::Min => run::<Least>(context, operation, grid),
+        AggregateOp::Max => run::<Greatest>(context, operation, grid),
+        AggregateOp::Count => run::<Count>(context, operation, grid),
+        _ => run::<One>(context, operation, grid),
+    }
+}
+
+/// What is done with histograms.
+#[derive(PartialEq, Eq)]
+enum Histograms {
+    Summed,
+    Averaged,
+    Counted,
+    Ignored,
+}
+
+/// A value that is brought up to date by one number after the other.
+trait Running: Copy + Default {
+    const HISTOGRAMS: Histograms;
+
+    fn add(&mut self, value: f64);
+
+    fn value(self) -> f64;
+}
+
+impl Running for Compensated {
+    const HISTOGRAMS: Histograms = Histograms::Summed;
+
+    fn add(&mut self, value: f64) {
+        Compensated::add(self, value);
+    }
+
+    fn value(self) -> f64 {
+        self.total()
+    }
+}
+
+impl Running for Mean {
+    const HISTOGRAMS: Histograms = Histograms::Averaged;
+
+    fn add(&mut self, value: f64) {
+        Mean::add(self, value);
+    }
+
+    fn value(self) -> f64 {
+        Mean::value(self)
+    }
+}
+
+/// NaN only stands where there is nothing else.
+#[derive(Clone, Copy)]
+struct Least(f64);
+
+impl Default for Least {
+    fn default() -> Self {
+        Self(f64::NAN)
+    }
+}
+
+impl Running for Least {
+    const HISTOGRAMS: Histograms = Histograms::Ignored;
+
+    fn add(&mut self, value: f64) {
+        if value < self.0 || self.0.is_nan() {
+            self.0 = value;
+        }
+    }
+
+    fn value(self) -> f64 {
+        self.0
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Greatest(f64);
+
+impl Default for Greatest {
+    fn default() -> Self {
+        Self(f64::NAN)
+    }
+}
+
+impl Running for Greatest {
+    const HISTOGRAMS: Histograms = Histograms::Ignored;
+
+    fn add(&mut self, value: f64) {
+        if value > self.0 || self.0.is_nan() {
+            self.0 = value;
+        }
+    }
+
+    fn value(self) -> f64 {
+        self.0
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Count(f64);
+
+impl Running for Count {
+    const HISTOGRAMS: Histograms = Histograms::Counted;
+
+    fn add(&mut self, _: f64) {
+        self.0 += 1.0;
+    }
+
+    fn value(self) -> f64 {
+        self.0
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct One;
+
+impl Running for One {
+    const HISTOGRAMS: Histograms = Histograms::Counted;
+
+    fn add(&mut self, _: f64) {}
+
+    fn value(self) -> f64 {
+        1.0
+    }
+}
+
+/// The histograms of a step so far.
+#[derive(Clone)]
+enum Sum {
+    None,
+    Some(Box<HistogramSum>),
+    /// They cannot be added up.
+    Failed,
+}
+
+/// A group at all steps.
+struct Group<R> {
+    running: Vec<R>,
+    seen: Vec<bool>,
+    /// Empty as long as there are no histograms.
+    sums: Vec<Sum>,
+    /// At which steps a series had a value whose name is to be dropped; empty where the labels of
+    /// the group say nothing about the metric.
+    drops: Vec<bool>,
+}
+
+impl<R: Running> Group<R> {
+    fn new(count: usize, tracks_names: bool) -> Self {
+        Self {
+            running: vec![R::default(); count],
+            seen: vec![false; count],
+            sums: Vec::new(),
+            drops: vec![false; if tracks_names { count } else { 0 }],
+        }
+    }
+
+    fn add(&mut self, row: &Row, folding: &Folding<'_>) {
+        if row.column.has_histograms() {
+            let cells = row.column.cells().enumerate();
+            for (index, cell) in cells {
+                match cell {
+                    Cell::Absent => {}
+                    Cell::Float(value) => self.add_float(index, value),
+                    Cell::Histogram(histogram) => {
+                        self.add_histogram(index, histogram, row, folding);
+                    }
+                }
+            }
+        } else {
+            let cells = self.running.iter_mut().zip(&mut self.seen);
+            for ((running, seen), value) in cells.zip(row.column.floats()) {
+                if let Some(value) = value {
+                    running.add(value);
+                    *seen = true;
+                }
+            }
+        }
+        if row.drop_name {
+            for (drops, cell) in self.drops.iter_mut().zip(row.column.cells()) {
+                *drops |= cell.is_present();
+            }
+        }
+    }
+
+    fn add_float(&mut self, index: usize, value: f64) {
+        self.running[index].add(value);
+        self.seen[index] = true;
+    }
+
+    fn add_histogram(
+        &mut self,
+        index: usize,
+        histogram: &FloatHistogram,
+        row: &Row,
+        folding: &Folding<'_>,
+    ) {
+        let Folding { context, operation } = folding;
+        let span = operation.expr.span;
+        match R::HISTOGRAMS {
+            Histograms::Counted => return self.add_float(index, 0.0),
+            Histograms::Ignored => {
+                let mut note = context.note();
+                return note.ignored_in_aggregation(operation.op.name(), span);
+            }
+            Histograms::Summed | Histograms::Averaged => {}
+        }
+        if self.sums.is_empty() {
+            self.sums = vec![Sum::None; self.seen.len()];
+        }
+        let cell = &mut self.sums[index];
+        let average = R::HISTOGRAMS == Histograms::Averaged;
+        let done = match cell {
+            Sum::Failed => Ok(()),
+            Sum::Some(sum) => sum.add(histogram),
+            Sum::None => {
+                let mut sum = HistogramSum::new(average);
+                let done = sum.add(histogram);
+                *cell = Sum::Some(Box::new(sum));
+                done
+            }
+        };
+        if done.is_err() {
+            *cell = Sum::Failed;
+            let metric = row.labels.metric_name();
+            context.note().mixed_schemas(metric, span);
+        }
+    }
+
+    fn column(&mut self, folding: &Folding<'_>) -> Column {
+        let Folding { context, operation } = folding;
+        let span = operation.expr.span;
+        let mut column = Column::absent(self.seen.len());
+        self.sums.resize(self.seen.len(), Sum::None);
+        for (index, sum) in self.sums.drain(..).enumerate() {
+            match (self.seen[index], sum) {
+                (true, Sum::None) => column.set_float(index, self.running[index].value()),
+                (true, _) => context.note().mixed_in_aggregation(span),
+                (false, Sum::Some(sum)) => {
+                    sum.note(&mut context.note(), span);
+                    if let Some(value) = sum.value() {
+                        column.set_histogram(index, Arc::new(value));
+                    }
+                }
+                (false, Sum::None | Sum::Failed) => {}
+            }
+        }
+        column
+    }
+}
+
+/// What all groups share.
+struct Folding<'a> {
+    context: &'a Context<'a>,
+    operation: &'a Aggregate,
+}
+
+fn run<R: Running>(
+    context: &Context<'_>,
+    operation: &Aggregate,
+    grid: Grid,
+) -> Result<Rows, Error> {
+    let folding = Folding { context, operation };
+    let mut grouping = Grouping::new(operation);
+    let mut groups: Vec<Group<R>> = Vec::new();
+    each_row(context, &operation.expr, grid, &mut |row| {
+        let position = grouping.position(&row.labels);
+        if position == groups.len() {
+            context.check_size(groups.len() + 1, grid)?;
+            let tracks_names = grouping.labels[position].has_metadata();
+            groups.push(Group::new(grid.count, tracks_names));
+        }
+        groups[position].add(&row, &folding);
+        Ok(())
+    })?;
+    let mut result = Rows::new();
+    for (labels, mut group) in grouping.labels.into_iter().zip(groups) {
+        context.limits.check()?;
+        let column = group.column(&folding);
+        let row = |drop_name, column| Row {
+            labels: labels.clone(),
+            drop_name,
+            column,
+        };
+        if !group.drops.contains(&true) {
+            result.push(row(false, column));
+            continue;
+        }
+        // The name is to be dropped at some steps only: those where a member loses its own.
+        let (mut kept, mut dropped) = (column.clone(), column);
+        for (index, drops) in group.drops.iter().enumerate() {
+            if *drops {
+                kept.clear(index);
+            } else {
+                dropped.clear(index);
+            }
+        }
+        result.extend([row(false, kept), row(true, dropped)]);
+    }
+    result.retain(|row| row.column.has_any());
+    Ok(result)
+}
