@@ -50,6 +50,16 @@ pub enum ValueType {
 }
 
 impl ValueType {
+    /// The name in the HTTP API.
+    pub fn name(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::String => "string",
+            ValueType::Vector => "vector",
+            ValueType::Matrix => "matrix",
+        }
+    }
+
     /// The name in the documentation and in messages.
     pub fn documented(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ mod literal;
 mod primary;
 mod selector;
 
-use crate::ast::{Binary, BinaryOp, Expr, ExprKind, Span, UnaryOp, line_column};
+use crate::ast::{AggregateOp, Binary, BinaryOp, Expr, ExprKind, Span, UnaryOp, line_column};
 use lexer::{Token, TokenKind};
 
 /// The longest query in bytes.
@@ -242,30 +242,74 @@ impl<'q> Parser<'q> {
         self.peek_keyword(keyword).then(|| self.next().span)
     }
 
+    /// What stands here is not what the grammar allows. Without a context the message does not
+    /// list what is expected, as that is most of the language.
     fn unexpected(&self, context: &str, expected: &[&str]) -> Problem {
         let token = self.peek();
-        let found = match token.kind {
-            TokenKind::End => "end of input".to_owned(),
-            TokenKind::Word => {
-                format!("identifier {}", crate::format::quote(self.text(token.span)))
-            }
-            _ => crate::format::quote(self.text(token.span)),
+        let list = match expected {
+            _ if context.is_empty() => String::new(),
+            [] => String::new(),
+            [only] => format!(", expected {only}"),
+            [first, second] => format!(", expected {first} or {second}"),
+            [first @ .., last] => format!(", expected {}, or {last}", first.join(", ")),
         };
-        let context = if context.is_empty() {
+        let place = if context.is_empty() {
             String::new()
         } else {
             format!(" in {context}")
         };
-        let list = match expected {
-            [] => String::new(),
-            [only] => format!(", expected {only}"),
-            [first @ .., last] => format!(", expected {} or {last}", first.join(", ")),
-        };
+        let message = self
+            .unbalanced()
+            .unwrap_or_else(|| format!("unexpected {}{place}{list}", self.describe(token)));
         Problem {
             span: token.span,
-            message: format!("unexpected {found}{context}{list}"),
+            message,
             expected: expected.iter().map(|&text| text.to_owned()).collect(),
         }
+    }
+
+    /// A token as messages name it.
+    fn describe(&self, token: &Token) -> String {
+        let text = self.text(token.span);
+        let quoted = crate::format::quote(text);
+        match token.kind {
+            TokenKind::End => "end of input".to_owned(),
+            TokenKind::Operator(_) => format!("<op:{text}>"),
+            TokenKind::Word if self.peek_operator().is_some() => format!("<op:{text}>"),
+            TokenKind::Word if AggregateOp::from_name(text).is_some() => format!("<aggr:{text}>"),
+            TokenKind::Word if primary::is_keyword(text) => format!("<{text}>"),
+            TokenKind::Word if text.contains(':') => format!("metric identifier {quoted}"),
+            TokenKind::Word => format!("identifier {quoted}"),
+            TokenKind::Number(_) => format!("number {quoted}"),
+            TokenKind::Duration(_) => format!("duration {quoted}"),
+            TokenKind::String(_) if text.chars().count() > 10 => {
+                let start: String = text.chars().take(10).collect();
+                format!("string {}...", crate::format::quote(&start))
+            }
+            TokenKind::String(_) => format!("string {quoted}"),
+            _ => quoted,
+        }
+    }
+
+    /// What is open at the end of the query, or closed here without having been opened.
+    fn unbalanced(&self) -> Option<String> {
+        let before = &self.tokens[..self.position];
+        let open = |opening: &TokenKind, closing: &TokenKind| {
+            let count = |kind: &TokenKind| before.iter().filter(|t| t.kind == *kind).count();
+            count(opening) > count(closing)
+        };
+        let parens = open(&TokenKind::LeftParen, &TokenKind::RightParen);
+        let brackets = open(&TokenKind::LeftBracket, &TokenKind::RightBracket);
+        let braces = open(&TokenKind::LeftBrace, &TokenKind::RightBrace);
+        let message = match self.peek().kind {
+            TokenKind::End if braces => "unexpected end of input inside braces",
+            TokenKind::End if brackets => "unclosed left bracket",
+            TokenKind::End if parens => "unclosed left parenthesis",
+            TokenKind::RightParen if !parens => "unexpected right parenthesis ')'",
+            TokenKind::RightBracket if !brackets => "unexpected right bracket ']'",
+            _ => return None,
+        };
+        Some(message.to_owned())
     }
 
     /// Builds a node, within the limit of the depth.
@@ -296,8 +340,8 @@ impl<'q> Parser<'q> {
             if precedence < minimum {
                 break;
             }
-            self.next();
-            let (return_bool, matching) = self.binary_modifiers(op)?;
+            let op_span = self.next().span;
+            let (return_bool, matching) = self.binary_modifiers(op, op_span)?;
             // Powers group to the right, everything else to the left.
             let right_minimum = if op == BinaryOp::Pow {
                 precedence
@@ -313,7 +357,7 @@ impl<'q> Parser<'q> {
                 rhs,
                 matching: None,
             };
-            check::binary(&mut binary, matching, span)?;
+            check::binary(&mut binary, matching, (span, op_span))?;
             lhs = self.node(span, ExprKind::Binary(Box::new(binary)))?;
         }
         Ok(lhs)
@@ -360,7 +404,7 @@ impl<'q> Parser<'q> {
             }
             _ => {}
         }
-        check::unary(&operand)?;
+        check::unary(&operand, span)?;
         self.node(span, ExprKind::Unary(op, Box::new(operand)))
     }
 }

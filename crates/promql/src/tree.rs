@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::ast::{At, Cardinality, Expr, ExprKind, Extend, Matching, Selector, UnaryOp, ValueType};
+use crate::ast::{At, Cardinality, Expr, ExprKind, Extend, Matching, Selector, UnaryOp};
 use crate::format::value;
 use crate::functions::Function;
 
@@ -123,19 +123,10 @@ fn function(function: &Function) -> Json {
     };
     json!({
         "name": function.name,
-        "argTypes": function.args.iter().map(|kind| type_name(*kind)).collect::<Vec<_>>(),
+        "argTypes": function.args.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
         "variadic": variadic,
-        "returnType": type_name(function.returns),
+        "returnType": function.returns.name(),
     })
-}
-
-fn type_name(kind: ValueType) -> &'static str {
-    match kind {
-        ValueType::Scalar => "scalar",
-        ValueType::String => "string",
-        ValueType::Vector => "vector",
-        ValueType::Matrix => "matrix",
-    }
 }
 
 #[cfg(test)]

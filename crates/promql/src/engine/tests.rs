@@ -189,3 +189,85 @@ fn the_deepest_trees_are_evaluated() {
         );
     }
 }
+
+/// Counters with gaps, resets and a stale marker, a gauge, and histograms that become floats.
+struct Varied;
+
+impl SeriesSource for Varied {
+    fn select<'a>(&'a self, _: &'a Selection) -> SelectFuture<'a> {
+        let series = (0..12u32).map(|index| {
+            let mut samples = Samples::default();
+            for time_ms in (0..=600_000).step_by(10_000) {
+                let step = i32::try_from(time_ms / 10_000).unwrap();
+                match (index, step % 13) {
+                    (0..5, 7) => {}
+                    (2, 3) => samples.push(time_ms, crate::source::stale_nan()),
+                    (3, _) => samples.push(time_ms, f64::from(step % 5)),
+                    (8.., 0..8) => {
+                        let text = format!("{{{{count:{step} sum:{step} buckets:[{step}]}}}}");
+                        let histogram = crate::notation::parse_histogram(&text).unwrap();
+                        samples.push_histogram(time_ms, Arc::new(histogram));
+                    }
+                    _ => samples.push(time_ms, f64::from(step) * f64::from(index)),
+                }
+            }
+            let pairs = [
+                ("__name__", "varied".to_owned()),
+                ("i", index.to_string()),
+                ("le", (index % 4).to_string()),
+            ];
+            Series {
+                labels: Labels::new(pairs),
+                samples,
+            }
+        });
+        let selected = Selected {
+            series: series.collect(),
+            warnings: Vec::new(),
+        };
+        Box::pin(std::future::ready(Ok(selected)))
+    }
+}
+
+#[test]
+fn steps_in_parts_give_the_whole() {
+    let evaluate = |query: &str, parts: usize| {
+        let query = Query::parse(query).unwrap();
+        let plan = Engine::default()
+            .prepare_range(&query, 0, 600_000, 7_000, Limits::default())
+            .unwrap();
+        block_on(plan.fetch(&Varied)).unwrap().evaluate_in(parts)
+    };
+    for query in [
+        "varied",
+        "rate(varied[1m])",
+        "sum by (le) (rate(varied[1m]))",
+        "avg without (i) (varied) > bool 3",
+        "topk(3, varied) or bottomk(1, varied)",
+        "count_values('v', varied)",
+        "histogram_quantile(0.7, varied)",
+        "varied / on (le) group_left sum by (le) (varied)",
+        "max_over_time(sum by (le) (varied)[2m:9s] offset 20s)",
+        "increase(varied[1m] smoothed)",
+        "absent(varied offset 20m) * time()",
+        "varied @ 90 + varied @ end()",
+        "time()",
+    ] {
+        let whole = evaluate(query, 1).unwrap();
+        assert!(
+            matches!(&whole.value, Value::Matrix(series) if !series.is_empty()),
+            "{query}"
+        );
+        for parts in [2, 3, 7] {
+            let joined = evaluate(query, parts).unwrap();
+            assert_eq!(
+                format!("{joined:?}"),
+                format!("{whole:?}"),
+                "{query} in {parts}"
+            );
+        }
+    }
+    let failed = "varied + on (le) varied";
+    let errors = [1, 3].map(|parts| evaluate(failed, parts).unwrap_err().to_string());
+    assert_eq!(errors[0], errors[1]);
+}

@@ -71,6 +71,23 @@ fn compare(op: BinaryOp, lhs: f64, rhs: f64) -> bool {
     }
 }
 
+/// What an operator makes of two values.
+pub(super) enum Applied {
+    /// It is not for values of these kinds.
+    Incompatible,
+    /// It is a comparison that does not hold.
+    Dropped,
+    /// This value.
+    Value(OwnedCell),
+}
+
+impl Applied {
+    fn histogram(mut histogram: FloatHistogram) -> Self {
+        histogram.compact();
+        Self::Value(OwnedCell::Histogram(Arc::new(histogram)))
+    }
+}
+
 /// An operator in its place in the query.
 pub(super) struct Operator<'a> {
     pub(super) context: &'a Context<'a>,
@@ -129,7 +146,7 @@ impl Operator<'_> {
             } else {
                 (cell, scalar)
             };
-            let Some(value) = self.apply(lhs, rhs) else {
+            let Applied::Value(value) = self.apply(lhs, rhs) else {
                 continue;
             };
             // A filter keeps the value of the vector, on whichever side it stands.
@@ -158,15 +175,17 @@ impl Operator<'_> {
         Some(arithmetic(self.op, lhs, rhs))
     }
 
-    /// The result for two present values; `None` where there is none.
-    pub(super) fn apply(&self, lhs: Cell<'_>, rhs: Cell<'_>) -> Option<OwnedCell> {
+    /// The result for two values.
+    pub(super) fn apply(&self, lhs: Cell<'_>, rhs: Cell<'_>) -> Applied {
         match (lhs, rhs) {
-            (Cell::Absent, _) | (_, Cell::Absent) => None,
+            (Cell::Absent, _) | (_, Cell::Absent) => Applied::Dropped,
             (Cell::Float(_), Cell::Float(_)) if self.is_trim() => {
-                self.incompatible("float", "float");
-                None
+                self.incompatible("float", "float")
             }
-            (Cell::Float(lhs), Cell::Float(rhs)) => self.floats(lhs, rhs).map(OwnedCell::Float),
+            (Cell::Float(lhs), Cell::Float(rhs)) => match self.floats(lhs, rhs) {
+                Some(value) => Applied::Value(OwnedCell::Float(value)),
+                None => Applied::Dropped,
+            },
             (Cell::Histogram(lhs), Cell::Histogram(rhs)) => self.histograms(lhs, rhs),
             (Cell::Histogram(lhs), Cell::Float(rhs)) => {
                 let mut result = FloatHistogram::clone(lhs);
@@ -175,45 +194,38 @@ impl Operator<'_> {
                     BinaryOp::Div => result.divide(rhs),
                     BinaryOp::TrimUpper => result = result.trim(rhs, Keep::Below),
                     BinaryOp::TrimLower => result = result.trim(rhs, Keep::Above),
-                    _ => {
-                        self.incompatible("histogram", "float");
-                        return None;
-                    }
+                    _ => return self.incompatible("histogram", "float"),
                 }
-                result.compact();
-                Some(OwnedCell::Histogram(Arc::new(result)))
+                Applied::histogram(result)
             }
             (Cell::Float(lhs), Cell::Histogram(rhs)) => {
                 if self.op != BinaryOp::Mul {
-                    self.incompatible("float", "histogram");
-                    return None;
+                    return self.incompatible("float", "histogram");
                 }
                 let mut result = FloatHistogram::clone(rhs);
                 result.scale(lhs);
-                result.compact();
-                Some(OwnedCell::Histogram(Arc::new(result)))
+                Applied::histogram(result)
             }
         }
     }
 
-    fn incompatible(&self, lhs: &str, rhs: &str) {
-        self.context
-            .note()
-            .incompatible_types(lhs, self.op.symbol(), rhs, self.span);
+    fn incompatible(&self, lhs: &str, rhs: &str) -> Applied {
+        let mut note = self.context.note();
+        note.incompatible_types(lhs, self.op.symbol(), rhs, self.span);
+        Applied::Incompatible
     }
 
-    fn histograms(
-        &self,
-        lhs: &Arc<FloatHistogram>,
-        rhs: &Arc<FloatHistogram>,
-    ) -> Option<OwnedCell> {
+    fn histograms(&self, lhs: &Arc<FloatHistogram>, rhs: &Arc<FloatHistogram>) -> Applied {
         match self.op {
             BinaryOp::Eq | BinaryOp::Ne => {
                 let holds = (lhs == rhs) == (self.op == BinaryOp::Eq);
                 if self.return_bool {
-                    return Some(OwnedCell::Float(f64::from(u8::from(holds))));
+                    return Applied::Value(OwnedCell::Float(f64::from(u8::from(holds))));
                 }
-                holds.then(|| OwnedCell::Histogram(lhs.clone()))
+                if !holds {
+                    return Applied::Dropped;
+                }
+                Applied::Value(OwnedCell::Histogram(lhs.clone()))
             }
             BinaryOp::Add | BinaryOp::Sub => {
                 let mut result = FloatHistogram::clone(lhs);
@@ -225,7 +237,7 @@ impl Operator<'_> {
                 let mut note = self.context.note();
                 let Ok(done) = done else {
                     note.incompatible_layout(self.op.symbol(), self.span);
-                    return None;
+                    return Applied::Incompatible;
                 };
                 if done.hints {
                     note.hint_collision(operation, self.span);
@@ -236,13 +248,9 @@ impl Operator<'_> {
                 if self.op == BinaryOp::Sub {
                     result.hint = ResetHint::Gauge;
                 }
-                result.compact();
-                Some(OwnedCell::Histogram(Arc::new(result)))
+                Applied::histogram(result)
             }
-            _ => {
-                self.incompatible("histogram", "histogram");
-                None
-            }
+            _ => self.incompatible("histogram", "histogram"),
         }
     }
 }

@@ -84,9 +84,6 @@ fn check_params(
             return Err(Error::Execution(format!("{what} value is NaN")));
         }
         if is_ratio {
-            if value.abs() > 1.0 {
-                context.note().invalid_ratio(value, value.signum(), span);
-            }
             continue;
         }
         let text = crate::format::general(value);
@@ -99,6 +96,16 @@ fn check_params(
             return Err(Error::Execution(format!(
                 "Scalar value {text} underflows int64"
             )));
+        }
+    }
+    if is_ratio {
+        // Of a series of ratios, the worst on each side.
+        let most = params.iter().copied().fold(f64::MIN, f64::max);
+        let least = params.iter().copied().fold(f64::MAX, f64::min);
+        for (value, bound) in [(most, 1.0), (least, -1.0)] {
+            if (value > 1.0 && bound > 0.0) || (value < -1.0 && bound < 0.0) {
+                context.note().invalid_ratio(value, bound, span);
+            }
         }
     }
     Ok(())

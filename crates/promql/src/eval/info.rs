@@ -149,8 +149,9 @@ impl Join<'_> {
             match newest.get(name) {
                 Some((known, _)) if *known > time => {}
                 Some((known, other)) if *known == time => {
+                    let time_ms = time * 1000.0;
                     return Err(Error::Execution(format!(
-                        "found duplicate series for info metric: existing {other}, duplicate {}",
+                        "found duplicate series for info metric: existing {other} @ {time_ms}, duplicate {} @ {time_ms}",
                         info.labels
                     )));
                 }
@@ -158,6 +159,10 @@ impl Join<'_> {
                     newest.insert(name, (time, &info.labels));
                 }
             }
+        }
+        // Without an info series nothing has the labels that are demanded, but those of the base.
+        if newest.is_empty() && self.data.iter().any(|matcher| !matcher.matches("")) {
+            return Ok(None);
         }
         let mut added: BTreeMap<&str, &str> = BTreeMap::new();
         for (_, labels) in newest.values() {
@@ -173,14 +178,6 @@ impl Join<'_> {
                     return Err(Error::Execution(format!("conflicting label: {name}")));
                 }
             }
-        }
-        let missing = |matcher: &&&Matcher| {
-            !matcher.matches("")
-                && !added.contains_key(matcher.name.as_str())
-                && base.get(&matcher.name).is_none()
-        };
-        if self.data.iter().find(missing).is_some() {
-            return Ok(None);
         }
         let mut labels = base.clone();
         for (name, value) in added {

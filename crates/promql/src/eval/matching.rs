@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::binary::Operator;
+use super::binary::{Applied, Operator};
 use super::column::{Cell, Column, Row, Rows, duplicate_labels, merge};
 use crate::ast::{BinaryOp, Cardinality, Matching};
 use crate::engine::Error;
@@ -107,6 +107,8 @@ struct Join<'a> {
     fill_one: Option<f64>,
     grid: Grid,
     result: Rows,
+    /// The signature and step at which each row of the result was last matched.
+    matched: Vec<(usize, usize)>,
     /// Row of the result by its labels and whether it loses its name.
     by_labels: FxHashMap<(Labels, bool), usize>,
 }
@@ -135,6 +137,7 @@ impl<'a> Join<'a> {
             fill_one: matching.fill_right,
             grid,
             result: Vec::new(),
+            matched: Vec::new(),
             by_labels: FxHashMap::default(),
         }
     }
@@ -164,9 +167,9 @@ impl<'a> Join<'a> {
                 any(self.many) && any(self.one)
             })
             .collect();
-        for (labels, pairing) in &order {
+        for (number, (labels, pairing)) in order.iter().enumerate() {
             self.operator.context.limits.check()?;
-            self.pair(labels, pairing, &both)?;
+            self.pair((number, labels), pairing, &both)?;
             self.operator
                 .context
                 .check_size(self.result.len(), self.grid)?;
@@ -177,7 +180,12 @@ impl<'a> Join<'a> {
     }
 
     /// Calculates all results of one signature.
-    fn pair(&mut self, labels: &Labels, pairing: &Pairing, both: &[bool]) -> Result<(), Error> {
+    fn pair(
+        &mut self,
+        (number, labels): (usize, &Labels),
+        pairing: &Pairing,
+        both: &[bool],
+    ) -> Result<(), Error> {
         let fills = self.fill_many.is_some() || self.fill_one.is_some();
         if !fills && pairing.many.is_empty() && pairing.one.len() < 2 {
             return Ok(());
@@ -196,19 +204,17 @@ impl<'a> Join<'a> {
             let Some(one) = one.or(self.fill_one.map(|_| MISSING)) else {
                 continue;
             };
-            let mut kept = 0;
-            let mut any = false;
+            let at = (number, index);
+            let mut matched = 0;
             for &many in &pairing.many {
-                if !self.many[many].column.get(index).is_present() {
-                    continue;
+                if self.many[many].column.get(index).is_present() {
+                    matched += usize::from(self.step((many, one), labels, &mut targets, at)?);
                 }
-                any = true;
-                kept += usize::from(self.step((many, one), labels, &mut targets, index)?);
             }
-            if !any && one != MISSING && self.fill_many.is_some() {
-                self.step((MISSING, one), labels, &mut targets, index)?;
+            if matched == 0 && one != MISSING && self.fill_many.is_some() {
+                self.step((MISSING, one), labels, &mut targets, at)?;
             }
-            if kept > 1 && self.matching.cardinality == Cardinality::OneToOne {
+            if matched > 1 && self.matching.cardinality == Cardinality::OneToOne {
                 let message = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
                 return Err(Error::Execution(message.to_owned()));
             }
@@ -240,14 +246,15 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// Calculates one value; returns whether there is one.
+    /// Calculates one value; returns whether the two match, be it that the value is dropped.
     fn step(
         &mut self,
         (many, one): (usize, usize),
         labels: &Labels,
         targets: &mut FxHashMap<(usize, usize), usize>,
-        index: usize,
+        at: (usize, usize),
     ) -> Result<bool, Error> {
+        let index = at.1;
         let cell = |rows: &'a Rows, row: usize, fill: Option<f64>| match rows.get(row) {
             Some(row) => row.column.get(index),
             None => fill.map_or(Cell::Absent, Cell::Float),
@@ -259,8 +266,10 @@ impl<'a> Join<'a> {
         } else {
             (many_cell, one_cell)
         };
-        let Some(value) = self.operator.apply(lhs, rhs) else {
-            return Ok(false);
+        let value = match self.operator.apply(lhs, rhs) {
+            Applied::Incompatible => return Ok(false),
+            Applied::Dropped => None,
+            Applied::Value(value) => Some(value),
         };
         let target = match targets.get(&(many, one)) {
             Some(target) => *target,
@@ -270,21 +279,22 @@ impl<'a> Join<'a> {
                 target
             }
         };
+        let grouped = self.matching.cardinality != Cardinality::OneToOne;
+        let again = std::mem::replace(&mut self.matched[target], at) == at;
+        if grouped && again {
+            let message = "multiple matches for labels: grouping labels must ensure unique matches";
+            return Err(Error::Execution(message.to_owned()));
+        }
+        let Some(value) = value else {
+            return Ok(true);
+        };
         let column = &mut self.result[target].column;
-        if column.get(index).is_present() {
-            let grouped = self.matching.cardinality != Cardinality::OneToOne;
-            if grouped && targets.values().filter(|known| **known == target).count() > 1 {
-                let message =
-                    "multiple matches for labels: grouping labels must ensure unique matches";
-                return Err(Error::Execution(message.to_owned()));
-            }
-            if !grouped && targets.values().filter(|known| **known == target).count() > 1 {
-                // Two series of one signature: the caller reports the ambiguous match.
-                return Ok(true);
-            }
+        if !column.get(index).is_present() {
+            column.set(index, value);
+        } else if !again {
             return Err(duplicate_labels());
         }
-        column.set(index, value);
+        // Otherwise two series of one signature met: the caller reports the ambiguous match.
         Ok(true)
     }
 
@@ -303,6 +313,7 @@ impl<'a> Join<'a> {
                 drop_name,
                 column,
             });
+            self.matched.push((usize::MAX, usize::MAX));
             self.result.len() - 1
         })
     }

@@ -187,6 +187,31 @@ impl FloatHistogram {
             ResetHint::NotReset => return false,
             ResetHint::Unknown | ResetHint::Gauge => {}
         }
+        self.lost_counts(earlier)
+    }
+
+    /// What is known about a sample whose predecessor is known: what Prometheus finds out when it
+    /// stores samples. After another layout of buckets nothing is said.
+    pub fn hint_after(&self, earlier: Option<&FloatHistogram>) -> ResetHint {
+        let Some(earlier) = earlier.filter(|earlier| !earlier.is_stale()) else {
+            return match self.hint {
+                ResetHint::NotReset => ResetHint::Unknown,
+                hint => hint,
+            };
+        };
+        let same_layout =
+            self.schema == earlier.schema && self.zero_threshold == earlier.zero_threshold;
+        match self.hint {
+            hint @ (ResetHint::Gauge | ResetHint::Reset) => hint,
+            _ if self.count < earlier.count => ResetHint::Reset,
+            _ if !same_layout => ResetHint::Unknown,
+            _ if self.bounds != earlier.bounds || self.lost_counts(earlier) => ResetHint::Reset,
+            _ => ResetHint::NotReset,
+        }
+    }
+
+    /// Whether any bucket, or all of them together, has fewer observations than before.
+    fn lost_counts(&self, earlier: &FloatHistogram) -> bool {
         if self.count < earlier.count || self.is_custom() != earlier.is_custom() {
             return true;
         }

@@ -130,3 +130,43 @@ fn histograms_print_their_buckets() {
         "{count:5, sum:10, [-2,-1):2, [-1,-0.5):1, [-0.001,0.001]:2, (0.5,1]:1, (1,2]:2}"
     );
 }
+
+#[test]
+fn hints_follow_from_the_sample_before() {
+    let histogram = |text: &str| crate::notation::parse_histogram(text).unwrap();
+    let before = histogram("{{schema:0 count:6 sum:9 buckets:[2 4]}}");
+    for (text, want) in [
+        (
+            "{{schema:0 count:7 sum:9 buckets:[2 5]}}",
+            ResetHint::NotReset,
+        ),
+        (
+            "{{schema:0 count:6 sum:9 buckets:[2 4]}}",
+            ResetHint::NotReset,
+        ),
+        ("{{schema:0 count:5 sum:9 buckets:[2 3]}}", ResetHint::Reset),
+        ("{{schema:0 count:8 sum:9 buckets:[1 7]}}", ResetHint::Reset),
+        (
+            "{{schema:1 count:8 sum:9 buckets:[2 6]}}",
+            ResetHint::Unknown,
+        ),
+        ("{{schema:1 count:5 sum:9 buckets:[2 3]}}", ResetHint::Reset),
+        (
+            "{{schema:0 count:9 sum:9 buckets:[3 6] counter_reset_hint:reset}}",
+            ResetHint::Reset,
+        ),
+        (
+            "{{schema:0 count:1 sum:9 buckets:[1] counter_reset_hint:gauge}}",
+            ResetHint::Gauge,
+        ),
+    ] {
+        assert_eq!(histogram(text).hint_after(Some(&before)), want, "{text}");
+    }
+    let first = histogram("{{count:1 buckets:[1] counter_reset_hint:not_reset}}");
+    assert_eq!(first.hint_after(None), ResetHint::Unknown);
+    let stale = FloatHistogram {
+        sum: crate::source::stale_nan(),
+        ..FloatHistogram::default()
+    };
+    assert_eq!(before.hint_after(Some(&stale)), ResetHint::Unknown);
+}

@@ -1,7 +1,7 @@
 //! Types and the rules that a grammar cannot say.
 
 use super::{Parsed, Problem};
-use crate::ast::{Binary, Cardinality, Expr, ExprKind, Matching, Span, ValueType};
+use crate::ast::{Binary, BinaryOp, Cardinality, Expr, ExprKind, Matching, Span, ValueType};
 use crate::functions::Function;
 
 pub(super) fn expect_type(expr: &Expr, wanted: ValueType, context: &str) -> Parsed<()> {
@@ -17,7 +17,7 @@ pub(super) fn expect_type(expr: &Expr, wanted: ValueType, context: &str) -> Pars
     Err(Problem::new(expr.span, message))
 }
 
-pub(super) fn unary(operand: &Expr) -> Parsed<()> {
+pub(super) fn unary(operand: &Expr, span: Span) -> Parsed<()> {
     match operand.value_type() {
         ValueType::Scalar | ValueType::Vector => Ok(()),
         got => {
@@ -25,13 +25,17 @@ pub(super) fn unary(operand: &Expr) -> Parsed<()> {
                 "unary expression only allowed on expressions of type scalar or instant vector, got {}",
                 crate::format::quote(got.documented())
             );
-            Err(Problem::new(operand.span, message))
+            Err(Problem::new(span, message))
         }
     }
 }
 
 /// Checks a binary operation and sets its matching.
-pub(super) fn binary(binary: &mut Binary, matching: Option<Matching>, span: Span) -> Parsed<()> {
+pub(super) fn binary(
+    binary: &mut Binary,
+    matching: Option<Matching>,
+    (span, op_span): (Span, Span),
+) -> Parsed<()> {
     let op = binary.op;
     for side in [&binary.lhs, &binary.rhs] {
         if !matches!(side.value_type(), ValueType::Scalar | ValueType::Vector) {
@@ -43,9 +47,14 @@ pub(super) fn binary(binary: &mut Binary, matching: Option<Matching>, span: Span
     let scalars = (is_scalar(&binary.lhs), is_scalar(&binary.rhs));
     if op.is_comparison() && !binary.return_bool && scalars == (true, true) {
         return Err(Problem::new(
-            span,
+            op_span,
             "comparisons between scalars must use BOOL modifier",
         ));
+    }
+    if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) && scalars == (true, true) {
+        let symbol = crate::format::quote(op.symbol());
+        let message = format!("operator {symbol} not allowed for Scalar operations");
+        return Err(Problem::new(op_span, message));
     }
     if scalars.0 || scalars.1 {
         if op.is_set() {
@@ -55,11 +64,16 @@ pub(super) fn binary(binary: &mut Binary, matching: Option<Matching>, span: Span
             );
             return Err(Problem::new(span, message));
         }
-        if matching.is_some() {
-            return Err(Problem::new(
-                span,
-                "vector matching only allowed between instant vectors",
-            ));
+        let Some(matching) = matching else {
+            return Ok(());
+        };
+        if !matching.labels.is_empty() {
+            let message = "vector matching only allowed between instant vectors";
+            return Err(Problem::new(span, message));
+        }
+        if matching.fill_left.is_some() || matching.fill_right.is_some() {
+            let message = "filling in missing series only allowed between instant vectors";
+            return Err(Problem::new(span, message));
         }
         return Ok(());
     }
@@ -75,7 +89,7 @@ pub(super) fn binary(binary: &mut Binary, matching: Option<Matching>, span: Span
     {
         let label = crate::format::quote(label);
         let message = format!("label {label} must not occur in ON and GROUP clause at once");
-        return Err(Problem::new(span, message));
+        return Err(Problem::new(op_span, message));
     }
     binary.matching = Some(matching);
     Ok(())
@@ -114,12 +128,13 @@ pub(super) fn call(function: &Function, args: &[Expr], span: Span) -> Parsed<()>
     }
     if function.name == "info"
         && let Some(arg) = args.get(1)
-        && !matches!(arg.kind, ExprKind::Selector(_))
     {
-        return Err(Problem::new(
-            arg.span,
-            "expected label selectors only in the second argument",
-        ));
+        let message = match &arg.kind {
+            ExprKind::Selector(selector) if selector.name.is_none() => return Ok(()),
+            ExprKind::Selector(_) => "expected label selectors only, got vector selector instead",
+            _ => "expected label selectors only",
+        };
+        return Err(Problem::new(arg.span, message));
     }
     Ok(())
 }

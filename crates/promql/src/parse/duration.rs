@@ -8,7 +8,22 @@ use crate::duration::DurationExpr;
 /// What a message calls anything but a literal.
 const CALCULATION: &str = "calculating with durations";
 
+/// What may begin a duration.
+pub(super) const DURATIONS: [&str; 4] = ["number", "duration", "step()", "range()"];
+
+const CALLS: [&str; 4] = ["step", "range", "min_of", "max_of"];
+
 impl Parser<'_> {
+    /// Whether a duration begins here.
+    pub(super) fn at_duration(&self) -> bool {
+        match self.peek().kind {
+            TokenKind::Number(_) | TokenKind::Duration(_) | TokenKind::LeftParen => true,
+            TokenKind::Operator(op) => matches!(op, BinaryOp::Add | BinaryOp::Sub),
+            TokenKind::Word => CALLS.iter().any(|call| self.peek_keyword(call)),
+            _ => false,
+        }
+    }
+
     /// A calculation inside brackets.
     pub(super) fn duration_expression(&mut self, minimum: u8) -> Parsed<DurationExpr> {
         let mut lhs = self.nested(Self::duration_operand)?;
@@ -71,15 +86,14 @@ impl Parser<'_> {
                 Ok(DurationExpr::Wrapped(Box::new(inner)))
             }
             TokenKind::Word => self.duration_call(),
-            _ => Err(self.unexpected("duration", &["number", "duration"])),
+            _ => Err(self.unexpected("", &DURATIONS)),
         }
     }
 
     fn duration_call(&mut self) -> Parsed<DurationExpr> {
         let word = self.peek_word().unwrap_or("").to_ascii_lowercase();
-        let known = ["step", "range", "min_of", "max_of"].contains(&word.as_str());
-        if !known {
-            return Err(self.unexpected("duration", &["number", "duration"]));
+        if !CALLS.contains(&word.as_str()) {
+            return Err(self.unexpected("", &DURATIONS));
         }
         let span = self.next().span;
         self.experimental(span, CALCULATION)?;

@@ -86,7 +86,7 @@ pub(super) fn unquote(body: &str, quote: char) -> Result<StringLiteral, String> 
 
 /// Appends what the escape at the start of `text` (after its backslash) stands for.
 fn escape<'a>(text: &'a str, quote: char, out: &mut Vec<u8>) -> Result<&'a str, String> {
-    let unknown = || "unknown escape sequence".to_owned();
+    let unknown = |c: char| format!("unknown escape sequence U+{:04X} '{c}'", c as u32);
     let c = text
         .chars()
         .next()
@@ -106,7 +106,7 @@ fn escape<'a>(text: &'a str, quote: char, out: &mut Vec<u8>) -> Result<&'a str, 
         'u' => return code(rest, 4, 16, out, false),
         'U' => return code(rest, 8, 16, out, false),
         '0'..='7' => return code(text, 3, 8, out, true),
-        _ => return Err(unknown()),
+        c => return Err(unknown(c)),
     };
     out.push(simple);
     Ok(rest)

@@ -11,6 +11,13 @@ use crate::functions;
 /// Words that never name a metric.
 const RESERVED: [&str; 5] = ["bool", "on", "ignoring", "group_left", "group_right"];
 
+/// Whether a word has a meaning of its own in some place.
+pub(super) fn is_keyword(word: &str) -> bool {
+    let others = ["offset", "by", "without", "anchored", "smoothed"];
+    let mut keywords = RESERVED.iter().chain(&others);
+    keywords.any(|keyword| keyword.eq_ignore_ascii_case(word))
+}
+
 impl Parser<'_> {
     pub(super) fn primary(&mut self) -> Parsed<Expr> {
         let token = self.peek().clone();
@@ -30,7 +37,7 @@ impl Parser<'_> {
             TokenKind::LeftParen => {
                 self.next();
                 let inner = self.expression(0)?;
-                let end = self.expect(&TokenKind::RightParen, "parenthesized expression")?;
+                let end = self.expect(&TokenKind::RightParen, "")?;
                 self.node(token.span.to(end), ExprKind::Paren(Box::new(inner)))
             }
             TokenKind::LeftBrace => self.selector(None),
@@ -105,7 +112,7 @@ impl Parser<'_> {
                 return Ok((args, end));
             }
             let Some(comma) = self.eat(&TokenKind::Comma) else {
-                return Err(self.unexpected("call arguments", &["\",\"", "\")\""]));
+                return Err(self.unexpected("", &["\",\"", "\")\""]));
             };
             if self.peek().kind == TokenKind::RightParen {
                 let message = "trailing commas not allowed in function call args";
@@ -190,11 +197,12 @@ impl Parser<'_> {
                 }
                 TokenKind::String(ref literal) if literal.invalid.is_none() => {
                     if literal.value.is_empty() {
-                        return Err(Problem::new(token.span, "invalid label name \"\""));
+                        let message = "invalid label name for grouping: \"\"";
+                        return Err(Problem::new(token.span, message));
                     }
                     literal.value.clone()
                 }
-                _ => return Err(self.unexpected(context, &["label", "\")\""])),
+                _ => return Err(self.unexpected(context, &["label"])),
             };
             self.next();
             labels.push(label);
@@ -205,12 +213,16 @@ impl Parser<'_> {
     }
 
     /// `bool`, `on`, `ignoring`, `group_left`, `group_right` and `fill` after an operator.
-    pub(super) fn binary_modifiers(&mut self, op: BinaryOp) -> Parsed<(bool, Option<Matching>)> {
+    pub(super) fn binary_modifiers(
+        &mut self,
+        op: BinaryOp,
+        op_span: Span,
+    ) -> Parsed<(bool, Option<Matching>)> {
         let mut return_bool = false;
-        if let Some(span) = self.eat_keyword("bool") {
+        if self.eat_keyword("bool").is_some() {
             if !op.is_comparison() {
                 let message = "bool modifier can only be used on comparison operators";
-                return Err(Problem::new(span, message));
+                return Err(Problem::new(op_span, message));
             }
             return_bool = true;
         }
@@ -263,10 +275,7 @@ impl Parser<'_> {
             let span = self.next().span;
             self.experimental(span, format_args!("modifier {word}"))?;
             if op.is_set() {
-                let message = format!(
-                    "filling in missing series not allowed for set operators, got \"{}\"",
-                    op.symbol()
-                );
+                let message = "filling in missing series not allowed for set operators";
                 return Err(Problem::new(span, message));
             }
             self.expect(&TokenKind::LeftParen, "fill")?;

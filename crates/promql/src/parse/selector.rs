@@ -1,5 +1,6 @@
 //! Selectors, ranges, subqueries, `offset` and `@`.
 
+use super::duration::DURATIONS;
 use super::lexer::TokenKind;
 use super::{Parsed, Parser, Problem};
 use crate::ast::{
@@ -88,7 +89,8 @@ impl Parser<'_> {
         &mut self,
         name: Option<(String, Span)>,
     ) -> Parsed<(Option<String>, Vec<Matcher>, Span)> {
-        let mut end = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
+        let start = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
+        let mut end = start;
         let bare = name.map(|(name, _)| name);
         let mut name = bare.clone();
         let mut matchers = Vec::new();
@@ -112,7 +114,7 @@ impl Parser<'_> {
                     crate::format::quote(name),
                     crate::format::quote(&other.value)
                 );
-                return Err(Problem::new(end, message));
+                return Err(Problem::new(start.to(end), message));
             }
             matchers.push(Matcher::equal(METRIC_NAME, name.clone()));
         }
@@ -181,24 +183,34 @@ impl Parser<'_> {
 
     fn brackets(&mut self, expr: Expr, seen: &Seen) -> Parsed<Expr> {
         let open = self.next().span;
+        if !self.at_duration() {
+            return Err(self.unexpected("subquery or range selector", &DURATIONS));
+        }
         let range = self.range_duration()?;
         let is_subquery = self.eat(&TokenKind::Colon).is_some();
         let step = match self.peek().kind {
             TokenKind::RightBracket => None,
-            _ if is_subquery => Some(self.range_duration()?),
-            _ => None,
+            _ if !is_subquery => {
+                return Err(self.unexpected("subquery or range", &["\":\"", "\"]\""]));
+            }
+            _ if !self.at_duration() => {
+                let [number, duration, step, range] = DURATIONS;
+                let expected = [number, duration, step, range, "\"]\""];
+                return Err(self.unexpected("subquery selector", &expected));
+            }
+            _ => Some(self.range_duration()?),
         };
-        let end = self.expect(&TokenKind::RightBracket, "range")?;
+        let end = self.expect(&TokenKind::RightBracket, "subquery selector")?;
         let span = expr.span.to(end);
         if !is_subquery {
-            return self.matrix(expr, range, span, seen);
+            return self.matrix(expr, range, (span, open.to(end)), seen);
         }
         if expr.value_type() != ValueType::Vector {
             let message = format!(
                 "subquery is only allowed on instant vector, got {} instead",
-                expr.value_type().documented()
+                expr.value_type().name()
             );
-            return Err(Problem::new(open, message));
+            return Err(Problem::new(span, message));
         }
         let (range_ms, range_expr) = range;
         let (step_ms, step_expr) = match step {
@@ -218,21 +230,22 @@ impl Parser<'_> {
         self.node(span, ExprKind::Subquery(Box::new(subquery)))
     }
 
-    fn matrix(&mut self, expr: Expr, range: Duration, span: Span, seen: &Seen) -> Parsed<Expr> {
+    fn matrix(
+        &mut self,
+        expr: Expr,
+        range: Duration,
+        (span, brackets): (Span, Span),
+        seen: &Seen,
+    ) -> Parsed<Expr> {
+        let refuse = |message: &str| Err(Problem::new(brackets, message));
         let ExprKind::Selector(selector) = expr.kind else {
-            return Err(Problem::new(
-                span,
-                "ranges only allowed for vector selectors",
-            ));
+            return refuse("ranges only allowed for vector selectors");
         };
         if seen.offset {
-            return Err(Problem::new(
-                span,
-                "no offset modifiers allowed before range",
-            ));
+            return refuse("no offset modifiers allowed before range");
         }
         if seen.at {
-            return Err(Problem::new(span, "no @ modifiers allowed before range"));
+            return refuse("no @ modifiers allowed before range");
         }
         let (range_ms, range_expr) = range;
         let matrix = MatrixSelector {
@@ -252,8 +265,11 @@ impl Parser<'_> {
     }
 
     fn offset(&mut self, expr: &mut Expr, seen: &mut Seen) -> Parsed<()> {
-        let start = self.next().span;
+        self.next();
         let first = self.peek().span;
+        if !self.at_duration() {
+            return Err(self.unexpected("offset", &DURATIONS));
+        }
         let duration = self.duration_operand()?;
         let end = self.tokens[self.position - 1].span;
         let (offset_ms, offset_expr) = milliseconds(duration, to_ms)
@@ -267,12 +283,12 @@ impl Parser<'_> {
             ExprKind::Subquery(subquery) => (&mut subquery.offset_ms, &mut subquery.offset_expr),
             _ => {
                 let message = "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery";
-                return Err(Problem::new(start.to(end), message));
+                return Err(Problem::new(expr.span, message));
             }
         };
         if seen.offset {
             let message = "offset may not be set multiple times";
-            return Err(Problem::new(start.to(end), message));
+            return Err(Problem::new(expr.span, message));
         }
         seen.offset = true;
         (*target.0, *target.1) = (offset_ms, offset_expr);
@@ -281,7 +297,7 @@ impl Parser<'_> {
     }
 
     fn at(&mut self, expr: &mut Expr, seen: &mut Seen) -> Parsed<()> {
-        let start = self.next().span;
+        self.next();
         let at = match self.peek_word().map(str::to_ascii_lowercase).as_deref() {
             Some(word @ ("start" | "end")) => {
                 let at = if word == "start" { At::Start } else { At::End };
@@ -292,9 +308,13 @@ impl Parser<'_> {
             }
             _ => {
                 let span = self.peek().span;
-                let seconds = self.signed_number("@")?;
+                let seconds = self.timestamp()?;
                 At::Time(to_ms(seconds).map_err(|_| {
-                    let seconds = crate::format::general(seconds);
+                    let seconds = if seconds.is_finite() {
+                        format!("{seconds:.6}")
+                    } else {
+                        crate::format::value(seconds)
+                    };
                     Problem::new(
                         span,
                         format!("timestamp out of bounds for @ modifier: {seconds}"),
@@ -309,19 +329,31 @@ impl Parser<'_> {
             ExprKind::Subquery(subquery) => &mut subquery.at,
             _ => {
                 let message = "@ modifier must be preceded by an instant vector selector or range vector selector or a subquery";
-                return Err(Problem::new(start.to(end), message));
+                return Err(Problem::new(expr.span, message));
             }
         };
         if seen.at {
-            return Err(Problem::new(
-                start.to(end),
-                "@ <timestamp> may not be set multiple times",
-            ));
+            let message = "@ <timestamp> may not be set multiple times";
+            return Err(Problem::new(expr.span, message));
         }
         seen.at = true;
         *target = Some(at);
         expr.span = expr.span.to(end);
         Ok(())
+    }
+
+    /// The number after `@`.
+    fn timestamp(&mut self) -> Parsed<f64> {
+        let is_number = matches!(
+            self.peek().kind,
+            TokenKind::Number(_)
+                | TokenKind::Duration(_)
+                | TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub)
+        );
+        if !is_number {
+            return Err(self.unexpected("@", &["timestamp"]));
+        }
+        self.signed_number("@")
     }
 
     fn extend(&mut self, expr: &mut Expr) -> Parsed<()> {
@@ -330,26 +362,30 @@ impl Parser<'_> {
         let word = self.text(token.span);
         self.experimental(token.span, format_args!("modifier {word}"))?;
         let selector = match &mut expr.kind {
-            ExprKind::Selector(selector) if !anchored => &mut **selector,
+            ExprKind::Selector(selector) => &mut **selector,
             ExprKind::Matrix(matrix) => &mut matrix.selector,
-            _ => {
-                let message = if anchored {
-                    "anchored modifier must be preceded by a range vector selector"
+            kind => {
+                let is_subquery = matches!(kind, ExprKind::Subquery(_));
+                let what = if is_subquery {
+                    "is not supported for subqueries"
                 } else {
-                    "smoothed modifier must be preceded by an instant or range vector selector"
+                    "not implemented"
                 };
-                return Err(Problem::new(token.span, message));
+                let word = word.to_ascii_lowercase();
+                let message = format!("{word} modifier {what}");
+                return Err(Problem::new(expr.span, message));
             }
         };
-        if selector.extend != Extend::No {
-            let message = "anchored and smoothed modifiers cannot be combined or repeated";
-            return Err(Problem::new(token.span, message));
-        }
-        selector.extend = if anchored {
+        let extend = if anchored {
             Extend::Anchored
         } else {
             Extend::Smoothed
         };
+        if selector.extend != Extend::No && selector.extend != extend {
+            let message = "anchored and smoothed modifiers cannot be used together";
+            return Err(Problem::new(expr.span, message));
+        }
+        selector.extend = extend;
         expr.span = expr.span.to(token.span);
         Ok(())
     }

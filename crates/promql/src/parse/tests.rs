@@ -128,9 +128,7 @@ fn long_queries_are_split_over_lines() {
     let want = format!(
         "sum by (job) (\n\
          \x20 label_replace(\n\
-         \x20       {a}\n\
-         \x20     +\n\
-         \x20       {b}\n\
+         \x20     {a} + {b}\n\
          \x20   +\n\
          \x20     {c},\n\
          \x20   \"a\",\n\
@@ -149,25 +147,16 @@ fn long_queries_are_split_over_lines() {
 fn errors_say_where_and_what() {
     let cases = [
         ("", "1:1: parse error: no expression found in input"),
-        (
-            "a +",
-            "1:4: parse error: unexpected end of input, expected expression",
-        ),
-        (
-            "a b",
-            "1:3: parse error: unexpected identifier \"b\", expected operator or end of input",
-        ),
+        ("a +", "1:4: parse error: unexpected end of input"),
+        ("a b", "1:3: parse error: unexpected identifier \"b\""),
         (
             "a\n  )",
-            "2:3: parse error: unexpected \")\", expected operator or end of input",
+            "2:3: parse error: unexpected right parenthesis ')'",
         ),
-        (
-            "(a",
-            "1:3: parse error: unexpected end of input in parenthesized expression, expected \")\"",
-        ),
+        ("(a", "1:3: parse error: unclosed left parenthesis"),
         (
             "1 == 1",
-            "1:1: parse error: comparisons between scalars must use BOOL modifier",
+            "1:3: parse error: comparisons between scalars must use BOOL modifier",
         ),
         (
             "1 and 1",
@@ -175,7 +164,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "a + bool b",
-            "1:5: parse error: bool modifier can only be used on comparison operators",
+            "1:3: parse error: bool modifier can only be used on comparison operators",
         ),
         (
             "1 + on(x) a",
@@ -187,7 +176,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "a + on(x) group_left(x) b",
-            "1:1: parse error: label \"x\" must not occur in ON and GROUP clause at once",
+            "1:3: parse error: label \"x\" must not occur in ON and GROUP clause at once",
         ),
         (
             "foo(a)",
@@ -231,7 +220,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "a{__name__='b'}",
-            "1:15: parse error: metric name must not be set twice: \"a\" or \"b\"",
+            "1:1: parse error: metric name must not be set twice: \"a\" or \"b\"",
         ),
         (
             "a{b}",
@@ -239,7 +228,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "a{b=1}",
-            "1:5: parse error: unexpected \"1\" in label matching, expected string",
+            "1:5: parse error: unexpected number \"1\" in label matching, expected string",
         ),
         ("a[5m / 0]", "1:6: parse error: division by zero"),
         (
@@ -247,48 +236,117 @@ fn errors_say_where_and_what() {
             "1:3: parse error: duration must be greater than 0",
         ),
         ("a[0]", "1:3: parse error: duration must be greater than 0"),
-        (
-            "a[5m",
-            "1:5: parse error: unexpected end of input in range, expected \"]\"",
-        ),
+        ("a[5m", "1:5: parse error: unclosed left bracket"),
         (
             "sum(a)[5m]",
-            "1:1: parse error: ranges only allowed for vector selectors",
+            "1:7: parse error: ranges only allowed for vector selectors",
         ),
         (
             "a offset 5m[5m]",
-            "1:1: parse error: no offset modifiers allowed before range",
+            "1:12: parse error: no offset modifiers allowed before range",
         ),
         (
             "a @ 5[5m]",
-            "1:1: parse error: no @ modifiers allowed before range",
+            "1:6: parse error: no @ modifiers allowed before range",
         ),
         (
             "a[5m][5m:1m]",
-            "1:6: parse error: subquery is only allowed on instant vector, got range vector instead",
+            "1:1: parse error: subquery is only allowed on instant vector, got matrix instead",
         ),
         (
             "a offset 5m offset 3m",
-            "1:13: parse error: offset may not be set multiple times",
+            "1:1: parse error: offset may not be set multiple times",
         ),
         (
             "a @ 1 @ 2",
-            "1:7: parse error: @ <timestamp> may not be set multiple times",
+            "1:1: parse error: @ <timestamp> may not be set multiple times",
         ),
         (
             "1 offset 5m",
-            "1:3: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
+            "1:1: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
         ),
         (
             "5m5",
             "1:1: parse error: bad number or duration syntax: \"5m5\"",
         ),
         ("\"abc", "1:1: parse error: unterminated quoted string"),
-        ("\"\\q\"", "1:1: parse error: unknown escape sequence"),
+        (
+            "\"\\q\"",
+            "1:1: parse error: unknown escape sequence U+0071 'q'",
+        ),
+        ("a + * b", "1:5: parse error: unexpected <op:*>"),
+        ("a by b", "1:3: parse error: unexpected <by>"),
+        ("a sum b", "1:3: parse error: unexpected <aggr:sum>"),
+        (
+            "a x:y",
+            "1:3: parse error: unexpected metric identifier \"x:y\"",
+        ),
+        (
+            "a 'some long text'",
+            "1:3: parse error: unexpected string \"'some long\"...",
+        ),
+        ("sum(a +", "1:8: parse error: unclosed left parenthesis"),
+        (
+            "a{b='c'",
+            "1:8: parse error: unexpected end of input inside braces",
+        ),
+        ("a]", "1:2: parse error: unexpected right bracket ']'"),
+        (
+            "a[x]",
+            "1:3: parse error: unexpected identifier \"x\" in subquery or range selector, expected number, duration, step(), or range()",
+        ),
+        (
+            "a[5m 3]",
+            "1:6: parse error: unexpected number \"3\" in subquery or range, expected \":\" or \"]\"",
+        ),
+        (
+            "a offset x",
+            "1:10: parse error: unexpected identifier \"x\" in offset, expected number, duration, step(), or range()",
+        ),
+        (
+            "a @ x",
+            "1:5: parse error: unexpected identifier \"x\" in @, expected timestamp",
+        ),
+        (
+            "a @ 1e300",
+            "1:5: parse error: timestamp out of bounds for @ modifier: ",
+        ),
+        (
+            "a[1h:5m] anchored",
+            "1:1: parse error: anchored modifier is not supported for subqueries",
+        ),
+        (
+            "a[1h] smoothed anchored",
+            "1:1: parse error: anchored and smoothed modifiers cannot be used together",
+        ),
+        (
+            "1 + fill(1) a",
+            "1:1: parse error: filling in missing series only allowed between instant vectors",
+        ),
+        (
+            "a and fill(1) b",
+            "1:7: parse error: filling in missing series not allowed for set operators",
+        ),
+        (
+            "info(a, b)",
+            "1:9: parse error: expected label selectors only, got vector selector instead",
+        ),
+        (
+            "info(a, abs(b))",
+            "1:9: parse error: expected label selectors only",
+        ),
+        (
+            "sum by ('') (a)",
+            "1:9: parse error: invalid label name for grouping: \"\"",
+        ),
+        (
+            "1 </ 2",
+            "1:3: parse error: operator \"</\" not allowed for Scalar operations",
+        ),
         ("a $ b", "1:3: parse error: unexpected character: '$'"),
         (
             "-'x'",
-            "1:2: parse error: unary expression only allowed on expressions of type scalar or instant vector, got \"string\"",
+            "1:1: parse error: unary expression only allowed on expressions of type scalar or instant vector, got \"string\"",
         ),
         (
             "'x' + 1",
@@ -296,6 +354,11 @@ fn errors_say_where_and_what() {
         ),
     ];
     for (query, want) in cases {
+        if want.ends_with(": ") {
+            // What follows is the number as the query has it, to six places.
+            assert!(message(query).starts_with(want), "{query}");
+            continue;
+        }
         assert_eq!(message(query), want, "{query}");
     }
     let error = parse("a{b=~'('}").unwrap_err();

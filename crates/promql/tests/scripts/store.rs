@@ -115,14 +115,23 @@ impl SeriesSource for Store {
                 continue;
             }
             let mut samples = Samples::default();
+            let mut before: Option<&FloatHistogram> = None;
             for (time_ms, value) in points {
-                if *time_ms <= selection.start_ms || *time_ms > selection.end_ms {
-                    continue;
-                }
+                let wanted = *time_ms > selection.start_ms && *time_ms <= selection.end_ms;
                 match value {
-                    SequenceValue::Float(value) => samples.push(*time_ms, *value),
+                    SequenceValue::Float(value) => {
+                        before = None;
+                        if wanted {
+                            samples.push(*time_ms, *value);
+                        }
+                    }
                     SequenceValue::Histogram(histogram, _) => {
-                        samples.push_histogram(*time_ms, Arc::new(histogram.clone()));
+                        let before = before.replace(histogram);
+                        if wanted {
+                            let mut histogram = histogram.clone();
+                            histogram.hint = histogram.hint_after(before);
+                            samples.push_histogram(*time_ms, Arc::new(histogram));
+                        }
                     }
                 }
             }
