@@ -81,6 +81,8 @@ fn query() -> impl Strategy<Value = String> {
         "none",
         "a offset 1m",
         "b @ 200",
+        "a smoothed",
+        "h smoothed offset 40s",
     ];
     let ranges = [
         "a[2m]",
@@ -161,6 +163,9 @@ fn query() -> impl Strategy<Value = String> {
         "and on (x)",
         "- fill(1)",
         "or on ()",
+        ">/",
+        "</ on (x)",
+        "+ on (x) group_left () fill_right (2)",
     ];
     // Which of equal values `topk` keeps depends on the order of the series, so it keeps all.
     let leaf = prop_oneof![
@@ -172,6 +177,10 @@ fn query() -> impl Strategy<Value = String> {
         Just("double_exponential_smoothing(b[5m], 0.3, 0.6)".to_owned()),
         Just("increase(a[2m] smoothed)".to_owned()),
         Just("rate(b[3m] anchored)".to_owned()),
+        Just("increase(h[3m] smoothed)".to_owned()),
+        Just("delta(h[3m] anchored)".to_owned()),
+        Just("changes({x=~'.+'}[4m] anchored)".to_owned()),
+        Just("vector(max_of(time() / 100, scalar(b)))".to_owned()),
     ];
     leaf.prop_recursive(4, 16, 2, move |inner| {
         prop_oneof![
@@ -181,6 +190,7 @@ fn query() -> impl Strategy<Value = String> {
             (inner.clone(), pick(&operators), inner.clone())
                 .prop_map(|(a, op, b)| format!("({a}) {op} ({b})")),
             (inner.clone(), pick(&operators[..11])).prop_map(|(a, op)| format!("({a}) {op} 2")),
+            (inner.clone(), pick(&["</", ">/"])).prop_map(|(a, op)| format!("({a}) {op} 1.5")),
             (pick(&over), inner.clone()).prop_map(|(f, a)| format!("{f}(({a})[4m:1m])")),
             inner
                 .clone()
@@ -238,9 +248,15 @@ fn at(answer: &Answer, time_ms: i64) -> Vec<(String, String)> {
     values
 }
 
+/// How many cases are tried; `PROPTEST_CASES` in the environment sets another number.
+fn cases(usual: u32) -> u32 {
+    let given = std::env::var("PROPTEST_CASES");
+    given.map_or(usual, |text| text.parse().expect("a number of cases"))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 400,
+        cases: cases(400),
         failure_persistence: None,
         // The same cases every time.
         rng_seed: proptest::test_runner::RngSeed::Fixed(3),

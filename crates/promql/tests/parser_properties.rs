@@ -62,6 +62,12 @@ fn piece() -> impl Strategy<Value = String> {
         "#",
         "\n",
         "fill",
+        "fill_left",
+        "(2)",
+        "smoothed",
+        "anchored",
+        "step()",
+        "max_of",
         "</",
         "é",
         "\\",
@@ -105,6 +111,8 @@ fn vector() -> impl Strategy<Value = String> {
         Just(" offset -1d2h"),
         Just(" @ 12.5"),
         Just(" @ end() offset 3"),
+        Just(" smoothed offset -(2 * 5m)"),
+        Just(" @ 7 offset max_of(step(), 3s)"),
     ];
     let leaf =
         (selector, modifier).prop_map(|(selector, modifier)| format!("{selector}{modifier}"));
@@ -139,13 +147,23 @@ fn vector() -> impl Strategy<Value = String> {
             inner
                 .clone()
                 .prop_map(|a| format!("rate(({a})[1h:5m] offset 1m)")),
+            inner
+                .clone()
+                .prop_map(|a| format!("({a})[1h * 2 - (step()):max_of(5m, range() / 7)]"))
+                .prop_map(|a| format!("max_over_time({a})")),
             inner.prop_map(|a| format!("label_replace(abs({a}), \"a\", \"$1\", 'b', `(.*)`)")),
         ]
     })
 }
 
+/// How many cases are tried; `PROPTEST_CASES` in the environment sets another number.
+fn cases(usual: u32) -> u32 {
+    let given = std::env::var("PROPTEST_CASES");
+    given.map_or(usual, |text| text.parse().expect("a number of cases"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None,
+    #![proptest_config(ProptestConfig { cases: cases(512), failure_persistence: None,
         // The same cases every time.
         rng_seed: proptest::test_runner::RngSeed::Fixed(20), ..ProptestConfig::default() })]
 

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::aggregate::groups;
-use super::column::{Row, Rows};
+use super::column::{Column, Row, Rows};
 use super::{Cell, Context, eval_rows, eval_scalar};
 use crate::ast::{Aggregate, AggregateOp};
 use crate::engine::Error;
@@ -23,12 +23,8 @@ pub(super) fn eval(
     let params = eval_scalar(context, param, grid)?;
     check_params(context, operation, &params, param.span)?;
     let rows = eval_rows(context, &operation.expr, grid)?;
-    let mut chosen: Rows = rows.clone();
-    for row in &mut chosen {
-        for index in 0..grid.count {
-            row.column.clear(index);
-        }
-    }
+    // The columns of what is chosen; most series may never be.
+    let mut chosen: Vec<Option<Column>> = vec![None; rows.len()];
     let ignores_histograms = matches!(operation.op, AggregateOp::Topk | AggregateOp::Bottomk);
     // In an instant query the order of the answer is that of the values.
     let mut order: Vec<usize> = Vec::new();
@@ -52,7 +48,9 @@ pub(super) fn eval(
             let kept = keep(operation.op, *param, present.collect(), &rows, index);
             for &member in &kept {
                 if let Some(cell) = rows[member].column.get(index).to_owned() {
-                    chosen[member].column.set(index, cell);
+                    let absent = || Column::absent(grid.count);
+                    let column = chosen[member].get_or_insert_with(absent);
+                    column.set(index, cell);
                 }
             }
             if !context.is_range && grid.count == 1 {
@@ -60,15 +58,17 @@ pub(super) fn eval(
             }
         }
     }
-    if !context.is_range && grid.count == 1 {
-        let mut slots: Vec<Option<Row>> = chosen.into_iter().map(Some).collect();
-        return Ok(order
-            .into_iter()
-            .filter_map(|member| slots[member].take())
-            .collect());
+    if context.is_range || grid.count != 1 {
+        order = (0..rows.len()).collect();
     }
-    chosen.retain(|row| row.column.has_any());
-    Ok(chosen)
+    let row = |member: usize| {
+        Some(Row {
+            labels: rows[member].labels.clone(),
+            drop_name: rows[member].drop_name,
+            column: chosen[member].take()?,
+        })
+    };
+    Ok(order.into_iter().filter_map(row).collect())
 }
 
 fn check_params(
@@ -120,19 +120,26 @@ fn keep(
     rows: &Rows,
     index: usize,
 ) -> Vec<usize> {
-    let value = |member: &usize| rows[*member].column.float(index).unwrap_or(f64::NAN);
+    let value = |member: usize| rows[member].column.float(index).unwrap_or(f64::NAN);
+    let limit = if param < 1.0 { 0 } else { param as usize };
     match op {
         AggregateOp::Topk | AggregateOp::Bottomk => {
             let descending = op == AggregateOp::Topk;
-            // The sort is stable, so that of equal values the first in order are kept.
-            present.sort_by(|a, b| {
-                let (a, b) = (value(a), value(b));
-                match (a.is_nan(), b.is_nan()) {
-                    (false, false) if descending => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
-                    (false, false) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
-                    (a, b) => a.cmp(&b),
-                }
-            });
+            // Of equal values the first in order are kept, and numbers before what is none.
+            let order = |a: &usize, b: &usize| {
+                let (x, y) = (value(*a), value(*b));
+                let order = match (x.is_nan(), y.is_nan()) {
+                    (false, false) if descending => y.partial_cmp(&x),
+                    (false, false) => x.partial_cmp(&y),
+                    (x, y) => Some(x.cmp(&y)),
+                };
+                order.unwrap_or(Ordering::Equal).then(a.cmp(b))
+            };
+            if 0 < limit && limit < present.len() {
+                present.select_nth_unstable_by(limit, order);
+                present.truncate(limit);
+            }
+            present.sort_unstable_by(order);
         }
         AggregateOp::LimitRatio => {
             present.retain(|member| in_sample(rows[*member].labels.stable_hash(), param));
@@ -140,7 +147,6 @@ fn keep(
         }
         _ => {}
     }
-    let limit = if param < 1.0 { 0 } else { param as usize };
     present.truncate(limit);
     present
 }

@@ -247,7 +247,8 @@ fn histograms(env: &Env<'_>, window: &Window<'_>, kind: Kind) -> Option<FloatHis
     } else {
         FloatHistogram::clone(&histograms[edges.last])
     };
-    if !is_counter && !(is_gauge(&left) && is_gauge(&right)) {
+    let are_gauges = is_gauge(&left) && is_gauge(&right);
+    if !is_counter && !are_gauges {
         notes.notes.not_a_gauge(env.metric, env.span);
     }
     let mut result = right.clone();

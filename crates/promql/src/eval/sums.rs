@@ -14,6 +14,7 @@ pub(super) struct Mean {
 }
 
 impl Mean {
+    #[inline]
     pub(super) fn add(&mut self, value: f64) {
         self.count += 1.0;
         if !self.incremental {

@@ -8,6 +8,9 @@ use super::selector::{RangeSource, advance};
 use crate::ast::Extend;
 use crate::plan::Grid;
 
+/// The first sample of a window and one past its last.
+pub(super) type Bounds = (usize, usize);
+
 /// The first and one past the last sample of the range of each step.
 pub(super) struct Windows {
     grid: Grid,
@@ -18,7 +21,7 @@ pub(super) struct Windows {
     before_ms: i64,
     after_ms: i64,
     times: Arc<Vec<i64>>,
-    bounds: Vec<(usize, usize)>,
+    bounds: Vec<Bounds>,
     reaches: Vec<(Reach, f64)>,
 }
 
@@ -99,7 +102,7 @@ impl Windows {
     }
 
     /// The windows in a list of times.
-    pub(super) fn bounds(&mut self, times: &Arc<Vec<i64>>) -> &[(usize, usize)] {
+    pub(super) fn bounds(&mut self, times: &Arc<Vec<i64>>) -> &[Bounds] {
         self.follow(times);
         &self.bounds
     }
@@ -110,10 +113,10 @@ impl Windows {
         &mut self,
         times: &Arc<Vec<i64>>,
         divisor: f64,
-    ) -> (&[(usize, usize)], &[(Reach, f64)]) {
+    ) -> (&[Bounds], &[(Reach, f64)]) {
         self.follow(times);
         if self.reaches.is_empty() {
-            let reach = |(step, &(first, end)): (usize, &(usize, usize))| {
+            let reach = |(step, &(first, end)): (usize, &Bounds)| {
                 let (start_ms, end_ms) = self.range(step);
                 match &times[first..end] {
                     times @ [_, _, ..] => {
@@ -142,7 +145,7 @@ impl Windows {
     }
 
     /// Moves a window on to a step.
-    pub(super) fn next(&self, times: &[i64], from: (usize, usize), step: usize) -> (usize, usize) {
+    pub(super) fn next(&self, times: &[i64], from: Bounds, step: usize) -> Bounds {
         let (start_ms, end_ms) = self.range(step);
         (
             advance(times, from.0, start_ms - self.before_ms),
