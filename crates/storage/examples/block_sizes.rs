@@ -400,8 +400,12 @@ fn id_table() -> Result<(), Failure> {
         std::hint::black_box(table.lookup(*hash)?);
     }
     let looked_up = start.elapsed() / wanted.len() as u32;
+    let places: Vec<u32> = (0..1_000).collect();
     let start = Instant::now();
-    std::hint::black_box(idtable::merge(&[(&table, 0), (&table, 500)])?);
+    std::hint::black_box(idtable::merge(&[
+        (&table, &places[..500]),
+        (&table, &places[500..]),
+    ])?);
     println!(
         "\nid table: {:.2} B/pair, build {:.3} s per million, lookup {} ns, merge {:.3} s per million",
         size as f64 / PAIRS as f64,

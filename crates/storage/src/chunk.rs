@@ -74,8 +74,14 @@ pub(crate) struct Attr {
 pub(crate) struct Corr {
     pub key: Text,
     pub value: Text,
-    /// Where the value stands: 0 for a slice of the body, `n` for attribute `n - 1` of the row.
+    /// Where the value stands: 0 for a slice of the body, `n` for attribute `n - 1` of the row,
+    /// [`Corr::APART`] where it stands by itself.
     pub source: u32,
+}
+
+impl Corr {
+    /// The source of a value that is no slice of a text of its row any more.
+    pub(crate) const APART: u32 = u32::MAX;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -179,6 +185,18 @@ pub(crate) struct Entry<T> {
     pub hash: u64,
     /// About how much memory it takes.
     pub bytes: usize,
+}
+
+impl<T> Entry<T> {
+    /// What was encoded before; how much memory it takes is estimated from that.
+    pub(crate) fn of_encoded(value: Arc<T>, encoded: &[u8]) -> Self {
+        Self {
+            value,
+            hash: xxhash_rust::xxh3::xxh3_64(encoded),
+            bytes: size_of::<Self>() + size_of::<T>() + 4 * encoded.len(),
+            encoded: encoded.into(),
+        }
+    }
 }
 
 /// A metric series: what identifies it, in full.

@@ -1,4 +1,4 @@
-//! From a sealed head to files: order the rows, cut them into blocks, write blocks, id tables,
+//! From a sealed head to files: rows by day, cut into blocks; writes blocks, id tables,
 //! field tables and index.
 
 use std::collections::BTreeMap;
@@ -7,20 +7,17 @@ use std::sync::Arc;
 
 use env::Env;
 use model::{Signal, Tenant};
-use rustc_hash::FxHashMap;
 
 use crate::chunk::Chunk;
 use crate::idtable;
 use crate::index::{BlockTerms, TermIndex};
-use crate::layout::{self, RowRef};
+use crate::layout::RowRef;
+use crate::order::ordered;
 use crate::partition::{
-    BlockFile, BlockMeta, FileError, Partition, PartitionKey, day_of, directory, file_path,
+    BlockFile, BlocksWriter, FileError, FileId, Partition, PartitionKey, day_of, split_terms,
+    write_whole,
 };
-use crate::terms::{Collector, truncated};
-
-/// Above this many attribute keys in a flush, rows of one service go together: blocks would
-/// otherwise have more columns than pays.
-const KEYS_FOR_TRACE_ORDER_MAX: usize = 300;
+use crate::terms::Collector;
 
 /// Partitions of a tenant and signal that one flush writes at most.
 pub(crate) const DAYS_MAX: usize = 32;
@@ -65,16 +62,17 @@ pub(crate) fn flush(
                 make_dir(env, root, &key)?;
             }
             let rows = ordered(*signal, chunks, rows);
-            let blocks = write_files(env, &dir, flush, *signal, block_rows, chunks, &rows)?;
-            let index = match known {
-                _ if blocks.len() > 1 => Some(add_to_index(env, &dir, flush, known, &blocks)?),
-                Some(partition) => partition.index.clone(),
-                None => None,
-            };
-            let file = BlockFile::open(env, &dir, *signal, flush)?;
-            let mut files = known.map_or_else(Vec::new, |partition| partition.files.clone());
-            files.push(Arc::new(file));
-            changed.push(Arc::new(Partition { key, files, index }));
+            let shared = write_files(env, &dir, flush, *signal, block_rows, chunks, &rows)?;
+            let mut partition =
+                known.map_or_else(|| Partition::new(key), |known| (**known).clone());
+            let file = BlockFile::open(env, &dir, *signal, FileId::flush(flush))?;
+            if !file.needs.is_empty() {
+                let index = add_to_index(env, &dir, flush, &partition, &shared)?;
+                partition.index = Some(index);
+            }
+            partition.files.push(Arc::new(file));
+            partition.added_unix_nano = env.clock.unix_nanos();
+            changed.push(Arc::new(partition));
         }
     }
     Ok(changed)
@@ -85,15 +83,13 @@ fn add_to_index(
     env: &Env,
     dir: &Path,
     flush: u64,
-    known: Option<&Arc<Partition>>,
+    partition: &Partition,
     blocks: &[BlockTerms],
 ) -> Result<Arc<TermIndex>, FlushError> {
-    let index = known.and_then(|partition| partition.index.as_ref());
-    let index = TermIndex::open_for_flush(env, &dir.join("index"), index)?;
-    let mut files = known.iter().flat_map(|partition| partition.files.iter());
-    let before = files.rfind(|file| file.blocks.len() > 1);
-    let before = before.map(|file| file.flush);
-    Ok(Arc::new(index.add(flush, before, blocks)?))
+    let index = TermIndex::open_for_adding(env, &dir.join("index"), partition.index.as_ref())?;
+    let needed = partition.files.iter().flat_map(|file| &file.needs);
+    let before = needed.copied().filter(|file| FileId::is_flush(*file)).max();
+    Ok(Arc::new(index.add_flush(flush, before, blocks)?))
 }
 
 fn make_dir(env: &Env, root: &Path, key: &PartitionKey) -> std::io::Result<()> {
@@ -138,63 +134,6 @@ fn by_day(chunks: &[Arc<Chunk>]) -> BTreeMap<u32, Vec<RowRef>> {
     days
 }
 
-/// The order of the rows in the file, which decides how well they compress and how many blocks a
-/// trace lies in.
-fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRef>) -> Vec<RowRef> {
-    let chunk_of = |at: &RowRef| &chunks[at.chunk as usize];
-    let time_of = |at: &RowRef| chunk_of(at).time(at.row as usize);
-    if signal == Signal::Metrics {
-        let encoded = |at: &RowRef| {
-            let chunk = chunk_of(at);
-            let series = &chunk.series[chunk.points[at.row as usize].series as usize];
-            (
-                &series.series.metric.name,
-                &series.resource.encoded,
-                &series.scope.encoded,
-                &series.metric.encoded,
-                &series.attributes,
-            )
-        };
-        rows.sort_by(|a, b| {
-            encoded(a)
-                .cmp(&encoded(b))
-                .then(time_of(a).cmp(&time_of(b)))
-        });
-        return rows;
-    }
-    let mut keys: Vec<&str> = chunks.iter().flat_map(|chunk| chunk.keys.iter()).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    if keys.len() > KEYS_FOR_TRACE_ORDER_MAX {
-        let service = |at: &RowRef| {
-            let chunk = chunk_of(at);
-            let row = at.row as usize;
-            let resource = match signal {
-                Signal::Traces => chunk.spans[row].resource,
-                _ => chunk.logs[row].resource,
-            };
-            chunk.resources[resource as usize].value.service()
-        };
-        rows.sort_by(|a, b| service(a).cmp(service(b)).then(time_of(a).cmp(&time_of(b))));
-        return rows;
-    }
-    let trace_of = |at: &RowRef| chunk_of(at).trace_ids[at.row as usize];
-    let mut first: FxHashMap<model::TraceId, u64> = FxHashMap::default();
-    for at in &rows {
-        let time = time_of(at);
-        first
-            .entry(trace_of(at))
-            .and_modify(|t| *t = time.min(*t))
-            .or_insert(time);
-    }
-    rows.sort_by_cached_key(|at| {
-        let (trace, time) = (trace_of(at), time_of(at));
-        let first = if trace.is_zero() { time } else { first[&trace] };
-        (first, trace, time)
-    });
-    rows
-}
-
 /// Writes the three files of a flush in one partition, and returns the terms for the index.
 fn write_files(
     env: &Env,
@@ -205,87 +144,19 @@ fn write_files(
     chunks: &[Arc<Chunk>],
     rows: &[RowRef],
 ) -> Result<Vec<BlockTerms>, FlushError> {
-    let path = file_path(dir, flush, "blocks");
-    let file = env.files.create(&path)?;
-    let mut metas = Vec::new();
+    let id = FileId::flush(flush);
+    let mut writer = BlocksWriter::create(env, &id.path(dir, "blocks"), signal)?;
     let mut pairs: Vec<(u64, u32)> = Vec::new();
     let mut collector = Collector::new();
-    let mut offset = 0u64;
-    for (ordinal, rows) in rows.chunks(block_rows).enumerate() {
-        let bytes = layout::encode(signal, chunks, rows, &mut collector)?;
-        file.write_vectored_at(&[&bytes], offset)?;
-        let mut meta = BlockMeta {
-            offset,
-            length: u32::try_from(bytes.len()).map_err(|_| too_large())?,
-            rows: u32::try_from(rows.len()).expect("blocks are cut at a few thousand rows"),
-            min_time: u64::MAX,
-            max_time: 0,
-            max_end: 0,
-        };
-        for at in rows {
-            let chunk = &chunks[at.chunk as usize];
-            let time = chunk.time(at.row as usize);
-            let end = match signal {
-                Signal::Traces => chunk.spans[at.row as usize].end.max(time),
-                _ => time,
-            };
-            meta.min_time = meta.min_time.min(time);
-            meta.max_time = meta.max_time.max(time);
-            meta.max_end = meta.max_end.max(end);
-        }
-        offset += u64::from(meta.length);
-        metas.push(meta);
-        let ordinal = u32::try_from(ordinal).expect("a flush has far fewer than 2^32 blocks");
+    for rows in rows.chunks(block_rows) {
+        let ordinal = writer.write_rows(chunks, rows, &mut collector)?;
         let terms = collector.take_terms().into_iter();
         pairs.extend(terms.map(|term| (term, ordinal)));
     }
-    file.write_vectored_at(&[&directory(signal, &metas)], offset)?;
-    file.sync_data()?;
-    let (mut single, shared) = split(pairs, metas.len(), flush);
-    write_whole(
-        env,
-        &file_path(dir, flush, "ids"),
-        &idtable::build(&mut single),
-    )?;
-    write_whole(env, &file_path(dir, flush, "fields"), &collector.fields())?;
+    writer.finish(true)?;
+    let (mut single, shared) = split_terms(pairs, id.number());
+    write_whole(env, &id.path(dir, "ids"), &idtable::build(&mut single))?;
+    write_whole(env, &id.path(dir, "fields"), &collector.fields())?;
     env.files.sync_dir(dir)?;
     Ok(shared)
-}
-
-fn too_large() -> std::io::Error {
-    std::io::Error::other("a block of more than 4 GiB")
-}
-
-fn write_whole(env: &Env, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let file = env.files.create(path)?;
-    file.write_vectored_at(&[bytes], 0)?;
-    file.sync_data()
-}
-
-/// Terms of one block alone, for the id table, and terms that blocks share, for the index.
-fn split(
-    mut pairs: Vec<(u64, u32)>,
-    blocks: usize,
-    file: u64,
-) -> (Vec<(u64, u32)>, Vec<BlockTerms>) {
-    pairs.sort_unstable();
-    let mut shared: Vec<BlockTerms> = (0..blocks)
-        .map(|ordinal| BlockTerms {
-            file,
-            ordinal: u32::try_from(ordinal).expect("a flush has far fewer than 2^32 blocks"),
-            terms: Vec::new(),
-        })
-        .collect();
-    let mut single = Vec::new();
-    for run in pairs.chunk_by(|a, b| truncated(a.0) == truncated(b.0)) {
-        if let [pair] = run {
-            single.push(*pair);
-            continue;
-        }
-        for (term, ordinal) in run {
-            shared[*ordinal as usize].terms.push(truncated(*term));
-        }
-    }
-    shared.iter_mut().for_each(|block| block.terms.dedup());
-    (single, shared)
 }

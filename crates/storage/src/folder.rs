@@ -19,7 +19,7 @@ use model::{Signal, Tenant};
 use crate::OpenError;
 use crate::chunk::Chunk;
 use crate::partition::{
-    BlockFile, FileError, PartitionKey, day_from_dropped, day_from_name, flush_of,
+    BlockFile, EXTENSIONS, FileError, FileId, Listed, PartitionKey, day_from_dropped, day_from_name,
 };
 use crate::store::{Checkpoint, Record, SOURCES, decode_batch};
 
@@ -92,9 +92,6 @@ pub(crate) struct FlushFiles {
     /// Bytes by extension: `blocks`, `ids`, `fields`; nothing where there is none.
     pub bytes: [Option<u64>; 3],
 }
-
-/// The extensions of the files of a flush.
-pub(crate) const EXTENSIONS: [&str; 3] = ["blocks", "ids", "fields"];
 
 /// One partition.
 pub(crate) struct PartitionFiles {
@@ -377,22 +374,27 @@ impl Look<'_> {
         dir: &Path,
         entries: &[Entry],
     ) -> Result<Vec<FlushFiles>, FolderError> {
-        let mut flushes: Vec<(u64, [Option<u64>; 3])> = Vec::new();
+        let names = entries.iter().map(|entry| entry.name.as_str());
+        let listed = Listed::new(names, self.flush_max);
+        let mut ids: Vec<(FileId, [Option<u64>; 3])> = Vec::new();
         for entry in entries {
             let path = dir.join(&entry.name);
-            let parsed = flush_of(&entry.name).and_then(|(flush, extension)| {
+            let parsed = FileId::parse(&entry.name).and_then(|(id, extension)| {
                 let at = EXTENSIONS.iter().position(|known| *known == extension)?;
-                Some((flush, at))
+                Some((id, at))
             });
             match parsed {
-                Some((flush, _)) if flush > self.flush_max => {
-                    self.stray(&path, "of a flush that does not count (yet)");
+                _ if listed.leftovers.contains(&entry.name.as_str()) => {
+                    self.stray(&path, "of a flush or a merge that does not count (yet)");
                 }
-                Some((flush, at)) => {
-                    if flushes.last().is_none_or(|last| last.0 != flush) {
-                        flushes.push((flush, [None; 3]));
+                Some((id, _)) if listed.is_merged_away(id) => {
+                    self.stray(&path, "merged into another file, and about to be removed");
+                }
+                Some((id, at)) => {
+                    if ids.last().is_none_or(|last| last.0 != id) {
+                        ids.push((id, [None; 3]));
                     }
-                    if let Some((_, bytes)) = flushes.last_mut() {
+                    if let Some((_, bytes)) = ids.last_mut() {
                         bytes[at] = Some(entry.bytes);
                     }
                 }
@@ -404,8 +406,8 @@ impl Look<'_> {
             }
         }
         let mut files = Vec::new();
-        for (flush, bytes) in flushes {
-            let blocks = BlockFile::open(self.env, dir, key.signal, flush);
+        for (id, bytes) in ids {
+            let blocks = BlockFile::open(self.env, dir, key.signal, id);
             // Listed a moment ago and gone: dropped with its partition, or replaced.
             if let Err(FileError::Io(error)) = &blocks
                 && error.kind() == ErrorKind::NotFound
@@ -413,7 +415,7 @@ impl Look<'_> {
             {
                 return Err(failed(dir)(ErrorKind::NotFound.into()));
             }
-            let name = shown(self.dir, &dir.join(format!("{flush:016x}")));
+            let name = shown(self.dir, &dir.join(id.to_string()));
             files.push(FlushFiles {
                 name,
                 blocks,

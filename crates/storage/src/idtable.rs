@@ -49,8 +49,8 @@ pub enum IdTableError {
     GroupChecksum { group: usize },
     #[error("group {group} of the id table is malformed: {what}")]
     Group { group: usize, what: &'static str },
-    #[error("a block ordinal and its offset of {offset} exceed 32 bits")]
-    Ordinal { offset: u32 },
+    #[error("it names block {ordinal}, which its file does not have")]
+    Ordinal { ordinal: u32 },
 }
 
 /// Builds a table. The pairs, each a 64-bit hash and a block ordinal, are sorted in place; repeated ones are stored
@@ -67,9 +67,12 @@ pub fn build(pairs: &mut [(u64, u32)]) -> Vec<u8> {
     writer.finish()
 }
 
-/// Merges tables into one. The ordinals of each are moved up by its block offset. Takes the memory of one group per
-/// table and of the result.
-pub fn merge(tables: &[(&IdTable, u32)]) -> Result<Vec<u8>, IdTableError> {
+/// Says of a block that it is not there any more.
+pub const GONE: u32 = u32::MAX;
+
+/// Merges tables into one. For each its blocks' new ordinals are given, by their old ones, or [`GONE`];
+/// new ordinals rise with the old ones. Takes the memory of one group per table and of the result.
+pub fn merge(tables: &[(&IdTable, &[u32])]) -> Result<Vec<u8>, IdTableError> {
     let mut writer = Writer::new(tables.iter().map(|(table, _)| table.len()).sum());
     let mut sources: Vec<Pairs<'_>> = tables.iter().map(|(table, _)| table.pairs()).collect();
     let mut heap = BinaryHeap::with_capacity(sources.len());
@@ -424,14 +427,16 @@ pub struct Pairs<'a> {
 }
 
 impl Pairs<'_> {
-    fn next_moved(&mut self, offset: u32) -> Result<Option<(u64, u32)>, IdTableError> {
-        let Some((hash, ordinal)) = self.next().transpose()? else {
-            return Ok(None);
-        };
-        let moved = ordinal
-            .checked_add(offset)
-            .ok_or(IdTableError::Ordinal { offset })?;
-        Ok(Some((hash, moved)))
+    /// The next pair of a block that is still there, with its new ordinal.
+    fn next_moved(&mut self, places: &[u32]) -> Result<Option<(u64, u32)>, IdTableError> {
+        while let Some((hash, ordinal)) = self.next().transpose()? {
+            match places.get(ordinal as usize) {
+                Some(&GONE) => {}
+                Some(place) => return Ok(Some((hash, *place))),
+                None => return Err(IdTableError::Ordinal { ordinal }),
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tantivy index of a partition: one document per block, with the terms that several blocks
 //! of a file share. Terms of one block alone are in the file's id table.
 //!
-//! The index is derived from the blocks. It says which flushes it covers; a file of another flush,
+//! The index is derived from the blocks. It says which files it covers; another file,
 //! or every file if the index cannot be read, is searched without it. So losing it costs time
 //! alone. A file of one block shares no terms: it needs no index, and is never missing here.
 //! Everything in it has a checksum, which is checked when it is first used: a damaged index
@@ -145,9 +145,9 @@ impl TermIndex {
         })
     }
 
-    /// Opens the index that a flush adds to. One that is damaged is set aside, and a new one covers
+    /// Opens the index that a flush or a merge adds to. One that is damaged is set aside, and a new one covers
     /// what comes from now on.
-    pub(crate) fn open_for_flush(
+    pub(crate) fn open_for_adding(
         env: &Env,
         dir: &Path,
         known: Option<&Arc<Self>>,
@@ -175,9 +175,9 @@ impl TermIndex {
         Self::open_or_create(env, dir).map(Arc::new)
     }
 
-    /// Whether the terms that blocks of this flush's file share are here.
-    pub(crate) fn covers(&self, flush: u64) -> bool {
-        self.covered.contains(flush)
+    /// Whether the terms that blocks of the file of this number share are here.
+    pub(crate) fn covers(&self, file: u64) -> bool {
+        self.covered.contains(file)
     }
 
     /// Whether it was found to be damaged.
@@ -230,12 +230,27 @@ impl TermIndex {
     /// Adds the blocks of one flush and commits, durably; returns the index as of then. `before`
     /// is the last flush before it with a file of several blocks in the partition: if that one is
     /// not here (the index was lost since), the gap is remembered.
-    pub(crate) fn add(
+    pub(crate) fn add_flush(
         &self,
         flush: u64,
         before: Option<u64>,
         blocks: &[BlockTerms],
     ) -> Result<Self, IndexError> {
+        self.add(&self.covered.with_flush(flush, before), blocks)
+    }
+
+    /// The same for what a merge wrote anew. The files that are merged stay covered: they count
+    /// until the merged one does. Other merged files that are not `needed` any more do not.
+    pub(crate) fn add_merged(
+        &self,
+        file: u64,
+        needed: impl Fn(u64) -> bool,
+        blocks: &[BlockTerms],
+    ) -> Result<Self, IndexError> {
+        self.add(&self.covered.with_merged(file, needed), blocks)
+    }
+
+    fn add(&self, covered: &Covered, blocks: &[BlockTerms]) -> Result<Self, IndexError> {
         // Merging takes what it reads for good, and removes files that were not opened yet.
         self.segments()?;
         let mut writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
@@ -252,7 +267,7 @@ impl TermIndex {
             writer.add_document(document)?;
         }
         let mut commit = writer.prepare_commit()?;
-        commit.set_payload(&self.covered.with(flush, before).to_string());
+        commit.set_payload(&covered.to_string());
         commit.commit()?;
         writer.wait_merging_threads()?;
         let added = Self::open(self.index.clone())?;

@@ -52,6 +52,7 @@ mod table;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod thaw;
 
 use crate::chunk::Val;
 

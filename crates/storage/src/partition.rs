@@ -1,10 +1,11 @@
 //! A partition: the rows of one tenant, signal and UTC day on disk.
 //!
-//! Its folder `TENANT/SIGNAL/YYYY-MM-DD` holds three files per flush, named by the flush in 16
-//! hex digits, and the index:
+//! Its folder `TENANT/SIGNAL/YYYY-MM-DD` holds three files per name, and the index. The name is the
+//! flush that wrote the files in 16 hex digits; that of merged files is the first and the last
+//! flush and a generation, `FIRST-LAST-GG` ([`FileId`]).
 //!
-//! - `F.blocks`: the blocks one after the other, then a directory;
-//! - `F.ids`: the id table, terms that one block alone has;
+//! - `F.blocks`: the blocks one after the other, then a [`directory`];
+//! - `F.ids`: the id table, terms that few blocks have;
 //! - `F.fields`: the table of field values;
 //! - `index/`: tantivy, terms that several blocks of a file share; not there where each file has
 //!   but one block.
@@ -13,29 +14,27 @@
 //! [`crate::flush`].
 //!
 //! A file of a flush later than the store's checkpoint does not count and is removed when the
-//! store opens. Files never change; a partition is an immutable list of them, and readers keep
-//! the list they began with.
-//!
-//! The blocks file ends, little-endian, with per block: offset (8 bytes), length (4), rows (4),
-//! smallest time, largest time, largest end (8 each); then the number of blocks (4), the
-//! directory's CRC-32C (4), version (2), signal (1), scheme of the file's terms (1), magic `TLBF` (4).
+//! store opens, and so is one whose rows are in a merged file. Files never change; a partition is
+//! an immutable list of them, and readers keep the list they began with.
 
+mod directory;
+mod file;
+mod write;
+
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use env::Env;
 use model::{Signal, Tenant};
+use rustc_hash::FxHashSet;
 
-use crate::fields_table::FieldsTable;
-use crate::idtable::IdTable;
 use crate::index::TermIndex;
-use crate::terms;
 
-const MAGIC: [u8; 4] = *b"TLBF";
-const VERSION: u16 = 1;
-const ENTRY_BYTES: usize = 40;
-const TRAILER_BYTES: usize = 16;
+#[cfg(test)]
+pub(crate) use directory::directory;
+pub(crate) use file::{BlockFile, EXTENSIONS, FileError, FileId, UNFINISHED};
+pub(crate) use write::{BlocksWriter, split_terms, write_whole};
 
 /// Ends the name of a folder whose partition was dropped and that is being removed.
 const DROPPED_SUFFIX: &str = ".dropped";
@@ -97,244 +96,92 @@ pub(crate) fn day_from_name(name: &str) -> Option<u32> {
     (day_name(day) == name).then_some(day)
 }
 
-/// Where a block lies and what it spans.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BlockMeta {
-    pub offset: u64,
-    pub length: u32,
-    pub rows: u32,
-    pub min_time: u64,
-    pub max_time: u64,
-    pub max_end: u64,
-}
-
-/// The directory and trailer of a blocks file.
-pub(crate) fn directory(signal: Signal, blocks: &[BlockMeta]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(blocks.len() * ENTRY_BYTES + TRAILER_BYTES);
-    for block in blocks {
-        out.extend_from_slice(&block.offset.to_le_bytes());
-        out.extend_from_slice(&block.length.to_le_bytes());
-        out.extend_from_slice(&block.rows.to_le_bytes());
-        out.extend_from_slice(&block.min_time.to_le_bytes());
-        out.extend_from_slice(&block.max_time.to_le_bytes());
-        out.extend_from_slice(&block.max_end.to_le_bytes());
-    }
-    let count = u32::try_from(blocks.len()).expect("a flush has far fewer than 2^32 blocks");
-    out.extend_from_slice(&count.to_le_bytes());
-    let checksum = crc32c::crc32c(&out);
-    out.extend_from_slice(&checksum.to_le_bytes());
-    out.extend_from_slice(&VERSION.to_le_bytes());
-    out.push(signal as u8);
-    out.push(terms::SCHEME);
-    out.extend_from_slice(&MAGIC);
-    out
-}
-
-/// How long the directory of so many blocks is.
-pub(crate) fn directory_bytes(blocks: usize) -> u64 {
-    (blocks * ENTRY_BYTES + TRAILER_BYTES) as u64
-}
-
 /// The day of a folder that was dropped: `YYYY-MM-DD.dropped`, see [`crate::retention`].
 pub(crate) fn day_from_dropped(name: &str) -> Option<u32> {
     day_from_name(name.strip_suffix(DROPPED_SUFFIX)?)
-}
-
-/// Why a file of a partition is set aside.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FileError {
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    #[error("{0}")]
-    Damaged(String),
-}
-
-fn read_directory(signal: Signal, bytes: &Bytes) -> Result<Vec<BlockMeta>, FileError> {
-    let damaged = |what: &str| FileError::Damaged(format!("blocks file: {what}"));
-    let body = bytes
-        .len()
-        .checked_sub(TRAILER_BYTES)
-        .ok_or_else(|| damaged("too short"))?;
-    let trailer = &bytes[body..];
-    if trailer[12..] != MAGIC {
-        return Err(damaged("no magic number at its end"));
-    }
-    let version = u16::from_le_bytes([trailer[8], trailer[9]]);
-    if version != VERSION {
-        return Err(damaged(&format!(
-            "version {version}, this program reads {VERSION}: use a newer build, unless it is damaged"
-        )));
-    }
-    if trailer[10] != signal as u8 {
-        return Err(damaged("it holds another signal"));
-    }
-    let word = |at: usize| u32::from_le_bytes(trailer[at..at + 4].try_into().expect("four bytes"));
-    let start = (word(0) as usize)
-        .checked_mul(ENTRY_BYTES)
-        .and_then(|length| body.checked_sub(length))
-        .ok_or_else(|| damaged("directory is longer than the file"))?;
-    if crc32c::crc32c(&bytes[start..body + 4]) != word(4) {
-        return Err(damaged("directory checksum does not match"));
-    }
-    let mut blocks = Vec::with_capacity(word(0) as usize);
-    for entry in bytes[start..body].chunks_exact(ENTRY_BYTES) {
-        let u64_at =
-            |at: usize| u64::from_le_bytes(entry[at..at + 8].try_into().expect("eight bytes"));
-        let u32_at =
-            |at: usize| u32::from_le_bytes(entry[at..at + 4].try_into().expect("four bytes"));
-        let block = BlockMeta {
-            offset: u64_at(0),
-            length: u32_at(8),
-            rows: u32_at(12),
-            min_time: u64_at(16),
-            max_time: u64_at(24),
-            max_end: u64_at(32),
-        };
-        let end = block.offset.checked_add(u64::from(block.length));
-        if end.is_none_or(|end| end > start as u64) {
-            return Err(damaged("a block lies outside of the file"));
-        }
-        blocks.push(block);
-    }
-    Ok(blocks)
-}
-
-/// The files of one flush in one partition, open.
-#[derive(Debug)]
-pub(crate) struct BlockFile {
-    pub flush: u64,
-    pub blocks: Vec<BlockMeta>,
-    bytes: Bytes,
-    /// Missing where the file is damaged, or its terms are of another scheme: every block is a
-    /// candidate then.
-    pub ids: Option<IdTable>,
-    pub fields: Option<FieldsTable>,
-    /// Bytes of all three files.
-    pub size_bytes: u64,
-}
-
-/// The path of one file of a flush.
-pub(crate) fn file_path(dir: &Path, flush: u64, extension: &str) -> PathBuf {
-    dir.join(format!("{flush:016x}.{extension}"))
-}
-
-/// The flush and the extension of a file's name; nothing for names that are not of a flush.
-pub(crate) fn flush_of(name: &str) -> Option<(u64, &str)> {
-    let (flush, extension) = name.split_once('.')?;
-    Some((u64::from_str_radix(flush, 16).ok()?, extension))
-}
-
-impl BlockFile {
-    pub(crate) fn open(
-        env: &Env,
-        dir: &Path,
-        signal: Signal,
-        flush: u64,
-    ) -> Result<Self, FileError> {
-        let bytes = env.files.map(&file_path(dir, flush, "blocks"))?;
-        let blocks = read_directory(signal, &bytes)?;
-        let side = |extension: &str| {
-            env.files
-                .map(&file_path(dir, flush, extension))
-                .map_err(|error| error.to_string())
-        };
-        let warn = |extension: &str, error: String| {
-            tracing::error!(dir = %dir.display(), flush, extension, error,
-                "side file does not read, searching without it");
-        };
-        let mut size_bytes = bytes.len() as u64;
-        let scheme = bytes[bytes.len() - TRAILER_BYTES + 11];
-        let ids = side("ids").and_then(|bytes| {
-            size_bytes += bytes.len() as u64;
-            if scheme != terms::SCHEME {
-                return Err(format!("terms of scheme {scheme}"));
-            }
-            IdTable::open(bytes).map_err(|error| error.to_string())
-        });
-        let fields = side("fields").and_then(|bytes| {
-            size_bytes += bytes.len() as u64;
-            FieldsTable::open(bytes).map_err(|error| error.to_string())
-        });
-        Ok(Self {
-            flush,
-            blocks,
-            bytes,
-            ids: ids.map_err(|error| warn("ids", error)).ok(),
-            fields: fields.map_err(|error| warn("fields", error)).ok(),
-            size_bytes,
-        })
-    }
-
-    /// The bytes of a block.
-    pub(crate) fn block(&self, ordinal: usize) -> Bytes {
-        let block = &self.blocks[ordinal];
-        let offset = usize::try_from(block.offset).expect("checked against the file's length");
-        self.bytes.slice(offset..offset + block.length as usize)
-    }
-
-    pub(crate) fn rows(&self) -> u64 {
-        self.blocks.iter().map(|block| u64::from(block.rows)).sum()
-    }
 }
 
 /// One partition as of some flush.
 #[derive(Clone)]
 pub(crate) struct Partition {
     pub key: PartitionKey,
+    /// In the order of their flushes.
     pub files: Vec<Arc<BlockFile>>,
+    /// Files that count and do not read. Nothing is merged across them.
+    pub unread: Vec<FileId>,
+    /// When a file was added since the store opened; 0 where none was.
+    pub added_unix_nano: u64,
     /// Missing where no file has several blocks, and where it cannot be opened: every block of
     /// those files is a candidate then.
     pub index: Option<Arc<TermIndex>>,
 }
 
 impl Partition {
-    /// Opens the files of flushes up to `flush_max`; removes later ones.
+    /// A partition without files.
+    pub(crate) fn new(key: PartitionKey) -> Self {
+        Self {
+            key,
+            files: Vec::new(),
+            unread: Vec::new(),
+            added_unix_nano: 0,
+            index: None,
+        }
+    }
+
+    /// Opens the files that count, those of flushes up to `flush_max` and what they became;
+    /// removes the others.
     pub(crate) fn open(
         env: &Env,
         root: &Path,
         key: PartitionKey,
         flush_max: u64,
-    ) -> std::io::Result<(Self, u64)> {
+    ) -> std::io::Result<Self> {
         let dir = key.dir(root);
-        let mut partition = Self {
-            key,
-            files: Vec::new(),
-            index: None,
-        };
-        let mut damaged = 0;
-        for entry in env.files.list(&dir)? {
-            let Some((flush, extension)) = flush_of(&entry.name) else {
-                continue;
-            };
-            if flush > flush_max {
-                env.files.remove_file(&dir.join(&entry.name))?;
-                continue;
-            }
-            if extension != "blocks" {
+        let mut partition = Self::new(key);
+        let entries = env.files.list(&dir)?;
+        let names = entries.iter().map(|entry| entry.name.as_str());
+        let Listed { files, leftovers } = Listed::new(names, flush_max);
+        for name in leftovers {
+            env.files.remove_file(&dir.join(name))?;
+        }
+        let (mut merged, mut merged_away) = (Vec::new(), Vec::new());
+        for id in files {
+            if merged.iter().any(|other| id.is_part_of(*other)) {
+                merged_away.push(id);
                 continue;
             }
-            match BlockFile::open(env, &dir, partition.key.signal, flush) {
-                Ok(file) => partition.files.push(Arc::new(file)),
+            match BlockFile::open(env, &dir, partition.key.signal, id) {
+                Ok(file) => {
+                    merged.extend(id.is_merged().then_some(id));
+                    partition.files.push(Arc::new(file));
+                }
                 // Whole, for all that is known: what the system refuses now it may give later.
                 Err(FileError::Io(error)) => {
-                    let path = dir.join(&entry.name);
+                    let path = id.path(&dir, "blocks");
                     let reason = format!("cannot open {}: {error}", path.display());
                     return Err(std::io::Error::new(error.kind(), reason));
                 }
                 Err(error) => {
-                    damaged += 1;
-                    tracing::error!(file = %dir.join(&entry.name).display(), %error,
+                    partition.unread.push(id);
+                    tracing::error!(file = %id.path(&dir, "blocks").display(), %error,
                         "blocks file does not read, its rows are missing from answers");
                 }
             }
         }
-        partition.files.sort_by_key(|file| file.flush);
+        if !merged_away.is_empty() {
+            // The name of the merged file must last before what it replaces goes.
+            env.files.sync_dir(&dir)?;
+            for id in merged_away {
+                remove_files(env, &dir, id)?;
+            }
+        }
+        partition.files.sort_by_key(|file| file.id);
         // Files of one block have none.
         let index = dir.join("index");
         if env.files.stat(&index)?.is_some() {
             partition.index = open_index(env, &index);
         }
-        Ok((partition, damaged))
+        Ok(partition)
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -353,7 +200,7 @@ impl Partition {
     pub(crate) fn lacks_index(&self) -> bool {
         match &self.index {
             Some(index) => index.is_damaged(),
-            None => self.files.iter().any(|file| file.blocks.len() > 1),
+            None => self.files.iter().any(|file| !file.needs.is_empty()),
         }
     }
 
@@ -384,6 +231,70 @@ impl Partition {
             (u64::from(self.key.day) + 1).saturating_mul(model::time::NANOS_PER_DAY)
         })
     }
+}
+
+/// What the names in a partition's folder say.
+pub(crate) struct Listed<'n> {
+    /// The blocks files that are to be opened, each before those that may be a part of it.
+    pub files: Vec<FileId>,
+    /// Files that do not count: those of later flushes, and what a merge left that did not come to
+    /// its end.
+    pub leftovers: Vec<&'n str>,
+}
+
+impl<'n> Listed<'n> {
+    /// Sorts out names; flushes up to `flush_max` count.
+    pub(crate) fn new(names: impl Iterator<Item = &'n str> + Clone, flush_max: u64) -> Self {
+        let known = || {
+            names
+                .clone()
+                .filter_map(|name| Some((name, FileId::parse(name)?)))
+        };
+        let mut files: Vec<FileId> = Vec::new();
+        for (_, (id, extension)) in known() {
+            if extension == "blocks" && (id.is_merged() || id.last <= flush_max) {
+                files.push(id);
+            }
+        }
+        files.sort_unstable_by_key(|id| (id.first, Reverse(id.last)));
+        let there: FxHashSet<FileId> = files.iter().copied().collect();
+        let leftover = |id: FileId, extension: &str| {
+            if extension == UNFINISHED || !id.is_merged() && id.last > flush_max {
+                return true;
+            }
+            let alone = !there.contains(&id);
+            alone && (id.is_merged() || files.iter().any(|other| id.is_part_of(*other)))
+        };
+        let leftovers = known()
+            .filter(|(_, (id, extension))| leftover(*id, extension))
+            .map(|(name, _)| name);
+        let leftovers = leftovers.collect();
+        Self { files, leftovers }
+    }
+
+    /// Whether its rows are in a file that they were merged into.
+    pub(crate) fn is_merged_away(&self, id: FileId) -> bool {
+        self.files.iter().any(|other| id.is_part_of(*other))
+    }
+
+    /// Whether a name is of a file that counts.
+    pub(crate) fn counts(&self, name: &str) -> bool {
+        let of_file = FileId::parse(name).is_some_and(|(id, _)| !self.is_merged_away(id));
+        of_file && !self.leftovers.contains(&name)
+    }
+}
+
+/// Removes the files of a name; those that are not there are passed over. The blocks go first:
+/// without them the others are nothing.
+pub(crate) fn remove_files(env: &Env, dir: &Path, id: FileId) -> std::io::Result<()> {
+    let extensions = [EXTENSIONS.as_slice(), &[UNFINISHED]].concat();
+    for extension in extensions {
+        match env.files.remove_file(&id.path(dir, extension)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Opens an index. One that does not open is left for the next flush to try, and searched without.
@@ -418,30 +329,26 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_reads_back_and_damage_is_seen() {
-        let meta = BlockMeta {
-            offset: 0,
-            length: 3,
-            rows: 2,
-            min_time: 1,
-            max_time: 9,
-            max_end: 9,
-        };
-        let mut bytes = b"abc".to_vec();
-        bytes.extend(directory(Signal::Logs, &[meta]));
-        let read = read_directory(Signal::Logs, &Bytes::from(bytes.clone())).unwrap();
-        assert_eq!(read, [meta]);
-        assert!(read_directory(Signal::Traces, &Bytes::from(bytes.clone())).is_err());
-        for at in 3..bytes.len() {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 0x10;
-            // The byte after the signal is reserved; nothing else may change unnoticed.
-            if at != bytes.len() - 5 {
-                assert!(
-                    read_directory(Signal::Logs, &damaged.into()).is_err(),
-                    "byte {at}"
-                );
-            }
-        }
+    fn files_that_do_not_count_are_told_from_those_that_do() {
+        let merged = FileId::merged(&[FileId::flush(1), FileId::flush(3)]).unwrap();
+        let undone = FileId::merged(&[merged, FileId::flush(4)]).unwrap();
+        let names = [
+            format!("{}.blocks", FileId::flush(2)),
+            format!("{}.ids", FileId::flush(4)),
+            format!("{}.blocks", FileId::flush(5)),
+            format!("{merged}.blocks"),
+            format!("{merged}.fields"),
+            format!("{merged}.blocks.tmp"),
+            format!("{undone}.ids"),
+            format!("{undone}.blocks.tmp"),
+            "index".to_owned(),
+            "note.txt".to_owned(),
+        ];
+        let listed = Listed::new(names.iter().map(String::as_str), 4);
+        assert_eq!(listed.files, [merged, FileId::flush(2)]);
+        let leftovers = [&names[2], &names[5], &names[6], &names[7]];
+        assert_eq!(listed.leftovers, leftovers);
+        let counting = names.iter().filter(|name| listed.counts(name));
+        assert!(counting.eq([&names[1], &names[3], &names[4]]));
     }
 }

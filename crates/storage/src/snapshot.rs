@@ -22,7 +22,7 @@ use journal::Position;
 use model::{Signal, Tenant};
 use serde::{Deserialize, Serialize};
 
-use crate::partition::{day_from_name, flush_of};
+use crate::partition::{Listed, day_from_name};
 use crate::store::{Checkpoint, Core, SOURCES};
 
 #[cfg(test)]
@@ -410,9 +410,12 @@ impl Copier<'_> {
     fn partition(&mut self, from: &Path, to: &Path, flush_max: u64) -> Result<(), SnapshotError> {
         let made = self.files.create_dir_all(to);
         made.map_err(failed("create", to))?;
-        for (name, bytes) in self.list(from, EntryKind::File)? {
-            if flush_of(&name).is_some_and(|(flush, _)| flush <= flush_max) {
-                self.link(&from.join(&name), &to.join(&name), bytes)?;
+        let found = self.list(from, EntryKind::File)?;
+        let listed = Listed::new(found.iter().map(|(name, _)| name.as_str()), flush_max);
+        for (name, bytes) in &found {
+            if listed.counts(name) {
+                let bytes = *bytes;
+                self.link(&from.join(name), &to.join(name), bytes)?;
             }
         }
         let index = from.join("index");

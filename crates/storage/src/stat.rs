@@ -13,8 +13,8 @@ use model::row::Decode;
 use serde::Serialize;
 
 use crate::block::BlockReader;
-use crate::folder::{EXTENSIONS, Folder, FolderError, PartitionFiles, chunk_of, failed};
-use crate::partition::{BlockFile, day_name};
+use crate::folder::{Folder, FolderError, PartitionFiles, chunk_of, failed};
+use crate::partition::{BlockFile, EXTENSIONS, day_name};
 use crate::store::read_record;
 
 #[cfg(test)]

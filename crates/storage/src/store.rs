@@ -13,6 +13,7 @@ mod checkpoint;
 mod commit;
 mod contents;
 mod flusher;
+pub(crate) mod merger;
 mod record;
 mod recover;
 mod refusal;
@@ -38,6 +39,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::chunk::{Chunk, ChunkSink, Clocks};
 use crate::flush::Heads;
+use crate::merge::policy;
 use crate::partition::{Partition, PartitionKey};
 use crate::retention::{self, Retention};
 use crate::snapshot::{self, Snapshot, SnapshotError};
@@ -73,6 +75,10 @@ pub struct Options {
     pub wal_bytes: u64,
     /// Active metric series of one tenant; points of further ones are refused.
     pub series: usize,
+    /// Whether files are merged as they become many. Otherwise that is for whoever opens the store.
+    pub background_merges: bool,
+    /// Memory that rows may take while a merge puts them in order.
+    pub merge_bytes: usize,
     /// Between two tries of a flush that failed.
     pub flush_retry: Duration,
     /// Bytes of requests that may wait for the commit thread; more are asked to come again.
@@ -99,6 +105,8 @@ impl Default for Options {
             block_rows: 4_096,
             wal_bytes: 1 << 30,
             series: 5_000_000,
+            background_merges: true,
+            merge_bytes: 32 << 20,
             flush_retry: Duration::from_secs(1),
             pending_bytes: 128 << 20,
             in_flight_bytes: 256 << 20,
@@ -159,6 +167,12 @@ pub(crate) struct Counters {
     pub too_large_batches: AtomicU64,
     pub flushes: AtomicU64,
     pub flush_errors: AtomicU64,
+    pub merges: AtomicU64,
+    pub merge_errors: AtomicU64,
+    pub merged_files: AtomicU64,
+    pub merged_bytes: AtomicU64,
+    pub merged_rows: AtomicU64,
+    pub ordered_rows: AtomicU64,
     pub syncs: AtomicU64,
     pub tail_dropped: AtomicU64,
     pub wal_bytes: AtomicU64,
@@ -202,6 +216,7 @@ pub(crate) struct Core {
     pub snapshots: Mutex<()>,
     /// How far the log is durable; set once the store is open.
     wal: OnceLock<journal::Tail>,
+    pub merging: merger::Merging,
     observer: Mutex<Option<Box<dyn Observe>>>,
     /// What the store cannot go on without.
     failures: Failures,
@@ -235,6 +250,11 @@ impl Core {
     ) -> Result<Chunk, Undecoded> {
         let keys = &self.options.correlation;
         decode_batch(&*self.decoder, keys, batch, admit, room, received)
+    }
+
+    /// Whether the store is about to close.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Decodes a new batch within the bounds on memory and series.
@@ -354,6 +374,8 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        self.core.closing.store(true, Ordering::Release);
+        self.core.merging.wake();
         self.jobs.lock().take();
         for thread in self.threads.lock().drain(..) {
             let _ = thread.join();
@@ -413,6 +435,7 @@ impl Store {
             changing: Mutex::new(()),
             snapshots: Mutex::new(()),
             wal: OnceLock::new(),
+            merging: merger::Merging::default(),
             observer: Mutex::new(None),
             failures,
             decoder,
@@ -429,7 +452,10 @@ impl Store {
         }
         let _ = core.wal.set(recovered.journal.tail());
         let (jobs, receiver) = mpsc::unbounded_channel();
-        let threads = commit::start(core.clone(), recovered, receiver, jobs.downgrade());
+        let mut threads = commit::start(core.clone(), recovered, receiver, jobs.downgrade());
+        if core.options.background_merges {
+            threads.push(merger::start(core.clone()));
+        }
         Ok(Store {
             handle: Arc::new(Handle {
                 core,
@@ -443,7 +469,7 @@ impl Store {
     /// Stores a batch. When this returns an [`Ack`], its rows are durable and answer queries.
     pub async fn write(&self, batch: Batch) -> Result<Ack, WriteError> {
         let core = &self.handle.core;
-        if core.closing.load(Ordering::Acquire) {
+        if core.is_closing() {
             return Err(WriteError::Closed);
         }
         if batch.stamp.is_some() && batch.request.is_empty() {
@@ -512,6 +538,7 @@ impl Store {
             let core = store.core();
             core.active.sweep(core.env.clock.unix_nanos());
             retention::maintain(core);
+            core.merging.wake();
             core.save_sources();
         };
         if let Err(error) = tokio::task::spawn_blocking(work).await {
@@ -545,6 +572,7 @@ impl Store {
     /// start.
     pub async fn shutdown(&self) {
         self.handle.core.closing.store(true, Ordering::Release);
+        self.handle.core.merging.wake();
         let (done, wait) = oneshot::channel();
         if self.send(Job::Shutdown(done)).is_ok() {
             let _ = wait.await;
@@ -623,6 +651,12 @@ impl Core {
             ("undated_rows_total", &counters.undated),
             ("flushes_total", &counters.flushes),
             ("flush_errors_total", &counters.flush_errors),
+            ("merges_total", &counters.merges),
+            ("merge_errors_total", &counters.merge_errors),
+            ("merged_files_total", &counters.merged_files),
+            ("merged_bytes_total", &counters.merged_bytes),
+            ("merged_rows_total", &counters.merged_rows),
+            ("reordered_rows_total", &counters.ordered_rows),
             ("wal_syncs_total", &counters.syncs),
             ("tail_dropped_rows_total", &counters.tail_dropped),
             ("wal_bytes", &counters.wal_bytes),
@@ -641,15 +675,26 @@ impl Core {
         }
         let view = self.view.read().clone();
         let (mut indexes, mut tables) = (0, 0);
+        let now = self.env.clock.unix_nanos();
+        let mut waiting = [(0, 0); 3];
         for partition in view.partitions.values() {
             indexes += u64::from(partition.lacks_index());
             tables += partition.lacking_tables();
+            let (files, bytes) = policy::waiting(partition, now);
+            let of_signal = &mut waiting[commit::signal_index(partition.key.signal)];
+            *of_signal = (of_signal.0 + files, of_signal.1 + bytes);
             let labels = [
                 ("signal", partition.key.signal.name()),
                 ("tenant", partition.key.tenant.as_str()),
             ];
             one("partition_rows", &labels, partition.rows());
             one("partition_bytes", &labels, partition.size_bytes());
+            one("partition_files", &labels, partition.files.len() as u64);
+        }
+        for (signal, (files, bytes)) in model::Signal::ALL.iter().zip(waiting) {
+            let labels = [("signal", signal.name())];
+            one("merge_waiting_files", &labels, files);
+            one("merge_waiting_bytes", &labels, bytes);
         }
         one("unreadable_indexes", &[], indexes);
         one("unreadable_tables", &[], tables);

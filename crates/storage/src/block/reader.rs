@@ -146,6 +146,18 @@ impl BlockReader {
         &self.columns[start..end]
     }
 
+    /// Whether every column has its checksum.
+    pub fn verify(&self) -> Result<(), BlockError> {
+        for column in &self.columns {
+            let bytes = &self.bytes[column.start..column.start + column.bytes as usize];
+            if crc32c::crc32c(bytes) != column.checksum {
+                let column = column.id.clone();
+                return Err(BlockError::ColumnChecksum { column });
+            }
+        }
+        Ok(())
+    }
+
     /// Finds a column, checks its bytes and decodes them.
     fn read<T>(
         &self,

@@ -45,7 +45,7 @@ impl Clocks {
     }
 
     /// Begins a run, unless it would go on as the one before.
-    fn begin(&mut self, row: usize, clock: Option<ClockOffset>) {
+    pub(crate) fn begin(&mut self, row: usize, clock: Option<ClockOffset>) {
         if self.runs.last().and_then(|(_, last)| *last) != clock {
             self.runs.push((index32(row), clock));
         }

@@ -144,16 +144,38 @@ pub(super) fn series(
     let attributes = encode(&series.attributes);
     let rest = allocation(attributes.len()) + size_of::<SeriesEntry>() + ARC_BYTES;
     room.take(rest)?;
-    let parts = [resource.hash, scope.hash, metric.hash, hash(&attributes)];
-    Ok(SeriesEntry {
-        series,
-        resource: resource.clone(),
-        scope: scope.clone(),
-        metric: metric.clone(),
-        attributes: attributes.into(),
-        hash: hash(parts.map(u64::to_le_bytes).as_flattened()),
-        bytes: allocated + rest,
-    })
+    let bytes = allocated + rest;
+    let shared = (resource, scope, metric);
+    Ok(SeriesEntry::new(series, shared, attributes.into(), bytes))
+}
+
+/// What a series shares with others.
+type SharedParts<'a> = (
+    &'a Arc<Entry<Resource>>,
+    &'a Arc<Entry<Scope>>,
+    &'a Arc<Entry<Metric>>,
+);
+
+impl SeriesEntry {
+    /// The series with what it shares, its encoded attributes, and about how much memory it takes
+    /// without what it shares.
+    pub(crate) fn new(
+        series: Series,
+        (resource, scope, metric): SharedParts<'_>,
+        attributes: Box<[u8]>,
+        bytes: usize,
+    ) -> Self {
+        let parts = [resource.hash, scope.hash, metric.hash, hash(&attributes)];
+        Self {
+            series,
+            resource: resource.clone(),
+            scope: scope.clone(),
+            metric: metric.clone(),
+            attributes,
+            hash: hash(parts.map(u64::to_le_bytes).as_flattened()),
+            bytes,
+        }
+    }
 }
 
 fn texts_bytes(texts: &[&str]) -> usize {

@@ -121,18 +121,18 @@ impl BlockTable {
 }
 
 /// Decoded columns of correlation pairs.
-struct CorrelationColumns {
-    keys: TextColumn,
-    sources: Vec<u64>,
-    offsets: Vec<u64>,
-    lengths: Vec<u64>,
-    values: Option<TextColumn>,
+pub(super) struct CorrelationColumns {
+    pub keys: TextColumn,
+    pub sources: Vec<u64>,
+    pub offsets: Vec<u64>,
+    pub lengths: Vec<u64>,
+    pub values: Option<TextColumn>,
     /// Per unit the index into `values`, for those that have one.
-    value_index: Vec<usize>,
+    pub value_index: Vec<usize>,
 }
 
 impl CorrelationColumns {
-    fn open(table: &BlockTable, units: usize) -> Result<Self, Damage> {
+    pub(super) fn open(table: &BlockTable, units: usize) -> Result<Self, Damage> {
         let list = |name: &str| -> Result<Vec<u64>, Damage> {
             let list = table.reader.uints(name).map_err(failed)?;
             Ok(list.unwrap_or_else(|| vec![0; units]))

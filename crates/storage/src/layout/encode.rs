@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::attributes::AttributeColumns;
 use super::{PARENT_RAW, clock, nested, points, type_code};
 use crate::block::{BlockError, BlockWriter, Values};
-use crate::chunk::{Chunk, Span32, Val};
+use crate::chunk::{Chunk, Corr, Span32, Val};
 use crate::filter::Level;
 use crate::terms::Collector;
 
@@ -207,9 +207,10 @@ impl<'a> Correlation<'a> {
         for pair in &chunk.correlation[pairs.range()] {
             terms.correlation(chunk.bytes(pair.value));
             self.keys.push(chunk.str(pair.key));
-            let whole = match pair.source.checked_sub(1) {
-                None => body,
-                Some(index) => chunk.attributes[attributes.range()][index as usize].value,
+            let whole = match pair.source {
+                Corr::APART => Val::Empty,
+                0 => body,
+                source => chunk.attributes[attributes.range()][source as usize - 1].value,
             };
             match whole {
                 // A slice of a text in this row: of the body, or the whole attribute.

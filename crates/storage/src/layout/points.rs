@@ -137,12 +137,8 @@ pub(crate) fn series(reader: &BlockReader, interned: &Interned) -> Result<Vec<Se
         .collect()
 }
 
-fn one_series(
-    def: &[u8],
-    resources: &[Arc<Resource>],
-    scopes: &[Arc<Scope>],
-    metrics: &[Arc<Metric>],
-) -> Result<Series, Damage> {
+/// The indices of a series' resource, scope and metric, and its encoded attributes.
+pub(super) fn definition(def: &[u8]) -> Result<([usize; 3], &[u8]), Damage> {
     let damage = || Damage("series definition".to_owned());
     let mut at = 0;
     let mut index = || {
@@ -157,8 +153,18 @@ fn one_series(
         }
         Err(damage())
     };
-    let (resource, scope, metric) = (index()?, index()?, index()?);
-    let attributes: Vec<KeyValue> = postcard::from_bytes(&def[at..]).map_err(|_| damage())?;
+    Ok(([index()?, index()?, index()?], &def[at..]))
+}
+
+fn one_series(
+    def: &[u8],
+    resources: &[Arc<Resource>],
+    scopes: &[Arc<Scope>],
+    metrics: &[Arc<Metric>],
+) -> Result<Series, Damage> {
+    let damage = || Damage("series definition".to_owned());
+    let ([resource, scope, metric], attributes) = definition(def)?;
+    let attributes: Vec<KeyValue> = postcard::from_bytes(attributes).map_err(|_| damage())?;
     Ok(Series {
         resource: resources.get(resource).ok_or_else(damage)?.clone(),
         scope: scopes.get(scope).ok_or_else(damage)?.clone(),

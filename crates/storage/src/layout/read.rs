@@ -86,6 +86,12 @@ impl AttributeReader {
         &self.keys
     }
 
+    /// The columns of each unit's attributes, in order.
+    pub(super) fn units(&self) -> impl Iterator<Item = &[u32]> {
+        let shape = |code: &u32| self.shapes[*code as usize].as_slice();
+        self.codes.iter().map(shape)
+    }
+
     /// The values of one column.
     pub(super) fn source(&self, reader: &BlockReader, column: usize) -> Result<Source, Damage> {
         Source::attribute(

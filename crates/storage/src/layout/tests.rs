@@ -146,6 +146,78 @@ fn answers(table: &dyn Table, signal: Signal, fields: &[Field]) -> Answers {
     out
 }
 
+#[test]
+fn a_block_that_is_thawed_and_written_again_answers_as_before() {
+    for signal in Signal::ALL {
+        for seed in 0..6 {
+            let mut generator = Generator::new(seed);
+            let chunks: Vec<Arc<Chunk>> = (0..4)
+                .map(|index| {
+                    let chunk = match signal {
+                        Signal::Traces => {
+                            let rows: Vec<_> = (0..30).map(|_| generator.span()).collect();
+                            chunk(signal, &rows)
+                        }
+                        Signal::Logs => {
+                            let rows: Vec<_> = (0..30).map(|_| generator.log()).collect();
+                            chunk(signal, &rows)
+                        }
+                        Signal::Metrics => {
+                            let rows: Vec<_> = (0..30).map(|_| generator.point()).collect();
+                            chunk(signal, &rows)
+                        }
+                    };
+                    Arc::new(clocked(chunk, index))
+                })
+                .collect();
+            let rows = crate::order::ordered(signal, &chunks, all_rows(&chunks));
+            let before = block(signal, &chunks, &rows);
+            let thawed = [Arc::new(before.thaw().unwrap())];
+            let after = block(signal, &thawed, &all_rows(&thawed));
+            let fields = fields(&KEYS);
+            let expected = answers(&before, signal, &fields);
+            for (found, name) in [
+                (answers(&*thawed[0], signal, &fields), "thawed"),
+                (answers(&after, signal, &fields), "written again"),
+            ] {
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert!(found == expected, "{signal} {seed} {name}: {}", found.0);
+                }
+            }
+            if signal == Signal::Metrics {
+                let of = |table: &BlockTable| {
+                    let series = table.series().unwrap();
+                    let points = table.points().unwrap().into_iter();
+                    let points = points.map(|(at, point)| (series[at].clone(), point));
+                    row_bytes(&points.collect::<Vec<_>>())
+                };
+                assert_eq!(of(&after), of(&before));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_of_a_later_build_is_not_thawed() {
+    let chunks = [Arc::new(chunk(Signal::Logs, &[Generator::new(1).log()]))];
+    let bytes = encode(
+        Signal::Logs,
+        &chunks,
+        &all_rows(&chunks),
+        &mut Collector::new(),
+    )
+    .unwrap();
+    let reader = crate::block::BlockReader::open(Bytes::from(bytes)).unwrap();
+    let mut writer = crate::block::BlockWriter::new(reader.rows());
+    let times = reader.uints("time").unwrap().unwrap();
+    writer.column("time", crate::block::Values::UInt(times.into()));
+    writer.column("mood", crate::block::Values::UInt(vec![7].into()));
+    let bytes = Bytes::from(writer.finish().unwrap());
+    let table = BlockTable::open(Signal::Logs, bytes, Arc::default()).unwrap();
+    let refused = table.thaw().unwrap_err();
+    assert!(refused.0.contains("mood"), "{refused}");
+}
+
 /// Gives every other chunk a clock offset, each its own.
 fn clocked(mut chunk: Chunk, index: usize) -> Chunk {
     if index % 2 == 1 {

@@ -10,7 +10,7 @@ use crate::partition::Partition;
 use crate::store::View;
 use crate::terms::{Need, truncated};
 
-/// Blocks of a partition as (flush, ordinal), or all of them.
+/// Blocks of a partition by where they were written first (file, ordinal), or all of them.
 enum Candidates {
     All,
     Some(BTreeSet<(u64, u32)>),
@@ -68,20 +68,22 @@ impl Lookups<'_> {
         {
             tracing::error!(%error, "index lookup failed, searching without it");
         }
-        let indexed =
-            |flush| matches!((&shared, index), (Some(Ok(_)), Some(index)) if index.covers(flush));
+        let indexed = |other: &u64| matches!((&shared, index), (Some(Ok(_)), Some(index)) if index.covers(*other));
         for file in &self.partition.files {
             let ids = file.ids.as_ref().map(|ids| ids.lookup(term));
+            let blocks = 0..file.blocks.len();
+            let name = |ordinal| {
+                let origin = file.origin(ordinal);
+                (origin.file, origin.ordinal)
+            };
             match ids {
-                // The one block of a file shares its terms with none.
-                Some(Ok(ordinals)) if file.blocks.len() < 2 || indexed(file.flush) => {
-                    found.extend(ordinals.into_iter().map(|ordinal| (file.flush, ordinal)));
+                Some(Ok(ordinals)) if file.needs.iter().all(indexed) => {
+                    let ordinals = ordinals.into_iter().map(|ordinal| ordinal as usize);
+                    let known = ordinals.filter(|ordinal| blocks.contains(ordinal));
+                    found.extend(known.map(name));
                 }
                 // Without both halves of the index every block of the file may match.
-                _ => {
-                    let count = u32::try_from(file.blocks.len()).unwrap_or(u32::MAX);
-                    found.extend((0..count).map(|ordinal| (file.flush, ordinal)));
-                }
+                _ => found.extend(blocks.map(name)),
             }
         }
         if let Some(Ok(blocks)) = shared {
@@ -143,7 +145,8 @@ fn of_partition(partition: &Partition, range: TimeRange, need: &Need, units: &mu
             let candidate = match &candidates {
                 Candidates::All => true,
                 Candidates::Some(set) => {
-                    u32::try_from(ordinal).is_ok_and(|ordinal| set.contains(&(file.flush, ordinal)))
+                    let origin = file.origin(ordinal);
+                    set.contains(&(origin.file, origin.ordinal))
                 }
             };
             if candidate {

@@ -3,6 +3,7 @@
 mod answers;
 mod crash;
 mod failure;
+mod merging;
 mod partitions;
 mod room;
 mod undated;
@@ -22,6 +23,13 @@ fn counted(store: &Store, name: &str) -> f64 {
     let metrics = store.metrics();
     let of_name = metrics.iter().filter(|(known, ..)| *known == name);
     of_name.map(|(_, _, value)| value).sum()
+}
+
+/// Merges what is due.
+async fn merge(store: &Store) {
+    let core = store.core().clone();
+    let merge = move || super::merger::merge_all(&core);
+    tokio::task::spawn_blocking(merge).await.unwrap();
 }
 
 async fn fill(store: &Store, seed: u64, rows: usize) -> (Vec<Span>, Vec<model::LogRecord>) {

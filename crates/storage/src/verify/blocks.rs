@@ -8,7 +8,7 @@ use model::Signal;
 use super::{About, Severity};
 use crate::layout::{BlockTable, Interned};
 use crate::message::Columns;
-use crate::partition::{BlockFile, directory_bytes};
+use crate::partition::BlockFile;
 use crate::table::{Damage, Table};
 
 /// Blocks follow each other without gaps, up to the directory.
@@ -25,7 +25,7 @@ pub(super) fn check_directory(file: &BlockFile, file_bytes: u64, about: &mut Abo
         }
         end = meta.offset.saturating_add(u64::from(meta.length));
     }
-    let expected = end.saturating_add(directory_bytes(file.blocks.len()));
+    let expected = end.saturating_add(file.directory_bytes());
     if file_bytes != expected {
         let what = format!("the file has {file_bytes} bytes, its blocks and directory {expected}");
         about.add(Severity::Damage, ".blocks", None, what, "nothing");

@@ -17,7 +17,8 @@ const NAMED_MAX: usize = 3;
 
 /// What leads to the blocks of one file.
 pub(super) struct Coverage<'a> {
-    flush: u64,
+    /// The file's blocks, by where they were written first.
+    blocks: FxHashMap<(u64, u32), u32>,
     /// Sorted pairs of term and ordinal; nothing where every block is searched anyway.
     ids: Option<Vec<u64>>,
     index: Option<&'a TermIndex>,
@@ -32,9 +33,15 @@ impl<'a> Coverage<'a> {
         about: &mut About<'_>,
     ) -> Self {
         let mut this = Self {
-            flush: file.flush,
+            blocks: (0..file.blocks.len())
+                .map(|ordinal| {
+                    let origin = file.origin(ordinal);
+                    let ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
+                    ((origin.file, origin.ordinal), ordinal)
+                })
+                .collect(),
             ids: None,
-            index: index.filter(|index| index.covers(file.flush)),
+            index: index.filter(|index| file.needs.iter().all(|other| index.covers(*other))),
             known: FxHashMap::default(),
         };
         let Some(ids) = &file.ids else {
@@ -64,7 +71,7 @@ impl<'a> Coverage<'a> {
             about.add(Severity::Loss, ".ids", None, what, "searches miss rows");
             pairs.sort_unstable();
         }
-        if file.blocks.len() > 1 && this.index.is_none() {
+        if !file.needs.is_empty() && this.index.is_none() {
             // Searched whole until it is merged into one that is covered.
             let what = "the index of its partition does not have it";
             about.add(Severity::Damage, ".blocks", None, what, SLOWER);
@@ -136,8 +143,8 @@ impl<'a> Coverage<'a> {
             return Ok(known.contains(&ordinal));
         }
         let found = index.lookup(term).map_err(|error| error.to_string())?;
-        let own = found.into_iter().filter(|(flush, _)| *flush == self.flush);
-        let own: Vec<u32> = own.map(|(_, ordinal)| ordinal).collect();
+        let own = found.iter().filter_map(|block| self.blocks.get(block));
+        let own: Vec<u32> = own.copied().collect();
         let leads = own.contains(&ordinal);
         self.known.insert(term, own);
         Ok(leads)

@@ -200,13 +200,19 @@ async fn tables_and_directories_that_contradict_the_rows_are_found() {
         let flush = path.file_stem().unwrap().to_string_lossy().into_owned();
         let flush = u64::from_str_radix(&flush, 16).unwrap();
         let parent = path.parent().unwrap();
-        crate::partition::BlockFile::open(&Env::real(), parent, Signal::Metrics, flush).unwrap()
+        crate::partition::BlockFile::open(
+            &Env::real(),
+            parent,
+            Signal::Metrics,
+            crate::partition::FileId::flush(flush),
+        )
+        .unwrap()
     };
     let mut metas = file.blocks.clone();
     metas[1].max_time -= 1;
-    let end = sound.len() - crate::partition::directory_bytes(metas.len()) as usize;
+    let end = sound.len() - file.directory_bytes() as usize;
     let mut bytes = sound[..end].to_vec();
-    bytes.extend(crate::partition::directory(Signal::Metrics, &metas));
+    bytes.extend(crate::partition::directory(Signal::Metrics, &metas, None));
     std::fs::remove_file(path).unwrap();
     std::fs::write(path, bytes).unwrap();
     let report = check(&dir);

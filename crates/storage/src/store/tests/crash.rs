@@ -20,7 +20,7 @@ use testkit::{Loss, MemoryFiles};
 
 use self::model::Model;
 use self::workload::{Moment, Run, Workload, dir};
-use super::counted;
+use super::{counted, merge};
 use crate::Store;
 use crate::folder::FolderError;
 use crate::testing::TestDecoder;
@@ -118,6 +118,14 @@ impl Trial<'_> {
                 .await;
         }
         self.check_counters(&store);
+        merge(&store).await;
+        let all = self.hold(&model, &store, ", merged").await;
+        for turn in 6..9 {
+            model
+                .check_search(&store, &all, self.any_item(turn), self.when)
+                .await;
+        }
+        self.check_counters(&store);
         // Killed once more, and stopped once in order.
         drop(store);
         let store = self.open();
@@ -202,6 +210,7 @@ impl Trial<'_> {
             "damaged_blocks_total",
             "unreadable_indexes",
             "unreadable_tables",
+            "merge_errors_total",
         ];
         if !matches!(self.loss, Loss::Random(_)) {
             names.push("wal_lost_bytes_total");

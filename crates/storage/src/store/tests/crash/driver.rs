@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::{join, join_all};
 use model::Signal;
-use model::time::NANOS_PER_DAY;
+use model::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
 use testkit::{FaultFiles, ManualClock};
 
+use super::super::{counted, merge};
 use super::model::{FIRST_DAY, Item, Model, Wanted};
 use super::workload::{KEPT_DAYS, SEGMENT_BYTES, Step, Workload, open};
 use crate::Store;
@@ -28,6 +29,8 @@ pub(super) struct Driver {
     pub files: FaultFiles,
     /// Whether calls may fail. Then the model is held to after each step, too.
     pub faulty: bool,
+    /// Whether anything was merged.
+    pub merged: bool,
     /// The oldest day that was not dropped.
     first_day: u64,
     sequence: u64,
@@ -44,6 +47,7 @@ impl Driver {
             now: Arc::new(AtomicU64::new(FIRST_DAY + 3 * NANOS_PER_DAY)),
             files,
             faulty: false,
+            merged: false,
             first_day: 0,
             sequence: 0,
             padding: 0,
@@ -76,6 +80,14 @@ impl Driver {
                 Step::Write => self.write(&store, workload.group, false).await,
                 Step::Burst => self.write(&store, BURST, true).await,
                 Step::Flush => store.flush().await,
+                Step::Merge => {
+                    // No rows came for a while, so that any neighbours are merged.
+                    let now = self.now.load(Ordering::SeqCst) + 2 * 3_600 * NANOS_PER_SECOND;
+                    self.now.store(now, Ordering::SeqCst);
+                    clock.set_unix(now);
+                    merge(&store).await;
+                    self.merged |= counted(&store, "merges_total") > 0.0;
+                }
                 Step::Retain => {
                     self.model.drop_day(self.first_day, self.next_event());
                     self.first_day += 1;

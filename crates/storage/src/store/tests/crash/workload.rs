@@ -38,6 +38,8 @@ pub(super) enum Step {
     /// of the log holds.
     Burst,
     Flush,
+    /// What lies side by side is merged.
+    Merge,
     /// Time passes, and the oldest day is dropped.
     Retain,
     /// The store stops in order and starts again.
@@ -51,10 +53,10 @@ pub(super) enum Step {
 impl Workload {
     /// Every kind of step, on few files.
     pub(super) fn small() -> Self {
-        use Step::{Burst, Flush, Kill, Reopen, Retain, Stop, Write};
+        use Step::{Burst, Flush, Kill, Merge, Reopen, Retain, Stop, Write};
         let steps = vec![
-            Write, Write, Flush, Write, Kill, Burst, Flush, Retain, Write, Reopen, Write, Burst,
-            Stop,
+            Write, Write, Flush, Write, Kill, Burst, Flush, Merge, Retain, Write, Reopen, Write,
+            Merge, Burst, Stop,
         ];
         Self {
             steps,
@@ -65,7 +67,7 @@ impl Workload {
 
     /// Enough flushes for merges of the index, and for several segments of the log.
     pub(super) fn large() -> Self {
-        use Step::{Burst, Flush, Kill, Reopen, Retain, Stop, Write};
+        use Step::{Burst, Flush, Kill, Merge, Reopen, Retain, Stop, Write};
         let mut steps = Vec::new();
         for round in 0..12 {
             steps.extend([Write, Write, Flush, Write]);
@@ -76,7 +78,7 @@ impl Workload {
                 1 => steps.push(Kill),
                 2 => steps.push(Retain),
                 3 => steps.push(Reopen),
-                _ => {}
+                _ => steps.push(Merge),
             }
         }
         steps.push(Stop);
@@ -91,9 +93,11 @@ impl Workload {
 impl Workload {
     /// Rows in files and in the log, in as few bytes as show every kind of file.
     pub(super) fn tiny() -> Self {
-        use Step::{Flush, Write};
+        use Step::{Flush, Merge, Write};
         Self {
-            steps: vec![Write, Write, Flush, Write, Flush, Write, Write],
+            steps: vec![
+                Write, Write, Flush, Write, Flush, Merge, Write, Flush, Write, Write,
+            ],
             group: 6,
             padding: 100,
         }
@@ -129,6 +133,8 @@ pub(super) fn options() -> Options {
         block_rows: 3,
         wal_bytes: 8 * SEGMENT_BYTES as u64,
         flush_retry: Duration::from_millis(1),
+        background_merges: false,
+        merge_bytes: 40_000,
         repeat_window: Duration::from_secs(REPEAT_HOURS * 3_600),
         retention: Retention {
             traces: policy,
@@ -178,6 +184,7 @@ impl Run {
         };
         faults.watch(move |change| recorder.record(change));
         driver.run(workload).await;
+        assert!(driver.merged, "nothing was merged");
         let mut moments = std::mem::take(&mut *moments.lock());
         moments.push(Moment {
             files,

@@ -1,0 +1,164 @@
+//! Which files are merged when.
+//!
+//! Files are of a tier by their size, each tier [`FAN`] times as large as the one before. In a
+//! partition that still gets rows, [`FAN`] neighbours of a tier or below are merged into one: a row
+//! is copied about once per tier, and a partition has about [`FAN`] files of each. In a partition
+//! that gets no more rows, any two neighbours are merged. In neither case is a file written again
+//! for the sake of much smaller ones: rows that trickle in must not have the whole partition
+//! written over and over. A file that is large enough stays as it is, and splits the partition
+//! into runs.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::partition::{BlockFile, FileId, Partition, day_of};
+
+/// Files that become one, at least, and by how much tiers differ.
+const FAN: usize = 8;
+/// Files that become one, at most.
+const FILES_MAX: usize = 64;
+/// The largest file of the first tier.
+const FIRST_TIER_BYTES: u64 = 64 << 10;
+/// No file becomes larger than this by merging, and one of half as much is large enough.
+const BYTES_MAX: u64 = 512 << 20;
+/// The same for pairs of id tables, which are in memory while they are merged.
+const PAIRS_MAX: usize = 4 << 20;
+/// A partition of a day before this one gets no more rows once none came for so long.
+const QUIET_NANOS: u64 = 3_600 * model::time::NANOS_PER_SECOND;
+/// The largest file may have so many times the bytes of the others together, where rows may still
+/// come and where they do not, ...
+const LOPSIDED: u64 = 1;
+const LOPSIDED_CLOSED: u64 = 4;
+/// ... unless it is this small.
+const LARGE_BYTES: u64 = 256 << 10;
+
+/// Whether a partition gets no more rows, as far as one can tell.
+pub(crate) fn is_closed(partition: &Partition, now_unix_nano: u64) -> bool {
+    let quiet = partition.added_unix_nano.saturating_add(QUIET_NANOS) <= now_unix_nano;
+    quiet && partition.key.day < day_of(now_unix_nano)
+}
+
+/// When neighbours are worth a merge.
+#[derive(Clone, Copy)]
+struct Rule {
+    /// Files at least.
+    least: usize,
+    lopsided: u64,
+}
+
+impl Rule {
+    fn of(partition: &Partition, now_unix_nano: u64) -> Self {
+        if is_closed(partition, now_unix_nano) {
+            return Self {
+                least: 2,
+                lopsided: LOPSIDED_CLOSED,
+            };
+        }
+        Self {
+            least: FAN,
+            lopsided: LOPSIDED,
+        }
+    }
+}
+
+/// The files of a partition that are to be merged next, if any.
+pub(crate) fn pick(partition: &Partition, now_unix_nano: u64) -> Option<Range<usize>> {
+    let rule = Rule::of(partition, now_unix_nano);
+    let runs = runs(partition);
+    let tiers = runs.iter().flat_map(|run| &partition.files[run.clone()]);
+    let last = tiers.map(|file| tier(file)).max()?;
+    (0..=last).find_map(|most| {
+        let mut found = None;
+        for run in &runs {
+            let mut at = run.start;
+            let files = &partition.files;
+            for part in files[run.clone()].split(|file| tier(file) > most) {
+                found = found.or_else(|| window(part, at, rule));
+                at += part.len() + 1;
+            }
+        }
+        found
+    })
+}
+
+/// The files that wait to be merged: those of the next merge of each partition and of all that
+/// would follow it at once.
+pub(crate) fn waiting(partition: &Partition, now_unix_nano: u64) -> (u64, u64) {
+    let rule = Rule::of(partition, now_unix_nano);
+    let (mut count, mut bytes) = (0, 0);
+    for run in runs(partition) {
+        let files = &partition.files[run];
+        let last = files.iter().map(|file| tier(file)).max().unwrap_or(0);
+        let due = (0..=last).rev().find_map(|most| {
+            let parts = files.split(|file| tier(file) > most);
+            let due = parts.filter(|part| window(part, 0, rule).is_some());
+            let due: Vec<&BlockFile> = due.flatten().map(|file| &**file).collect();
+            (!due.is_empty()).then_some(due)
+        });
+        for file in due.into_iter().flatten() {
+            count += 1;
+            bytes += file.size_bytes;
+        }
+    }
+    (count, bytes)
+}
+
+/// Runs of files that may be merged: nothing between them that cannot be read or is large enough.
+fn runs(partition: &Partition) -> Vec<Range<usize>> {
+    let files = &partition.files;
+    let alone = |file: &BlockFile| {
+        let pairs = file.ids.as_ref().map_or(0, |ids| ids.len());
+        let unread = |id: &FileId| file.id.overlaps(*id);
+        file.size_bytes >= BYTES_MAX / 2
+            || pairs >= PAIRS_MAX / 2
+            || file.damaged.load(Ordering::Relaxed)
+            || partition.unread.iter().any(unread)
+    };
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (at, file) in files.iter().enumerate() {
+        if alone(file) {
+            continue;
+        }
+        let joins = |run: &Range<usize>| {
+            let between = files[run.end - 1].id.last + 1..file.id.first;
+            let unread = |id: &FileId| id.first < between.end && id.last >= between.start;
+            run.end == at && !partition.unread.iter().any(unread)
+        };
+        match runs.last_mut() {
+            Some(run) if joins(run) => run.end = at + 1,
+            _ => runs.push(at..at + 1),
+        }
+    }
+    runs
+}
+
+/// The first neighbours of a list, which begins at `start`, that are worth a merge.
+fn window(files: &[Arc<BlockFile>], start: usize, rule: Rule) -> Option<Range<usize>> {
+    let mut begin = 0;
+    while files.len() - begin >= rule.least {
+        let (mut bytes, mut pairs, mut largest) = (0, 0, 0);
+        let mut end = begin;
+        for file in files[begin..].iter().take(FILES_MAX) {
+            bytes += file.size_bytes;
+            pairs += file.ids.as_ref().map_or(0, |ids| ids.len());
+            if bytes > BYTES_MAX || pairs > PAIRS_MAX {
+                bytes -= file.size_bytes;
+                break;
+            }
+            largest = largest.max(file.size_bytes);
+            end += 1;
+        }
+        let even = largest <= LARGE_BYTES || largest <= rule.lopsided * (bytes - largest);
+        if end - begin >= rule.least && even {
+            return Some(start + begin..start + end);
+        }
+        begin += 1;
+    }
+    None
+}
+
+fn tier(file: &BlockFile) -> u32 {
+    let units = (file.size_bytes / FIRST_TIER_BYTES).max(1);
+    units.ilog2() / FAN.ilog2()
+}

@@ -1,0 +1,247 @@
+//! Writes one file of several.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use env::Env;
+use model::Signal;
+
+use super::MergeError;
+use crate::block::BlockReader;
+use crate::chunk::Chunk;
+use crate::fields_table::{FieldsTable, FieldsTableBuilder};
+use crate::flush::FlushError;
+use crate::idtable::{self, GONE, IdTable};
+use crate::index::BlockTerms;
+use crate::layout::{BlockTable, RowRef};
+use crate::order::ordered;
+use crate::partition::{BlockFile, BlocksWriter, FileId, UNFINISHED, split_terms, write_whole};
+use crate::terms::Collector;
+
+/// What is to be merged, and within which bounds.
+pub(crate) struct Task<'a> {
+    pub env: &'a Env,
+    /// The partition's folder.
+    pub dir: &'a Path,
+    pub signal: Signal,
+    /// Files that lie side by side, in the order of their flushes.
+    pub files: &'a [Arc<BlockFile>],
+    /// Rows of a full block.
+    pub block_rows: usize,
+    /// Memory that rows may take while they are put in order.
+    pub memory_bytes: usize,
+    /// Asked between two blocks.
+    pub go_on: &'a dyn Fn() -> bool,
+}
+
+/// A merged file that is written and does not count yet.
+pub(crate) struct Written {
+    pub id: FileId,
+    pub file: BlockFile,
+    /// For the index: terms that blocks share that were written anew.
+    pub shared: Vec<BlockTerms>,
+    /// Rows that were put in order, and not copied in their blocks.
+    pub ordered_rows: u64,
+}
+
+/// Writes the merged file under a name that does not count, and the files beside it.
+pub(crate) fn write(task: &Task<'_>) -> Result<Written, MergeError> {
+    let ids: Vec<FileId> = task.files.iter().map(|file| file.id).collect();
+    let id = FileId::merged(&ids).ok_or(MergeError::NoName)?;
+    let path = id.path(task.dir, UNFINISHED);
+    let mut merge = Merge {
+        writer: BlocksWriter::create_merged(task.env, &path, task.signal, id.number())?,
+        task,
+        pairs: Vec::new(),
+        fields: FieldsTableBuilder::new(),
+        ordered_rows: 0,
+    };
+    let places = merge.blocks()?;
+    merge.finish(id, &places)
+}
+
+/// Rows that wait to be put in order.
+#[derive(Default)]
+struct Gathered {
+    chunks: Vec<Arc<Chunk>>,
+    bytes: usize,
+}
+
+struct Merge<'a> {
+    task: &'a Task<'a>,
+    writer: BlocksWriter,
+    /// Terms of blocks that were written anew.
+    pairs: Vec<(u64, u32)>,
+    fields: FieldsTableBuilder,
+    ordered_rows: u64,
+}
+
+impl Merge<'_> {
+    /// Writes all blocks; returns for each file where its blocks are now.
+    fn blocks(&mut self) -> Result<Vec<Vec<u32>>, MergeError> {
+        let files = self.task.files;
+        let tabled: Vec<bool> = files.iter().map(|file| has_tables(file)).collect();
+        let is_small = |rows: u32| (rows as usize) < self.task.block_rows.div_ceil(2);
+        let small = files.iter().zip(&tabled).filter(|(_, tabled)| **tabled);
+        let small = small.flat_map(|(file, _)| &file.blocks);
+        // One alone stays as it is: there is nothing to join it with.
+        let join = small.filter(|block| is_small(block.rows)).count() > 1;
+        let mut places = Vec::with_capacity(files.len());
+        let (mut small, mut untabled) = (Gathered::default(), Gathered::default());
+        for (file, tabled) in files.iter().zip(tabled) {
+            let mut of_file = vec![GONE; file.blocks.len()];
+            for (ordinal, place) in of_file.iter_mut().enumerate() {
+                if !(self.task.go_on)() {
+                    return Err(MergeError::Cancelled);
+                }
+                if !tabled {
+                    self.gather(file, ordinal, &mut untabled, true)?;
+                } else if join && is_small(file.blocks[ordinal].rows) {
+                    self.gather(file, ordinal, &mut small, false)?;
+                } else {
+                    *place = self.copy(file, ordinal)?;
+                }
+            }
+            if let Some(fields) = file.fields.as_ref().filter(|_| tabled) {
+                let added = self.fields.add_table(fields);
+                added.map_err(|error| damaged(file, &error))?;
+            }
+            places.push(of_file);
+        }
+        self.write_ordered(&mut small, false)?;
+        self.write_ordered(&mut untabled, true)?;
+        Ok(places)
+    }
+
+    /// Copies a block that is sound.
+    fn copy(&mut self, file: &BlockFile, ordinal: usize) -> Result<u32, MergeError> {
+        let bytes = file.block(ordinal);
+        let reader = BlockReader::open(bytes.clone());
+        let sound = reader.and_then(|reader| reader.verify().map(|()| reader.rows()));
+        let rows = sound.map_err(|error| damaged(file, &error))?;
+        let meta = file.blocks[ordinal];
+        if rows != meta.rows {
+            return Err(damaged(file, &"a block has not as many rows as it should"));
+        }
+        Ok(self
+            .writer
+            .write_block(&bytes, meta, file.origin(ordinal))?)
+    }
+
+    /// Adds the rows of a block to those that wait, and writes them where they are too many.
+    fn gather(
+        &mut self,
+        file: &BlockFile,
+        ordinal: usize,
+        gathered: &mut Gathered,
+        count_fields: bool,
+    ) -> Result<(), MergeError> {
+        let table = BlockTable::open(self.task.signal, file.block(ordinal), Arc::default());
+        let chunk = table.and_then(|table| table.thaw());
+        let chunk = chunk.map_err(|error| damaged(file, &error))?;
+        if chunk.rows() != file.blocks[ordinal].rows as usize {
+            return Err(damaged(file, &"a block has not as many rows as it should"));
+        }
+        gathered.bytes += chunk.heap_bytes();
+        gathered.chunks.push(Arc::new(chunk));
+        if gathered.bytes >= self.task.memory_bytes {
+            self.write_ordered(gathered, count_fields)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows that wait as full blocks. The values of their fields are counted where no
+    /// table has them.
+    fn write_ordered(
+        &mut self,
+        gathered: &mut Gathered,
+        count_fields: bool,
+    ) -> Result<(), MergeError> {
+        let Gathered { chunks, .. } = std::mem::take(gathered);
+        let rows = chunks.iter().enumerate().flat_map(|(index, chunk)| {
+            (0..chunk.rows()).map(move |row| RowRef {
+                chunk: u32::try_from(index).expect("a file has far fewer than 2^32 blocks"),
+                row: u32::try_from(row).expect("a block has fewer than 2^32 rows"),
+            })
+        });
+        let rows = ordered(self.task.signal, &chunks, rows.collect());
+        let mut collector = Collector::new();
+        for rows in rows.chunks(self.task.block_rows) {
+            if !(self.task.go_on)() {
+                return Err(MergeError::Cancelled);
+            }
+            let ordinal = self.writer.write_rows(&chunks, rows, &mut collector)?;
+            let terms = collector.take_terms().into_iter();
+            self.pairs.extend(terms.map(|term| (term, ordinal)));
+            self.ordered_rows += rows.len() as u64;
+        }
+        if count_fields && !rows.is_empty() {
+            let table = FieldsTable::open(collector.fields().into());
+            let added = table.and_then(|table| self.fields.add_table(&table));
+            added.map_err(|error| FlushError::Io(std::io::Error::other(error)))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what goes beside the blocks, and makes all of it durable.
+    fn finish(self, id: FileId, places: &[Vec<u32>]) -> Result<Written, MergeError> {
+        let Task {
+            env, dir, files, ..
+        } = self.task;
+        let (mut single, shared) = split_terms(self.pairs, id.number());
+        let unreadable = |error| FlushError::Io(std::io::Error::other(error));
+        let written = IdTable::open(idtable::build(&mut single).into()).map_err(unreadable)?;
+        let own: Vec<u32> = (0..).take(self.writer.blocks()).collect();
+        let copied = |places: &[u32]| places.iter().any(|place| *place != GONE);
+        let tables = files.iter().zip(places);
+        let mut tables: Vec<(&IdTable, &[u32])> = tables
+            .filter(|(_, places)| copied(places))
+            .filter_map(|(file, places)| Some((file.ids.as_ref()?, places.as_slice())))
+            .collect();
+        tables.push((&written, &own));
+        let ids = idtable::merge(&tables).map_err(unreadable)?;
+        write_whole(env, &id.path(dir, "ids"), &ids)?;
+        write_whole(env, &id.path(dir, "fields"), &self.fields.finish())?;
+        self.writer.finish(!shared.is_empty())?;
+        env.files.sync_dir(dir)?;
+        let file = BlockFile::open_unfinished(env, dir, self.task.signal, id);
+        let file = file.map_err(FlushError::File)?;
+        let read = files.iter().map(|file| file.rows()).sum();
+        if file.rows() != read {
+            let written = file.rows();
+            return Err(MergeError::Rows { read, written });
+        }
+        Ok(Written {
+            id,
+            file,
+            shared,
+            ordered_rows: self.ordered_rows,
+        })
+    }
+}
+
+/// Whether the tables beside the blocks are there and sound. Blocks of a file without them are
+/// read to make them anew.
+fn has_tables(file: &BlockFile) -> bool {
+    let ids = file.ids.as_ref();
+    let count = file.blocks.len();
+    let sound = ids.is_some_and(|ids| {
+        ids.pairs()
+            .all(|pair| pair.is_ok_and(|(_, ordinal)| (ordinal as usize) < count))
+    });
+    let fields = file.fields.as_ref();
+    sound
+        && fields.is_some_and(|fields| {
+            fields
+                .fields()
+                .iter()
+                .all(|field| fields.values(field).is_ok())
+        })
+}
+
+fn damaged(file: &BlockFile, reason: &dyn ToString) -> MergeError {
+    MergeError::Damaged {
+        file: file.id,
+        reason: reason.to_string(),
+    }
+}

@@ -1,0 +1,70 @@
+//! The order of rows in a file.
+
+use std::sync::Arc;
+
+use model::Signal;
+use rustc_hash::FxHashMap;
+
+use crate::chunk::Chunk;
+use crate::layout::RowRef;
+
+/// Above this many attribute keys rows of one service go together: blocks would otherwise have
+/// more columns than pays.
+const KEYS_FOR_TRACE_ORDER_MAX: usize = 300;
+
+/// The order of the rows in the file, which decides how well they compress and how many blocks a
+/// trace lies in.
+pub(crate) fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRef>) -> Vec<RowRef> {
+    let chunk_of = |at: &RowRef| &chunks[at.chunk as usize];
+    let time_of = |at: &RowRef| chunk_of(at).time(at.row as usize);
+    if signal == Signal::Metrics {
+        let encoded = |at: &RowRef| {
+            let chunk = chunk_of(at);
+            let series = &chunk.series[chunk.points[at.row as usize].series as usize];
+            (
+                &series.series.metric.name,
+                &series.resource.encoded,
+                &series.scope.encoded,
+                &series.metric.encoded,
+                &series.attributes,
+            )
+        };
+        rows.sort_by(|a, b| {
+            encoded(a)
+                .cmp(&encoded(b))
+                .then(time_of(a).cmp(&time_of(b)))
+        });
+        return rows;
+    }
+    let mut keys: Vec<&str> = chunks.iter().flat_map(|chunk| chunk.keys.iter()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.len() > KEYS_FOR_TRACE_ORDER_MAX {
+        let service = |at: &RowRef| {
+            let chunk = chunk_of(at);
+            let row = at.row as usize;
+            let resource = match signal {
+                Signal::Traces => chunk.spans[row].resource,
+                _ => chunk.logs[row].resource,
+            };
+            chunk.resources[resource as usize].value.service()
+        };
+        rows.sort_by(|a, b| service(a).cmp(service(b)).then(time_of(a).cmp(&time_of(b))));
+        return rows;
+    }
+    let trace_of = |at: &RowRef| chunk_of(at).trace_ids[at.row as usize];
+    let mut first: FxHashMap<model::TraceId, u64> = FxHashMap::default();
+    for at in &rows {
+        let time = time_of(at);
+        first
+            .entry(trace_of(at))
+            .and_modify(|t| *t = time.min(*t))
+            .or_insert(time);
+    }
+    rows.sort_by_cached_key(|at| {
+        let (trace, time) = (trace_of(at), time_of(at));
+        let first = if trace.is_zero() { time } else { first[&trace] };
+        (first, trace, time)
+    });
+    rows
+}

@@ -1,0 +1,283 @@
+//! The merge thread, and how a merged file takes the place of what it was merged from.
+//!
+//! The new file is written and synced under a name that does not count, with the files beside it.
+//! The index is given the terms of what was written anew. Then the rename of the blocks file and
+//! the sync of its folder make it count, the view is exchanged, and the old files are removed. A
+//! crash before the rename leaves the old files, and after it both: then the merged one counts, and
+//! the others are removed when the store opens ([`Partition::open`]). Queries that hold the old
+//! files keep them mapped.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{Core, add};
+use crate::flush::FlushError;
+use crate::index::TermIndex;
+use crate::merge::{self, MergeError, Task, Written, policy};
+use crate::partition::{BlockFile, FileId, Partition, PartitionKey, UNFINISHED, remove_files};
+
+/// How the merge thread is told that there may be work.
+#[derive(Default)]
+pub(crate) struct Merging {
+    wanted: Mutex<bool>,
+    changed: Condvar,
+    /// Held by whoever merges: one at a time.
+    working: Mutex<()>,
+}
+
+impl Merging {
+    /// Has the thread look for files to merge, or for whether the store closes.
+    pub(crate) fn wake(&self) {
+        *self.wanted.lock() = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut wanted = self.wanted.lock();
+        while !*wanted {
+            self.changed.wait(&mut wanted);
+        }
+        *wanted = false;
+    }
+}
+
+/// Starts the merge thread. It ends once the store closes.
+pub(super) fn start(core: Arc<Core>) -> JoinHandle<()> {
+    let guard = core.failures.guard("the thread that merges files");
+    let run = move || {
+        let _guard = guard;
+        env::yield_to_other_threads();
+        while !core.is_closing() {
+            core.merging.wait();
+            merge_all(&core);
+        }
+    };
+    std::thread::Builder::new()
+        .name("storage-merge".to_owned())
+        .spawn(run)
+        .expect("the system has threads to spare when a store opens")
+}
+
+/// Merges all that is due.
+pub(crate) fn merge_all(core: &Core) {
+    let _working = core.merging.working.lock();
+    let keys: Vec<PartitionKey> = core.view.read().partitions.keys().cloned().collect();
+    for key in keys {
+        while let Some((partition, files)) = due(core, &key) {
+            match merge_files(core, &partition, files) {
+                Ok(()) => {}
+                Err(MergeError::Cancelled) => break,
+                Err(error) => {
+                    failed(core, &partition, &error);
+                    if !matches!(error, MergeError::Damaged { .. }) {
+                        break;
+                    }
+                }
+            }
+        }
+        if core.is_closing() {
+            return;
+        }
+    }
+}
+
+/// The partition with the files in it that are to be merged next.
+fn due(core: &Core, key: &PartitionKey) -> Option<(Arc<Partition>, Range<usize>)> {
+    // After a failed sync nobody knows what the disk holds.
+    if core.is_closing() || core.failures.first().is_some() {
+        return None;
+    }
+    let partition = core.view.read().partitions.get(key).cloned()?;
+    let files = policy::pick(&partition, core.env.clock.unix_nanos())?;
+    let bytes: u64 = partition.files[files.clone()]
+        .iter()
+        .map(|file| file.size_bytes)
+        .sum();
+    // What is merged is there twice for a moment, and must not take the room of what comes in.
+    let reserve = core.options.retention.reserve_bytes;
+    let room = core.env.files.space(&core.root).is_ok_and(|space| {
+        space.free_bytes >= reserve.min(space.total_bytes / 10).saturating_add(bytes)
+    });
+    room.then_some((partition, files))
+}
+
+fn failed(core: &Core, partition: &Partition, error: &MergeError) {
+    add(&core.counters.merge_errors, 1);
+    let dir = partition.key.dir(&core.root);
+    tracing::error!(dir = %dir.display(), %error, "files are not merged, they stay as they are");
+    if let MergeError::Damaged { file, .. } = error {
+        add(&core.counters.damaged_blocks, 1);
+        let damaged = partition.files.iter().filter(|other| other.id == *file);
+        damaged.for_each(|file| file.damaged.store(true, Ordering::Relaxed));
+    }
+}
+
+fn merge_files(
+    core: &Core,
+    partition: &Arc<Partition>,
+    files: Range<usize>,
+) -> Result<(), MergeError> {
+    let dir = partition.key.dir(&core.root);
+    let files = &partition.files[files];
+    let go_on = || {
+        let view = core.view.read();
+        let known = view.partitions.get(&partition.key);
+        let there = known.is_some_and(|known| place_of(known, files).is_some());
+        there && !core.is_closing()
+    };
+    let task = Task {
+        env: &core.env,
+        dir: &dir,
+        signal: partition.key.signal,
+        files,
+        block_rows: core.options.block_rows.max(1),
+        memory_bytes: core.options.merge_bytes,
+        go_on: &go_on,
+    };
+    let done = merge::write(&task).and_then(|written| {
+        let ordered = written.ordered_rows;
+        exchange(core, &partition.key, files, written)?;
+        Ok(ordered)
+    });
+    match done {
+        Ok(ordered) => {
+            let counters = &core.counters;
+            add(&counters.merges, 1);
+            add(&counters.merged_files, files.len() as u64);
+            add(
+                &counters.merged_bytes,
+                files.iter().map(|file| file.size_bytes).sum(),
+            );
+            add(
+                &counters.merged_rows,
+                files.iter().map(|file| file.rows()).sum(),
+            );
+            add(&counters.ordered_rows, ordered);
+            Ok(())
+        }
+        Err(error) => {
+            let ids: Vec<FileId> = files.iter().map(|file| file.id).collect();
+            if let Some(id) = FileId::merged(&ids) {
+                give_up(core, &dir, id);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Removes what a merge wrote that did not come to its end. What stays is removed at the next
+/// start, or written over.
+fn give_up(core: &Core, dir: &Path, id: FileId) {
+    let files = &core.env.files;
+    // Once it has its name it counts.
+    if let Ok(None) = files.stat(&id.path(dir, "blocks"))
+        && let Err(error) = remove_files(&core.env, dir, id)
+    {
+        tracing::warn!(dir = %dir.display(), %error, "what a merge wrote is not removed yet");
+    }
+}
+
+/// Where these files lie in the partition, if it has them all.
+fn place_of(partition: &Partition, files: &[Arc<BlockFile>]) -> Option<Range<usize>> {
+    let first = files.first()?;
+    let start = partition
+        .files
+        .iter()
+        .position(|file| Arc::ptr_eq(file, first))?;
+    let there = partition.files.get(start..start + files.len())?;
+    let same = |(one, other)| Arc::ptr_eq(one, other);
+    there
+        .iter()
+        .zip(files)
+        .all(same)
+        .then_some(start..start + files.len())
+}
+
+/// Puts what was written in the place of the files that it was merged from.
+fn exchange(
+    core: &Core,
+    key: &PartitionKey,
+    files: &[Arc<BlockFile>],
+    written: Written,
+) -> Result<(), MergeError> {
+    let _changing = core.changing.lock();
+    let Some(known) = core.view.read().partitions.get(key).cloned() else {
+        return Err(MergeError::Cancelled);
+    };
+    let Some(place) = place_of(&known, files) else {
+        return Err(MergeError::Cancelled);
+    };
+    let dir = key.dir(&core.root);
+    let mut partition = (*known).clone();
+    if !written.shared.is_empty() {
+        let index = add_to_index(core, &dir, &known, &written);
+        partition.index = Some(index.map_err(FlushError::Index)?);
+    }
+    let id = written.id;
+    let replaced = |partition: &mut Partition| {
+        partition.files.splice(place, [Arc::new(written.file)]);
+    };
+    if let Err(error) = rename(core, &dir, id) {
+        if let Renamed::Unknown = error.1 {
+            // It may count at the next start. Until then nothing may be merged that overlaps it.
+            partition.unread.push(id);
+            show(core, partition);
+        }
+        return Err(error.0.into());
+    }
+    replaced(&mut partition);
+    show(core, partition);
+    // The name must last before what it replaces goes. Where that fails the old files stay beside
+    // it until the next start.
+    core.env.files.sync_dir(&dir)?;
+    for file in files {
+        remove_files(&core.env, &dir, file.id)?;
+    }
+    Ok(())
+}
+
+/// What is known of a rename that failed.
+enum Renamed {
+    No,
+    Unknown,
+}
+
+fn rename(core: &Core, dir: &Path, id: FileId) -> Result<(), (std::io::Error, Renamed)> {
+    let files = &core.env.files;
+    let path = id.path(dir, "blocks");
+    let Err(error) = files.rename(&id.path(dir, UNFINISHED), &path) else {
+        return Ok(());
+    };
+    match files.stat(&path) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err((error, Renamed::No)),
+        Err(_) => Err((error, Renamed::Unknown)),
+    }
+}
+
+fn show(core: &Core, partition: Partition) {
+    let mut view = core.view.write();
+    let map = Arc::make_mut(&mut view.partitions);
+    map.insert(partition.key.clone(), Arc::new(partition));
+}
+
+/// The partition's index with the terms of blocks that were written anew.
+fn add_to_index(
+    core: &Core,
+    dir: &Path,
+    partition: &Partition,
+    written: &Written,
+) -> Result<Arc<TermIndex>, crate::index::IndexError> {
+    let known = partition.index.as_ref();
+    let index = TermIndex::open_for_adding(&core.env, &dir.join("index"), known)?;
+    let needs = partition.files.iter().flat_map(|file| &file.needs);
+    let needs: rustc_hash::FxHashSet<u64> = needs.copied().collect();
+    let needed = |file| needs.contains(&file);
+    let added = index.add_merged(written.id.number(), needed, &written.shared)?;
+    Ok(Arc::new(added))
+}

@@ -1,0 +1,390 @@
+//! Merged files: the same rows and answers in fewer of them, and nothing that does not read is
+//! merged.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use env::Files;
+use futures::StreamExt;
+use model::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
+use model::{LogRecord, Signal, Span};
+use testkit::{ManualClock, MemoryFiles};
+
+use super::{counted, merge};
+use crate::filter::{Field, Filter};
+use crate::message::*;
+use crate::partition::Partition;
+use crate::read::Read;
+use crate::testing::*;
+use crate::{Options, Store};
+
+/// A time on the day after that of all rows.
+const NEXT_DAY: u64 = BASE + NANOS_PER_DAY;
+const BLOCK_ROWS: usize = 32;
+
+fn open(files: &MemoryFiles) -> (Store, Arc<ManualClock>) {
+    let (env, clock) = testkit::env(1, Arc::new(files.clone()));
+    clock.set_unix(NEXT_DAY);
+    let options = Options {
+        block_rows: BLOCK_ROWS,
+        background_merges: false,
+        merge_bytes: 100_000,
+        ..Options::default()
+    };
+    let dir = PathBuf::from("/data");
+    let store = Store::open(env, &dir, options, Arc::new(TestDecoder)).unwrap();
+    (store, clock)
+}
+
+/// No rows came for a while, so that any neighbours are due.
+fn quiet(clock: &ManualClock) {
+    clock.advance(2 * 3_600 * NANOS_PER_SECOND);
+}
+
+fn partitions(store: &Store) -> Vec<Arc<Partition>> {
+    let view = store.core().view.read().clone();
+    view.partitions.values().cloned().collect()
+}
+
+fn files_of(store: &Store, signal: Signal) -> Vec<usize> {
+    let partitions = partitions(store);
+    let of_signal = partitions.iter().filter(|p| p.key.signal == signal);
+    of_signal.map(|partition| partition.files.len()).collect()
+}
+
+/// Rows of one day in as many flushes as there are counts.
+struct Sent {
+    spans: Vec<Span>,
+    logs: Vec<LogRecord>,
+    points: Vec<Vec<u8>>,
+}
+
+async fn send(store: &Store, generator: &mut Generator, counts: &[usize]) -> Sent {
+    let mut sent = Sent {
+        spans: Vec::new(),
+        logs: Vec::new(),
+        points: Vec::new(),
+    };
+    for count in counts {
+        let mut time = || BASE + generator.random.u64(..3_600) * NANOS_PER_SECOND;
+        let times: Vec<u64> = (0..*count).map(|_| time()).collect();
+        let spans: Vec<Span> = times
+            .iter()
+            .map(|time| Span {
+                start_unix_nano: *time,
+                end_unix_nano: time + 5,
+                ..generator.span()
+            })
+            .collect();
+        let logs: Vec<LogRecord> = times
+            .iter()
+            .map(|time| LogRecord {
+                time_unix_nano: *time,
+                trace_id: Some(generator.trace_id()),
+                ..generator.log()
+            })
+            .collect();
+        let points: Vec<_> = times
+            .iter()
+            .map(|time| {
+                let (series, mut point) = generator.point();
+                point.time_unix_nano = *time;
+                (series, point)
+            })
+            .collect();
+        write(store, Signal::Traces, &spans).await.unwrap();
+        write(store, Signal::Logs, &logs).await.unwrap();
+        write(store, Signal::Metrics, &points).await.unwrap();
+        store.flush().await;
+        sent.spans.extend(spans);
+        sent.logs.extend(logs);
+        sent.points.extend(sorted(points));
+    }
+    sent.points.sort();
+    sent
+}
+
+impl Sent {
+    /// Everything is there once, and found by what the index and the tables know.
+    async fn check(&self, store: &Store) {
+        let found = spans(store, selection(Signal::Traces, Filter::All)).await;
+        assert!(plain_spans(found) == plain_spans(self.spans.clone()));
+        let found = logs(store, selection(Signal::Logs, Filter::All)).await;
+        assert!(plain_logs(found) == plain_logs(self.logs.clone()));
+        assert!(sorted(points(store).await) == self.points);
+        let traces: BTreeSet<String> = self
+            .logs
+            .iter()
+            .map(|log| log.trace_id.unwrap().to_string())
+            .collect();
+        for trace in &traces {
+            let of_trace = self
+                .logs
+                .iter()
+                .filter(|log| log.trace_id.unwrap().to_string() == *trace);
+            let filter = Filter::text_equals(Field::TraceId, trace.clone());
+            let found = logs(store, selection(Signal::Logs, filter)).await;
+            assert!(plain_logs(found) == plain_logs(of_trace.cloned().collect()));
+        }
+        for service in ["service-1", "service-4", "unknown_service"] {
+            let of_service = self
+                .spans
+                .iter()
+                .filter(|s| s.resource.service() == service);
+            let filter = Filter::text_equals(Field::Service, service.to_owned());
+            let found = spans(store, selection(Signal::Traces, filter)).await;
+            assert!(plain_spans(found) == plain_spans(of_service.cloned().collect()));
+            let values = values(store, Field::Service).await;
+            let counted = values.iter().find(|value| value.value == service);
+            let expected = self
+                .spans
+                .iter()
+                .filter(|s| s.resource.service() == service);
+            assert_eq!(counted.map_or(0, |v| v.count), expected.count() as u64);
+        }
+    }
+}
+
+async fn values(store: &Store, field: Field) -> Vec<ValueCount> {
+    let request = Request::Values {
+        selection: selection(Signal::Traces, Filter::All),
+        field,
+        prefix: String::new(),
+        limit: 100,
+    };
+    let (replies, _) = ask(store, request).await.unwrap();
+    let lists = replies.into_iter().map(|reply| match reply {
+        Reply::Values(list) => list,
+        other => panic!("{other:?}"),
+    });
+    lists.flatten().collect()
+}
+
+#[tokio::test]
+async fn files_become_one_with_the_same_rows_and_answers() {
+    let files = MemoryFiles::new();
+    let (store, clock) = open(&files);
+    // Full blocks and small ones, files of one block and of many.
+    let counts = [100, 3, 7, 64, 1, 200, 30, 31, 5];
+    let sent = send(&store, &mut Generator::new(31), &counts).await;
+    sent.check(&store).await;
+    assert!(counted(&store, "merge_waiting_files") > 0.0);
+    quiet(&clock);
+    merge(&store).await;
+    for signal in Signal::ALL {
+        assert_eq!(files_of(&store, signal), [1], "{signal}");
+    }
+    assert_eq!(counted(&store, "merge_waiting_files"), 0.0);
+    assert_eq!(counted(&store, "merge_errors_total"), 0.0);
+    assert!(counted(&store, "merges_total") >= 3.0);
+    for partition in partitions(&store) {
+        let file = &partition.files[0];
+        let small = file
+            .blocks
+            .iter()
+            .filter(|b| (b.rows as usize) < BLOCK_ROWS / 2);
+        // What one decoding held at a time has a rest each.
+        assert!(small.count() <= 4, "{:?}", file.blocks);
+        assert!(!partition.lacks_index());
+    }
+    sent.check(&store).await;
+    drop(store);
+    let (store, _) = open(&files);
+    sent.check(&store).await;
+    let names = files.paths().into_iter();
+    let blocks = names.filter(|path| path.extension().is_some_and(|e| e == "blocks"));
+    assert_eq!(blocks.count(), 3, "old files are gone");
+}
+
+#[tokio::test]
+async fn merged_files_are_merged_again_with_what_comes_later() {
+    let files = MemoryFiles::new();
+    let (store, clock) = open(&files);
+    let mut generator = Generator::new(32);
+    let mut sent = send(&store, &mut generator, &[40, 70]).await;
+    for round in 0..4 {
+        quiet(&clock);
+        merge(&store).await;
+        sent.check(&store).await;
+        let more = send(&store, &mut generator, &[50, 33 + round]).await;
+        sent.spans.extend(more.spans);
+        sent.logs.extend(more.logs);
+        sent.points.extend(more.points);
+        sent.points.sort();
+        sent.check(&store).await;
+    }
+    quiet(&clock);
+    merge(&store).await;
+    sent.check(&store).await;
+    let partitions = partitions(&store);
+    assert!(partitions.iter().all(|p| p.files.len() == 1));
+}
+
+#[tokio::test]
+async fn many_small_flushes_leave_few_files_while_rows_come() {
+    let files = MemoryFiles::new();
+    let (store, clock) = open(&files);
+    clock.set_unix(BASE + 1_000);
+    let mut generator = Generator::new(33);
+    let mut most = 0;
+    let mut sent = Vec::new();
+    for _ in 0..70 {
+        let log = LogRecord {
+            time_unix_nano: BASE,
+            trace_id: Some(generator.trace_id()),
+            ..generator.log()
+        };
+        write(&store, Signal::Logs, std::slice::from_ref(&log))
+            .await
+            .unwrap();
+        sent.push(log);
+        store.flush().await;
+        merge(&store).await;
+        most = most.max(files_of(&store, Signal::Logs)[0]);
+    }
+    assert!(most <= 8, "{most} files");
+    let found = logs(&store, selection(Signal::Logs, Filter::All)).await;
+    assert!(plain_logs(found) == plain_logs(sent));
+}
+
+#[tokio::test]
+async fn what_does_not_read_is_kept_and_nothing_is_merged_across_it() {
+    let files = MemoryFiles::new();
+    let (store, clock) = open(&files);
+    let mut generator = Generator::new(34);
+    let counts = [40, 40, 40, 40, 40];
+    let sent = send(&store, &mut generator, &counts).await;
+    drop(store);
+    let blocks = |name: &str| {
+        let paths = files.paths().into_iter();
+        let of_logs = paths.filter(|path| path.to_string_lossy().contains("/logs/"));
+        of_logs
+            .filter(|path| path.to_string_lossy().ends_with(name))
+            .collect::<Vec<_>>()
+    };
+    // The third file's first block is damaged.
+    let third = blocks(".blocks")[2].clone();
+    files.flip_bit(&third, 40, 1);
+    let before = files.read(&third).unwrap();
+    let (store, _) = open(&files);
+    quiet(&clock);
+    merge(&store).await;
+    assert_eq!(files_of(&store, Signal::Logs), [3]);
+    assert_eq!(files_of(&store, Signal::Traces), [1]);
+    assert_eq!(counted(&store, "merge_errors_total"), 1.0);
+    assert_eq!(counted(&store, "damaged_blocks_total"), 1.0);
+    assert_eq!(files.read(&third).unwrap(), before);
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans(sent.spans.clone()));
+    // It is not tried again and again.
+    merge(&store).await;
+    assert_eq!(counted(&store, "merge_errors_total"), 1.0);
+    drop(store);
+    // A file that does not open at all is passed over too.
+    let bytes = before.len();
+    files.flip_bit(&third, bytes - 1, 1);
+    let more = {
+        let (store, _) = open(&files);
+        let more = send(&store, &mut generator, &[10]).await;
+        assert_eq!(counted(&store, "damaged_files_total"), 1.0);
+        more
+    };
+    let (store, _) = open(&files);
+    merge(&store).await;
+    assert_eq!(files_of(&store, Signal::Logs), [2]);
+    drop(store);
+    // And is there when it reads again.
+    files.flip_bit(&third, bytes - 1, 1);
+    files.flip_bit(&third, 40, 1);
+    let (store, _) = open(&files);
+    let mut all = sent.logs;
+    all.extend(more.logs);
+    let found = logs(&store, selection(Signal::Logs, Filter::All)).await;
+    assert!(plain_logs(found) == plain_logs(all));
+}
+
+#[tokio::test]
+async fn tables_that_were_lost_are_made_anew() {
+    let files = MemoryFiles::new();
+    let (store, _) = open(&files);
+    let sent = send(&store, &mut Generator::new(35), &[70, 20, 90, 10]).await;
+    drop(store);
+    let side = |path: &PathBuf| {
+        let extension = path.extension().map(|e| e.to_string_lossy().into_owned());
+        matches!(extension.as_deref(), Some("ids" | "fields"))
+    };
+    let tables: Vec<PathBuf> = files.paths().into_iter().filter(side).collect();
+    for (at, table) in tables.iter().enumerate() {
+        match at % 5 {
+            0 => files.remove_file(table).unwrap(),
+            1 => files.flip_bit(table, 12, 3),
+            _ => {}
+        }
+    }
+    let (store, _) = open(&files);
+    sent.check(&store).await;
+    merge(&store).await;
+    for signal in Signal::ALL {
+        assert_eq!(files_of(&store, signal), [1], "{signal}");
+    }
+    assert_eq!(counted(&store, "unreadable_tables"), 0.0);
+    sent.check(&store).await;
+}
+
+#[tokio::test]
+async fn a_query_goes_on_over_files_that_are_merged_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        block_rows: BLOCK_ROWS,
+        background_merges: false,
+        ..Options::default()
+    };
+    let store = open_with(dir.path(), options);
+    let mut generator = Generator::new(36);
+    let sent = send(&store, &mut generator, &[80; 20]).await;
+    let request = Request::Rows {
+        selection: selection(Signal::Logs, Filter::All),
+        order: Order::Oldest,
+        limit: 1_000_000,
+        traces: None,
+        after: None,
+        columns: Columns::Full,
+    };
+    let mut answer = store.execute(request, Limits::default());
+    let mut found = Vec::new();
+    let first = answer.next().await.unwrap().unwrap();
+    found.push(first);
+    // The machine's clock is far ahead of the rows, but the files are new: eight are enough.
+    merge(&store).await;
+    assert!(files_of(&store, Signal::Logs)[0] < 20);
+    while let Some(reply) = answer.next().await {
+        found.push(reply.unwrap());
+    }
+    let rows = found.into_iter().filter_map(|reply| match reply {
+        Reply::Logs(logs) => Some(logs),
+        _ => None,
+    });
+    let rows: Vec<LogRecord> = rows.flatten().collect();
+    assert!(plain_logs(rows) == plain_logs(sent.logs));
+}
+
+#[tokio::test]
+async fn a_merge_is_given_up_when_the_store_closes() {
+    let files = MemoryFiles::new();
+    let (store, clock) = open(&files);
+    let sent = send(&store, &mut Generator::new(37), &[40, 40, 40]).await;
+    quiet(&clock);
+    store.shutdown().await;
+    merge(&store).await;
+    assert_eq!(counted(&store, "merges_total"), 0.0);
+    assert_eq!(files_of(&store, Signal::Logs), [3]);
+    drop(store);
+    let unfinished = files.paths();
+    let unfinished = unfinished
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "tmp"));
+    assert_eq!(unfinished.count(), 0);
+    let (store, _) = open(&files);
+    sent.check(&store).await;
+}
