@@ -21,6 +21,7 @@ use crate::queue::{Progress, Queue, QueueError};
 use crate::receivers::filelog::{FileLog, FilelogError};
 use crate::receivers::hostmetrics::HostMetrics;
 use crate::receivers::otlp::{ListenError, OtlpReceiver};
+use crate::receivers::prometheus::Scraper;
 
 /// Of the time to shut down, what the exporters do not get: receivers stop before them and the
 /// queue is closed after them.
@@ -40,6 +41,8 @@ pub enum AgentError {
     Files(#[from] FilelogError),
     #[error("cannot start the thread that reads host metrics: {0}")]
     Host(std::io::Error),
+    #[error("cannot scrape targets: {0}")]
+    Scrape(String),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error("an agent needs at least one destination, each with a name of its own")]
@@ -68,6 +71,7 @@ pub struct Agent {
     relay: Option<OtlpReceiver>,
     files: Option<FileLog>,
     host: Option<HostMetrics>,
+    scraper: Option<Scraper>,
     stop: watch::Sender<Option<Instant>>,
     exporters: Vec<JoinHandle<Left>>,
     _lock: LockFile,
@@ -141,6 +145,10 @@ impl Agent {
                 Some(started.map_err(AgentError::Host)?)
             }
         };
+        let scraper = match &options.scrape[..] {
+            [] => None,
+            jobs => Some(Scraper::start(&env, jobs, &queue).map_err(AgentError::Scrape)?),
+        };
         let relay = match &options.relay {
             None => None,
             Some(relay) => Some(OtlpReceiver::start(relay, queue.clone()).await?),
@@ -174,6 +182,7 @@ impl Agent {
             relay,
             files,
             host,
+            scraper,
             stop,
             exporters,
             _lock: lock,
@@ -217,6 +226,9 @@ impl Agent {
         }
         if let Some(host) = &self.host {
             host.stop();
+        }
+        if let Some(scraper) = self.scraper {
+            scraper.stop().await;
         }
         if let Some(relay) = self.relay {
             relay.stop().await;

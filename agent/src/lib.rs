@@ -1,10 +1,11 @@
-//! The per-node agent: reads logs and host metrics, takes OTLP from services, and hands all of
-//! it to a collector exactly once.
+//! The per-node agent: reads logs and host metrics, scrapes Prometheus targets, takes OTLP from
+//! services, and hands all of it to a collector exactly once.
 //!
 //! ```text
 //! OTLP (gRPC, HTTP) ─┐
 //! log files ─────────┼─> queue (durable, stamped) ─> exporter ─> collector
-//! host metrics ──────┘
+//! host metrics ──────┤
+//! scraped targets ───┘
 //! ```
 //!
 //! Every receiver appends to one [`queue::Queue`]; what it has acknowledged is on disk. The

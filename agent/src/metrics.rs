@@ -11,7 +11,7 @@ use model::Signal;
 use otlp::exposition;
 use parking_lot::Mutex;
 
-/// Rows taken in, by signal and source (`otlp`, `filelog`, `hostmetrics`, `self`).
+/// Rows taken in, by signal and source (`otlp`, `filelog`, `hostmetrics`, `prometheus`, `self`).
 pub const RECEIVED_ROWS: &str = "throughline_agent_received_rows_total";
 /// Rows found in the queue at start, by signal and destination.
 pub const RESTORED_ROWS: &str = "throughline_agent_restored_rows_total";
@@ -29,6 +29,13 @@ pub const REFUSED_REQUESTS: &str = "throughline_agent_refused_requests_total";
 pub const RETRIES: &str = "throughline_agent_export_retries_total";
 /// Requests answered, by outcome.
 pub const EXPORTS: &str = "throughline_agent_exports_total";
+
+/// Scrapes of Prometheus targets, by job and outcome.
+pub const SCRAPES: &str = "throughline_agent_scrapes_total";
+/// Targets that are scraped, by job.
+pub const SCRAPE_TARGETS: &str = "throughline_agent_scrape_targets";
+/// Files of targets that could not be read, by job.
+pub const DISCOVERY_ERRORS: &str = "throughline_agent_discovery_errors_total";
 
 type Labels = Vec<(&'static str, String)>;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::ScrapeConfig;
 use model::correlation::CorrelationKeys;
 use model::{KeyValue, room};
 use regex::Regex;
@@ -19,6 +20,8 @@ pub struct Options {
     pub files: Vec<FileOptions>,
     /// How the file receiver works as a whole.
     pub filelog: FilelogOptions,
+    /// Prometheus targets to scrape.
+    pub scrape: Vec<ScrapeConfig>,
     /// Host metrics; `None` leaves them out.
     pub host: Option<HostOptions>,
     /// The disk queue.

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::admin::Admin;
 use crate::ingest::{Ingest, Sink};
 use crate::internal;
+use crate::receivers::remote_write::RemoteWrite;
 use crate::receivers::{otlp_grpc, otlp_http};
 use crate::spanmetrics::{self, SpanMetrics};
 
@@ -109,6 +110,7 @@ impl Status for Account {
 pub struct Collector {
     addresses: Addresses,
     account: Account,
+    remote_write: RemoteWrite,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     drain_timeout: Duration,
@@ -143,6 +145,8 @@ impl Collector {
         let spans = options
             .spanmetrics
             .map(|options| SpanMetrics::new(name, options, clock));
+        let limit = options.server.request_bytes;
+        let remote_write = RemoteWrite::new(receiver.clone(), Arc::clone(&ingest), limit);
         let account = Account {
             receiver: receiver.clone(),
             ingest,
@@ -150,9 +154,16 @@ impl Collector {
             sink: Arc::clone(&sink),
         };
         let status: Arc<dyn Status> = Arc::new(account.clone());
+        let routes = vec![remote_write.route()];
         let mut tasks = vec![
             otlp_grpc::start(receiver.clone(), listeners.otlp_grpc, stopped.clone()),
-            otlp_http::start(receiver, listeners.otlp_http, status, stopped.clone()),
+            otlp_http::start(
+                receiver,
+                listeners.otlp_http,
+                status,
+                routes,
+                stopped.clone(),
+            ),
         ];
         if let Some(listener) = listeners.internal {
             let limits = options.server.connections;
@@ -168,6 +179,7 @@ impl Collector {
         Ok(Self {
             addresses,
             account,
+            remote_write,
             stop,
             tasks,
             drain_timeout,
@@ -179,9 +191,10 @@ impl Collector {
         self.addresses
     }
 
-    /// The OTLP/HTTP routes, to be mounted on another port as well.
+    /// The routes of OTLP/HTTP and remote write, to be mounted on another port as well.
     pub fn http_router(&self) -> Router {
-        self.account.receiver.http_router()
+        let otlp = self.account.receiver.http_router();
+        otlp.merge(self.remote_write.router())
     }
 
     /// Writes everything that the collector and its store count in the Prometheus text format,

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use model::Signal;
 use model::room::Budget;
 use model::row::Reject;
+use model::{Format, Signal};
 use otlp::exposition::Sample;
 use otlp::server::{Accept, Admission, Export, Verdict};
 use otlp::stamp::StampHeaders;
@@ -160,26 +160,34 @@ impl Ingest {
     }
 }
 
+impl Ingest {
+    /// Stores a batch. An error is what its sender is to hear.
+    pub async fn store(&self, batch: Batch) -> Result<Ack, Verdict> {
+        let _admitted = self.admission.enter(&batch.tenant).inspect_err(|_| {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        })?;
+        let signal = batch.signal;
+        let result = self.sink.write(batch).await;
+        self.count(signal, &result);
+        result.map_err(refusal)
+    }
+}
+
 impl Accept for Ingest {
     fn accept(&self, export: Export) -> BoxFuture<'_, Verdict> {
         Box::pin(async move {
-            let _admitted = match self.admission.enter(&export.tenant) {
-                Ok(admitted) => admitted,
-                Err(verdict) => {
-                    self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                    return verdict;
-                }
-            };
             let signal = export.signal;
             let batch = Batch {
                 tenant: export.tenant,
                 signal,
+                format: Format::Otlp,
                 request: export.request,
                 stamp: export.stamp.map(stamp),
             };
-            let result = self.sink.write(batch).await;
-            self.count(signal, &result);
-            verdict(signal, result)
+            match self.store(batch).await {
+                Ok(ack) => success(signal, &ack),
+                Err(refused) => refused,
+            }
         })
     }
 }
@@ -195,32 +203,34 @@ fn stamp(headers: StampHeaders) -> Stamp {
     }
 }
 
-/// What the sender hears.
-pub fn verdict(signal: Signal, result: Result<Ack, WriteError>) -> Verdict {
-    match result {
-        Ok(ack) => {
-            let rejected = ack.rejected.iter().map(|(_, count)| count).sum();
-            let message = if rejected == 0 {
-                String::new()
-            } else {
-                reasons(signal, &ack.rejected)
-            };
-            Verdict::Accepted { rejected, message }
-        }
-        Err(WriteError::Malformed(error)) => Verdict::Malformed(error.to_string()),
-        Err(WriteError::TooLarge(reason)) => Verdict::TooLarge(reason),
-        Err(WriteError::Retry { reason, after_ms }) => Verdict::Unavailable {
+fn success(signal: Signal, ack: &Ack) -> Verdict {
+    let rejected = ack.rejected.iter().map(|(_, count)| count).sum();
+    let message = if rejected == 0 {
+        String::new()
+    } else {
+        reasons(signal, &ack.rejected)
+    };
+    Verdict::Accepted { rejected, message }
+}
+
+/// What the sender hears of a batch that was not stored.
+fn refusal(error: WriteError) -> Verdict {
+    match error {
+        WriteError::Malformed(error) => Verdict::Malformed(error.to_string()),
+        WriteError::TooLarge(reason) => Verdict::TooLarge(reason),
+        WriteError::Retry { reason, after_ms } => Verdict::Unavailable {
             retry_after: Duration::from_millis(after_ms),
             reason,
         },
-        Err(error @ WriteError::Closed) => Verdict::Unavailable {
+        error @ WriteError::Closed => Verdict::Unavailable {
             retry_after: CLOSED_RETRY,
             reason: error.to_string(),
         },
     }
 }
 
-fn reasons(signal: Signal, rejected: &[(Reject, u64)]) -> String {
+/// How many rows were refused, and why.
+pub(crate) fn reasons(signal: Signal, rejected: &[(Reject, u64)]) -> String {
     let rows = match signal {
         Signal::Traces => "spans",
         Signal::Logs => "log records",

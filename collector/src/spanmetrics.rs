@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::Clock;
-use model::{Signal, SpanId, Tenant, TraceId};
+use model::{Format, Signal, SpanId, Tenant, TraceId};
 use otlp::exposition::Sample;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -199,6 +199,7 @@ impl SpanMetrics {
             let batch = Batch {
                 tenant: Tenant::default(),
                 signal: Signal::Metrics,
+                format: Format::Otlp,
                 request: request.into(),
                 stamp: None,
             };

@@ -17,6 +17,7 @@ pub mod summary;
 pub mod tail;
 pub mod traces;
 
+use model::prometheus::Promotion;
 use model::{Signal, Tenant, TimeRange};
 use storage::filter::Filter;
 use storage::message::{Columns, Order, Selection};
@@ -71,6 +72,8 @@ pub struct Context<'a> {
     pub tenant: &'a Tenant,
     /// How much.
     pub sizes: &'a Sizes,
+    /// Which resource attributes are labels in PromQL.
+    pub promotion: &'a Promotion,
     /// Unix nanoseconds at which the question came.
     pub now: u64,
 }

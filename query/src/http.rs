@@ -25,6 +25,7 @@ use std::time::Duration;
 use axum::Router;
 use env::{Clock, Random, RealRandom};
 use model::Tenant;
+use model::prometheus::Promotion;
 use storage::message::Limits;
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
@@ -47,6 +48,8 @@ pub struct Options {
     pub answer_bytes: u64,
     /// Sizes of answers.
     pub sizes: Sizes,
+    /// Which resource attributes are labels in PromQL.
+    pub promotion: Promotion,
     /// How many queries run at once.
     pub concurrency: usize,
     /// How many more may wait.
@@ -77,6 +80,7 @@ impl Options {
             limits: Limits::default(),
             answer_bytes: ANSWER_BYTES,
             sizes: Sizes::default(),
+            promotion: Promotion::default(),
             concurrency: 8,
             queue: 64,
             patience: Duration::from_secs(10),
@@ -123,6 +127,7 @@ impl Running {
             work: &self.work,
             tenant: &shared.options.tenant,
             sizes: &shared.options.sizes,
+            promotion: &shared.options.promotion,
             now: self.state.now(),
         }
     }

@@ -1,4 +1,4 @@
-//! Programs that are not ours: Python, Node, tmux.
+//! Programs that are not ours: Python, Node, tmux, Prometheus.
 //!
 //! Where one is absent, what needs it is skipped with a message that names it, unless
 //! `THROUGHLINE_REQUIRE_CLIENTS=1`, which `.ci/run` sets.
@@ -24,6 +24,54 @@ pub fn works(command: &mut Command) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
+}
+
+/// The path of a program: what `THROUGHLINE_NAME` says, in capitals, or else the name itself, for the
+/// system to look for. Nothing, if it is to be skipped.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let variable = format!("THROUGHLINE_{}", name.to_uppercase().replace('-', "_"));
+    let path = std::env::var_os(variable).map_or_else(|| PathBuf::from(name), PathBuf::from);
+    if works(Command::new(&path).arg("--version")) {
+        return Some(path);
+    }
+    missing(name);
+    None
+}
+
+/// A program that runs until it is dropped.
+pub struct Running(std::process::Child);
+
+impl Running {
+    /// Starts it; what it prints goes into a file.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start(command: &mut Command, log: &std::path::Path) -> Self {
+        let log = std::fs::File::create(log).expect("a writable folder");
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
+        Self(
+            command
+                .spawn()
+                .unwrap_or_else(|error| panic!("{command:?}: {error}")),
+        )
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port of this machine that nobody had a moment ago, for programs that cannot say which one the
+/// system chose.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound address").port()
 }
 
 /// The folder of the clients' sources.

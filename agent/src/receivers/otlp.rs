@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use model::Signal;
 use model::room::{self, Budget, NoRoom, Room};
 use model::row::{
-    Decode, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
+    LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
 };
 use otlp::exposition;
 use otlp::server::{
@@ -117,7 +117,7 @@ impl Relay {
             rejected: Vec::new(),
             room: self.budget.room(self.decoded_bytes),
         };
-        let decoded = otlp::Decoder.decode(signal, request, &mut counted);
+        let decoded = otlp::decode::decode(signal, request, &mut counted);
         decoded.map_err(|error| match error {
             Undecoded::Malformed(error) => Verdict::Malformed(error.to_string()),
             Undecoded::NoRoom(no) => Verdict::no_room(no, self.queue.full_retry_after()),
@@ -275,7 +275,7 @@ impl OtlpReceiver {
             tokio::spawn(async move { first.serve_grpc(grpc_listener, grpc_stop).await }),
             tokio::spawn(async move {
                 second
-                    .serve_http_with(http_listener, status, http_stop)
+                    .serve_http_with(http_listener, status, Vec::new(), http_stop)
                     .await
             }),
         ];

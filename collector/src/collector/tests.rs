@@ -98,7 +98,7 @@ async fn the_real_store_answers_through_the_collector() {
         env.clone(),
         dir.path(),
         storage::Options::default(),
-        Arc::new(otlp::Decoder),
+        Arc::new(crate::Decoder),
     )
     .unwrap();
     let bind = || TcpListener::bind("127.0.0.1:0");

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use model::Tenant;
-use model::row::{DecodeError, Undecoded};
+use model::row::{Decode, DecodeError, Undecoded};
 use otlp::server::Transport;
 use parking_lot::Mutex;
 
@@ -22,7 +22,7 @@ impl Sink for FakeSink {
             if let Some(answer) = self.answer.lock().clone() {
                 return answer;
             }
-            let rows = match otlp::rows::Rows::decode(batch.signal, &batch.request) {
+            let rows = match decoded(&batch) {
                 Ok(rows) => rows,
                 Err(Undecoded::Malformed(error)) => return Err(error.into()),
                 Err(Undecoded::NoRoom(no)) => panic!("{no}"),
@@ -35,7 +35,7 @@ impl Sink for FakeSink {
             Ok(Ack {
                 accepted: accepted as u64,
                 rejected: rows.rejected,
-                duplicate: false,
+                ..Ack::default()
             })
         })
     }
@@ -55,6 +55,12 @@ impl Sink for FakeSink {
             7.0,
         )]
     }
+}
+
+fn decoded(batch: &Batch) -> Result<otlp::rows::Rows, Undecoded> {
+    let mut rows = otlp::rows::Rows::default();
+    crate::Decoder.decode(batch.format, batch.signal, &batch.request, &mut rows)?;
+    Ok(rows)
 }
 
 /// Shows spans as a store does.
@@ -140,16 +146,16 @@ fn what_the_store_says_becomes_what_the_sender_hears() {
         offset: 3,
         reason: "truncated field",
     };
-    let heard = verdict(Signal::Logs, Err(WriteError::Malformed(error)));
+    let heard = refusal(WriteError::Malformed(error));
     assert!(matches!(heard, Verdict::Malformed(text) if text.contains("byte 3")));
     let too_large = WriteError::TooLarge("many bytes".to_owned());
-    let heard = verdict(Signal::Logs, Err(too_large));
+    let heard = refusal(too_large);
     assert_eq!(heard, Verdict::TooLarge("many bytes".to_owned()));
     let retry = WriteError::Retry {
         reason: "disk full".to_owned(),
         after_ms: 1500,
     };
-    let heard = verdict(Signal::Logs, Err(retry));
+    let heard = refusal(retry);
     let retry_after = Duration::from_millis(1500);
     assert_eq!(
         heard,
@@ -159,14 +165,14 @@ fn what_the_store_says_becomes_what_the_sender_hears() {
         }
     );
     assert!(matches!(
-        verdict(Signal::Logs, Err(WriteError::Closed)),
+        refusal(WriteError::Closed),
         Verdict::Unavailable { .. }
     ));
     let duplicate = Ack {
         duplicate: true,
         ..Ack::default()
     };
-    assert_eq!(verdict(Signal::Logs, Ok(duplicate)), Verdict::STORED);
+    assert_eq!(success(Signal::Logs, &duplicate), Verdict::STORED);
 }
 
 #[tokio::test]

@@ -176,6 +176,28 @@ fn check_collectors(config: &Config, root: &Node, cx: &mut Context<'_>) {
     }
 }
 
+/// A list that would do nothing is a mistake.
+fn check_promotion(config: &Config, root: &Node, cx: &mut Context<'_>) {
+    let promql = &config.promql;
+    let all = promql.promote_all_resource_attributes;
+    let (useless, message) = if all {
+        let message = "has no effect beside `promote_all_resource_attributes`";
+        ("promote_resource_attributes", message)
+    } else {
+        let message = "has no effect without `promote_all_resource_attributes`";
+        ("ignore_resource_attributes", message)
+    };
+    let list = if all {
+        &promql.promote_resource_attributes
+    } else {
+        &promql.ignore_resource_attributes
+    };
+    if !list.is_empty() {
+        let node = root.at(&format!("promql.{useless}")).unwrap_or(root);
+        cx.error(node, format!("`{useless}` {message}"), None);
+    }
+}
+
 /// What no key can check alone.
 fn check_together(config: &Config, root: &Node, cx: &mut Context<'_>) {
     let listen = &config.listen;
@@ -210,7 +232,9 @@ fn check_together(config: &Config, root: &Node, cx: &mut Context<'_>) {
         let hint = "the log must hold at least one head".to_owned();
         cx.error(node.unwrap_or(root), message, Some(hint));
     }
+    check_promotion(config, root, cx);
     check_collectors(config, root, cx);
+    crate::settings::check_jobs(&config.agent.scrape_configs, root, cx);
     for (index, files) in config.agent.files.iter().enumerate() {
         if files.include.is_empty() {
             let node = root

@@ -3,6 +3,8 @@
 //! Adding a key means adding its lines here and a row in `docs/configuration.md`; a test holds
 //! the two together.
 
+mod scrape;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +13,13 @@ use std::time::Duration;
 use crate::section::{Key, Value, built_in, choice, section};
 use crate::units::ByteSize;
 use crate::values::{CapturePattern, Endpoint, PathPattern, Pattern, Url};
+
+pub(crate) use scrape::check_jobs;
+pub use scrape::{
+    Authorization, BasicAuth, FileDiscovery, FilePath, Params, Relabel, RelabelAction,
+    RelabelSettings, Scheme, ScrapeConfig, ScrapeSettings, TargetGroup, Text, WholePattern,
+    read_target_groups,
+};
 
 section! {
     /// The whole configuration.
@@ -93,6 +102,8 @@ section! {
         concurrency: usize = "4", "1" to "256";
         /// Log files to read.
         files: Vec<LogFiles> = "[]";
+        /// Prometheus targets to scrape, as in Prometheus' own configuration.
+        scrape_configs: Vec<ScrapeConfig> = "[]";
         /// Metrics of the machine.
         host: Host = "{}";
         /// What waits on disk for the collector.
@@ -229,6 +240,12 @@ section! {
     pub struct Promql {
         /// Allow functions, aggregations and modifiers that Prometheus calls experimental.
         experimental: bool = "true";
+        /// Attributes of resources that are labels of every metric of the resource, as they are in `target_info`.
+        promote_resource_attributes: Vec<String> = "[]";
+        /// Make labels of all attributes of resources.
+        promote_all_resource_attributes: bool = "false";
+        /// With `promote_all_resource_attributes`: these are not.
+        ignore_resource_attributes: Vec<String> = "[]";
         /// How old a sample may be to count as current.
         lookback_delta: Duration = "5m", "1s" to "1d";
     }

@@ -226,7 +226,11 @@ pub struct Pattern(pub Regex);
 
 fn read_regex(node: &Node, cx: &mut Context<'_>) -> Option<Regex> {
     let text = String::read(node, cx)?;
-    let compiled = regex::RegexBuilder::new(&text).size_limit(1 << 20).build();
+    compile(node, &text, cx)
+}
+
+pub(crate) fn compile(node: &Node, text: &str, cx: &mut Context<'_>) -> Option<Regex> {
+    let compiled = regex::RegexBuilder::new(text).size_limit(1 << 20).build();
     compiled
         .map_err(|error| {
             let text = error.to_string();

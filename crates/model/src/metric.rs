@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::native::{BucketSpan, NativeCounts, NativeHistogram, ResetHint};
 use crate::resource::{Resource, Scope};
 use crate::value::KeyValue;
 
@@ -131,6 +132,8 @@ pub enum PointValue {
     Exponential(ExponentialHistogram),
     /// Quantiles.
     Summary(Summary),
+    /// A native histogram that came by a protocol of Prometheus.
+    Native(NativeHistogram),
 }
 
 /// Explicit-bounds histogram.

@@ -5,10 +5,19 @@
 //! specification and of Prometheus' OTLP receiver. Everything here is a pure function of strings,
 //! so that ingest, queries and the user interface agree on names without sharing state.
 
+mod promote;
+mod series;
+mod target;
 mod units;
 
 use std::collections::BTreeMap;
 
+pub use promote::Promotion;
+pub use series::{
+    FAMILY_KEY, Family, TYPE_KEY, base_labels, base_name, family, is_verbatim, mark,
+    resource_labels, target_info,
+};
+pub use target::TargetRef;
 pub use units::unit_name;
 use units::unit_words;
 

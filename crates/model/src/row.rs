@@ -9,7 +9,7 @@ use crate::metric::{Exemplar, MetricKind, PointValue, Temporality};
 use crate::resource::EntityRef;
 use crate::room::NoRoom;
 use crate::value::{KeyValueRef, ValueRef};
-use crate::{Signal, SpanId, TraceId};
+use crate::{Format, Signal, SpanId, TraceId};
 
 /// A borrowed resource with its envelope's schema URL.
 #[derive(Debug, Clone, Copy, Default)]
@@ -118,6 +118,10 @@ pub struct MetricRef<'a> {
     pub metadata: &'a [KeyValueRef<'a>],
 }
 
+/// The time of a data point that has none of its own: the sink gives it that of its receipt. A time
+/// of 0 is one that samples may have.
+pub const UNDATED: u64 = u64::MAX;
+
 /// A borrowed data point; see [`crate::DataPoint`] for the fields.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)]
@@ -146,6 +150,18 @@ pub enum Reject {
     EmptyMetricName,
     /// A histogram whose counts do not fit its bounds.
     MalformedHistogram,
+    /// A sample of a series whose labels are not in the order of their names.
+    UnsortedLabels,
+    /// A sample of a series with a label twice.
+    DuplicateLabel,
+    /// A sample of a series with a label without a name or a value.
+    EmptyLabel,
+    /// A sample of a series without `__name__`.
+    MissingName,
+    /// A sample whose series names a symbol that the request does not have.
+    UnknownSymbol,
+    /// A sample before 1970, or after what 64 bits of nanoseconds can say.
+    TimeOutOfRange,
     /// A point of a series beyond those that may be active.
     SeriesLimit,
     /// A point of a kind of data that another one follows in the same metric, which can have one.
@@ -154,13 +170,19 @@ pub enum Reject {
 
 impl Reject {
     /// Every reason.
-    pub const ALL: [Reject; 8] = [
+    pub const ALL: [Reject; 14] = [
         Reject::InvalidTraceId,
         Reject::InvalidSpanId,
         Reject::UnspecifiedTemporality,
         Reject::ZeroTime,
         Reject::EmptyMetricName,
         Reject::MalformedHistogram,
+        Reject::UnsortedLabels,
+        Reject::DuplicateLabel,
+        Reject::EmptyLabel,
+        Reject::MissingName,
+        Reject::UnknownSymbol,
+        Reject::TimeOutOfRange,
         Reject::SeriesLimit,
         Reject::SeveralKinds,
     ];
@@ -174,6 +196,12 @@ impl Reject {
             Reject::ZeroTime => "zero_time",
             Reject::EmptyMetricName => "empty_metric_name",
             Reject::MalformedHistogram => "malformed_histogram",
+            Reject::UnsortedLabels => "unsorted_labels",
+            Reject::DuplicateLabel => "duplicate_label",
+            Reject::EmptyLabel => "empty_label",
+            Reject::MissingName => "missing_name",
+            Reject::UnknownSymbol => "unknown_symbol",
+            Reject::TimeOutOfRange => "time_out_of_range",
             Reject::SeriesLimit => "series_limit",
             Reject::SeveralKinds => "several_kinds",
         }
@@ -190,8 +218,14 @@ impl Reject {
             Reject::ZeroTime => "data point with a time of 0",
             Reject::EmptyMetricName => "metric without a name",
             Reject::MalformedHistogram => {
-                "histogram whose bucket counts are not one more than its bounds"
+                "histogram whose bucket counts do not fit its bounds or spans"
             }
+            Reject::UnsortedLabels => "sample whose labels are not sorted by name",
+            Reject::DuplicateLabel => "sample with a label twice",
+            Reject::EmptyLabel => "sample with a label that has an empty name or value",
+            Reject::MissingName => "sample without a metric name",
+            Reject::UnknownSymbol => "sample that refers to a symbol that is not in the request",
+            Reject::TimeOutOfRange => "sample before 1970 or after 2553",
             Reject::SeriesLimit => {
                 "data point of a new series, while as many are active as limits.series allows"
             }
@@ -245,12 +279,13 @@ pub enum Undecoded {
     NoRoom(#[from] NoRoom),
 }
 
-/// Reads OTLP export requests in protobuf.
+/// Reads requests as they were received.
 pub trait Decode: Send + Sync {
-    /// Hands every row of `request` to `sink`. On an error the sink may have seen some rows:
-    /// its owner takes them back.
+    /// Hands every row of `request` to `sink`, the same ones in the same order each time. On an
+    /// error the sink may have seen some rows: its owner takes them back.
     fn decode(
         &self,
+        format: Format,
         signal: Signal,
         request: &[u8],
         sink: &mut dyn RowSink,

@@ -47,6 +47,28 @@ impl fmt::Display for Signal {
     }
 }
 
+/// How the bytes of a request are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(u8)]
+pub enum Format {
+    /// An OTLP export request in protobuf.
+    #[default]
+    Otlp = 0,
+    /// A `prometheus.WriteRequest` in one block of Snappy: remote write 1.0.
+    RemoteWrite1 = 1,
+    /// An `io.prometheus.write.v2.Request` in one block of Snappy: remote write 2.0.
+    RemoteWrite2 = 2,
+}
+
+impl Format {
+    /// The format of this code on disk.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Otlp, Self::RemoteWrite1, Self::RemoteWrite2]
+            .into_iter()
+            .find(|format| *format as u8 == code)
+    }
+}
+
 /// Whose data a row is. Part of every key and path; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tenant(Arc<str>);

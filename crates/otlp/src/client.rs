@@ -171,7 +171,21 @@ impl Client {
         for (name, value) in stamp.into_iter().flat_map(StampHeaders::headers) {
             builder = builder.header(name, value);
         }
-        match builder.body(body).send().await {
+        self.answer(builder.body(body)).await
+    }
+
+    /// Posts what is no OTLP export to a path of the endpoint; what the statuses say of sending it
+    /// again is the same.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> Outcome {
+        let mut builder = self.http.post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        self.answer(builder.body(body)).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Outcome {
+        match request.send().await {
             Err(error) => classify::unsent(&error),
             Ok(answer) => {
                 let answer = response::read(answer.into(), self.limits.response_bytes).await;

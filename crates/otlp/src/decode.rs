@@ -15,7 +15,7 @@
 //! the last counts, but the points of the others are counted as rejected; and a value that is sent
 //! in parts is put together within the limits of [`model::wire::Joined`] alone.
 
-mod lists;
+pub mod lists;
 mod logs;
 mod metrics;
 mod spans;
@@ -23,30 +23,20 @@ mod spans;
 use model::Signal;
 use model::resource::EntityRef;
 use model::room::allocation;
-use model::row::{Decode, DecodeError, ResourceRef, RowSink, ScopeRef, Undecoded};
+use model::row::{DecodeError, ResourceRef, RowSink, ScopeRef, Undecoded};
 use model::value::KeyValueRef;
 use model::wire::{self, Field, Joined, Reader};
 
 use lists::{Peak, push};
 
-/// The decoder of the three signals.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Decoder;
-
-impl Decode for Decoder {
-    fn decode(
-        &self,
-        signal: Signal,
-        request: &[u8],
-        sink: &mut dyn RowSink,
-    ) -> Result<(), Undecoded> {
-        let joined = Joined::default();
-        let reader = Reader::joining(request, &joined);
-        match signal {
-            Signal::Traces => walk(reader, &mut spans::Spans::default(), sink),
-            Signal::Logs => walk(reader, &mut logs::Logs::default(), sink),
-            Signal::Metrics => walk(reader, &mut metrics::Metrics::default(), sink),
-        }
+/// Hands every row of an OTLP request to `sink`.
+pub fn decode(signal: Signal, request: &[u8], sink: &mut dyn RowSink) -> Result<(), Undecoded> {
+    let joined = Joined::default();
+    let reader = Reader::joining(request, &joined);
+    match signal {
+        Signal::Traces => walk(reader, &mut spans::Spans::default(), sink),
+        Signal::Logs => walk(reader, &mut logs::Logs::default(), sink),
+        Signal::Metrics => walk(reader, &mut metrics::Metrics::default(), sink),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Owned model rows as OTLP: protobuf here, JSON in [`json`].
 //!
-//! Consecutive rows of one resource and scope share an envelope. What [`crate::Decoder`] reads,
+//! Consecutive rows of one resource and scope share an envelope. What [`crate::decode`] reads,
 //! these functions write back, value for value.
 
 pub mod json;

@@ -22,5 +22,3 @@ pub mod split;
 pub mod stamp;
 
 mod proto;
-
-pub use decode::Decoder;

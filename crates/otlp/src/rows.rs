@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::metric::Series;
 use model::room::NoRoom;
 use model::row::{
-    Decode, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
+    LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
 };
 use model::value::KeyValueRef;
 use model::{DataPoint, Event, KeyValue, Link, LogRecord, Metric, Resource, Scope, Signal, Span};
@@ -30,7 +30,7 @@ impl Rows {
     /// Decodes a request, whatever memory that takes.
     pub fn decode(signal: Signal, request: &[u8]) -> Result<Rows, Undecoded> {
         let mut rows = Rows::default();
-        crate::Decoder.decode(signal, request, &mut rows)?;
+        crate::decode::decode(signal, request, &mut rows)?;
         Ok(rows)
     }
 }

@@ -16,6 +16,7 @@ mod grpc;
 mod http;
 mod limits;
 mod listen;
+mod other;
 mod pages;
 mod verdict;
 
@@ -39,6 +40,7 @@ pub use counters::{Count, Counters, Outcome, Transport};
 pub use export::{Accept, Export, unix_nanos};
 pub use limits::ServerLimits;
 pub use listen::{ConnectionLimits, Handler, listen};
+pub use other::Route;
 pub use pages::Status;
 pub use verdict::Verdict;
 
@@ -98,7 +100,7 @@ impl Receiver {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) {
-        self.serve(listener, None, shutdown).await;
+        self.serve(listener, None, Vec::new(), shutdown).await;
     }
 
     /// Serves HTTP/1.1 and HTTP/2 until `shutdown`, as [`Receiver::serve_grpc`] does.
@@ -107,23 +109,26 @@ impl Receiver {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) {
-        self.serve(listener, None, shutdown).await;
+        self.serve(listener, None, Vec::new(), shutdown).await;
     }
 
-    /// As [`Receiver::serve_http`], with `/healthz`, `/readyz` and `/metrics` beside the exports.
+    /// As [`Receiver::serve_http`], with `/healthz`, `/readyz`, `/metrics` and routes of other
+    /// protocols beside the exports.
     pub async fn serve_http_with(
         &self,
         listener: TcpListener,
         status: Arc<dyn Status>,
+        routes: Vec<Route>,
         shutdown: impl Future<Output = ()> + Send,
     ) {
-        self.serve(listener, Some(status), shutdown).await;
+        self.serve(listener, Some(status), routes, shutdown).await;
     }
 
     async fn serve(
         &self,
         listener: TcpListener,
         status: Option<Arc<dyn Status>>,
+        routes: Vec<Route>,
         shutdown: impl Future<Output = ()> + Send,
     ) {
         for service in [
@@ -149,13 +154,14 @@ impl Receiver {
             let page = status
                 .as_ref()
                 .and_then(|status| pages::answer(status, &request));
-            let receiver = receiver.clone();
-            Box::pin(async move {
-                match page {
-                    Some(page) => page,
-                    None => receiver.handle(request).await,
-                }
-            })
+            if let Some(page) = page {
+                return Box::pin(std::future::ready(page));
+            }
+            let path = request.uri().path();
+            match routes.iter().find(|route| route.path == path) {
+                Some(route) => (route.handler)(request),
+                None => receiver.handle(request),
+            }
         });
         listen(listener, handler, self.shared.limits.connections, shutdown).await;
     }

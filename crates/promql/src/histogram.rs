@@ -6,6 +6,7 @@
 //! to infinity; there is no negative side and no zero bucket.
 
 mod arithmetic;
+mod native;
 mod quantile;
 mod total;
 mod trim;
@@ -21,29 +22,15 @@ pub use quantile::{
 pub(crate) use total::Total;
 pub use trim::Keep;
 
+pub use model::native::{CUSTOM_SCHEMA, ResetHint};
+
 use crate::format::general;
 
-/// The schema that says that the bounds are custom.
-pub const CUSTOM_SCHEMA: i32 = -53;
 /// The coarsest exponential schema: one bucket above one, one below. Prometheus itself stores none
 /// coarser than -4; evaluation works with any.
 pub const MIN_SCHEMA: i32 = -11;
 /// The finest exponential schema.
 pub const MAX_SCHEMA: i32 = 8;
-
-/// What is known about a counter histogram relative to the sample before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ResetHint {
-    /// Nothing.
-    #[default]
-    Unknown,
-    /// It was reset.
-    Reset,
-    /// It was not.
-    NotReset,
-    /// It is not a counter.
-    Gauge,
-}
 
 /// A populated bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,9 +5,9 @@ use serde::Serialize;
 /// Type, help and unit of a metric.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Metadata {
-    /// `counter`, `gauge`, `histogram`, `summary` or `unknown`.
+    /// `counter`, `gauge`, `histogram`, `summary`, `unknown` and so on.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: String,
     /// Description.
     pub help: String,
     /// Unit, as in the name of the metric.

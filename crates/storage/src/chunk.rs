@@ -22,7 +22,7 @@ use model::row::Reject;
 use model::{Metric, Resource, Scope, Signal, SpanId, TraceId};
 use rustc_hash::FxHashMap;
 
-use crate::write::{Observe, StoredSpan};
+use crate::write::{Observe, Points, StoredSpan};
 
 pub(crate) use clocks::Clocks;
 pub(crate) use intern::Interner;
@@ -243,6 +243,8 @@ pub(crate) struct Chunk {
     pub duplicate_keys: u64,
     /// Rows that were sent without a time.
     pub undated: u64,
+    /// What the points were while this chunk was filled.
+    pub point_counts: Points,
     /// Smallest start or time of a row.
     pub min_time: u64,
     /// Largest start or time of a row.
@@ -273,6 +275,7 @@ impl Chunk {
             rejected: FxHashMap::default(),
             duplicate_keys: 0,
             undated: 0,
+            point_counts: Points::default(),
             min_time: u64::MAX,
             max_time: 0,
             max_end: 0,

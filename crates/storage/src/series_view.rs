@@ -7,51 +7,10 @@ use regex::Regex;
 use crate::message::{MatchOp, Matcher};
 use crate::read::ReadError;
 
-/// Labels of a series without its name, `le` and `quantile`.
-pub(crate) fn labels(series: &Series) -> Vec<(String, String)> {
-    let scope_attributes = series
-        .scope
-        .attributes
-        .iter()
-        .map(|kv| (kv.key.as_str(), kv.value.to_text()))
-        .collect();
-    let scope = prometheus::Scope {
-        name: &series.scope.name,
-        version: &series.scope.version,
-        schema_url: &series.scope.schema_url,
-        attributes: scope_attributes,
-    };
-    prometheus::labels(
-        series
-            .resource
-            .attributes
-            .iter()
-            .map(|kv| (kv.key.as_str(), kv.value.to_text())),
-        &scope,
-        series
-            .attributes
-            .iter()
-            .map(|kv| (kv.key.as_str(), kv.value.to_text())),
-    )
-}
-
-/// Labels of the `target_info` that stands for the resource of the series.
-pub(crate) fn target_labels(series: &Series) -> Vec<(String, String)> {
-    let attributes = &series.resource.attributes;
-    prometheus::Strategy::default()
-        .target_info(
-            attributes
-                .iter()
-                .map(|kv| (kv.key.as_str(), kv.value.to_text())),
-        )
-        .unwrap_or_default()
-}
-
 /// Every name under which the series has Prometheus series.
 pub(crate) fn names(series: &Series) -> Vec<String> {
     let metric = &series.metric;
-    let kind = prometheus::MetricKind::of(metric.kind, metric.monotonic);
-    let base = prometheus::metric_name(&metric.name, &metric.unit, kind);
+    let base = prometheus::base_name(series);
     let suffixed = |suffix: &str| format!("{base}{suffix}");
     let mut names = match metric.kind {
         MetricKind::Gauge | MetricKind::Sum => Vec::new(),
@@ -134,10 +93,16 @@ impl Matchers {
         if by_label.is_empty() {
             return true;
         }
-        let labels = labels(series);
+        let labels = prometheus::base_labels(series);
+        // By its configuration a query may make labels of attributes of the resource.
+        let resource = prometheus::resource_labels(series);
         by_label.iter().all(|(name, test)| {
-            let value = labels.iter().find(|(label, _)| label == name);
-            test.passes(value.map_or("", |(_, value)| value))
+            let own = labels.iter().find(|(label, _)| label == name);
+            let promoted = || {
+                let mut same = resource.iter().filter(|(label, _)| label == name);
+                own.is_none() && same.any(|(_, value)| test.passes(value))
+            };
+            test.passes(own.map_or("", |(_, value)| value)) || promoted()
         })
     }
 }

@@ -31,6 +31,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use env::{Env, Failure, Failures, Files, LockFile, StrictFiles};
+use model::Format;
 use model::correlation::CorrelationKeys;
 use model::room::{Budget, NoRoom, Room};
 use model::row::{Decode, Reject, Undecoded};
@@ -58,6 +59,11 @@ pub(crate) use tail::Tails;
 const MEMORY_RETRY_MS: u64 = 500;
 /// And how much later at most.
 const MEMORY_RETRY_SPREAD_MS: u64 = 1_000;
+
+/// A shorter request is decoded by who brings it, without a thread of its own.
+const INLINE_BYTES: usize = 64 << 10;
+/// About how many times shorter a request is that comes compressed.
+const COMPRESSION: usize = 8;
 
 /// A counter or gauge: name, labels, value.
 pub type Metric = (String, Vec<(String, String)>, f64);
@@ -351,7 +357,7 @@ pub(crate) fn decode_batch(
     received: u64,
 ) -> Result<Chunk, Undecoded> {
     let mut sink = ChunkSink::new(batch.signal, keys, admit, room, received);
-    decoder.decode(batch.signal, &batch.request, &mut sink)?;
+    decoder.decode(batch.format, batch.signal, &batch.request, &mut sink)?;
     let mut chunk = sink.finish()?;
     if let Some(clock) = batch.stamp.as_ref().and_then(|stamp| stamp.clock) {
         chunk.clocks = Clocks::all(clock);
@@ -486,8 +492,12 @@ impl Store {
             });
         };
         let decoding = core.clone();
+        let inline_bytes = match batch.format {
+            Format::Otlp => INLINE_BYTES,
+            Format::RemoteWrite1 | Format::RemoteWrite2 => INLINE_BYTES / COMPRESSION,
+        };
         let decode = move || decoding.decode_new(batch);
-        let new = if weight < 64 << 10 {
+        let new = if weight < inline_bytes {
             decode()?
         } else {
             tokio::task::spawn_blocking(decode)

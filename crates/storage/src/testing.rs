@@ -30,7 +30,12 @@ pub(crate) fn chunk<T: serde::Serialize>(signal: Signal, rows: &[T]) -> crate::c
     let mut room = Room::unlimited();
     let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut admit, &mut room, 0);
     TestDecoder
-        .decode(signal, &postcard::to_stdvec(rows).unwrap(), &mut sink)
+        .decode(
+            Format::Otlp,
+            signal,
+            &postcard::to_stdvec(rows).unwrap(),
+            &mut sink,
+        )
         .unwrap();
     sink.finish().unwrap()
 }
@@ -68,6 +73,7 @@ pub(crate) async fn write_stamped<T: serde::Serialize>(
         .write(Batch {
             tenant: Tenant::default(),
             signal,
+            format: Format::Otlp,
             request,
             stamp,
         })

@@ -2,16 +2,19 @@
 
 use bytes::Bytes;
 use model::row::{DecodeError, Reject};
-use model::{ClockOffset, Signal, SpanId, Tenant, TraceId};
+use model::{ClockOffset, Format, Signal, SpanId, Tenant, TraceId};
 
-/// One OTLP export request to be stored.
+/// One request to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Whose rows.
     pub tenant: Tenant,
     /// Which signal.
     pub signal: Signal,
-    /// The request in protobuf, decompressed. An empty one with a stamp is an agent's heartbeat.
+    /// How the request is to be read.
+    pub format: Format,
+    /// The request: of OTLP in protobuf, decompressed. An empty one with a stamp is an agent's
+    /// heartbeat.
     pub request: Bytes,
     /// The agent's stamp, if one of our agents sent it.
     pub stamp: Option<Stamp>,
@@ -50,6 +53,19 @@ pub struct Ack {
     pub rejected: Vec<(Reject, u64)>,
     /// The batch had been acknowledged before; nothing was stored again.
     pub duplicate: bool,
+    /// What the data points among the rows are.
+    pub points: Points,
+}
+
+/// Data points by what they hold, and the exemplars with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Points {
+    /// Points with a number or without a recorded value.
+    pub numbers: u64,
+    /// Points with a histogram of any kind, or a summary.
+    pub histograms: u64,
+    /// Exemplars of all points.
+    pub exemplars: u64,
 }
 
 /// A span that has just become durable.
@@ -83,7 +99,7 @@ pub trait Observe: Send {
 /// The batch was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// It is not an OTLP request: never send it again.
+    /// It is not a request of its format: never send it again.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
     /// It takes more than one batch may: never send it again as it is.

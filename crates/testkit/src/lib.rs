@@ -1,10 +1,11 @@
 //! What tests need to be deterministic: a clock that stands still until told otherwise, files
 //! that forget what was not synced, faults at a chosen system call, and where test material of others
-//! lies. For dev-dependencies only.
+//! lies, and a second writer of remote write. For dev-dependencies only.
 
 mod clock;
 mod fault_files;
 mod memory_files;
+pub mod remote_write;
 mod testdata;
 
 use std::sync::Arc;

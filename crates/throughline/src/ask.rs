@@ -150,6 +150,7 @@ pub(crate) async fn load(arguments: &cli::Load) -> anyhow::Result<()> {
     let report = load::run(LoadOptions {
         endpoint: arguments.endpoint.clone(),
         http: arguments.http,
+        remote_write: arguments.remote_write,
         signal,
         corpus,
         lines: arguments.lines.clone(),

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use env::Clock;
 use futures::future::BoxFuture;
 use model::metric::{FLAG_NO_RECORDED_VALUE, MetricKind, PointValue, Series, Temporality};
-use model::{DataPoint, KeyValue, Metric, Resource, Scope, Signal, Tenant};
+use model::prometheus::{self, NAME_LABEL, TargetRef};
+use model::{DataPoint, Format, KeyValue, Metric, Resource, Scope, Signal, Tenant};
 use query::alerts;
 use storage::Store;
 use storage::write::{Batch, WriteError};
@@ -31,6 +32,7 @@ impl Destination for LocalStore {
             let batch = Batch {
                 tenant: Tenant::default(),
                 signal,
+                format: Format::Otlp,
                 request,
                 stamp: Some(storage::write::Stamp {
                     agent: stamp.agent.to_string(),
@@ -85,6 +87,7 @@ impl alerts::Sink for StoreSink {
             let batch = Batch {
                 tenant: Tenant::default(),
                 signal: Signal::Metrics,
+                format: Format::Otlp,
                 request,
                 stamp: None,
             };
@@ -104,26 +107,29 @@ fn encode(samples: &[alerts::Written]) -> Bytes {
         .map(|sample| {
             let label = |name: &str| sample.labels.get(name).cloned().unwrap_or_default();
             // `job` and `instance` come from the resource in the Prometheus view.
-            let mut resource = Resource::default();
-            for (name, key) in [("job", "service.name"), ("instance", "service.instance.id")] {
-                if sample.labels.contains_key(name) {
-                    resource.attributes.push(KeyValue::new(key, label(name)));
-                }
-            }
+            let (job, instance) = (label("job"), label("instance"));
+            let target = TargetRef {
+                job: &job,
+                instance: &instance,
+            };
+            let resource = Resource {
+                attributes: target.owned(),
+                ..Resource::default()
+            };
             let attributes = sample
                 .labels
                 .iter()
-                .filter(|(name, _)| !matches!(name.as_str(), "__name__" | "job" | "instance"))
+                .filter(|(name, _)| *name != NAME_LABEL && !TargetRef::has(name))
                 .map(|(name, value)| KeyValue::new(name, value.as_str()))
                 .collect();
             let metric = Metric {
-                name: label("__name__"),
+                name: label(NAME_LABEL),
                 description: String::new(),
                 unit: String::new(),
                 kind: MetricKind::Gauge,
                 temporality: Temporality::None,
                 monotonic: false,
-                metadata: Vec::new(),
+                metadata: vec![prometheus::mark("gauge")],
             };
             let point = DataPoint {
                 start_unix_nano: 0,

@@ -251,6 +251,9 @@ pub(crate) struct Load {
     /// Send OTLP/HTTP in protobuf to the endpoint instead of gRPC.
     #[arg(long)]
     pub http: bool,
+    /// Send metrics over Prometheus remote write to the endpoint, which is that of OTLP/HTTP.
+    #[arg(long)]
+    pub remote_write: bool,
     /// traces, logs or metrics.
     #[arg(long, default_value = "traces")]
     pub signal: String,

@@ -15,6 +15,7 @@ mod corpus;
 mod lines;
 mod logs;
 mod metrics;
+mod remote_write;
 mod report;
 mod sender;
 mod trace;
@@ -80,6 +81,8 @@ pub struct LoadOptions {
     pub endpoint: String,
     /// OTLP/HTTP in protobuf instead of gRPC.
     pub http: bool,
+    /// Prometheus remote write 1.0 instead of OTLP: metrics alone, over HTTP.
+    pub remote_write: bool,
     /// What is sent.
     pub signal: Signal,
     /// What it is like.
@@ -234,6 +237,10 @@ fn check_corpus(options: &LoadOptions) -> anyhow::Result<()> {
         "the corpus of metrics must be the standard one"
     );
     ensure!(
+        !options.remote_write || options.signal == Signal::Metrics,
+        "the signal of remote write must be metrics"
+    );
+    ensure!(
         !lines || options.signal == Signal::Logs,
         "the signal of the corpus of lines must be logs"
     );
@@ -251,7 +258,7 @@ fn check_corpus(options: &LoadOptions) -> anyhow::Result<()> {
 
 /// One client per connection: a client shares one connection among its gRPC calls.
 fn clients(options: &LoadOptions) -> anyhow::Result<Vec<Client>> {
-    let protocol = if options.http {
+    let protocol = if options.http || options.remote_write {
         Protocol::HttpProtobuf
     } else {
         Protocol::Grpc

@@ -89,8 +89,18 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.promql.lookback_ms =
         i64::try_from(config.promql.lookback_delta.as_millis()).unwrap_or(i64::MAX);
     options.promql.features = crate::check::features(config.promql.experimental);
+    options.promotion = promotion(&config.promql);
     options.promql_limits.max_samples = limits.query_samples;
     options
+}
+
+fn promotion(promql: &config::Promql) -> model::prometheus::Promotion {
+    use model::prometheus::Promotion;
+    if promql.promote_all_resource_attributes {
+        Promotion::AllBut(promql.ignore_resource_attributes.clone())
+    } else {
+        Promotion::Listed(promql.promote_resource_attributes.clone())
+    }
 }
 
 /// The rules and receivers. `url` is where people reach the query service.
@@ -197,6 +207,7 @@ pub(crate) fn agent(
             open_files_max: config.limits.open_files,
             ..to::FilelogOptions::default()
         },
+        scrape: settings.scrape_configs.clone(),
         host: settings.host.enabled.then(|| to::HostOptions {
             interval: settings.host.interval,
             ..to::HostOptions::default()

@@ -73,20 +73,34 @@ impl SeriesReader<'_> {
         context.sources.series(request, context.work).await
     }
 
+    /// The same with the labels that resource attributes become by configuration.
+    async fn promoted(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        points: bool,
+    ) -> Result<Vec<SeriesPoints>, QueryError> {
+        let mut parts = self.read(matchers, range, points).await?;
+        for part in &mut parts {
+            self.0.promotion.apply(&mut part.series);
+        }
+        Ok(parts)
+    }
+
     /// Prometheus series with their samples.
     pub async fn samples(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<promql::Series>, QueryError> {
-        let mut parts = self.read(matchers, range, true).await?;
+        let mut parts = self.promoted(matchers, range, true).await?;
         let is_delta = |part: &SeriesPoints| part.series.metric.temporality == Temporality::Delta;
         if range.start > 0 && parts.iter().any(is_delta) {
             let whole = TimeRange {
                 start: 0,
                 end: range.end,
             };
-            parts = self.read(matchers, whole, true).await?;
+            parts = self.promoted(matchers, whole, true).await?;
         }
         Ok(view::series(parts, matchers, range))
     }
@@ -99,7 +113,7 @@ impl SeriesReader<'_> {
     ) -> Result<Vec<Labels>, QueryError> {
         let mut all = Vec::new();
         for matchers in selectors {
-            let parts = self.read(matchers, range, false).await?;
+            let parts = self.promoted(matchers, range, false).await?;
             let has_buckets = |part: &SeriesPoints| {
                 matches!(
                     part.series.metric.kind,

@@ -22,7 +22,7 @@ use serde_json::{Value as Json_, json};
 use super::params::parse_seconds;
 use super::{Running, State};
 use crate::error::{ErrorKind, QueryError};
-use crate::exec::series::{SeriesReader, range_of_ms, view};
+use crate::exec::series::{SeriesReader, range_of_ms};
 
 /// A refusal in Prometheus' shape.
 pub struct Refused {
@@ -421,17 +421,17 @@ pub async fn metadata(Extract(state): Extract<State>, uri: Uri) -> Answer {
     let stored = reader.read(&[], TimeRange::ALL, false).await?;
     let mut all: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
     for part in &stored {
-        let metric = &part.series.metric;
-        let kind = model::prometheus::MetricKind::of(metric.kind, metric.monotonic);
-        let name = view::base_name(&part.series);
-        let wanted = form.text("metric").is_none_or(|wanted| wanted == name);
-        if name.is_empty() || !wanted {
+        let Some(family) = model::prometheus::family(&part.series) else {
+            continue;
+        };
+        let name = family.name;
+        if form.text("metric").is_some_and(|wanted| wanted != name) {
             continue;
         }
         let entry = Metadata {
-            kind: kind.prometheus_type(),
-            help: metric.description.clone(),
-            unit: model::prometheus::unit_name(&metric.unit),
+            kind: family.kind,
+            help: family.help,
+            unit: family.unit,
         };
         let known = all.entry(name).or_default();
         if !known.contains(&entry) {

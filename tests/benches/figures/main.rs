@@ -32,7 +32,11 @@ struct Arguments {
     #[arg(long)]
     points: Option<u64>,
     /// Which signals, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "traces,logs,metrics")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "traces,logs,metrics,remote-write"
+    )]
     signals: Vec<String>,
     /// standard, scattered, wide or lines.
     #[arg(long, default_value = "standard")]
@@ -84,8 +88,12 @@ async fn main() -> anyhow::Result<()> {
 async fn all(plan: &Plan, signals: &[String]) -> anyhow::Result<Vec<Row>> {
     let mut rows = run::start_and_idle(plan)?;
     for name in signals {
+        if name == "remote-write" {
+            rows.extend(run::remote_write(plan).await?);
+            continue;
+        }
         let Some(signal) = Signal::from_name(name) else {
-            bail!("--signals {name}: of traces, logs, metrics");
+            bail!("--signals {name}: of traces, logs, metrics, remote-write");
         };
         rows.extend(run::signal(plan, signal).await?);
     }

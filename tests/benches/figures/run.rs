@@ -43,6 +43,7 @@ impl Plan {
         LoadOptions {
             endpoint: format!("http://{}", server.address("otlp_grpc")),
             http: false,
+            remote_write: false,
             signal,
             corpus: self.corpus,
             lines: self.lines.clone(),
@@ -127,6 +128,36 @@ pub(crate) async fn signal(plan: &Plan, signal: Signal) -> anyhow::Result<Vec<Ro
     rows.extend(questions::ask(plan, signal, &server.query()).await?);
     stop(server)?;
     Ok(rows)
+}
+
+/// What the metrics cost when Prometheus writes them.
+#[allow(clippy::cast_precision_loss)]
+pub(crate) async fn remote_write(plan: &Plan) -> anyhow::Result<Vec<Row>> {
+    let setup = plan.setup("collector");
+    let server = setup.start();
+    let pid = server.pid();
+    let before = process::settled_cpu_seconds(pid)?;
+    let report = load::run(LoadOptions {
+        endpoint: format!("http://{}", server.address("otlp_http")),
+        remote_write: true,
+        ..plan.load(Signal::Metrics, &server)
+    })
+    .await?;
+    whole(&report, plan.points)?;
+    let cpu = process::settled_cpu_seconds(pid)? - before;
+    let peak = mib(server.memory_bytes("VmHWM"));
+    stop(server)?;
+    let parts = disk::parts(&setup.data_dir())?;
+    let bytes = parts.values().sum::<u64>() as f64 / plan.points as f64;
+    let row =
+        |name: &str, measured, unit| Row::new(format!("remote write: {name}"), measured, unit);
+    Ok(vec![
+        row("request", report.bytes_per_item, "bytes/item"),
+        row("accepted, closed loop", report.items_per_second, "items/s"),
+        row("CPU", cpu * 1e6 / report.accepted_items as f64, "s/million").goal(2.0),
+        row("peak memory (VmHWM)", peak, "MiB").goal(300.0),
+        row("on disk", bytes, "bytes/item").goal(1.5),
+    ])
 }
 
 #[allow(clippy::cast_precision_loss)]

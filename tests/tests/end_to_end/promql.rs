@@ -180,3 +180,88 @@ async fn ranges_labels_and_errors_have_prometheus_shape() {
         "{body}"
     );
 }
+
+#[tokio::test]
+async fn resource_attributes_become_labels_by_configuration() {
+    let config =
+        "agent: {host: {enabled: false}}\npromql: {promote_resource_attributes: [k8s.pod.name]}\n";
+    let setup = up().config(config);
+    let server = setup.start();
+    let resource = attributes(&[
+        ("service.name", "api"),
+        ("k8s.pod.name", "p-1"),
+        ("zone", "z"),
+    ]);
+    let point = json!({"asDouble": 2.5, "timeUnixNano": BEGIN.to_string()});
+    let export = json!({"resourceMetrics": [{
+        "resource": {"attributes": resource},
+        "scopeMetrics": [{"scope": {}, "metrics": [{"name": "load", "gauge": {"dataPoints": [point]}}]}],
+    }]});
+    server.otlp().export("metrics", &export).await;
+    let at = (BEGIN / SECOND).to_string();
+    let labels = json!({"__name__": "load", "job": "api", "k8s_pod_name": "p-1"});
+    // In memory, and in files, where the index has to find it.
+    let found = server
+        .query()
+        .promql("load{k8s_pod_name=\"p-1\"}", &at)
+        .await;
+    assert_eq!(found[0]["metric"], labels);
+    assert!(server.terminate().0.success());
+    let server = setup.start();
+    let query = server.query();
+    assert_eq!(
+        query.promql("load{k8s_pod_name=\"p-1\"}", &at).await[0]["metric"],
+        labels
+    );
+    for other in [
+        "load{k8s_pod_name!=\"p-1\"}",
+        "load{zone=\"z\"}",
+        "load{k8s_pod_name=\"\"}",
+    ] {
+        assert_eq!(query.promql(other, &at).await, [] as [Value; 0], "{other}");
+    }
+    let info = query.promql("target_info{zone=\"z\"}", &at).await;
+    assert_eq!(info[0]["metric"]["k8s_pod_name"], "p-1");
+}
+
+#[tokio::test]
+async fn a_point_without_a_recorded_value_ends_its_series() {
+    let server = up().start();
+    let at = |second: u64| (BEGIN + second * SECOND).to_string();
+    let gauge = json!([
+        {"asDouble": 1, "timeUnixNano": at(0)},
+        {"timeUnixNano": at(60), "flags": 1},
+        {"asDouble": 3, "timeUnixNano": at(120)},
+    ]);
+    let counts = |count: u64| json!([count.to_string(), "0"]);
+    let histogram = json!([
+        {"count": "4", "sum": 2, "bucketCounts": counts(4), "explicitBounds": [1], "timeUnixNano": at(0)},
+        {"timeUnixNano": at(60), "flags": 1},
+    ]);
+    let exponential = json!([
+        {"count": "4", "sum": 2, "scale": 0, "positive": {"offset": 0, "bucketCounts": ["4"]}, "timeUnixNano": at(0)},
+        {"timeUnixNano": at(60), "flags": 1},
+    ]);
+    let metrics = [
+        json!({"name": "g", "gauge": {"dataPoints": gauge}}),
+        json!({"name": "h", "histogram": {"aggregationTemporality": 2, "dataPoints": histogram}}),
+        json!({"name": "e", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": exponential}}),
+    ];
+    server.otlp().export("metrics", &export(&metrics)).await;
+    let query = server.query();
+    let begin = BEGIN / SECOND;
+    for (second, expected) in [
+        (59, [1, 1, 1, 1]),
+        (60, [0, 0, 0, 0]),
+        (119, [0, 0, 0, 0]),
+        (120, [1, 0, 0, 0]),
+    ] {
+        for (name, count) in ["g", "h_bucket{le=\"1\"}", "h_sum", "e"]
+            .into_iter()
+            .zip(expected)
+        {
+            let found = query.promql(name, &(begin + second).to_string()).await;
+            assert_eq!(found.len(), count, "{name} after {second} s: {found:?}");
+        }
+    }
+}

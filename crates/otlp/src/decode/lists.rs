@@ -1,4 +1,4 @@
-//! Lists of the decoder that ask for room before they grow.
+//! Lists of a decoder that ask for room before they grow.
 
 use model::room::NoRoom;
 use model::row::RowSink;
@@ -8,7 +8,7 @@ const STEP: usize = 4096;
 
 /// Appends to a list that is kept from row to row.
 #[inline]
-pub(super) fn push<T>(list: &mut Vec<T>, item: T, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
+pub fn push<T>(list: &mut Vec<T>, item: T, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
     if list.len() == list.capacity() {
         grow(list, 1, sink)?;
     }
@@ -18,11 +18,7 @@ pub(super) fn push<T>(list: &mut Vec<T>, item: T, sink: &mut dyn RowSink) -> Res
 
 /// Makes room for so many more members of a list.
 #[inline]
-pub(super) fn reserve<T>(
-    list: &mut Vec<T>,
-    more: usize,
-    sink: &mut dyn RowSink,
-) -> Result<(), NoRoom> {
+pub fn reserve<T>(list: &mut Vec<T>, more: usize, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
     if list.capacity() - list.len() < more {
         grow(list, more, sink)?;
     }
@@ -41,20 +37,20 @@ fn grow<T>(list: &mut Vec<T>, more: usize, sink: &mut dyn RowSink) -> Result<(),
 /// What a row allocates beside the lists that are kept, and lets go before the next row: room is
 /// asked for the most that any row took.
 #[derive(Debug, Default)]
-pub(super) struct Peak {
+pub struct Peak {
     now: usize,
     asked: usize,
 }
 
 impl Peak {
     /// The next row begins.
-    pub(super) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.now = 0;
     }
 
     /// So many bytes are about to be allocated.
     #[inline]
-    pub(super) fn add(&mut self, bytes: usize, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
+    pub fn add(&mut self, bytes: usize, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
         self.now = self.now.saturating_add(bytes);
         if self.now > self.asked {
             let more = (self.now - self.asked).max(STEP);

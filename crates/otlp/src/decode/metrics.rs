@@ -50,7 +50,10 @@ impl Spare {
                 }
             }
             PointValue::Summary(summary) => self.quantiles = emptied(summary.quantiles),
-            PointValue::Empty | PointValue::Int(_) | PointValue::Double(_) => {}
+            PointValue::Empty
+            | PointValue::Int(_)
+            | PointValue::Double(_)
+            | PointValue::Native(_) => {}
         }
     }
 }

@@ -5,6 +5,8 @@
 //! `NaN`, `Infinity` and `-Infinity`. Members that hold their default are left out, except those
 //! that a reader looks for in every row (ids, names, times, kind, attributes).
 
+mod native;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::metric::{
@@ -221,6 +223,7 @@ pub fn data_point_json(series: &Series, point: &DataPoint) -> Json {
         PointValue::Histogram(histogram) => put_histogram(&mut object, histogram),
         PointValue::Exponential(histogram) => put_exponential(&mut object, histogram),
         PointValue::Summary(summary) => put_summary(&mut object, summary),
+        PointValue::Native(histogram) => native::put(&mut object, histogram),
     }
     if !point.exemplars.is_empty() {
         object.insert(

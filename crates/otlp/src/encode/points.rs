@@ -97,6 +97,8 @@ fn put_point(out: &mut Vec<u8>, series: &Series, point: &DataPoint) {
         PointValue::Histogram(histogram) => put_histogram(out, histogram),
         PointValue::Exponential(histogram) => put_exponential(out, histogram),
         PointValue::Summary(summary) => put_summary(out, summary),
+        // OTLP has no form for all of it, and nothing that came by another protocol is sent on.
+        PointValue::Native(_) => {}
     }
 }
 

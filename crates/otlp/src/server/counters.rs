@@ -13,13 +13,19 @@ pub enum Transport {
     HttpProtobuf,
     /// OTLP/HTTP in JSON.
     HttpJson,
+    /// Prometheus remote write 1.0.
+    RemoteWrite1,
+    /// Prometheus remote write 2.0.
+    RemoteWrite2,
 }
 
 impl Transport {
-    const ALL: [Transport; 3] = [
+    const ALL: [Transport; 5] = [
         Transport::Grpc,
         Transport::HttpProtobuf,
         Transport::HttpJson,
+        Transport::RemoteWrite1,
+        Transport::RemoteWrite2,
     ];
 
     /// The name used in metrics.
@@ -28,6 +34,8 @@ impl Transport {
             Transport::Grpc => "grpc",
             Transport::HttpProtobuf => "http_protobuf",
             Transport::HttpJson => "http_json",
+            Transport::RemoteWrite1 => "remote_write_1",
+            Transport::RemoteWrite2 => "remote_write_2",
         }
     }
 }
@@ -39,7 +47,7 @@ pub enum Outcome {
     Accepted,
     /// Stored, but for some rows.
     Partial,
-    /// Not OTLP.
+    /// Not of its protocol.
     Malformed,
     /// Over the size limit.
     TooLarge,
@@ -53,7 +61,7 @@ pub enum Outcome {
     SlowBody,
     /// Its sender went away before the answer.
     Aborted,
-    /// Its method, type or compression is not OTLP's.
+    /// Its method, type or compression is not its protocol's.
     Unsupported,
 }
 
@@ -91,7 +99,7 @@ impl Outcome {
 /// Counters of a receiver.
 #[derive(Debug, Default)]
 pub struct Counters {
-    cells: [[[Cell; 10]; 3]; 3],
+    cells: [[[Cell; 10]; 5]; 3],
 }
 
 #[derive(Debug, Default)]

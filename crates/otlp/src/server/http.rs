@@ -112,16 +112,9 @@ impl Receiver {
         let shared = &self.shared;
         let mut record = Record::new(&shared.counters, signal, transport);
         let mut room = shared.budget.room(usize::MAX);
-        let length: Option<usize> = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        let request = match length {
-            Some(length) if length > shared.limits.request_bytes.saturating_add(5) => {
-                let limit = shared.limits.request_bytes;
-                let verdict = Verdict::TooLarge(format!("{length} bytes, the limit is {limit}"));
-                Err(verdict.into())
-            }
-            _ => body::read(body, framing, encoding, &shared.limits, &mut room).await,
+        let request = match over_long(headers, &shared.limits) {
+            Some(verdict) => Err(verdict.into()),
+            None => body::read(body, framing, encoding, &shared.limits, &mut room).await,
         };
         let received = unix_nanos();
         let request = match request {
@@ -196,6 +189,15 @@ impl Receiver {
             .map_err(|no| Verdict::no_room(no, retry_after))?;
         Ok(Bytes::from(request))
     }
+}
+
+/// What is said to a request whose header tells that it is over the limit.
+pub(super) fn over_long(headers: &HeaderMap, limits: &ServerLimits) -> Option<Verdict> {
+    let value = headers.get(CONTENT_LENGTH)?;
+    let length: usize = value.to_str().ok()?.parse().ok()?;
+    let limit = limits.request_bytes;
+    (length > limit.saturating_add(5))
+        .then(|| Verdict::TooLarge(format!("{length} bytes, the limit is {limit}")))
 }
 
 /// What is checked before the body is read.
@@ -306,7 +308,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// Counts a request once, also when its future is dropped because the sender went away.
-struct Record<'a> {
+pub(super) struct Record<'a> {
     counters: &'a Counters,
     signal: Signal,
     transport: Transport,
@@ -315,7 +317,7 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn new(counters: &'a Counters, signal: Signal, transport: Transport) -> Self {
+    pub(super) fn new(counters: &'a Counters, signal: Signal, transport: Transport) -> Self {
         Self {
             counters,
             signal,
@@ -325,7 +327,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn done(&mut self, outcome: Outcome, bytes: usize) {
+    pub(super) fn done(&mut self, outcome: Outcome, bytes: usize) {
         self.outcome = outcome;
         self.bytes = bytes;
     }

@@ -63,6 +63,12 @@ impl Verdict {
         }
     }
 
+    /// The HTTP status of a verdict that is not a success, with the reason and when to come back.
+    pub fn failure(self, response_bytes: usize) -> Option<(StatusCode, String, Option<Duration>)> {
+        let failure = self.answer(response_bytes).err()?;
+        Some((failure.http, failure.message, failure.retry_after))
+    }
+
     /// The success message, or the failure.
     pub(crate) fn answer(self, response_bytes: usize) -> Result<PartialSuccess, Failure> {
         let (code, http, message, retry_after) = match self {

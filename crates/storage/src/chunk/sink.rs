@@ -5,7 +5,9 @@ use std::sync::Arc;
 use model::correlation::CorrelationKeys;
 use model::metric::{Buckets, PointValue};
 use model::room::{NoRoom, Room};
-use model::row::{LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef};
+use model::row::{
+    LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, UNDATED,
+};
 use model::{Metric, Resource, Scope, Signal, TraceId, ValueRef, value::KeyValueRef};
 
 use super::shared::{self, Shared};
@@ -463,6 +465,17 @@ impl RowSink for ChunkSink<'_> {
         };
         reserve(&mut self.chunk.points, 1);
         self.grown()?;
+        let counts = &mut self.chunk.point_counts;
+        counts.exemplars += point.exemplars.len() as u64;
+        match point.value {
+            PointValue::Int(_) | PointValue::Double(_) => counts.numbers += 1,
+            PointValue::Empty => counts.numbers += u64::from(point.flags != 0),
+            _ => counts.histograms += 1,
+        }
+        let time = match point.time_unix_nano {
+            UNDATED => self.undated(),
+            time => time,
+        };
         let value = match point.value {
             PointValue::Int(int) => PointVal::Int(*int),
             PointValue::Double(double) => PointVal::Double(*double),
@@ -472,11 +485,11 @@ impl RowSink for ChunkSink<'_> {
             [] => Text::default(),
             list => self.encoded(list, list.len())?,
         };
-        self.note_time(point.time_unix_nano, point.time_unix_nano);
+        self.note_time(time, time);
         self.chunk.points.push(PointRow {
             series,
             start: point.start_unix_nano,
-            time: point.time_unix_nano,
+            time,
             flags: point.flags,
             value,
             exemplars,
@@ -502,6 +515,12 @@ fn members(value: &PointValue) -> usize {
             counts(histogram.positive.as_ref()) + counts(histogram.negative.as_ref())
         }
         PointValue::Summary(summary) => summary.quantiles.len(),
+        PointValue::Native(histogram) => {
+            histogram.counts.buckets()
+                + histogram.positive_spans.len()
+                + histogram.negative_spans.len()
+                + histogram.custom_bounds.len()
+        }
     }
 }
 

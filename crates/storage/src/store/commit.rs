@@ -384,6 +384,7 @@ impl Committer {
             accepted: pending.chunk.rows() as u64,
             rejected,
             duplicate: false,
+            points: pending.chunk.point_counts,
         }
     }
 

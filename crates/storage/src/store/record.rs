@@ -5,13 +5,14 @@
 //! sequence (8), and with a clock offset the offset (8) and error (8) of the agent's clock. Then,
 //! where series of the request were refused, how many (4) and for each its place (4) among the
 //! distinct series of the request in the order of their first points; then, where rows of the
-//! request have no time, when it was received (8); then the OTLP request in protobuf.
+//! request have no time, when it was received (8); then, where it is not OTLP, its format (1); then
+//! the request.
 //!
 //! The version less one says in its bits what is there: 1 a clock offset, 2 refused series, 4 the
-//! time of receipt.
+//! time of receipt, 8 the format.
 
 use bytes::Bytes;
-use model::{ClockOffset, Signal, Tenant};
+use model::{ClockOffset, Format, Signal, Tenant};
 
 use crate::write::{Batch, Stamp};
 
@@ -21,6 +22,7 @@ const PLAIN: u8 = 1;
 const WITH_CLOCK: u8 = 1;
 const WITH_REFUSED: u8 = 2;
 const WITH_RECEIVED: u8 = 4;
+const WITH_FORMAT: u8 = 8;
 
 /// What a record says.
 #[derive(Debug, PartialEq)]
@@ -48,6 +50,9 @@ pub(super) fn header(batch: &Batch, refused_series: &[u32], received: Option<u64
     if received.is_some() {
         parts |= WITH_RECEIVED;
     }
+    if batch.format != Format::Otlp {
+        parts |= WITH_FORMAT;
+    }
     let mut out = vec![PLAIN + parts, batch.signal as u8];
     out.push(u8::try_from(tenant.len()).expect("tenant names have at most 64 bytes"));
     out.extend_from_slice(tenant);
@@ -64,6 +69,9 @@ pub(super) fn header(batch: &Batch, refused_series: &[u32], received: Option<u64
     }
     if let Some(received) = received {
         out.extend_from_slice(&received.to_le_bytes());
+    }
+    if batch.format != Format::Otlp {
+        out.push(batch.format as u8);
     }
     out
 }
@@ -92,7 +100,7 @@ pub(crate) fn read(record: &Bytes) -> Option<Record> {
     };
     let [version, signal, tenant_length] = take(3)?.try_into().ok()?;
     let parts = version.checked_sub(PLAIN)?;
-    if parts > WITH_CLOCK | WITH_REFUSED | WITH_RECEIVED {
+    if parts > WITH_CLOCK | WITH_REFUSED | WITH_RECEIVED | WITH_FORMAT {
         return None;
     }
     let signal = Signal::from_code(signal)?;
@@ -135,9 +143,15 @@ pub(crate) fn read(record: &Bytes) -> Option<Record> {
     } else {
         None
     };
+    let format = if parts & WITH_FORMAT != 0 {
+        Format::from_code(take(1)?[0])?
+    } else {
+        Format::Otlp
+    };
     let batch = Batch {
         tenant,
         signal,
+        format,
         request: record.slice(at..),
         stamp,
     };
@@ -166,19 +180,23 @@ mod tests {
             complete_to_unix_nano: 0,
             clock,
         };
-        for (stamp, refused, received, version) in [
-            (None, vec![], None, 1),
-            (Some(stamp(None)), vec![], None, 1),
-            (Some(stamp(Some(clock))), vec![], None, 2),
-            (None, vec![0, 7], None, 3),
-            (Some(stamp(None)), vec![1], None, 3),
-            (Some(stamp(Some(clock))), vec![70_000], None, 4),
-            (None, vec![], Some(9), 5),
-            (Some(stamp(Some(clock))), vec![3], Some(1 << 60), 8),
+        use Format::{Otlp, RemoteWrite1, RemoteWrite2};
+        for (stamp, refused, received, format, version) in [
+            (None, vec![], None, Otlp, 1),
+            (Some(stamp(None)), vec![], None, Otlp, 1),
+            (Some(stamp(Some(clock))), vec![], None, Otlp, 2),
+            (None, vec![0, 7], None, Otlp, 3),
+            (Some(stamp(None)), vec![1], None, Otlp, 3),
+            (Some(stamp(Some(clock))), vec![70_000], None, Otlp, 4),
+            (None, vec![], Some(9), Otlp, 5),
+            (Some(stamp(Some(clock))), vec![3], Some(1 << 60), Otlp, 8),
+            (None, vec![], None, RemoteWrite1, 9),
+            (Some(stamp(Some(clock))), vec![3], Some(9), RemoteWrite2, 16),
         ] {
             let batch = Batch {
                 tenant: Tenant::default(),
                 signal: Signal::Logs,
+                format,
                 request: Bytes::from_static(b"request"),
                 stamp,
             };
@@ -192,7 +210,7 @@ mod tests {
                 received_unix_nano: received,
             };
             assert_eq!(found, expected);
-            for unknown in [0, 9] {
+            for unknown in [0, 17] {
                 record[0] = unknown;
                 assert!(read(&record.clone().into()).is_none());
             }

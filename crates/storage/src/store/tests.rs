@@ -396,6 +396,7 @@ async fn requests_without_a_stamp_are_stored_once_within_the_window_if_that_is_w
     let batch = crate::write::Batch {
         tenant: model::Tenant::new("other").unwrap(),
         signal: Signal::Traces,
+        format: model::Format::Otlp,
         request,
         stamp: None,
     };

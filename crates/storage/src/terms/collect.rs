@@ -3,7 +3,7 @@
 //! It is shown whole columns with their distinct values, so that a value is hashed once per
 //! block however many rows have it.
 
-use model::{Value, ValueRef};
+use model::{Value, ValueRef, prometheus};
 use rustc_hash::FxHashMap;
 
 use super::{Of, seed, term, value_term, word_term};
@@ -366,10 +366,15 @@ impl<'a> Collector<'a> {
         self.shared(Level::Resource, &series.resource.attributes, rows);
         self.shared(Level::Scope, &series.scope.attributes, rows);
         self.shared(Level::Row, &series.attributes, rows);
-        for (name, value) in series_view::labels(series) {
+        for (name, value) in prometheus::base_labels(series) {
             self.push(term(Of::Label, &name, value.as_bytes()));
         }
-        for (name, value) in series_view::target_labels(series) {
+        // Those of `target_info`, and those that a query may make labels of the series itself.
+        let resource = prometheus::target_info(series).unwrap_or_default();
+        for (name, value) in prometheus::resource_labels(series)
+            .into_iter()
+            .chain(resource)
+        {
             self.push(term(Of::Label, &name, value.as_bytes()));
         }
         for name in series_view::names(series) {

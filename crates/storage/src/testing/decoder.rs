@@ -159,6 +159,7 @@ fn point(series: &Series, point: &DataPoint, sink: &mut dyn RowSink) -> Result<(
 impl Decode for TestDecoder {
     fn decode(
         &self,
+        _: Format,
         signal: Signal,
         request: &[u8],
         sink: &mut dyn RowSink,

@@ -12,6 +12,7 @@ use model::{DataPoint, KeyValue, Metric, Resource, Scope};
 
 use super::LoadOptions;
 use super::corpus::{RESOURCES, rng};
+use super::remote_write;
 
 /// How many series there are.
 pub(super) const SERIES: u64 = 40_000;
@@ -44,6 +45,8 @@ const UNPACED_PAST_NANOS: u64 = 86_400_000_000_000;
 pub(super) struct SeriesTable {
     seed: u64,
     series: Vec<Series>,
+    /// The labels of each series, for remote write.
+    labels: Option<Vec<Vec<u8>>>,
     first_unix_nano: u64,
     step_nanos: u64,
 }
@@ -74,9 +77,14 @@ impl SeriesTable {
             (None, Some(items)) => items.div_ceil(SERIES).saturating_mul(step_nanos),
             (None, None) => UNPACED_PAST_NANOS,
         };
+        let series: Vec<Series> = series.collect();
+        let labels = options
+            .remote_write
+            .then(|| series.iter().map(remote_write::labels).collect());
         Self {
             seed: options.seed,
-            series: series.collect(),
+            series,
+            labels,
             first_unix_nano: start_unix_nano.saturating_sub(past),
             step_nanos,
         }
@@ -92,6 +100,12 @@ impl SeriesTable {
                 (index, self.point(index, item / SERIES))
             })
             .collect();
+        if let Some(labels) = &self.labels {
+            let samples = points
+                .iter()
+                .map(|(index, point)| (&labels[*index][..], point));
+            return remote_write::request(samples);
+        }
         let rows = points
             .iter()
             .map(|(index, point)| (&self.series[*index], std::iter::once(point)));

@@ -12,6 +12,7 @@ use otlp::stamp::StampHeaders;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::remote_write;
 use super::report::{AckMilliseconds, LoadReport};
 use super::verify::{State, VerifyFile};
 use super::{Batch, LoadOptions};
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     connections: AtomicU64,
     rate: Option<u64>,
     duration: Duration,
+    remote_write: bool,
     verify: Option<VerifyFile>,
     totals: Mutex<Totals>,
 }
@@ -66,6 +68,7 @@ impl Shared {
             connections: AtomicU64::new(0),
             rate: options.rate,
             duration: options.duration,
+            remote_write: options.remote_write,
             verify,
             totals: Mutex::new(Totals {
                 accepted: 0,
@@ -233,10 +236,13 @@ impl Sender {
         loop {
             stamp.sent_unix_nano = unix_nanos();
             let request = batch.request.clone();
-            let outcome = self
-                .client
-                .send(self.shared.signal, request, Some(stamp))
-                .await;
+            let outcome = if self.shared.remote_write {
+                let (path, headers) = (remote_write::PATH, &remote_write::HEADERS);
+                self.client.post(path, headers, request).await
+            } else {
+                let signal = self.shared.signal;
+                self.client.send(signal, request, Some(stamp)).await
+            };
             let Outcome::Retryable { after, reason } = &outcome else {
                 return outcome;
             };

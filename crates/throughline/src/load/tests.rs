@@ -48,6 +48,7 @@ fn options(signal: Signal) -> LoadOptions {
     LoadOptions {
         endpoint: String::new(),
         http: false,
+        remote_write: false,
         signal,
         corpus: CorpusKind::Standard,
         lines: Vec::new(),

@@ -39,7 +39,7 @@ impl Gateway {
         let store_options = options::store(config, name.clone());
         let opening = {
             let env = env.clone();
-            move || Store::open_locked(env, lock, store_options, Arc::new(otlp::decode::Decoder))
+            move || Store::open_locked(env, lock, store_options, Arc::new(collector::Decoder))
         };
         // Replaying a WAL takes as long as it is.
         let store = tokio::task::spawn_blocking(opening)

@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &cli::Export) -> anyhow::Result<ExitCode> {
     let done = storage::export::export(
         &Env::real(),
         &dir,
-        &otlp::Decoder,
+        &collector::Decoder,
         &keys,
         &selection,
         &mut take,

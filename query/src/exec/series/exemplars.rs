@@ -12,7 +12,7 @@ use serde::Serialize;
 use storage::message::SeriesPoints;
 
 use super::SeriesReader;
-use super::view::{all_match, base_labels, base_name, bound_text};
+use super::view::{all_match, bound_text};
 use crate::error::QueryError;
 
 /// Points may be exported this long after the requests that they count.
@@ -64,7 +64,7 @@ impl SeriesReader<'_> {
         let mut collected = Collected::default();
         let mut without_value = 0u64;
         for matchers in selectors {
-            for part in self.read(matchers, exported, true).await? {
+            for part in self.promoted(matchers, exported, true).await? {
                 without_value += collect(&part, matchers, range, &mut collected);
             }
         }
@@ -91,11 +91,12 @@ fn collect(
     range: TimeRange,
     collected: &mut Collected,
 ) -> u64 {
-    let name = base_name(&part.series);
+    let name = prometheus::base_name(&part.series);
     if name.is_empty() {
         return 0;
     }
-    let base = Labels::new(base_labels(&part.series)).with(prometheus::NAME_LABEL, &name);
+    let base =
+        Labels::new(prometheus::base_labels(&part.series)).with(prometheus::NAME_LABEL, &name);
     let bucket = base.with(prometheus::NAME_LABEL, &format!("{name}_bucket"));
     let mut without_value = 0;
     for point in &part.points {
@@ -123,7 +124,7 @@ fn collect(
                 collected.entry(labels).or_default().insert(Found {
                     time_unix_nano,
                     value_bits: value.to_bits(),
-                    labels: own_labels(exemplar),
+                    labels: own_labels(exemplar, prometheus::is_verbatim(&part.series.metric)),
                 });
             }
         }
@@ -137,10 +138,14 @@ fn bucket_of(bounds: &[f64], value: f64) -> String {
     bound_text(bound.unwrap_or(f64::INFINITY))
 }
 
-fn own_labels(exemplar: &Exemplar) -> BTreeMap<String, String> {
+fn own_labels(exemplar: &Exemplar, verbatim: bool) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for kv in &exemplar.filtered_attributes {
-        let name = prometheus::label_name(&kv.key);
+        let name = if verbatim {
+            kv.key.clone()
+        } else {
+            prometheus::label_name(&kv.key)
+        };
         let value = kv.value.to_text();
         if !name.is_empty() && !value.is_empty() {
             labels.insert(name, value);
@@ -152,8 +157,11 @@ fn own_labels(exemplar: &Exemplar) -> BTreeMap<String, String> {
     ];
     for (name, id) in ids {
         if id.iter().any(|byte| *byte != 0) {
-            let hex = id.iter().map(|byte| format!("{byte:02x}")).collect();
-            labels.insert(name.to_owned(), hex);
+            let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+            // Prometheus' own exemplars have it as a label, under a name of the sender's choice.
+            if !labels.values().any(|value| *value == hex) {
+                labels.insert(name.to_owned(), hex);
+            }
         }
     }
     labels

@@ -10,13 +10,13 @@ use promql::{Labels, Matcher};
 use rustc_hash::FxHashSet;
 use storage::message::SeriesPoints;
 
-use super::view::{all_match, base_labels, base_name, bound_text};
+use super::view::{all_match, bound_text};
 
 /// Whether all matchers hold for any of the Prometheus series of these points. A metric whose
 /// name leaves nothing for Prometheus is found by its labels.
 pub fn selects(part: &SeriesPoints, matchers: &[Matcher]) -> bool {
-    let name = base_name(&part.series);
-    let base = Labels::new(base_labels(&part.series));
+    let name = prometheus::base_name(&part.series);
+    let base = Labels::new(prometheus::base_labels(&part.series));
     if name.is_empty() {
         return all_match(matchers, &base);
     }

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::metric::{Histogram, MetricKind, PointValue, Series, Summary, Temporality};
+use model::metric::{Histogram, MetricKind, PointValue, Summary, Temporality};
 use model::{DataPoint, TimeRange, prometheus};
 use promql::source::stale_nan;
 use promql::{FloatHistogram, Labels, Matcher, Samples};
@@ -28,47 +28,6 @@ struct Identity {
     temporality: Temporality,
 }
 
-/// The Prometheus name of a metric without the suffixes of its parts; empty where it has none.
-pub fn base_name(series: &Series) -> String {
-    let metric = &series.metric;
-    let kind = prometheus::MetricKind::of(metric.kind, metric.monotonic);
-    prometheus::metric_name(&metric.name, &metric.unit, kind)
-}
-
-/// Labels of a series without its name, `le` and `quantile`.
-pub(super) fn base_labels(series: &Series) -> Vec<(String, String)> {
-    let pair = |kv: &model::KeyValue| (kv.key.clone(), kv.value.to_text());
-    let scope_pairs: Vec<(String, String)> = series.scope.attributes.iter().map(pair).collect();
-    let scope = prometheus::Scope {
-        name: &series.scope.name,
-        version: &series.scope.version,
-        schema_url: &series.scope.schema_url,
-        attributes: scope_pairs
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.clone()))
-            .collect(),
-    };
-    prometheus::labels(
-        series
-            .resource
-            .attributes
-            .iter()
-            .map(|kv| (kv.key.as_str(), kv.value.to_text())),
-        &scope,
-        series
-            .attributes
-            .iter()
-            .map(|kv| (kv.key.as_str(), kv.value.to_text())),
-    )
-}
-
-fn target_labels(series: &Series) -> Option<Labels> {
-    let attributes = series.resource.attributes.iter();
-    let pairs = attributes.map(|kv| (kv.key.as_str(), kv.value.to_text()));
-    let labels = prometheus::Strategy::default().target_info(pairs)?;
-    Some(Labels::new(labels).with(prometheus::NAME_LABEL, prometheus::TARGET_INFO))
-}
-
 pub(super) fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
     matchers
         .iter()
@@ -79,16 +38,16 @@ pub(super) fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
 pub fn label_sets(parts: &[SeriesPoints], matchers: &[Matcher]) -> Vec<Labels> {
     let mut sets = Vec::new();
     for part in parts {
-        let name = base_name(&part.series);
+        let name = prometheus::base_name(&part.series);
         let is_plain = !matches!(
             part.series.metric.kind,
             MetricKind::Histogram | MetricKind::Summary
         );
         if is_plain && !name.is_empty() {
-            let labels = Labels::new(base_labels(&part.series));
+            let labels = Labels::new(prometheus::base_labels(&part.series));
             sets.push(labels.with(prometheus::NAME_LABEL, &name));
         }
-        sets.extend(target_labels(&part.series));
+        sets.extend(prometheus::target_info(&part.series).map(Labels::new));
     }
     sets.retain(|labels| all_match(matchers, labels));
     sets
@@ -163,28 +122,41 @@ pub fn series(
     let wants_info = by_name.all(|matcher| matcher.matches_labels(&info));
     let mut joined: FxHashMap<Identity, Vec<DataPoint>> = FxHashMap::default();
     for part in parts {
-        if wants_info && let Some(labels) = target_labels(&part.series) {
+        if wants_info && let Some(labels) = prometheus::target_info(&part.series) {
+            let labels = Labels::new(labels);
             for point in &part.points {
                 output.push(&labels, point.time_unix_nano, Sample::Float(1.0));
             }
         }
-        let name = base_name(&part.series);
+        let name = prometheus::base_name(&part.series);
         if name.is_empty() {
             continue;
         }
-        let labels = Labels::new(base_labels(&part.series)).with(prometheus::NAME_LABEL, &name);
+        let labels =
+            Labels::new(prometheus::base_labels(&part.series)).with(prometheus::NAME_LABEL, &name);
         let metric = &part.series.metric;
         let identity = Identity {
             labels,
             kind: metric.kind,
             temporality: metric.temporality,
         };
-        joined.entry(identity).or_default().extend(part.points);
+        // What carries exemplars alone must not stand in the way of a sample of the same time.
+        let points = part.points.into_iter();
+        let points = points.filter(|point| point.is_stale() || point.value != PointValue::Empty);
+        joined.entry(identity).or_default().extend(points);
     }
     for (identity, mut points) in joined {
         points.sort_by_key(|point| (point.time_unix_nano, point.start_unix_nano));
-        // Two sources may hold the same point; of a series there is one at a time.
-        points.dedup_by_key(|point| (point.time_unix_nano, point.start_unix_nano));
+        // Two sources may hold the same point; of a series there is one at a time, the last that
+        // was stored.
+        points.dedup_by(|later, kept| {
+            let same = (later.time_unix_nano, later.start_unix_nano)
+                == (kept.time_unix_nano, kept.start_unix_nano);
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
         convert(&identity, &points, &mut output);
     }
     output.finish()
@@ -255,10 +227,11 @@ fn native(labels: &Labels, points: &[DataPoint], delta: bool, output: &mut Outpu
             output.push(labels, time, Sample::Histogram(Arc::new(stale)));
             continue;
         }
-        let PointValue::Exponential(sent) = &point.value else {
-            continue;
+        let histogram = match &point.value {
+            PointValue::Native(sent) => FloatHistogram::from_native(sent),
+            PointValue::Exponential(sent) => FloatHistogram::from_exponential(sent),
+            _ => continue,
         };
-        let histogram = FloatHistogram::from_exponential(sent);
         let histogram = match total.take().filter(|_| delta) {
             None => histogram,
             Some(mut sum) => match sum.add(&histogram) {

@@ -1,9 +1,7 @@
 //! Requests that are small on the wire and large in memory.
 
 use model::room::{Budget, NoRoom, Room};
-use model::row::{
-    Decode, LogRef, MetricRef, PointRef, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
-};
+use model::row::{LogRef, MetricRef, PointRef, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded};
 use model::wire::put_bytes;
 
 use super::*;
@@ -43,7 +41,7 @@ fn decode(signal: Signal, request: &[u8], most: usize) -> Result<usize, Undecode
     let mut sink = Nothing {
         room: Arc::new(Budget::new(most)).room(most),
     };
-    crate::Decoder.decode(signal, request, &mut sink)?;
+    crate::decode::decode(signal, request, &mut sink)?;
     Ok(sink.room.used())
 }
 

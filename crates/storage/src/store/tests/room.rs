@@ -291,6 +291,7 @@ async fn a_request_that_no_record_can_hold_is_refused_for_good() {
     let batch = Batch {
         tenant: Tenant::default(),
         signal: Signal::Traces,
+        format: model::Format::Otlp,
         request: request.into(),
         stamp: None,
     };

@@ -145,6 +145,7 @@ impl Model {
             batch: Batch {
                 tenant: Tenant::default(),
                 signal: wanted.signal,
+                format: model::Format::Otlp,
                 request,
                 stamp: wanted.stamp,
             },

@@ -1,0 +1,227 @@
+//! Scraping: asks targets for their metrics as Prometheus does, and hands what they say to the
+//! queue as OTLP.
+//!
+//! Each job of `agent.scrape_configs` has a task that knows its targets (static ones, and those of
+//! files, which it looks at every second) and each target a task that scrapes it at its own moment
+//! of each interval. An answer is read as a whole or not at all: one that is too large, too late or
+//! does not read leaves `up` at 0 and ends the target's series, as does a target that goes away. All
+//! answers share one budget of memory; a target that wants more than there is fails, and nothing
+//! else of the agent waits for it.
+
+mod discovery;
+mod fetch;
+mod ingest;
+mod labels;
+mod relabel;
+mod request;
+mod scrape;
+mod target;
+mod text;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::{ScrapeConfig, ScrapeSettings};
+use env::Env;
+use model::room::Budget;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::metrics;
+use crate::queue::Queue;
+use discovery::Files;
+use scrape::{Scrape, Shared};
+use target::Target;
+
+/// Between two looks at files of targets.
+const LOOK: Duration = Duration::from_secs(1);
+/// Memory that all answers and the lists of their series may take.
+const MEMORY_BYTES: usize = 256 << 20;
+/// Answers that are read at once.
+const READERS: usize = 2;
+/// Redirects that are followed.
+const REDIRECTS_MAX: usize = 10;
+
+/// The running receiver.
+#[derive(Debug)]
+pub struct Scraper {
+    stop: watch::Sender<bool>,
+    jobs: Vec<JoinHandle<()>>,
+}
+
+impl Scraper {
+    /// Starts to scrape. The error says why requests cannot be sent at all.
+    pub fn start(env: &Env, configs: &[ScrapeConfig], queue: &Queue) -> Result<Self, String> {
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // The first caller in the process installs the provider; any later one finds it there.
+            let _already = rustls::crypto::ring::default_provider().install_default();
+        }
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
+            // The limit on what is unpacked is ours.
+            .gzip(false)
+            .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
+            .pool_max_idle_per_host(1)
+            .build()
+            .map_err(|error| error.to_string())?;
+        let shared = Shared {
+            client,
+            clock: env.clock.clone(),
+            queue: queue.clone(),
+            metrics: queue.metrics.clone(),
+            budget: Arc::new(Budget::new(MEMORY_BYTES)),
+            readers: Arc::new(Semaphore::new(READERS)),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let jobs = configs
+            .iter()
+            .map(|ScrapeConfig(settings)| {
+                let job = Job {
+                    shared: shared.clone(),
+                    settings: Arc::new(settings.clone()),
+                    files: Files::new(settings.file_sd_configs.clone()),
+                    running: HashMap::new(),
+                    tasks: JoinSet::new(),
+                    said: Vec::new(),
+                };
+                let guard = queue.failures().guard("a job that scrapes targets");
+                let run = job.run(stopped.clone());
+                tokio::spawn(async move {
+                    let _guard = guard;
+                    run.await;
+                })
+            })
+            .collect();
+        Ok(Self { stop, jobs })
+    }
+
+    /// Ends all series and returns when that is in the queue.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for job in self.jobs {
+            if let Err(error) = job.await {
+                tracing::error!(%error, "a job that scrapes targets did not end as it should");
+            }
+        }
+    }
+}
+
+/// The targets of one job.
+struct Job {
+    shared: Shared,
+    settings: Arc<ScrapeSettings>,
+    files: Files,
+    running: HashMap<Arc<Target>, watch::Sender<bool>>,
+    tasks: JoinSet<()>,
+    /// Problems that the log has said already.
+    said: Vec<String>,
+}
+
+impl Job {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut first = true;
+        loop {
+            self.look(first).await;
+            first = false;
+            while self.tasks.try_join_next().is_some() {}
+            let next = async {
+                if self.files.is_empty() {
+                    std::future::pending::<()>().await;
+                }
+                tokio::time::sleep(LOOK).await;
+            };
+            tokio::select! {
+                biased;
+                () = scrape::stopped(&mut stop) => break,
+                () = next => {}
+            }
+        }
+        for target in self.running.values() {
+            target.send_replace(true);
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Looks for targets that came or went.
+    async fn look(&mut self, first: bool) {
+        let mut files = std::mem::replace(&mut self.files, Files::new(Vec::new()));
+        let look = move || {
+            let found = files.refresh();
+            (files, found)
+        };
+        let Ok((files, (changed, problems))) = tokio::task::spawn_blocking(look).await else {
+            return;
+        };
+        self.files = files;
+        let settings = Arc::clone(&self.settings);
+        let job = settings.job_name.as_str();
+        let count = problems.len() as u64;
+        let labels = [("job", job)];
+        self.shared
+            .metrics
+            .add(metrics::DISCOVERY_ERRORS, &labels, count);
+        let mut all = problems;
+        if changed || first {
+            all.extend(self.update());
+        } else if all.is_empty() {
+            return;
+        }
+        for problem in all.iter().filter(|problem| !self.said.contains(problem)) {
+            tracing::warn!(job, problem, "a target is left out");
+        }
+        self.said = all;
+    }
+
+    /// Starts and stops targets, and says what is none.
+    fn update(&mut self) -> Vec<String> {
+        let settings = &self.settings;
+        let of_static = settings
+            .static_configs
+            .iter()
+            .flat_map(|group| target::of_group(settings, group, None));
+        let of_files = self
+            .files
+            .groups()
+            .flat_map(|(file, group)| target::of_group(settings, group, Some(&file)));
+        let (mut wanted, mut problems) = (Vec::new(), Vec::new());
+        for built in of_static.chain(of_files) {
+            match built {
+                Ok(target) => wanted.push(Arc::new(target)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let limit = settings.target_limit;
+        if limit > 0 && wanted.len() > limit {
+            problems.push(format!("{} targets, and {limit} are allowed", wanted.len()));
+            wanted.clear();
+        }
+        let keep: std::collections::HashSet<&Arc<Target>> = wanted.iter().collect();
+        self.running.retain(|target, stop| {
+            let kept = keep.contains(target);
+            if !kept {
+                stop.send_replace(true);
+            }
+            kept
+        });
+        for target in &wanted {
+            if let Entry::Vacant(free) = self.running.entry(Arc::clone(target)) {
+                let (stop, stopped) = watch::channel(false);
+                let shared = self.shared.clone();
+                let scrape = Scrape::new(shared, Arc::clone(settings), Arc::clone(target));
+                self.tasks.spawn(scrape.run(stopped));
+                free.insert(stop);
+            }
+        }
+        let count = self.running.len() as u64;
+        let labels = [("job", settings.job_name.as_str())];
+        self.shared
+            .metrics
+            .set(metrics::SCRAPE_TARGETS, &labels, count);
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests;

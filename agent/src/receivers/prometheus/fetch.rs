@@ -1,0 +1,206 @@
+//! One request to a target: within its time, its size, and the memory that all scrapes share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use config::ScrapeSettings;
+use model::room::{Budget, NoRoom, Room};
+use otlp::inflate::{Encoding, Inflate, InflateError};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Client, RequestBuilder, Response};
+
+use super::target::Target;
+use super::text::TextError;
+
+/// What is asked for: OpenMetrics rather than Prometheus' own format, any of them rather than none.
+const FORMATS: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                       application/openmetrics-text;version=0.0.1;q=0.5,\
+                       text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+                       text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+/// A secret in a file is no longer.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+/// Why a scrape failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ScrapeError {
+    /// No answer came.
+    #[error("no answer: {0}")]
+    Connect(String),
+    /// It took too long.
+    #[error("no answer within the time that it has")]
+    Timeout,
+    /// The target says that it failed.
+    #[error("status {0}")]
+    Status(u16),
+    /// The answer is over a limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The answer does not read.
+    #[error("the answer does not read: {0}")]
+    Malformed(String),
+    /// Other scrapes hold the memory that all may take.
+    #[error(transparent)]
+    Memory(#[from] NoRoom),
+    /// The credentials cannot be read.
+    #[error("credentials: {0}")]
+    Credentials(String),
+}
+
+impl ScrapeError {
+    /// The reason as a counter's label.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            ScrapeError::Connect(_) => "connect",
+            ScrapeError::Timeout => "timeout",
+            ScrapeError::Status(_) => "status",
+            ScrapeError::TooLarge(_) => "too_large",
+            ScrapeError::Malformed(_) => "malformed",
+            ScrapeError::Memory(_) => "memory",
+            ScrapeError::Credentials(_) => "credentials",
+        }
+    }
+}
+
+impl From<TextError> for ScrapeError {
+    fn from(error: TextError) -> Self {
+        ScrapeError::Malformed(error.to_string())
+    }
+}
+
+impl From<InflateError> for ScrapeError {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::TooLarge(limit) => {
+                ScrapeError::TooLarge(format!("the answer has more than {limit} bytes"))
+            }
+            InflateError::Corrupt { .. } => ScrapeError::Malformed(error.to_string()),
+        }
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The text.
+    pub(super) text: String,
+    /// Whether it is OpenMetrics.
+    pub(super) open_metrics: bool,
+    /// What it takes of the memory of all scrapes, until dropped.
+    pub(super) _room: Room,
+}
+
+/// Asks a target; the time limit is the caller's.
+pub(super) async fn fetch(
+    client: &Client,
+    settings: &ScrapeSettings,
+    target: &Target,
+    budget: &Arc<Budget>,
+) -> Result<Answer, ScrapeError> {
+    let request = client.get(&target.url).header(ACCEPT, FORMATS).header(
+        "x-prometheus-scrape-timeout-seconds",
+        target.timeout.as_secs_f64().to_string(),
+    );
+    let request = if settings.enable_compression {
+        request.header(ACCEPT_ENCODING, "gzip")
+    } else {
+        request
+    };
+    let request = authorized(request, settings).await?;
+    let response = request.send().await.map_err(connect)?;
+    if !response.status().is_success() {
+        return Err(ScrapeError::Status(response.status().as_u16()));
+    }
+    let limit = usize::try_from(settings.body_size_limit.0).unwrap_or(usize::MAX);
+    let header = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let open_metrics = header(CONTENT_TYPE)
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| {
+            kind.trim()
+                .eq_ignore_ascii_case("application/openmetrics-text")
+        });
+    let encoding = header(CONTENT_ENCODING).unwrap_or_default();
+    let encoding = Encoding::from_name(encoding).ok_or_else(|| {
+        ScrapeError::Malformed(format!("the answer is compressed by `{encoding}`"))
+    })?;
+    let mut room = budget.room(usize::MAX);
+    let bytes = body(response, Inflate::new(encoding, limit)?, &mut room).await?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| ScrapeError::Malformed("it is not UTF-8 text".to_owned()))?;
+    Ok(Answer {
+        text,
+        open_metrics,
+        _room: room,
+    })
+}
+
+async fn body(
+    mut response: Response,
+    mut inflate: Inflate,
+    room: &mut Room,
+) -> Result<Vec<u8>, ScrapeError> {
+    while let Some(chunk) = response.chunk().await.map_err(connect)? {
+        inflate.push(&chunk)?;
+        room.resize(inflate.len())?;
+    }
+    let bytes = inflate.finish()?;
+    room.resize(bytes.len())?;
+    Ok(bytes)
+}
+
+#[allow(clippy::needless_pass_by_value)]
+fn connect(error: reqwest::Error) -> ScrapeError {
+    if error.is_timeout() {
+        return ScrapeError::Timeout;
+    }
+    // The library's own message names the URL, which is in the log line already.
+    let mut source: &dyn std::error::Error = &error;
+    while let Some(next) = source.source() {
+        source = next;
+    }
+    ScrapeError::Connect(source.to_string())
+}
+
+async fn authorized(
+    request: RequestBuilder,
+    settings: &ScrapeSettings,
+) -> Result<RequestBuilder, ScrapeError> {
+    if let Some(auth) = &settings.basic_auth {
+        let password = match (&auth.password, &auth.password_file) {
+            (_, Some(file)) => Some(secret(&file.0).await?),
+            (Some(text), None) => Some(text.0.clone()),
+            (None, None) => None,
+        };
+        return Ok(request.basic_auth(&auth.username, password));
+    }
+    let Some(auth) = &settings.authorization else {
+        return Ok(request);
+    };
+    let credentials = match (&auth.credentials, &auth.credentials_file) {
+        (_, Some(file)) => secret(&file.0).await?,
+        (Some(text), None) => text.0.clone(),
+        (None, None) => String::new(),
+    };
+    let value = format!("{} {credentials}", auth.r#type);
+    let mut value = reqwest::header::HeaderValue::from_str(value.trim())
+        .map_err(|_| ScrapeError::Credentials("they cannot be in a header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(request.header(reqwest::header::AUTHORIZATION, value))
+}
+
+/// What a file says, without the end of its line.
+async fn secret(path: &Path) -> Result<String, ScrapeError> {
+    let named =
+        |error: std::io::Error| ScrapeError::Credentials(format!("{}: {error}", path.display()));
+    let length = tokio::fs::metadata(path).await.map_err(named)?.len();
+    if length > SECRET_BYTES_MAX {
+        let problem = format!("{} is too long", path.display());
+        return Err(ScrapeError::Credentials(problem));
+    }
+    let text = tokio::fs::read_to_string(path).await.map_err(named)?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,350 @@
+//! From the text of an answer to requests: labels of the target, relabeling, limits, and what has
+//! ended since the scrape before.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use config::ScrapeSettings;
+use model::room::Room;
+use model::wire::put_key;
+
+use super::fetch::{Answer, ScrapeError};
+use super::labels::Labels;
+use super::relabel;
+use super::request::{Info, Point, Requests, SeriesId};
+use super::text::{self, Exemplar, Family, Pairs, Sample};
+use crate::encode::{put_fixed64, put_text_attribute};
+
+const NANOS_PER_MS: u64 = 1_000_000;
+
+/// The series of the last scrape that end when they are missing from the next, with what they take
+/// of the memory of all scrapes.
+#[derive(Debug)]
+pub(super) struct Cache {
+    series: HashMap<SeriesId, Arc<Info>>,
+    room: Room,
+}
+
+impl Cache {
+    /// Nothing was scraped yet.
+    pub(super) fn new(room: Room) -> Self {
+        Self {
+            series: HashMap::new(),
+            room,
+        }
+    }
+
+    /// Ends all series.
+    pub(super) fn end(&mut self, time_unix_nano: u64, requests: &mut Requests) {
+        for (series, info) in self.series.drain() {
+            requests.push(&series, &info, &stale(time_unix_nano));
+        }
+        // Nothing cannot be too much.
+        let _ = self.room.resize(0);
+    }
+}
+
+fn stale(time_unix_nano: u64) -> Point<'static> {
+    Point {
+        time_unix_nano,
+        ..Point::default()
+    }
+}
+
+/// What became of an answer.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Samples in the answer.
+    pub(super) scraped: u64,
+    /// Samples after relabeling.
+    pub(super) kept: u64,
+    /// Series that the scrape before did not have.
+    pub(super) added: u64,
+    /// Samples that came twice; the first counts.
+    pub(super) repeated: u64,
+    /// Samples at times that cannot be stored.
+    pub(super) out_of_range: u64,
+}
+
+/// One answer on its way.
+struct Ingest<'a> {
+    settings: &'a ScrapeSettings,
+    target: &'a Labels,
+    now_ms: u64,
+    before: &'a Cache,
+    room: Room,
+    present: HashMap<SeriesId, Arc<Info>>,
+    /// Series with times of their own, which nobody ends.
+    timed: HashSet<SeriesId>,
+    created: HashMap<String, u64>,
+    info: Arc<Info>,
+    requests: Requests,
+    counts: Counts,
+}
+
+/// Puts the requests of an answer together. On an error there are none, and the cache is as it
+/// was.
+pub(super) fn ingest(
+    answer: Answer,
+    settings: &ScrapeSettings,
+    target: &Labels,
+    now_ms: u64,
+    cache: &mut Cache,
+    room: Room,
+) -> Result<(Requests, Counts), ScrapeError> {
+    let mut work = Ingest {
+        settings,
+        target,
+        now_ms,
+        before: cache,
+        room,
+        present: HashMap::with_capacity(cache.series.len()),
+        timed: HashSet::new(),
+        created: HashMap::new(),
+        info: Arc::default(),
+        requests: Requests::default(),
+        counts: Counts::default(),
+    };
+    let Answer {
+        text, open_metrics, ..
+    } = &answer;
+    if *open_metrics && text.contains("_created") {
+        let mut note = |family: &Family, sample: Sample<'_>| work.note_created(family, &sample);
+        text::read::<ScrapeError>(text, true, &mut note)?;
+    }
+    let mut take = |family: &Family, sample: Sample<'_>| work.take(family, sample);
+    text::read::<ScrapeError>(text, *open_metrics, &mut take)?;
+    let Ingest {
+        present,
+        mut requests,
+        counts,
+        mut room,
+        ..
+    } = work;
+    let time = now_ms * NANOS_PER_MS;
+    for (series, info) in &cache.series {
+        if !present.contains_key(series) {
+            requests.push(series, info, &stale(time));
+        }
+    }
+    // What the requests take is let go with them; the list of series stays.
+    room.give_back(requests.total_bytes());
+    cache.series = present;
+    cache.room = room;
+    Ok((requests, counts))
+}
+
+impl Ingest<'_> {
+    fn note_created(&mut self, family: &Family, sample: &Sample<'_>) -> Result<(), ScrapeError> {
+        if !sample.name.ends_with("_created") || sample.name.len() == family.name.len() {
+            return Ok(());
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        if sample.value > 0.0 && sample.value < 1e10 {
+            let key = created_key(family, &sample.labels);
+            self.room.take(model::room::allocation(key.len()) + 64)?;
+            self.created.insert(key, (sample.value * 1e9) as u64);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, family: &Family, sample: Sample<'_>) -> Result<(), ScrapeError> {
+        self.counts.scraped += 1;
+        let Some(labels) = self.labels(&sample)? else {
+            return Ok(());
+        };
+        self.counts.kept += 1;
+        let limit = self.settings.sample_limit;
+        if limit > 0 && self.counts.kept > limit as u64 {
+            let problem = format!("the answer has more than {limit} samples");
+            return Err(ScrapeError::TooLarge(problem));
+        }
+        let series = SeriesId::new(&labels).ok_or_else(|| {
+            ScrapeError::Malformed("relabeling left a sample without a name".to_owned())
+        })?;
+        let time = sample.time_ms.filter(|_| self.settings.honor_timestamps);
+        let time_ms = match time {
+            None => self.now_ms,
+            Some(time) => match u64::try_from(time).ok().filter(|time| *time > 0) {
+                Some(time) if time < u64::MAX / NANOS_PER_MS => time,
+                _ => {
+                    self.counts.out_of_range += 1;
+                    return Ok(());
+                }
+            },
+        };
+        if self.present.contains_key(&series) || self.timed.contains(&series) && time.is_none() {
+            self.counts.repeated += 1;
+            return Ok(());
+        }
+        if !self.before.series.contains_key(&series) {
+            self.counts.added += 1;
+        }
+        let before = self.requests.total_bytes();
+        let start_unix_nano = self.start(family, &sample);
+        let exemplar = sample
+            .exemplar
+            .as_ref()
+            .map(encode_exemplar)
+            .unwrap_or_default();
+        self.describe(family);
+        let point = Point {
+            time_unix_nano: time_ms * NANOS_PER_MS,
+            start_unix_nano,
+            value: Some(sample.value),
+            exemplar: &exemplar,
+        };
+        self.requests.push(&series, &self.info, &point);
+        let grown = self.requests.total_bytes().saturating_sub(before);
+        // The list of series doubles as it grows.
+        let entry = series.bytes() + 2 * size_of::<(SeriesId, Arc<Info>)>();
+        self.room.take(grown + entry)?;
+        if time.is_none() {
+            self.present.insert(series, Arc::clone(&self.info));
+        } else {
+            self.timed.insert(series);
+        }
+        Ok(())
+    }
+
+    /// The labels of a sample as it is stored; none where it is dropped.
+    fn labels(&self, sample: &Sample<'_>) -> Result<Option<Labels>, ScrapeError> {
+        let own = sample
+            .labels
+            .iter()
+            .map(|(name, value)| (&**name, &**value));
+        let mut labels: Labels = own.collect();
+        for (name, value) in self.target.iter() {
+            if self.settings.honor_labels {
+                labels.set_missing(name, value);
+                continue;
+            }
+            let sent = labels.get(name).to_owned();
+            if !sent.is_empty() {
+                let mut free = format!("exported_{name}");
+                while !labels.get(&free).is_empty() {
+                    free.insert_str(0, "exported_");
+                }
+                labels.set(&free, sent);
+            }
+            labels.set(name, value);
+        }
+        labels.set(model::prometheus::NAME_LABEL, &*sample.name);
+        if !relabel::apply(&self.settings.metric_relabel_configs, &mut labels) || labels.len() == 0
+        {
+            return Ok(None);
+        }
+        self.check(&labels)?;
+        Ok(Some(labels))
+    }
+
+    fn check(&self, labels: &Labels) -> Result<(), ScrapeError> {
+        let settings = self.settings;
+        let over = |limit: usize, length: usize| limit > 0 && length > limit;
+        let problem = if over(settings.label_limit, labels.len()) {
+            format!("a sample has {} labels", labels.len())
+        } else {
+            let long = labels.iter().find(|(name, value)| {
+                over(settings.label_name_length_limit, name.len())
+                    || over(settings.label_value_length_limit, value.len())
+            });
+            let Some((name, _)) = long else {
+                return Ok(());
+            };
+            let short: String = name.chars().take(60).collect();
+            format!("the label `{short}` of a sample is too long")
+        };
+        Err(ScrapeError::TooLarge(problem))
+    }
+
+    /// When the counter of a sample began.
+    fn start(&self, family: &Family, sample: &Sample<'_>) -> u64 {
+        if self.created.is_empty() || sample.name.ends_with("_created") {
+            return 0;
+        }
+        let key = created_key(family, &sample.labels);
+        self.created.get(&key).copied().unwrap_or_default()
+    }
+
+    /// Makes what is said of the family that of the next point.
+    fn describe(&mut self, family: &Family) {
+        const KINDS: [&str; 7] = [
+            "counter",
+            "gauge",
+            "histogram",
+            "gaugehistogram",
+            "summary",
+            "info",
+            "stateset",
+        ];
+        let known = KINDS.contains(&family.kind.as_str());
+        let kind = if known { &family.kind } else { "unknown" };
+        let same = self.info.kind == kind
+            && self.info.help == family.help
+            && self.info.unit == family.unit;
+        if !same {
+            self.info = Arc::new(Info {
+                kind: kind.to_owned(),
+                help: family.help.clone(),
+                unit: family.unit.clone(),
+            });
+        }
+    }
+}
+
+/// What a counter and its `_created` have in common.
+fn created_key(family: &Family, labels: &Pairs<'_>) -> String {
+    let mut sorted: Vec<_> = labels
+        .iter()
+        .filter(|(name, _)| !matches!(&**name, "le" | "quantile"))
+        .collect();
+    sorted.sort();
+    let mut key = family.name.clone();
+    for (name, value) in sorted {
+        for part in [name, value] {
+            key.push('\u{0}');
+            key.push_str(part);
+        }
+    }
+    key
+}
+
+/// The fields of an OTLP exemplar.
+fn encode_exemplar(exemplar: &Exemplar<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let time = exemplar.time_ms.and_then(|time| u64::try_from(time).ok());
+    put_fixed64(
+        &mut out,
+        2,
+        time.unwrap_or_default().saturating_mul(NANOS_PER_MS),
+    );
+    put_key(&mut out, 3, 1);
+    out.extend_from_slice(&exemplar.value.to_le_bytes());
+    for (number, names, length) in [
+        (4, ["span_id", "spanID", "spanId"], 8),
+        (5, ["trace_id", "traceID", "traceId"], 16),
+    ] {
+        let id = exemplar
+            .labels
+            .iter()
+            .find(|(name, _)| names.contains(&&**name));
+        if let Some(bytes) = id.and_then(|(_, value)| bytes_of(value, length)) {
+            model::wire::put_bytes(&mut out, number, &bytes);
+        }
+    }
+    for (name, value) in &exemplar.labels {
+        put_text_attribute(&mut out, 7, name, value);
+    }
+    out
+}
+
+/// So many bytes in hex.
+fn bytes_of(text: &str, length: usize) -> Option<Vec<u8>> {
+    if text.len() != 2 * length {
+        return None;
+    }
+    let pairs = text.as_bytes().chunks_exact(2);
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}

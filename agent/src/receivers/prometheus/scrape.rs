@@ -1,0 +1,308 @@
+//! One target, scraped again and again until it is gone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use config::ScrapeSettings;
+use env::Clock;
+use model::Signal;
+use model::room::Budget;
+use reqwest::Client;
+use tokio::sync::{Semaphore, watch};
+
+use super::fetch::{Answer, ScrapeError, fetch};
+use super::ingest::{Cache, Counts, ingest};
+use super::labels::Labels;
+use super::request::{Info, Point, Requests, SeriesId};
+use super::target::Target;
+use crate::metrics::{self, Metrics};
+use crate::queue::{AppendError, Entry, Queue};
+
+const NANOS_PER_MS: u64 = 1_000_000;
+
+/// What all scrapes share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) queue: Queue,
+    pub(super) metrics: Metrics,
+    /// Memory of answers and of what they become.
+    pub(super) budget: Arc<Budget>,
+    /// Answers that are read at once: that is work for a processor.
+    pub(super) readers: Arc<Semaphore>,
+}
+
+/// A target on its way from scrape to scrape.
+pub(super) struct Scrape {
+    shared: Shared,
+    settings: Arc<ScrapeSettings>,
+    target: Arc<Target>,
+    cache: Option<Cache>,
+    /// Whether any scrape was tried, so that there is something to end.
+    begun: bool,
+    /// Why the last scrape failed, so that the log says it once.
+    failing: Option<&'static str>,
+}
+
+/// What a scrape says of itself.
+struct Report {
+    up: bool,
+    duration: Duration,
+    counts: Counts,
+}
+
+impl Scrape {
+    /// Nothing is scraped yet.
+    pub(super) fn new(shared: Shared, settings: Arc<ScrapeSettings>, target: Arc<Target>) -> Self {
+        let cache = Cache::new(shared.budget.room(usize::MAX));
+        Self {
+            shared,
+            settings,
+            target,
+            cache: Some(cache),
+            begun: false,
+            failing: None,
+        }
+    }
+
+    /// Scrapes at the target's moments until `stop`; then ends its series.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let interval = u64::try_from(self.target.interval.as_nanos())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        let offset = u64::try_from(self.target.offset().as_nanos()).unwrap_or_default();
+        let mut last = 0;
+        loop {
+            let now = self.shared.clock.unix_nanos();
+            let mut next = now.saturating_sub(offset) / interval + 1;
+            // The timer may have run out a little before the clock shows the moment.
+            next += u64::from(next == last);
+            last = next;
+            let moment = next.saturating_mul(interval).saturating_add(offset);
+            let wait = Duration::from_nanos(moment.saturating_sub(now));
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break,
+                () = tokio::time::sleep(wait) => {}
+            }
+            if !self.scrape(&mut stop).await {
+                break;
+            }
+        }
+        self.end().await;
+    }
+
+    /// Scrapes once; tells whether to go on. Only the waiting for an answer is cut short: what is
+    /// being read would be missing when the series are ended.
+    async fn scrape(&mut self, stop: &mut watch::Receiver<bool>) -> bool {
+        let began = Instant::now();
+        let now_ms = self.shared.clock.unix_nanos() / NANOS_PER_MS;
+        self.begun = true;
+        let asked = fetch(
+            &self.shared.client,
+            &self.settings,
+            &self.target,
+            &self.shared.budget,
+        );
+        let answer = tokio::select! {
+            biased;
+            () = stopped(stop) => return false,
+            answer = tokio::time::timeout(self.target.timeout, asked) => answer,
+        };
+        let duration = began.elapsed();
+        let read = match answer.unwrap_or(Err(ScrapeError::Timeout)) {
+            Ok(answer) => self.read(answer, now_ms).await,
+            Err(error) => Err(error),
+        };
+        self.note(&read);
+        let time = now_ms * NANOS_PER_MS;
+        let (mut requests, report) = match read {
+            Ok((requests, counts)) => {
+                let up = true;
+                let report = Report {
+                    up,
+                    duration,
+                    counts,
+                };
+                (requests, report)
+            }
+            Err(_) => {
+                let mut requests = Requests::default();
+                if let Some(cache) = &mut self.cache {
+                    cache.end(time, &mut requests);
+                }
+                let counts = Counts::default();
+                let up = false;
+                let report = Report {
+                    up,
+                    duration,
+                    counts,
+                };
+                (requests, report)
+            }
+        };
+        self.report(Some(&report), time, &mut requests);
+        self.append(requests).await;
+        true
+    }
+
+    /// Reads an answer on a thread for such work.
+    async fn read(
+        &mut self,
+        answer: Answer,
+        now_ms: u64,
+    ) -> Result<(Requests, Counts), ScrapeError> {
+        let _reader = self.shared.readers.acquire().await;
+        let room = self.shared.budget.room(usize::MAX);
+        let fresh = || Cache::new(self.shared.budget.room(usize::MAX));
+        let mut cache = self.cache.take().unwrap_or_else(fresh);
+        let (settings, target) = (Arc::clone(&self.settings), Arc::clone(&self.target));
+        let work = move || {
+            let read = ingest(answer, &settings, &target.labels, now_ms, &mut cache, room);
+            (read, cache)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok((read, cache)) => {
+                self.cache = Some(cache);
+                read
+            }
+            Err(error) => Err(ScrapeError::Malformed(format!(
+                "reading it stopped: {error}"
+            ))),
+        }
+    }
+
+    /// Counts what became of a scrape, and says when that is another thing than before.
+    fn note(&mut self, read: &Result<(Requests, Counts), ScrapeError>) {
+        let job = self.settings.job_name.as_str();
+        let (outcome, failing) = match read {
+            Ok(_) => ("success", None),
+            Err(error) => (error.label(), Some(error.label())),
+        };
+        let labels = [("job", job), ("outcome", outcome)];
+        self.shared.metrics.add(metrics::SCRAPES, &labels, 1);
+        if let Ok((_, counts)) = read {
+            for (reason, count) in [
+                ("repeated_sample", counts.repeated),
+                ("time_out_of_range", counts.out_of_range),
+            ] {
+                self.shared
+                    .metrics
+                    .received(Signal::Metrics, "prometheus", count);
+                self.shared.metrics.dropped(Signal::Metrics, reason, count);
+            }
+        }
+        let instance = self.target.labels.get("instance");
+        match read {
+            Err(error) if self.failing != failing => {
+                tracing::warn!(job, instance, %error, "a target cannot be scraped");
+            }
+            Ok(_) if self.failing.is_some() => {
+                tracing::info!(job, instance, "a target can be scraped again");
+            }
+            _ => {}
+        }
+        self.failing = failing;
+    }
+
+    /// Adds the series about the scrape; without a report, their ends.
+    #[allow(clippy::cast_precision_loss)]
+    fn report(&self, report: Option<&Report>, time_unix_nano: u64, requests: &mut Requests) {
+        let values = report.map(|report| {
+            let counts = &report.counts;
+            [
+                f64::from(u8::from(report.up)),
+                report.duration.as_secs_f64(),
+                counts.scraped as f64,
+                counts.kept as f64,
+                counts.added as f64,
+            ]
+        });
+        for (at, (name, help, unit)) in REPORTED.into_iter().enumerate() {
+            let mut labels: Labels = self.target.labels.clone();
+            labels.set(model::prometheus::NAME_LABEL, name);
+            let Some(series) = SeriesId::new(&labels) else {
+                continue;
+            };
+            let info = Arc::new(Info {
+                kind: "gauge".to_owned(),
+                help: help.to_owned(),
+                unit: unit.to_owned(),
+            });
+            let point = Point {
+                time_unix_nano,
+                value: values.map(|values| values[at]),
+                ..Point::default()
+            };
+            requests.push(&series, &info, &point);
+        }
+    }
+
+    /// Ends the target's series: it is gone, or the agent stops.
+    async fn end(mut self) {
+        if !self.begun {
+            return;
+        }
+        let now = self.shared.clock.unix_nanos() / NANOS_PER_MS * NANOS_PER_MS;
+        let mut requests = Requests::default();
+        if let Some(cache) = &mut self.cache {
+            cache.end(now, &mut requests);
+        }
+        self.report(None, now, &mut requests);
+        self.append(requests).await;
+    }
+
+    async fn append(&self, requests: Requests) {
+        for (request, rows) in requests.finish() {
+            let entry = Entry {
+                signal: Signal::Metrics,
+                source: "prometheus",
+                rows,
+                read_unix_nano: self.shared.clock.unix_nanos(),
+                request,
+            };
+            match self.shared.queue.append(entry).await {
+                Ok(()) => {}
+                Err(AppendError::Closed) => return,
+                Err(error) => {
+                    // Waiting would make every later scrape late; the next one is as good.
+                    tracing::warn!(%error, rows, "scraped samples dropped");
+                    let metrics = &self.shared.metrics;
+                    metrics.received(Signal::Metrics, "prometheus", rows);
+                    metrics.dropped(Signal::Metrics, "queue_full", rows);
+                }
+            }
+        }
+    }
+}
+
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender of the signal is gone, which is a stop as well.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// The series about each scrape: name, help, unit.
+const REPORTED: [(&str, &str, &str); 5] = [
+    ("up", "Whether the last scrape of the target succeeded.", ""),
+    (
+        "scrape_duration_seconds",
+        "How long the target took to answer.",
+        "seconds",
+    ),
+    (
+        "scrape_samples_scraped",
+        "Samples in the answer of the target.",
+        "",
+    ),
+    (
+        "scrape_samples_post_metric_relabeling",
+        "Samples that were left after relabeling.",
+        "",
+    ),
+    (
+        "scrape_series_added",
+        "Series that the scrape before did not have.",
+        "",
+    ),
+];

@@ -1,0 +1,156 @@
+//! From what the configuration and discovery say to the targets that are scraped.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use config::{Scheme, ScrapeSettings, TargetGroup, parse_duration};
+
+use super::labels::Labels;
+use super::relabel;
+
+/// Something to scrape. Targets that are equal are one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Target {
+    /// Labels of everything that comes from it, `job` and `instance` among them.
+    pub(super) labels: Labels,
+    /// Where it is, with parameters.
+    pub(super) url: String,
+    /// How often it is scraped.
+    pub(super) interval: Duration,
+    /// How long that may take.
+    pub(super) timeout: Duration,
+}
+
+impl Target {
+    /// How far into each interval it is scraped, so that not all are at once and each always is at
+    /// the same moment.
+    pub(super) fn offset(&self) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        (&self.labels, &self.url).hash(&mut hasher);
+        let nanos = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(hasher.finish() % nanos.max(1))
+    }
+}
+
+/// The targets of a group, which comes from `file` where it comes from one. An error says which
+/// target is none.
+pub(super) fn of_group(
+    settings: &ScrapeSettings,
+    group: &TargetGroup,
+    file: Option<&str>,
+) -> Vec<Result<Target, String>> {
+    let targets = group.targets.iter();
+    let built = targets.map(|address| build(settings, group, address, file));
+    built.filter_map(Result::transpose).collect()
+}
+
+fn build(
+    settings: &ScrapeSettings,
+    group: &TargetGroup,
+    address: &str,
+    file: Option<&str>,
+) -> Result<Option<Target>, String> {
+    let mut labels: Labels = group
+        .labels
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    labels.set("__address__", address);
+    if let Some(file) = file {
+        labels.set("__meta_filepath", file);
+    }
+    let scheme = match settings.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    let (interval, timeout) = (settings.scrape_interval, settings.timeout());
+    for (name, value) in [
+        ("job", settings.job_name.as_str()),
+        ("__scheme__", scheme),
+        ("__metrics_path__", settings.metrics_path.as_str()),
+        (
+            "__scrape_interval__",
+            config::format_duration(interval).as_str(),
+        ),
+        (
+            "__scrape_timeout__",
+            config::format_duration(timeout).as_str(),
+        ),
+    ] {
+        labels.set_missing(name, value);
+    }
+    for (name, values) in &settings.params.0 {
+        let first = values.first().map_or("", String::as_str);
+        labels.set_missing(&format!("__param_{name}"), first);
+    }
+    if !relabel::apply(&settings.relabel_configs, &mut labels) {
+        return Ok(None);
+    }
+    finish(settings, labels).map(Some)
+}
+
+fn finish(settings: &ScrapeSettings, mut labels: Labels) -> Result<Target, String> {
+    let address = labels.get("__address__").to_owned();
+    if address.is_empty() || address.contains(['/', ' ', '@', '?', '#']) {
+        return Err(format!("`{address}` is not the address of a target"));
+    }
+    let duration = |name: &str| {
+        let text = labels.get(name);
+        let parsed = parse_duration(text).ok().filter(|length| !length.is_zero());
+        parsed.ok_or_else(|| format!("{name} of {address} is `{text}`, which is no duration"))
+    };
+    let (interval, timeout) = (
+        duration("__scrape_interval__")?,
+        duration("__scrape_timeout__")?,
+    );
+    let scheme = labels.get("__scheme__");
+    if !matches!(scheme, "http" | "https") {
+        return Err(format!("__scheme__ of {address} is `{scheme}`"));
+    }
+    let mut path = labels.get("__metrics_path__").to_owned();
+    if !path.starts_with('/') {
+        path.insert(0, '/');
+    }
+    let mut url = format!("{scheme}://{address}{path}");
+    let mut separator = if path.contains('?') { '&' } else { '?' };
+    for (name, value) in parameters(settings, &labels) {
+        url.push(separator);
+        url.push_str(&format!("{}={}", encoded(&name), encoded(&value)));
+        separator = '&';
+    }
+    labels.set_missing("instance", &address);
+    labels.retain(|name| !name.starts_with("__"));
+    Ok(Target {
+        labels,
+        url,
+        interval,
+        timeout: timeout.min(interval),
+    })
+}
+
+/// The first value of a parameter is what relabeling made of it.
+fn parameters(settings: &ScrapeSettings, labels: &Labels) -> Vec<(String, String)> {
+    let mut list = Vec::new();
+    for (label, value) in labels.iter() {
+        let Some(name) = label.strip_prefix("__param_") else {
+            continue;
+        };
+        list.push((name.to_owned(), value.to_owned()));
+        let more = settings.params.0.get(name).into_iter().flatten().skip(1);
+        list.extend(more.map(|value| (name.to_owned(), value.clone())));
+    }
+    list
+}
+
+/// Text as part of a query string.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

@@ -1,0 +1,255 @@
+//! Native histograms, whose message both versions share: 1 or 2 count (whole, float), 3 sum,
+//! 4 schema, 5 zero threshold, 6 or 7 zero count, 8 negative spans {1 offset, 2 length}, 9 negative
+//! deltas, 10 negative counts, 11 to 13 the same of the positive side, 14 reset hint, 15 time,
+//! 16 custom bounds, 17 start.
+
+use model::native::{BucketSpan, CUSTOM_SCHEMA, NativeCounts, NativeHistogram, ResetHint};
+use model::row::{DecodeError, Reject, RowSink, Undecoded};
+use model::wire::{Field, Reader};
+
+use super::samples::int64;
+use super::{push, reserve};
+
+/// Schemas that have a meaning; those above 8 are merged down when they are read.
+const EXPONENTIAL: std::ops::RangeInclusive<i32> = -4..=52;
+
+/// A histogram with its times in milliseconds.
+pub(super) struct Sample {
+    pub(super) histogram: NativeHistogram,
+    pub(super) start_ms: i64,
+    pub(super) time_ms: i64,
+}
+
+/// Lists of the last histogram, for the next one.
+#[derive(Default)]
+pub(super) struct Histograms {
+    positive_spans: Vec<BucketSpan>,
+    negative_spans: Vec<BucketSpan>,
+    custom_bounds: Vec<f64>,
+    positive: Vec<u64>,
+    negative: Vec<u64>,
+    positive_floats: Vec<f64>,
+    negative_floats: Vec<f64>,
+}
+
+fn emptied<T>(mut list: Vec<T>) -> Vec<T> {
+    list.clear();
+    list
+}
+
+impl Histograms {
+    /// Keeps the lists of a histogram that has been handed over.
+    pub(super) fn keep(&mut self, histogram: NativeHistogram) {
+        self.positive_spans = emptied(histogram.positive_spans);
+        self.negative_spans = emptied(histogram.negative_spans);
+        self.custom_bounds = emptied(histogram.custom_bounds);
+        match histogram.counts {
+            NativeCounts::Integer {
+                positive, negative, ..
+            } => {
+                self.positive = emptied(positive);
+                self.negative = emptied(negative);
+            }
+            NativeCounts::Float {
+                positive, negative, ..
+            } => {
+                self.positive_floats = emptied(positive);
+                self.negative_floats = emptied(negative);
+            }
+        }
+    }
+
+    /// One histogram, or why it is none.
+    pub(super) fn read<'a>(
+        &mut self,
+        parent: &Reader<'a>,
+        field: Field<'a>,
+        sink: &mut dyn RowSink,
+    ) -> Result<Result<Sample, Reject>, Undecoded> {
+        // One that is float may have had deltas too.
+        self.positive.clear();
+        self.negative.clear();
+        self.positive_floats.clear();
+        self.negative_floats.clear();
+        let mut out = NativeHistogram {
+            positive_spans: std::mem::take(&mut self.positive_spans),
+            negative_spans: std::mem::take(&mut self.negative_spans),
+            custom_bounds: std::mem::take(&mut self.custom_bounds),
+            ..NativeHistogram::default()
+        };
+        let (mut time_ms, mut start_ms) = (0, 0);
+        let (mut whole, mut whole_zero) = (None, 0);
+        let (mut float, mut float_zero) = (None, 0.0);
+        let mut negative_sum = false;
+        let message = field.bytes(parent)?;
+        let mut reader = parent.nested(message);
+        while let Some((number, field)) = reader.next()? {
+            match number {
+                1 => whole = Some(field.varint(&reader)?),
+                2 => float = Some(field.double(&reader)?),
+                3 => out.sum = field.double(&reader)?,
+                4 => out.schema = sint32(field.varint(&reader)?),
+                5 => out.zero_threshold = field.double(&reader)?,
+                6 => whole_zero = field.varint(&reader)?,
+                7 => float_zero = field.double(&reader)?,
+                8 => push(&mut out.negative_spans, span(&reader, field)?, sink)?,
+                9 => negative_sum |= deltas(&reader, field, &mut self.negative, sink)?,
+                10 => doubles(&reader, field, &mut self.negative_floats, sink)?,
+                11 => push(&mut out.positive_spans, span(&reader, field)?, sink)?,
+                12 => negative_sum |= deltas(&reader, field, &mut self.positive, sink)?,
+                13 => doubles(&reader, field, &mut self.positive_floats, sink)?,
+                14 => out.reset = reset(field.varint(&reader)?),
+                15 => time_ms = int64(&reader, field)?,
+                16 => doubles(&reader, field, &mut out.custom_bounds, sink)?,
+                17 => start_ms = int64(&reader, field)?,
+                _ => {}
+            }
+        }
+        out.counts = match float {
+            Some(count) if whole.is_none() => NativeCounts::Float {
+                count,
+                zero_count: float_zero,
+                positive: std::mem::take(&mut self.positive_floats),
+                negative: std::mem::take(&mut self.negative_floats),
+            },
+            _ => NativeCounts::Integer {
+                count: whole.unwrap_or_default(),
+                zero_count: whole_zero,
+                positive: std::mem::take(&mut self.positive),
+                negative: std::mem::take(&mut self.negative),
+            },
+        };
+        if negative_sum || !is_sound(&out) {
+            self.keep(out);
+            return Ok(Err(Reject::MalformedHistogram));
+        }
+        Ok(Ok(Sample {
+            histogram: out,
+            start_ms,
+            time_ms,
+        }))
+    }
+}
+
+/// Whether spans, counts and bounds fit each other. Whether the counts add up is not asked: what
+/// calculations yield often does not, and nothing depends on it.
+fn is_sound(histogram: &NativeHistogram) -> bool {
+    let counts = match &histogram.counts {
+        NativeCounts::Integer {
+            positive, negative, ..
+        } => (positive.len(), negative.len()),
+        NativeCounts::Float {
+            positive, negative, ..
+        } => (positive.len(), negative.len()),
+    };
+    let sides = (&histogram.positive_spans[..], &histogram.negative_spans[..]);
+    let custom = histogram.schema == CUSTOM_SCHEMA;
+    let bounds = &histogram.custom_bounds;
+    let rising = bounds.is_sorted_by(|a, b| a < b) && bounds.iter().all(|bound| !bound.is_nan());
+    spans_fit(sides.0, counts.0)
+        && spans_fit(sides.1, counts.1)
+        && if custom {
+            let last = sides.0.iter().fold(0i64, |end, span| {
+                end + i64::from(span.offset) + i64::from(span.length)
+            });
+            let first = sides.0.first().map_or(0, |span| span.offset);
+            rising && sides.1.is_empty() && first >= 0 && last <= bounds.len() as i64 + 1
+        } else {
+            EXPONENTIAL.contains(&histogram.schema) && bounds.is_empty()
+        }
+}
+
+/// Whether spans go up, stay within 32 bits, and have room for exactly so many counts.
+fn spans_fit(spans: &[BucketSpan], counts: usize) -> bool {
+    let mut end = 0i64;
+    let mut buckets = 0u64;
+    for (at, span) in spans.iter().enumerate() {
+        if at > 0 && span.offset < 0 {
+            return false;
+        }
+        end += i64::from(span.offset) + i64::from(span.length);
+        buckets += u64::from(span.length);
+        if i32::try_from(end).is_err() {
+            return false;
+        }
+    }
+    buckets == counts as u64
+}
+
+fn span<'a>(parent: &Reader<'a>, field: Field<'a>) -> Result<BucketSpan, DecodeError> {
+    let mut span = BucketSpan::default();
+    let mut reader = parent.nested(field.bytes(parent)?);
+    while let Some((number, field)) = reader.next()? {
+        match number {
+            1 => span.offset = sint32(field.varint(&reader)?),
+            #[allow(clippy::cast_possible_truncation)]
+            2 => span.length = field.varint(&reader)? as u32,
+            _ => {}
+        }
+    }
+    Ok(span)
+}
+
+/// Adds up differences onto `counts`; tells whether any count is negative.
+fn deltas(
+    reader: &Reader<'_>,
+    field: Field<'_>,
+    counts: &mut Vec<u64>,
+    sink: &mut dyn RowSink,
+) -> Result<bool, Undecoded> {
+    let mut negative = false;
+    let mut add = |coded: u64, counts: &mut Vec<u64>| {
+        let before = counts.last().copied().unwrap_or_default();
+        let sum = before.checked_add_signed(sint64(coded));
+        negative |= sum.is_none();
+        push(counts, sum.unwrap_or_default(), sink)
+    };
+    let Field::Bytes(packed) = field else {
+        add(field.varint(reader)?, counts)?;
+        return Ok(negative);
+    };
+    let mut inner = Reader::new(packed);
+    while !inner.is_empty() {
+        add(inner.varint()?, counts)?;
+    }
+    Ok(negative)
+}
+
+fn doubles(
+    reader: &Reader<'_>,
+    field: Field<'_>,
+    list: &mut Vec<f64>,
+    sink: &mut dyn RowSink,
+) -> Result<(), Undecoded> {
+    let Field::Bytes(packed) = field else {
+        return Ok(push(list, field.double(reader)?, sink)?);
+    };
+    let (values, rest) = packed.as_chunks::<8>();
+    if !rest.is_empty() {
+        let reason = "packed list of doubles with a part of one";
+        return Err(reader.error(reason).into());
+    }
+    reserve(list, values.len(), sink)?;
+    list.extend(values.iter().map(|value| f64::from_le_bytes(*value)));
+    Ok(())
+}
+
+fn reset(number: u64) -> ResetHint {
+    match number {
+        1 => ResetHint::Reset,
+        2 => ResetHint::NotReset,
+        3 => ResetHint::Gauge,
+        _ => ResetHint::Unknown,
+    }
+}
+
+#[allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation)]
+fn sint32(coded: u64) -> i32 {
+    let coded = coded as u32;
+    (coded >> 1) as i32 ^ -((coded & 1) as i32)
+}
+
+#[allow(clippy::cast_possible_wrap)]
+fn sint64(coded: u64) -> i64 {
+    (coded >> 1) as i64 ^ -((coded & 1) as i64)
+}

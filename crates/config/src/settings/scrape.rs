@@ -1,0 +1,377 @@
+//! What the agent scrapes, in the shape that Prometheus has it (`scrape_configs`), and the files of
+//! its file service discovery.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use regex::Regex;
+
+use crate::ConfigError;
+use crate::load::{base_dir, read_file};
+use crate::section::{Context, Key, Value, choice, section};
+use crate::units::ByteSize;
+use crate::values::PathPattern;
+use crate::yaml::{self, Node};
+
+section! {
+    /// Targets that are scraped alike.
+    pub struct ScrapeSettings {
+        /// The label `job` of what is scraped, unless relabeling changes it.
+        job_name: String = required;
+        /// How often each target is scraped; targets are spread over the interval.
+        scrape_interval: Duration = "1m", "100ms" to "1d";
+        /// How long one scrape may take; nothing means 10 s, or the interval where that is less.
+        scrape_timeout: Option<Duration> = "null", "10ms" to "1d";
+        /// The path on each target.
+        metrics_path: String = "/metrics";
+        /// The protocol.
+        scheme: Scheme = "http";
+        /// Parameters of the URL.
+        params: Params = "{}";
+        /// Keep labels that come from the target where they collide with its own; otherwise they are renamed to `exported_...`.
+        honor_labels: bool = "false";
+        /// Take the times that the target says.
+        honor_timestamps: bool = "true";
+        /// Ask the target to compress its answer.
+        enable_compression: bool = "true";
+        /// User and password for every request.
+        basic_auth: Option<BasicAuth> = "null";
+        /// The `Authorization` header of every request.
+        authorization: Option<Authorization> = "null";
+        /// Targets by name.
+        static_configs: Vec<TargetGroup> = "[]";
+        /// Targets in files, which are read again when they change.
+        file_sd_configs: Vec<FileDiscovery> = "[]";
+        /// Changes to the labels of targets, which may also drop them.
+        relabel_configs: Vec<Relabel> = "[]";
+        /// Changes to the labels of samples, which may also drop them.
+        metric_relabel_configs: Vec<Relabel> = "[]";
+        /// The largest answer, decompressed; a larger one fails the scrape.
+        body_size_limit: ByteSize = "64MiB", "1KiB" to "1GiB";
+        /// Samples in one scrape after relabeling; more fail it. 0 means no limit but the body's.
+        sample_limit: usize = "0";
+        /// Labels of one sample; more fail the scrape. 0 means no limit.
+        label_limit: usize = "0";
+        /// The length of a label's name; a longer one fails the scrape. 0 means no limit.
+        label_name_length_limit: usize = "0";
+        /// The length of a label's value; a longer one fails the scrape. 0 means no limit.
+        label_value_length_limit: usize = "0";
+        /// Targets after relabeling; where there are more, none is scraped. 0 means no limit.
+        target_limit: usize = "0";
+    }
+
+    /// A user and a password.
+    pub struct BasicAuth {
+        /// The user.
+        username: String = required;
+        /// The password.
+        password: Option<Text> = "null";
+        /// A file that holds the password, read before each scrape.
+        password_file: Option<FilePath> = "null";
+    }
+
+    /// An `Authorization` header.
+    pub struct Authorization {
+        /// Its scheme.
+        r#type: String = "Bearer";
+        /// What follows it.
+        credentials: Option<Text> = "null";
+        /// A file that holds what follows it, read before each scrape.
+        credentials_file: Option<FilePath> = "null";
+    }
+
+    /// Targets with labels in common.
+    pub struct TargetGroup {
+        /// Each as `HOST:PORT`.
+        targets: Vec<String> = "[]";
+        /// Labels of all of them.
+        labels: BTreeMap<String, String> = "{}";
+    }
+
+    /// Files that list targets.
+    pub struct FileDiscovery {
+        /// Files in YAML or JSON, with wildcards in the last part.
+        files: Vec<PathPattern> = required;
+        /// How often they are read even if nothing seems to have changed.
+        refresh_interval: Duration = "5m", "1s" to "1d";
+    }
+
+    /// One change to a set of labels.
+    pub struct RelabelSettings {
+        /// Labels whose values are joined and matched.
+        source_labels: Vec<String> = "[]";
+        /// What is put between them.
+        separator: Text = ";";
+        /// The label that gets the result.
+        target_label: Option<String> = "null";
+        /// What the joined values have to match as a whole.
+        regex: WholePattern = "'(.*)'";
+        /// For `hashmod`: the number of parts.
+        modulus: u64 = "0";
+        /// The result; `$1`, `${1}` and `${name}` are groups of `regex`.
+        replacement: Text = "$1";
+        /// What is done.
+        action: RelabelAction = "replace";
+    }
+}
+
+choice! {
+    /// A protocol.
+    pub enum Scheme {
+        /// Plain.
+        Http = "http",
+        /// With TLS.
+        Https = "https",
+    }
+
+    /// What a relabeling does.
+    pub enum RelabelAction {
+        /// Sets the target label to the replacement if the pattern matches.
+        Replace = "replace",
+        /// Drops what does not match.
+        Keep = "keep",
+        /// Drops what matches.
+        Drop = "drop",
+        /// Drops what does not have the joined values in the target label.
+        KeepEqual = "keepequal",
+        /// Drops what has the joined values in the target label.
+        DropEqual = "dropequal",
+        /// Sets the target label to a hash of the joined values, modulo `modulus`.
+        HashMod = "hashmod",
+        /// Copies each label whose name matches to the replacement as a name.
+        LabelMap = "labelmap",
+        /// Removes labels whose name matches.
+        LabelDrop = "labeldrop",
+        /// Removes labels whose name does not match.
+        LabelKeep = "labelkeep",
+        /// Sets the target label to the joined values in lower case.
+        Lowercase = "lowercase",
+        /// Sets the target label to the joined values in upper case.
+        Uppercase = "uppercase",
+    }
+}
+
+/// Text that may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl Value for Text {
+    const KIND: &'static str = "text";
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let text = node.as_text();
+        if text.is_none() {
+            cx.expected(node, Self::KIND, None);
+        }
+        text.map(|text| Self(text.to_owned()))
+    }
+}
+
+/// The path of a file; a relative one starts at the folder of the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePath(pub PathBuf);
+
+impl Value for FilePath {
+    const KIND: &'static str = "a path";
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let path = PathBuf::read(node, cx)?;
+        Some(Self(cx.base_dir.join(path)))
+    }
+}
+
+/// Parameters of a URL: each name has a list of values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params(pub BTreeMap<String, Vec<String>>);
+
+impl Value for Params {
+    const KIND: &'static str = "a map of text to lists of text";
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let Some(entries) = node.as_map() else {
+            cx.expected(node, Self::KIND, None);
+            return None;
+        };
+        let read: Vec<Option<(String, Vec<String>)>> = entries
+            .iter()
+            .map(|(name, values)| {
+                let values = Vec::<Text>::read(values, cx)?;
+                let texts = values.into_iter().map(|text| text.0).collect();
+                Some((String::read(name, cx)?, texts))
+            })
+            .collect();
+        Some(Self(read.into_iter().collect::<Option<_>>()?))
+    }
+}
+
+/// A regular expression that has to match a text as a whole.
+#[derive(Clone, Debug)]
+pub struct WholePattern(pub Regex);
+
+impl Value for WholePattern {
+    const KIND: &'static str = "a regular expression";
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let Text(text) = Text::read(node, cx)?;
+        // By itself first, so that a mistake is one of what was written.
+        crate::values::compile(node, &text, cx)?;
+        crate::values::compile(node, &format!("^(?s:{text})$"), cx).map(Self)
+    }
+}
+
+/// One change to a set of labels, checked.
+#[derive(Clone, Debug)]
+pub struct Relabel(pub RelabelSettings);
+
+impl Value for Relabel {
+    const KIND: &'static str = RelabelSettings::KIND;
+    const IS_SECTION: bool = true;
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        use RelabelAction as Action;
+        let settings = RelabelSettings::read(node, cx)?;
+        let action = settings.action;
+        let needs_target = matches!(
+            action,
+            Action::Replace
+                | Action::KeepEqual
+                | Action::DropEqual
+                | Action::HashMod
+                | Action::Lowercase
+                | Action::Uppercase
+        );
+        let mut sound = true;
+        let mut wrong = |message: String| {
+            cx.error(node, message, None);
+            sound = false;
+        };
+        let name = action.as_str();
+        if needs_target && settings.target_label.is_none() {
+            wrong(format!("the action {name} needs a `target_label`"));
+        }
+        if action == Action::HashMod && settings.modulus == 0 {
+            wrong("the action hashmod needs a `modulus` above 0".to_owned());
+        }
+        if matches!(action, Action::LabelDrop | Action::LabelKeep) {
+            for key in [
+                "source_labels",
+                "target_label",
+                "modulus",
+                "separator",
+                "replacement",
+            ] {
+                if node.get(key).is_some() {
+                    wrong(format!(
+                        "the action {name} takes a `regex` alone, not `{key}`"
+                    ));
+                }
+            }
+        }
+        sound.then_some(Self(settings))
+    }
+
+    fn keys(prefix: &str, out: &mut Vec<Key>) {
+        RelabelSettings::keys(prefix, out);
+    }
+}
+
+/// Targets that are scraped alike, checked.
+#[derive(Clone, Debug)]
+pub struct ScrapeConfig(pub ScrapeSettings);
+
+impl Value for ScrapeConfig {
+    const KIND: &'static str = ScrapeSettings::KIND;
+    const IS_SECTION: bool = true;
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let settings = ScrapeSettings::read(node, cx)?;
+        let mut wrong = Vec::new();
+        if let Some(timeout) = settings.scrape_timeout
+            && timeout > settings.scrape_interval
+        {
+            wrong.push((
+                "scrape_timeout",
+                "`scrape_timeout` is longer than `scrape_interval`",
+            ));
+        }
+        if settings.basic_auth.is_some() && settings.authorization.is_some() {
+            wrong.push((
+                "authorization",
+                "both `basic_auth` and `authorization` are given",
+            ));
+        }
+        if let Some(auth) = &settings.basic_auth
+            && auth.password.is_some()
+            && auth.password_file.is_some()
+        {
+            wrong.push((
+                "basic_auth",
+                "both `password` and `password_file` are given",
+            ));
+        }
+        if let Some(auth) = &settings.authorization
+            && auth.credentials.is_some()
+            && auth.credentials_file.is_some()
+        {
+            let message = "both `credentials` and `credentials_file` are given";
+            wrong.push(("authorization", message));
+        }
+        for (key, message) in &wrong {
+            cx.error(node.get(key).unwrap_or(node), (*message).to_owned(), None);
+        }
+        wrong.is_empty().then_some(Self(settings))
+    }
+
+    fn keys(prefix: &str, out: &mut Vec<Key>) {
+        ScrapeSettings::keys(prefix, out);
+    }
+}
+
+impl ScrapeSettings {
+    /// How long one scrape may take.
+    pub fn timeout(&self) -> Duration {
+        let default = Duration::from_secs(10).min(self.scrape_interval);
+        self.scrape_timeout.unwrap_or(default)
+    }
+}
+
+/// Each job has a name of its own: its series could not be told from another's.
+pub(crate) fn check_jobs(configs: &[ScrapeConfig], root: &Node, cx: &mut Context<'_>) {
+    let nodes = root.at("agent.scrape_configs").map_or(&[][..], Node::items);
+    for (index, config) in configs.iter().enumerate() {
+        let name = &config.0.job_name;
+        if configs[..index]
+            .iter()
+            .any(|other| other.0.job_name == *name)
+        {
+            let node = nodes.get(index).unwrap_or(root);
+            let node = node.get("job_name").unwrap_or(node);
+            cx.error(node, format!("the job `{name}` is named twice"), None);
+        }
+    }
+}
+
+/// Reads a file of file service discovery: a list of target groups in YAML or JSON.
+pub fn read_target_groups(path: &Path) -> Result<Vec<TargetGroup>, Vec<ConfigError>> {
+    let text = read_file(path).map_err(|error| vec![error])?;
+    let mut errors = Vec::new();
+    let root = yaml::parse(&path.to_string_lossy(), &text, &mut errors);
+    let groups = root.and_then(|root| {
+        let mut cx = Context {
+            errors: &mut errors,
+            base_dir: base_dir(path),
+        };
+        if root.is_null() {
+            return Some(Vec::new());
+        }
+        Vec::<TargetGroup>::read(&root, &mut cx)
+    });
+    match groups {
+        Some(groups) if errors.is_empty() => Ok(groups),
+        _ => Err(errors),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+use super::*;
+use crate::Config;
+
+fn load(text: &str) -> Result<Config, Vec<String>> {
+    let loaded = Config::from_text("t.yml", text, PathBuf::from("/etc/t"), std::iter::empty());
+    loaded.map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn prometheus_own_shape_is_read() {
+    let text = r#"
+agent:
+  scrape_configs:
+    - job_name: node
+      scrape_interval: 15s
+      params: {collect: [cpu, disk]}
+      basic_auth: {username: u, password_file: secret}
+      static_configs:
+        - targets: ["localhost:9100", "[::1]:9100"]
+          labels: {zone: a}
+      file_sd_configs:
+        - files: [targets/*.json]
+      relabel_configs:
+        - source_labels: [__address__]
+          separator: ""
+          regex: '(.+):\d+'
+          target_label: host
+        - {action: labeldrop, regex: tmp_.*}
+"#;
+    let config = load(text).unwrap();
+    let scrape = &config.agent.scrape_configs[0].0;
+    assert_eq!(scrape.timeout(), Duration::from_secs(10));
+    assert_eq!(scrape.params.0["collect"], ["cpu", "disk"]);
+    let auth = scrape.basic_auth.as_ref().unwrap();
+    let file = auth.password_file.as_ref().unwrap();
+    assert_eq!(file.0, Path::new("/etc/t/secret"));
+    let relabel = &scrape.relabel_configs[0].0;
+    assert_eq!(relabel.separator.0, "");
+    assert!(relabel.regex.0.is_match("a\nb:1"));
+    assert!(!relabel.regex.0.is_match("a:b"));
+    let action = scrape.relabel_configs[1].0.action;
+    assert_eq!(action, RelabelAction::LabelDrop);
+}
+
+#[test]
+fn mistakes_are_told_with_their_places() {
+    let cases = [
+        (
+            "- {job_nam: a}",
+            "3:8: unknown key `job_nam` (did you mean `job_name`?)",
+        ),
+        (
+            "- {job_name: a, scrape_timeout: 2m}",
+            "scrape_timeout` is longer",
+        ),
+        (
+            "- {job_name: a}\n    - {job_name: a}",
+            "4:18: the job `a` is named twice",
+        ),
+        (
+            "- {job_name: a, relabel_configs: [{action: hashmod}]}",
+            "needs a `target_label`",
+        ),
+        (
+            "- {job_name: a, relabel_configs: [{action: hasmod}]}",
+            "did you mean `hashmod`?",
+        ),
+        (
+            "- {job_name: a, relabel_configs: [{action: labeldrop, target_label: x}]}",
+            "takes a `regex` alone",
+        ),
+        (
+            "- {job_name: a, relabel_configs: [{target_label: x, regex: '('}]}",
+            "invalid regular expression",
+        ),
+        (
+            "- {job_name: a, authorization: {credentials: x, credentials_file: y}}",
+            "both `credentials` and `credentials_file`",
+        ),
+    ];
+    for (item, expected) in cases {
+        let text = format!("agent:\n  scrape_configs:\n    {item}\n");
+        let errors = load(&text).unwrap_err();
+        assert!(
+            errors.iter().any(|error| error.contains(expected)),
+            "{item}: {errors:?}"
+        );
+    }
+}
+
+#[test]
+fn target_files_are_json_or_yaml() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.json");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read_target_groups(&path)
+    };
+    let groups = read(r#"[{"targets": ["a:1", "b:2"], "labels": {"k": "v"}}, {"targets": []}]"#);
+    let groups = groups.unwrap();
+    assert_eq!(groups[0].targets, ["a:1", "b:2"]);
+    assert_eq!(groups[0].labels["k"], "v");
+    assert_eq!(read("- targets: ['a:1']\n").unwrap().len(), 1);
+    assert!(read("").unwrap().is_empty());
+    let errors = read("- target: ['a:1']\n").unwrap_err();
+    assert!(errors[0].to_string().contains("did you mean `targets`?"));
+    assert!(read("[").is_err());
+}
