@@ -64,6 +64,8 @@ impl Scraper {
             .gzip(false)
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
             .pool_max_idle_per_host(1)
+            // Targets are on this network; what the environment says is for others.
+            .no_proxy()
             .build()
             .map_err(|error| error.to_string())?;
         let shared = Shared {
