@@ -16,6 +16,8 @@ use super::text::{self, Exemplar, Family, Pairs, Sample};
 use crate::encode::{put_fixed64, put_text_attribute};
 
 const NANOS_PER_MS: u64 = 1_000_000;
+/// How many times the labels of a sample are in memory while it is put together.
+const COPIES: usize = 3;
 
 /// The series of the last scrape that end when they are missing from the next, with what they take
 /// of the memory of all scrapes.
@@ -150,7 +152,17 @@ impl Ingest<'_> {
 
     fn take(&mut self, family: &Family, sample: Sample<'_>) -> Result<(), ScrapeError> {
         self.counts.scraped += 1;
-        let Some(labels) = self.labels(&sample)? else {
+        // Its labels are there several times while it is put together, however long they are.
+        let labels = sample.labels.iter();
+        let bytes: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
+        self.room.take(bytes.saturating_mul(COPIES))?;
+        let put = self.put(family, &sample);
+        self.room.give_back(bytes.saturating_mul(COPIES));
+        put
+    }
+
+    fn put(&mut self, family: &Family, sample: &Sample<'_>) -> Result<(), ScrapeError> {
+        let Some(labels) = self.labels(sample)? else {
             return Ok(());
         };
         self.counts.kept += 1;
@@ -181,7 +193,7 @@ impl Ingest<'_> {
             self.counts.added += 1;
         }
         let before = self.requests.total_bytes();
-        let start_unix_nano = self.start(family, &sample);
+        let start_unix_nano = self.start(family, sample);
         let exemplar = sample
             .exemplar
             .as_ref()
