@@ -1,6 +1,6 @@
 //! Which columns each signal has, and what a row has in them.
 
-use model::metric::{MetricKind, PointValue, Series, Temporality};
+use model::metric::{MetricKind, NativeCounts, PointValue, Series, Temporality};
 use model::{DataPoint, KeyValue, LogRecord, Resource, Scope, Signal, Span, Value};
 use otlp::encode::json;
 use serde_json::{Map, Value as Json};
@@ -320,6 +320,13 @@ impl<'a> OfSeries<'a> {
                 cells[2] = count(summary.count);
                 cells[3] = Cell::Double(summary.sum);
                 cells[6] = self.buckets(point, &["quantileValues"]);
+            }
+            PointValue::Native(histogram) => {
+                if let NativeCounts::Integer { count: whole, .. } = &histogram.counts {
+                    cells[2] = count(*whole);
+                }
+                cells[3] = Cell::Double(histogram.sum);
+                cells[6] = self.buckets(point, &["nativeHistogram"]);
             }
         }
         cells
