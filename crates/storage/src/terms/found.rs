@@ -1,6 +1,7 @@
 //! By which terms the rows of a block are looked for: the other side of [`super::Need`], taken from
 //! what a reader sees in the block's columns. Whoever checks an index asks it for these.
 
+use model::prometheus;
 use model::{Signal, ValueRef};
 use rustc_hash::FxHashSet;
 
@@ -165,9 +166,10 @@ impl Finder<'_, '_> {
         for series in self.table.series()? {
             let names = series_view::names(series).into_iter();
             let names = names.map(|name| ("__name__".to_owned(), name));
-            let labels = series_view::labels(series).into_iter();
-            let target = series_view::target_labels(series).into_iter();
-            for (name, value) in names.chain(labels).chain(target) {
+            let labels = prometheus::base_labels(series).into_iter();
+            let target = prometheus::target_info(series).unwrap_or_default();
+            let resource = prometheus::resource_labels(series);
+            for (name, value) in names.chain(labels).chain(target).chain(resource) {
                 let label = term(Of::Label, &name, value.as_bytes());
                 self.show("label", &name, &value, &[label]);
             }
