@@ -53,6 +53,8 @@ async fn ask(dir: &Path, target: &Path) -> anyhow::Result<Snapshot> {
         reachable(address),
         collector::admin::SNAPSHOT
     );
+    // An error means that the process has chosen its provider already.
+    let _chosen = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build()?;
     let request = client
         .post(&url)

@@ -42,7 +42,7 @@ fn text(stat: &Stat, attributes: usize) -> Vec<String> {
     }
     lines.push(String::new());
     lines.push(format!(
-        "log: {} in {} segments, {} records since the checkpoint",
+        "log: {}, segments: {}, records since the checkpoint: {}",
         size(stat.wal.bytes),
         count(stat.wal.segments),
         count(stat.wal.records)
@@ -222,13 +222,13 @@ tenant   signal  day          rows  files  blocks    bytes  a row
 default  logs    2026-11-30  2,000      2       3  4.0 KiB  2.0 B
 all                          2,000      2       3  4.0 KiB  2.0 B
 
-logs                    bytes   share
-column     body       1.0 KiB  25.0 %
-attribute  user       2.0 KiB  50.0 %
-attribute  2 others      16 B   0.4 %
-found by   ids         1008 B  24.6 %
+logs                   bytes   share
+column     body      1.0 KiB  25.0 %
+attribute  user      2.0 KiB  50.0 %
+attribute  2 others     16 B   0.4 %
+found by   ids        1008 B  24.6 %
 
-log: 128 B in 1 segments, 1 records since the checkpoint
+log: 128 B, segments: 1, records since the checkpoint: 1
 in the log alone: 7 rows of default, logs";
         assert_eq!(text(&stat, 1).join("\n"), expected);
     }
