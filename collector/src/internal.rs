@@ -117,7 +117,10 @@ fn decode_here(bytes: &[u8]) -> Result<(Request, Limits), Status> {
         | Request::Fields { selection }
         | Request::Values { selection, .. }
         | Request::Tail { selection, .. } => !within(&selection.filter, DEPTH_MAX),
-        Request::Series { .. } | Request::Status { .. } => false,
+        Request::Series { .. }
+        | Request::Samples { .. }
+        | Request::Labels { .. }
+        | Request::Status { .. } => false,
     };
     if deep {
         return Err(invalid(format!("filter nests deeper than {DEPTH_MAX}")));
@@ -183,6 +186,8 @@ fn halves(reply: Reply) -> Option<(Reply, Reply)> {
             Some((Reply::Series(vec![first]), Reply::Series(vec![second])))
         }
         Reply::Series(list) => cut(list, Reply::Series),
+        Reply::Samples(list) => cut(list, Reply::Samples),
+        Reply::Labels(list) => cut(list, Reply::Labels),
         Reply::Tail(_) | Reply::Status(_) | Reply::End(_) => None,
     }
 }

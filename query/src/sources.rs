@@ -29,6 +29,7 @@ use storage::message::{
 use storage::read::{Read, ReadError};
 
 use crate::error::{ErrorKind, QueryError};
+use crate::exec::series::seen::SeenSeries;
 
 pub use gate::{Gate, Permit};
 use held::Held;
@@ -47,6 +48,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Sources {
     readers: Arc<[Arc<dyn Read>]>,
     grace: Duration,
+    seen: Arc<SeenSeries>,
 }
 
 /// Which rows, in which order and how many.
@@ -93,6 +95,7 @@ impl Sources {
         Self {
             readers: readers.into(),
             grace: GRACE,
+            seen: Arc::default(),
         }
     }
 
@@ -100,6 +103,11 @@ impl Sources {
     #[must_use]
     pub fn with_grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
+    }
+
+    /// Labels of metric series that they have sent.
+    pub(crate) fn seen(&self) -> &SeenSeries {
+        &self.seen
     }
 
     /// How many readers there are.

@@ -3,20 +3,22 @@
 
 mod matching;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::StreamExt;
 use futures::stream;
-use model::{LogRecord, Signal, Span, TraceId};
+use model::metric::{PointValue, Temporality};
+use model::{LogRecord, Signal, Span, TimeRange, TraceId};
 use parking_lot::Mutex;
 use storage::digest;
 use storage::filter::Field;
 use storage::message::{
-    Columns, Count, Cut, Durations, FieldCount, Limits, Order, Place, Reply, Request, Selection,
-    SeriesPoints, Source, SourceKind, SourceState, Stats, Status, Summary, Tail, TraceSpans,
-    ValueCount,
+    Columns, Count, Cut, Durations, FieldCount, Limits, Order, Place, Reply, Request,
+    STALE_NAN_BITS, Selection, SeriesPoints, SeriesSamples, Source, SourceKind, SourceState, Stats,
+    Status, Summary, Tail, TraceSpans, ValueCount,
 };
 use storage::read::{Read, ReadError, Replies};
 use tokio::sync::{broadcast, watch};
@@ -243,6 +245,18 @@ impl Memory {
                 }
                 vec![Reply::Series(all)]
             }
+            Request::Samples { range, .. } => vec![Reply::Samples(self.samples(range))],
+            Request::Labels { label, .. } => {
+                let all = self.series.lock();
+                let sets = all.iter().flat_map(crate::exec::series::view::all_labels);
+                let texts: BTreeSet<String> = sets
+                    .filter_map(|(name, value)| match &label {
+                        None => Some(name),
+                        Some(label) => (*label == name).then_some(value),
+                    })
+                    .collect();
+                vec![Reply::Labels(texts.into_iter().collect())]
+            }
             Request::Status { .. } => {
                 let status = Status {
                     partitions: Vec::new(),
@@ -253,6 +267,47 @@ impl Memory {
             }
             Request::Tail { .. } => Vec::new(),
         }
+    }
+
+    /// Numbers as columns, but for deltas, which come from the beginning.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_wrap)]
+    fn samples(&self, range: TimeRange) -> Vec<SeriesSamples> {
+        let mut all = Vec::new();
+        for part in self.series.lock().iter() {
+            let is_delta = part.series.metric.temporality == Temporality::Delta;
+            let mut hasher = DefaultHasher::new();
+            format!("{:?}", part.series).hash(&mut hasher);
+            let mut samples = SeriesSamples {
+                id: u128::from(hasher.finish()),
+                series: Arc::new(part.series.clone()),
+                times_ms: Arc::default(),
+                values: Vec::new(),
+                points: Vec::new(),
+            };
+            let (mut times, mut values) = (Vec::new(), Vec::new());
+            for point in &part.points {
+                let inside = range.contains(point.time_unix_nano);
+                let number = match point.value {
+                    _ if is_delta => None,
+                    PointValue::Int(int) => Some(int as f64),
+                    PointValue::Double(double) => Some(double),
+                    PointValue::Empty if point.is_stale() => Some(f64::from_bits(STALE_NAN_BITS)),
+                    _ => None,
+                };
+                if let Some(number) = number.filter(|_| inside) {
+                    times.push((point.time_unix_nano / 1_000_000) as i64);
+                    values.push(number);
+                } else if number.is_none() && (inside || is_delta) {
+                    samples.points.push(point.clone());
+                }
+            }
+            samples.times_ms = Arc::new(times);
+            samples.values = values;
+            if !samples.values.is_empty() || !samples.points.is_empty() {
+                all.push(samples);
+            }
+        }
+        all
     }
 
     fn rows(

@@ -2,6 +2,7 @@
 
 import struct
 
+import chunks
 import otlp
 from blocks import BOOL, BYTES, DOUBLE, ID16, ID8, MASK, SIGNED, TEXT, UNSIGNED, Cursor, signed, unzigzag
 
@@ -334,29 +335,53 @@ def points(block):
         cursor = Postcard(definition)
         resource, scope, metric = cursor.varint(), cursor.varint(), cursor.varint()
         series.append((resources[resource], scopes[scope], metrics[metric], cursor.attributes()))
+    read = chunks_of if ("chunks", BYTES) in block.columns else rows_of_points
+    for index, time, start, flags, value, exemplars in read(block):
+        resource, scope, (metric, kind, data), attributes = series[index]
+        point = {
+            "attributes": attributes,
+            "startTimeUnixNano": str(start),
+            "timeUnixNano": str(time),
+            "flags": flags,
+            "exemplars": exemplars,
+            **value,
+        }
+        yield envelope(resource, scope, {**metric, kind: {**data, "dataPoints": [point]}})
+
+
+def read_exemplars(data):
+    cursor = Postcard(data)
+    return cursor.list(cursor.exemplar)
+
+
+def chunks_of(block):
+    """Points as chunks: series, time, start, flags, value and exemplars of each."""
+    lists = [chunks.times(data) for data in block.columns["times", BYTES]]
+    data = Cursor(block.columns["chunks", BYTES][0])
+    numbers = [block.columns[f"chunk.{name}", UNSIGNED] for name in ("series", "times", "bytes")]
+    for series, times, length in zip(*numbers):
+        chunk = data.take(length)
+        for point in chunks.points(chunk, lists[times], lambda one: Postcard(one).point(), read_exemplars):
+            yield series, *point
+    data.end()
+
+
+def rows_of_points(block):
+    """The same of a block that has a row for each point."""
     times, starts = block.values("time", UNSIGNED), block.values("start", SIGNED)
-    flags = block.values("flags", UNSIGNED)
-    exemplars = block.values("exemplars", BYTES)
+    flags, exemplars = block.values("flags", UNSIGNED), block.values("exemplars", BYTES)
     queues = [block.queue("value.int", SIGNED), block.queue("value.double", DOUBLE), block.queue("value.bytes", BYTES)]
     kinds = block.values("value.kind", UNSIGNED)
     for row, index in enumerate(block.values("series", UNSIGNED)):
-        resource, scope, (metric, kind, data), attributes = series[index]
         value = next(queues[kinds[row]])
         if kinds[row] == 0:
-            point = {"asInt": str(value)}
+            value = {"asInt": str(value)}
         elif kinds[row] == 1:
-            point = {"asDouble": otlp.double(value)}
+            value = {"asDouble": otlp.double(value)}
         else:
-            point = Postcard(value).point()
-        cursor = Postcard(exemplars[row])
-        point |= {
-            "attributes": attributes,
-            "startTimeUnixNano": str((times[row] - starts[row]) & MASK),
-            "timeUnixNano": str(times[row]),
-            "flags": flags[row],
-            "exemplars": cursor.list(cursor.exemplar) if exemplars[row] else [],
-        }
-        yield envelope(resource, scope, {**metric, kind: {**data, "dataPoints": [point]}})
+            value = Postcard(value).point()
+        listed = read_exemplars(exemplars[row]) if exemplars[row] else []
+        yield index, times[row], (times[row] - starts[row]) & MASK, flags[row], value, listed
 
 
 READERS = {1: spans, 2: log_records, 3: points}

@@ -13,7 +13,7 @@
 pub(crate) mod codes;
 mod column;
 mod distinct;
-mod doubles;
+pub(crate) mod doubles;
 pub(crate) mod ints;
 pub(crate) mod pack;
 mod reader;

@@ -1,5 +1,7 @@
 //! Rows in memory: what one or several requests became on the way in.
 //!
+//! Points of metrics stay in one only until they are committed: see [`crate::points::head`].
+//!
 //! A chunk holds the rows of one tenant and signal. Fixed-size fields lie in row structs; text
 //! and nested values lie in one arena that rows point into; attribute keys, resources, scopes
 //! and series are interned per chunk. A chunk is filled through [`model::row::RowSink`], never
@@ -17,9 +19,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use model::metric::{Exemplar, PointValue, Series};
+use model::metric::{Exemplar, PointValue};
 use model::row::Reject;
-use model::{Metric, Resource, Scope, Signal, SpanId, TraceId};
+use model::{Resource, Scope, Signal, SpanId, TraceId};
 use rustc_hash::FxHashMap;
 
 use crate::write::{Observe, Points, StoredSpan};
@@ -27,7 +29,9 @@ use crate::write::{Observe, Points, StoredSpan};
 pub(crate) use clocks::Clocks;
 pub(crate) use intern::Interner;
 pub(crate) use owned::summary_resource;
-pub(crate) use sink::ChunkSink;
+pub(crate) use sink::{ChunkSink, SeriesGate, members};
+
+use crate::points::{Entry, SeriesEntry};
 
 /// A range of the arena.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -176,44 +180,6 @@ pub(crate) enum PointVal {
     Encoded(Text),
 }
 
-/// What rows share, with its encoding.
-#[derive(Debug)]
-pub(crate) struct Entry<T> {
-    pub value: Arc<T>,
-    pub encoded: Box<[u8]>,
-    /// Tells it from others of its kind.
-    pub hash: u64,
-    /// About how much memory it takes.
-    pub bytes: usize,
-}
-
-impl<T> Entry<T> {
-    /// What was encoded before; how much memory it takes is estimated from that.
-    pub(crate) fn of_encoded(value: Arc<T>, encoded: &[u8]) -> Self {
-        Self {
-            value,
-            hash: xxhash_rust::xxh3::xxh3_64(encoded),
-            bytes: size_of::<Self>() + size_of::<T>() + 4 * encoded.len(),
-            encoded: encoded.into(),
-        }
-    }
-}
-
-/// A metric series: what identifies it, in full.
-#[derive(Debug)]
-pub(crate) struct SeriesEntry {
-    pub series: Series,
-    pub resource: Arc<Entry<Resource>>,
-    pub scope: Arc<Entry<Scope>>,
-    pub metric: Arc<Entry<Metric>>,
-    /// The attributes, encoded.
-    pub attributes: Box<[u8]>,
-    /// Tells it from others.
-    pub hash: u64,
-    /// About how much memory it takes without what it shares with others.
-    pub bytes: usize,
-}
-
 /// Rows in memory; see the module.
 #[derive(Debug)]
 pub(crate) struct Chunk {
@@ -223,8 +189,8 @@ pub(crate) struct Chunk {
     pub resources: Vec<Arc<Entry<Resource>>>,
     pub scopes: Vec<Arc<Entry<Scope>>>,
     pub series: Vec<Arc<SeriesEntry>>,
-    /// About how much memory the metrics of the series take.
-    pub metric_bytes: usize,
+    /// About how much memory the series take that came with it, and their metrics.
+    pub series_bytes: usize,
     /// Of spans and log records, beside the rows so that a lookup by id touches little memory;
     /// zero for none.
     pub trace_ids: Vec<TraceId>,
@@ -262,7 +228,7 @@ impl Chunk {
             resources: Vec::new(),
             scopes: Vec::new(),
             series: Vec::new(),
-            metric_bytes: 0,
+            series_bytes: 0,
             trace_ids: Vec::new(),
             spans: Vec::new(),
             logs: Vec::new(),
@@ -321,9 +287,8 @@ impl Chunk {
     pub(crate) fn heap_bytes(&self) -> usize {
         let resources = self.resources.iter().map(|entry| entry.bytes);
         let scopes = self.scopes.iter().map(|entry| entry.bytes);
-        let series = self.series.iter().map(|entry| entry.bytes);
-        let shared = resources.chain(scopes).chain(series).sum::<usize>();
-        self.list_bytes() + shared + self.metric_bytes + self.clocks.heap_bytes()
+        let shared = resources.chain(scopes).sum::<usize>();
+        self.list_bytes() + shared + self.series_bytes + self.clocks.heap_bytes()
     }
 
     /// How many of them are its own lists.

@@ -17,8 +17,9 @@ use model::{DataPoint, LogRecord, Signal, Span};
 
 use crate::eval::Compiled;
 use crate::folder::{Folder, FolderError, chunk_of};
-use crate::layout::Interned;
+use crate::layout::{BlockTable, Interned};
 use crate::message::{Columns, Selection};
+use crate::points::head::PointHead;
 use crate::scan::{Opened, Unit, in_range};
 use crate::store::read_record;
 use crate::table::{Damage, Mask};
@@ -161,6 +162,11 @@ impl Work<'_> {
             return Ok(());
         }
         match chunk_of(&record, keys, decoder) {
+            Ok(chunk) if batch.signal == Signal::Metrics => {
+                let head = PointHead::default();
+                head.append(&chunk);
+                self.unit(&Unit::Points(Arc::new(head)), place)
+            }
             Ok(chunk) => self.unit(&Unit::Chunk(Arc::new(chunk)), place),
             Err(error) => {
                 self.done.damaged.push(format!("{}: {error}", place()));
@@ -175,7 +181,11 @@ impl Work<'_> {
         if !self.selection.range.overlaps(min_time, max_end) {
             return Ok(());
         }
-        let found = unit.open(&self.interned).and_then(|opened| {
+        let opened = match unit {
+            Unit::Points(head) => whole(head, &self.interned),
+            unit => unit.open(&self.interned),
+        };
+        let found = opened.and_then(|opened| {
             let mask = in_range(opened.table(), unit, self.selection)?;
             let mask = self.filter.evaluate(opened.table(), mask)?;
             Ok((opened, mask))
@@ -262,29 +272,29 @@ fn parts<T>(list: Vec<T>, wrap: fn(Vec<T>) -> Rows) -> Vec<Rows> {
     parts
 }
 
+/// All points of a head, with their values.
+fn whole(head: &PointHead, interned: &Arc<Interned>) -> Result<Opened, Damage> {
+    let block = head.whole_block();
+    let block = block.map_err(|error| Damage(error.to_string()))?;
+    let table = BlockTable::open(Signal::Metrics, block.into(), interned.clone())?;
+    Ok(Opened::Block(Box::new(table)))
+}
+
 /// The points in these rows, in ascending order.
 fn points_of(opened: &Opened, rows: &[usize]) -> Result<Vec<(Series, DataPoint)>, Damage> {
-    match opened {
-        Opened::Chunk(chunk) => Ok(rows
-            .iter()
-            .map(|row| {
-                let series = chunk.points[*row].series as usize;
-                (chunk.series[series].series.clone(), chunk.point(*row))
-            })
-            .collect()),
-        Opened::Block(block) => {
-            let series = block.series()?;
-            let mut wanted = rows.iter().copied().peekable();
-            let mut found = Vec::with_capacity(rows.len());
-            for (row, (index, point)) in block.points()?.into_iter().enumerate() {
-                if wanted.next_if_eq(&row).is_some() {
-                    let series = series.get(index).ok_or_else(|| {
-                        Damage("a point of a series that is not there".to_owned())
-                    })?;
-                    found.push((series.clone(), point));
-                }
-            }
-            Ok(found)
+    let Opened::Block(block) = opened else {
+        return Ok(Vec::new());
+    };
+    let series = block.series()?;
+    let mut wanted = rows.iter().copied().peekable();
+    let mut found = Vec::with_capacity(rows.len());
+    for (row, (index, point)) in block.points()?.into_iter().enumerate() {
+        if wanted.next_if_eq(&row).is_some() {
+            let series = series
+                .get(index)
+                .ok_or_else(|| Damage("a point of a series that is not there".to_owned()))?;
+            found.push((series.clone(), point));
         }
     }
+    Ok(found)
 }

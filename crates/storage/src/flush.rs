@@ -17,13 +17,26 @@ use crate::partition::{
     BlockFile, BlocksWriter, FileError, FileId, Partition, PartitionKey, day_of, split_terms,
     write_whole,
 };
+use crate::points::{self, head::PointHead};
 use crate::terms::Collector;
 
 /// Partitions of a tenant and signal that one flush writes at most.
 pub(crate) const DAYS_MAX: usize = 32;
 
-/// The chunks of one tenant and signal.
-pub(crate) type Heads = BTreeMap<(Tenant, Signal), Vec<Arc<Chunk>>>;
+/// What is in memory and not in files yet.
+#[derive(Clone, Default)]
+pub(crate) struct Heads {
+    /// Chunks of spans and log records.
+    pub rows: BTreeMap<(Tenant, Signal), Vec<Arc<Chunk>>>,
+    /// Points of metrics.
+    pub points: BTreeMap<Tenant, Arc<PointHead>>,
+}
+
+impl Heads {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.points.is_empty()
+    }
+}
 
 /// Why a flush stopped. What it wrote does not count; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +62,18 @@ pub(crate) fn flush(
     partitions: &BTreeMap<PartitionKey, Arc<Partition>>,
 ) -> Result<Vec<Arc<Partition>>, FlushError> {
     let mut changed = Vec::new();
-    for ((tenant, signal), chunks) in heads {
+    for (tenant, head) in &heads.points {
+        points::flush(
+            env,
+            root,
+            flush,
+            block_rows,
+            (tenant, head),
+            partitions,
+            &mut changed,
+        )?;
+    }
+    for ((tenant, signal), chunks) in &heads.rows {
         for (day, rows) in by_day(chunks) {
             let key = PartitionKey {
                 tenant: tenant.clone(),
@@ -92,7 +116,7 @@ fn add_to_index(
     Ok(Arc::new(index.add_flush(flush, before, blocks)?))
 }
 
-fn make_dir(env: &Env, root: &Path, key: &PartitionKey) -> std::io::Result<()> {
+pub(crate) fn make_dir(env: &Env, root: &Path, key: &PartitionKey) -> std::io::Result<()> {
     let dir = key.dir(root);
     env.files.create_dir_all(&dir)?;
     // A folder is durable once each folder above it knows of it.
@@ -120,18 +144,27 @@ fn by_day(chunks: &[Arc<Chunk>]) -> BTreeMap<u32, Vec<RowRef>> {
             days.entry(day_of(chunk.time(row))).or_default().push(at);
         }
     }
-    if days.len() > DAYS_MAX {
-        let mut by_rows: Vec<(usize, u32)> =
-            days.iter().map(|(day, rows)| (rows.len(), *day)).collect();
-        by_rows.sort_unstable();
-        by_rows.truncate(days.len() + 1 - DAYS_MAX);
-        let mut rare: Vec<u32> = by_rows.into_iter().map(|(_, day)| day).collect();
-        rare.sort_unstable();
-        let rows = rare.iter().filter_map(|day| days.remove(day)).flatten();
+    let counts = days.iter().map(|(day, rows)| (*day, rows.len() as u64));
+    let together = together(&counts.collect());
+    if let Some(latest) = together.last() {
+        let rows = together.iter().filter_map(|day| days.remove(day)).flatten();
         let rows = rows.collect();
-        days.extend(rare.last().map(|latest| (*latest, rows)));
+        days.insert(*latest, rows);
     }
     days
+}
+
+/// The days that go together, in order: none where there are few enough.
+pub(crate) fn together(rows_of: &BTreeMap<u32, u64>) -> Vec<u32> {
+    if rows_of.len() <= DAYS_MAX {
+        return Vec::new();
+    }
+    let mut by_rows: Vec<(u64, u32)> = rows_of.iter().map(|(day, rows)| (*rows, *day)).collect();
+    by_rows.sort_unstable();
+    by_rows.truncate(rows_of.len() + 1 - DAYS_MAX);
+    let mut rare: Vec<u32> = by_rows.into_iter().map(|(_, day)| day).collect();
+    rare.sort_unstable();
+    rare
 }
 
 /// Writes the three files of a flush in one partition, and returns the terms for the index.

@@ -21,7 +21,7 @@ use crate::chunk::Chunk;
 use crate::partition::{
     BlockFile, EXTENSIONS, FileError, FileId, Listed, PartitionKey, day_from_dropped, day_from_name,
 };
-use crate::store::{Checkpoint, Record, SOURCES, decode_batch};
+use crate::store::{Again, Checkpoint, Record, SOURCES, decode_batch};
 
 /// How often a folder that changes is looked at before it is given up.
 const TRIES: usize = 20;
@@ -89,8 +89,8 @@ pub(crate) struct FlushFiles {
     pub name: String,
     /// Open, or why not.
     pub blocks: Result<BlockFile, FileError>,
-    /// Bytes by extension: `blocks`, `ids`, `fields`; nothing where there is none.
-    pub bytes: [Option<u64>; 3],
+    /// Bytes by extension: `blocks`, `ids`, `fields`, `series`; nothing where there is none.
+    pub bytes: [Option<u64>; 4],
 }
 
 /// One partition.
@@ -376,7 +376,7 @@ impl Look<'_> {
     ) -> Result<Vec<FlushFiles>, FolderError> {
         let names = entries.iter().map(|entry| entry.name.as_str());
         let listed = Listed::new(names, self.flush_max);
-        let mut ids: Vec<(FileId, [Option<u64>; 3])> = Vec::new();
+        let mut ids: Vec<(FileId, [Option<u64>; 4])> = Vec::new();
         for entry in entries {
             let path = dir.join(&entry.name);
             let parsed = FileId::parse(&entry.name).and_then(|(id, extension)| {
@@ -392,7 +392,7 @@ impl Look<'_> {
                 }
                 Some((id, at)) => {
                     if ids.last().is_none_or(|last| last.0 != id) {
-                        ids.push((id, [None; 3]));
+                        ids.push((id, [None; 4]));
                     }
                     if let Some((_, bytes)) = ids.last_mut() {
                         bytes[at] = Some(entry.bytes);
@@ -432,21 +432,9 @@ pub(crate) fn chunk_of(
     keys: &CorrelationKeys,
     decoder: &dyn Decode,
 ) -> Result<Chunk, String> {
-    let mut place = 0;
-    let mut admit = |_| {
-        place += 1;
-        // The places are in ascending order, as they were found.
-        record.refused_series.binary_search(&(place - 1)).is_err()
-    };
+    let mut gate = Again::new(&record.refused_series);
     let mut room = Room::unlimited();
     let received = record.received_unix_nano.unwrap_or(0);
-    decode_batch(
-        decoder,
-        keys,
-        &record.batch,
-        &mut admit,
-        &mut room,
-        received,
-    )
-    .map_err(|error| error.to_string())
+    decode_batch(decoder, keys, &record.batch, &mut gate, &mut room, received)
+        .map_err(|error| error.to_string())
 }

@@ -33,9 +33,10 @@
 //! `body` for text and `body.int`, `body.double`, `body.bytes` for the rest, `event_name`,
 //! `flags`, `attr.dropped`.
 //!
-//! Points: `series` (index into `series.def`), `start` (`time` less it, wrapping), `flags`,
-//! `value.kind` (0 int, 1 double, 2 encoded), `value.int`, `value.double`, `value.bytes`,
-//! `exemplars`; per series `series.def`, and `resources`, `scopes`, `metrics` that it points to.
+//! Points: see [`crate::points::block`]. Earlier builds wrote one row a point: `series` (index into
+//! `series.def`), `start` (`time` less it, wrapping), `flags`, `value.kind` (0 int, 1 double, 2
+//! encoded), `value.int`, `value.double`, `value.bytes`, `exemplars`; per series `series.def`, and
+//! `resources`, `scopes`, `metrics` that it points to.
 
 mod attributes;
 mod clock;

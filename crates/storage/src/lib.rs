@@ -16,6 +16,7 @@ mod merge;
 pub mod message;
 mod order;
 mod partition;
+mod points;
 pub mod read;
 pub mod retention;
 mod scan;

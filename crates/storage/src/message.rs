@@ -4,6 +4,8 @@
 //! An answer is a stream of [`Reply`]s that ends with one [`Reply::End`]. Dropping the stream
 //! cancels the work. A stream that ends without `End` was cut off.
 
+use std::sync::Arc;
+
 use model::metric::Series;
 use model::{DataPoint, LogRecord, Signal, Span, Tenant, TimeRange, TraceId};
 use serde::{Deserialize, Serialize};
@@ -151,6 +153,33 @@ pub enum Request {
         /// How many series at most.
         limit: usize,
     },
+    /// Metric series with their samples, numbers as columns. Answered by [`Reply::Samples`].
+    Samples {
+        /// Whose.
+        tenant: Tenant,
+        /// When. Series of deltas come with all of their points since midnight UTC before it, so
+        /// that totals can be counted.
+        range: TimeRange,
+        /// As for [`Request::Series`].
+        matchers: Vec<Matcher>,
+        /// How many series at most.
+        limit: usize,
+    },
+    /// Names of labels of metric series, or the values of one, in order. Answered by
+    /// [`Reply::Labels`]. Files that overlap the range answer whole.
+    Labels {
+        /// Whose.
+        tenant: Tenant,
+        /// When.
+        range: TimeRange,
+        /// As for [`Request::Series`].
+        matchers: Vec<Matcher>,
+        /// The label whose values are wanted; none for names. `le` and `quantile` of classic
+        /// histograms and summaries are in their points: they are named, but have no values here.
+        label: Option<String>,
+        /// How many at most.
+        limit: usize,
+    },
     /// New rows as they are acknowledged. Answered by [`Reply::Tail`] until dropped; has no
     /// time limit.
     Tail {
@@ -209,6 +238,10 @@ pub enum Reply {
     Values(Vec<ValueCount>),
     /// Series with points in time order; a series may come in several parts.
     Series(Vec<SeriesPoints>),
+    /// Series with samples; a series may come in several parts.
+    Samples(Vec<SeriesSamples>),
+    /// Names or values of labels.
+    Labels(Vec<String>),
     /// New rows.
     Tail(Tail),
     /// What the store holds.
@@ -295,6 +328,26 @@ pub struct SeriesPoints {
     /// Points by time.
     pub points: Vec<DataPoint>,
 }
+
+/// A series and its samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesSamples {
+    /// A hash of what identifies the series: two that have the same are one.
+    pub id: u128,
+    /// The series.
+    pub series: Arc<Series>,
+    /// Times of the values in milliseconds since 1970, strictly rising. Series whose points have
+    /// the same times share the list.
+    pub times_ms: Arc<Vec<i64>>,
+    /// Values of a gauge or sum that is not delta. A point without a recorded value is a NaN with
+    /// the bits of [`STALE_NAN_BITS`].
+    pub values: Vec<f64>,
+    /// Points of all other series, by time.
+    pub points: Vec<DataPoint>,
+}
+
+/// The bits of the value of a point without a recorded value: those of Prometheus' stale marker.
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 
 /// New rows of a live tail. The first has none: it says that the tail has begun.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -12,30 +12,11 @@ use crate::layout::RowRef;
 /// more columns than pays.
 const KEYS_FOR_TRACE_ORDER_MAX: usize = 300;
 
-/// The order of the rows in the file, which decides how well they compress and how many blocks a
-/// trace lies in.
+/// The order of spans or log records in the file, which decides how well they compress and how many
+/// blocks a trace lies in.
 pub(crate) fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRef>) -> Vec<RowRef> {
     let chunk_of = |at: &RowRef| &chunks[at.chunk as usize];
     let time_of = |at: &RowRef| chunk_of(at).time(at.row as usize);
-    if signal == Signal::Metrics {
-        let encoded = |at: &RowRef| {
-            let chunk = chunk_of(at);
-            let series = &chunk.series[chunk.points[at.row as usize].series as usize];
-            (
-                &series.series.metric.name,
-                &series.resource.encoded,
-                &series.scope.encoded,
-                &series.metric.encoded,
-                &series.attributes,
-            )
-        };
-        rows.sort_by(|a, b| {
-            encoded(a)
-                .cmp(&encoded(b))
-                .then(time_of(a).cmp(&time_of(b)))
-        });
-        return rows;
-    }
     let mut keys: Vec<&str> = chunks.iter().flat_map(|chunk| chunk.keys.iter()).collect();
     keys.sort_unstable();
     keys.dedup();

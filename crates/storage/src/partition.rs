@@ -5,7 +5,8 @@
 //! flush and a generation, `FIRST-LAST-GG` ([`FileId`]).
 //!
 //! - `F.blocks`: the blocks one after the other, then a [`directory`];
-//! - `F.ids`: the id table, terms that few blocks have;
+//! - `F.ids`: the id table, terms that few blocks have (not of metrics);
+//! - `F.series`: which series have which label (of metrics alone);
 //! - `F.fields`: the table of field values;
 //! - `index/`: tantivy, terms that several blocks of a file share; not there where each file has
 //!   but one block.
@@ -31,8 +32,7 @@ use rustc_hash::FxHashSet;
 
 use crate::index::TermIndex;
 
-#[cfg(test)]
-pub(crate) use directory::directory;
+pub(crate) use directory::{BlockMeta, directory};
 pub(crate) use file::{BlockFile, EXTENSIONS, FileError, FileId, UNFINISHED};
 pub(crate) use write::{BlocksWriter, split_terms, write_whole};
 
@@ -191,7 +191,8 @@ impl Partition {
     /// How many of its files' id and field tables do not read.
     pub(crate) fn lacking_tables(&self) -> u64 {
         let lacking = |file: &Arc<BlockFile>| {
-            u64::from(file.ids.is_none()) + u64::from(file.fields.is_none())
+            let terms = file.ids.is_none() && file.series.is_none();
+            u64::from(terms) + u64::from(file.fields.is_none())
         };
         self.files.iter().map(lacking).sum()
     }

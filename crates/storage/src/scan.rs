@@ -9,9 +9,10 @@ mod candidates;
 mod counts;
 mod durations;
 mod fields;
+mod labels;
 mod parallel;
 mod rows;
-mod series;
+pub(crate) mod series;
 mod status;
 mod traces;
 
@@ -29,6 +30,7 @@ use crate::eval::Compiled;
 use crate::layout::{BlockTable, Interned};
 use crate::message::{Cut, Limits, Reply, Request, Selection, Stats, Summary};
 use crate::partition::BlockFile;
+use crate::points::head::PointHead;
 use crate::read::{Read, ReadError, Replies};
 use crate::store::{Core, Store, View, add};
 use crate::table::{Damage, Grouped, Mask, Table};
@@ -96,6 +98,8 @@ impl From<ReadError> for Stop {
 #[derive(Clone)]
 pub(crate) enum Unit {
     Chunk(Arc<Chunk>),
+    /// Points in memory.
+    Points(Arc<PointHead>),
     Block {
         file: Arc<BlockFile>,
         ordinal: usize,
@@ -108,6 +112,10 @@ impl Unit {
     pub(crate) fn times(&self) -> (u64, u64, u64) {
         match self {
             Unit::Chunk(chunk) => (chunk.min_time, chunk.max_time, chunk.max_end),
+            Unit::Points(head) => {
+                let (min, max) = head.times();
+                (min, max, max)
+            }
             Unit::Block { file, ordinal, .. } => {
                 let block = &file.blocks[*ordinal];
                 (block.min_time, block.max_time, block.max_end)
@@ -118,6 +126,7 @@ impl Unit {
     fn rows(&self) -> u64 {
         match self {
             Unit::Chunk(chunk) => chunk.rows() as u64,
+            Unit::Points(head) => head.rows(),
             Unit::Block { file, ordinal, .. } => u64::from(file.blocks[*ordinal].rows),
         }
     }
@@ -125,6 +134,7 @@ impl Unit {
     fn bytes(&self) -> u64 {
         match self {
             Unit::Chunk(chunk) => chunk.heap_bytes() as u64,
+            Unit::Points(head) => head.heap_bytes() as u64,
             Unit::Block { file, ordinal, .. } => u64::from(file.blocks[*ordinal].length),
         }
     }
@@ -132,6 +142,11 @@ impl Unit {
     pub(crate) fn open(&self, interned: &Arc<Interned>) -> Result<Opened, Damage> {
         Ok(match self {
             Unit::Chunk(chunk) => Opened::Chunk(chunk.clone()),
+            Unit::Points(head) => {
+                let block = head.block().map_err(|error| Damage(error.to_string()))?;
+                let table = BlockTable::open(Signal::Metrics, block.into(), interned.clone())?;
+                Opened::Block(Box::new(table))
+            }
             Unit::Block {
                 file,
                 ordinal,
@@ -239,7 +254,20 @@ impl<'a> Scan<'a> {
                 matchers,
                 points,
                 limit,
-            } => series::run(self, &tenant, range, &matchers, points, limit),
+            } => series::points(self, (&tenant, range), &matchers, points, limit),
+            Request::Samples {
+                tenant,
+                range,
+                matchers,
+                limit,
+            } => series::samples(self, (&tenant, range), &matchers, limit),
+            Request::Labels {
+                tenant,
+                range,
+                matchers,
+                label,
+                limit,
+            } => labels::run(self, (&tenant, range), &matchers, label.as_deref(), limit),
             Request::Status { tenant } => status::run(self, &tenant),
             Request::Tail { .. } => unreachable!("tails are answered without a scan"),
         }
@@ -317,6 +345,14 @@ impl<'a> Scan<'a> {
             selection.range,
             &need,
         )
+    }
+
+    /// Counts what was looked at.
+    fn account(&self, blocks: u64, rows: u64, bytes: u64) {
+        let stats = &mut self.account.lock().stats;
+        stats.blocks += blocks;
+        stats.rows += rows;
+        stats.bytes += bytes;
     }
 
     /// Opens a unit that is read for its rows.

@@ -7,10 +7,21 @@ use regex::Regex;
 use crate::message::{MatchOp, Matcher};
 use crate::read::ReadError;
 
-/// Every name under which the series has Prometheus series.
+/// Every name under which the series has Prometheus series, its base name and that of its target.
 pub(crate) fn names(series: &Series) -> Vec<String> {
+    let mut names = own_names(series);
+    names.push(prometheus::TARGET_INFO.to_owned());
+    names
+}
+
+/// Every name under which the series has Prometheus series, its base name last; nothing where the
+/// metric's name leaves nothing for Prometheus.
+pub(crate) fn own_names(series: &Series) -> Vec<String> {
     let metric = &series.metric;
     let base = prometheus::base_name(series);
+    if base.is_empty() {
+        return Vec::new();
+    }
     let suffixed = |suffix: &str| format!("{base}{suffix}");
     let mut names = match metric.kind {
         MetricKind::Gauge | MetricKind::Sum => Vec::new(),
@@ -20,8 +31,15 @@ pub(crate) fn names(series: &Series) -> Vec<String> {
         MetricKind::Summary => vec![suffixed("_sum"), suffixed("_count")],
     };
     names.push(base);
-    names.push(prometheus::TARGET_INFO.to_owned());
     names
+}
+
+/// A pattern that has to match all of a value.
+pub(crate) fn anchored(pattern: &str) -> Result<Regex, ReadError> {
+    regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
+        .size_limit(1 << 20)
+        .build()
+        .map_err(|error| ReadError::Invalid(format!("invalid regex: {error}")))
 }
 
 /// Matchers with their patterns compiled.
@@ -47,12 +65,6 @@ impl Test {
 
 impl Matchers {
     pub(crate) fn new(matchers: &[Matcher]) -> Result<Self, ReadError> {
-        let anchored = |pattern: &str| {
-            regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
-                .size_limit(1 << 20)
-                .build()
-                .map_err(|error| ReadError::Invalid(format!("invalid regex: {error}")))
-        };
         matchers
             .iter()
             // The reader does not expand buckets and quantiles, so these select nothing here.

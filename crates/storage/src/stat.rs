@@ -155,8 +155,8 @@ fn of_partition(folder: &Folder, partition: &PartitionFiles) -> Result<Partition
     for file in &partition.files {
         for (extension, bytes) in EXTENSIONS.iter().zip(file.bytes) {
             stat.bytes += bytes.unwrap_or(0);
-            if *extension != "blocks" {
-                *parts.entry((*extension).to_owned()).or_default() += bytes.unwrap_or(0);
+            if let Some(bytes) = bytes.filter(|_| *extension != "blocks") {
+                *parts.entry((*extension).to_owned()).or_default() += bytes;
             }
         }
         match &file.blocks {

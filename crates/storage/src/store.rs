@@ -8,7 +8,6 @@
 //! Invariants: a row is visible exactly once at any time, in the head or in a file; everything
 //! acknowledged is in the WAL at or after the checkpoint, or in a file of a flush up to it.
 
-mod active;
 mod checkpoint;
 mod commit;
 mod contents;
@@ -38,19 +37,21 @@ use model::row::{Decode, Reject, Undecoded};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::chunk::{Chunk, ChunkSink, Clocks};
+use crate::chunk::{Chunk, ChunkSink, Clocks, SeriesGate};
 use crate::flush::Heads;
 use crate::merge::policy;
 use crate::partition::{Partition, PartitionKey};
+use crate::points::{BlockCache, Known, KnownSeries, SeriesEntry};
 use crate::retention::{self, Retention};
+use crate::scan::series::join::SeriesCache;
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::write::{Ack, Batch, Observe, Stamp, WriteError};
 
-use active::ActiveSeries;
 pub(crate) use checkpoint::Checkpoint;
 use commit::Job;
 use contents::{Content, content_of};
 pub(crate) use record::{Record, read as read_record};
+pub(crate) use recover::Again;
 use refusal::Refusal;
 pub(crate) use sources::{NAME as SOURCES, check as check_sources};
 pub(crate) use tail::Tails;
@@ -215,7 +216,12 @@ pub(crate) struct Core {
     pub counters: Counters,
     pub sources: Mutex<sources::Sources>,
     pub tails: Tails,
-    active: ActiveSeries,
+    /// The metric series that are active.
+    pub known: KnownSeries,
+    /// Blocks of points that were opened lately.
+    pub blocks: BlockCache,
+    /// Series that queries asked for lately.
+    pub series: SeriesCache,
     /// Held by whoever adds files to partitions or drops partitions: one at a time.
     pub changing: Mutex<()>,
     /// Held by whoever takes a snapshot.
@@ -244,18 +250,44 @@ struct New {
     received_unix_nano: u64,
 }
 
+/// Lets series in while there is room for them, and notes which are refused.
+struct Gate {
+    known: Arc<Known>,
+    second: u64,
+    /// How many distinct series there were.
+    place: u32,
+    refused: Vec<u32>,
+}
+
+impl SeriesGate for Gate {
+    fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>> {
+        let entry = self.known.touch(id, self.second)?;
+        self.place += 1;
+        Some(entry)
+    }
+
+    fn admit(&mut self, entry: SeriesEntry) -> Option<Arc<SeriesEntry>> {
+        let admitted = self.known.admit(entry, self.second);
+        if admitted.is_none() {
+            self.refused.push(self.place);
+        }
+        self.place += 1;
+        admitted
+    }
+}
+
 impl Core {
-    /// Decodes a batch into memory taken from `room`; `admit` is asked once about each of its
-    /// distinct series, by a hash. Rows without a time are of the time when it was received.
+    /// Decodes a batch into memory taken from `room`; the gate is asked once about each of its
+    /// distinct series. Rows without a time are of the time when it was received.
     fn decode(
         &self,
         batch: &Batch,
-        admit: &mut dyn FnMut(u64) -> bool,
+        gate: &mut dyn SeriesGate,
         room: &mut Room,
         received: u64,
     ) -> Result<Chunk, Undecoded> {
         let keys = &self.options.correlation;
-        decode_batch(&*self.decoder, keys, batch, admit, room, received)
+        decode_batch(&*self.decoder, keys, batch, gate, room, received)
     }
 
     /// Whether the store is about to close.
@@ -271,18 +303,16 @@ impl Core {
         let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
         let ahead = clock.map_or(0, |clock| clock.offset_nano);
         let received = now.saturating_add_signed(ahead.saturating_neg());
-        let (mut place, mut refused) = (0, Vec::new());
-        let mut admit = |series| {
-            let admitted = self.active.admit(&batch.tenant, series, now);
-            if !admitted {
-                refused.push(place);
-            }
-            place += 1;
-            admitted
+        let mut gate = Gate {
+            known: self.known.of(&batch.tenant),
+            second: now / model::time::NANOS_PER_SECOND,
+            place: 0,
+            refused: Vec::new(),
         };
         let chunk = self
-            .decode(&batch, &mut admit, &mut room, received)
+            .decode(&batch, &mut gate, &mut room, received)
             .map_err(|error| self.undecoded(error))?;
+        let refused = gate.refused;
         let by_content = batch.stamp.is_none() && chunk.undated == 0 && self.repeat_nanos() > 0;
         Ok(New {
             content: by_content.then(|| content_of(&batch)),
@@ -352,11 +382,11 @@ pub(crate) fn decode_batch(
     decoder: &dyn Decode,
     keys: &CorrelationKeys,
     batch: &Batch,
-    admit: &mut dyn FnMut(u64) -> bool,
+    gate: &mut dyn SeriesGate,
     room: &mut Room,
     received: u64,
 ) -> Result<Chunk, Undecoded> {
-    let mut sink = ChunkSink::new(batch.signal, keys, admit, room, received);
+    let mut sink = ChunkSink::new(batch.signal, keys, gate, room, received);
     decoder.decode(batch.format, batch.signal, &batch.request, &mut sink)?;
     let mut chunk = sink.finish()?;
     if let Some(clock) = batch.stamp.as_ref().and_then(|stamp| stamp.clock) {
@@ -429,7 +459,9 @@ impl Store {
         let core = Arc::new(Core {
             pending: Arc::new(Semaphore::new(options.pending_bytes)),
             budget: Arc::new(Budget::new(options.in_flight_bytes)),
-            active: ActiveSeries::new(options.series),
+            known: KnownSeries::new(options.series),
+            blocks: BlockCache::default(),
+            series: SeriesCache::default(),
             env,
             outside,
             root,
@@ -546,7 +578,7 @@ impl Store {
         // The store goes along: its folder stays locked while folders are being removed.
         let work = move || {
             let core = store.core();
-            core.active.sweep(core.env.clock.unix_nanos());
+            core.known.sweep(core.env.clock.unix_nanos());
             retention::maintain(core);
             core.merging.wake();
             core.save_sources();
@@ -636,7 +668,7 @@ impl Core {
                 get(count),
             );
         }
-        for (tenant, count) in self.active.counts() {
+        for (tenant, count) in self.known.counts() {
             one(
                 "active_series",
                 &[("tenant", tenant.as_str())],

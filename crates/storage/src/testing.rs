@@ -14,8 +14,10 @@ use model::room::Room;
 use model::row::*;
 use model::*;
 
+use crate::chunk::SeriesGate;
 use crate::filter::Filter;
 use crate::message::*;
+use crate::points::SeriesEntry;
 use crate::read::{Read, ReadError};
 use crate::write::{Ack, Batch, Stamp, WriteError};
 use crate::{Options, Store};
@@ -23,12 +25,25 @@ use crate::{Options, Store};
 pub(crate) use decoder::TestDecoder;
 pub(crate) use generator::{BASE, Generator};
 
+/// Lets every series in, and knows none.
+struct OpenGate;
+
+impl SeriesGate for OpenGate {
+    fn known(&mut self, _: u128) -> Option<Arc<SeriesEntry>> {
+        None
+    }
+
+    fn admit(&mut self, entry: SeriesEntry) -> Option<Arc<SeriesEntry>> {
+        Some(Arc::new(entry))
+    }
+}
+
 /// The chunk that a request of these rows becomes.
 pub(crate) fn chunk<T: serde::Serialize>(signal: Signal, rows: &[T]) -> crate::chunk::Chunk {
     let keys = model::correlation::CorrelationKeys::default();
-    let mut admit = |_| true;
+    let mut gate = OpenGate;
     let mut room = Room::unlimited();
-    let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut admit, &mut room, 0);
+    let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut gate, &mut room, 0);
     TestDecoder
         .decode(
             Format::Otlp,

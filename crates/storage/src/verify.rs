@@ -298,7 +298,7 @@ fn check_file(
         }
     };
     blocks::check_directory(blocks, file.bytes[0].unwrap_or(0), &mut about);
-    let mut coverage = Coverage::new(blocks, index, &mut about);
+    let mut coverage = Coverage::new(blocks, (signal, file.bytes[1].is_some()), index, &mut about);
     let mut tally = Tally::new(blocks, &mut about);
     for ordinal in 0..blocks.blocks.len() {
         let table = blocks::check(blocks, ordinal, signal, interned, &mut about);

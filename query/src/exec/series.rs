@@ -1,18 +1,22 @@
 //! Metric series for PromQL: OTLP series of the sources as Prometheus sees them.
 //!
-//! Points are read as they were sent; [`view`] turns them into samples. Delta points become
-//! running totals, which begin with the first point that is stored: where a selection holds any,
-//! it is read again from the beginning, so that a total does not depend on the query's range.
+//! Numbers come as columns that are handed on as they are; points of all other series come as they
+//! were sent, and [`view`] turns them into samples. Delta points become running totals, which
+//! begin at midnight UTC before the first instant that a selection asks for: sources send them
+//! from there on.
 
 pub mod exemplars;
+pub mod seen;
 pub mod selects;
 pub mod view;
 
+use std::collections::BTreeSet;
+
 use model::TimeRange;
-use model::metric::{MetricKind, Temporality};
+use model::metric::MetricKind;
 use promql::source::SelectFuture;
 use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
-use storage::message::{self, Request, SeriesPoints};
+use storage::message::{self, Request, SeriesPoints, SeriesSamples};
 
 use super::Context;
 use crate::error::{ErrorKind, QueryError};
@@ -93,16 +97,72 @@ impl SeriesReader<'_> {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<promql::Series>, QueryError> {
-        let mut parts = self.promoted(matchers, range, true).await?;
-        let is_delta = |part: &SeriesPoints| part.series.metric.temporality == Temporality::Delta;
-        if range.start > 0 && parts.iter().any(is_delta) {
-            let whole = TimeRange {
-                start: 0,
-                end: range.end,
-            };
-            parts = self.promoted(matchers, whole, true).await?;
+        let context = self.0;
+        let request = Request::Samples {
+            tenant: context.tenant.clone(),
+            range,
+            matchers: source_matchers(matchers),
+            limit: context.sizes.series,
+        };
+        let mut parts: Vec<SeriesSamples> = Vec::new();
+        let take = |_, reply| {
+            if let message::Reply::Samples(more) = reply {
+                parts.extend(more);
+            }
+        };
+        context.sources.each(request, context.work, take).await?;
+        let seen = context.sources.seen();
+        Ok(view::series(
+            parts,
+            (seen, context.promotion),
+            matchers,
+            range,
+        ))
+    }
+
+    /// Names of labels of the series that match any of the selectors, or values of one label.
+    pub async fn labels(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        label: Option<&str>,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        // Bounds and quantiles are in the points, and what is promoted is not known to sources.
+        let in_points = |name: &str| matches!(name, "le" | "quantile");
+        let matched = selectors.iter().flatten();
+        let promotes = !self.0.promotion.is_none();
+        if promotes
+            || label.is_some_and(in_points)
+            || matched.into_iter().any(|m| in_points(&m.name))
+        {
+            let sets = self.label_sets(selectors, range).await?;
+            let labels = sets.iter().flat_map(Labels::iter);
+            return Ok(match label {
+                None => labels.map(|(name, _)| name.to_owned()).collect(),
+                Some(wanted) => labels
+                    .filter(|(name, _)| *name == wanted)
+                    .map(|(_, value)| value.to_owned())
+                    .collect(),
+            });
         }
-        Ok(view::series(parts, matchers, range))
+        let context = self.0;
+        let mut found = BTreeSet::new();
+        for matchers in selectors {
+            let request = Request::Labels {
+                tenant: context.tenant.clone(),
+                range,
+                matchers: source_matchers(matchers),
+                label: label.map(str::to_owned),
+                limit: context.sizes.series,
+            };
+            let take = |_, reply| {
+                if let message::Reply::Labels(more) = reply {
+                    found.extend(more);
+                }
+            };
+            context.sources.each(request, context.work, take).await?;
+        }
+        Ok(found)
     }
 
     /// Label sets of the Prometheus series that match any of the selectors.

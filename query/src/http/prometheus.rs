@@ -344,17 +344,28 @@ pub async fn query_exemplars(Extract(state): Extract<State>, uri: Uri, body: Byt
     success(found, cuts(&running), Vec::new())
 }
 
-/// The label sets that the request is about; all series where no selector is given.
-async fn label_sets(running: &Running, form: &Form, needed: bool) -> Result<Vec<Labels>, Refused> {
-    let mut selectors = form.selectors()?;
+/// The label sets that the request is about.
+async fn label_sets(running: &Running, form: &Form) -> Result<Vec<Labels>, Refused> {
+    let selectors = form.selectors()?;
     if selectors.is_empty() {
-        if needed {
-            return Err(bad_data("no match[] parameter provided"));
-        }
-        selectors.push(Vec::new());
+        return Err(bad_data("no match[] parameter provided"));
     }
     let reader = SeriesReader(running.context());
     Ok(reader.label_sets(&selectors, form.range()?).await?)
+}
+
+/// Names of labels, or values of one; of all series where no selector is given.
+async fn label_texts(
+    running: &Running,
+    form: &Form,
+    label: Option<&str>,
+) -> Result<BTreeSet<String>, Refused> {
+    let mut selectors = form.selectors()?;
+    if selectors.is_empty() {
+        selectors.push(Vec::new());
+    }
+    let reader = SeriesReader(running.context());
+    Ok(reader.labels(&selectors, form.range()?, label).await?)
 }
 
 fn limited<T>(
@@ -375,11 +386,7 @@ fn limited<T>(
 pub async fn labels(Extract(state): Extract<State>, uri: Uri, body: Bytes) -> Answer {
     let form = Form::parse(&uri, &body)?;
     let running = state.begin().await?;
-    let sets = label_sets(&running, &form, false).await?;
-    let names: BTreeSet<String> = sets
-        .iter()
-        .flat_map(|set| set.iter().map(|(name, _)| name.to_owned()))
-        .collect();
+    let names = label_texts(&running, &form, None).await?;
     let mut warnings = cuts(&running);
     let names = limited(names.into_iter().collect(), &form, &mut warnings)?;
     success(names, warnings, Vec::new())
@@ -393,11 +400,7 @@ pub async fn label_values(
 ) -> Answer {
     let form = Form::parse(&uri, &Bytes::new())?;
     let running = state.begin().await?;
-    let sets = label_sets(&running, &form, false).await?;
-    let values: BTreeSet<String> = sets
-        .iter()
-        .filter_map(|set| set.get(&name).map(str::to_owned))
-        .collect();
+    let values = label_texts(&running, &form, Some(&name)).await?;
     let mut warnings = cuts(&running);
     let values = limited(values.into_iter().collect(), &form, &mut warnings)?;
     success(values, warnings, Vec::new())
@@ -407,7 +410,7 @@ pub async fn label_values(
 pub async fn series(Extract(state): Extract<State>, uri: Uri, body: Bytes) -> Answer {
     let form = Form::parse(&uri, &body)?;
     let running = state.begin().await?;
-    let sets = label_sets(&running, &form, true).await?;
+    let sets = label_sets(&running, &form).await?;
     let mut warnings = cuts(&running);
     let sets = limited(sets, &form, &mut warnings)?;
     success(sets, warnings, Vec::new())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The parts in the order in which they are shown.
-pub(crate) const PARTS: [&str; 6] = ["blocks", "ids", "fields", "index", "wal", "other"];
+pub(crate) const PARTS: [&str; 7] = ["blocks", "ids", "series", "fields", "index", "wal", "other"];
 
 /// Bytes of the files below a folder, by part.
 pub(crate) fn parts(folder: &Path) -> anyhow::Result<BTreeMap<&'static str, u64>> {

@@ -13,12 +13,12 @@ use super::ints::{self, Depth};
 use super::wire::{Cursor, Decoded, Malformed, put_blob, put_varint, unzigzag, zigzag};
 
 const MAX_DICTIONARY: usize = 256;
-const MAX_EXPONENT: usize = 18;
+pub(crate) const MAX_EXPONENT: usize = 18;
 
 /// Beyond this integers are not exact in a double.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-const POWERS: [f64; MAX_EXPONENT + 1] = [
+pub(crate) const POWERS: [f64; MAX_EXPONENT + 1] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18,
 ];
@@ -66,7 +66,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, values: &[f64]) -> (Encoding, Option<u32
 }
 
 /// The integer that gives exactly `value` when divided by ten to the power `exponent`.
-fn mantissa(value: f64, exponent: usize) -> Option<i64> {
+pub(crate) fn mantissa(value: f64, exponent: usize) -> Option<i64> {
     let scaled = (value * POWERS[exponent]).round();
     if scaled.is_nan() || scaled.abs() > MAX_EXACT {
         return None;

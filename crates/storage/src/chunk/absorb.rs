@@ -90,9 +90,9 @@ impl Chunk {
             keys: other.keys.iter().map(|key| self.keys.intern(key)).collect(),
             resources: merge(&mut self.resources, &other.resources, |entry| entry.hash),
             scopes: merge(&mut self.scopes, &other.scopes, |entry| entry.hash),
-            series: merge(&mut self.series, &other.series, |entry| entry.hash),
+            series: merge(&mut self.series, &other.series, |entry| entry.id as u64),
         };
-        self.metric_bytes += other.metric_bytes;
+        self.series_bytes += other.series_bytes;
         self.text.extend_from_slice(&other.text);
         self.trace_ids.extend_from_slice(&other.trace_ids);
         self.attributes

@@ -1,9 +1,8 @@
 //! Owned rows out of a chunk.
 
-use model::metric::PointValue;
-use model::{DataPoint, Event, KeyValue, Link, LogRecord, Resource, Span, SpanId, TraceId};
+use model::{Event, KeyValue, Link, LogRecord, Resource, Span, SpanId, TraceId};
 
-use super::{Chunk, PointVal, Span32, decode_exemplars, decode_point_value};
+use super::{Chunk, Span32};
 use crate::message::Columns;
 
 impl Chunk {
@@ -102,22 +101,6 @@ impl Chunk {
             event_name: self.str(log.event_name).to_owned(),
             correlation: self.owned_correlation(log.correlation),
             clock: self.clocks.of(row),
-        }
-    }
-
-    /// The data point in this row, without its series.
-    pub(crate) fn point(&self, row: usize) -> DataPoint {
-        let point = &self.points[row];
-        DataPoint {
-            start_unix_nano: point.start,
-            time_unix_nano: point.time,
-            flags: point.flags,
-            value: match point.value {
-                PointVal::Int(int) => PointValue::Int(int),
-                PointVal::Double(double) => PointValue::Double(double),
-                PointVal::Encoded(text) => decode_point_value(self.bytes(text)),
-            },
-            exemplars: decode_exemplars(self.bytes(point.exemplars)),
         }
     }
 }

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use model::metric::Series;
 use model::room::{NoRoom, Room, allocation};
 use model::row::{MetricRef, ResourceRef, ScopeRef};
 use model::value::KeyValueRef;
 use model::wire::owned_bytes;
-use model::{KeyValue, Metric, Resource, Scope};
+use model::{KeyValue, Metric, Resource, Scope, ValueRef};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Entry, SeriesEntry, encode};
+use super::{encode, encode_onto};
+use crate::block::wire::{put_varint, zigzag};
+use crate::points::{Entry, SeriesEntry};
 
 /// What was seen already, by its hash.
 #[derive(Debug)]
@@ -125,57 +126,58 @@ pub(super) fn metric(metric: &MetricRef<'_>, room: &mut Room) -> Result<Entry<Me
     entry(metric, allocated, room)
 }
 
-/// A series of these parts, which it shares, and of these attributes, which are its own.
+/// A series of these parts, which it shares, and of these encoded attributes, which are its own.
 pub(super) fn series(
     resource: &Arc<Entry<Resource>>,
     scope: &Arc<Entry<Scope>>,
     metric: &Arc<Entry<Metric>>,
-    attributes: &[KeyValueRef<'_>],
+    attributes: &[u8],
+    id: u128,
     room: &mut Room,
 ) -> Result<SeriesEntry, NoRoom> {
-    let allocated = owned_bytes(attributes);
-    room.take(allocated)?;
-    let series = Series {
-        resource: resource.value.clone(),
-        scope: scope.value.clone(),
-        metric: metric.value.clone(),
-        attributes: owned(attributes),
-    };
-    let attributes = encode(&series.attributes);
-    let rest = allocation(attributes.len()) + size_of::<SeriesEntry>() + ARC_BYTES;
-    room.take(rest)?;
-    let bytes = allocated + rest;
-    let shared = (resource, scope, metric);
-    Ok(SeriesEntry::new(series, shared, attributes.into(), bytes))
+    let bytes = allocation(attributes.len()) + size_of::<SeriesEntry>() + ARC_BYTES;
+    room.take(bytes)?;
+    Ok(SeriesEntry {
+        resource: resource.clone(),
+        scope: scope.clone(),
+        metric: metric.clone(),
+        attributes: attributes.into(),
+        id,
+        bytes,
+    })
 }
 
-/// What a series shares with others.
-type SharedParts<'a> = (
-    &'a Arc<Entry<Resource>>,
-    &'a Arc<Entry<Scope>>,
-    &'a Arc<Entry<Metric>>,
-);
-
-impl SeriesEntry {
-    /// The series with what it shares, its encoded attributes, and about how much memory it takes
-    /// without what it shares.
-    pub(crate) fn new(
-        series: Series,
-        (resource, scope, metric): SharedParts<'_>,
-        attributes: Box<[u8]>,
-        bytes: usize,
-    ) -> Self {
-        let parts = [resource.hash, scope.hash, metric.hash, hash(&attributes)];
-        Self {
-            series,
-            resource: resource.clone(),
-            scope: scope.clone(),
-            metric: metric.clone(),
-            attributes,
-            hash: hash(parts.map(u64::to_le_bytes).as_flattened()),
-            bytes,
+/// Appends attributes as their owned list would be encoded.
+pub(super) fn put_attributes(out: &mut Vec<u8>, attributes: &[KeyValueRef<'_>]) {
+    put_varint(out, attributes.len() as u64);
+    for attribute in attributes {
+        put_bytes(out, attribute.key.as_bytes());
+        match attribute.value {
+            ValueRef::Str(text) => {
+                out.push(1);
+                put_bytes(out, text.as_bytes());
+            }
+            ValueRef::Bool(flag) => out.extend_from_slice(&[2, u8::from(flag)]),
+            ValueRef::Int(int) => {
+                out.push(3);
+                put_varint(out, zigzag(int));
+            }
+            ValueRef::Double(double) => {
+                out.push(4);
+                out.extend_from_slice(&double.to_le_bytes());
+            }
+            ValueRef::Bytes(bytes) => {
+                out.push(5);
+                put_bytes(out, bytes);
+            }
+            nested => encode_onto(&nested.to_value(), out),
         }
     }
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }
 
 fn texts_bytes(texts: &[&str]) -> usize {

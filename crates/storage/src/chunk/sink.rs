@@ -9,12 +9,14 @@ use model::row::{
     LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, UNDATED,
 };
 use model::{Metric, Resource, Scope, Signal, TraceId, ValueRef, value::KeyValueRef};
+use rustc_hash::FxHashMap;
 
 use super::shared::{self, Shared};
 use super::{
-    Attr, Chunk, Corr, Entry, EventRow, LinkRow, LogRow, PointRow, PointVal, Span32, SpanRow, Text,
-    Val, encode_onto, encoded_bytes,
+    Attr, Chunk, Corr, EventRow, LinkRow, LogRow, PointRow, PointVal, Span32, SpanRow, Text, Val,
+    encode_onto, encoded_bytes,
 };
+use crate::points::{Entry, SeriesEntry, series_id};
 
 /// A list of this size grows by half instead of twofold: what it takes beyond its rows counts too.
 const LARGE_BYTES: usize = 1 << 20;
@@ -34,9 +36,9 @@ pub(crate) struct ChunkSink<'k> {
     resources: Shared<u32>,
     scopes: Shared<u32>,
     metrics: Shared<Arc<Entry<Metric>>>,
-    /// None for a series that was refused.
-    series: Shared<Option<u32>>,
-    admit: &'k mut dyn FnMut(u64) -> bool,
+    /// By id; none for a series that was refused.
+    series: FxHashMap<u128, Option<u32>>,
+    gate: &'k mut dyn SeriesGate,
     /// How many sets of attributes there were.
     set: u64,
     /// The last set that had a key, by the key's index.
@@ -49,13 +51,13 @@ pub(crate) struct ChunkSink<'k> {
 }
 
 impl<'k> ChunkSink<'k> {
-    /// `admit` decides, once for each distinct series in the order of their first points and by
-    /// a hash of what identifies it, whether its points are taken. Memory is taken from `room`.
+    /// The gate is asked once about each distinct series, in the order of their first points.
+    /// Memory is taken from `room`.
     /// Rows without any time are of the time at which they were received.
     pub(crate) fn new(
         signal: Signal,
         keys: &'k CorrelationKeys,
-        admit: &'k mut dyn FnMut(u64) -> bool,
+        gate: &'k mut dyn SeriesGate,
         room: &'k mut Room,
         received_unix_nano: u64,
     ) -> Self {
@@ -68,8 +70,8 @@ impl<'k> ChunkSink<'k> {
             resources: Shared::default(),
             scopes: Shared::default(),
             metrics: Shared::default(),
-            series: Shared::default(),
-            admit,
+            series: FxHashMap::default(),
+            gate,
             set: 0,
             seen: Vec::new(),
             scratch: Vec::new(),
@@ -300,29 +302,46 @@ impl<'k> ChunkSink<'k> {
         attributes: &[KeyValueRef<'_>],
     ) -> Result<Option<u32>, NoRoom> {
         self.scratch.clear();
-        for attribute in attributes {
-            encode_attribute(&mut self.scratch, attribute);
-        }
-        for part in [u64::from(self.resource), u64::from(self.scope), metric.hash] {
-            self.scratch.extend_from_slice(&part.to_le_bytes());
-        }
-        let key = shared::hash(&self.scratch);
-        if let Some(index) = self.series.get(key) {
-            return Ok(*index);
-        }
+        shared::put_attributes(&mut self.scratch, attributes);
         let resource = &self.chunk.resources[self.resource as usize];
         let scope = &self.chunk.scopes[self.scope as usize];
-        let entry = shared::series(resource, scope, metric, attributes, self.room)?;
-        if !(self.admit)(entry.hash) {
-            self.room.give_back(entry.bytes);
-            self.series.insert(key, None, self.room)?;
-            return Ok(None);
+        let id = series_id(&self.scratch, resource.hash, scope.hash, metric.hash);
+        if let Some(index) = self.series.get(&id) {
+            return Ok(*index);
         }
+        if self.series.len() == self.series.capacity() {
+            // A map doubles, and has an eighth of its places free.
+            let places = (2 * self.series.len()).max(4);
+            self.room.take(places * size_of::<(u128, Option<u32>)>())?;
+        }
+        let entry = match self.gate.known(id) {
+            Some(entry) => entry,
+            None => {
+                let attributes = &self.scratch;
+                let entry = shared::series(resource, scope, metric, attributes, id, self.room)?;
+                let bytes = entry.bytes;
+                let Some(entry) = self.gate.admit(entry) else {
+                    self.room.give_back(bytes);
+                    self.series.insert(id, None);
+                    return Ok(None);
+                };
+                self.chunk.series_bytes += bytes;
+                entry
+            }
+        };
         let index = index32(self.chunk.series.len());
-        self.chunk.series.push(Arc::new(entry));
-        self.series.insert(key, Some(index), self.room)?;
+        self.chunk.series.push(entry);
+        self.series.insert(id, Some(index));
         Ok(Some(index))
     }
+}
+
+/// Where series of requests come from, and who decides whether their points are taken.
+pub(crate) trait SeriesGate {
+    /// A series that was let in before, of which points have come again.
+    fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>>;
+    /// Lets in a series that is not known, or refuses it.
+    fn admit(&mut self, entry: SeriesEntry) -> Option<Arc<SeriesEntry>>;
 }
 
 impl RowSink for ChunkSink<'_> {
@@ -443,16 +462,30 @@ impl RowSink for ChunkSink<'_> {
     }
 
     fn metric(&mut self, metric: &MetricRef<'_>) -> Result<(), NoRoom> {
-        let entry: Entry<Metric> = shared::metric(metric, self.room)?;
-        if let Some(known) = self.metrics.get(entry.hash) {
+        // Requests may name a metric again for each of its points.
+        self.scratch.clear();
+        let flags = [
+            metric.kind as u8,
+            metric.temporality as u8,
+            u8::from(metric.monotonic),
+        ];
+        self.scratch.extend_from_slice(&flags);
+        for text in [metric.name, metric.description, metric.unit] {
+            let length = index32(text.len()).to_le_bytes();
+            self.scratch.extend_from_slice(&length);
+            self.scratch.extend_from_slice(text.as_bytes());
+        }
+        shared::put_attributes(&mut self.scratch, metric.metadata);
+        let key = shared::hash(&self.scratch);
+        if let Some(known) = self.metrics.get(key) {
             self.metric = Some(known.clone());
-            self.room.give_back(entry.bytes);
             return Ok(());
         }
-        self.chunk.metric_bytes += entry.bytes;
+        let entry: Entry<Metric> = shared::metric(metric, self.room)?;
+        self.chunk.series_bytes += entry.bytes;
         let entry = Arc::new(entry);
         self.metric = Some(entry.clone());
-        self.metrics.insert(entry.hash, entry, self.room)
+        self.metrics.insert(key, entry, self.room)
     }
 
     fn point(&mut self, point: &PointRef<'_>) -> Result<(), NoRoom> {
@@ -503,7 +536,7 @@ impl RowSink for ChunkSink<'_> {
 }
 
 /// How many counts, bounds or quantiles a value has.
-fn members(value: &PointValue) -> usize {
+pub(crate) fn members(value: &PointValue) -> usize {
     let counts =
         |buckets: Option<&Buckets>| buckets.map_or(0, |buckets| buckets.bucket_counts.len());
     match value {
@@ -544,23 +577,4 @@ fn grow<T>(list: &mut Vec<T>, more: usize) {
 /// A request is at most `limits.request_bytes`, far below 4 GiB, and so is a chunk.
 pub(super) fn index32(index: usize) -> u32 {
     u32::try_from(index).expect("a chunk stays below 2^32 bytes and rows")
-}
-
-fn encode_attribute(out: &mut Vec<u8>, attribute: &KeyValueRef<'_>) {
-    let mut part = |tag: u8, bytes: &[u8]| {
-        out.push(tag);
-        out.extend_from_slice(&index32(bytes.len()).to_le_bytes());
-        out.extend_from_slice(bytes);
-    };
-    part(0, attribute.key.as_bytes());
-    match attribute.value {
-        ValueRef::Empty => part(1, &[]),
-        ValueRef::Str(text) => part(2, text.as_bytes()),
-        ValueRef::Bool(flag) => part(3, &[u8::from(flag)]),
-        ValueRef::Int(int) => part(4, &int.to_le_bytes()),
-        ValueRef::Double(double) => part(5, &double.to_bits().to_le_bytes()),
-        ValueRef::Bytes(bytes) => part(6, bytes),
-        ValueRef::Array(list) => part(7, list),
-        ValueRef::KvList(list) => part(8, list),
-    }
 }

@@ -1,4 +1,4 @@
-//! A chunk as a [`Table`].
+//! A chunk of spans or log records as a [`Table`].
 
 use std::borrow::Cow;
 
@@ -20,22 +20,19 @@ impl Chunk {
         match self.signal {
             Signal::Traces => self.spans[row].resource as usize,
             Signal::Logs => self.logs[row].resource as usize,
-            Signal::Metrics => self.points[row].series as usize,
+            Signal::Metrics => 0,
         }
     }
 
     fn resource(&self, row: usize) -> &Resource {
-        match self.signal {
-            Signal::Metrics => &self.series[self.resource_index(row)].series.resource,
-            _ => &self.resources[self.resource_index(row)].value,
-        }
+        &self.resources[self.resource_index(row)].value
     }
 
     fn scope(&self, row: usize) -> &Scope {
         match self.signal {
             Signal::Traces => &self.scopes[self.spans[row].scope as usize].value,
             Signal::Logs => &self.scopes[self.logs[row].scope as usize].value,
-            Signal::Metrics => &self.series[self.points[row].series as usize].series.scope,
+            Signal::Metrics => &self.scopes[0].value,
         }
     }
 
@@ -56,20 +53,6 @@ impl Chunk {
     }
 
     fn visit_row_attribute(&self, key: &str, among: &Mask, see: &mut See<'_>) {
-        if self.signal == Signal::Metrics {
-            self.visit_shared(
-                among,
-                &|row| {
-                    shared_value(
-                        &self.series[self.resource_index(row)].series.attributes,
-                        key,
-                    )
-                },
-                &|row| self.resource_index(row),
-                see,
-            );
-            return;
-        }
         let Some(key) = self.keys.find(key) else {
             return;
         };
@@ -289,14 +272,7 @@ impl Table for Chunk {
             _ => match self.signal {
                 Signal::Traces => self.visit_span(field, among, see),
                 Signal::Logs => self.visit_log(field, among, see),
-                Signal::Metrics => {
-                    if *field == Field::Name {
-                        for row in among.iter() {
-                            let series = &self.series[self.points[row].series as usize].series;
-                            see(row, Cell::str(&series.metric.name));
-                        }
-                    }
-                }
+                Signal::Metrics => {}
             },
         }
         Ok(())

@@ -3,6 +3,8 @@
 use model::{ClockOffset, DataPoint, LogRecord, Signal, Span};
 use proptest::prelude::*;
 
+use model::metric::Series;
+
 use super::*;
 use crate::message::Columns;
 use crate::testing::{Generator, chunk};
@@ -24,14 +26,25 @@ fn logs(chunk: &Chunk) -> Vec<LogRecord> {
     (0..chunk.rows()).map(|row| chunk.log(row)).collect()
 }
 
+fn point(chunk: &Chunk, row: usize) -> DataPoint {
+    let point = &chunk.points[row];
+    DataPoint {
+        start_unix_nano: point.start,
+        time_unix_nano: point.time,
+        flags: point.flags,
+        value: match point.value {
+            PointVal::Int(int) => PointValue::Int(int),
+            PointVal::Double(double) => PointValue::Double(double),
+            PointVal::Encoded(text) => decode_point_value(chunk.bytes(text)),
+        },
+        exemplars: decode_exemplars(chunk.bytes(point.exemplars)),
+    }
+}
+
 fn points(chunk: &Chunk) -> Vec<(Series, DataPoint)> {
-    let series = |row: usize| {
-        chunk.series[chunk.points[row].series as usize]
-            .series
-            .clone()
-    };
+    let series = |row: usize| chunk.series[chunk.points[row].series as usize].series();
     (0..chunk.rows())
-        .map(|row| (series(row), chunk.point(row)))
+        .map(|row| (series(row), point(chunk, row)))
         .collect()
 }
 

@@ -6,7 +6,7 @@ use model::Signal;
 use rustc_hash::FxHashMap;
 
 use super::attributes::AttributeColumns;
-use super::{PARENT_RAW, clock, nested, points, type_code};
+use super::{PARENT_RAW, clock, nested, type_code};
 use crate::block::{BlockError, BlockWriter, Values};
 use crate::chunk::{Chunk, Corr, Span32, Val};
 use crate::filter::Level;
@@ -37,7 +37,8 @@ pub(crate) fn encode<'a>(
     match signal {
         Signal::Traces => spans(chunks, rows, &mut writer, terms),
         Signal::Logs => logs(chunks, rows, &mut writer, terms),
-        Signal::Metrics => points::encode(chunks, rows, &mut writer, terms),
+        // Points are written by series: see `crate::points`.
+        Signal::Metrics => {}
     }
     writer.finish()
 }

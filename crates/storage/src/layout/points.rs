@@ -1,4 +1,4 @@
-//! Metric data points as columns.
+//! Metric data points as earlier builds wrote them: a row each.
 //!
 //! `series.def` holds per series the indices of its resource, scope and metric as varints, then
 //! its encoded attributes.
@@ -8,118 +8,10 @@ use std::sync::Arc;
 use model::metric::{PointValue, Series};
 use model::{DataPoint, KeyValue, Metric, Resource, Scope};
 
-use super::encode::{RowRef, Shared, ints, uints};
-use super::{Interned, put_varint};
-use crate::block::{BlockReader, BlockWriter, Values};
-use crate::chunk::{Chunk, PointVal, SeriesEntry, decode_exemplars, decode_point_value};
+use super::Interned;
+use crate::block::BlockReader;
+use crate::chunk::{decode_exemplars, decode_point_value};
 use crate::table::Damage;
-use crate::terms::Collector;
-
-/// Rows must be ordered by series, so that each has one run.
-#[allow(clippy::cast_possible_wrap)]
-pub(super) fn encode<'a>(
-    chunks: &'a [Arc<Chunk>],
-    rows: &[RowRef],
-    writer: &mut BlockWriter,
-    terms: &mut Collector<'a>,
-) {
-    let mut series = SeriesTable::default();
-    let mut time = Vec::with_capacity(rows.len());
-    let mut start = Vec::with_capacity(rows.len());
-    let mut index = Vec::with_capacity(rows.len());
-    let (mut flags, mut kinds) = (Vec::new(), Vec::new());
-    let (mut int_values, mut doubles, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-    let mut exemplars = Vec::new();
-    for at in rows {
-        let (chunk, row) = at.of(chunks);
-        let point = &chunk.points[row];
-        index.push(series.index(at.chunk, point.series, &chunk.series[point.series as usize]));
-        time.push(point.time);
-        start.push(point.time.wrapping_sub(point.start) as i64);
-        flags.push(u64::from(point.flags));
-        exemplars.push(chunk.bytes(point.exemplars));
-        kinds.push(match point.value {
-            PointVal::Int(int) => {
-                int_values.push(int);
-                0
-            }
-            PointVal::Double(double) => {
-                doubles.push(double);
-                1
-            }
-            PointVal::Encoded(text) => {
-                bytes.push(chunk.bytes(text));
-                2
-            }
-        });
-    }
-    writer.column("time", Values::UInt(time.into()));
-    ints(writer, "start", start);
-    uints(writer, "series", index);
-    uints(writer, "flags", flags);
-    uints(writer, "value.kind", kinds);
-    writer
-        .column("value.int", Values::Int(int_values.into()))
-        .column("value.double", Values::Double(doubles.into()))
-        .column("value.bytes", Values::Bytes(bytes));
-    if exemplars.iter().any(|list| !list.is_empty()) {
-        writer.column("exemplars", Values::Bytes(exemplars));
-    }
-    for (series, rows) in &series.entries {
-        terms.series(series, *rows);
-    }
-    series.write(writer);
-}
-
-/// The distinct series of a block with what they share.
-#[derive(Default)]
-struct SeriesTable<'a> {
-    known: rustc_hash::FxHashMap<(u32, u32), u64>,
-    by_hash: rustc_hash::FxHashMap<u64, u64>,
-    resources: Shared<'a>,
-    scopes: Shared<'a>,
-    metrics: Shared<'a>,
-    list: Vec<Vec<u8>>,
-    /// Each series with the number of its rows.
-    entries: Vec<(&'a Series, u64)>,
-}
-
-impl<'a> SeriesTable<'a> {
-    #[allow(clippy::cast_possible_truncation)]
-    fn index(&mut self, chunk: u32, series: u32, entry: &'a SeriesEntry) -> u64 {
-        if let Some(index) = self.known.get(&(chunk, series)) {
-            self.entries[*index as usize].1 += 1;
-            return *index;
-        }
-        let next = self.list.len() as u64;
-        let index = *self.by_hash.entry(entry.hash).or_insert(next);
-        if index == next {
-            let mut def = Vec::new();
-            put_varint(
-                &mut def,
-                self.resources.by_encoding(&entry.resource.encoded),
-            );
-            put_varint(&mut def, self.scopes.by_encoding(&entry.scope.encoded));
-            put_varint(&mut def, self.metrics.by_encoding(&entry.metric.encoded));
-            def.extend_from_slice(&entry.attributes);
-            self.list.push(def);
-            self.entries.push((&entry.series, 0));
-        }
-        self.entries[index as usize].1 += 1;
-        self.known.insert((chunk, series), index);
-        index
-    }
-
-    fn write(self, writer: &mut BlockWriter) {
-        self.resources.write("resources", writer);
-        self.scopes.write("scopes", writer);
-        self.metrics.write("metrics", writer);
-        writer.column(
-            "series.def",
-            Values::Bytes(self.list.iter().map(Vec::as_slice).collect()),
-        );
-    }
-}
 
 /// The series of a block of metrics.
 pub(crate) fn series(reader: &BlockReader, interned: &Interned) -> Result<Vec<Series>, Damage> {

@@ -14,6 +14,8 @@ use super::{Interned, TYPES, points};
 use crate::block::{BlockError, BlockReader, Kind};
 use crate::filter::{Field, Level};
 use crate::message::Columns;
+use crate::points::SeriesEntry;
+use crate::points::block::{Parts, PointBlock, has_chunks};
 use crate::table::{
     Cell, Damage, Grouped, Mask, SharedValue, Table, kind_cell, kind_name, severity, shared_value,
     status_cell,
@@ -29,6 +31,8 @@ pub(crate) struct BlockTable {
     resources: OnceCell<Vec<Arc<Resource>>>,
     scopes: OnceCell<Vec<Arc<Scope>>>,
     series: OnceCell<Vec<Series>>,
+    /// Index of the series and time of each row of a block of chunks of points.
+    rows_of_points: OnceCell<(Vec<u32>, Vec<u64>)>,
     attributes: OnceCell<AttributeReader>,
 }
 
@@ -63,6 +67,7 @@ impl BlockTable {
             resources: OnceCell::new(),
             scopes: OnceCell::new(),
             series: OnceCell::new(),
+            rows_of_points: OnceCell::new(),
             attributes: OnceCell::new(),
         })
     }
@@ -91,7 +96,27 @@ impl BlockTable {
         }
     }
 
+    /// Where the points of a block of metrics are chunks.
+    fn point_rows(&self) -> Result<&(Vec<u32>, Vec<u64>), Damage> {
+        once(&self.rows_of_points, || {
+            PointBlock::open(&self.reader, &Parts::default(), None)?.rows()
+        })
+    }
+
+    /// The series of a block of metrics with their encoding.
+    pub(crate) fn entries(&self) -> Result<Vec<Arc<SeriesEntry>>, Damage> {
+        crate::points::block::series(&self.reader, &Parts::default(), None)
+    }
+
+    /// Whether it holds points as chunks.
+    pub(crate) fn has_chunks(&self) -> bool {
+        self.signal == Signal::Metrics && has_chunks(&self.reader)
+    }
+
     pub(super) fn time_column(&self) -> Result<&Vec<u64>, Damage> {
+        if self.has_chunks() {
+            return Ok(&self.point_rows()?.1);
+        }
         once(&self.times, || self.uints("time"))
     }
 
@@ -112,6 +137,9 @@ impl BlockTable {
 
     /// The points of a block of metrics with the index of their series, in row order.
     pub(crate) fn points(&self) -> Result<Vec<(usize, DataPoint)>, Damage> {
+        if self.has_chunks() {
+            return PointBlock::open(&self.reader, &Parts::default(), None)?.all();
+        }
         points::points(&self.reader)
     }
 
@@ -123,6 +151,11 @@ impl BlockTable {
 
     /// Per row an index into what the rows share, checked against its length.
     pub(super) fn shared_index(&self, name: &str, length: usize) -> Result<Vec<u32>, Damage> {
+        if name == "series" && self.has_chunks() {
+            let index = &self.point_rows()?.0;
+            let inside = index.iter().all(|index| (*index as usize) < length);
+            return inside.then(|| index.clone()).ok_or_else(|| damage(name));
+        }
         self.uints(name)?
             .into_iter()
             .map(|index| {
@@ -412,6 +445,39 @@ pub(super) fn status_code(stored: i64) -> Option<i32> {
     (stored != 0).then(|| i32::try_from(code).unwrap_or_default())
 }
 
+impl BlockTable {
+    /// The fields of points, counted by series.
+    fn series_fields(&self, among: &Mask) -> Result<Vec<(Field, &'static str, u64)>, Damage> {
+        let series = self.series()?;
+        let index = self.shared_index("series", series.len())?;
+        let mut rows = vec![0u64; series.len()];
+        among.iter().for_each(|row| rows[index[row] as usize] += 1);
+        let mut out = Vec::new();
+        for (series, count) in series.iter().zip(rows).filter(|(_, count)| *count > 0) {
+            let levels = [
+                (Level::Row, &series.attributes),
+                (Level::Resource, &series.resource.attributes),
+                (Level::Scope, &series.scope.attributes),
+            ];
+            for (level, list) in levels {
+                for (at, attribute) in list.iter().enumerate() {
+                    let again = |later: &model::KeyValue| later.key == attribute.key;
+                    if list[at + 1..].iter().any(again) {
+                        continue;
+                    }
+                    let kind = kind_name(SharedValue::new(&attribute.value).value());
+                    let field = Field::Attribute {
+                        level,
+                        key: attribute.key.clone(),
+                    };
+                    out.push((field, kind, count));
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
 impl Table for BlockTable {
     fn rows(&self) -> usize {
         self.rows()
@@ -516,7 +582,7 @@ impl Table for BlockTable {
         debug_assert_eq!(KINDS.len(), TYPES.len());
         let mut out = Vec::new();
         if self.signal == Signal::Metrics {
-            return Ok(out);
+            return self.series_fields(among);
         }
         for (key, kind, count) in self.attributes()?.fields(among) {
             let field = Field::Attribute {

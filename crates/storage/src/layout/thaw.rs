@@ -6,24 +6,21 @@
 
 use std::sync::Arc;
 
-use model::{Metric, Resource, Scope, Signal};
+use model::{Resource, Scope, Signal};
 use serde::de::DeserializeOwned;
 
 use super::correlation::CorrelationColumns;
 use super::pick::{NONE, Source, damage};
 use super::read::AttributeReader;
 use super::table::{BlockTable, failed, status_code};
-use super::{Interned, points};
 use crate::block::{BytesColumn, TextColumn};
-use crate::chunk::{
-    Attr, Chunk, Corr, Entry, EventRow, LinkRow, LogRow, PointRow, PointVal, SeriesEntry, Span32,
-    SpanRow, Text, Val,
-};
+use crate::chunk::{Attr, Chunk, Corr, EventRow, LinkRow, LogRow, Span32, SpanRow, Text, Val};
+use crate::points::Entry;
 use crate::table::Damage;
 
-/// The columns of blocks but for those of attributes. A block with others was written by a later
+/// The columns of blocks of spans and log records but for those of attributes. A block with others was written by a later
 /// build, and what they hold would be lost.
-const COLUMNS: [&str; 56] = [
+const COLUMNS: [&str; 47] = [
     "time",
     "resource",
     "scope",
@@ -71,15 +68,6 @@ const COLUMNS: [&str; 56] = [
     "body.int",
     "body.double",
     "body.bytes",
-    "start",
-    "series",
-    "value.kind",
-    "value.int",
-    "value.double",
-    "value.bytes",
-    "exemplars",
-    "series.def",
-    "metrics",
 ];
 /// What the names of columns of attributes begin with.
 const ATTRIBUTES: [&str; 3] = ["attr.", "event.attr.", "link.attr."];
@@ -101,7 +89,8 @@ impl BlockTable {
         match self.signal {
             Signal::Traces => thaw.spans()?,
             Signal::Logs => thaw.logs()?,
-            Signal::Metrics => thaw.points()?,
+            // Points are merged by series: see `crate::points::merge`.
+            Signal::Metrics => return Err(damage("points")),
         }
         let mut chunk = thaw.chunk;
         for row in 0..chunk.rows() {
@@ -499,67 +488,6 @@ impl Thaw<'_> {
         };
         let valid = std::str::from_utf8(self.chunk.bytes(text)).is_ok();
         valid.then_some(text).ok_or_else(|| damage("corr.offset"))
-    }
-
-    #[allow(clippy::cast_sign_loss)]
-    fn points(&mut self) -> Result<(), Damage> {
-        let (table, rows) = (self.table, self.rows());
-        self.chunk.series = self.series()?;
-        let series = table.shared_index("series", self.chunk.series.len())?;
-        let (times, starts) = (table.time_column()?, table.ints("start")?);
-        let (flags, kinds) = (table.uints("flags")?, table.uints("value.kind")?);
-        let reader = &table.reader;
-        let count = |wanted: u64| kinds.iter().filter(|kind| **kind == wanted).count();
-        let ints = reader.ints("value.int").map_err(failed)?;
-        let ints = counted("value.int", ints.unwrap_or_default(), count(0))?;
-        let doubles = reader.doubles("value.double").map_err(failed)?;
-        let doubles = counted("value.double", doubles.unwrap_or_default(), count(1))?;
-        let bytes = self.bytes("value.bytes", rows - ints.len() - doubles.len())?;
-        let exemplars = match reader.bytes("exemplars").map_err(failed)? {
-            Some(column) => counted("exemplars", self.bytes_column(&column)?, rows)?,
-            None => vec![Text::default(); rows],
-        };
-        let (mut ints, mut doubles) = (ints.into_iter(), doubles.into_iter());
-        let mut bytes = bytes.into_iter();
-        self.chunk.points.reserve_exact(rows);
-        for row in 0..rows {
-            let value = match kinds[row] {
-                0 => ints.next().map(PointVal::Int),
-                1 => doubles.next().map(PointVal::Double),
-                2 => bytes.next().map(PointVal::Encoded),
-                _ => None,
-            };
-            self.chunk.points.push(PointRow {
-                series: series[row],
-                start: times[row].wrapping_sub(starts[row] as u64),
-                time: times[row],
-                flags: narrow(flags[row], "flags")?,
-                value: value.ok_or_else(|| damage("value.kind"))?,
-                exemplars: exemplars[row],
-            });
-        }
-        Ok(())
-    }
-
-    fn series(&mut self) -> Result<Vec<Arc<SeriesEntry>>, Damage> {
-        let resources = self.entries::<Resource>("resources")?;
-        let scopes = self.entries::<Scope>("scopes")?;
-        let metrics = self.entries::<Metric>("metrics")?;
-        self.chunk.metric_bytes = metrics.iter().map(|metric| metric.bytes).sum();
-        let reader = &self.table.reader;
-        let values = points::series(reader, &Interned::default())?;
-        let Some(definitions) = reader.bytes("series.def").map_err(failed)? else {
-            return Ok(Vec::new());
-        };
-        let entry = |(definition, series)| {
-            let ([resource, scope, metric], attributes) = points::definition(definition)?;
-            // The series was put together from the same indices just now.
-            let shared = (&resources[resource], &scopes[scope], &metrics[metric]);
-            let bytes = size_of::<SeriesEntry>() + 4 * attributes.len();
-            let entry = SeriesEntry::new(series, shared, attributes.into(), bytes);
-            Ok(Arc::new(entry))
-        };
-        definitions.iter().zip(values).map(entry).collect()
     }
 }
 

@@ -12,10 +12,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use model::Signal;
+
 use crate::partition::{BlockFile, FileId, Partition, day_of};
 
 /// Files that become one, at least, and by how much tiers differ.
 const FAN: usize = 8;
+/// The same of points: each file has every series again, which is most of what a small one takes.
+const FAN_OF_POINTS: usize = 3;
 /// Files that become one, at most.
 const FILES_MAX: usize = 64;
 /// The largest file of the first tier.
@@ -55,8 +59,12 @@ impl Rule {
                 lopsided: LOPSIDED_CLOSED,
             };
         }
+        let least = match partition.key.signal {
+            Signal::Metrics => FAN_OF_POINTS,
+            _ => FAN,
+        };
         Self {
-            least: FAN,
+            least,
             lopsided: LOPSIDED,
         }
     }
@@ -110,8 +118,11 @@ fn runs(partition: &Partition) -> Vec<Range<usize>> {
     let alone = |file: &BlockFile| {
         let pairs = file.ids.as_ref().map_or(0, |ids| ids.len());
         let unread = |id: &FileId| file.id.overlaps(*id);
+        // Earlier builds wrote points as rows; those files stay as they are.
+        let of_rows = partition.key.signal == Signal::Metrics && file.series.is_none();
         file.size_bytes >= BYTES_MAX / 2
             || pairs >= PAIRS_MAX / 2
+            || of_rows
             || file.damaged.load(Ordering::Relaxed)
             || partition.unread.iter().any(unread)
     };

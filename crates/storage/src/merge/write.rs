@@ -16,6 +16,7 @@ use crate::index::BlockTerms;
 use crate::layout::{BlockTable, RowRef};
 use crate::order::ordered;
 use crate::partition::{BlockFile, BlocksWriter, FileId, UNFINISHED, split_terms, write_whole};
+use crate::points::{self, POINTS_PER_ROW, file::PointFile};
 use crate::terms::Collector;
 
 /// What is to be merged, and within which bounds.
@@ -48,6 +49,9 @@ pub(crate) struct Written {
 pub(crate) fn write(task: &Task<'_>) -> Result<Written, MergeError> {
     let ids: Vec<FileId> = task.files.iter().map(|file| file.id).collect();
     let id = FileId::merged(&ids).ok_or(MergeError::NoName)?;
+    if task.signal == Signal::Metrics {
+        return write_points(task, id);
+    }
     let path = id.path(task.dir, UNFINISHED);
     let mut merge = Merge {
         writer: BlocksWriter::create_merged(task.env, &path, task.signal, id.number())?,
@@ -58,6 +62,30 @@ pub(crate) fn write(task: &Task<'_>) -> Result<Written, MergeError> {
     };
     let places = merge.blocks()?;
     merge.finish(id, &places)
+}
+
+/// The same for points, which are merged by series.
+fn write_points(task: &Task<'_>, id: FileId) -> Result<Written, MergeError> {
+    let path_of = |extension: &str| match extension {
+        "blocks" => id.path(task.dir, UNFINISHED),
+        extension => id.path(task.dir, extension),
+    };
+    let mut into = PointFile::create(task.env, path_of, task.block_rows * POINTS_PER_ROW)?;
+    points::merge::merge(task.files, task.go_on, &mut into)?;
+    into.finish()?;
+    task.env.files.sync_dir(task.dir)?;
+    let file = BlockFile::open_unfinished(task.env, task.dir, task.signal, id);
+    let file = file.map_err(FlushError::File)?;
+    let (read, written) = (task.files.iter().map(|file| file.rows()).sum(), file.rows());
+    if read != written {
+        return Err(MergeError::Rows { read, written });
+    }
+    Ok(Written {
+        id,
+        file,
+        shared: Vec::new(),
+        ordered_rows: 0,
+    })
 }
 
 /// Rows that wait to be put in order.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use env::Env;
@@ -11,10 +11,11 @@ use model::Signal;
 use super::directory::{BlockMeta, Origin, directory_bytes, read_directory};
 use crate::fields_table::FieldsTable;
 use crate::idtable::IdTable;
+use crate::points::index::SeriesIndex;
 use crate::terms;
 
-/// The three files that one name stands for.
-pub(crate) const EXTENSIONS: [&str; 3] = ["blocks", "ids", "fields"];
+/// The files that one name stands for: `ids` not of metrics, `series` of metrics alone.
+pub(crate) const EXTENSIONS: [&str; 4] = ["blocks", "ids", "fields", "series"];
 /// What the blocks file of a merge is called until it counts.
 pub(crate) const UNFINISHED: &str = "blocks.tmp";
 
@@ -147,11 +148,19 @@ pub(crate) struct BlockFile {
     /// candidate then.
     pub ids: Option<IdTable>,
     pub fields: Option<FieldsTable>,
-    /// Bytes of all three files.
+    /// Of points: which series have which label. Missing where the file is damaged, or of an
+    /// earlier build: every block is a candidate then.
+    pub series: Option<SeriesIndex>,
+    /// Tells it from other files that were opened.
+    pub serial: u64,
+    /// Bytes of all its files.
     pub size_bytes: u64,
     /// Found not to read to its end: it stays as it is, since nothing else has its rows.
     pub damaged: AtomicBool,
 }
+
+/// The serial of the next file that is opened.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 impl BlockFile {
     pub(crate) fn open(
@@ -192,25 +201,49 @@ impl BlockFile {
                 "side file does not read, searching without it");
         };
         let mut size_bytes = bytes.len() as u64;
-        let ids = side("ids").and_then(|bytes| {
-            size_bytes += bytes.len() as u64;
-            if directory.scheme != terms::SCHEME {
-                return Err(format!("terms of scheme {}", directory.scheme));
-            }
-            IdTable::open(bytes).map_err(|error| error.to_string())
-        });
+        // Earlier builds wrote an id table for points, too.
+        let ids = env.files.stat(&id.path(dir, "ids"));
+        let of_points = signal == Signal::Metrics && !matches!(ids, Ok(Some(_)));
+        let (mut series, mut ids) = (None, None);
+        if of_points {
+            let read = side("series").and_then(|bytes| {
+                size_bytes += bytes.len() as u64;
+                SeriesIndex::open(bytes).map_err(|error| error.0.to_owned())
+            });
+            let count = directory.blocks.len();
+            let read = read.and_then(|index| match index.blocks().len() == count {
+                true => Ok(index),
+                false => Err("it is of other blocks".to_owned()),
+            });
+            series = read.map_err(|error| warn("series", error)).ok();
+        } else {
+            let read = side("ids").and_then(|bytes| {
+                size_bytes += bytes.len() as u64;
+                if directory.scheme != terms::SCHEME {
+                    return Err(format!("terms of scheme {}", directory.scheme));
+                }
+                IdTable::open(bytes).map_err(|error| error.to_string())
+            });
+            ids = read.map_err(|error| warn("ids", error)).ok();
+        }
         let fields = side("fields").and_then(|bytes| {
             size_bytes += bytes.len() as u64;
             FieldsTable::open(bytes).map_err(|error| error.to_string())
         });
         Ok(Self {
             id,
-            needs: needs(id, directory.blocks.len(), directory.origins.as_deref()),
+            needs: if of_points {
+                Vec::new()
+            } else {
+                needs(id, directory.blocks.len(), directory.origins.as_deref())
+            },
             blocks: directory.blocks,
             origins: directory.origins,
             bytes,
-            ids: ids.map_err(|error| warn("ids", error)).ok(),
+            ids,
             fields: fields.map_err(|error| warn("fields", error)).ok(),
+            series,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             size_bytes,
             damaged: AtomicBool::new(false),
         })

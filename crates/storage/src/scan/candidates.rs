@@ -7,6 +7,7 @@ use model::{Signal, Tenant, TimeRange};
 
 use super::Unit;
 use crate::partition::Partition;
+use crate::points::head::PointHead;
 use crate::store::View;
 use crate::terms::{Need, truncated};
 
@@ -94,6 +95,15 @@ impl Lookups<'_> {
     }
 }
 
+/// The points of a tenant in memory.
+pub(super) fn point_heads(view: &View, tenant: &Tenant) -> Vec<Arc<PointHead>> {
+    let heads = [view.sealed.as_ref(), Some(&view.active)];
+    let points = heads.into_iter().flatten();
+    points
+        .filter_map(|heads| heads.points.get(tenant).cloned())
+        .collect()
+}
+
 /// The units that can hold matching rows.
 pub(super) fn units(
     view: &View,
@@ -108,12 +118,20 @@ pub(super) fn units(
     for chunk in heads
         .into_iter()
         .flatten()
-        .filter_map(|heads| heads.get(&key))
+        .filter_map(|heads| heads.rows.get(&key))
         .flatten()
     {
         if range.overlaps(chunk.min_time, chunk.max_end) {
             units.push(Unit::Chunk(chunk.clone()));
         }
+    }
+    if signal == Signal::Metrics {
+        let overlaps = |head: &Arc<PointHead>| {
+            let (min, max) = head.times();
+            head.rows() > 0 && range.overlaps(min, max)
+        };
+        let points = point_heads(view, tenant).into_iter();
+        units.extend(points.filter(overlaps).map(Unit::Points));
     }
     for partition in view.partitions.values() {
         if partition.key.tenant == *tenant && partition.key.signal == signal {
@@ -123,7 +141,12 @@ pub(super) fn units(
     units
 }
 
-fn of_partition(partition: &Partition, range: TimeRange, need: &Need, units: &mut Vec<Unit>) {
+pub(super) fn of_partition(
+    partition: &Partition,
+    range: TimeRange,
+    need: &Need,
+    units: &mut Vec<Unit>,
+) {
     let overlaps = |file: &crate::partition::BlockFile| {
         file.blocks
             .iter()

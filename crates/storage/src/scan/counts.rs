@@ -54,7 +54,7 @@ pub(super) fn run(
         }
         Ok(())
     };
-    let (counted, stopped) = parallel::over(&units, each)?;
+    let (counted, stopped) = parallel::over(&units, units.iter().map(Unit::rows).sum(), each)?;
     let mut all = Counted::default();
     for Counted(cells) in counted {
         for ((key, start), count) in cells {

@@ -94,7 +94,7 @@ pub(super) fn run(
         }
         Ok(())
     };
-    let (threads, stopped) = parallel::over(&units, each)?;
+    let (threads, stopped) = parallel::over(&units, units.iter().map(Unit::rows).sum(), each)?;
     let mut all = Found::default();
     for found in threads {
         all.full |= found.full;

@@ -52,7 +52,7 @@ fn whole_files(selection: &Selection, units: &[Unit]) -> FxHashSet<*const BlockF
 fn file_of(unit: &Unit) -> Option<*const BlockFile> {
     match unit {
         Unit::Block { file, .. } => Some(std::ptr::from_ref::<BlockFile>(file)),
-        Unit::Chunk(_) => None,
+        Unit::Chunk(_) | Unit::Points(_) => None,
     }
 }
 

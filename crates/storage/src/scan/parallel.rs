@@ -5,7 +5,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use super::{Stop, Unit};
+use super::Stop;
 
 /// A thread more for so many rows; fewer are read before it would have begun.
 const ROWS_PER_THREAD: u64 = 100_000;
@@ -13,11 +13,12 @@ const ROWS_PER_THREAD: u64 = 100_000;
 /// Threads of one scan at most.
 const THREADS_MAX: usize = 8;
 
-/// Gives every unit to `each`, together with what its thread has found so far, which begins as
+/// Gives every unit, which have so many rows, to `each`, together with what its thread has found so far, which begins as
 /// `T::default()`. Returns what the threads found, also where a limit stopped them.
-pub(super) fn over<T: Default + Send>(
-    units: &[Unit],
-    each: impl Fn(&mut T, &Unit) -> Result<(), Stop> + Sync,
+pub(super) fn over<U: Sync, T: Default + Send>(
+    units: &[U],
+    rows: u64,
+    each: impl Fn(&mut T, &U) -> Result<(), Stop> + Sync,
 ) -> Result<(Vec<T>, Result<(), Stop>), Stop> {
     let next = AtomicUsize::new(0);
     let stopping = AtomicBool::new(false);
@@ -40,7 +41,9 @@ pub(super) fn over<T: Default + Send>(
         found
     };
     let found = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads(units)).map(|_| scope.spawn(work)).collect();
+        let others: Vec<_> = (1..threads(rows).min(units.len().max(1)))
+            .map(|_| scope.spawn(work))
+            .collect();
         let mut found = vec![work()];
         for other in others {
             match other.join() {
@@ -56,8 +59,7 @@ pub(super) fn over<T: Default + Send>(
     }
 }
 
-fn threads(units: &[Unit]) -> usize {
-    let rows: u64 = units.iter().map(Unit::rows).sum();
+fn threads(rows: u64) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let worth = usize::try_from(rows / ROWS_PER_THREAD).unwrap_or(usize::MAX);
     worth.min(cores).clamp(1, THREADS_MAX)

@@ -1,122 +1,448 @@
-//! Metric series with their points.
+//! Metric series with their points or samples.
+//!
+//! Series are selected over the terms of heads and files, then only the blocks and chunks that
+//! hold any of them within the range are read, on several threads; what different places hold of
+//! a series is joined at the end.
 
-use std::collections::BTreeMap;
+pub(crate) mod join;
 
-use model::metric::Series;
+use std::sync::Arc;
+
+use model::metric::Temporality;
+use model::time::NANOS_PER_DAY;
 use model::{DataPoint, Signal, Tenant, TimeRange};
+use parking_lot::Mutex;
 
-use super::{Opened, Scan, Stop, candidates};
-use crate::message::{Matcher, Reply, SeriesPoints};
+use super::candidates::{self, point_heads};
+use super::{Opened, Scan, Stop, Unit, parallel};
+use crate::message::{Matcher, Reply, STALE_NAN_BITS, SeriesPoints};
+use crate::partition::{BlockFile, Partition};
+use crate::points::head::PointHead;
+use crate::points::labels::DELTA;
+use crate::points::select::{Selector, TermSource};
+use crate::points::{Known, PointValues, Points, SeriesEntry};
 use crate::series_view::Matchers;
+use crate::table::Damage;
 use crate::terms::need_of_matchers;
+use join::{Found, Join, Numbers};
 
 /// Series in one reply.
 const SERIES_PER_REPLY: usize = 500;
 
-pub(super) fn run(
-    scan: &Scan<'_>,
-    tenant: &Tenant,
+/// What is wanted of series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Nothing,
+    Points,
+    Samples,
+}
+
+/// A place where points of selected series are.
+enum Place {
+    Head(Arc<PointHead>),
+    /// These series of a block, by their place in the file.
+    Block {
+        file: Arc<BlockFile>,
+        ordinal: usize,
+        series: Vec<u32>,
+    },
+    /// A block that does not say which of its series may match.
+    Unsorted(Unit),
+}
+
+impl Place {
+    fn rows(&self) -> u64 {
+        match self {
+            Place::Head(head) => head.rows(),
+            Place::Block {
+                file,
+                ordinal,
+                series,
+            } => {
+                let in_block = file.series.as_ref().map_or(1, |index| {
+                    let block = &index.blocks()[*ordinal];
+                    u64::from(block.end - block.start)
+                });
+                let rows = u64::from(file.blocks[*ordinal].rows);
+                rows * series.len() as u64 / in_block.max(1)
+            }
+            Place::Unsorted(unit) => unit.rows(),
+        }
+    }
+}
+
+/// One question about series.
+struct Search<'a> {
+    scan: &'a Scan<'a>,
     range: TimeRange,
+    /// The range of series of deltas.
+    of_deltas: TimeRange,
+    wanted: Wanted,
+    limit: usize,
+    selector: Selector,
+    matchers: Matchers,
+    known: Option<Arc<Known>>,
+    found: Mutex<Join>,
+}
+
+/// All points of series that may match, or the series alone.
+pub(super) fn points(
+    scan: &Scan<'_>,
+    (tenant, range): (&Tenant, TimeRange),
     matchers: &[Matcher],
     points: bool,
     limit: usize,
 ) -> Result<(), Stop> {
-    let need = need_of_matchers(matchers);
-    let matchers = Matchers::new(matchers)?;
-    let units = candidates::units(&scan.view, tenant, Signal::Metrics, range, &need);
-    let mut found: BTreeMap<Vec<u8>, SeriesPoints> = BTreeMap::new();
-    let mut stopped = Ok(());
-    for unit in units {
-        match scan.check() {
-            Ok(()) => {}
-            Err(Stop::Limit) => {
-                stopped = Err(Stop::Limit);
-                break;
+    let wanted = if points {
+        Wanted::Points
+    } else {
+        Wanted::Nothing
+    };
+    let search = Search::new(scan, tenant, range, matchers, wanted, limit)?;
+    let stopped = search.run(tenant, matchers)?;
+    let mut list = search.found.into_inner().into_list();
+    list.sort_unstable_by(|one, other| one.entry.order().cmp(&other.entry.order()));
+    for part in list.chunks(SERIES_PER_REPLY) {
+        let part = part.iter().map(|found| {
+            let points = found.points();
+            SeriesPoints {
+                series: found.entry.series(),
+                points: (0..points.len()).map(|row| points.point(row)).collect(),
             }
-            Err(other) => return Err(other),
-        }
-        let read = scan.open(&unit).and_then(|opened| {
-            let mut cut = false;
-            let mut take = |series: &Series, list: Vec<DataPoint>| {
-                let key = crate::chunk::encode(series);
-                if found.len() >= limit && !found.contains_key(&key) {
-                    cut = true;
-                    return;
-                }
-                let entry = found.entry(key).or_insert_with(|| SeriesPoints {
-                    series: series.clone(),
-                    points: Vec::new(),
-                });
-                if points {
-                    entry.points.extend(list);
-                }
-            };
-            each_series(&opened, range, &matchers, &mut take)?;
-            Ok(cut)
         });
-        if scan.undamaged(read) == Some(true) {
-            scan.cut("series", limit, "select fewer series");
-        }
-    }
-    let mut part = Vec::new();
-    for (_, mut series) in found {
-        series.points.sort_by_key(|point| point.time_unix_nano);
-        part.push(series);
-        if part.len() == SERIES_PER_REPLY {
-            scan.reply(Reply::Series(std::mem::take(&mut part)))?;
-        }
-    }
-    if !part.is_empty() {
-        scan.reply(Reply::Series(part))?;
+        scan.reply(Reply::Series(part.collect()))?;
     }
     stopped
 }
 
-/// Calls `take` for each matching series of a unit with its points inside the range, if any.
-fn each_series(
-    opened: &Opened,
-    range: TimeRange,
-    matchers: &Matchers,
-    take: &mut dyn FnMut(&Series, Vec<DataPoint>),
-) -> Result<(), crate::table::Damage> {
-    let mut by_series: BTreeMap<usize, Vec<DataPoint>> = BTreeMap::new();
-    match opened {
-        Opened::Chunk(chunk) => {
-            let matching: Vec<bool> = chunk
-                .series
-                .iter()
-                .map(|entry| matchers.may_match(&entry.series))
-                .collect();
-            for (row, point) in chunk.points.iter().enumerate() {
-                if matching[point.series as usize] && range.contains(point.time) {
-                    by_series
-                        .entry(point.series as usize)
-                        .or_default()
-                        .push(chunk.point(row));
-                }
-            }
-            for (index, points) in by_series {
-                take(&chunk.series[index].series, points);
+/// Samples of series that may match.
+pub(super) fn samples(
+    scan: &Scan<'_>,
+    (tenant, range): (&Tenant, TimeRange),
+    matchers: &[Matcher],
+    limit: usize,
+) -> Result<(), Stop> {
+    let search = Search::new(scan, tenant, range, matchers, Wanted::Samples, limit)?;
+    let stopped = search.run(tenant, matchers)?;
+    let list = search.found.into_inner().into_list();
+    let rows = list.iter().map(Found::rows).sum();
+    let parts: Vec<&[Found]> = list.chunks(SERIES_PER_REPLY).collect();
+    let each = |threads: &mut join::Shared, part: &&[Found]| {
+        let samples = part
+            .iter()
+            .map(|found| found.samples(threads, &scan.core.series));
+        scan.reply(Reply::Samples(samples.collect()))
+    };
+    let (_, joined) = parallel::over(&parts, rows, each)?;
+    stopped.and(joined)
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        scan: &'a Scan<'a>,
+        tenant: &Tenant,
+        range: TimeRange,
+        matchers: &[Matcher],
+        wanted: Wanted,
+        limit: usize,
+    ) -> Result<Self, Stop> {
+        let midnight = range.start - range.start % NANOS_PER_DAY;
+        let of_deltas = TimeRange {
+            start: if wanted == Wanted::Samples {
+                midnight
+            } else {
+                range.start
+            },
+            ..range
+        };
+        Ok(Self {
+            scan,
+            range,
+            of_deltas,
+            wanted,
+            limit,
+            selector: Selector::new(matchers)?,
+            matchers: Matchers::new(matchers)?,
+            known: scan.core.known.find(tenant),
+            found: Mutex::default(),
+        })
+    }
+
+    /// Looks everywhere; the inner error is a limit that was reached.
+    fn run(&self, tenant: &Tenant, matchers: &[Matcher]) -> Result<Result<(), Stop>, Stop> {
+        let mut places: Vec<Place> = Vec::new();
+        let partitions = self.scan.view.partitions.values();
+        for partition in partitions {
+            if partition.key.tenant == *tenant && partition.key.signal == Signal::Metrics {
+                self.places_of(partition, matchers, &mut places)?;
             }
         }
-        Opened::Block(block) => {
-            let series = block.series()?;
-            let matching: Vec<bool> = series.iter().map(|s| matchers.may_match(s)).collect();
-            if !matching.contains(&true) {
-                return Ok(());
+        for head in point_heads(&self.scan.view, tenant) {
+            let (min, max) = head.times();
+            if self.of_deltas.overlaps(min, max) {
+                places.push(Place::Head(head));
             }
-            for (index, point) in block.points()? {
-                let known = matching.get(index).ok_or_else(|| {
-                    crate::table::Damage("a point of a series that is not there".to_owned())
-                })?;
-                if *known && range.contains(point.time_unix_nano) {
-                    by_series.entry(index).or_default().push(point);
+        }
+        let rows = places.iter().map(Place::rows).sum();
+        let numbered: Vec<(usize, Place)> = places.into_iter().enumerate().collect();
+        let each = |(): &mut (), (number, place): &(usize, Place)| self.read(*number, place);
+        let (_, stopped) = parallel::over(&numbered, rows, each)?;
+        Ok(stopped)
+    }
+
+    /// The blocks of a partition that may hold selected series, in the order of the flushes.
+    fn places_of(
+        &self,
+        partition: &Partition,
+        matchers: &[Matcher],
+        places: &mut Vec<Place>,
+    ) -> Result<(), Stop> {
+        let overlaps = |file: &BlockFile, range: TimeRange| {
+            let mut blocks = file.blocks.iter();
+            blocks.any(|block| range.overlaps(block.min_time, block.max_time))
+        };
+        let mut unsorted = false;
+        for file in &partition.files {
+            if !overlaps(file, self.of_deltas) {
+                continue;
+            }
+            self.scan.check()?;
+            let Some(index) = &file.series else {
+                unsorted = true;
+                continue;
+            };
+            let selected = self.selector.series(index);
+            if selected.is_empty() {
+                continue;
+            }
+            let deltas = index.find(&[DELTA]).intersection(&selected);
+            for (ordinal, (block, series)) in file.blocks.iter().zip(index.blocks()).enumerate() {
+                let wanted = if self.range.overlaps(block.min_time, block.max_time) {
+                    &selected
+                } else if self.of_deltas.overlaps(block.min_time, block.max_time) {
+                    &deltas
+                } else {
+                    continue;
+                };
+                let list: Vec<u32> = wanted.within(series.clone()).collect();
+                if !list.is_empty() {
+                    places.push(Place::Block {
+                        file: Arc::clone(file),
+                        ordinal,
+                        series: list,
+                    });
                 }
             }
-            for (index, points) in by_series {
-                take(&series[index], points);
+        }
+        if unsorted {
+            let need = need_of_matchers(matchers);
+            let mut units = Vec::new();
+            candidates::of_partition(partition, self.of_deltas, &need, &mut units);
+            let units = units
+                .into_iter()
+                .filter(|unit| matches!(unit, Unit::Block { file, .. } if file.series.is_none()));
+            places.extend(units.map(Place::Unsorted));
+        }
+        Ok(())
+    }
+
+    fn range_of(&self, entry: &SeriesEntry) -> TimeRange {
+        if entry.metric.value.temporality == Temporality::Delta {
+            self.of_deltas
+        } else {
+            self.range
+        }
+    }
+
+    fn read(&self, number: usize, place: &Place) -> Result<(), Stop> {
+        self.scan.check()?;
+        match place {
+            Place::Head(head) => self.read_head(number, head),
+            Place::Block {
+                file,
+                ordinal,
+                series,
+            } => {
+                let read = self.read_block(number, file, *ordinal, series);
+                self.scan.undamaged(read);
+                Ok(())
+            }
+            Place::Unsorted(unit) => {
+                let read = self.scan.open(unit).and_then(|opened| match opened {
+                    Opened::Block(block) if !block.has_chunks() => self.read_rows(number, &block),
+                    _ => self.read_whole(number, unit),
+                });
+                self.scan.undamaged(read);
+                Ok(())
             }
         }
     }
-    Ok(())
+
+    /// Adds what a place has of a series.
+    fn add(&self, number: usize, entry: &Arc<SeriesEntry>, part: join::Part) {
+        let added = self.found.lock().add(number, entry, part, self.limit);
+        if !added {
+            let hint = "select fewer series";
+            self.scan.cut("series", self.limit, hint);
+        }
+    }
+
+    fn read_head(&self, number: usize, head: &PointHead) -> Result<(), Stop> {
+        let points = self.wanted != Wanted::Nothing;
+        let mut rows = 0u64;
+        let read = head.read(&self.selector, self.of_deltas, points, |entry, points| {
+            rows += points.len() as u64;
+            let range = self.range_of(entry);
+            let part = self.part_of(entry, points, range);
+            if let Some(part) = part {
+                self.add(number, entry, part);
+            }
+            if rows.is_multiple_of(64) {
+                self.scan.check()?;
+            }
+            Ok(())
+        });
+        self.scan.account(1, rows, rows * 16);
+        read
+    }
+
+    /// Points as they are wanted, those outside of the range left out.
+    #[allow(clippy::cast_precision_loss)]
+    fn part_of(
+        &self,
+        entry: &SeriesEntry,
+        mut points: Points,
+        range: TimeRange,
+    ) -> Option<join::Part> {
+        if self.wanted == Wanted::Nothing {
+            return Some(join::Part::Nothing);
+        }
+        let inside = |time: &u64| range.contains(*time);
+        if !points.times.first().is_some_and(inside) || !points.times.last().is_some_and(inside) {
+            let first = points.times.partition_point(|time| *time < range.start);
+            let end = points.times.partition_point(|time| *time < range.end);
+            points = points.slice(first..end.max(first));
+        }
+        if points.is_empty() {
+            return None;
+        }
+        let plain =
+            self.wanted == Wanted::Samples && entry.metric.value.temporality != Temporality::Delta;
+        let values: Vec<f64> = match &points.values {
+            PointValues::Int(list) if plain => list.iter().map(|int| *int as f64).collect(),
+            PointValues::Double(list) if plain => list.clone(),
+            _ => return Some(join::Part::Points(points)),
+        };
+        let numbers = Numbers::new(points.times.into(), values, points.empty);
+        Some(join::Part::Numbers(numbers.with_flags(&points.flags)))
+    }
+
+    fn read_block(
+        &self,
+        number: usize,
+        file: &Arc<BlockFile>,
+        ordinal: usize,
+        series: &[u32],
+    ) -> Result<(), Damage> {
+        let block = self
+            .scan
+            .core
+            .blocks
+            .open(file, ordinal, self.known.as_deref())?;
+        let first = file
+            .series
+            .as_ref()
+            .map_or(0, |index| index.blocks()[ordinal].start);
+        let (mut rows, mut bytes) = (0u64, 0u64);
+        for ordinal in series {
+            let at = ordinal - first;
+            let entry = block
+                .series
+                .get(at as usize)
+                .ok_or_else(|| Damage("a series that is not there".to_owned()))?;
+            let range = self.range_of(entry);
+            for chunk in block.chunks_of(at) {
+                let times = block.times(chunk)?;
+                let (min, max) = (times[0], times[times.len() - 1]);
+                if !range.overlaps(min, max) {
+                    continue;
+                }
+                if self.wanted == Wanted::Nothing {
+                    if times.iter().any(|time| range.contains(*time)) {
+                        self.add(number, entry, join::Part::Nothing);
+                        break;
+                    }
+                    continue;
+                }
+                rows += times.len() as u64;
+                bytes += block.bytes(chunk).len() as u64;
+                let plain = self.wanted == Wanted::Samples
+                    && entry.metric.value.temporality != Temporality::Delta;
+                let doubles = match plain {
+                    true => block.doubles(chunk, STALE_NAN_BITS)?,
+                    false => None,
+                };
+                let part = match doubles {
+                    Some((values, empty)) => {
+                        let numbers = Numbers::new(Arc::clone(times), values, empty);
+                        Some(join::Part::Numbers(numbers.within(range)))
+                    }
+                    None => self.part_of(entry, block.points(chunk)?, range),
+                };
+                if let Some(part) = part {
+                    self.add(number, entry, part);
+                }
+            }
+        }
+        self.scan.account(1, rows, bytes);
+        Ok(())
+    }
+
+    /// Reads a block of chunks whose file has no index of its series.
+    fn read_whole(&self, number: usize, unit: &Unit) -> Result<(), Damage> {
+        let Unit::Block { file, ordinal, .. } = unit else {
+            return Ok(());
+        };
+        let block = self
+            .scan
+            .core
+            .blocks
+            .open(file, *ordinal, self.known.as_deref())?;
+        let matching = (0..)
+            .zip(&block.series)
+            .filter(|(_, entry)| self.matchers.may_match(&entry.series()));
+        let series: Vec<u32> = matching.map(|(at, _)| at).collect();
+        self.read_block(number, file, *ordinal, &series)
+    }
+
+    /// Reads a block with a row for each point.
+    fn read_rows(&self, number: usize, block: &crate::layout::BlockTable) -> Result<(), Damage> {
+        let entries = block.entries()?;
+        let matching: Vec<bool> = entries
+            .iter()
+            .map(|entry| self.matchers.may_match(&entry.series()))
+            .collect();
+        if !matching.contains(&true) {
+            return Ok(());
+        }
+        let mut by_series: Vec<Points> = vec![Points::default(); entries.len()];
+        for (index, point) in block.points()? {
+            let point: DataPoint = point;
+            let known = matching
+                .get(index)
+                .ok_or_else(|| Damage("a point of a series that is not there".to_owned()))?;
+            if *known {
+                by_series[index].push(&point);
+            }
+        }
+        for (entry, mut points) in entries.iter().zip(by_series) {
+            points.sort();
+            let range = self.range_of(entry);
+            let any = points.times.iter().any(|time| range.contains(*time));
+            if any && let Some(part) = self.part_of(entry, points, range) {
+                self.add(number, entry, part);
+            }
+        }
+        Ok(())
+    }
 }

@@ -12,10 +12,12 @@ pub(super) fn run(scan: &Scan<'_>, tenant: &Tenant) -> Result<(), Stop> {
     let head_rows = heads
         .into_iter()
         .flatten()
-        .flat_map(|heads| heads.iter())
-        .filter(|((owner, _), _)| owner == tenant)
-        .flat_map(|(_, chunks)| chunks)
-        .map(|chunk| chunk.rows() as u64)
+        .map(|heads| {
+            let own = heads.rows.iter().filter(|((owner, _), _)| owner == tenant);
+            let chunks = own.flat_map(|(_, chunks)| chunks);
+            let rows: u64 = chunks.map(|chunk| chunk.rows() as u64).sum();
+            rows + heads.points.get(tenant).map_or(0, |head| head.rows())
+        })
         .sum();
     let partitions = scan
         .view

@@ -412,6 +412,7 @@ impl Committer {
     fn publish(&mut self, written: Vec<Pending>) {
         let mut answers = Vec::with_capacity(written.len());
         let mut fresh: BTreeMap<(Tenant, Signal), Vec<Chunk>> = BTreeMap::new();
+        let mut points: Vec<(Tenant, Chunk)> = Vec::new();
         let mut observer = self.core.observer.lock();
         for pending in written {
             let ack = self.ack(&pending);
@@ -426,12 +427,16 @@ impl Committer {
             if let Some(observer) = observer.as_mut() {
                 chunk.show_spans(observer.as_mut());
             }
+            answers.push((answer, ack, holds));
+            if batch.signal == Signal::Metrics {
+                points.push((batch.tenant, chunk));
+                continue;
+            }
             let chunks = fresh.entry((batch.tenant, batch.signal)).or_default();
             match chunks.last_mut() {
                 Some(last) if joined_bytes(last, &chunk) <= CHUNK_BYTES_MAX => last.absorb(&chunk),
                 _ => chunks.push(chunk),
             }
-            answers.push((answer, ack, holds));
         }
         drop(observer);
         let fresh: Vec<_> = fresh
@@ -447,9 +452,10 @@ impl Committer {
             let heads = Arc::make_mut(&mut view.active);
             for (key, chunk) in &fresh {
                 self.head_bytes += chunk.heap_bytes();
-                push(heads.entry(key.clone()).or_default(), chunk.clone());
+                push(heads.rows.entry(key.clone()).or_default(), chunk.clone());
             }
         }
+        self.publish_points(points);
         self.core
             .counters
             .head_bytes
@@ -459,6 +465,19 @@ impl Committer {
         }
         for (answer, ack, _holds) in answers {
             let _ = answer.send(Ok(ack));
+        }
+    }
+
+    /// Adds points to the heads of their tenants, which this thread alone changes.
+    fn publish_points(&mut self, points: Vec<(Tenant, Chunk)>) {
+        for (tenant, chunk) in points {
+            let known = self.core.view.read().active.points.get(&tenant).cloned();
+            let head = known.unwrap_or_else(|| {
+                let mut view = self.core.view.write();
+                let heads = Arc::make_mut(&mut view.active);
+                Arc::clone(heads.points.entry(tenant).or_default())
+            });
+            self.head_bytes += head.append(&chunk);
         }
     }
 

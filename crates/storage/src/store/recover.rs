@@ -15,8 +15,10 @@ use super::flusher::Sealed;
 use super::record::Record;
 use super::stamps::Stamps;
 use super::{Core, OpenError, add, flusher, record};
+use crate::chunk::SeriesGate;
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey, day_from_name};
+use crate::points::SeriesEntry;
 use crate::retention;
 
 /// What a store starts with.
@@ -119,6 +121,31 @@ fn segment_bytes(wal_bytes: u64) -> u64 {
     (wal_bytes / 8).clamp(64 << 10, most)
 }
 
+/// Lets in the series that were let in before.
+pub(crate) struct Again<'a> {
+    /// Places of those that were not, ascending.
+    refused: &'a [u32],
+    place: u32,
+}
+
+impl<'a> Again<'a> {
+    pub(crate) fn new(refused: &'a [u32]) -> Self {
+        Self { refused, place: 0 }
+    }
+}
+
+impl SeriesGate for Again<'_> {
+    fn known(&mut self, _: u128) -> Option<Arc<SeriesEntry>> {
+        None
+    }
+
+    fn admit(&mut self, entry: SeriesEntry) -> Option<Arc<SeriesEntry>> {
+        let refused = self.refused.binary_search(&self.place).is_ok();
+        self.place += 1;
+        (!refused).then(|| Arc::new(entry))
+    }
+}
+
 struct Replay<'a> {
     core: &'a Core,
     flush: u64,
@@ -147,24 +174,24 @@ impl Replay<'_> {
             self.stamps.contents.forget(now, self.core.repeat_nanos());
             self.stamps.contents.insert(content_of(&batch), now);
         }
-        let mut series = 0;
-        let mut admit = |_| {
-            series += 1;
-            // The places are in ascending order, as they were found.
-            refused.binary_search(&(series - 1)).is_err()
-        };
+        let mut gate = Again::new(&refused);
         // It was let in before, when there was room.
         let mut room = Room::unlimited();
         match self
             .core
-            .decode(&batch, &mut admit, &mut room, received.unwrap_or(0))
+            .decode(&batch, &mut gate, &mut room, received.unwrap_or(0))
         {
             Ok(chunk) => {
                 let rows = chunk.rows() as u64;
                 add(&self.core.counters.rows[signal_index(batch.signal)], rows);
-                self.head_bytes += chunk.heap_bytes();
-                let chunks = self.heads.entry((batch.tenant, batch.signal)).or_default();
-                push(chunks, Arc::new(chunk));
+                if batch.signal == Signal::Metrics {
+                    let head = self.heads.points.entry(batch.tenant).or_default();
+                    self.head_bytes += head.append(&chunk);
+                } else {
+                    self.head_bytes += chunk.heap_bytes();
+                    let key = (batch.tenant, batch.signal);
+                    push(self.heads.rows.entry(key).or_default(), Arc::new(chunk));
+                }
             }
             Err(error) => {
                 add(&self.core.counters.wal_malformed, 1);

@@ -3,14 +3,13 @@
 //! It is shown whole columns with their distinct values, so that a value is hashed once per
 //! block however many rows have it.
 
-use model::{Value, ValueRef, prometheus};
+use model::{Value, ValueRef};
 use rustc_hash::FxHashMap;
 
 use super::{Of, seed, term, value_term, word_term};
 use crate::block::{Distinct, Kind, distinct_u64};
 use crate::fields_table::FieldsTableBuilder;
 use crate::filter::Level;
-use crate::series_view;
 use crate::words;
 
 /// A key whose integers take more distinct values in a block is marked as unindexed.
@@ -357,29 +356,6 @@ impl<'a> Collector<'a> {
             }
             true
         });
-    }
-
-    /// A metric series that this many points belong to.
-    pub(crate) fn series(&mut self, series: &'a model::metric::Series, rows: u64) {
-        self.service(series.resource.service(), rows);
-        self.intrinsic("name", Of::Name, &series.metric.name, rows);
-        self.shared(Level::Resource, &series.resource.attributes, rows);
-        self.shared(Level::Scope, &series.scope.attributes, rows);
-        self.shared(Level::Row, &series.attributes, rows);
-        for (name, value) in prometheus::base_labels(series) {
-            self.push(term(Of::Label, &name, value.as_bytes()));
-        }
-        // Those of `target_info`, and those that a query may make labels of the series itself.
-        let resource = prometheus::target_info(series).unwrap_or_default();
-        for (name, value) in prometheus::resource_labels(series)
-            .into_iter()
-            .chain(resource)
-        {
-            self.push(term(Of::Label, &name, value.as_bytes()));
-        }
-        for name in series_view::names(series) {
-            self.push(term(Of::Label, "__name__", name.as_bytes()));
-        }
     }
 
     /// The table of field values of all blocks seen.

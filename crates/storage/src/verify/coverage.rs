@@ -7,6 +7,9 @@ use super::{About, Severity};
 use crate::index::TermIndex;
 use crate::layout::BlockTable;
 use crate::partition::BlockFile;
+use crate::points::index::SeriesIndex;
+use crate::points::labels::Terms;
+use crate::points::select::TermSource;
 use crate::table::Damage;
 use crate::terms::{Search, each_search};
 
@@ -24,11 +27,14 @@ pub(super) struct Coverage<'a> {
     index: Option<&'a TermIndex>,
     /// The file's blocks of the terms that were looked up in the index.
     known: FxHashMap<u64, Vec<u32>>,
+    /// Of points: which series have which label, in place of the other two.
+    series: Option<&'a SeriesIndex>,
 }
 
 impl<'a> Coverage<'a> {
     pub(super) fn new(
-        file: &BlockFile,
+        file: &'a BlockFile,
+        (signal, has_ids): (Signal, bool),
         index: Option<&'a TermIndex>,
         about: &mut About<'_>,
     ) -> Self {
@@ -43,7 +49,16 @@ impl<'a> Coverage<'a> {
             ids: None,
             index: index.filter(|index| file.needs.iter().all(|other| index.covers(*other))),
             known: FxHashMap::default(),
+            series: file.series.as_ref(),
         };
+        if this.series.is_some() {
+            return this;
+        }
+        if signal == Signal::Metrics && !has_ids {
+            let what = "it is missing, or does not read";
+            about.add(Severity::Damage, ".series", None, what, SLOWER);
+            return this;
+        }
         let Some(ids) = &file.ids else {
             let what = "it is missing, does not read, or has terms of another scheme";
             about.add(Severity::Damage, ".ids", None, what, SLOWER);
@@ -89,6 +104,9 @@ impl<'a> Coverage<'a> {
         signal: Signal,
         about: &mut About<'_>,
     ) -> Result<(), Damage> {
+        if let Some(index) = self.series {
+            return series_leads(index, table, ordinal, about);
+        }
         if self.ids.is_none() {
             return Ok(());
         }
@@ -149,6 +167,42 @@ impl<'a> Coverage<'a> {
         self.known.insert(term, own);
         Ok(leads)
     }
+}
+
+/// Looks up everything that series of a block have to be found by.
+fn series_leads(
+    index: &SeriesIndex,
+    table: &BlockTable,
+    ordinal: usize,
+    about: &mut About<'_>,
+) -> Result<(), Damage> {
+    let entries = table.entries()?;
+    let said = index.blocks().get(ordinal).cloned().unwrap_or_default();
+    if said.len() != entries.len() {
+        let what = format!(
+            "it has {} series of a block of {}",
+            said.len(),
+            entries.len()
+        );
+        let costs = "series of it are missing from answers";
+        about.add(Severity::Loss, ".series", Some(ordinal), what, costs);
+        return Ok(());
+    }
+    let mut terms = Terms::default();
+    let (mut searches, mut missing) = (0, 0);
+    for (place, entry) in said.zip(&entries) {
+        terms.each(entry, |key| {
+            searches += 1;
+            missing += u64::from(!index.find(key).contains(place));
+        });
+    }
+    about.report.checked.searches += searches;
+    if missing > 0 {
+        let what = format!("{missing} of {searches} searches do not lead to its series");
+        let costs = "series of it are missing from answers to these";
+        about.add(Severity::Loss, ".series", Some(ordinal), what, costs);
+    }
+    Ok(())
 }
 
 const SLOWER: &str = "time: every block of the file is searched";

@@ -12,11 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::metric::{Histogram, MetricKind, PointValue, Summary, Temporality};
+use model::prometheus::Promotion;
 use model::{DataPoint, TimeRange, prometheus};
 use promql::source::stale_nan;
 use promql::{FloatHistogram, Labels, Matcher, Samples};
 use rustc_hash::FxHashMap;
-use storage::message::SeriesPoints;
+use storage::message::{SeriesPoints, SeriesSamples};
+
+use super::seen::SeenSeries;
 
 const NANOS_PER_MS: u64 = 1_000_000;
 
@@ -53,6 +56,27 @@ pub fn label_sets(parts: &[SeriesPoints], matchers: &[Matcher]) -> Vec<Labels> {
     sets
 }
 
+/// Every label that a Prometheus series of these points has, but for bounds and quantiles.
+#[cfg(test)]
+pub(crate) fn all_labels(part: &SeriesPoints) -> Vec<(String, String)> {
+    let name = prometheus::base_name(&part.series);
+    let suffixes: &[&str] = match part.series.metric.kind {
+        MetricKind::Histogram => &["_bucket", "_sum", "_count"],
+        MetricKind::Summary => &["", "_sum", "_count"],
+        _ => &[""],
+    };
+    let mut labels = prometheus::base_labels(&part.series);
+    labels.extend(prometheus::target_info(&part.series).into_iter().flatten());
+    let named = |suffix: &&str| (prometheus::NAME_LABEL.to_owned(), format!("{name}{suffix}"));
+    labels.extend(suffixes.iter().map(named));
+    match part.series.metric.kind {
+        MetricKind::Histogram => labels.push(("le".to_owned(), String::new())),
+        MetricKind::Summary => labels.push(("quantile".to_owned(), String::new())),
+        _ => {}
+    }
+    labels
+}
+
 /// Collects the samples of Prometheus series.
 struct Output<'a> {
     matchers: &'a [Matcher],
@@ -69,17 +93,21 @@ enum Sample {
 
 impl Output<'_> {
     fn push(&mut self, labels: &Labels, time_unix_nano: u64, sample: Sample) {
-        // Totals are counted from the beginning, but shown where they were asked for.
+        // Totals are counted from midnight on, but shown where they were asked for.
         if !self.range.contains(time_unix_nano) {
             return;
         }
+        let time_ms = i64::try_from(time_unix_nano / NANOS_PER_MS).unwrap_or(i64::MAX);
+        self.insert(labels, time_ms, sample);
+    }
+
+    fn insert(&mut self, labels: &Labels, time_ms: i64, sample: Sample) {
         let matchers = self.matchers;
         let samples = self
             .series
             .entry(labels.clone())
             .or_insert_with(|| all_match(matchers, labels).then(BTreeMap::new));
         if let Some(samples) = samples {
-            let time_ms = i64::try_from(time_unix_nano / NANOS_PER_MS).unwrap_or(i64::MAX);
             samples.insert(time_ms, sample);
         }
     }
@@ -104,9 +132,13 @@ impl Output<'_> {
     }
 }
 
+/// Samples of one label set: of one stored series, mostly.
+type Columns = Vec<(Arc<Vec<i64>>, Vec<f64>)>;
+
 /// The Prometheus series that match, with their samples in the range.
 pub fn series(
-    parts: Vec<SeriesPoints>,
+    parts: Vec<SeriesSamples>,
+    (seen, promotion): (&SeenSeries, &Promotion),
     matchers: &[Matcher],
     range: TimeRange,
 ) -> Vec<promql::Series> {
@@ -121,29 +153,36 @@ pub fn series(
         .filter(|matcher| matcher.name == prometheus::NAME_LABEL);
     let wants_info = by_name.all(|matcher| matcher.matches_labels(&info));
     let mut joined: FxHashMap<Identity, Vec<DataPoint>> = FxHashMap::default();
+    let mut columns: FxHashMap<Labels, Columns> = FxHashMap::default();
     for part in parts {
-        if wants_info && let Some(labels) = prometheus::target_info(&part.series) {
-            let labels = Labels::new(labels);
+        let seen = seen.get(&part, promotion);
+        if wants_info && let Some(labels) = &seen.target {
+            for time_ms in part.times_ms.iter() {
+                output.insert(labels, *time_ms, Sample::Float(1.0));
+            }
             for point in &part.points {
-                output.push(&labels, point.time_unix_nano, Sample::Float(1.0));
+                output.push(labels, point.time_unix_nano, Sample::Float(1.0));
             }
         }
-        let name = prometheus::base_name(&part.series);
-        if name.is_empty() {
+        let Some(labels) = &seen.labels else {
             continue;
-        }
-        let labels =
-            Labels::new(prometheus::base_labels(&part.series)).with(prometheus::NAME_LABEL, &name);
-        let metric = &part.series.metric;
-        let identity = Identity {
-            labels,
-            kind: metric.kind,
-            temporality: metric.temporality,
         };
-        // What carries exemplars alone must not stand in the way of a sample of the same time.
-        let points = part.points.into_iter();
-        let points = points.filter(|point| point.is_stale() || point.value != PointValue::Empty);
-        joined.entry(identity).or_default().extend(points);
+        if !part.values.is_empty() && all_match(matchers, labels) {
+            let column = (part.times_ms, part.values);
+            columns.entry(labels.clone()).or_default().push(column);
+        }
+        if !part.points.is_empty() {
+            let identity = Identity {
+                labels: labels.clone(),
+                kind: seen.kind,
+                temporality: seen.temporality,
+            };
+            // What carries exemplars alone must not stand in the way of a sample of the same time.
+            let points = part.points.into_iter();
+            let points =
+                points.filter(|point| point.is_stale() || point.value != PointValue::Empty);
+            joined.entry(identity).or_default().extend(points);
+        }
     }
     for (identity, mut points) in joined {
         points.sort_by_key(|point| (point.time_unix_nano, point.start_unix_nano));
@@ -159,7 +198,26 @@ pub fn series(
         });
         convert(&identity, &points, &mut output);
     }
-    output.finish()
+    let mut series = Vec::with_capacity(columns.len());
+    for (labels, mut columns) in columns {
+        if columns.len() == 1 && !output.series.contains_key(&labels) {
+            let (times, floats) = columns.swap_remove(0);
+            let samples = Samples {
+                times,
+                floats,
+                ..Samples::default()
+            };
+            series.push(promql::Series { labels, samples });
+            continue;
+        }
+        for (times, floats) in columns {
+            for (time_ms, value) in times.iter().zip(floats) {
+                output.insert(&labels, *time_ms, Sample::Float(value));
+            }
+        }
+    }
+    series.extend(output.finish());
+    series
 }
 
 fn convert(identity: &Identity, points: &[DataPoint], output: &mut Output<'_>) {

@@ -1,14 +1,18 @@
 //! Damaged blocks: an error or the right answer, never a panic and never a wrong answer.
 
 use super::*;
+use model::metric::Series;
+
 use crate::block::{BlockReader, BlockWriter, ColumnId, Kind, Values};
+use crate::points::block::{Parts, PointBlock, PointWriter};
+use crate::points::head::PointHead;
 
 /// A small block of each signal that has most kinds of column.
 fn small_blocks() -> Vec<(Signal, Vec<u8>)> {
     let mut generator = Generator::new(47);
     let spans: Vec<_> = (0..6).map(|_| generator.span()).collect();
     let logs: Vec<_> = (0..6).map(|_| generator.log()).collect();
-    let points = points(&mut generator, 6);
+    let points: Vec<_> = (0..6).map(|_| generator.point()).collect();
     let of = |signal: Signal, chunk: Chunk| {
         let chunks = [Arc::new(chunk)];
         (
@@ -19,8 +23,33 @@ fn small_blocks() -> Vec<(Signal, Vec<u8>)> {
     vec![
         of(Signal::Traces, clocked(chunk(Signal::Traces, &spans), 1)),
         of(Signal::Logs, chunk(Signal::Logs, &logs)),
-        of(Signal::Metrics, chunk(Signal::Metrics, &points)),
+        (Signal::Metrics, block_of_points(&points)),
     ]
+}
+
+fn block_of_points(points: &[(Series, DataPoint)]) -> Vec<u8> {
+    let head = PointHead::default();
+    head.append(&chunk(Signal::Metrics, points));
+    let mut writer = PointWriter::default();
+    for (entry, slot) in head.ordered() {
+        writer.series(&entry);
+        writer.points(&head.points_of(slot));
+    }
+    writer.finish().unwrap()
+}
+
+/// All points of a block with their series.
+fn points_of(table: &BlockTable) -> Result<Vec<Vec<u8>>, Damage> {
+    let block = PointBlock::open(&table.reader, &Parts::default(), None)?;
+    let mut found = Vec::new();
+    for (at, entry) in (0..).zip(&block.series) {
+        for chunk in block.chunks_of(at) {
+            let points = block.points(chunk)?;
+            found.extend((0..points.len()).map(|row| (entry.series(), points.point(row))));
+        }
+    }
+    let bytes = |row| postcard::to_stdvec(row).unwrap();
+    Ok(found.iter().map(bytes).collect())
 }
 
 /// Everything that can be asked of a block; few keys, because this is asked thousands of times.
@@ -30,7 +59,8 @@ fn ask(signal: Signal, bytes: Vec<u8>) -> Result<Answers, Damage> {
     if signal == Signal::Metrics {
         let series = table.series().map(|list| row_bytes(list));
         out.push(("series".to_owned(), series));
-        let points = table.points().map(|list| row_bytes(&list));
+        let points = points_of(&table);
+        let points = points.map(|list| list.iter().map(|row| format!("{row:?}")).collect());
         out.push(("points".to_owned(), points));
     }
     Ok(out)

@@ -12,6 +12,7 @@ use super::super::counted;
 use super::model::{Model, Wanted};
 use super::workload::{Run, Workload, options};
 use crate::Store;
+use crate::points::POINTS_PER_ROW;
 use crate::testing::Generator;
 
 /// Counters of which one grows where rows are lost.
@@ -136,7 +137,9 @@ impl Folder {
             Some("seg") => assert_eq!(items.len(), 1, "{when}: more than a record is lost"),
             Some("blocks") => {
                 let whole_file = counted(store, "damaged_files_total") > 0.0;
-                let block = options().block_rows;
+                let of_points = path.components().any(|part| part.as_os_str() == "metrics");
+                let points = if of_points { POINTS_PER_ROW } else { 1 };
+                let block = options().block_rows * points;
                 assert!(
                     lost.len() <= block || whole_file,
                     "{when}: more than a block is lost"

@@ -1,0 +1,31 @@
+//! Metrics: points by series, in memory and in files.
+//!
+//! Points are kept by column from the moment at which they are committed: a head has one buffer
+//! for each series ([`head`]), a block holds the points of each series as chunks of up to
+//! [`block::CHUNK_ROWS_MAX`] points ([`block`], [`codec`]), and lists of times that series share
+//! are stored once. Series are found through their Prometheus labels ([`index`], [`select`]).
+//! Everything that OTLP carries comes back as it was sent.
+
+pub(crate) mod block;
+mod cache;
+pub(crate) mod codec;
+mod columns;
+mod entry;
+mod fields;
+pub(crate) mod file;
+mod flush;
+pub(crate) mod head;
+pub(crate) mod index;
+mod known;
+pub(crate) mod labels;
+pub(crate) mod merge;
+mod numbers;
+pub(crate) mod select;
+mod set;
+mod values;
+
+pub(crate) use cache::BlockCache;
+pub(crate) use columns::{PointValues, Points, Starts};
+pub(crate) use entry::{Entry, SeriesEntry, series_id};
+pub(crate) use flush::{POINTS_PER_ROW, flush};
+pub(crate) use known::{Known, KnownSeries};

@@ -1,0 +1,42 @@
+//! The table of field values of a file of points, counted by series.
+
+use model::{KeyValue, Value};
+
+use super::SeriesEntry;
+use crate::block::Kind;
+use crate::fields_table::FieldsTableBuilder;
+use crate::filter::Level;
+use crate::terms::table_name;
+
+/// Counts the fields of a series of so many points.
+pub(super) fn count(fields: &mut FieldsTableBuilder, entry: &SeriesEntry, rows: u64) {
+    let resource = &entry.resource.value;
+    fields.add("service", Kind::Text, resource.service(), rows);
+    fields.add("name", Kind::Text, &entry.metric.value.name, rows);
+    attributes(fields, Level::Resource, &resource.attributes, rows);
+    attributes(fields, Level::Scope, &entry.scope.value.attributes, rows);
+    attributes(fields, Level::Row, &entry.attributes(), rows);
+}
+
+fn attributes(fields: &mut FieldsTableBuilder, level: Level, list: &[KeyValue], rows: u64) {
+    for (at, attribute) in list.iter().enumerate() {
+        // Queries see the last of those of one key.
+        if list[at + 1..]
+            .iter()
+            .any(|later| later.key == attribute.key)
+        {
+            continue;
+        }
+        let name = table_name(level, &attribute.key);
+        match &attribute.value {
+            Value::Str(text) => fields.add(&name, Kind::Text, text, rows),
+            Value::Bool(flag) => {
+                let text = if *flag { "true" } else { "false" };
+                fields.add(&name, Kind::Bool, text, rows);
+            }
+            Value::Int(int) => fields.add(&name, Kind::Int, &int.to_string(), rows),
+            Value::Double(_) => fields.add_unlisted(&name, Kind::Double, rows, 1),
+            _ => fields.add_unlisted(&name, Kind::Bytes, rows, 1),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Writes a file of points: its blocks, its series index and its table of field values.
+//!
+//! Series come in the order of [`SeriesEntry::order`], the points of each by time. They are cut
+//! into chunks, chunks go into blocks, and the points of a series are split between blocks only
+//! where one would have more rows than it may.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use env::{Env, File};
+use model::Signal;
+
+use super::block::{CHUNK_ROWS_MAX, PointWriter};
+use super::index::IndexBuilder;
+use super::{PointValues, Points, SeriesEntry, fields};
+use crate::chunk::members;
+use crate::fields_table::FieldsTableBuilder;
+use crate::flush::FlushError;
+use crate::partition::{BlockMeta, directory, write_whole};
+
+/// A chunk has about so many counts, bounds and quantiles at most.
+const CHUNK_MEMBERS_MAX: usize = 1 << 18;
+
+/// A file of points that is being written.
+pub(crate) struct PointFile<'e> {
+    env: &'e Env,
+    file: Box<dyn File>,
+    /// The path of each file by its extension.
+    path_of: Box<dyn Fn(&str) -> PathBuf + 'e>,
+    block_rows: usize,
+    block: PointWriter,
+    metas: Vec<BlockMeta>,
+    offset: u64,
+    /// The series of each block.
+    series: Vec<Range<u32>>,
+    /// The first series of the block at hand.
+    first: u32,
+    /// Series so far.
+    count: u32,
+    index: IndexBuilder,
+    fields: FieldsTableBuilder,
+}
+
+impl<'e> PointFile<'e> {
+    /// Creates the file; a block has about `block_rows` points.
+    pub(crate) fn create(
+        env: &'e Env,
+        path_of: impl Fn(&str) -> PathBuf + 'e,
+        block_rows: usize,
+    ) -> Result<Self, FlushError> {
+        let file = env.files.create(&path_of("blocks"))?;
+        Ok(Self {
+            env,
+            file,
+            path_of: Box::new(path_of),
+            block_rows: block_rows.max(1),
+            block: PointWriter::default(),
+            metas: Vec::new(),
+            offset: 0,
+            series: Vec::new(),
+            first: 0,
+            count: 0,
+            index: IndexBuilder::default(),
+            fields: FieldsTableBuilder::new(),
+        })
+    }
+
+    /// Begins the next series, of so many points.
+    pub(crate) fn series(&mut self, entry: &SeriesEntry, points: u64) -> Result<(), FlushError> {
+        if self.block.is_full(self.block_rows) || self.block.is_full_of_series() {
+            self.end_block()?;
+            self.first = self.count;
+        }
+        self.count += 1;
+        self.index.add(entry);
+        fields::count(&mut self.fields, entry, points);
+        self.block.series(entry);
+        Ok(())
+    }
+
+    /// Adds points of the series that was begun last, by time.
+    pub(crate) fn points(
+        &mut self,
+        entry: &SeriesEntry,
+        points: &Points,
+    ) -> Result<(), FlushError> {
+        let rows = chunk_rows(points);
+        if points.len() <= rows {
+            self.room(entry)?;
+            self.block.points(points);
+            return Ok(());
+        }
+        for first in (0..points.len()).step_by(rows) {
+            self.room(entry)?;
+            let end = points.len().min(first + rows);
+            self.block.points(&points.slice(first..end));
+        }
+        Ok(())
+    }
+
+    /// Adds a chunk of the series that was begun last as it is.
+    pub(crate) fn encoded(
+        &mut self,
+        entry: &SeriesEntry,
+        times: &[u64],
+        chunk: &[u8],
+    ) -> Result<(), FlushError> {
+        self.room(entry)?;
+        self.block.encoded(times, chunk);
+        Ok(())
+    }
+
+    /// Makes room for a chunk of the series that was begun last: the series goes on in the next
+    /// block where this one is full.
+    fn room(&mut self, entry: &SeriesEntry) -> Result<(), FlushError> {
+        if self.block.is_full(self.block_rows) {
+            self.end_block()?;
+            self.first = self.count - 1;
+            self.block.series(entry);
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) -> Result<(), FlushError> {
+        let block = std::mem::take(&mut self.block);
+        if block.rows() == 0 {
+            return Ok(());
+        }
+        let (min_time, max_time) = block.times();
+        let rows = u32::try_from(block.rows()).expect("a block is full long before that");
+        let bytes = block.finish()?;
+        self.file.write_vectored_at(&[&bytes], self.offset)?;
+        let meta = BlockMeta {
+            offset: self.offset,
+            length: u32::try_from(bytes.len())
+                .map_err(|_| std::io::Error::other("a block of more than 4 GiB"))?,
+            rows,
+            min_time,
+            max_time,
+            max_end: max_time,
+        };
+        self.offset += u64::from(meta.length);
+        self.metas.push(meta);
+        self.series.push(self.first..self.count);
+        Ok(())
+    }
+
+    /// Writes the rest, and makes all of it durable but for the names of the files.
+    pub(crate) fn finish(mut self) -> Result<(), FlushError> {
+        self.end_block()?;
+        let directory = directory(Signal::Metrics, &self.metas, None);
+        self.file.write_vectored_at(&[&directory], self.offset)?;
+        self.file.sync_data()?;
+        let index = self.index.finish(&self.series);
+        write_whole(self.env, &(self.path_of)("series"), &index)?;
+        write_whole(self.env, &(self.path_of)("fields"), &self.fields.finish())?;
+        Ok(())
+    }
+}
+
+/// How many of these points go into a chunk.
+fn chunk_rows(points: &Points) -> usize {
+    let PointValues::Any(list) = &points.values else {
+        return CHUNK_ROWS_MAX;
+    };
+    let members = list.iter().map(members).max().unwrap_or(0);
+    (CHUNK_MEMBERS_MAX / members.max(1)).clamp(1, CHUNK_ROWS_MAX)
+}

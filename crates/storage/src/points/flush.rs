@@ -1,0 +1,86 @@
+//! From a sealed head of points to files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use env::Env;
+use model::{Signal, Tenant};
+
+use super::Points;
+use super::file::PointFile;
+use super::head::PointHead;
+use crate::flush::{FlushError, make_dir, together};
+use crate::partition::{BlockFile, FileId, Partition, PartitionKey, day_of};
+
+/// Points of a block for each row that one of spans or log records has.
+pub(crate) const POINTS_PER_ROW: usize = 16;
+
+/// Writes the points of a tenant as flush `flush`, and adds the partitions that changed.
+pub(crate) fn flush(
+    env: &Env,
+    root: &Path,
+    flush: u64,
+    block_rows: usize,
+    (tenant, head): (&Tenant, &PointHead),
+    partitions: &BTreeMap<PartitionKey, Arc<Partition>>,
+    changed: &mut Vec<Arc<Partition>>,
+) -> Result<(), FlushError> {
+    let days = head.days();
+    let together = together(&days);
+    let series = head.ordered();
+    for day in days.keys() {
+        // Days that go together go to the latest of them.
+        let among = match together.binary_search(day) {
+            Ok(at) if at + 1 < together.len() => continue,
+            Ok(_) => &together[..],
+            Err(_) => std::slice::from_ref(day),
+        };
+        let key = PartitionKey {
+            tenant: tenant.clone(),
+            signal: Signal::Metrics,
+            day: *day,
+        };
+        let dir = key.dir(root);
+        let known = partitions.get(&key);
+        if known.is_none() {
+            make_dir(env, root, &key)?;
+        }
+        let id = FileId::flush(flush);
+        let path_of = |extension: &str| id.path(&dir, extension);
+        let mut file = PointFile::create(env, path_of, block_rows * POINTS_PER_ROW)?;
+        for (entry, slot) in &series {
+            let mut points = head.points_of(*slot);
+            if days.len() > 1 {
+                points = of_days(&points, among);
+            }
+            if !points.is_empty() {
+                file.series(entry, points.len() as u64)?;
+                file.points(entry, &points)?;
+            }
+        }
+        file.finish()?;
+        env.files.sync_dir(&dir)?;
+        let file = BlockFile::open(env, &dir, Signal::Metrics, id)?;
+        let mut partition = known.map_or_else(|| Partition::new(key), |known| (**known).clone());
+        partition.files.push(Arc::new(file));
+        partition.added_unix_nano = env.clock.unix_nanos();
+        changed.push(Arc::new(partition));
+    }
+    Ok(())
+}
+
+/// The points of these days, by time.
+fn of_days(points: &Points, days: &[u32]) -> Points {
+    let mut found = Points::default();
+    let mut first = 0;
+    while first < points.len() {
+        let day = day_of(points.times[first]);
+        let end = points.times.partition_point(|time| day_of(*time) <= day);
+        if days.binary_search(&day).is_ok() {
+            found.append(&points.slice(first..end));
+        }
+        first = end;
+    }
+    found
+}

@@ -1,0 +1,261 @@
+//! The series index of a file: which of its series have which label.
+//!
+//! `F.series`, little-endian; varint, streams and strings as in docs/formats/block.md:
+//!
+//! | part | bytes |
+//! |---|---|
+//! | header | magic `TLSX`, version 1 (2), 2 zero bytes |
+//! | sets | of several series, one for each term that is on more than one: see [`super::set`] |
+//! | blocks | varint blocks; the stream of the ordinals of their first series, the stream of their numbers of series |
+//! | terms | a finite state transducer (the one that tantivy's term dictionary is made of): key -> twice where its set begins, or twice the series plus 1 where it is on one alone |
+//! | trailer | series (4), where blocks begin (8), where terms begin (8), CRC-32C (4) of all that precedes it, version (2), 2 zero bytes, magic `TLSX` |
+//!
+//! The ordinal of a series is its place in the file, which has series in the order of
+//! [`super::SeriesEntry::order`]. Terms are those of [`super::labels`].
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use tantivy_fst::raw::Fst;
+use tantivy_fst::{IntoStreamer, Map, MapBuilder, Streamer};
+
+use super::SeriesEntry;
+use super::labels::Terms;
+use super::select::{Each, TermSource};
+use super::set::Set;
+use crate::block::ints::{self, Depth};
+use crate::block::wire::{Cursor, Decoded, Malformed, put_varint};
+
+const MAGIC: [u8; 4] = *b"TLSX";
+const VERSION: u16 = 1;
+const HEADER_BYTES: usize = 8;
+const TRAILER_BYTES: usize = 32;
+/// Marks the place of a set of one series, which is the place.
+const ALONE: u64 = 1;
+
+/// Collects the terms of series: those of a file that is being written, or those of a head.
+#[derive(Default)]
+pub(crate) struct IndexBuilder {
+    terms: Terms,
+    sets: BTreeMap<Box<[u8]>, Set>,
+    count: u32,
+    bytes: usize,
+}
+
+impl IndexBuilder {
+    /// Adds the next series.
+    pub(crate) fn add(&mut self, entry: &SeriesEntry) {
+        let ordinal = self.count;
+        let (sets, bytes) = (&mut self.sets, &mut self.bytes);
+        self.terms.each(entry, |key| {
+            if let Some(set) = sets.get_mut(key) {
+                let before = set.heap_bytes();
+                set.push(ordinal);
+                *bytes += set.heap_bytes() - before;
+                return;
+            }
+            let mut set = Set::default();
+            set.push(ordinal);
+            *bytes += key.len() + size_of::<(Box<[u8]>, Set)>() + set.heap_bytes() + 16;
+            sets.insert(key.into(), set);
+        });
+        self.count += 1;
+    }
+
+    /// About how much memory it takes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The index of a file whose blocks have these series.
+    pub(crate) fn finish(self, blocks: &[Range<u32>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&[0, 0]);
+        let mut terms = MapBuilder::memory();
+        for (key, set) in &self.sets {
+            let place = match set.only() {
+                Some(ordinal) => u64::from(ordinal) << 1 | ALONE,
+                None => (out.len() as u64) << 1,
+            };
+            terms
+                .insert(key, place)
+                .expect("keys come in order, each once");
+            if set.only().is_none() {
+                set.put(&mut out);
+            }
+        }
+        let at_blocks = out.len() as u64;
+        put_varint(&mut out, blocks.len() as u64);
+        let first: Vec<u64> = blocks.iter().map(|block| u64::from(block.start)).collect();
+        let length = |block: &Range<u32>| u64::from(block.end - block.start);
+        let counts: Vec<u64> = blocks.iter().map(length).collect();
+        ints::encode_unsigned(&mut out, &first, Depth::Inner);
+        ints::encode_unsigned(&mut out, &counts, Depth::Inner);
+        let at_terms = out.len() as u64;
+        out.extend(terms.into_inner().expect("writing to memory does not fail"));
+        out.extend_from_slice(&self.count.to_le_bytes());
+        out.extend_from_slice(&at_blocks.to_le_bytes());
+        out.extend_from_slice(&at_terms.to_le_bytes());
+        let checksum = crc32c::crc32c(&out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&MAGIC);
+        out
+    }
+}
+
+impl TermSource for IndexBuilder {
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn find(&self, key: &[u8]) -> Set {
+        self.sets.get(key).cloned().unwrap_or_default()
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut Each<'_>) {
+        let from = (
+            std::ops::Bound::Included(prefix),
+            std::ops::Bound::Unbounded,
+        );
+        for (key, set) in self.sets.range::<[u8], _>(from) {
+            let Some(rest) = key.strip_prefix(prefix) else {
+                return;
+            };
+            if !each(rest, &|| set.clone()) {
+                return;
+            }
+        }
+    }
+}
+
+/// An open series index.
+pub(crate) struct SeriesIndex {
+    bytes: Bytes,
+    count: u32,
+    terms: Map<Bytes>,
+    /// The series of each block.
+    blocks: Vec<Range<u32>>,
+}
+
+impl std::fmt::Debug for SeriesIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SeriesIndex")
+            .field("count", &self.count)
+            .field("blocks", &self.blocks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl SeriesIndex {
+    /// Opens an index and checks all of its bytes.
+    pub(crate) fn open(bytes: Bytes) -> Decoded<Self> {
+        let body = bytes
+            .len()
+            .checked_sub(TRAILER_BYTES)
+            .filter(|body| *body >= HEADER_BYTES)
+            .ok_or(Malformed("it is too short"))?;
+        let mut trailer = Cursor::new(&bytes[body..]);
+        let count = trailer.u32()?;
+        let (at_blocks, at_terms) = (trailer.u64()?, trailer.u64()?);
+        let checked = body + TRAILER_BYTES - trailer.remaining();
+        let checksum = trailer.u32()?;
+        let (version, _) = (trailer.u16()?, trailer.u16()?);
+        if trailer.array()? != MAGIC || bytes[..4] != MAGIC {
+            return Err(Malformed("it has no magic number"));
+        }
+        if version != VERSION {
+            return Err(Malformed("its version is not known"));
+        }
+        if crc32c::crc32c(&bytes[..checked]) != checksum {
+            return Err(Malformed("its checksum does not match"));
+        }
+        let place = |at: u64| usize::try_from(at).ok().filter(|at| *at <= body);
+        let (Some(at_blocks), Some(at_terms)) = (place(at_blocks), place(at_terms)) else {
+            return Err(Malformed("its parts lie outside of it"));
+        };
+        if at_blocks < HEADER_BYTES || at_terms < at_blocks {
+            return Err(Malformed("its parts are not in order"));
+        }
+        let blocks = read_blocks(&bytes[at_blocks..at_terms], count)?;
+        let terms = Fst::new(bytes.slice(at_terms..body));
+        let terms = Map::from(terms.map_err(|_| Malformed("its terms do not read"))?);
+        Ok(Self {
+            bytes: bytes.slice(..at_blocks),
+            count,
+            terms,
+            blocks,
+        })
+    }
+
+    /// The series of each block.
+    pub(crate) fn blocks(&self) -> &[Range<u32>] {
+        &self.blocks
+    }
+
+    fn set(&self, place: u64) -> Set {
+        let at = place >> 1;
+        if place & ALONE != 0 {
+            let mut set = Set::default();
+            let ordinal = u32::try_from(at).ok();
+            ordinal
+                .filter(|at| *at < self.count)
+                .into_iter()
+                .for_each(|at| set.push(at));
+            return set;
+        }
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let bytes = self.bytes.get(at..).unwrap_or_default();
+        // The checksum was right: a set that does not read was never written.
+        Set::get(&mut Cursor::new(bytes), self.count).unwrap_or_else(|_| Set::all(self.count))
+    }
+}
+
+fn read_blocks(bytes: &[u8], count: u32) -> Decoded<Vec<Range<u32>>> {
+    let mut from = Cursor::new(bytes);
+    let blocks = from.bounded(u32::MAX as usize, "too many blocks")?;
+    if blocks > bytes.len().saturating_mul(64) + 1 {
+        return Err(Malformed("more blocks than its bytes can hold"));
+    }
+    let first = ints::decode(&mut from, blocks, Depth::Inner)?;
+    let counts = ints::decode(&mut from, blocks, Depth::Inner)?;
+    from.finish()?;
+    let block = |(first, length): (u64, u64)| {
+        let end = first.checked_add(length)?;
+        let end = u32::try_from(end).ok().filter(|end| *end <= count)?;
+        Some(u32::try_from(first).ok()?..end)
+    };
+    let list: Option<Vec<_>> = first.into_iter().zip(counts).map(block).collect();
+    list.ok_or(Malformed("a block has series that are not there"))
+}
+
+impl TermSource for SeriesIndex {
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn find(&self, key: &[u8]) -> Set {
+        self.terms
+            .get(key)
+            .map_or_else(Set::default, |at| self.set(at))
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut Each<'_>) {
+        let mut stream = self.terms.range().ge(prefix).into_stream();
+        while let Some((key, at)) = stream.next() {
+            let Some(rest) = key.strip_prefix(prefix) else {
+                return;
+            };
+            if !each(rest, &|| self.set(at)) {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The series that are active, each kept once, and the bound on how many may be.
+//!
+//! A series is active from its first point until none has come for an hour. While a tenant has as
+//! many as are allowed, points of further series are refused; those of active ones go on. A
+//! restart forgets them all: whoever sends first is active then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use model::Tenant;
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+
+use super::SeriesEntry;
+
+/// A series of which no point came for this long is not active any more.
+const ACTIVE_SECONDS: u64 = 3_600;
+/// While there is no room, it is looked for this often.
+const SWEEP_SECONDS: u64 = 60;
+/// Parts of the table that are locked alone.
+const SHARDS: usize = 16;
+
+/// The active series of each tenant.
+#[derive(Debug)]
+pub(crate) struct KnownSeries {
+    most: usize,
+    tenants: RwLock<BTreeMap<Tenant, Arc<Known>>>,
+}
+
+impl KnownSeries {
+    /// At most `most` per tenant.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            tenants: RwLock::default(),
+        }
+    }
+
+    /// Those of a tenant that has sent any.
+    pub(crate) fn find(&self, tenant: &Tenant) -> Option<Arc<Known>> {
+        self.tenants.read().get(tenant).cloned()
+    }
+
+    /// Those of a tenant that sends some.
+    pub(crate) fn of(&self, tenant: &Tenant) -> Arc<Known> {
+        if let Some(known) = self.tenants.read().get(tenant) {
+            return Arc::clone(known);
+        }
+        let mut tenants = self.tenants.write();
+        let known = tenants
+            .entry(tenant.clone())
+            .or_insert_with(|| Arc::new(Known::new(self.most)));
+        Arc::clone(known)
+    }
+
+    /// Forgets those that are not active any more.
+    pub(crate) fn sweep(&self, unix_nano: u64) {
+        let second = unix_nano / model::time::NANOS_PER_SECOND;
+        let all: Vec<Arc<Known>> = self.tenants.read().values().cloned().collect();
+        all.iter().for_each(|known| known.sweep(second));
+    }
+
+    /// How many each tenant has.
+    pub(crate) fn counts(&self) -> Vec<(Tenant, usize)> {
+        let tenants = self.tenants.read();
+        let count = |(tenant, known): (&Tenant, &Arc<Known>)| {
+            (tenant.clone(), known.count.load(Ordering::Relaxed))
+        };
+        tenants.iter().map(count).collect()
+    }
+}
+
+/// The active series of one tenant.
+#[derive(Debug)]
+pub(crate) struct Known {
+    most: usize,
+    count: AtomicUsize,
+    shards: [Mutex<FxHashMap<u128, Slot>>; SHARDS],
+    swept: Mutex<u64>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    entry: Arc<SeriesEntry>,
+    /// In which its last point came.
+    second: u64,
+}
+
+impl Known {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            count: AtomicUsize::new(0),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            swept: Mutex::new(0),
+        }
+    }
+
+    fn shard(&self, id: u128) -> &Mutex<FxHashMap<u128, Slot>> {
+        // The map of a shard goes by other bits.
+        &self.shards[(id >> 124) as usize % SHARDS]
+    }
+
+    /// A series that is known.
+    pub(crate) fn get(&self, id: u128) -> Option<Arc<SeriesEntry>> {
+        let shard = self.shard(id).lock();
+        shard.get(&id).map(|slot| Arc::clone(&slot.entry))
+    }
+
+    /// A series that is known, of which a point has come.
+    pub(crate) fn touch(&self, id: u128, second: u64) -> Option<Arc<SeriesEntry>> {
+        let mut shard = self.shard(id).lock();
+        let slot = shard.get_mut(&id)?;
+        slot.second = slot.second.max(second);
+        Some(Arc::clone(&slot.entry))
+    }
+
+    /// Adds a series, unless as many are active as may be.
+    pub(crate) fn admit(&self, entry: SeriesEntry, second: u64) -> Option<Arc<SeriesEntry>> {
+        if !self.take_place() {
+            self.sweep_again(second);
+            if !self.take_place() {
+                return None;
+            }
+        }
+        let mut shard = self.shard(entry.id).lock();
+        if let Some(slot) = shard.get(&entry.id) {
+            // Another request brought it meanwhile.
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Some(Arc::clone(&slot.entry));
+        }
+        let entry = Arc::new(entry);
+        let slot = Slot {
+            entry: Arc::clone(&entry),
+            second,
+        };
+        shard.insert(entry.id, slot);
+        Some(entry)
+    }
+
+    fn take_place(&self) -> bool {
+        let add = |count: usize| (count < self.most).then_some(count + 1);
+        self.count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            .is_ok()
+    }
+
+    fn sweep_again(&self, second: u64) {
+        let due = second >= self.swept.lock().saturating_add(SWEEP_SECONDS);
+        if due {
+            self.sweep(second);
+        }
+    }
+
+    fn sweep(&self, second: u64) {
+        *self.swept.lock() = second;
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let before = shard.len();
+            shard.retain(|_, slot| slot.second.saturating_add(ACTIVE_SECONDS) > second);
+            self.count
+                .fetch_sub(before - shard.len(), Ordering::Relaxed);
+            if shard.capacity() > 2 * shard.len() + 1_024 {
+                shard.shrink_to_fit();
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Makes one file of points out of several.
+//!
+//! Series of all files come in one order, so the files are read side by side, a block of each at a
+//! time. Chunks that are full are copied as they are; smaller ones of a series become larger ones.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use super::block::{CHUNK_ROWS_MAX, ChunkPlace, Parts, PointBlock};
+use super::file::PointFile;
+use super::{Points, SeriesEntry};
+use crate::block::BlockReader;
+use crate::flush::FlushError;
+use crate::merge::MergeError;
+use crate::partition::BlockFile;
+use crate::table::Damage;
+
+/// A chunk with so many points is not worth being made larger.
+const FULL_ROWS: usize = CHUNK_ROWS_MAX * 3 / 4;
+
+/// A file that is read from its first series to its last.
+struct Source {
+    file: Arc<BlockFile>,
+    /// The block after the one at hand.
+    next: usize,
+    block: Option<Arc<PointBlock>>,
+    /// The series at hand, in the block.
+    series: u32,
+}
+
+/// A chunk of a block.
+type Chunk = (Arc<PointBlock>, ChunkPlace);
+
+impl Source {
+    fn open(file: Arc<BlockFile>, parts: &Parts) -> Result<Self, Damage> {
+        let mut source = Self {
+            file,
+            next: 0,
+            block: None,
+            series: 0,
+        };
+        source.next_block(parts)?;
+        Ok(source)
+    }
+
+    fn next_block(&mut self, parts: &Parts) -> Result<(), Damage> {
+        self.block = None;
+        self.series = 0;
+        if self.next < self.file.blocks.len() {
+            let reader = BlockReader::open(self.file.block(self.next));
+            let reader = reader.map_err(|error| Damage(error.to_string()))?;
+            self.block = Some(Arc::new(PointBlock::open(&reader, parts, None)?));
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// The series at hand; none at the end.
+    fn entry(&self) -> Option<&Arc<SeriesEntry>> {
+        self.block.as_ref()?.series.get(self.series as usize)
+    }
+
+    /// Takes the chunks of the series at hand, also where it goes on in the next block.
+    fn take(&mut self, parts: &Parts, chunks: &mut Vec<Chunk>) -> Result<(), Damage> {
+        let Some(id) = self.entry().map(|entry| entry.id) else {
+            return Ok(());
+        };
+        while self.entry().is_some_and(|entry| entry.id == id) {
+            if let Some(block) = &self.block {
+                let own = block.chunks_of(self.series).iter();
+                chunks.extend(own.map(|chunk| (Arc::clone(block), *chunk)));
+            }
+            self.series += 1;
+            while self.block.is_some() && self.entry().is_none() {
+                self.next_block(parts)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A source by the series at hand, the smallest first; of one series, the earlier file first.
+struct Waiting {
+    entry: Arc<SeriesEntry>,
+    source: usize,
+}
+
+impl Waiting {
+    fn key(&self) -> ((&str, [&[u8]; 4]), usize) {
+        (self.entry.order(), self.source)
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+fn damaged(file: &BlockFile, damage: &Damage) -> MergeError {
+    MergeError::Damaged {
+        file: file.id,
+        reason: damage.0.clone(),
+    }
+}
+
+/// Writes all points of some files, in the order of their flushes, to one. Whether to go on is
+/// asked now and then.
+pub(crate) fn merge(
+    files: &[Arc<BlockFile>],
+    go_on: &dyn Fn() -> bool,
+    into: &mut PointFile<'_>,
+) -> Result<(), MergeError> {
+    /// Series between two looks at whether to go on.
+    const SERIES_BETWEEN_LOOKS: usize = 256;
+    let parts = Parts::default();
+    let mut sources = Vec::with_capacity(files.len());
+    for file in files {
+        let source = Source::open(Arc::clone(file), &parts);
+        sources.push(source.map_err(|damage| damaged(file, &damage))?);
+    }
+    let waiting = |sources: &[Source], source: usize| {
+        let entry = sources[source].entry().map(Arc::clone)?;
+        Some(Reverse(Waiting { entry, source }))
+    };
+    let mut heap: BinaryHeap<Reverse<Waiting>> = (0..sources.len())
+        .filter_map(|at| waiting(&sources, at))
+        .collect();
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let mut looks = (0..SERIES_BETWEEN_LOOKS).cycle();
+    while let Some(Reverse(first)) = heap.pop() {
+        if looks.next() == Some(0) && !go_on() {
+            return Err(MergeError::Cancelled);
+        }
+        chunks.clear();
+        let mut at = Some(first.source);
+        while let Some(source) = at {
+            let taken = sources[source].take(&parts, &mut chunks);
+            taken.map_err(|damage| damaged(&files[source], &damage))?;
+            heap.extend(waiting(&sources, source));
+            let same = |next: &Reverse<Waiting>| next.0.entry.id == first.entry.id;
+            at = match heap.peek().is_some_and(same) {
+                true => heap.pop().map(|next| next.0.source),
+                false => None,
+            };
+        }
+        // Files that have the series are read side by side: the first of them stands for all.
+        let failed = |damage: Damage| damaged(&files[first.source], &damage);
+        one_series(&first.entry, &mut chunks, &failed, into)?;
+    }
+    Ok(())
+}
+
+/// Writes all chunks of a series.
+fn one_series(
+    entry: &SeriesEntry,
+    chunks: &mut [Chunk],
+    failed: &dyn Fn(Damage) -> MergeError,
+    into: &mut PointFile<'_>,
+) -> Result<(), MergeError> {
+    let mut ranges = Vec::with_capacity(chunks.len());
+    let mut rows = 0;
+    for (number, (block, chunk)) in chunks.iter().enumerate() {
+        let times = block.times(chunk).map_err(failed)?;
+        ranges.push((times[0], times[times.len() - 1], number));
+        rows += times.len() as u64;
+    }
+    ranges.sort_unstable();
+    into.series(entry, rows)?;
+    let apart = ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+    let mut pending = Points::default();
+    for (_, _, number) in ranges {
+        let (block, chunk) = &chunks[number];
+        let times = block.times(chunk).map_err(failed)?;
+        if apart && times.len() >= FULL_ROWS {
+            write(entry, &mut pending, into)?;
+            into.encoded(entry, times, block.bytes(chunk))?;
+        } else {
+            pending.append(&block.points(chunk).map_err(failed)?);
+        }
+    }
+    pending.sort();
+    write(entry, &mut pending, into)?;
+    Ok(())
+}
+
+fn write(
+    entry: &SeriesEntry,
+    pending: &mut Points,
+    into: &mut PointFile<'_>,
+) -> Result<(), FlushError> {
+    if !pending.is_empty() {
+        into.points(entry, pending)?;
+        *pending = Points::default();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! A merged file has the points of its parts, by series and time.
+
+use env::Env;
+use model::metric::Series;
+use model::{DataPoint, KeyValue, Signal};
+use tempfile::tempdir;
+
+use super::*;
+use crate::partition::FileId;
+use crate::points::head::PointHead;
+use crate::testing::{BASE, Generator, chunk, sorted};
+
+type Sent = Vec<(Series, DataPoint)>;
+
+fn head_of(sent: &Sent) -> PointHead {
+    let head = PointHead::default();
+    head.append(&chunk(Signal::Metrics, sent));
+    head
+}
+
+/// Writes a file of these points as this flush, with blocks of 64 points.
+fn write_file(dir: &std::path::Path, flush: u64, sent: &Sent) -> Arc<BlockFile> {
+    let env = Env::real();
+    let head = head_of(sent);
+    let id = FileId::flush(flush);
+    let path_of = |extension: &str| id.path(dir, extension);
+    let mut file = PointFile::create(&env, path_of, 64).unwrap();
+    for (entry, slot) in head.ordered() {
+        let points = head.points_of(slot);
+        file.series(&entry, points.len() as u64).unwrap();
+        file.points(&entry, &points).unwrap();
+    }
+    file.finish().unwrap();
+    Arc::new(BlockFile::open(&env, dir, Signal::Metrics, id).unwrap())
+}
+
+fn merged(dir: &std::path::Path, flush: u64, files: &[Arc<BlockFile>]) -> Arc<BlockFile> {
+    let env = Env::real();
+    let id = FileId::flush(flush);
+    let path_of = |extension: &str| id.path(dir, extension);
+    let mut file = PointFile::create(&env, path_of, 64).unwrap();
+    merge(files, &|| true, &mut file).unwrap();
+    file.finish().unwrap();
+    Arc::new(BlockFile::open(&env, dir, Signal::Metrics, id).unwrap())
+}
+
+/// All points of a file, and how many chunks they are in.
+fn read(file: &BlockFile) -> (Sent, usize) {
+    let (mut found, mut count) = (Vec::new(), 0);
+    let mut last: Option<Arc<SeriesEntry>> = None;
+    for ordinal in 0..file.blocks.len() {
+        let reader = BlockReader::open(file.block(ordinal)).unwrap();
+        let block = PointBlock::open(&reader, &Parts::default(), None).unwrap();
+        for (at, entry) in (0..).zip(&block.series) {
+            assert!(
+                last.as_ref()
+                    .is_none_or(|last| last.order() <= entry.order())
+            );
+            last = Some(Arc::clone(entry));
+            let mut end = 0;
+            for chunk in block.chunks_of(at) {
+                let points = block.points(chunk).unwrap();
+                assert!(points.times.is_sorted() && points.times[0] >= end);
+                end = points.times[points.len() - 1];
+                count += 1;
+                found.extend((0..points.len()).map(|row| (entry.series(), points.point(row))));
+            }
+        }
+    }
+    (found, count)
+}
+
+#[test]
+fn files_that_overlap_in_time_become_one() {
+    let dir = tempdir().unwrap();
+    let mut generator = Generator::new(61);
+    let mut all: Sent = Vec::new();
+    let files: Vec<_> = (1..=4)
+        .map(|flush| {
+            let sent: Sent = (0..700).map(|_| generator.point()).collect();
+            all.extend(sent.clone());
+            write_file(dir.path(), flush, &sent)
+        })
+        .collect();
+    let one = merged(dir.path(), 9, &files);
+    assert!(sorted(read(&one).0) == sorted(all.clone()));
+    assert_eq!(one.rows(), all.len() as u64);
+    // Merged files merge again, and an empty list is no file's problem.
+    let again = merged(dir.path(), 10, &[one, Arc::clone(&files[0])]);
+    assert_eq!(again.rows(), all.len() as u64 + files[0].rows());
+}
+
+#[test]
+fn small_chunks_grow_and_full_ones_are_copied() {
+    let dir = tempdir().unwrap();
+    let (series, point) = Generator::new(62).point();
+    let part = |first: u64, count: u64| -> Sent {
+        let of = |n: i64| Series {
+            attributes: vec![KeyValue::new("n", n)],
+            ..series.clone()
+        };
+        let point = |step: u64| DataPoint {
+            time_unix_nano: BASE + step * 15,
+            value: model::metric::PointValue::Int(step as i64),
+            ..point.clone()
+        };
+        (0..3)
+            .flat_map(|n| (first..first + count).map(move |step| (n, step)))
+            .map(|(n, step)| (of(n), point(step)))
+            .collect()
+    };
+    let files: Vec<_> = (0..8)
+        .map(|flush| write_file(dir.path(), flush + 1, &part(flush * 60, 60)))
+        .collect();
+    let one = merged(dir.path(), 20, &files);
+    let (found, chunks) = read(&one);
+    assert_eq!((found.len(), chunks), (3 * 480, 3));
+    assert!(one.size_bytes * 2 < files.iter().map(|file| file.size_bytes).sum());
+    let next = write_file(dir.path(), 21, &part(480, 60));
+    let (found, chunks) = read(&merged(dir.path(), 22, &[one, next]));
+    assert_eq!((found.len(), chunks), (3 * 540, 6));
+}

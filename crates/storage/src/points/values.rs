@@ -1,0 +1,290 @@
+//! Values that are not numbers, by column: a histogram's buckets change little from one point to
+//! the next, so each bucket is a column of its own.
+//!
+//! Explicit histograms of one list of bounds: varint bounds, 8 bytes each; varint buckets; 1 byte
+//! which of sum (1), min (2) and max (4) are there; columns of integers: counts, then each bucket's;
+//! columns of doubles: sum, min, max as far as they are there.
+//!
+//! Exponential histograms: columns of integers: count, scale, zero count; 1 byte as above; columns
+//! of doubles: sum, min, max as far as they are there, zero threshold; then for the positive and
+//! the negative buckets, columns of integers: their number plus 1 (0 for none), offset, and all
+//! counts in turn, less the count at the same place of the point before where that has as many from
+//! the same offset.
+//!
+//! Anything else: the lengths of the values' encodings (`PointValue` in postcard) as a column of
+//! integers, then a blob of them.
+
+use model::metric::{Buckets, ExponentialHistogram, Histogram, PointValue};
+
+use super::numbers::{get_counts, get_doubles, get_ints, put_counts, put_doubles, put_ints};
+use crate::block::wire::{Cursor, Decoded, Malformed, put_blob, put_varint};
+use crate::chunk::encode_onto;
+
+const SUM: u8 = 1;
+const MIN: u8 = 2;
+const MAX: u8 = 4;
+
+/// A bucket list longer than this is taken for damage.
+const BUCKETS_MAX: usize = 1 << 24;
+
+/// Which members are there; none where points differ in it.
+fn presence<'a>(mut members: impl Iterator<Item = [&'a Option<f64>; 3]>) -> Option<u8> {
+    let bits = |[sum, min, max]: [&Option<f64>; 3]| {
+        u8::from(sum.is_some()) * SUM
+            + u8::from(min.is_some()) * MIN
+            + u8::from(max.is_some()) * MAX
+    };
+    let first = bits(members.next()?);
+    members.all(|other| bits(other) == first).then_some(first)
+}
+
+fn put_optional<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = &'a Option<f64>>) {
+    let values: Vec<f64> = values.map(|value| value.unwrap_or_default()).collect();
+    put_doubles(out, &values);
+}
+
+fn get_optional(from: &mut Cursor<'_>, count: usize, is_there: bool) -> Decoded<Vec<Option<f64>>> {
+    if !is_there {
+        return Ok(vec![None; count]);
+    }
+    Ok(get_doubles(from, count)?.into_iter().map(Some).collect())
+}
+
+/// Appends explicit histograms; false, with nothing appended, where these are not of one shape.
+pub(super) fn put_histograms(out: &mut Vec<u8>, values: &[PointValue]) -> bool {
+    let mut list: Vec<&Histogram> = Vec::with_capacity(values.len());
+    for value in values {
+        let PointValue::Histogram(histogram) = value else {
+            return false;
+        };
+        list.push(histogram);
+    }
+    let Some(first) = list.first() else {
+        return false;
+    };
+    let same = |other: &&Histogram| {
+        other.bucket_counts.len() == first.bucket_counts.len()
+            && other.explicit_bounds.len() == first.explicit_bounds.len()
+            && other
+                .explicit_bounds
+                .iter()
+                .zip(&first.explicit_bounds)
+                .all(|(one, other)| one.to_bits() == other.to_bits())
+    };
+    let members = list.iter().map(|h| [&h.sum, &h.min, &h.max]);
+    let (true, Some(there)) = (list.iter().all(same), presence(members)) else {
+        return false;
+    };
+    put_varint(out, first.explicit_bounds.len() as u64);
+    for bound in &first.explicit_bounds {
+        out.extend_from_slice(&bound.to_bits().to_le_bytes());
+    }
+    put_varint(out, first.bucket_counts.len() as u64);
+    out.push(there);
+    put_counts(out, list.iter().map(|h| h.count));
+    for bucket in 0..first.bucket_counts.len() {
+        put_counts(out, list.iter().map(|h| h.bucket_counts[bucket]));
+    }
+    if there & SUM != 0 {
+        put_optional(out, list.iter().map(|h| &h.sum));
+    }
+    if there & MIN != 0 {
+        put_optional(out, list.iter().map(|h| &h.min));
+    }
+    if there & MAX != 0 {
+        put_optional(out, list.iter().map(|h| &h.max));
+    }
+    true
+}
+
+/// Reads explicit histograms.
+pub(super) fn get_histograms(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<PointValue>> {
+    let bounds = from.bounded(BUCKETS_MAX, "a histogram has too many bounds")?;
+    let bytes = from.take(bounds * 8)?;
+    let (words, _) = bytes.as_chunks::<8>();
+    let bounds: Vec<f64> = words
+        .iter()
+        .map(|word| f64::from_bits(u64::from_le_bytes(*word)))
+        .collect();
+    let buckets = from.bounded(BUCKETS_MAX, "a histogram has too many buckets")?;
+    let there = from.u8()?;
+    let counts = get_counts(from, count)?;
+    let mut columns = Vec::new();
+    for _ in 0..buckets {
+        columns.push(get_counts(from, count)?);
+    }
+    let sums = get_optional(from, count, there & SUM != 0)?;
+    let mins = get_optional(from, count, there & MIN != 0)?;
+    let maxs = get_optional(from, count, there & MAX != 0)?;
+    let one = |row: usize| {
+        PointValue::Histogram(Histogram {
+            count: counts[row],
+            sum: sums[row],
+            bucket_counts: columns.iter().map(|column| column[row]).collect(),
+            explicit_bounds: bounds.clone(),
+            min: mins[row],
+            max: maxs[row],
+        })
+    };
+    Ok((0..count).map(one).collect())
+}
+
+/// Appends exponential histograms; false, with nothing appended, where these are not of one shape.
+pub(super) fn put_exponentials(out: &mut Vec<u8>, values: &[PointValue]) -> bool {
+    let mut list: Vec<&ExponentialHistogram> = Vec::with_capacity(values.len());
+    for value in values {
+        let PointValue::Exponential(histogram) = value else {
+            return false;
+        };
+        list.push(histogram);
+    }
+    let members = list.iter().map(|h| [&h.sum, &h.min, &h.max]);
+    let Some(there) = presence(members) else {
+        return false;
+    };
+    put_counts(out, list.iter().map(|h| h.count));
+    let scales: Vec<i64> = list.iter().map(|h| i64::from(h.scale)).collect();
+    put_ints(out, &scales);
+    put_counts(out, list.iter().map(|h| h.zero_count));
+    out.push(there);
+    if there & SUM != 0 {
+        put_optional(out, list.iter().map(|h| &h.sum));
+    }
+    if there & MIN != 0 {
+        put_optional(out, list.iter().map(|h| &h.min));
+    }
+    if there & MAX != 0 {
+        put_optional(out, list.iter().map(|h| &h.max));
+    }
+    let thresholds: Vec<f64> = list.iter().map(|h| h.zero_threshold).collect();
+    put_doubles(out, &thresholds);
+    put_buckets(out, list.iter().map(|h| h.positive.as_ref()));
+    put_buckets(out, list.iter().map(|h| h.negative.as_ref()));
+    true
+}
+
+fn put_buckets<'a>(out: &mut Vec<u8>, list: impl Iterator<Item = Option<&'a Buckets>> + Clone) {
+    let lengths = list
+        .clone()
+        .map(|buckets| buckets.map_or(0, |buckets| buckets.bucket_counts.len() as u64 + 1));
+    put_counts(out, lengths);
+    let offsets: Vec<i64> = list
+        .clone()
+        .map(|buckets| buckets.map_or(0, |buckets| i64::from(buckets.offset)))
+        .collect();
+    put_ints(out, &offsets);
+    let mut counts = Vec::new();
+    let mut previous: Option<&Buckets> = None;
+    for buckets in list {
+        if let Some(buckets) = buckets {
+            let same = previous.filter(|previous| alike(previous, buckets));
+            for (place, count) in buckets.bucket_counts.iter().enumerate() {
+                let before = same.map_or(0, |same| same.bucket_counts[place]);
+                counts.push(count.wrapping_sub(before));
+            }
+        }
+        previous = buckets;
+    }
+    put_counts(out, counts.into_iter());
+}
+
+fn alike(one: &Buckets, other: &Buckets) -> bool {
+    one.offset == other.offset && one.bucket_counts.len() == other.bucket_counts.len()
+}
+
+fn get_buckets(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<Option<Buckets>>> {
+    let lengths = get_counts(from, count)?;
+    let offsets = get_ints(from, count)?;
+    let all = lengths.iter().fold(0u64, |sum, length| {
+        sum.saturating_add(length.saturating_sub(1))
+    });
+    let all = usize::try_from(all)
+        .ok()
+        .filter(|all| *all <= BUCKETS_MAX)
+        .ok_or(Malformed("a histogram has too many buckets"))?;
+    let mut counts = get_counts(from, all)?.into_iter();
+    let mut list: Vec<Option<Buckets>> = Vec::with_capacity(count);
+    for (length, offset) in lengths.into_iter().zip(offsets) {
+        let Some(length) = length.checked_sub(1) else {
+            list.push(None);
+            continue;
+        };
+        let length = usize::try_from(length).map_err(|_| Malformed("too many buckets"))?;
+        let mut buckets = Buckets {
+            offset: i32::try_from(offset).map_err(|_| Malformed("a bucket offset is too large"))?,
+            bucket_counts: counts.by_ref().take(length).collect(),
+        };
+        if let Some(Some(previous)) = list.last()
+            && alike(previous, &buckets)
+        {
+            for (count, before) in buckets
+                .bucket_counts
+                .iter_mut()
+                .zip(&previous.bucket_counts)
+            {
+                *count = count.wrapping_add(*before);
+            }
+        }
+        list.push(Some(buckets));
+    }
+    Ok(list)
+}
+
+/// Reads exponential histograms.
+pub(super) fn get_exponentials(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<PointValue>> {
+    let counts = get_counts(from, count)?;
+    let scales = get_ints(from, count)?;
+    let zeros = get_counts(from, count)?;
+    let there = from.u8()?;
+    let sums = get_optional(from, count, there & SUM != 0)?;
+    let mins = get_optional(from, count, there & MIN != 0)?;
+    let maxs = get_optional(from, count, there & MAX != 0)?;
+    let thresholds = get_doubles(from, count)?;
+    let positive = get_buckets(from, count)?;
+    let negative = get_buckets(from, count)?;
+    let mut list = Vec::with_capacity(count);
+    for (row, (positive, negative)) in positive.into_iter().zip(negative).enumerate() {
+        let scale = i32::try_from(scales[row]).map_err(|_| Malformed("a scale is too large"))?;
+        list.push(PointValue::Exponential(ExponentialHistogram {
+            count: counts[row],
+            sum: sums[row],
+            scale,
+            zero_count: zeros[row],
+            positive,
+            negative,
+            min: mins[row],
+            max: maxs[row],
+            zero_threshold: thresholds[row],
+        }));
+    }
+    Ok(list)
+}
+
+/// Appends values of any type.
+pub(super) fn put_any(out: &mut Vec<u8>, values: &[PointValue]) {
+    let mut lengths = Vec::with_capacity(values.len());
+    let mut bytes = Vec::new();
+    for value in values {
+        let before = bytes.len();
+        encode_onto(value, &mut bytes);
+        lengths.push((bytes.len() - before) as u64);
+    }
+    put_counts(out, lengths.into_iter());
+    put_blob(out, &bytes);
+}
+
+/// Reads values of any type.
+pub(super) fn get_any(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<PointValue>> {
+    let lengths = get_counts(from, count)?;
+    let bytes = from.blob()?;
+    let mut rest = Cursor::new(&bytes);
+    let mut list = Vec::with_capacity(count);
+    for length in lengths {
+        let length = usize::try_from(length).map_err(|_| Malformed("a value is too long"))?;
+        let value = postcard::from_bytes(rest.take(length)?)
+            .map_err(|_| Malformed("a value of a point does not decode"))?;
+        list.push(value);
+    }
+    rest.finish()?;
+    Ok(list)
+}

@@ -1,0 +1,106 @@
+//! Names and values of labels, from the terms of series.
+
+use std::collections::BTreeSet;
+
+use model::prometheus::NAME_LABEL;
+use model::{Signal, Tenant, TimeRange, prometheus};
+
+use super::candidates::point_heads;
+use super::{Opened, Scan, Stop, Unit};
+use crate::message::{Matcher, Reply};
+use crate::points::select::{Selector, TermSource};
+use crate::series_view::{self, Matchers};
+use crate::table::Damage;
+
+pub(super) fn run(
+    scan: &Scan<'_>,
+    (tenant, range): (&Tenant, TimeRange),
+    matchers: &[Matcher],
+    label: Option<&str>,
+    limit: usize,
+) -> Result<(), Stop> {
+    let selector = Selector::new(matchers)?;
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    let look = |terms: &dyn TermSource, found: &mut BTreeSet<String>| {
+        let mut each = |text: &str| {
+            if !found.contains(text) {
+                found.insert(text.to_owned());
+            }
+        };
+        match label {
+            Some(label) => selector.values(terms, label, &mut each),
+            None => selector.names(terms, &mut each),
+        }
+    };
+    for head in point_heads(&scan.view, tenant) {
+        let (min, max) = head.times();
+        if range.overlaps(min, max) {
+            head.terms(|terms| look(terms, &mut found));
+        }
+    }
+    let earlier = Matchers::new(matchers)?;
+    let partitions = scan.view.partitions.values();
+    let own = partitions.filter(|partition| {
+        partition.key.tenant == *tenant && partition.key.signal == Signal::Metrics
+    });
+    for file in own.flat_map(|partition| &partition.files) {
+        let inside = |at: usize| {
+            let block = &file.blocks[at];
+            range.overlaps(block.min_time, block.max_time)
+        };
+        if !(0..file.blocks.len()).any(inside) {
+            continue;
+        }
+        scan.check()?;
+        if let Some(index) = &file.series {
+            look(index, &mut found);
+            continue;
+        }
+        // Without an index of its series each block tells.
+        for ordinal in (0..file.blocks.len()).filter(|at| inside(*at)) {
+            let unit = Unit::Block {
+                file: file.clone(),
+                ordinal,
+                signal: Signal::Metrics,
+            };
+            let read = scan
+                .open(&unit)
+                .and_then(|opened| of_block(&opened, &earlier, label, &mut found));
+            scan.undamaged(read);
+        }
+    }
+    if found.len() > limit {
+        scan.cut("labels", limit, "select fewer series");
+    }
+    let list = found.into_iter().take(limit).collect();
+    scan.reply(Reply::Labels(list))
+}
+
+fn of_block(
+    opened: &Opened,
+    matchers: &Matchers,
+    label: Option<&str>,
+    found: &mut BTreeSet<String>,
+) -> Result<(), Damage> {
+    let Opened::Block(block) = opened else {
+        return Ok(());
+    };
+    for series in block
+        .series()?
+        .iter()
+        .filter(|series| matchers.may_match(series))
+    {
+        let mut labels = prometheus::base_labels(series);
+        labels.extend(prometheus::target_info(series).into_iter().flatten());
+        let names = series_view::names(series);
+        labels.extend(names.into_iter().map(|name| (NAME_LABEL.to_owned(), name)));
+        for (name, value) in labels {
+            match label {
+                None => drop(found.insert(name)),
+                Some(label) if label == name => drop(found.insert(value)),
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! Joins what several places hold of one series.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use model::TimeRange;
+use model::metric::{FLAG_NO_RECORDED_VALUE, Series};
+use parking_lot::Mutex;
+use rustc_hash::{FxHashMap, FxHasher};
+
+use crate::message::{STALE_NAN_BITS, SeriesSamples};
+use crate::points::{Points, SeriesEntry};
+
+const NANOS_PER_MS: u64 = 1_000_000;
+
+/// A run of numbers by time.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    times: Arc<Vec<u64>>,
+    /// Which of the times; values are those alone.
+    first: usize,
+    values: Vec<f64>,
+    /// Values, by their place among all times, that are none.
+    empty: Vec<u32>,
+}
+
+impl Numbers {
+    /// All of the times.
+    pub(super) fn new(times: Arc<Vec<u64>>, values: Vec<f64>, empty: Vec<u32>) -> Self {
+        Self {
+            times,
+            first: 0,
+            values,
+            empty,
+        }
+    }
+
+    /// Marks the points without a recorded value.
+    pub(super) fn with_flags(mut self, flags: &[(u32, u32)]) -> Self {
+        for (row, flags) in flags {
+            if flags & FLAG_NO_RECORDED_VALUE != 0 {
+                self.values[*row as usize] = f64::from_bits(STALE_NAN_BITS);
+                self.empty.retain(|empty| empty != row);
+            }
+        }
+        self
+    }
+
+    /// Those in a range.
+    pub(super) fn within(mut self, range: TimeRange) -> Self {
+        let first = self.times.partition_point(|time| *time < range.start);
+        let end = self.times.partition_point(|time| *time < range.end);
+        self.values.truncate(end);
+        if first > 0 {
+            self.values.drain(..first.min(self.values.len()));
+        }
+        self.first = first;
+        self
+    }
+
+    fn times(&self) -> &[u64] {
+        &self.times[self.first..self.first + self.values.len()]
+    }
+}
+
+/// What one place has of a series.
+#[derive(Debug)]
+pub(super) enum Part {
+    Nothing,
+    Numbers(Numbers),
+    Points(Points),
+}
+
+impl Part {
+    fn rows(&self) -> u64 {
+        match self {
+            Part::Nothing => 0,
+            Part::Numbers(numbers) => numbers.values.len() as u64,
+            Part::Points(points) => points.len() as u64,
+        }
+    }
+
+    fn first_time(&self) -> u64 {
+        match self {
+            Part::Nothing => 0,
+            Part::Numbers(numbers) => numbers.times().first().copied().unwrap_or(0),
+            Part::Points(points) => points.times.first().copied().unwrap_or(0),
+        }
+    }
+}
+
+/// A series with what was found of it.
+pub(super) struct Found {
+    pub entry: Arc<SeriesEntry>,
+    /// Each with the number of its place: later places are of later flushes.
+    parts: Vec<(usize, Part)>,
+}
+
+/// Everything that was found.
+#[derive(Default)]
+pub(super) struct Join {
+    by_id: FxHashMap<u128, usize>,
+    list: Vec<Found>,
+}
+
+impl Join {
+    /// Adds a part; false where that would be one series too many.
+    pub(super) fn add(
+        &mut self,
+        number: usize,
+        entry: &Arc<SeriesEntry>,
+        part: Part,
+        limit: usize,
+    ) -> bool {
+        let next = self.list.len();
+        let at = match self.by_id.get(&entry.id) {
+            Some(at) => *at,
+            None if next >= limit => return false,
+            None => {
+                self.by_id.insert(entry.id, next);
+                self.list.push(Found {
+                    entry: Arc::clone(entry),
+                    parts: Vec::with_capacity(2),
+                });
+                next
+            }
+        };
+        self.list[at].parts.push((number, part));
+        true
+    }
+
+    pub(super) fn into_list(self) -> Vec<Found> {
+        self.list
+    }
+}
+
+/// Series that were decoded lately, by id.
+#[derive(Default)]
+pub(crate) struct SeriesCache(Mutex<FxHashMap<u128, Arc<Series>>>);
+
+impl SeriesCache {
+    /// Series that are kept; then all are forgotten.
+    const KEPT_MAX: usize = 100_000;
+
+    fn get(&self, entry: &SeriesEntry) -> Arc<Series> {
+        if let Some(series) = self.0.lock().get(&entry.id) {
+            return Arc::clone(series);
+        }
+        let series = Arc::new(entry.series());
+        let mut kept = self.0.lock();
+        if kept.len() >= Self::KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(entry.id, Arc::clone(&series));
+        series
+    }
+}
+
+/// Where a list of times comes from: of each run the list, its first time and their number.
+type Origin = Vec<(usize, usize, usize)>;
+
+/// Lists of times in milliseconds that were made already.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// That of the last series; neighbours share theirs, mostly.
+    last: Option<(Origin, Arc<Vec<i64>>)>,
+    /// By hash.
+    times: FxHashMap<u64, Arc<Vec<i64>>>,
+}
+
+impl Shared {
+    /// The times of these runs one after the other; none where they do not rise.
+    fn times(&mut self, runs: &[&Numbers]) -> Option<Arc<Vec<i64>>> {
+        let of = |run: &&Numbers| {
+            let list = Arc::as_ptr(&run.times) as usize;
+            (list, run.first, run.values.len())
+        };
+        let origin: Origin = runs.iter().map(of).collect();
+        if let Some((last, times)) = &self.last
+            && *last == origin
+        {
+            return Some(Arc::clone(times));
+        }
+        let all = runs.iter().flat_map(|run| run.times());
+        let list: Vec<i64> = all.map(|time| milliseconds(*time)).collect();
+        if !list.windows(2).all(|pair| pair[0] < pair[1]) {
+            return None;
+        }
+        let mut hasher = FxHasher::default();
+        list.hash(&mut hasher);
+        let known = self.times.entry(hasher.finish()).or_default();
+        if **known != list {
+            *known = Arc::new(list);
+        }
+        let times = Arc::clone(known);
+        self.last = Some((origin, Arc::clone(&times)));
+        Some(times)
+    }
+}
+
+fn milliseconds(time: u64) -> i64 {
+    i64::try_from(time / NANOS_PER_MS).unwrap_or(i64::MAX)
+}
+
+impl Found {
+    pub(super) fn rows(&self) -> u64 {
+        self.parts.iter().map(|(_, part)| part.rows()).sum()
+    }
+
+    /// The parts in the order of their times; of the same time, those of earlier flushes first.
+    fn ordered(&self) -> Vec<&Part> {
+        let mut parts: Vec<&(usize, Part)> = self.parts.iter().collect();
+        parts.sort_by_key(|(number, part)| (part.first_time(), *number));
+        parts.into_iter().map(|(_, part)| part).collect()
+    }
+
+    /// All points by time.
+    pub(super) fn points(&self) -> Points {
+        let mut all = Points::default();
+        for part in self.ordered() {
+            match part {
+                Part::Points(points) => all.append(points),
+                Part::Nothing | Part::Numbers(_) => {}
+            }
+        }
+        all.sort();
+        all
+    }
+
+    pub(super) fn samples(&self, shared: &mut Shared, series: &SeriesCache) -> SeriesSamples {
+        let parts = self.ordered();
+        let runs: Vec<&Numbers> = parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Numbers(numbers) => Some(numbers),
+                _ => None,
+            })
+            .collect();
+        let (times_ms, values) = joined(&runs, shared);
+        let points = self.points();
+        SeriesSamples {
+            id: self.entry.id,
+            series: series.get(&self.entry),
+            times_ms,
+            values,
+            points: (0..points.len()).map(|row| points.point(row)).collect(),
+        }
+    }
+}
+
+/// Runs as one. Where two values have the same millisecond the later one counts.
+fn joined(runs: &[&Numbers], shared: &mut Shared) -> (Arc<Vec<i64>>, Vec<f64>) {
+    if runs.iter().all(|run| run.empty.is_empty())
+        && let Some(times) = shared.times(runs)
+    {
+        let mut values = Vec::with_capacity(times.len());
+        runs.iter()
+            .for_each(|run| values.extend_from_slice(&run.values));
+        return (times, values);
+    }
+    let mut samples: Vec<(i64, f64)> = Vec::new();
+    for run in runs {
+        for (at, (time, value)) in run.times().iter().zip(&run.values).enumerate() {
+            let row = run.first + at;
+            let is_empty = |empty: &u32| *empty as usize == row;
+            if !run.empty.iter().any(is_empty) {
+                samples.push((milliseconds(*time), *value));
+            }
+        }
+    }
+    samples.sort_by_key(|(time, _)| *time);
+    let (mut times, mut values): (Vec<i64>, Vec<f64>) = (Vec::new(), Vec::new());
+    for (time, value) in samples {
+        if times.last() == Some(&time) {
+            values.pop();
+            times.pop();
+        }
+        times.push(time);
+        values.push(value);
+    }
+    (Arc::new(times), values)
+}
