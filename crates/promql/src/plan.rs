@@ -213,8 +213,10 @@ pub struct Fetched {
     stats: Stats,
 }
 
-/// Below this many samples another thread costs more than it brings.
+/// Below this many samples another thread costs more than it brings, and below this many steps what
+/// each of them does for every series.
 const SAMPLES_PER_PART: usize = 50_000;
+const STEPS_PER_PART: usize = 100;
 
 impl Fetched {
     /// Calculates the answer. This may use processors for as long as the limits allow and does
@@ -222,7 +224,9 @@ impl Fetched {
     pub fn evaluate(self) -> Result<Answer, Error> {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let most = self.plan.options.threads.min(threads);
-        let parts = most.min(self.stats.samples / SAMPLES_PER_PART);
+        let parts = most
+            .min(self.stats.samples / SAMPLES_PER_PART)
+            .min(self.plan.grid.count / STEPS_PER_PART);
         self.evaluate_in(parts)
     }
 
