@@ -68,12 +68,20 @@ fn sum(env: &Env<'_>, window: &Window<'_>) -> Outcome {
     float(sum.total())
 }
 
+#[allow(clippy::cast_precision_loss)]
 fn avg(env: &Env<'_>, window: &Window<'_>) -> Outcome {
     if is_mixed(env, window) {
         return Ok(None);
     }
     if !window.histograms.is_empty() {
         return Ok(sum_of_histograms(env, window, true));
+    }
+    let mut sum = Compensated::default();
+    window.floats.iter().for_each(|value| sum.add(*value));
+    if sum.sum.is_finite() {
+        // It was finite all along.
+        let count = window.floats.len() as f64;
+        return float(sum.sum / count + sum.rest / count);
     }
     let mut mean = Mean::default();
     window.floats.iter().for_each(|value| mean.add(*value));
