@@ -83,7 +83,7 @@ impl FolderError {
     }
 }
 
-/// The files of a flush in a partition.
+/// The files of one name in a partition: of a flush, or merged.
 pub(crate) struct FlushFiles {
     /// The path without the extension, below the data folder.
     pub name: String,

@@ -7,7 +7,8 @@
 //!
 //! The copy is what a power cut at that moment would leave: the files that the checkpoint counts,
 //! and the log from its position on. So opening it needs nothing that opening after a crash does
-//! not. While it is taken no flush is committed and no partition is dropped; rows are taken in.
+//! not. While it is taken no flush and no merge is committed and no partition is dropped; rows are
+//! taken in.
 //!
 //! It is put together in `DIR/snapshot.partial`, where links are possible, and gets its name when
 //! it is whole and durable. On another file system it is copied from there to `NAME.partial`, and

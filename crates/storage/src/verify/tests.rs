@@ -7,6 +7,7 @@ use tempfile::{TempDir, tempdir};
 use super::*;
 use crate::fields_table::{FieldsTable, FieldsTableBuilder};
 use crate::idtable::{self, IdTable};
+use crate::partition::{BlockFile, FileId, directory};
 use crate::testing::*;
 use crate::{Options, Store};
 
@@ -22,6 +23,7 @@ async fn filled(flushes: usize, rows: usize) -> (TempDir, Store) {
         dir.path(),
         Options {
             block_rows: 64,
+            background_merges: false,
             ..Options::default()
         },
     );
@@ -198,22 +200,16 @@ async fn tables_and_directories_that_contradict_the_rows_are_found() {
     let sound = std::fs::read(path).unwrap();
     let file = {
         let flush = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let flush = u64::from_str_radix(&flush, 16).unwrap();
+        let id = FileId::flush(u64::from_str_radix(&flush, 16).unwrap());
         let parent = path.parent().unwrap();
-        crate::partition::BlockFile::open(
-            &Env::real(),
-            parent,
-            Signal::Metrics,
-            crate::partition::FileId::flush(flush),
-        )
-        .unwrap()
+        BlockFile::open(&Env::real(), parent, Signal::Metrics, id).unwrap()
     };
     let mut metas = file.blocks.clone();
     let block = metas.len() - 1;
     metas[block].max_time -= 1;
     let end = sound.len() - file.directory_bytes() as usize;
     let mut bytes = sound[..end].to_vec();
-    bytes.extend(crate::partition::directory(Signal::Metrics, &metas, None));
+    bytes.extend(directory(Signal::Metrics, &metas, None));
     std::fs::remove_file(path).unwrap();
     std::fs::write(path, bytes).unwrap();
     let report = check(&dir);
@@ -253,4 +249,32 @@ async fn what_is_missing_is_loss_and_what_is_too_much_is_a_note() {
     let empty = tempdir().unwrap();
     let none = verify(&Env::real(), empty.path(), &TestDecoder);
     assert!(matches!(none, Err(FolderError::NotAFolder { .. })));
+}
+
+#[tokio::test]
+async fn merged_files_are_sound_and_what_they_replace_is_a_note() {
+    let (dir, store) = filled(9, 40).await;
+    store.flush().await;
+    let before: Vec<_> = files(dir.path(), ".blocks");
+    let kept: Vec<_> = before
+        .iter()
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    crate::store::merger::merge_all(store.core());
+    let report = check(&dir);
+    assert_eq!(report.findings, []);
+    assert_eq!(report.checked.rows, 10 * 3 * 40);
+    assert!(report.checked.files < before.len() as u64, "{report:?}");
+    store.shutdown().await;
+    drop(store);
+    // As a crash leaves it that came before they were removed.
+    for (path, bytes) in kept {
+        if !path.exists() {
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+    let report = check(&dir);
+    assert!(!report.damaged, "{report:?}");
+    assert_eq!(report.checked.rows, 10 * 3 * 40);
+    assert!(!report.findings.is_empty());
 }
