@@ -254,7 +254,7 @@ async fn a_snapshot_under_load_opens_with_everything_acknowledged_before_it() {
     let loading = load(server.otlp(), acknowledged.clone(), stop.clone());
     let loading = tokio::spawn(loading);
     for round in 0..3 {
-        let more = (round + 1) * 4_000;
+        let more = (round + 1) * 3_000;
         let enough = async || (acknowledged.load(Ordering::Acquire) >= more).then_some(());
         wait::eventually("acknowledged records", wait::LONG, enough).await;
         let copy = tests::Setup::new(PROGRAM, "up").config(config);
@@ -262,9 +262,12 @@ async fn a_snapshot_under_load_opens_with_everything_acknowledged_before_it() {
         let (target, from) = (copy.data_dir(), setup.data_dir());
         let taken = tokio::task::spawn_blocking(move || {
             let taken = snapshot(&target, &from);
-            let (open, copy) = (storage(&["verify"], &from), storage(&["verify"], &target));
-            assert!(open.status.success(), "{open:?}");
-            assert!(copy.status.success(), "{copy:?}");
+            if round == 2 {
+                for folder in [&from, &target] {
+                    let checked = storage(&["verify"], folder);
+                    assert!(checked.status.success(), "{checked:?}");
+                }
+            }
             taken
         });
         let taken = taken.await.unwrap();
