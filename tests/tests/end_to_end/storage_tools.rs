@@ -326,3 +326,17 @@ async fn a_snapshot_is_made_at_rest_too_and_by_who_may_alone() {
     let copied = text(&["export", "--signal", "logs"], &target);
     assert_eq!(rows(&copied).len(), 1_201);
 }
+
+#[test]
+fn folders_that_are_kept_of_each_version_are_sound() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let folders = std::fs::read_dir(golden).unwrap();
+    let folders = folders.map(|entry| entry.unwrap().path());
+    let folders: Vec<PathBuf> = folders.filter(|path| path.is_dir()).collect();
+    assert!(!folders.is_empty());
+    for folder in folders {
+        let report = parsed(&["verify", "--json"], &folder);
+        assert_eq!(report["findings"], json!([]), "{}", folder.display());
+        assert!(report["checked"]["rows"].as_u64() > Some(0));
+    }
+}
