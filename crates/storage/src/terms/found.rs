@@ -1,7 +1,6 @@
 //! By which terms the rows of a block are looked for: the other side of [`super::Need`], taken from
 //! what a reader sees in the block's columns. Whoever checks an index asks it for these.
 
-use model::prometheus;
 use model::{Signal, ValueRef};
 use rustc_hash::FxHashSet;
 
@@ -161,17 +160,12 @@ impl Finder<'_, '_> {
         Ok(())
     }
 
-    /// The labels of series in Prometheus' view.
+    /// The names of series in Prometheus' view; see [`super::need_of_matchers`].
     fn labels(&mut self) -> Result<(), Damage> {
         for series in self.table.series()? {
-            let names = series_view::names(series).into_iter();
-            let names = names.map(|name| ("__name__".to_owned(), name));
-            let labels = prometheus::base_labels(series).into_iter();
-            let target = prometheus::target_info(series).unwrap_or_default();
-            let resource = prometheus::resource_labels(series);
-            for (name, value) in names.chain(labels).chain(target).chain(resource) {
-                let label = term(Of::Label, &name, value.as_bytes());
-                self.show("label", &name, &value, &[label]);
+            for name in series_view::names(series) {
+                let label = term(Of::Label, "__name__", name.as_bytes());
+                self.show("label", "__name__", &name, &[label]);
             }
         }
         Ok(())

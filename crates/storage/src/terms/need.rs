@@ -164,14 +164,38 @@ fn equals(field: &Field, value: &Operand) -> Need {
     }
 }
 
-/// What a metric selector needs.
+/// What a metric selector needs of a file without an index of its series. Of labels such a file has
+/// terms, but none of those that a query may promote from the resource: a row that has no term of a
+/// label may still match it. Names are never promoted.
 pub(crate) fn need_of_matchers(matchers: &[crate::message::Matcher]) -> Need {
     use crate::message::MatchOp;
-    let needs = matchers
+    let names = matchers
         .iter()
-        .filter(|m| m.op == MatchOp::Equal && !m.value.is_empty())
-        .filter(|m| !matches!(m.name.as_str(), "le" | "quantile"))
-        .map(|m| Need::Term(term(Of::Label, &m.name, m.value.as_bytes())))
-        .collect();
-    Need::all(needs)
+        .filter(|m| m.name == "__name__" && m.op == MatchOp::Equal && !m.value.is_empty())
+        .map(|m| Need::Term(term(Of::Label, &m.name, m.value.as_bytes())));
+    Need::all(names.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{MatchOp, Matcher};
+
+    #[test]
+    fn only_the_name_of_a_metric_decides_where_its_series_may_be() {
+        let matcher = |name: &str, op| Matcher {
+            name: name.to_owned(),
+            op,
+            value: "x".to_owned(),
+        };
+        let name = matcher("__name__", MatchOp::Equal);
+        let others = [
+            matcher("service_name", MatchOp::Equal),
+            matcher("__name__", MatchOp::Regex),
+        ];
+        let of_name = Need::Term(term(Of::Label, "__name__", b"x"));
+        assert_eq!(need_of_matchers(&others), Need::Anything);
+        let [service, regex] = others;
+        assert_eq!(need_of_matchers(&[service, name, regex]), of_name);
+    }
 }
