@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::Tenant;
+
 use crate::section::{Key, Value, built_in, choice, section};
 use crate::units::ByteSize;
 use crate::values::{CapturePattern, Endpoint, PathPattern, Pattern, Url};
@@ -176,8 +178,22 @@ section! {
         logs: RetentionPolicy = "{}";
         /// Metrics.
         metrics: RetentionPolicy = "{}";
+        /// Tenants that keep other than that.
+        tenants: Vec<TenantRetention> = "[]";
         /// Space kept free on the disk, or a tenth of the disk where that is less; below it the oldest partitions are dropped.
         reserve_bytes: ByteSize = "5GiB";
+    }
+
+    /// What one tenant keeps: an age instead of everybody's, and a bound on its own bytes.
+    pub struct TenantRetention {
+        /// The tenant.
+        tenant: Tenant = required;
+        /// Spans.
+        traces: RetentionPolicy = "{}";
+        /// Log records.
+        logs: RetentionPolicy = "{}";
+        /// Metrics.
+        metrics: RetentionPolicy = "{}";
     }
 
     /// Bounds for one signal.
@@ -202,6 +218,10 @@ section! {
         head_bytes: ByteSize = "64MiB", "1MiB" to "4GiB";
         /// The write-ahead log on disk; when it is full, ingest is told to retry.
         wal_bytes: ByteSize = "1GiB", "16MiB" to "1PiB";
+        /// Files that are due to be merged; while there are more, ingest is told to retry.
+        unmerged_files: u64 = "20000", "100" to "10000000";
+        /// How far ahead of the collector's clock a row's time may be; one further ahead is kept as sent, counted, and filed under the day on which it came, so that it is dropped with that.
+        time_ahead: Duration = "1d", "1m" to "290y";
         /// A request without an agent's stamp that equals one stored within this time is a repeat: acknowledged and not stored again. Without a value every request is stored. Requests with rows that have no time are always stored.
         repeat_window: Option<Duration> = "null", "1s" to "1d";
         /// Active metric series of one tenant: those with a point in the last hour; points of further ones are refused and counted.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use model::Tenant;
 use regex::Regex;
 
 use crate::ConfigError;
@@ -72,6 +73,19 @@ impl Value for String {
             cx.expected(node, Self::KIND, None);
         }
         text.map(str::to_owned)
+    }
+}
+
+impl Value for Tenant {
+    const KIND: &'static str = "a tenant's name";
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let tenant = node.as_text().and_then(Tenant::new);
+        if tenant.is_none() {
+            let hint = "1 to 64 of a-z A-Z 0-9 _ -".to_owned();
+            cx.expected(node, Self::KIND, Some(hint));
+        }
+        tenant
     }
 }
 

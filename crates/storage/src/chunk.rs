@@ -24,12 +24,13 @@ use model::row::Reject;
 use model::{Resource, Scope, Signal, SpanId, TraceId};
 use rustc_hash::FxHashMap;
 
+use crate::partition::day_of;
 use crate::write::{Observe, Points, StoredSpan};
 
 pub(crate) use clocks::Clocks;
 pub(crate) use intern::Interner;
 pub(crate) use owned::summary_resource;
-pub(crate) use sink::{ChunkSink, SeriesGate, members};
+pub(crate) use sink::{ChunkSink, Received, SeriesGate, members};
 
 use crate::points::{Entry, SeriesEntry};
 
@@ -211,6 +212,9 @@ pub(crate) struct Chunk {
     pub undated: u64,
     /// What the points were while this chunk was filled.
     pub point_counts: Points,
+    /// Rows whose time is far ahead of the clock, in order, each with the day on which it came: it
+    /// is filed under that.
+    pub ahead: Vec<(u32, u32)>,
     /// Smallest start or time of a row.
     pub min_time: u64,
     /// Largest start or time of a row.
@@ -242,6 +246,7 @@ impl Chunk {
             duplicate_keys: 0,
             undated: 0,
             point_counts: Points::default(),
+            ahead: Vec::new(),
             min_time: u64::MAX,
             max_time: 0,
             max_end: 0,
@@ -263,6 +268,14 @@ impl Chunk {
             Signal::Logs => self.logs[row].timestamp(),
             Signal::Metrics => self.points[row].time,
         }
+    }
+
+    /// The day under which a row is filed.
+    pub(crate) fn day(&self, row: usize) -> u32 {
+        let at = self
+            .ahead
+            .binary_search_by_key(&row, |(row, _)| *row as usize);
+        at.map_or_else(|_| day_of(self.time(row)), |at| self.ahead[at].1)
     }
 
     /// Shows the spans, if that is what the rows are.
@@ -310,6 +323,7 @@ impl Chunk {
             + of(&self.events)
             + of(&self.links)
             + of(&self.correlation)
+            + of(&self.ahead)
     }
 
     #[inline]

@@ -14,8 +14,7 @@ use crate::index::{BlockTerms, TermIndex};
 use crate::layout::RowRef;
 use crate::order::ordered;
 use crate::partition::{
-    BlockFile, BlocksWriter, FileError, FileId, Partition, PartitionKey, day_of, split_terms,
-    write_whole,
+    BlockFile, BlocksWriter, FileError, FileId, Partition, PartitionKey, split_terms, write_whole,
 };
 use crate::points::{self, head::PointHead};
 use crate::terms::Collector;
@@ -141,7 +140,7 @@ fn by_day(chunks: &[Arc<Chunk>]) -> BTreeMap<u32, Vec<RowRef>> {
                 chunk: u32::try_from(index).expect("a head has few chunks"),
                 row: u32::try_from(row).expect("a chunk has fewer than 2^32 rows"),
             };
-            days.entry(day_of(chunk.time(row))).or_default().push(at);
+            days.entry(chunk.day(row)).or_default().push(at);
         }
     }
     let counts = days.iter().map(|(day, rows)| (*day, rows.len() as u64));

@@ -17,7 +17,7 @@ use model::row::Decode;
 use model::{Signal, Tenant};
 
 use crate::OpenError;
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Received};
 use crate::partition::{
     BlockFile, EXTENSIONS, FileError, FileId, Listed, PartitionKey, day_from_dropped, day_from_name,
 };
@@ -295,7 +295,7 @@ impl Look<'_> {
             let dir = root.join(&entry.name);
             match (entry.kind, Tenant::new(&entry.name)) {
                 (EntryKind::Dir, Some(tenant)) => self.tenant(&tenant, &dir)?,
-                _ if entry.name == Checkpoint::NAME || entry.name == SOURCES => {}
+                _ if [Checkpoint::NAME, Checkpoint::SPARE, SOURCES].contains(&&*entry.name) => {}
                 _ => self.stray(&dir, "not a file of the store"),
             }
         }
@@ -434,7 +434,10 @@ pub(crate) fn chunk_of(
 ) -> Result<Chunk, String> {
     let mut gate = Again::new(&record.refused_series);
     let mut room = Room::unlimited();
-    let received = record.received_unix_nano.unwrap_or(0);
+    let received = Received {
+        unix_nano: record.received_unix_nano.unwrap_or(0),
+        ..Received::UNKNOWN
+    };
     decode_batch(decoder, keys, &record.batch, &mut gate, &mut room, received)
         .map_err(|error| error.to_string())
 }

@@ -9,6 +9,8 @@
 //! Invariants: what is merged has the rows that its parts had, each once; a file of which anything
 //! does not read is never merged, and nothing is merged across it.
 
+#[cfg(test)]
+mod cost;
 pub(crate) mod policy;
 mod write;
 

@@ -109,6 +109,9 @@ pub(crate) struct Partition {
     pub files: Vec<Arc<BlockFile>>,
     /// Files that count and do not read. Nothing is merged across them.
     pub unread: Vec<FileId>,
+    /// Merged files of which nobody knows whether they count: the disk failed when they were to.
+    /// Nothing is merged across them, either.
+    pub unsure: Vec<FileId>,
     /// When a file was added since the store opened; 0 where none was.
     pub added_unix_nano: u64,
     /// Missing where no file has several blocks, and where it cannot be opened: every block of
@@ -123,6 +126,7 @@ impl Partition {
             key,
             files: Vec::new(),
             unread: Vec::new(),
+            unsure: Vec::new(),
             added_unix_nano: 0,
             index: None,
         }
@@ -155,12 +159,7 @@ impl Partition {
                     merged.extend(id.is_merged().then_some(id));
                     partition.files.push(Arc::new(file));
                 }
-                // Whole, for all that is known: what the system refuses now it may give later.
-                Err(FileError::Io(error)) => {
-                    let path = id.path(&dir, "blocks");
-                    let reason = format!("cannot open {}: {error}", path.display());
-                    return Err(std::io::Error::new(error.kind(), reason));
-                }
+                // What the system refuses now it may give later: it is tried again.
                 Err(error) => {
                     partition.unread.push(id);
                     tracing::error!(file = %id.path(&dir, "blocks").display(), %error,
@@ -182,6 +181,20 @@ impl Partition {
             partition.index = open_index(env, &index);
         }
         Ok(partition)
+    }
+
+    /// Files that nothing is merged across.
+    pub(crate) fn apart(&self) -> impl Iterator<Item = &FileId> {
+        self.unread.iter().chain(&self.unsure)
+    }
+
+    /// Puts a file into its place among the others; those that were merged into it go.
+    pub(crate) fn insert(&mut self, file: BlockFile) -> Vec<Arc<BlockFile>> {
+        let replaced = |other: &mut Arc<BlockFile>| other.id.is_part_of(file.id);
+        let gone = self.files.extract_if(.., replaced).collect();
+        let at = self.files.partition_point(|other| other.id < file.id);
+        self.files.insert(at, Arc::new(file));
+        gone
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -225,12 +238,19 @@ impl Partition {
         Ok(bytes)
     }
 
-    /// The time of its newest row; the end of its day where no file of it reads.
+    /// The first and the last time of its day.
+    pub(crate) fn day_unix_nano(&self) -> (u64, u64) {
+        let begin = u64::from(self.key.day).saturating_mul(model::time::NANOS_PER_DAY);
+        (begin, begin.saturating_add(model::time::NANOS_PER_DAY - 1))
+    }
+
+    /// The time of its newest row; the end of its day where no file of it reads, and where rows
+    /// are of a later time: they came on that day from a clock that is wrong.
     pub(crate) fn newest_unix_nano(&self) -> u64 {
+        let end = (u64::from(self.key.day) + 1).saturating_mul(model::time::NANOS_PER_DAY);
         let blocks = self.files.iter().flat_map(|file| &file.blocks);
-        blocks.map(|block| block.max_time).max().unwrap_or_else(|| {
-            (u64::from(self.key.day) + 1).saturating_mul(model::time::NANOS_PER_DAY)
-        })
+        let newest = blocks.map(|block| block.max_time).max();
+        newest.map_or(end, |newest| newest.min(end))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Whole partitions go, the oldest day first: those whose newest row is older than the signal's
 //! age, the oldest of a signal while it takes more bytes than it may, and the oldest of all while
-//! the file system has less room than its reserve. The age and the bytes of a signal are what an
+//! the file system has less room than its reserve. A tenant may have an age of its own, and a bound
+//! on its own bytes. The age and the bytes of a signal are what an
 //! operator asked for, and hold for any day. The reserve is there by default, so it spares the
 //! current UTC day and later ones: a disk that others filled must not empty the store of what it
 //! has just been told.
@@ -13,6 +14,7 @@
 //! leaves of dropped folders is removed when the store opens. Rows that come later for a dropped
 //! day make a new partition, until retention drops that too.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,31 +33,49 @@ mod tests;
 pub struct Policy {
     /// Partitions whose newest row is older are dropped.
     pub age: Option<Duration>,
-    /// The oldest partitions are dropped while the signal's take more, of all tenants together.
+    /// The oldest partitions are dropped while the signal's take more.
     pub bytes: Option<u64>,
 }
 
-/// What is kept. The default keeps everything; the defaults of a server are in its config.
+/// How long and how much of each signal is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Retention {
+pub struct Policies {
     /// Spans.
     pub traces: Policy,
     /// Log records.
     pub logs: Policy,
     /// Metric data points.
     pub metrics: Policy,
-    /// Room kept free on the file system, or a tenth of it where that is less; 0 for none.
-    pub reserve_bytes: u64,
 }
 
-impl Retention {
+impl Policies {
     /// The policy of a signal.
-    pub fn policy(&self, signal: Signal) -> Policy {
+    pub fn of(&self, signal: Signal) -> Policy {
         match signal {
             Signal::Traces => self.traces,
             Signal::Logs => self.logs,
             Signal::Metrics => self.metrics,
         }
+    }
+}
+
+/// What is kept. The default keeps everything; the defaults of a server are in its config.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// Of everybody: the age of tenants that have none of their own, the bytes of all together.
+    pub all: Policies,
+    /// Of one tenant: an age instead of everybody's, and a bound on the tenant's own bytes.
+    pub tenants: BTreeMap<Tenant, Policies>,
+    /// Room kept free on the file system, or a tenth of it where that is less; 0 for none.
+    pub reserve_bytes: u64,
+}
+
+impl Retention {
+    /// How long a tenant's rows of a signal are kept; nothing for ever.
+    pub fn age(&self, tenant: &Tenant, signal: Signal) -> Option<Duration> {
+        let own = self.tenants.get(tenant);
+        own.and_then(|own| own.of(signal).age)
+            .or(self.all.of(signal).age)
     }
 }
 
@@ -87,16 +107,21 @@ impl Reason {
 /// Drops what is no longer kept.
 pub(crate) fn maintain(core: &Core) {
     let _changing = core.changing.lock();
+    let retention = &core.options.retention;
     for signal in Signal::ALL {
-        let policy = core.options.retention.policy(signal);
-        if let Some(age) = policy.age {
-            by_age(core, signal, age);
+        by_age(core, signal);
+        for (tenant, own) in &retention.tenants {
+            if let Some(most) = own.of(signal).bytes {
+                by_bytes(core, most, |key| {
+                    key.signal == signal && key.tenant == *tenant
+                });
+            }
         }
-        if let Some(most) = policy.bytes {
-            by_bytes(core, signal, most);
+        if let Some(most) = retention.all.of(signal).bytes {
+            by_bytes(core, most, |key| key.signal == signal);
         }
     }
-    if core.options.retention.reserve_bytes == 0 {
+    if retention.reserve_bytes == 0 {
         return;
     }
     match core.env.files.space(&core.root) {
@@ -120,20 +145,23 @@ fn oldest_first(core: &Core, wanted: impl Fn(&PartitionKey) -> bool) -> Vec<Arc<
     list
 }
 
-fn by_age(core: &Core, signal: Signal, age: Duration) {
-    let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-    let Some(limit) = core.env.clock.unix_nanos().checked_sub(age) else {
-        return;
-    };
+fn by_age(core: &Core, signal: Signal) {
+    let retention = &core.options.retention;
+    let now = core.env.clock.unix_nanos();
     for partition in oldest_first(core, |key| key.signal == signal) {
-        if partition.newest_unix_nano() < limit {
+        let Some(age) = retention.age(&partition.key.tenant, signal) else {
+            continue;
+        };
+        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        let limit = now.checked_sub(age);
+        if limit.is_some_and(|limit| partition.newest_unix_nano() < limit) {
             drop_partition(core, &partition, Reason::Age);
         }
     }
 }
 
-fn by_bytes(core: &Core, signal: Signal, most: u64) {
-    let partitions = oldest_first(core, |key| key.signal == signal);
+fn by_bytes(core: &Core, most: u64, wanted: impl Fn(&PartitionKey) -> bool) {
+    let partitions = oldest_first(core, wanted);
     let sizes: Vec<u64> = partitions
         .iter()
         .map(|partition| bytes_of(core, partition))

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use model::Signal;
+use model::{Signal, Tenant, TimeRange};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
@@ -191,6 +191,7 @@ struct Account {
     stats: Stats,
     cuts: Vec<Cut>,
     damaged_blocks: u64,
+    unread_files: u64,
 }
 
 impl<'a> Scan<'a> {
@@ -278,10 +279,17 @@ impl<'a> Scan<'a> {
             Err(Stop::Cancelled) => return,
             Err(Stop::Invalid(error)) => Err(error),
             Ok(()) | Err(Stop::Limit) => {
-                let damaged = self.account.lock().damaged_blocks;
-                if damaged > 0 {
+                let (blocks, files) = {
+                    let account = self.account.lock();
+                    (account.damaged_blocks, account.unread_files)
+                };
+                if blocks > 0 {
                     let hint = "rows of damaged blocks are missing; see the collector's log";
-                    self.cut("damage", damaged, hint);
+                    self.cut("damage", blocks, hint);
+                } else if files > 0 {
+                    let hint =
+                        "rows of files that do not read are missing; see the collector's log";
+                    self.cut("damage", files, hint);
                 }
                 let now = self.core.env.clock.unix_nanos();
                 let Account { stats, cuts, .. } = self.account.into_inner();
@@ -338,6 +346,7 @@ impl<'a> Scan<'a> {
     /// The units in which rows of the selection can lie.
     fn units(&self, selection: &Selection) -> Vec<Unit> {
         let need = crate::terms::Need::of(&selection.filter, selection.signal);
+        self.name_unread(&selection.tenant, selection.signal, selection.range);
         candidates::units(
             &self.view,
             &selection.tenant,
@@ -353,6 +362,18 @@ impl<'a> Scan<'a> {
         stats.blocks += blocks;
         stats.rows += rows;
         stats.bytes += bytes;
+    }
+
+    /// Says that files of the days asked for do not read.
+    fn name_unread(&self, tenant: &Tenant, signal: Signal, range: TimeRange) {
+        let partitions = self.view.partitions.values();
+        let of_selection = partitions.filter(|partition| {
+            let (begin, end) = partition.day_unix_nano();
+            let key = &partition.key;
+            key.tenant == *tenant && key.signal == signal && range.overlaps(begin, end)
+        });
+        let unread: usize = of_selection.map(|partition| partition.unread.len()).sum();
+        self.account.lock().unread_files += unread as u64;
     }
 
     /// Opens a unit that is read for its rows.

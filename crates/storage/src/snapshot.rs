@@ -220,7 +220,7 @@ fn stage(
     copier.partitions(&root, &staging.join("store"), checkpoint.flush)?;
     let wal = (dir.join("wal"), staging.join("wal"));
     copier.log(&wal.0, &wal.1, checkpoint.position(), wal_end)?;
-    for name in [SOURCES, Checkpoint::NAME] {
+    for name in [SOURCES, Checkpoint::SPARE, Checkpoint::NAME] {
         let from = root.join(name);
         copier.copy_whole(&from, &staging.join("store").join(name))?;
     }

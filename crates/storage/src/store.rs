@@ -16,6 +16,7 @@ pub(crate) mod merger;
 mod record;
 mod recover;
 mod refusal;
+pub(crate) mod reread;
 mod sources;
 mod stamps;
 mod tail;
@@ -37,9 +38,8 @@ use model::row::{Decode, Reject, Undecoded};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::chunk::{Chunk, ChunkSink, Clocks, SeriesGate};
+use crate::chunk::{Chunk, ChunkSink, Clocks, Received, SeriesGate};
 use crate::flush::Heads;
-use crate::merge::policy;
 use crate::partition::{Partition, PartitionKey};
 use crate::points::{BlockCache, Known, KnownSeries, SeriesEntry};
 use crate::retention::{self, Retention};
@@ -99,6 +99,10 @@ pub struct Options {
     pub correlation: Arc<CorrelationKeys>,
     /// What is kept for how long.
     pub retention: Retention,
+    /// Rows that are further ahead of the clock are filed under the day on which they came.
+    pub time_ahead: Duration,
+    /// While more files than this are due to be merged, batches are asked to come again.
+    pub unmerged_files: u64,
     /// A batch without a stamp that equals one of this span of time is a repeat, and not stored
     /// again; zero to store it.
     pub repeat_window: Duration,
@@ -120,6 +124,8 @@ impl Default for Options {
             decoded_bytes: 192 << 20,
             correlation: Arc::new(CorrelationKeys::default()),
             retention: Retention::default(),
+            time_ahead: Duration::from_secs(86_400),
+            unmerged_files: 20_000,
             repeat_window: Duration::ZERO,
         }
     }
@@ -169,6 +175,7 @@ pub(crate) struct Counters {
     pub rejected: [AtomicU64; Reject::ALL.len()],
     pub duplicate_keys: AtomicU64,
     pub undated: AtomicU64,
+    pub ahead: AtomicU64,
     /// By [`Refusal`].
     retried: [AtomicU64; Refusal::ALL.len()],
     pub too_large_batches: AtomicU64,
@@ -187,6 +194,10 @@ pub(crate) struct Counters {
     pub wal_torn_bytes: AtomicU64,
     pub wal_malformed: AtomicU64,
     pub damaged_files: AtomicU64,
+    pub reread_files: AtomicU64,
+    /// By signal: files that are due to be merged, and their bytes.
+    pub waiting_files: [AtomicU64; 3],
+    pub waiting_bytes: [AtomicU64; 3],
     pub damaged_blocks: AtomicU64,
     /// By [`retention::Reason`].
     pub dropped_partitions: [AtomicU64; retention::Reason::ALL.len()],
@@ -278,7 +289,8 @@ impl SeriesGate for Gate {
 
 impl Core {
     /// Decodes a batch into memory taken from `room`; the gate is asked once about each of its
-    /// distinct series. Rows without a time are of the time when it was received.
+    /// distinct series. Rows without a time are of the time when it was received, and those far
+    /// ahead of it are filed under it; 0 where it is not known.
     fn decode(
         &self,
         batch: &Batch,
@@ -287,6 +299,14 @@ impl Core {
         received: u64,
     ) -> Result<Chunk, Undecoded> {
         let keys = &self.options.correlation;
+        let received = match received {
+            0 => Received::UNKNOWN,
+            received => {
+                let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
+                let ahead = u64::try_from(self.options.time_ahead.as_nanos()).unwrap_or(u64::MAX);
+                Received::at(received, clock.map_or(0, |clock| clock.offset_nano), ahead)
+            }
+        };
         decode_batch(&*self.decoder, keys, batch, gate, room, received)
     }
 
@@ -384,7 +404,7 @@ pub(crate) fn decode_batch(
     batch: &Batch,
     gate: &mut dyn SeriesGate,
     room: &mut Room,
-    received: u64,
+    received: Received,
 ) -> Result<Chunk, Undecoded> {
     let mut sink = ChunkSink::new(batch.signal, keys, gate, room, received);
     decoder.decode(batch.format, batch.signal, &batch.request, &mut sink)?;
@@ -579,7 +599,9 @@ impl Store {
         let work = move || {
             let core = store.core();
             core.known.sweep(core.env.clock.unix_nanos());
+            reread::reread(core);
             retention::maintain(core);
+            merger::count_waiting(core);
             core.merging.wake();
             core.save_sources();
         };
@@ -691,6 +713,8 @@ impl Core {
             ("duplicate_batches_total", &counters.duplicate_batches),
             ("duplicate_attribute_keys_total", &counters.duplicate_keys),
             ("undated_rows_total", &counters.undated),
+            ("ahead_rows_total", &counters.ahead),
+            ("reread_files_total", &counters.reread_files),
             ("flushes_total", &counters.flushes),
             ("flush_errors_total", &counters.flush_errors),
             ("merges_total", &counters.merges),
@@ -717,14 +741,9 @@ impl Core {
         }
         let view = self.view.read().clone();
         let (mut indexes, mut tables) = (0, 0);
-        let now = self.env.clock.unix_nanos();
-        let mut waiting = [(0, 0); 3];
         for partition in view.partitions.values() {
             indexes += u64::from(partition.lacks_index());
             tables += partition.lacking_tables();
-            let (files, bytes) = policy::waiting(partition, now);
-            let of_signal = &mut waiting[commit::signal_index(partition.key.signal)];
-            *of_signal = (of_signal.0 + files, of_signal.1 + bytes);
             let labels = [
                 ("signal", partition.key.signal.name()),
                 ("tenant", partition.key.tenant.as_str()),
@@ -733,10 +752,19 @@ impl Core {
             one("partition_bytes", &labels, partition.size_bytes());
             one("partition_files", &labels, partition.files.len() as u64);
         }
-        for (signal, (files, bytes)) in model::Signal::ALL.iter().zip(waiting) {
+        for signal in model::Signal::ALL {
             let labels = [("signal", signal.name())];
-            one("merge_waiting_files", &labels, files);
-            one("merge_waiting_bytes", &labels, bytes);
+            let at = commit::signal_index(signal);
+            one(
+                "merge_waiting_files",
+                &labels,
+                get(&counters.waiting_files[at]),
+            );
+            one(
+                "merge_waiting_bytes",
+                &labels,
+                get(&counters.waiting_bytes[at]),
+            );
         }
         one("unreadable_indexes", &[], indexes);
         one("unreadable_tables", &[], tables);

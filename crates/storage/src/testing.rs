@@ -43,7 +43,8 @@ pub(crate) fn chunk<T: serde::Serialize>(signal: Signal, rows: &[T]) -> crate::c
     let keys = model::correlation::CorrelationKeys::default();
     let mut gate = OpenGate;
     let mut room = Room::unlimited();
-    let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut gate, &mut room, 0);
+    let received = crate::chunk::Received::UNKNOWN;
+    let mut sink = crate::chunk::ChunkSink::new(signal, &keys, &mut gate, &mut room, received);
     TestDecoder
         .decode(
             Format::Otlp,

@@ -24,7 +24,7 @@ use crate::folder::{FlushFiles, Folder, FolderError, PartitionFiles};
 use crate::index::TermIndex;
 use crate::layout::Interned;
 use crate::partition::PartitionKey;
-use crate::store::{SOURCES, check_sources};
+use crate::store::{Checkpoint, SOURCES, check_sources};
 
 use coverage::Coverage;
 use fields::Tally;
@@ -184,8 +184,17 @@ fn checkpoint(folder: &Folder, report: &mut Report) {
             severity: Severity::Damage,
             file: "store/CHECKPOINT".to_owned(),
             block: None,
-            what: "one of its two copies is damaged".to_owned(),
-            costs: "nothing while the other is whole; the next flush replaces both".to_owned(),
+            what: "it does not read, or one of its two copies does not".to_owned(),
+            costs: "nothing while another is whole; the next flush replaces them".to_owned(),
+        });
+    }
+    if let Some(what) = Checkpoint::spare_damage(&folder.env, &folder.dir.join("store")) {
+        report.add(Finding {
+            severity: Severity::Damage,
+            file: format!("store/{}", Checkpoint::SPARE),
+            block: None,
+            what,
+            costs: "nothing while the checkpoint is whole; the next flush replaces both".to_owned(),
         });
     }
     let path = folder.dir.join("store").join(SOURCES);
@@ -214,14 +223,22 @@ fn check_partition(
     let index = match index {
         Ok(index) => index,
         Err(what) => {
+            let blocks = partition.files.iter().flat_map(|file| &file.blocks);
+            let is_needed = blocks.into_iter().any(|file| !file.needs.is_empty());
+            let (severity, costs) = if is_needed {
+                let costs = "time: blocks of this day are searched without it; the next flush of \
+                             the day begins a new one";
+                (Severity::Damage, costs)
+            } else {
+                // A crash came while the first flush that needs one was making it.
+                (Severity::Note, "nothing: no file that counts needs it")
+            };
             report.add(Finding {
-                severity: Severity::Damage,
+                severity,
                 file: folder.shown(&partition.dir.join("index")),
                 block: None,
                 what,
-                costs: "time: blocks of this day are searched without it; the next flush of the \
-                        day begins a new one"
-                    .to_owned(),
+                costs: costs.to_owned(),
             });
             None
         }

@@ -52,18 +52,31 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
         bytes: policy.bytes.map(|bytes| bytes.0),
     };
     let keep = &config.retention;
+    let tenants = keep.tenants.iter().map(|own| {
+        let policies = storage::retention::Policies {
+            traces: policy(&own.traces),
+            logs: policy(&own.logs),
+            metrics: policy(&own.metrics),
+        };
+        (own.tenant.clone(), policies)
+    });
     let request_bytes = bytes(config.limits.request_bytes);
     storage::Options {
         name,
         retention: storage::retention::Retention {
-            traces: policy(&keep.traces),
-            logs: policy(&keep.logs),
-            metrics: policy(&keep.metrics),
+            all: storage::retention::Policies {
+                traces: policy(&keep.traces),
+                logs: policy(&keep.logs),
+                metrics: policy(&keep.metrics),
+            },
+            tenants: tenants.collect(),
             reserve_bytes: keep.reserve_bytes.0,
         },
         head_bytes: bytes(config.limits.head_bytes),
         wal_bytes: config.limits.wal_bytes.0,
         series: config.limits.series,
+        time_ahead: config.limits.time_ahead,
+        unmerged_files: config.limits.unmerged_files,
         repeat_window: config.limits.repeat_window.unwrap_or_default(),
         pending_bytes: (request_bytes * 2).clamp(1, u32::MAX as usize),
         in_flight_bytes: room::in_flight_bytes(request_bytes),

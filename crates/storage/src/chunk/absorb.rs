@@ -120,6 +120,9 @@ impl Chunk {
                 source: corr.source,
             }));
         self.clocks.append(self.rows(), &other.clocks);
+        let before = index32(self.rows());
+        let ahead = other.ahead.iter().map(|(row, day)| (row + before, *day));
+        self.ahead.extend(ahead);
         self.absorb_rows(other, &moves);
         self.min_time = self.min_time.min(other.min_time);
         self.max_time = self.max_time.max(other.max_time);

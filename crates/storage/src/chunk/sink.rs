@@ -16,6 +16,7 @@ use super::{
     Attr, Chunk, Corr, EventRow, LinkRow, LogRow, PointRow, PointVal, Span32, SpanRow, Text, Val,
     encode_onto, encoded_bytes,
 };
+use crate::partition::day_of;
 use crate::points::{Entry, SeriesEntry, series_id};
 
 /// A list of this size grows by half instead of twofold: what it takes beyond its rows counts too.
@@ -25,6 +26,37 @@ const MEMBERS_MEASURED: usize = 256;
 /// A set of attributes may have as many keys as a request has room for: within it too, now and then
 /// room is taken for what they need.
 const ATTRIBUTES_BETWEEN_LOOKS: usize = 1_024;
+
+/// When a request was received.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received {
+    /// By the sender's clock; 0 where that is not known any more.
+    pub unix_nano: u64,
+    /// The day by the collector's clock.
+    pub day: u32,
+    /// Rows of a later time than this are filed under that day.
+    pub latest_unix_nano: u64,
+}
+
+impl Received {
+    /// Received at this time by the sender's clock, from which the collector's differs by
+    /// `offset_nano`; rows may be ahead of the latter by `ahead_nano`.
+    pub(crate) fn at(unix_nano: u64, offset_nano: i64, ahead_nano: u64) -> Self {
+        let ours = unix_nano.saturating_add_signed(offset_nano);
+        Self {
+            unix_nano,
+            day: day_of(ours),
+            latest_unix_nano: ours.saturating_add(ahead_nano),
+        }
+    }
+
+    /// At a time that is not known any more.
+    pub(crate) const UNKNOWN: Self = Self {
+        unix_nano: 0,
+        day: 0,
+        latest_unix_nano: u64::MAX,
+    };
+}
 
 /// The [`RowSink`] that fills one chunk.
 pub(crate) struct ChunkSink<'k> {
@@ -45,7 +77,7 @@ pub(crate) struct ChunkSink<'k> {
     seen: Vec<u64>,
     scratch: Vec<u8>,
     room: &'k mut Room,
-    received_unix_nano: u64,
+    received: Received,
     /// What the chunk's lists have taken of the room.
     lists: usize,
 }
@@ -53,13 +85,14 @@ pub(crate) struct ChunkSink<'k> {
 impl<'k> ChunkSink<'k> {
     /// The gate is asked once about each distinct series, in the order of their first points.
     /// Memory is taken from `room`.
-    /// Rows without any time are of the time at which they were received.
+    /// Rows without any time are of the time at which they were received, and those far ahead of it
+    /// are filed under it.
     pub(crate) fn new(
         signal: Signal,
         keys: &'k CorrelationKeys,
         gate: &'k mut dyn SeriesGate,
         room: &'k mut Room,
-        received_unix_nano: u64,
+        received: Received,
     ) -> Self {
         Self {
             chunk: Chunk::new(signal),
@@ -76,7 +109,7 @@ impl<'k> ChunkSink<'k> {
             seen: Vec::new(),
             scratch: Vec::new(),
             room,
-            received_unix_nano,
+            received,
             lists: 0,
         }
     }
@@ -246,10 +279,15 @@ impl<'k> ChunkSink<'k> {
     /// The time of a row that has none.
     fn undated(&mut self) -> u64 {
         self.chunk.undated += 1;
-        self.received_unix_nano
+        self.received.unix_nano
     }
 
+    /// Called before the row is there.
     fn note_time(&mut self, time: u64, end: u64) {
+        if time > self.received.latest_unix_nano {
+            let row = index32(self.chunk.rows());
+            self.chunk.ahead.push((row, self.received.day));
+        }
         self.chunk.min_time = self.chunk.min_time.min(time);
         self.chunk.max_time = self.chunk.max_time.max(time);
         self.chunk.max_end = self.chunk.max_end.max(end).max(time);

@@ -124,7 +124,7 @@ fn runs(partition: &Partition) -> Vec<Range<usize>> {
             || pairs >= PAIRS_MAX / 2
             || of_rows
             || file.damaged.load(Ordering::Relaxed)
-            || partition.unread.iter().any(unread)
+            || partition.apart().any(unread)
     };
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (at, file) in files.iter().enumerate() {
@@ -134,7 +134,7 @@ fn runs(partition: &Partition) -> Vec<Range<usize>> {
         let joins = |run: &Range<usize>| {
             let between = files[run.end - 1].id.last + 1..file.id.first;
             let unread = |id: &FileId| id.first < between.end && id.last >= between.start;
-            run.end == at && !partition.unread.iter().any(unread)
+            run.end == at && !partition.apart().any(unread)
         };
         match runs.last_mut() {
             Some(run) if joins(run) => run.end = at + 1,

@@ -29,6 +29,8 @@ pub(crate) struct Task<'a> {
     pub files: &'a [Arc<BlockFile>],
     /// Rows of a full block.
     pub block_rows: usize,
+    /// Blocks of fewer rows are put in order and written anew; others are copied.
+    pub small_rows: usize,
     /// Memory that rows may take while they are put in order.
     pub memory_bytes: usize,
     /// Asked between two blocks.
@@ -109,7 +111,7 @@ impl Merge<'_> {
     fn blocks(&mut self) -> Result<Vec<Vec<u32>>, MergeError> {
         let files = self.task.files;
         let tabled: Vec<bool> = files.iter().map(|file| has_tables(file)).collect();
-        let is_small = |rows: u32| (rows as usize) < self.task.block_rows.div_ceil(2);
+        let is_small = |rows: u32| (rows as usize) < self.task.small_rows;
         let small = files.iter().zip(&tabled).filter(|(_, tabled)| **tabled);
         let small = small.flat_map(|(file, _)| &file.blocks);
         // One alone stays as it is: there is nothing to join it with.

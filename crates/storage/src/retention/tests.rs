@@ -118,8 +118,12 @@ impl Fixture {
 }
 
 fn for_traces(policy: Policy) -> Retention {
-    Retention {
+    let all = Policies {
         traces: policy,
+        ..Policies::default()
+    };
+    Retention {
+        all,
         ..Retention::default()
     }
 }
@@ -130,7 +134,7 @@ async fn age_drops_days_whose_newest_row_is_older() {
         age: Some(30 * HOURS),
         bytes: None,
     });
-    let this = Fixture::new(retention).await;
+    let this = Fixture::new(retention.clone()).await;
     this.has(this.spans.clone(), this.logs.clone()).await;
     // Now the first day is over for 31 hours, and the second's newest row is younger than 30.
     this.clock.advance(11 * HOUR);
@@ -190,7 +194,7 @@ async fn the_reserve_drops_no_more_than_it_needs_and_never_today() {
         reserve_bytes: 1_000,
         ..Retention::default()
     };
-    let this = Fixture::new(retention).await;
+    let this = Fixture::new(retention.clone()).await;
     let core = this.store.core().clone();
     let space = |free_bytes, total_bytes| Space {
         free_bytes,
@@ -331,4 +335,107 @@ async fn a_folder_that_cannot_be_renamed_stays_in_answers() {
     this.has(this.spans.clone(), this.logs.clone()).await;
     assert_eq!(this.metric("retention_errors_total", ""), 1.0);
     assert_eq!(this.metric("dropped_rows_total", "disk_reserve"), 0.0);
+}
+
+#[tokio::test]
+async fn a_tenant_has_an_age_and_bytes_of_its_own() {
+    let tenant = |name: &str| Tenant::new(name).unwrap();
+    let age = |hours| Policies {
+        logs: Policy {
+            age: Some(hours * HOURS),
+            bytes: None,
+        },
+        ..Policies::default()
+    };
+    let small = Policies {
+        logs: Policy {
+            age: None,
+            bytes: Some(1),
+        },
+        ..Policies::default()
+    };
+    let retention = Retention {
+        all: age(100),
+        tenants: [
+            (tenant("brief"), age(30)),
+            (tenant("long"), age(1_000)),
+            (tenant("small"), small),
+        ]
+        .into(),
+        reserve_bytes: 0,
+    };
+    let dir = tempdir().unwrap();
+    let (store, clock) = open_at(dir.path(), retention);
+    let logs: Vec<_> = {
+        let mut generator = Generator::new(22);
+        let dated = |log: LogRecord| LogRecord {
+            time_unix_nano: BASE,
+            ..log
+        };
+        (0..20).map(|_| dated(generator.log())).collect()
+    };
+    let names = ["brief", "long", "other", "small"];
+    for name in names {
+        let batch = crate::write::Batch {
+            tenant: tenant(name),
+            signal: Signal::Logs,
+            request: postcard::to_stdvec(&logs).unwrap().into(),
+            stamp: None,
+            format: model::Format::Otlp,
+        };
+        store.write(batch).await.unwrap();
+    }
+    store.flush().await;
+    let kept = || {
+        let view = store.core().view.read().clone();
+        let kept = view.partitions.keys().map(|key| key.tenant.to_string());
+        kept.collect::<Vec<_>>()
+    };
+    // What was flushed is looked at already.
+    assert_eq!(kept(), ["brief", "long", "other"]);
+    for (hours, left) in [(20, &["long", "other"][..]), (80, &["long"]), (900, &[])] {
+        clock.advance(hours * HOUR);
+        store.maintain().await;
+        assert_eq!(kept(), left, "{hours} hours later");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_streamed_goes_on_while_its_partition_is_dropped() {
+    use futures::StreamExt;
+
+    use crate::message::{Limits, Order, Reply, Request};
+    use crate::read::Read;
+
+    let retention = Retention {
+        reserve_bytes: 1_000,
+        ..Retention::default()
+    };
+    let this = Fixture::new(retention).await;
+    let request = Request::Rows {
+        selection: selection(Signal::Traces, Filter::All),
+        order: Order::Oldest,
+        limit: 1_000_000,
+        traces: None,
+        after: None,
+        columns: Columns::Full,
+    };
+    let mut answer = this.store.execute(request, Limits::default());
+    let mut found = Vec::new();
+    let mut dropped = false;
+    while let Some(reply) = answer.next().await {
+        if let Reply::Spans(spans) = reply.unwrap() {
+            found.extend(spans);
+        }
+        if !dropped {
+            let none = Space {
+                free_bytes: 0,
+                total_bytes: 1_000_000,
+            };
+            by_reserve(this.store.core(), none);
+            assert!(!this.folder(Signal::Traces, "2026-01-01").exists());
+            dropped = true;
+        }
+    }
+    assert!(plain_spans(found) == plain_spans(this.spans.clone()));
 }

@@ -259,9 +259,12 @@ async fn retention_waits_for_a_snapshot_and_does_not_tear_it() {
         &dir.path().join("data"),
         Options {
             retention: crate::retention::Retention {
-                logs: crate::retention::Policy {
-                    age: Some(Duration::from_secs(1)),
-                    bytes: None,
+                all: crate::retention::Policies {
+                    logs: crate::retention::Policy {
+                        age: Some(Duration::from_secs(1)),
+                        bytes: None,
+                    },
+                    ..Default::default()
                 },
                 ..crate::retention::Retention::default()
             },

@@ -2,7 +2,10 @@
 //!
 //! `store/CHECKPOINT` is JSON, replaced by rename. It is the one commit point of a flush that
 //! touches several partitions. Nothing else says what it says, so it is there twice: two sealed
-//! copies (see [`crate::sealed`]), each of whole sectors.
+//! copies (see [`crate::sealed`]), each of whole sectors. `store/CHECKPOINT.spare` is the same once
+//! more, for a file that is lost or damaged as a whole. It is written first, when all files of the
+//! flush are durable, so what it says holds whether or not the other was written as well; and the
+//! WAL is freed only after both.
 
 use std::path::Path;
 
@@ -35,6 +38,8 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// The file's name in the store's folder.
     pub(crate) const NAME: &str = "CHECKPOINT";
+    /// That of the one that is read where the first does not.
+    pub(crate) const SPARE: &str = "CHECKPOINT.spare";
 
     pub(super) fn new(flush: u64, position: Position, stamps: Stamps) -> Self {
         Self {
@@ -53,39 +58,89 @@ impl Checkpoint {
         }
     }
 
-    /// Reads the checkpoint of a store; the default for a new store. Also says whether one of its
-    /// copies is damaged.
+    /// Reads the checkpoint of a store; the default for a new store. Also says whether any of it is
+    /// damaged.
     pub(crate) fn read(env: &Env, root: &Path) -> Result<(Self, bool), OpenError> {
-        let path = root.join(Self::NAME);
-        let wrong = |reason: String| OpenError::Checkpoint {
-            path: path.clone(),
-            reason,
-        };
-        let read = || match env.files.stat(&path)? {
-            Some(_) => env.files.read(&path).map(Some),
+        let first = Self::read_file(env, &root.join(Self::NAME));
+        match first {
+            Ok(Some(read)) => return Ok(read),
+            Err(Unread::Later(version)) => return Err(Unread::Later(version).of(root)),
+            Ok(None) | Err(Unread::Damaged(_)) => {}
+        }
+        match (first, Self::read_file(env, &root.join(Self::SPARE))) {
+            // It may not have been written yet, so that it is missing is no damage.
+            (Ok(_), Ok(spare)) => Ok(spare.unwrap_or_default()),
+            (Err(unread), Ok(Some((spare, _)))) => {
+                let Unread::Damaged(reason) = unread else {
+                    return Err(unread.of(root));
+                };
+                tracing::error!(reason, "the checkpoint does not read, its spare is used");
+                Ok((spare, true))
+            }
+            (Err(unread), _) | (Ok(_), Err(unread)) => Err(unread.of(root)),
+        }
+    }
+
+    /// What is wrong with the spare one, where it is there.
+    pub(crate) fn spare_damage(env: &Env, root: &Path) -> Option<String> {
+        match Self::read_file(env, &root.join(Self::SPARE)) {
+            Ok(Some((_, true))) => Some("one of its two copies is damaged".to_owned()),
+            Ok(_) => None,
+            Err(unread) => Some(unread.of(root).to_string()),
+        }
+    }
+
+    /// Reads one file, if it is there.
+    fn read_file(env: &Env, path: &Path) -> Result<Option<(Self, bool)>, Unread> {
+        let read = || match env.files.stat(path)? {
+            Some(_) => env.files.read(path).map(Some),
             None => Ok(None),
         };
-        let Some(bytes) = read().map_err(|error: std::io::Error| wrong(error.to_string()))? else {
-            return Ok((Self::default(), false));
+        let read = read().map_err(|error: std::io::Error| Unread::Damaged(error.to_string()));
+        let Some(bytes) = read? else {
+            return Ok(None);
         };
         let (json, damaged) = sound_copy(&bytes);
         let checkpoint: Self =
-            serde_json::from_slice(json).map_err(|error| wrong(error.to_string()))?;
+            serde_json::from_slice(json).map_err(|error| Unread::Damaged(error.to_string()))?;
         if checkpoint.version > VERSION {
-            return Err(wrong(format!(
-                "version {}, this program reads up to version {VERSION}; use a newer build",
-                checkpoint.version
-            )));
+            return Err(Unread::Later(checkpoint.version));
         }
-        Ok((checkpoint, damaged))
+        Ok(Some((checkpoint, damaged)))
     }
 
-    /// Replaces the checkpoint durably.
+    /// Replaces the checkpoint durably. The files that it makes count must be durable.
     pub(super) fn write(&self, env: &Env, root: &Path) -> std::io::Result<()> {
         let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        let copy = sealed::seal_padded(json, SECTOR_BYTES);
-        env.files
-            .write_atomic(&root.join(Self::NAME), &copy.repeat(2))
+        let copies = sealed::seal_padded(json, SECTOR_BYTES).repeat(2);
+        for name in [Self::SPARE, Self::NAME] {
+            env.files.write_atomic(&root.join(name), &copies)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a file is no checkpoint.
+enum Unread {
+    Damaged(String),
+    /// It is of a later version.
+    Later(u32),
+}
+
+impl Unread {
+    fn of(self, root: &Path) -> OpenError {
+        let reason = match self {
+            Self::Damaged(reason) => reason,
+            Self::Later(version) => {
+                format!(
+                    "version {version}, this program reads up to version {VERSION}; use a newer build"
+                )
+            }
+        };
+        OpenError::Checkpoint {
+            path: root.join(Checkpoint::NAME),
+            reason,
+        }
     }
 }
 
@@ -147,5 +202,33 @@ mod tests {
             let read = Checkpoint::read(&env, root);
             assert_eq!(read.is_ok_and(|(read, _)| read == checkpoint), readable);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_lost_or_damaged_as_a_whole_has_a_spare() {
+        let files = MemoryFiles::new();
+        let (env, _) = testkit::env(1, Arc::new(files.clone()));
+        let root = Path::new("/store");
+        env.files.create_dir_all(root).unwrap();
+        assert_eq!(Checkpoint::read(&env, root).unwrap(), Default::default());
+        let checkpoint = Checkpoint::new(7, Position::START, Stamps::default());
+        checkpoint.write(&env, root).unwrap();
+        let put = |name: &str, content: &[u8]| {
+            env.files.create(&root.join(name)).unwrap();
+            env.files.write_atomic(&root.join(name), content).unwrap();
+        };
+        for content in [&b""[..], b"{", &[0; 8_192]] {
+            put(Checkpoint::NAME, content);
+            let read = Checkpoint::read(&env, root).unwrap();
+            assert_eq!(read, (checkpoint.clone(), true));
+        }
+        // Both are needed to hide what counts.
+        put(Checkpoint::SPARE, b"");
+        assert!(Checkpoint::read(&env, root).is_err());
+        env.files.remove_file(&root.join(Checkpoint::NAME)).unwrap();
+        assert!(Checkpoint::read(&env, root).is_err());
+        checkpoint.write(&env, root).unwrap();
+        env.files.remove_file(&root.join(Checkpoint::NAME)).unwrap();
+        assert_eq!(Checkpoint::read(&env, root).unwrap(), (checkpoint, false));
     }
 }

@@ -255,6 +255,15 @@ impl Committer {
             let reason = format!("rows in memory cannot be written to files{}", because());
             return Some((Refusal::Head, reason));
         }
+        let waiting = &self.core.counters.waiting_files;
+        let waiting: u64 = waiting
+            .iter()
+            .map(|files| files.load(Ordering::Relaxed))
+            .sum();
+        if waiting > options.unmerged_files {
+            let reason = format!("{waiting} files wait to be merged, which has to catch up");
+            return Some((Refusal::Merge, reason));
+        }
         let unflushed = self.flushing.is_some() || self.head_bytes > 0;
         let length = self.journal.bytes().saturating_add(bytes as u64);
         // A batch longer than the bound must pass some time: then, when nothing else is there.
@@ -289,8 +298,10 @@ impl Committer {
             let _ = pending.answer.send(Ok(ack));
             return None;
         }
-        // Replayed, a row without a time must not become one of another time.
-        let received = (pending.chunk.undated > 0).then_some(pending.received_unix_nano);
+        // Replayed, a row without a time must not become one of another time, nor one that is far
+        // ahead be filed elsewhere.
+        let timely = pending.chunk.undated == 0 && pending.chunk.ahead.is_empty();
+        let received = (!timely).then_some(pending.received_unix_nano);
         let header = record::header(&pending.batch, &pending.refused_series, received);
         if let Some((refusal, reason)) = self.no_room(header.len() + pending.batch.request.len()) {
             self.refuse(pending, refusal, reason);
@@ -398,6 +409,7 @@ impl Committer {
         );
         add(&counters.duplicate_keys, pending.chunk.duplicate_keys);
         add(&counters.undated, pending.chunk.undated);
+        add(&counters.ahead, pending.chunk.ahead.len() as u64);
         for (reason, count) in &pending.chunk.rejected {
             let index = Reject::ALL
                 .iter()

@@ -141,6 +141,7 @@ fn write(
         match commit(core, number, &sealed.heads, sealed.position, &sealed.stamps) {
             Ok(()) => {
                 retention::maintain(core);
+                super::merger::count_waiting(core);
                 core.merging.wake();
                 return true;
             }

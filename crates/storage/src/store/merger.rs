@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::commit::signal_index;
 use super::{Core, add};
 use crate::flush::FlushError;
 use crate::index::TermIndex;
@@ -70,7 +71,7 @@ pub(crate) fn merge_all(core: &Core) {
     for key in keys {
         while let Some((partition, files)) = due(core, &key) {
             match merge_files(core, &partition, files) {
-                Ok(()) => {}
+                Ok(()) => count_waiting(core),
                 Err(MergeError::Cancelled) => break,
                 Err(error) => {
                     failed(core, &partition, &error);
@@ -83,6 +84,22 @@ pub(crate) fn merge_all(core: &Core) {
         if core.is_closing() {
             return;
         }
+    }
+}
+
+/// Counts the files that are due to be merged.
+pub(crate) fn count_waiting(core: &Core) {
+    let partitions = core.view.read().partitions.clone();
+    let now = core.env.clock.unix_nanos();
+    let mut waiting = [(0, 0); 3];
+    for partition in partitions.values() {
+        let (files, bytes) = policy::waiting(partition, now);
+        let of_signal = &mut waiting[signal_index(partition.key.signal)];
+        *of_signal = (of_signal.0 + files, of_signal.1 + bytes);
+    }
+    for (at, (files, bytes)) in waiting.into_iter().enumerate() {
+        core.counters.waiting_files[at].store(files, Ordering::Relaxed);
+        core.counters.waiting_bytes[at].store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -136,6 +153,7 @@ fn merge_files(
         signal: partition.key.signal,
         files,
         block_rows: core.options.block_rows.max(1),
+        small_rows: core.options.block_rows.div_ceil(2),
         memory_bytes: core.options.merge_bytes,
         go_on: &go_on,
     };
@@ -225,7 +243,7 @@ fn exchange(
     if let Err(error) = rename(core, &dir, id) {
         if let Renamed::Unknown = error.1 {
             // It may count at the next start. Until then nothing may be merged that overlaps it.
-            partition.unread.push(id);
+            partition.unsure.push(id);
             show(core, partition);
         }
         return Err(error.0.into());

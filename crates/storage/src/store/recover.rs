@@ -39,7 +39,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     if damaged {
         add(&core.counters.damaged_files, 1);
         tracing::error!(
-            "a copy of the checkpoint is damaged; the other one is whole, and the next flush replaces both"
+            "a copy of the checkpoint is damaged; another one is whole, and the next flush replaces them"
         );
     }
     open_partitions(core, checkpoint.flush).map_err(|source| OpenError::Folder {
@@ -169,10 +169,6 @@ impl Replay<'_> {
         };
         if let Some(stamp) = &batch.stamp {
             let _ = self.stamps.insert(stamp);
-        } else if received.is_none() && self.core.repeat_nanos() > 0 {
-            let now = self.core.env.clock.unix_nanos();
-            self.stamps.contents.forget(now, self.core.repeat_nanos());
-            self.stamps.contents.insert(content_of(&batch), now);
         }
         let mut gate = Again::new(&refused);
         // It was let in before, when there was room.
@@ -182,6 +178,11 @@ impl Replay<'_> {
             .decode(&batch, &mut gate, &mut room, received.unwrap_or(0))
         {
             Ok(chunk) => {
+                if batch.stamp.is_none() && chunk.undated == 0 && self.core.repeat_nanos() > 0 {
+                    let now = self.core.env.clock.unix_nanos();
+                    self.stamps.contents.forget(now, self.core.repeat_nanos());
+                    self.stamps.contents.insert(content_of(&batch), now);
+                }
                 let rows = chunk.rows() as u64;
                 add(&self.core.counters.rows[signal_index(batch.signal)], rows);
                 if batch.signal == Signal::Metrics {

@@ -13,16 +13,19 @@ pub(crate) enum Refusal {
     Wal,
     /// The WAL cannot be written.
     Disk,
+    /// Too many files wait to be merged.
+    Merge,
 }
 
 impl Refusal {
     /// Every reason, in the order of the counters.
-    pub(crate) const ALL: [Refusal; 5] = [
+    pub(crate) const ALL: [Refusal; 6] = [
         Refusal::Pending,
         Refusal::Memory,
         Refusal::Head,
         Refusal::Wal,
         Refusal::Disk,
+        Refusal::Merge,
     ];
 
     /// The value of the label `reason`.
@@ -33,6 +36,7 @@ impl Refusal {
             Refusal::Head => "head_full",
             Refusal::Wal => "wal_full",
             Refusal::Disk => "wal_write",
+            Refusal::Merge => "unmerged_files",
         }
     }
 }

@@ -242,8 +242,11 @@ async fn what_is_missing_is_loss_and_what_is_too_much_is_a_note() {
     let finding = &report.findings[0];
     assert_eq!(finding.severity, Severity::Loss);
     assert!(finding.what.contains("missing"), "{finding:?}");
-    // Without its checkpoint a folder does not start.
+    // Without its checkpoint and the spare one a folder does not start.
     std::fs::write(store_dir.join("CHECKPOINT"), "{").unwrap();
+    let report = check(&dir);
+    assert!(report.damaged && !report.findings[0].costs.contains("refused"));
+    std::fs::write(store_dir.join("CHECKPOINT.spare"), "{").unwrap();
     let report = check(&dir);
     assert!(report.damaged && report.findings[0].costs.contains("refused"));
     let empty = tempdir().unwrap();

@@ -16,6 +16,7 @@ mod workload;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use env::Files;
 use testkit::{Loss, MemoryFiles};
 
 use self::model::Model;
@@ -75,8 +76,23 @@ async fn try_all_of(run: &Run, plan: &Plan) {
             .check(go_on)
             .await;
         }
+        lose_checkpoint(run, moment, &format!("seed {}, {}", plan.seed, moment.what)).await;
     }
     assert!(count > 20, "{count} disks of {} moments", run.moments.len());
+}
+
+/// The file of the checkpoint is damaged as a whole, at any moment: the spare one will do.
+async fn lose_checkpoint(run: &Run, moment: &Moment, when: &str) {
+    let path = workload::dir().join("store/CHECKPOINT");
+    let files = moment.files.fork();
+    if files.stat(&path).unwrap().is_none() {
+        return;
+    }
+    files.create(&path).unwrap().write_at(b"{}", 0).unwrap();
+    let store = run.open(&files, moment.clock);
+    let when = format!("{when}, without a checkpoint");
+    run.model.check(&store, moment.event, &when).await;
+    assert_eq!(counted(&store, "damaged_files_total"), 1.0, "{when}");
 }
 
 /// A disk that a crash left behind.

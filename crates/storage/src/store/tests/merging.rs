@@ -9,7 +9,7 @@ use env::Files;
 use futures::StreamExt;
 use model::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
 use model::{LogRecord, Signal, Span};
-use testkit::{ManualClock, MemoryFiles};
+use testkit::{Failure, FaultFiles, ManualClock, MemoryFiles, Op, Plan};
 
 use super::{counted, merge};
 use crate::filter::{Field, Filter};
@@ -17,6 +17,7 @@ use crate::message::*;
 use crate::partition::Partition;
 use crate::read::Read;
 use crate::testing::*;
+use crate::write::WriteError;
 use crate::{Options, Store};
 
 /// A time on the day after that of all rows.
@@ -386,5 +387,77 @@ async fn a_merge_is_given_up_when_the_store_closes() {
         .filter(|path| path.extension().is_some_and(|e| e == "tmp"));
     assert_eq!(unfinished.count(), 0);
     let (store, _) = open(&files);
+    sent.check(&store).await;
+}
+
+#[tokio::test]
+async fn while_too_many_files_wait_to_be_merged_writers_come_again() {
+    let files = MemoryFiles::new();
+    let (env, clock) = testkit::env(1, Arc::new(files));
+    clock.set_unix(BASE + 1_000);
+    let options = Options {
+        background_merges: false,
+        unmerged_files: 10,
+        ..Options::default()
+    };
+    let dir = PathBuf::from("/data");
+    let store = Store::open(env, &dir, options, Arc::new(TestDecoder)).unwrap();
+    let mut generator = Generator::new(38);
+    let mut sent = Vec::new();
+    let refused = loop {
+        let log = LogRecord {
+            time_unix_nano: BASE,
+            ..generator.log()
+        };
+        match write(&store, Signal::Logs, std::slice::from_ref(&log)).await {
+            Ok(_) => sent.push(log),
+            Err(refused) => break refused,
+        }
+        store.flush().await;
+        assert!(sent.len() < 20, "nothing is refused");
+    };
+    assert!(matches!(refused, WriteError::Retry { .. }), "{refused}");
+    assert!(refused.to_string().contains("merge"), "{refused}");
+    assert_eq!(counted(&store, "retried_batches_total"), 1.0);
+    // Reading goes on, and once it has caught up so does writing.
+    let found = logs(&store, selection(Signal::Logs, Filter::All)).await;
+    assert!(plain_logs(found) == plain_logs(sent));
+    merge(&store).await;
+    let log = [generator.log()];
+    write(&store, Signal::Logs, &log).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_at_the_start_is_tried_again_and_missed_aloud() {
+    let memory = MemoryFiles::new();
+    let (store, _) = open(&memory);
+    let sent = send(&store, &mut Generator::new(39), &[20, 20]).await;
+    drop(store);
+    let files = FaultFiles::over(Arc::new(memory));
+    files.plan(Plan {
+        path_contains: "0000000000000002.blocks".to_owned(),
+        ..Plan::always(Op::Read, Failure::Io)
+    });
+    let (env, _) = testkit::env(1, Arc::new(files.clone()));
+    let dir = PathBuf::from("/data");
+    let store = Store::open(env, &dir, Options::default(), Arc::new(TestDecoder)).unwrap();
+    assert_eq!(counted(&store, "damaged_files_total"), 3.0);
+    let request = || Request::Rows {
+        selection: selection(Signal::Logs, Filter::All),
+        order: Order::Oldest,
+        limit: 1_000,
+        traces: None,
+        after: None,
+        columns: Columns::Full,
+    };
+    let (_, summary) = ask(&store, request()).await.unwrap();
+    assert_eq!(summary.cuts[0].limit, "damage");
+    store.maintain().await;
+    assert_eq!(counted(&store, "reread_files_total"), 0.0);
+    files.heal();
+    store.maintain().await;
+    assert_eq!(counted(&store, "reread_files_total"), 3.0);
+    let (_, summary) = ask(&store, request()).await.unwrap();
+    assert_eq!(summary.cuts, []);
     sent.check(&store).await;
 }

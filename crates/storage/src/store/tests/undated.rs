@@ -10,7 +10,7 @@ use tempfile::tempdir;
 use testkit::ManualClock;
 
 use crate::filter::Filter;
-use crate::retention::{Policy, Retention};
+use crate::retention::{Policies, Policy, Retention};
 use crate::testing::*;
 use crate::write::Stamp;
 use crate::{Options, Store};
@@ -22,8 +22,11 @@ fn open_at(dir: &std::path::Path, unix_nano: u64) -> (Store, Arc<ManualClock>) {
     clock.advance(unix_nano - clock.unix_nanos());
     let options = Options {
         retention: Retention {
-            traces: fortnight(),
-            logs: fortnight(),
+            all: Policies {
+                traces: fortnight(),
+                logs: fortnight(),
+                ..Policies::default()
+            },
             ..Retention::default()
         },
         ..Options::default()
@@ -123,4 +126,43 @@ async fn rows_without_a_time_are_of_the_time_they_came_for_good() {
     let (store, _) = open_at(dir.path(), later);
     store.maintain().await;
     assert_eq!(times(&store).await, expected);
+}
+
+#[tokio::test]
+async fn rows_far_ahead_are_kept_as_sent_and_dropped_with_the_day_they_came() {
+    let dir = tempdir().unwrap();
+    let begin = testkit::env(5, Arc::new(RealFiles)).1.unix_nanos();
+    let (store, _) = open_at(dir.path(), begin);
+    let log = |time_unix_nano| LogRecord {
+        time_unix_nano,
+        observed_time_unix_nano: time_unix_nano,
+        ..LogRecord::default()
+    };
+    // A little ahead is nothing special.
+    let sent = [log(begin + DAY / 2), log(begin + 3_000 * DAY), log(begin)];
+    write(&store, Signal::Logs, &sent).await.unwrap();
+    let metrics = store.metrics();
+    let ahead = |(name, _, _): &&crate::store::Metric| name.ends_with("ahead_rows_total");
+    assert_eq!(metrics.iter().find(ahead).unwrap().2, 1.0);
+    let all = || selection(Signal::Logs, crate::filter::Filter::All);
+    let expected = plain_logs(sent.to_vec());
+    assert!(plain_logs(logs(&store, all()).await) == expected);
+    // Killed, and read from the WAL three days later: they are filed as they would have been.
+    drop(store);
+    let (store, clock) = open_at(dir.path(), begin + 3 * DAY);
+    store.flush().await;
+    let days: Vec<u32> = {
+        let view = store.core().view.read().clone();
+        view.partitions.keys().map(|key| key.day).collect()
+    };
+    let today = crate::partition::day_of(begin);
+    assert!(
+        days.iter().all(|day| (today..=today + 1).contains(day)),
+        "{days:?}"
+    );
+    assert!(plain_logs(logs(&store, all()).await) == expected);
+    // A fortnight after the day on which they came they are gone.
+    clock.advance(13 * DAY);
+    store.maintain().await;
+    assert!(logs(&store, all()).await.is_empty());
 }

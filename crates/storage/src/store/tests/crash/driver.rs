@@ -66,7 +66,20 @@ impl Driver {
         loop {
             tries -= 1;
             match open(self.seed, Arc::new(self.files.clone()), now) {
-                Ok(opened) => return opened,
+                Ok(opened) => {
+                    // A file that could not be read is tried again later, which is now.
+                    let unread = |store: &Store| {
+                        let view = store.core().view.read().clone();
+                        let mut partitions = view.partitions.values();
+                        partitions.any(|partition| partition.apart().next().is_some())
+                    };
+                    while unread(&opened.0) {
+                        tries -= 1;
+                        assert!(tries > 0, "files do not read");
+                        crate::store::reread::reread(opened.0.core());
+                    }
+                    return opened;
+                }
                 Err(error) => assert!(tries > 0, "{error}"),
             }
         }

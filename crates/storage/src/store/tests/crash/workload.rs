@@ -10,7 +10,7 @@ use testkit::{Change, FaultFiles, ManualClock, MemoryFiles, Op, Plan};
 
 use super::driver::Driver;
 use super::model::Model;
-use crate::retention::{Policy, Retention};
+use crate::retention::{Policies, Policy, Retention};
 use crate::testing::*;
 use crate::{OpenError, Options, Store};
 
@@ -137,10 +137,12 @@ pub(super) fn options() -> Options {
         merge_bytes: 40_000,
         repeat_window: Duration::from_secs(REPEAT_HOURS * 3_600),
         retention: Retention {
-            traces: policy,
-            logs: policy,
-            metrics: policy,
-            reserve_bytes: 0,
+            all: Policies {
+                traces: policy,
+                logs: policy,
+                metrics: policy,
+            },
+            ..Retention::default()
         },
         ..Options::default()
     }
