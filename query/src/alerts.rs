@@ -14,11 +14,15 @@ pub mod rule;
 pub mod state;
 pub mod stop;
 pub mod store;
+mod supervise;
 pub mod template;
+pub mod unit_test;
 
 use std::collections::BTreeMap;
 
+use api::Completeness;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 pub use manager::{AlertsOptions, Manager};
 pub use rule::{Group, Rule, RuleKind};
@@ -35,14 +39,31 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// What the queries of one evaluation of a group looked at, and what their answers lack.
+#[derive(Debug, Default)]
+pub struct Account(Mutex<Completeness>);
+
+impl Account {
+    /// Adds what the answer to one query says of itself.
+    pub fn add(&self, completeness: Completeness) {
+        self.0.lock().join(completeness);
+    }
+
+    /// All of it.
+    pub fn into_completeness(self) -> Completeness {
+        self.0.into_inner()
+    }
+}
+
 /// Evaluates PromQL at one instant.
 pub trait Evaluate: Send + Sync {
     /// The samples of the expression at this time; a scalar is one sample without labels. The
-    /// error is one sentence.
+    /// error is one sentence. Also of a query that fails the account says what it looked at.
     fn instant<'a>(
         &'a self,
         expr: &'a str,
         at_unix_nano: u64,
+        account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>>;
 }
 

@@ -6,6 +6,7 @@
 //! One table lists every route; `docs/openapi.json` is held to it by a test.
 
 pub mod alerts;
+mod completeness;
 pub mod jaeger;
 pub mod native;
 pub mod openapi;
@@ -36,6 +37,21 @@ use crate::sources::{ANSWER_BYTES, Gate, Permit, Sources, Work};
 
 /// Writes further lines of `/metrics` in Prometheus' text format.
 pub type MetricsSource = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the service says of itself under `/prometheus/api/v1/status`.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// Where people reach it.
+    pub external_url: String,
+    /// Where it keeps its files.
+    pub data_dir: String,
+    /// The rule files.
+    pub rule_files: Vec<String>,
+    /// Time between evaluations of groups that say none.
+    pub rule_interval: Duration,
+    /// For how long metrics are kept; none for as long as there is room.
+    pub retention: Option<Duration>,
+}
 
 /// What the query service may use and how it answers.
 #[derive(Clone)]
@@ -70,6 +86,8 @@ pub struct Options {
     pub random: Arc<dyn Random>,
     /// Further sources of `/metrics`.
     pub metrics: Vec<MetricsSource>,
+    /// What the service says of itself.
+    pub about: About,
 }
 
 impl Options {
@@ -91,6 +109,7 @@ impl Options {
             clock,
             random: Arc::new(RealRandom),
             metrics: Vec::new(),
+            about: About::default(),
         }
     }
 }
@@ -102,6 +121,8 @@ pub struct State(Arc<Shared>);
 struct Shared {
     sources: Sources,
     options: Options,
+    /// Unix nanoseconds.
+    started: u64,
     gate: Gate,
     tails: Arc<Semaphore>,
     /// Whether live tails are to end.
@@ -143,9 +164,11 @@ impl State {
     pub fn new(sources: Sources, options: Options) -> Self {
         let gate = Gate::new(options.concurrency, options.queue, options.patience);
         let tails = Arc::new(Semaphore::new(options.tails.min(Semaphore::MAX_PERMITS)));
+        let started = options.clock.unix_nanos();
         Self(Arc::new(Shared {
             sources,
             options,
+            started,
             gate,
             tails,
             stopping: watch::Sender::new(false),
@@ -163,6 +186,11 @@ impl State {
     /// What the service may use.
     pub fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// When the service was started, in unix nanoseconds.
+    pub fn started(&self) -> u64 {
+        self.0.started
     }
 
     /// Ends live tails, which would last for as long as who reads them, and begins no more.

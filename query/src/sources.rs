@@ -201,6 +201,10 @@ impl Sources {
         lost: &[(usize, String)],
         work: &Work,
     ) -> Result<(), QueryError> {
+        for (index, reason) in lost {
+            let name = self.readers[*index].name();
+            work.lost(name, reason);
+        }
         if answered == 0 {
             let reasons: Vec<String> = lost
                 .iter()
@@ -213,10 +217,6 @@ impl Sources {
             };
             return Err(QueryError::new(ErrorKind::Unavailable, message)
                 .hint("check that the collectors run and that this service can reach them"));
-        }
-        for (index, reason) in lost {
-            let name = self.readers[*index].name();
-            work.lost(name, reason);
         }
         Ok(())
     }

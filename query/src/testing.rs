@@ -47,6 +47,8 @@ pub(crate) struct Memory {
     /// A request that may look at fewer bytes than this is answered with a cut.
     pub(crate) cost_bytes: Mutex<u64>,
     pub(crate) requests: AtomicUsize,
+    /// Sources that every answer names besides this reader.
+    pub(crate) agents: Mutex<Vec<Source>>,
     /// Tails and other answers that are being read.
     pub(crate) open: watch::Sender<usize>,
     new_logs: Mutex<broadcast::Sender<LogRecord>>,
@@ -77,6 +79,7 @@ impl Memory {
             fault: Mutex::default(),
             cost_bytes: Mutex::default(),
             requests: AtomicUsize::new(0),
+            agents: Mutex::default(),
             open: watch::Sender::new(0),
             new_logs: Mutex::new(broadcast::channel(1_000).0),
         })
@@ -505,7 +508,7 @@ impl Read for Memory {
         replies.push(Reply::End(Summary {
             stats,
             cuts: cuts.into_iter().collect(),
-            sources: vec![source],
+            sources: [vec![source], self.agents.lock().clone()].concat(),
         }));
         stream::iter(replies.into_iter().map(Ok)).boxed()
     }

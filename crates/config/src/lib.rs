@@ -22,6 +22,10 @@ mod yaml;
 pub use check::{FileKind, check, kind_of};
 pub use error::ConfigError;
 pub use load::RULE_FILE_BYTES_MAX;
+pub use rule_tests::{
+    AlertTest, ExpectedAlert, ExpectedSample, ExprTest, InputSeries, RuleTest, RuleTests,
+    load_rule_tests,
+};
 pub use rules::{Expr, ExprError, Rule, RuleFile, RuleGroup, RuleKind, Syntax, parse_rule_file};
 pub use section::Key;
 pub use settings::*;

@@ -1,6 +1,8 @@
 //! Unit tests of rules in promtool's format: their shape, durations, names, expressions, series and
 //! values, and the rule files that they are for. Whether the tests pass is for whoever runs them.
 
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,20 +80,13 @@ pub(crate) fn check_rule_tests(
     base_dir: PathBuf,
     syntax: &dyn Syntax,
 ) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    let root = yaml::parse(file, text, &mut errors);
-    let mut rule_files = BTreeSet::new();
-    if let Some(root) = root {
-        let mut checker = Checker {
-            cx: Context {
-                errors: &mut errors,
-                base_dir,
-            },
-            source: text.chars().collect(),
-            syntax,
-        };
-        rule_files = checker.file(&root);
-    }
+    let Checked {
+        mut errors,
+        missing,
+        rule_files,
+        ..
+    } = checked(file, text, base_dir, syntax);
+    errors.extend(missing);
     errors.sort();
     errors.dedup();
     for path in rule_files {
@@ -100,8 +95,46 @@ pub(crate) fn check_rule_tests(
     errors
 }
 
+/// What a look at a file of rule tests shows.
+struct Checked {
+    /// The file, where it is YAML at all.
+    root: Option<Node>,
+    /// What is wrong with it.
+    errors: Vec<ConfigError>,
+    /// Rule files that it names and that are not there.
+    missing: Vec<ConfigError>,
+    /// Those that are.
+    rule_files: BTreeSet<PathBuf>,
+}
+
+fn checked(file: &str, text: &str, base_dir: PathBuf, syntax: &dyn Syntax) -> Checked {
+    let mut errors = Vec::new();
+    let mut missing = Vec::new();
+    let root = yaml::parse(file, text, &mut errors);
+    let mut rule_files = BTreeSet::new();
+    if let Some(root) = &root {
+        let mut checker = Checker {
+            cx: Context {
+                errors: &mut errors,
+                base_dir,
+            },
+            missing: &mut missing,
+            source: text.chars().collect(),
+            syntax,
+        };
+        rule_files = checker.file(root);
+    }
+    Checked {
+        root,
+        errors,
+        missing,
+        rule_files,
+    }
+}
+
 struct Checker<'a> {
     cx: Context<'a>,
+    missing: &'a mut Vec<ConfigError>,
     /// The file by character, as the positions count.
     source: Vec<char>,
     syntax: &'a dyn Syntax,
@@ -118,7 +151,7 @@ impl Checker<'_> {
         self.value::<bool>(root, "fuzzy_compare");
         let patterns = self.value::<Vec<PathPattern>>(root, "rule_files");
         for pattern in patterns.unwrap_or_default() {
-            expand(&pattern, &mut rule_files, self.cx.errors);
+            expand(&pattern, &mut rule_files, self.missing);
         }
         for group in self.list(root, "tests", &GROUP) {
             self.group(group);
@@ -130,6 +163,17 @@ impl Checker<'_> {
         self.value::<Duration>(group, "interval");
         self.value::<String>(group, "name");
         self.value::<String>(group, "external_url");
+        if let Some(start) = group
+            .get("start_timestamp")
+            .filter(|start| !start.is_null())
+            && start.as_text().and_then(read::start_ms).is_none()
+        {
+            self.cx.expected(
+                start,
+                "unix seconds or a time as in 2026-11-21T10:00:00Z",
+                None,
+            );
+        }
         self.value::<BTreeMap<String, String>>(group, "external_labels");
         for series in self.list(group, "input_series", &SERIES) {
             self.expr(series, "series");
@@ -312,6 +356,11 @@ fn is_value(text: &str) -> bool {
 fn number(text: &str) -> Option<f64> {
     text.parse().ok()
 }
+
+pub use read::{
+    AlertTest, ExpectedAlert, ExpectedSample, ExprTest, InputSeries, RuleTest, RuleTests,
+    load_rule_tests,
+};
 
 #[cfg(test)]
 mod tests;

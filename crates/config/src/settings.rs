@@ -208,7 +208,7 @@ section! {
     pub struct Limits {
         /// The largest request accepted, decompressed; in memory, decoded, it may take three times as much.
         request_bytes: ByteSize = "64MiB", "64KiB" to "1GiB";
-        /// The largest answer of a query; a larger one is refused.
+        /// The largest answer of a query; a larger one is refused, but that of a trace by its id, which has the first spans that fit and says how many are missing.
         response_bytes: ByteSize = "64MiB", "64KiB" to "1GiB";
         /// Ingest requests in work at once; more are told to retry.
         concurrent_requests: usize = "256", "1" to "65536";

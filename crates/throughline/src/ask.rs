@@ -3,13 +3,15 @@
 
 mod print;
 
+use std::process::ExitCode;
+
 use anyhow::{Context, bail};
-use api::{Client, LogsParams, Range};
+use api::{Client, Completeness, LogsParams, Range};
 use futures::StreamExt;
 
 use crate::cli;
 use crate::load::{self, CorpusKind, LoadOptions};
-use crate::output::line;
+use crate::output::{self, line};
 
 pub(crate) use print::print_trace;
 
@@ -25,26 +27,28 @@ fn json<T: serde::Serialize>(answer: &T) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(answer)?)
 }
 
-pub(crate) async fn trace(arguments: &cli::AskId) -> anyhow::Result<()> {
+pub(crate) async fn trace(arguments: &cli::AskId) -> anyhow::Result<ExitCode> {
     let answer = client(&arguments.ask)?
-        .trace(&arguments.id, &Range::default())
+        .trace(&arguments.id, &arguments.range())
         .await?;
     if arguments.ask.json {
-        json(&answer)
+        json(&answer)?;
     } else {
-        print_trace(&answer)
+        print_trace(&answer)?;
     }
+    Ok(exit_code(&answer.completeness))
 }
 
-pub(crate) async fn story(arguments: &cli::AskId) -> anyhow::Result<()> {
+pub(crate) async fn story(arguments: &cli::AskId) -> anyhow::Result<ExitCode> {
     let answer = client(&arguments.ask)?
-        .story(&arguments.id, &Range::default())
+        .story(&arguments.id, &arguments.range())
         .await?;
     if arguments.ask.json {
-        json(&answer)
+        json(&answer)?;
     } else {
-        print::story(&answer)
+        print::story(&answer)?;
     }
+    Ok(exit_code(&answer.completeness))
 }
 
 pub(crate) async fn promql(arguments: &cli::Query, expression: &str) -> anyhow::Result<()> {
@@ -58,7 +62,7 @@ pub(crate) async fn promql(arguments: &cli::Query, expression: &str) -> anyhow::
     }
 }
 
-pub(crate) async fn logs(arguments: &cli::Logs) -> anyhow::Result<()> {
+pub(crate) async fn logs(arguments: &cli::Logs) -> anyhow::Result<ExitCode> {
     let client = client(&arguments.ask)?;
     if arguments.follow {
         return follow(&client, arguments).await;
@@ -74,15 +78,37 @@ pub(crate) async fn logs(arguments: &cli::Logs) -> anyhow::Result<()> {
     };
     let mut answer = client.logs(&params).await?;
     if arguments.ask.json {
-        return json(&answer);
+        json(&answer)?;
+    } else {
+        // The newest were asked for; a terminal shows the newest last.
+        answer.logs.reverse();
+        answer.logs.iter().try_for_each(print::log)?;
+        print::completeness(&answer.completeness)?;
     }
-    // The newest were asked for; a terminal shows the newest last.
-    answer.logs.reverse();
-    answer.logs.iter().try_for_each(print::log)?;
-    print::completeness(&answer.completeness)
+    Ok(exit_code(&answer.completeness))
 }
 
-async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
+/// How a command ends whose answer is there: a script must notice that a source is missing from it.
+fn exit_code(completeness: &Completeness) -> ExitCode {
+    let lost: Vec<&str> = completeness
+        .lost()
+        .map(|source| source.source.as_str())
+        .collect();
+    incomplete(&lost)
+}
+
+fn incomplete(lost: &[&str]) -> ExitCode {
+    if lost.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    output::warn(&format!(
+        "the answer is incomplete, lost: {}",
+        lost.join(", ")
+    ));
+    ExitCode::from(output::INCOMPLETE)
+}
+
+async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<ExitCode> {
     let mut tail = client.tail(&arguments.query).await?;
     let mut dropped = 0;
     let mut lost: Vec<String> = Vec::new();
@@ -90,7 +116,7 @@ async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
     while left > 0 {
         let event = tokio::select! {
             event = tail.next() => event,
-            () = crate::stop::asked() => return Ok(()),
+            () = crate::stop::asked() => break,
         };
         let Some(event) = event.transpose()? else {
             bail!("the service ended the tail");
@@ -121,7 +147,8 @@ async fn follow(client: &Client, arguments: &cli::Logs) -> anyhow::Result<()> {
             print::gap(gap)?;
         }
     }
-    Ok(())
+    let lost: Vec<&str> = lost.iter().map(String::as_str).collect();
+    Ok(incomplete(&lost))
 }
 
 pub(crate) async fn tui(arguments: cli::Tui) -> anyhow::Result<()> {

@@ -51,20 +51,27 @@ pub(crate) enum Command {
     Tui(Tui),
     /// Everything that belongs to a trace id, span id or correlation value.
     #[command(
-        after_help = "Examples:\n  throughline story 5b8efff798038103d269b633813fc60c\n  throughline story ORDER-42 --json"
+        after_help = "Examples:\n  throughline story 5b8efff798038103d269b633813fc60c\n  throughline story ORDER-42 --json\n\nExit codes:\n  0  the answer is whole as far as its sources go\n  1  there is none\n  3  a collector or agent is lost and missing from it; standard error names it"
     )]
     Story(AskId),
     /// One trace.
-    #[command(after_help = "Examples:\n  throughline trace 5b8efff798038103d269b633813fc60c")]
+    #[command(
+        after_help = "Examples:\n  throughline trace 5b8efff798038103d269b633813fc60c\n\nExit codes:\n  0  the answer is whole as far as its sources go\n  1  there is none\n  3  a collector or agent is lost and missing from it; standard error names it"
+    )]
     Trace(AskId),
     /// Log records that match a query.
     #[command(
-        after_help = "Examples:\n  throughline logs 'service:checkout level:error \"card declined\"' --start now-1h\n  throughline logs 'request_id:r-17' --follow"
+        after_help = "Examples:\n  throughline logs 'service:checkout level:error \"card declined\"' --start now-1h\n  throughline logs 'request_id:r-17' --follow\n\nExit codes:\n  0  the answer is whole as far as its sources go\n  1  there is none\n  3  a collector or agent is lost and missing from it; standard error names it"
     )]
     Logs(Logs),
     /// Checks configuration and rule files: every mistake with file, line and column.
     #[command(after_help = "Examples:\n  throughline check throughline.yaml rules/*.yml")]
     Check(Check),
+    /// Runs unit tests of rules, in the format of promtool.
+    #[command(
+        after_help = "Examples:\n  throughline test-rules rules/*.test.yml\n  throughline test-rules --diff --run 'Instance.*' tests.yml\n\nExit codes:\n  0  everything is as expected\n  1  something is not, or a file is wrong"
+    )]
+    TestRules(TestRules),
     /// Sends deterministic telemetry as fast or at the rate asked for, and reports how it went.
     #[command(
         after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json\n  throughline load --signal logs --corpus lines --lines /var/log/*.log --items 100000"
@@ -198,6 +205,21 @@ pub(crate) struct AskId {
     pub id: String,
     #[command(flatten)]
     pub ask: Ask,
+    /// Only what ends after: unix nanoseconds, RFC 3339, or `now-15m`.
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Only what starts before.
+    #[arg(long)]
+    pub end: Option<String>,
+}
+
+impl AskId {
+    pub(crate) fn range(&self) -> api::Range {
+        api::Range {
+            start: self.start.clone(),
+            end: self.end.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -241,6 +263,19 @@ pub(crate) struct Check {
     /// Configuration and rule files.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestRules {
+    /// Files of tests.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Run only tests whose name matches this regular expression; may be given several times.
+    #[arg(long, value_name = "REGEX")]
+    pub run: Vec<String>,
+    /// Show line by line what is missing (-) and what is there instead (+).
+    #[arg(long)]
+    pub diff: bool,
 }
 
 #[derive(Debug, Args)]

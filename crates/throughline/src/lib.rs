@@ -15,6 +15,7 @@ mod options;
 mod output;
 mod roles;
 mod stop;
+mod test_rules;
 mod tools;
 
 use std::ffi::OsString;
@@ -62,10 +63,11 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         },
         Command::Agent(arguments) => roles::agent(&arguments).await?,
         Command::Tui(arguments) => ask::tui(arguments).await?,
-        Command::Story(arguments) => ask::story(&arguments).await?,
-        Command::Trace(arguments) => ask::trace(&arguments).await?,
-        Command::Logs(arguments) => ask::logs(&arguments).await?,
+        Command::Story(arguments) => return ask::story(&arguments).await,
+        Command::Trace(arguments) => return ask::trace(&arguments).await,
+        Command::Logs(arguments) => return ask::logs(&arguments).await,
         Command::Check(arguments) => return Ok(check::check(&arguments.files)),
+        Command::TestRules(arguments) => return test_rules::run(&arguments).await,
         Command::Load(arguments) => ask::load(&arguments).await?,
         Command::Storage { command } => return tools::run(command).await,
     }

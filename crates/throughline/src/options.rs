@@ -147,6 +147,22 @@ pub(crate) fn alerts(config: &Config, url: String) -> anyhow::Result<alerts::Ale
     })
 }
 
+/// What the query service says of itself in Prometheus' API.
+pub(crate) fn about(config: &Config, dir: &Path, url: String) -> query::http::About {
+    // Rule files that cannot be read are an error elsewhere.
+    let files = config.rule_files().unwrap_or_default();
+    query::http::About {
+        external_url: url,
+        data_dir: dir.display().to_string(),
+        rule_files: files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect(),
+        rule_interval: config.rules.interval,
+        retention: config.retention.metrics.age,
+    }
+}
+
 /// Where services send to the agent, and how much.
 pub(crate) fn relay(config: &Config) -> agent::options::RelayOptions {
     let (listen, limits) = (&config.listen, &config.limits);

@@ -13,6 +13,9 @@ use crate::roles::Failed;
 /// output error in sysexits.h.
 const FAILED: u8 = 74;
 
+/// The exit code of a command whose answer lacks a source that is lost.
+pub(crate) const INCOMPLETE: u8 = 3;
+
 /// Servers log from `info` on, commands for people from `warn` on; `THROUGHLINE_LOG` says
 /// otherwise, in the form of `RUST_LOG`.
 pub(crate) fn start_logging(command: &Command) {
@@ -44,6 +47,15 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Says something besides an answer.
+pub(crate) fn warn(text: &str) {
+    let clean: String = text
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    let _ = writeln!(std::io::stderr(), "throughline: {clean}");
 }
 
 /// An error and its causes. A cause that the text has already, as errors of libraries name theirs,

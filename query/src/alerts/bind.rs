@@ -9,9 +9,9 @@ use promql::{Engine, Limits};
 
 use super::notifier::Webhook;
 use super::rule::{Group, Rule, RuleKind};
-use super::{Evaluate, Labels, Sample};
+use super::{Account, Evaluate, Labels, Sample};
 use crate::exec::series::SeriesReader;
-use crate::http::State;
+use crate::http::{Running, State};
 
 /// The groups of a rule file. `interval` stands in where a group says none.
 pub fn groups(file: config::RuleFile, interval: Duration) -> Vec<Group> {
@@ -67,10 +67,26 @@ pub fn webhook(url: &str, send_resolved: bool, timeout: Duration) -> Webhook {
 pub struct OverSources(pub State);
 
 impl OverSources {
-    async fn answer(&self, expr: &str, at_unix_nano: u64) -> Result<Vec<Sample>, String> {
+    async fn answer(
+        &self,
+        expr: &str,
+        at_unix_nano: u64,
+        account: &Account,
+    ) -> Result<Vec<Sample>, String> {
+        let running = self.0.begin().await.map_err(|error| error.to_string())?;
+        let answer = self.evaluate(expr, at_unix_nano, &running).await;
+        account.add(running.work().completeness());
+        answer
+    }
+
+    async fn evaluate(
+        &self,
+        expr: &str,
+        at_unix_nano: u64,
+        running: &Running,
+    ) -> Result<Vec<Sample>, String> {
         let engine = Engine::new(self.0.options().promql.clone());
         let query = engine.query(expr).map_err(|error| error.to_string())?;
-        let running = self.0.begin().await.map_err(|error| error.to_string())?;
         let options = self.0.options();
         let timeout = Duration::from_millis(options.limits.timeout_ms);
         let limits = Limits {
@@ -106,12 +122,14 @@ impl Evaluate for OverSources {
         &'a self,
         expr: &'a str,
         at_unix_nano: u64,
+        account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
-        Box::pin(self.answer(expr, at_unix_nano))
+        Box::pin(self.answer(expr, at_unix_nano, account))
     }
 }
 
-fn samples(value: Value) -> Result<Vec<Sample>, String> {
+/// The samples of an instant query's answer.
+pub(super) fn samples(value: Value) -> Result<Vec<Sample>, String> {
     match value {
         Value::Scalar { value, .. } => Ok(vec![Sample {
             labels: Labels::new(),

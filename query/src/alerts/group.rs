@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rule::{Group, Rule, RuleKind, nanos};
 use super::state::{RuleAlerts, State, Timing, Yielded};
 use super::template::{Data, expand};
-use super::{Evaluate, Labels, Sample, Sink, Written};
+use super::{Account, Evaluate, Labels, Sample, Sink, Written};
 
 /// Name of the series of active alerts.
 const ALERTS: &str = "ALERTS";
@@ -28,6 +28,12 @@ pub struct RuleStatus {
 }
 
 impl RuleStatus {
+    /// Notes that an evaluation failed. The alerts stay as they were.
+    pub fn failed(&mut self, at: u64, error: String) {
+        self.evaluated_at = at;
+        self.error = Some(error);
+    }
+
     /// `ok`, `err` or `unknown`.
     pub fn health(&self) -> &'static str {
         match (&self.error, self.evaluated_at) {
@@ -43,10 +49,14 @@ impl RuleStatus {
 pub struct Means<'a> {
     /// Runs expressions.
     pub evaluate: &'a dyn Evaluate,
+    /// What they look at.
+    pub account: &'a Account,
     /// Stores results.
     pub sink: &'a dyn Sink,
     /// Where this service is reached, for templates.
     pub external_url: &'a str,
+    /// Labels that name this service, for templates.
+    pub external_labels: &'a Labels,
     /// Alerts that one rule may have, whatever its group allows; 0 for any number.
     pub alerts_max: usize,
 }
@@ -72,7 +82,7 @@ impl Means<'_> {
 
     async fn query(&self, group: &Group, rule: &Rule, at: u64) -> Result<Vec<Sample>, String> {
         let at = at.saturating_sub(nanos(group.query_offset));
-        self.evaluate.instant(&rule.expr, at).await
+        self.evaluate.instant(&rule.expr, at, self.account).await
     }
 
     async fn record(
@@ -129,6 +139,7 @@ impl Means<'_> {
                 labels: sample.labels.clone(),
                 value: sample.value,
                 external_url: self.external_url.to_owned(),
+                external_labels: self.external_labels.clone(),
                 at_unix_nano: at,
             };
             let mut labels = sample.labels;
@@ -163,7 +174,8 @@ impl Means<'_> {
     async fn expand_all(&self, templates: &Labels, data: &Data) -> Labels {
         let mut expanded = Labels::new();
         for (name, template) in templates {
-            expanded.insert(name.clone(), expand(template, data, self.evaluate).await);
+            let text = expand(template, data, self.evaluate, self.account).await;
+            expanded.insert(name.clone(), text);
         }
         expanded
     }

@@ -1,16 +1,15 @@
 //! Runs the rule groups, keeps their state over restarts and answers questions about them.
 
 mod metrics;
+mod views;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use api::types::{AlertView, AlertsAnswer, RuleGroupView, RuleView, RulesAnswer};
+use api::Completeness;
 use env::Env;
-use model::TimeRange;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -20,8 +19,13 @@ use super::rule::{Group, Rule, RuleKind, nanos};
 use super::state::{Alert, State, Timing};
 use super::stop::{Stop, Stopper, stop};
 use super::store::{SavedRule, SavedRules, StateFile};
-use super::{Evaluate, Sink};
-use crate::traces::story::ActiveAlerts;
+use super::supervise::guarded;
+use super::{Account, Evaluate, Labels, Sink};
+
+pub(crate) use views::RuleTiming;
+
+/// How long after a panic telling a receiver begins again.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 /// How alerting runs.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +44,8 @@ struct GroupStatus {
     rules: Vec<RuleStatus>,
     evaluated_at: u64,
     took_nano: u64,
+    /// What the last evaluation looked at and lacked.
+    completeness: Completeness,
 }
 
 /// The running rules.
@@ -55,6 +61,7 @@ pub struct Manager {
     file: StateFile,
     saving: tokio::sync::Mutex<()>,
     missed: AtomicU64,
+    panics: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     stopper: Stopper,
     stop: Stop,
@@ -93,6 +100,7 @@ impl Manager {
             file,
             saving: tokio::sync::Mutex::new(()),
             missed: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
             tasks: Mutex::new(Vec::new()),
             stopper,
             stop,
@@ -111,9 +119,8 @@ impl Manager {
         if receivers > 0 {
             let sender = HttpSender::new()?;
             for receiver in 0..receivers {
-                let notifier = Arc::clone(&self.notifier);
-                let deliver = notifier.deliver(receiver, sender.clone(), self.stop.clone());
-                tasks.push(tokio::spawn(deliver));
+                let manager = Arc::clone(self);
+                tasks.push(tokio::spawn(manager.run_receiver(receiver, sender.clone())));
             }
         }
         self.tasks.lock().extend(tasks);
@@ -148,7 +155,11 @@ impl Manager {
                 }
             }
             tokio::select! {
-                () = self.evaluate_group(index, next) => {}
+                outcome = guarded(self.evaluate_group(index, next)) => {
+                    if let Err(panic) = outcome {
+                        self.group_panicked(index, next, &panic);
+                    }
+                }
                 () = stop.asked() => return,
             }
             let after = group.next_evaluation(self.env.clock.unix_nanos().max(next + 1));
@@ -161,14 +172,52 @@ impl Manager {
         }
     }
 
+    /// Tells one receiver until the stop; begins again where that panics.
+    async fn run_receiver(self: Arc<Self>, receiver: usize, sender: HttpSender) {
+        let mut stop = self.stop.clone();
+        loop {
+            let notifier = Arc::clone(&self.notifier);
+            let deliver = notifier.deliver(receiver, sender.clone(), self.stop.clone());
+            let Err(panic) = guarded(deliver).await else {
+                return;
+            };
+            self.panicked();
+            tracing::error!(receiver, %panic, "telling a webhook panicked; it begins again");
+            tokio::select! {
+                () = tokio::time::sleep(RESTART_AFTER) => {}
+                () = stop.asked() => return,
+            }
+        }
+    }
+
+    fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a group could not be evaluated to its end: every rule of it says so until its
+    /// next evaluation.
+    fn group_panicked(&self, index: usize, at: u64, panic: &str) {
+        self.panicked();
+        let group = &self.groups[index].name;
+        tracing::error!(%group, %panic, "a rule group's evaluation panicked");
+        let mut status = self.status.lock();
+        status[index].evaluated_at = at;
+        for rule in &mut status[index].rules {
+            rule.failed(at, format!("the group's evaluation panicked: {panic}"));
+        }
+    }
+
     /// Evaluates all rules of a group as of this time, saves the state and tells receivers.
     pub async fn evaluate_group(&self, index: usize, at: u64) {
         let group = &self.groups[index];
         let started = self.env.clock.monotonic_nanos();
+        let account = Account::default();
         let means = Means {
             evaluate: &*self.evaluate,
+            account: &account,
             sink: &*self.sink,
             external_url: &self.external_url,
+            external_labels: &Labels::new(),
             alerts_max: self.alerts_max,
         };
         let mut notices = Vec::new();
@@ -177,7 +226,11 @@ impl Manager {
             let mut status = self.status.lock()[index].rules[number].clone();
             let had_alerts = status.alerts.all().next().is_some();
             let began = self.env.clock.monotonic_nanos();
-            means.run(group, rule, at, &mut status).await;
+            if let Err(panic) = guarded(means.run(group, rule, at, &mut status)).await {
+                self.panicked();
+                tracing::error!(group = %group.name, rule = %rule.name, %panic, "a rule panicked");
+                status.failed(at, format!("the evaluation panicked: {panic}"));
+            }
             status.took_nano = self.env.clock.monotonic_nanos().saturating_sub(began);
             if status.error.is_none() {
                 notices.extend(
@@ -194,6 +247,7 @@ impl Manager {
             let mut all = self.status.lock();
             all[index].evaluated_at = at;
             all[index].took_nano = self.env.clock.monotonic_nanos().saturating_sub(started);
+            all[index].completeness = account.into_completeness();
         }
         // What receivers have to be told is safe before the state says that it happened.
         self.notifier.take(&notices).await;
@@ -263,122 +317,15 @@ impl Manager {
         &self.notifier
     }
 
+    /// How often an evaluation or a notification panicked.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
     /// How many evaluations were missed because one before took too long.
     pub fn missed_evaluations(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
     }
-
-    /// All rules and how they do.
-    pub fn rules(&self) -> RulesAnswer {
-        let status = self.status.lock();
-        let groups = self.groups.iter().zip(status.iter());
-        RulesAnswer {
-            groups: groups
-                .map(|(group, known)| RuleGroupView {
-                    name: group.name.clone(),
-                    file: group.file.clone(),
-                    interval_seconds: group.interval.as_secs_f64(),
-                    last_evaluation_unix_nano: known.evaluated_at,
-                    evaluation_nano: known.took_nano,
-                    rules: group
-                        .rules
-                        .iter()
-                        .zip(&known.rules)
-                        .map(|(rule, known)| rule_view(group, rule, known))
-                        .collect(),
-                })
-                .collect(),
-            ..RulesAnswer::default()
-        }
-    }
-
-    /// All active alerts: firing first, then pending, each by start.
-    pub fn alerts(&self) -> AlertsAnswer {
-        let status = self.status.lock();
-        let mut alerts: Vec<AlertView> = self
-            .each(&status)
-            .flat_map(|(rule, known)| known.alerts.active().map(|alert| alert_view(rule, alert)))
-            .collect();
-        alerts.sort_by(|a, b| {
-            (&a.state, a.active_since_unix_nano, &a.labels).cmp(&(
-                &b.state,
-                b.active_since_unix_nano,
-                &b.labels,
-            ))
-        });
-        AlertsAnswer {
-            alerts,
-            ..AlertsAnswer::default()
-        }
-    }
-
-    fn each<'a>(
-        &'a self,
-        status: &'a [GroupStatus],
-    ) -> impl Iterator<Item = (&'a Rule, &'a RuleStatus)> {
-        self.groups
-            .iter()
-            .zip(status)
-            .flat_map(|(group, known)| group.rules.iter().zip(&known.rules))
-    }
-
-    /// The limit of a group; 0 for none.
-    pub(crate) fn limit(&self, group: usize) -> usize {
-        self.groups[group].limit
-    }
-
-    /// Per rule of a group: when it was last evaluated, how many nanoseconds that took, and its
-    /// `keep_firing_for` in seconds.
-    pub(crate) fn timings(&self, group: usize) -> Vec<(u64, u64, f64)> {
-        let status = self.status.lock();
-        let rules = self.groups[group].rules.iter().zip(&status[group].rules);
-        rules
-            .map(|(rule, known)| {
-                let keep = match rule.kind {
-                    RuleKind::Alerting { keep_firing, .. } => keep_firing.as_secs_f64(),
-                    RuleKind::Recording => 0.0,
-                };
-                (known.evaluated_at, known.took_nano, keep)
-            })
-            .collect()
-    }
-}
-
-impl ActiveAlerts for Manager {
-    fn active(&self, services: &BTreeSet<String>, range: TimeRange) -> Vec<AlertView> {
-        let status = self.status.lock();
-        let mut found: Vec<AlertView> = Vec::new();
-        for (rule, known) in self.each(&status) {
-            let overlapping = known.alerts.all().filter(|alert| {
-                let end = if alert.resolved_at == 0 {
-                    u64::MAX
-                } else {
-                    alert.resolved_at
-                };
-                range.overlaps(alert.active_at, end) && concerns(alert, services)
-            });
-            found.extend(overlapping.map(|alert| alert_view(rule, alert)));
-        }
-        found.sort_by(|a, b| {
-            (a.active_since_unix_nano, &a.labels).cmp(&(b.active_since_unix_nano, &b.labels))
-        });
-        found
-    }
-}
-
-/// Whether an alert names one of these services.
-fn concerns(alert: &Alert, services: &BTreeSet<String>) -> bool {
-    ["service", "service_name", "service.name", "job"]
-        .iter()
-        .any(|label| {
-            alert.labels.get(*label).is_some_and(|value| {
-                // A job may be `namespace/name`.
-                let name = value
-                    .rsplit_once('/')
-                    .map_or(value.as_str(), |(_, name)| name);
-                services.contains(value) || services.contains(name)
-            })
-        })
 }
 
 fn restore(group: &Group, saved: &SavedRules, now: u64) -> GroupStatus {
@@ -416,57 +363,7 @@ fn restore(group: &Group, saved: &SavedRules, now: u64) -> GroupStatus {
         rules,
         evaluated_at: 0,
         took_nano: 0,
-    }
-}
-
-fn state_name(state: State) -> &'static str {
-    match state {
-        State::Inactive => "inactive",
-        State::Pending => "pending",
-        State::Firing => "firing",
-    }
-}
-
-fn alert_view(rule: &Rule, alert: &Alert) -> AlertView {
-    AlertView {
-        name: rule.name.clone(),
-        state: state_name(alert.state).into(),
-        labels: alert.labels.clone(),
-        annotations: alert.annotations.clone(),
-        value: alert.value(),
-        active_since_unix_nano: alert.active_at,
-        firing_since_unix_nano: alert.fired_at,
-        query: rule.expr.clone(),
-    }
-}
-
-fn rule_view(group: &Group, rule: &Rule, known: &RuleStatus) -> RuleView {
-    let (kind, hold, annotations) = match &rule.kind {
-        RuleKind::Recording => ("recording", 0.0, super::Labels::new()),
-        RuleKind::Alerting {
-            hold, annotations, ..
-        } => ("alerting", hold.as_secs_f64(), annotations.clone()),
-    };
-    let worst = known
-        .alerts
-        .active()
-        .map(|alert| alert.state)
-        .max_by_key(|state| *state as u8);
-    RuleView {
-        name: rule.name.clone(),
-        kind: kind.into(),
-        query: rule.expr.clone(),
-        for_seconds: hold,
-        labels: group.labels_of(rule),
-        annotations,
-        health: known.health().into(),
-        last_error: known.error.clone().unwrap_or_default(),
-        state: state_name(worst.unwrap_or(State::Inactive)).into(),
-        alerts: known
-            .alerts
-            .active()
-            .map(|alert| alert_view(rule, alert))
-            .collect(),
+        completeness: Completeness::default(),
     }
 }
 

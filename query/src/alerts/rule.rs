@@ -53,6 +53,13 @@ pub enum RuleKind {
     },
 }
 
+impl Rule {
+    /// Whether it raises alerts instead of recording.
+    pub fn is_alert(&self) -> bool {
+        matches!(self.kind, RuleKind::Alerting { .. })
+    }
+}
+
 impl Group {
     /// What tells this group from every other one.
     pub fn key(&self) -> String {

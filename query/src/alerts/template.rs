@@ -15,7 +15,7 @@ mod value;
 
 use std::collections::HashMap;
 
-use super::{Evaluate, Labels, Sample};
+use super::{Account, Evaluate, Labels, Sample};
 use exec::{Executor, Stop};
 use value::Value;
 
@@ -35,13 +35,15 @@ pub struct Data {
     pub value: f64,
     /// Where this service is reached.
     pub external_url: String,
+    /// Labels that name this service.
+    pub external_labels: Labels,
     /// When the rule is evaluated, in unix nanoseconds.
     pub at_unix_nano: u64,
 }
 
 /// Expands a template; an error stands in the text as Prometheus writes it.
-pub async fn expand(text: &str, data: &Data, evaluate: &dyn Evaluate) -> String {
-    match try_expand(text, data, evaluate).await {
+pub async fn expand(text: &str, data: &Data, evaluate: &dyn Evaluate, account: &Account) -> String {
+    match try_expand(text, data, evaluate, account).await {
         Ok(expanded) => expanded,
         Err(error) => format!("<error expanding template: {error}>"),
     }
@@ -52,6 +54,7 @@ pub async fn try_expand(
     text: &str,
     data: &Data,
     evaluate: &dyn Evaluate,
+    account: &Account,
 ) -> Result<String, String> {
     if !text.contains("{{") {
         return Ok(text.to_owned());
@@ -67,7 +70,8 @@ pub async fn try_expand(
             Ok(()) => return Ok(executor.into_output()),
             Err(Stop::Error(error)) => return Err(error),
             Err(Stop::Query(query)) if answers.len() < QUERIES_MAX => {
-                let samples = evaluate.instant(&query, data.at_unix_nano).await?;
+                let asked = evaluate.instant(&query, data.at_unix_nano, account);
+                let samples = asked.await?;
                 answers.insert(query, samples);
             }
             Err(Stop::Query(_)) => {
@@ -95,18 +99,18 @@ fn too_long() -> String {
 }
 
 fn root(data: &Data) -> Value {
-    let labels = data
-        .labels
-        .iter()
-        .map(|(k, v)| (k.clone(), Value::Str(v.clone())))
-        .collect();
+    let map = |labels: &Labels| {
+        let pairs = labels.iter();
+        Value::Map(
+            pairs
+                .map(|(k, v)| (k.clone(), Value::Str(v.clone())))
+                .collect(),
+        )
+    };
     Value::Map(
         [
-            ("Labels".to_owned(), Value::Map(labels)),
-            (
-                "ExternalLabels".to_owned(),
-                Value::Map(std::collections::BTreeMap::new()),
-            ),
+            ("Labels".to_owned(), map(&data.labels)),
+            ("ExternalLabels".to_owned(), map(&data.external_labels)),
             (
                 "ExternalURL".to_owned(),
                 Value::Str(data.external_url.clone()),

@@ -16,6 +16,7 @@ use serde_json::{Value as Json_, json};
 use storage::filter::{Field, Filter};
 use storage::message::{Columns, Order, Selection};
 
+use super::completeness;
 use super::trace::Stories;
 use crate::error::QueryError;
 use crate::exec::traces::newest_ids;
@@ -55,26 +56,26 @@ pub(super) fn failure(error: &QueryError) -> Response {
     (status, Json(body)).into_response()
 }
 
-fn respond(outcome: Result<Json_, QueryError>) -> Response {
-    match outcome {
-        Ok(body) => (StatusCode::OK, Json(body)).into_response(),
-        Err(error) => failure(&error),
-    }
+/// An answer, or why there is none.
+type Outcome = Result<Response, QueryError>;
+
+fn respond(outcome: Outcome) -> Response {
+    outcome.unwrap_or_else(|error| failure(&error))
 }
 
-/// What an answer lacks, in the place that Jaeger has for it.
-fn with_cuts(mut body: Json_, work: &Work) -> Json_ {
-    let cuts = work.completeness().cut;
-    if !cuts.is_empty() {
-        body["errors"] = cuts
-            .into_iter()
-            .map(|cut| {
-                let message = format!("incomplete: {} {} ({})", cut.limit, cut.value, cut.hint);
-                json!({"code": StatusCode::PARTIAL_CONTENT.as_u16(), "msg": message})
-            })
-            .collect();
+/// An answer with what it lacks in the place that Jaeger has for it, and headers that say how
+/// complete it is.
+fn told(mut body: Json_, work: &Work) -> Response {
+    let completeness = work.completeness();
+    let lacks = completeness::lacks(&completeness);
+    if !lacks.is_empty() {
+        let code = StatusCode::PARTIAL_CONTENT.as_u16();
+        let error = |lack| json!({"code": code, "msg": format!("incomplete: {lack}")});
+        body["errors"] = lacks.into_iter().map(error).collect();
     }
-    body
+    let mut response = Json(body).into_response();
+    completeness::put(response.headers_mut(), &completeness);
+    response
 }
 
 impl Stories {
@@ -114,7 +115,7 @@ async fn services(Extract(stories): Extract<Stories>) -> Response {
             .await?;
         let total = names.len();
         let names = names.into_iter().map(Json_::String).collect();
-        Ok(with_cuts(structured(names, total), running.work()))
+        Ok(told(structured(names, total), running.work()))
     };
     respond(outcome.await)
 }
@@ -129,7 +130,7 @@ async fn service_operations(
         let names = stories.values(running.work(), filter, Field::Name).await?;
         let total = names.len();
         let names = names.into_iter().map(Json_::String).collect();
-        Ok(with_cuts(structured(names, total), running.work()))
+        Ok(told(structured(names, total), running.work()))
     };
     respond(outcome.await)
 }
@@ -176,7 +177,7 @@ async fn operations(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
             .into_iter()
             .map(|(name, kind)| json!({"name": name, "spanKind": kind}))
             .collect();
-        Ok(with_cuts(structured(data, total), running.work()))
+        Ok(told(structured(data, total), running.work()))
     };
     respond(outcome.await)
 }
@@ -192,7 +193,7 @@ async fn trace(Extract(stories): Extract<Stories>, Path(id): Path<String>, uri: 
             return Err(running.work().not_found("trace not found"));
         }
         let body = structured(vec![convert::trace(id, &forest)], 0);
-        Ok(with_cuts(body, running.work()))
+        Ok(told(body, running.work()))
     };
     respond(outcome.await)
 }
@@ -225,7 +226,7 @@ async fn traces(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
             .buffered(TRACES_AT_ONCE)
             .try_collect()
             .await?;
-        Ok(with_cuts(
+        Ok(told(
             structured(found.into_iter().flatten().collect(), 0),
             work,
         ))
@@ -283,7 +284,7 @@ async fn dependencies(Extract(stories): Extract<Stories>, uri: Uri) -> Response 
                 json!({"parent": parent, "child": child, "callCount": count})
             })
             .collect();
-        Ok(with_cuts(structured(data, total), running.work()))
+        Ok(told(structured(data, total), running.work()))
     };
     respond(outcome.await)
 }

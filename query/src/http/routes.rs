@@ -2,7 +2,8 @@
 
 use axum::routing::{MethodRouter, get};
 
-use super::{State, native, openapi, plain, prometheus, tail};
+use super::prometheus::{exemplars, expression, labels, metadata, query, status, targets, tsdb};
+use super::{State, native, openapi, plain, tail};
 
 /// A route.
 pub struct Route {
@@ -31,7 +32,7 @@ pub const MERGED: [&str; 12] = [
 /// The routes of this module.
 pub fn all() -> Vec<Route> {
     let route = |path, handler| Route { path, handler };
-    vec![
+    let mut routes = vec![
         route("/healthz", get(plain::healthz)),
         route("/readyz", get(plain::readyz)),
         route("/metrics", get(plain::metrics)),
@@ -51,34 +52,73 @@ pub fn all() -> Vec<Route> {
         route("/api/v1/metrics/points", get(native::points)),
         route("/api/v1/search/complete", get(native::complete)),
         route("/api/v1/search/highlight", get(native::highlight)),
+    ];
+    routes.extend(prometheus());
+    routes
+}
+
+/// Prometheus' API.
+fn prometheus() -> Vec<Route> {
+    let route = |path, handler| Route { path, handler };
+    vec![
         route(
             "/prometheus/api/v1/query",
-            get(prometheus::query).post(prometheus::query),
+            get(query::instant).post(query::instant),
         ),
         route(
             "/prometheus/api/v1/query_range",
-            get(prometheus::query_range).post(prometheus::query_range),
+            get(query::range).post(query::range),
         ),
         route(
             "/prometheus/api/v1/query_exemplars",
-            get(prometheus::query_exemplars).post(prometheus::query_exemplars),
+            get(exemplars::query).post(exemplars::query),
+        ),
+        route(
+            "/prometheus/api/v1/format_query",
+            get(expression::format).post(expression::format),
+        ),
+        route(
+            "/prometheus/api/v1/parse_query",
+            get(expression::parse).post(expression::parse),
         ),
         route(
             "/prometheus/api/v1/labels",
-            get(prometheus::labels).post(prometheus::labels),
+            get(labels::names).post(labels::names),
         ),
         route(
             "/prometheus/api/v1/label/{name}/values",
-            get(prometheus::label_values),
+            get(labels::values),
         ),
         route(
             "/prometheus/api/v1/series",
-            get(prometheus::series).post(prometheus::series),
+            get(labels::series).post(labels::series),
         ),
-        route("/prometheus/api/v1/metadata", get(prometheus::metadata)),
+        route("/prometheus/api/v1/metadata", get(metadata::metadata)),
+        route("/prometheus/api/v1/targets", get(targets::targets)),
+        route(
+            "/prometheus/api/v1/targets/metadata",
+            get(targets::targets_metadata),
+        ),
+        route(
+            "/prometheus/api/v1/scrape_pools",
+            get(targets::scrape_pools),
+        ),
+        route(
+            "/prometheus/api/v1/alertmanagers",
+            get(targets::alertmanagers),
+        ),
         route(
             "/prometheus/api/v1/status/buildinfo",
-            get(prometheus::buildinfo),
+            get(status::buildinfo),
         ),
+        route(
+            "/prometheus/api/v1/status/runtimeinfo",
+            get(status::runtimeinfo),
+        ),
+        route("/prometheus/api/v1/status/flags", get(status::flags)),
+        route("/prometheus/api/v1/status/config", get(status::config)),
+        route("/prometheus/api/v1/status/tsdb", get(tsdb::tsdb)),
+        route("/prometheus/-/healthy", get(status::healthy)),
+        route("/prometheus/-/ready", get(plain::readyz)),
     ]
 }

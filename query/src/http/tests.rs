@@ -1,8 +1,11 @@
 //! The API over a real loopback server, with rows in memory.
 
+mod completeness;
 mod errors;
 mod logs;
 mod prometheus;
+mod prometheus_rules;
+mod prometheus_status;
 mod tail;
 mod traces;
 
@@ -63,6 +66,50 @@ async fn serve(readers: &[&Arc<Memory>], adjust: impl FnOnce(&mut Options)) -> S
         base,
         client: reqwest::Client::new(),
     }
+}
+
+/// Stores nothing.
+struct Nowhere;
+
+impl crate::alerts::Sink for Nowhere {
+    fn write(
+        &self,
+        _: Vec<crate::alerts::Written>,
+    ) -> futures::future::BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A server with every route, and its rules.
+async fn serve_all(
+    memory: &Arc<Memory>,
+    groups: Vec<crate::alerts::Group>,
+) -> (Server, Arc<crate::alerts::Manager>) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = Options::new(Arc::new(Fixed));
+    let reader: Arc<dyn Read> = memory.clone();
+    let query = Query::new(Sources::new(vec![reader]), options);
+    let state = query.state().clone();
+    let folder = tempfile::tempdir().unwrap();
+    let manager = crate::alerts::Manager::open(
+        env::Env::real(),
+        folder.path(),
+        crate::alerts::AlertsOptions {
+            groups,
+            ..crate::alerts::AlertsOptions::default()
+        },
+        Arc::new(crate::alerts::bind::OverSources(state.clone())),
+        Arc::new(Nowhere),
+    )
+    .unwrap();
+    let more = super::alerts::router(manager.clone())
+        .merge(super::story::router(super::trace::Stories::new(state)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let router = query.router_with(more);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let client = reqwest::Client::new();
+    (Server { base, client }, manager)
 }
 
 impl Server {

@@ -85,7 +85,17 @@ async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<TraceAnswer, Q
             "widen the range with start and end, or ask /api/v1/story/{id} for its logs",
         ));
     }
-    let answer = trace::answer(trace, &forest);
+    // What else is in the answer takes far less than an eighth.
+    let most = running.work().answer_bytes();
+    let (answer, left_out) = trace::answer(trace, &forest, most - most / 8);
+    if left_out > 0 {
+        let hint = format!(
+            "{left_out} spans of {} are left out, parents before their children; ask for parts of \
+             the trace with start and end, or raise limits.response_bytes",
+            forest.spans.len()
+        );
+        running.work().cut("response_bytes", most, hint);
+    }
     Ok(TraceAnswer {
         completeness: running.work().completeness(),
         ..answer

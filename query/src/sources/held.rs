@@ -30,8 +30,10 @@ impl Held {
 /// The refusal of an answer beyond `limits.response_bytes`.
 pub(crate) fn too_large(most: u64) -> QueryError {
     let message = format!("the answer takes more than {most} bytes");
-    QueryError::new(ErrorKind::TooLarge, message)
-        .hint("ask for less with limit, start and end, or raise limits.response_bytes")
+    QueryError::new(ErrorKind::TooLarge, message).hint(
+        "ask for less with start and end, or with limit where rows are listed, or raise \
+               limits.response_bytes",
+    )
 }
 
 /// A row that takes memory.

@@ -38,16 +38,19 @@ pub async fn load(
     Ok(assemble(spans, Links::Ignore))
 }
 
-/// The answer of `GET traces/{trace_id}`, but for its completeness.
-pub fn answer(trace: TraceId, forest: &Assembled) -> TraceAnswer {
-    TraceAnswer {
+/// The answer of `GET traces/{trace_id}`, but for its completeness: at most so many bytes of
+/// spans; and how many spans are left out.
+pub fn answer(trace: TraceId, forest: &Assembled, bytes: u64) -> (TraceAnswer, usize) {
+    let (spans, left_out) = view::span_views_within(forest, bytes);
+    let answer = TraceAnswer {
         trace_id: trace.to_string(),
-        spans: view::span_views(forest),
+        spans,
         missing_parents: forest
             .missing_parents
             .iter()
             .map(ToString::to_string)
             .collect(),
         ..TraceAnswer::default()
-    }
+    };
+    (answer, left_out)
 }

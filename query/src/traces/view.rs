@@ -16,6 +16,56 @@ pub fn span_views(forest: &Assembled) -> Vec<SpanView> {
         .collect()
 }
 
+/// The first spans of a trace, parents before children, as many as fit into so many bytes of JSON;
+/// and how many do not.
+pub fn span_views_within(forest: &Assembled, bytes: u64) -> (Vec<SpanView>, usize) {
+    let spans = forest.spans.iter().map(|placed| &placed.span.span);
+    let held: u64 = spans.map(|span| wide(span.held_bytes())).sum();
+    // Far below the limit nothing has to be measured.
+    let per_span = wide(forest.spans.len()) * REPEATED_BYTES;
+    if held + per_span < bytes / SWELLING {
+        return (span_views(forest), 0);
+    }
+    let mut left = bytes;
+    let mut views = Vec::new();
+    for placed in &forest.spans {
+        let view = span_view(forest, placed);
+        let mut written = Count(0);
+        // Counting does not fail, and neither does writing what has text keys.
+        if serde_json::to_writer(&mut written, &view).is_err() || written.0 >= left {
+            break;
+        }
+        left -= written.0 + 1;
+        views.push(view);
+    }
+    let left_out = forest.spans.len() - views.len();
+    (views, left_out)
+}
+
+/// What names, the resource and the scope of a span take in JSON, which share it in memory, in
+/// most traces at most.
+const REPEATED_BYTES: u64 = 4_096;
+/// How much larger than in memory a value may be in JSON: a control character takes six bytes.
+const SWELLING: u64 = 8;
+
+fn wide(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// Counts what is written.
+struct Count(u64);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += wide(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn span_view(forest: &Assembled, placed: &Placed) -> SpanView {
     let span = &placed.span.span;
     let children = placed

@@ -88,6 +88,20 @@ async fn a_lost_collector_is_named_and_the_rest_answers() {
     let found = http.get("/api/v1/logs", &[]).await;
     assert_eq!(found["logs"].as_array().unwrap().len(), 1, "{found}");
     assert_eq!(live(&found, "lost"), 1, "{found}");
+    // A script notices by the exit code, and is told on standard error.
+    for arguments in [
+        &["logs"][..],
+        &["logs", "--json"],
+        &["trace", TRACE],
+        &["story", TRACE],
+    ] {
+        let mut command = tests::server::clean(PROGRAM);
+        let command = command.args(arguments).args(["--url", http.base()]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(&second_address), "{arguments:?}: {said}");
+    }
 }
 
 /// A query process over these collectors.

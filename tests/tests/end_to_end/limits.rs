@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use serde_json::Value;
-use tests::otlp_json::{gauge, metrics, now};
+use tests::otlp_json::{attributes, gauge, metrics, now, span, traces};
 use tests::{Http, Setup, wait};
 
 use crate::{PROGRAM, up};
@@ -159,4 +159,67 @@ async fn a_collector_and_an_agent_tell_how_they_are_doing() {
     assert_eq!(counted(&http, received).await, Some(2.0));
     let accepted = "throughline_collector_accepted_rows_total{signal=\"metrics\"}";
     assert_eq!(counted(&collector.otlp(), accepted).await, Some(2.0));
+}
+
+/// A trace of which each span takes little on its own, and much with the resource that its JSON repeats.
+#[tokio::test]
+async fn a_trace_that_is_too_large_is_shown_as_far_as_it_fits() {
+    const TRACE: &str = "abababababababababababababababab";
+    const SPANS: u64 = 200;
+    let server = up().config("limits: {response_bytes: 256KiB}\n").start();
+    let begin = now();
+    let spans: Vec<Value> = (1..=SPANS)
+        .map(|number| {
+            let parent = match number {
+                1 => String::new(),
+                _ => format!("{:016x}", number / 2),
+            };
+            let start = begin + number * 1_000;
+            span(
+                TRACE,
+                &format!("{number:016x}"),
+                &parent,
+                "call",
+                start,
+                500,
+            )
+        })
+        .collect();
+    let mut export = traces("shop", &spans);
+    export["resourceSpans"][0]["resource"]["attributes"] =
+        attributes(&[("service.name", "shop"), ("about", &"x".repeat(3_000))]);
+    server.otlp().export("traces", &export).await;
+    let query = server.query();
+    let path = format!("/api/v1/traces/{TRACE}");
+    let answer = query.get(&path, &[]).await;
+    assert!(answer.to_string().len() <= 256 << 10);
+    let shown = answer["spans"].as_array().unwrap();
+    assert!(
+        (50..SPANS as usize).contains(&shown.len()),
+        "{}",
+        shown.len()
+    );
+    let known: Vec<&Value> = shown.iter().map(|span| &span["spanId"]).collect();
+    let orphans = shown
+        .iter()
+        .filter(|span| span["parentSpanId"] != "" && !known.contains(&&span["parentSpanId"]));
+    assert_eq!(orphans.count(), 0, "parents come before their children");
+    let cut = &answer["cut"][0];
+    assert_eq!(cut["limit"], "response_bytes", "{cut}");
+    let left_out = SPANS as usize - shown.len();
+    let hint = cut["hint"].as_str().unwrap();
+    assert!(
+        hint.starts_with(&format!("{left_out} spans of {SPANS}")),
+        "{hint}"
+    );
+    // What the hint says helps.
+    let start = (begin + 190 * 1_000).to_string();
+    let rest = query.get(&path, &[("start", start.as_str())]).await;
+    assert_eq!(
+        rest["spans"].as_array().unwrap().len(),
+        11,
+        "{}",
+        rest["cut"]
+    );
+    assert_eq!(rest["cut"].as_array().unwrap().len(), 0, "{}", rest["cut"]);
 }

@@ -171,6 +171,8 @@ async fn ranges_labels_and_errors_have_prometheus_shape() {
         (400, &json!("bad_data")),
         "{body}"
     );
+    let flags = query.get("/prometheus/api/v1/status/flags", &[]).await;
+    assert_eq!(flags["data"]["web.external-url"], query.base(), "{flags}");
     let (status, body) = query
         .get_any("/prometheus/api/v1/status/buildinfo", &[])
         .await;

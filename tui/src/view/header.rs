@@ -165,7 +165,7 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
     if !lacks.is_empty() {
         let text = format!("! incomplete: {}", lacks.join("; "));
         put(buffer, left, x, &sanitise(&text), theme.warn);
-    } else if let Some(until) = complete_to(&answers) {
+    } else if let Some(until) = until(screen, &answers) {
         let dated = model.zone.dated(model.now, [until]);
         put(
             buffer,
@@ -268,6 +268,11 @@ fn incomplete(answers: &[&Completeness], now: u64) -> Vec<String> {
         }
     }
     for cut in answers.iter().flat_map(|answer| &answer.cut) {
+        // No limit was reached: the first turn of these rules is yet to come.
+        if cut.limit == "evaluation" {
+            say(format!("rules {} not evaluated yet", cut.value));
+            continue;
+        }
         let hint = if cut.hint.is_empty() {
             String::new()
         } else {
@@ -276,6 +281,15 @@ fn incomplete(answers: &[&Completeness], now: u64) -> Vec<String> {
         say(format!("limit {} {} reached{hint}", cut.limit, cut.value));
     }
     words
+}
+
+/// Up to when what is shown is complete. Alerts are as of the last evaluation of their rules, which
+/// says nothing about the services beside them.
+fn until(screen: &Screen, answers: &[&Completeness]) -> Option<u64> {
+    match screen {
+        Screen::Home(home) => complete_to(&[&home.services.completeness]),
+        _ => complete_to(answers),
+    }
 }
 
 fn complete_to(answers: &[&Completeness]) -> Option<u64> {

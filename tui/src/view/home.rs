@@ -42,7 +42,8 @@ pub(super) fn draw(
     let buffer = frame.buffer_mut();
     let titles = figure_titles(home.order);
     let left = draw_figures(buffer, areas.titles, &titles, theme.dim);
-    put(buffer, left, 1, &title(home), theme.dim);
+    let range = model.range.text(&model.zone);
+    put(buffer, left, 1, &title(home, &range), theme.dim);
     if home.is_empty() {
         let nothing = if home.filter.is_empty() {
             let nothing = model.range.without("service or alert", &model.zone);
@@ -69,12 +70,13 @@ pub(super) fn draw(
     );
 }
 
-/// How many alerts and services there are, and how many of them are shown.
-fn title(home: &Home) -> String {
+/// How many alerts and services there are, how many of them are shown, and over how long the
+/// figures of services are.
+fn title(home: &Home, range: &str) -> String {
     let (alerts, services) = home.shown();
     let (all_alerts, all_services) = home.all();
     if home.filter.is_empty() {
-        format!("alerts {all_alerts} · services {all_services}")
+        format!("alerts {all_alerts} · services {all_services} over {range}")
     } else {
         format!("alerts {alerts} of {all_alerts} · services {services} of {all_services}")
     }

@@ -4,10 +4,12 @@
 //! A member that filled a field is taken out of the attributes, but only if the field says all
 //! that it said: a time or id that does not read stays an attribute.
 
-use model::correlation::traceparent;
-use model::{KeyValue, SpanId, TraceId, Value};
+mod context;
+
+use model::{KeyValue, Value};
 use serde_json::{Map, Value as Json};
 
+use self::context::{SPAN_KEYS, TRACE_KEYS};
 use super::{severity, timestamp};
 use crate::encode::Log;
 use crate::options::Format;
@@ -37,23 +39,6 @@ const LEVEL_KEYS: [&str; 9] = [
     "@l",
 ];
 const MESSAGE_KEYS: [&str; 6] = ["message", "msg", "@message", "@m", "body", "event"];
-const TRACE_KEYS: [&str; 6] = [
-    "trace_id",
-    "traceId",
-    "traceID",
-    "trace.id",
-    "traceid",
-    "otelTraceID",
-];
-const SPAN_KEYS: [&str; 6] = [
-    "span_id",
-    "spanId",
-    "spanID",
-    "span.id",
-    "spanid",
-    "otelSpanID",
-];
-
 /// Turns text into a log record. `now` is when it was read, for times that lack a year.
 pub(super) fn parse(text: String, format: Format, now: u64) -> Log {
     let log = Log {
@@ -89,63 +74,9 @@ fn plain(mut log: Log, text: String, now: u64) -> Log {
         log.severity_number = number;
         log.severity_text = word.to_owned();
     }
-    // Most lines have none of this, and one search says so.
-    if memchr::memmem::find(text.as_bytes(), b"race").is_some() {
-        trace_context_in_text(&mut log, &text);
-    }
+    context::in_text(&mut log, &text);
     log.body = Value::Str(text);
     log
-}
-
-/// `trace_id=...`, `"traceId":"..."` or a `traceparent` inside text.
-fn trace_context_in_text(log: &mut Log, text: &str) {
-    for (trace_key, span_key) in TRACE_KEYS.iter().zip(SPAN_KEYS) {
-        if let Some(id) = hex_after(text, trace_key).and_then(|hex| hex.parse().ok()) {
-            log.trace_id = Some(id);
-            log.span_id = hex_after(text, span_key).and_then(|hex| hex.parse().ok());
-            return;
-        }
-    }
-    if let Some(at) = find_ignoring_case(text, "traceparent") {
-        let rest = &text[at + "traceparent".len()..];
-        let value = rest.trim_start_matches(['"', '\'', ':', '=', ' ', '\\']);
-        let end = value
-            .find(|c: char| !c.is_ascii_hexdigit() && c != '-')
-            .unwrap_or(value.len());
-        set_traceparent(log, &value[..end]);
-    }
-}
-
-fn find_ignoring_case(text: &str, word: &str) -> Option<usize> {
-    let (text, word) = (text.as_bytes(), word.as_bytes());
-    text.windows(word.len())
-        .position(|window| window.eq_ignore_ascii_case(word))
-}
-
-/// The hex digits of `key=`, `key:` or `"key":"`.
-fn hex_after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let at = memchr::memmem::find(text.as_bytes(), key.as_bytes())?;
-    let rest = &text[at + key.len()..];
-    let value = rest.trim_start_matches(['"', '\'', '\\', ' ']);
-    let value = value.strip_prefix(['=', ':'])?;
-    let value = value.trim_start_matches(['"', '\'', '\\', ' ']);
-    let end = value
-        .find(|c: char| !c.is_ascii_hexdigit())
-        .unwrap_or(value.len());
-    Some(&value[..end])
-}
-
-fn set_traceparent(log: &mut Log, value: &str) -> bool {
-    let Some((trace, span)) = traceparent(value) else {
-        return false;
-    };
-    log.trace_id = trace.parse().ok();
-    log.span_id = span.parse().ok();
-    let flags = value.split('-').nth(3);
-    log.flags = flags
-        .and_then(|hex| u32::from_str_radix(hex, 16).ok())
-        .unwrap_or(0);
-    true
 }
 
 fn json(mut log: Log, mut members: Map<String, Json>, text: String) -> Log {
@@ -163,14 +94,7 @@ fn json(mut log: Log, mut members: Map<String, Json>, text: String) -> Log {
             break;
         }
     }
-    if let Some(id) = take_id::<TraceId>(&mut members, &TRACE_KEYS) {
-        log.trace_id = Some(id);
-        log.span_id = take_id::<SpanId>(&mut members, &SPAN_KEYS);
-    } else if let Some(Json::String(value)) = members.get("traceparent")
-        && set_traceparent(&mut log, &value.clone())
-    {
-        members.shift_remove("traceparent");
-    }
+    context::in_members(&mut log, &mut members);
     let message = MESSAGE_KEYS
         .into_iter()
         .find(|key| members.get(*key).is_some_and(Json::is_string));
@@ -208,17 +132,6 @@ fn json_level(value: &Json) -> Option<(String, i32)> {
         }
         _ => None,
     }
-}
-
-fn take_id<T: std::str::FromStr>(members: &mut Map<String, Json>, keys: &[&str]) -> Option<T> {
-    for key in keys {
-        let id = members.get(*key).and_then(Json::as_str);
-        if let Some(id) = id.and_then(|id| id.parse().ok()) {
-            members.shift_remove(*key);
-            return Some(id);
-        }
-    }
-    None
 }
 
 fn any_value(json: Json, depth: usize) -> Value {
@@ -334,7 +247,7 @@ fn from_pairs(mut log: Log, pairs: Vec<(String, String)>, words: usize, text: St
             && let Ok(id) = value.parse()
         {
             log.span_id = Some(id);
-        } else if key == "traceparent" && set_traceparent(&mut log, &value) {
+        } else if context::is_header(&key) && context::header(&mut log, &key, &value) {
         } else if message.is_none() && MESSAGE_KEYS.contains(&key.as_str()) {
             message = Some(value);
         } else {

@@ -18,6 +18,44 @@ pub struct Completeness {
     pub hints: Vec<String>,
 }
 
+impl Completeness {
+    /// Adds that of another part of the same answer. A source that both name keeps its worse state
+    /// and its earlier time: the whole is as complete as its least complete part.
+    pub fn join(&mut self, other: Completeness) {
+        self.stats.blocks += other.stats.blocks;
+        self.stats.rows += other.stats.rows;
+        self.stats.bytes += other.stats.bytes;
+        self.stats.elapsed_ms += other.stats.elapsed_ms;
+        for cut in other.cut {
+            if !self.cut.contains(&cut) {
+                self.cut.push(cut);
+            }
+        }
+        for source in other.complete_to {
+            let same =
+                |known: &&mut Source| known.source == source.source && known.kind == source.kind;
+            match self.complete_to.iter_mut().find(same) {
+                Some(known) => {
+                    known.unix_nano = known.unix_nano.min(source.unix_nano);
+                    known.state = known.state.max(source.state);
+                }
+                None => self.complete_to.push(source),
+            }
+        }
+        for hint in other.hints {
+            if !self.hints.contains(&hint) {
+                self.hints.push(hint);
+            }
+        }
+    }
+
+    /// The sources that are lost.
+    pub fn lost(&self) -> impl Iterator<Item = &Source> {
+        let lost = |source: &&Source| source.state == SourceState::Lost;
+        self.complete_to.iter().filter(lost)
+    }
+}
+
 /// Work done for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -66,8 +104,8 @@ pub enum SourceKind {
     Collector,
 }
 
-/// How a source is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How a source is doing, the better before the worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceState {
     /// Up to date.
@@ -77,3 +115,6 @@ pub enum SourceState {
     /// Not heard of, or not reachable.
     Lost,
 }
+
+#[cfg(test)]
+mod tests;

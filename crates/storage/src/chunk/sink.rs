@@ -432,6 +432,8 @@ impl RowSink for ChunkSink<'_> {
                 let time = self.undated();
                 (time, time)
             }
+            // The day of its end is the better one to look for it.
+            (0, end) => (end, end),
             times => times,
         };
         let row = SpanRow {

@@ -60,6 +60,7 @@ impl Service {
         let config = at.config;
         let mut query_options = options::query(config, env);
         query_options.metrics = metrics;
+        query_options.about = options::about(config, at.dir, at.url());
         // The rules evaluate through the service whose metrics theirs are part of.
         let rules: Arc<OnceLock<Arc<Manager>>> = Arc::default();
         let counted = rules.clone();

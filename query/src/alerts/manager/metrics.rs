@@ -44,6 +44,12 @@ impl Manager {
             "Evaluations of rule groups that were missed because one before took too long.",
             [(String::new(), self.missed_evaluations())],
         );
+        family(
+            &mut text,
+            ("throughline_alerting_panics_total", "counter"),
+            "Panics while rules were evaluated or webhooks told; the work goes on at its next turn.",
+            [(String::new(), self.panics())],
+        );
         self.states(&mut text);
         text
     }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::alerts::{Labels, Sample, Written};
+use crate::traces::story::ActiveAlerts;
 use futures::future::BoxFuture;
+use model::TimeRange;
 use std::collections::HashMap;
 use testkit::{Failure, FaultFiles, Op, Plan};
 
@@ -25,7 +27,12 @@ impl env::Clock for Fixed {
 struct World {
     answers: Mutex<HashMap<String, Result<Vec<Sample>, String>>>,
     written: Mutex<Vec<Written>>,
+    /// What every answer says of itself.
+    seen: Mutex<Completeness>,
 }
+
+/// Evaluating this panics.
+const PANICS: &str = "panics";
 
 impl World {
     fn set(&self, expr: &str, values: &[(&str, f64)]) {
@@ -47,7 +54,10 @@ impl Evaluate for World {
         &'a self,
         expr: &'a str,
         _at: u64,
+        account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
+        account.add(self.seen.lock().clone());
+        assert_ne!(expr, PANICS, "an expression that panics");
         let written = self.written.lock();
         let latest = written
             .iter()
@@ -478,4 +488,82 @@ async fn metrics_tell_states_and_notifications() {
     ] {
         assert!(text.lines().any(|one| one == line), "{line} in\n{text}");
     }
+}
+
+#[tokio::test]
+async fn answers_say_how_complete_the_last_evaluation_was() {
+    let setup = Setup::new();
+    let manager = setup.open(vec![
+        alerting("Down", "up == 0", 0),
+        alerting("Slow", "x", 0),
+    ]);
+    // What is known of alerts before the first evaluation is from before the start.
+    let before = manager.alerts().completeness;
+    assert_eq!(before.cut.len(), 1);
+    assert_eq!(
+        (&*before.cut[0].limit, &*before.cut[0].value),
+        ("evaluation", "g")
+    );
+
+    let source = |state| api::Source {
+        source: "collector-1".into(),
+        kind: api::SourceKind::Collector,
+        unix_nano: 7,
+        state,
+    };
+    let stats = api::Stats {
+        blocks: 1,
+        rows: 10,
+        bytes: 100,
+        elapsed_ms: 2,
+    };
+    let lost = api::Cut {
+        limit: "source".into(),
+        value: "collector-1".into(),
+        hint: "gone".into(),
+    };
+    *setup.world.seen.lock() = Completeness {
+        stats,
+        cut: vec![lost.clone()],
+        complete_to: vec![source(api::SourceState::Lost)],
+        hints: Vec::new(),
+    };
+    setup.at(&manager, 10).await;
+    for completeness in [manager.alerts().completeness, manager.rules().completeness] {
+        assert_eq!(completeness.cut, std::slice::from_ref(&lost));
+        assert_eq!(completeness.complete_to, [source(api::SourceState::Lost)]);
+        assert_eq!(completeness.stats.rows, 20, "of both rules");
+    }
+    // The next evaluation counts alone.
+    setup.world.seen.lock().cut.clear();
+    setup.world.seen.lock().complete_to = vec![source(api::SourceState::Live)];
+    setup.at(&manager, 20).await;
+    let after = manager.alerts().completeness;
+    assert_eq!((after.cut.len(), after.stats.rows), (0, 20));
+    assert_eq!(after.complete_to, [source(api::SourceState::Live)]);
+}
+
+#[tokio::test]
+async fn a_rule_that_panics_says_so_and_the_others_go_on() {
+    let setup = Setup::new();
+    setup.world.set("up == 0", &[("shop", 0.0)]);
+    let manager = setup.open(vec![
+        alerting("Broken", PANICS, 0),
+        alerting("Down", "up == 0", 0),
+    ]);
+    setup.at(&manager, 10).await;
+    setup.at(&manager, 20).await;
+    let rules = &manager.rules().groups[0].rules;
+    assert_eq!(rules[0].health, "err");
+    assert!(
+        rules[0].last_error.contains("an expression that panics"),
+        "{}",
+        rules[0].last_error
+    );
+    assert_eq!((&*rules[1].health, &*rules[1].state), ("ok", "firing"));
+    let metrics = manager.metrics_text();
+    assert!(
+        metrics.contains("\nthroughline_alerting_panics_total 2\n"),
+        "{metrics}"
+    );
 }

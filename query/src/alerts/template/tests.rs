@@ -9,6 +9,7 @@ impl Evaluate for Two {
         &'a self,
         expr: &'a str,
         _at: u64,
+        _account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
         let sample = |id: &str, value| Sample {
             labels: [("id".to_owned(), id.to_owned())].into(),
@@ -32,12 +33,13 @@ fn data() -> Data {
         .into(),
         value: 1234567.0,
         external_url: "http://here:1/x".into(),
+        external_labels: [("region".to_owned(), "north".to_owned())].into(),
         at_unix_nano: 1_600_000_000_000_000_000,
     }
 }
 
 async fn run(text: &str) -> String {
-    expand(text, &data(), &Two).await
+    expand(text, &data(), &Two, &Account::default()).await
 }
 
 #[tokio::test]

@@ -455,3 +455,30 @@ async fn errors_have_prometheus_shape() {
         assert_eq!(body["status"], "error");
     }
 }
+
+#[tokio::test]
+async fn names_and_labels_with_most_series_are_listed() {
+    let memory = Memory::new("a");
+    *memory.series.lock() = all();
+    let server = serve(&[&memory], |_| {}).await;
+    let (_, body) = server.get("/prometheus/api/v1/status/tsdb?limit=2").await;
+    let data = &body["data"];
+    // Seven metrics; what two sources hold counts once.
+    assert_eq!(data["headStats"]["numSeries"], 7, "{body}");
+    assert_eq!(
+        data["seriesCountByMetricName"],
+        serde_json::json!([{"name": "events_total", "value": 1}, {"name": "gone", "value": 1}])
+    );
+    assert_eq!(
+        data["labelValueCountByLabelName"][0],
+        serde_json::json!({"name": "__name__", "value": 7})
+    );
+    assert_eq!(
+        data["seriesCountByLabelValuePair"],
+        serde_json::json!([{"name": "job=shop", "value": 7}, {"name": "zone=z1", "value": 7}])
+    );
+    let (status, _) = server
+        .get("/prometheus/api/v1/status/tsdb?limit=100000")
+        .await;
+    assert_eq!(status, 400);
+}

@@ -116,3 +116,51 @@ fn plain_text_yields_time_level_and_trace_context() {
     let plain = parse("{\"msg\":\"x\"}".to_owned(), Format::Plain, NOW);
     assert_eq!(plain.body, Value::from("{\"msg\":\"x\"}"));
 }
+
+#[test]
+fn b3_is_a_trace_context_in_every_form() {
+    for line in [
+        format!("GET /pay b3: {TRACE}-{SPAN}-1 done"),
+        format!("b3={TRACE}-{SPAN}-d-05e3ac9a4f6e3b90"),
+        format!("X-B3-TraceId: {TRACE}, X-B3-SpanId: {SPAN}, X-B3-Sampled: 1"),
+        format!(r#"{{"msg":"x","b3":"{TRACE}-{SPAN}-1"}}"#),
+        format!(r#"{{"msg":"x","X-B3-SpanId":"{SPAN}","X-B3-TraceId":"{TRACE}"}}"#),
+        format!("level=info b3={TRACE}-{SPAN}-0 msg=x"),
+        format!("level=info x-b3-traceid={TRACE} x-b3-spanid={SPAN} msg=x"),
+    ] {
+        let log = auto(&line);
+        let ids = (
+            log.trace_id.map(|id| id.to_string()),
+            log.span_id.map(|id| id.to_string()),
+        );
+        assert_eq!(
+            ids,
+            (Some(TRACE.to_owned()), Some(SPAN.to_owned())),
+            "{line}"
+        );
+    }
+    let log = auto(&format!(r#"{{"msg":"x","b3":"{TRACE}-{SPAN}-1"}}"#));
+    assert_eq!((log.flags, log.attributes.len()), (1, 0));
+    // What the record has no place for stays.
+    let whole = format!("{TRACE}-{SPAN}-1-05e3ac9a4f6e3b90");
+    let log = auto(&format!(r#"{{"msg":"x","b3":"{whole}"}}"#));
+    assert_eq!(attribute(&log, "b3"), Some(&Value::from(whole)));
+    // 64 bits are no trace id of OTLP, and nothing is no id at all.
+    for line in [
+        "b3: 463ac35c9f6413ad-a2fb4a1d1a96d312-1",
+        "b3=0",
+        "b3: 00000000000000000000000000000000-eee19b7ec3c1b174-1",
+        r#"{"msg":"x","b3":"0"}"#,
+        "X-B3-TraceId: 463ac35c9f6413ad",
+    ] {
+        assert_eq!(auto(line).trace_id, None, "{line}");
+    }
+    let other = format!("sub3: {TRACE}-{SPAN}-1");
+    assert_eq!(auto(&other).trace_id, None);
+    // An id under its own key comes first.
+    let log = auto(&format!(
+        r#"{{"msg":"x","b3":"{0}-{SPAN}-1","trace_id":"{TRACE}"}}"#,
+        "1".repeat(32)
+    ));
+    assert_eq!(log.trace_id.unwrap().to_string(), TRACE);
+}

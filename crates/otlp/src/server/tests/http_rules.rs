@@ -46,11 +46,29 @@ async fn success_is_an_empty_message_in_the_requests_encoding() {
     assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
     assert_eq!(answer.headers["content-type"], JSON);
     assert_eq!(server.fake.last().transport, Transport::HttpJson);
-    for encoding in ["gzip", "zstd"] {
-        let headers = [("content-type", PROTOBUF), ("content-encoding", encoding)];
-        let answer = post(&server, &headers, Vec::new()).await;
-        assert_eq!(answer.status, 200, "nothing at all in {encoding}");
+    for encoding in ["identity", "gzip", "zstd"] {
+        for (kind, said) in [(PROTOBUF, ""), (JSON, "{}")] {
+            let headers = [("content-type", kind), ("content-encoding", encoding)];
+            let answer = post(&server, &headers, Vec::new()).await;
+            assert_eq!(answer.status, 200, "nothing at all as {kind} in {encoding}");
+            assert_eq!(answer.body, said.as_bytes(), "{kind} in {encoding}");
+            assert!(
+                server.fake.last().request.is_empty(),
+                "{kind} in {encoding}"
+            );
+        }
     }
+    // What is not empty has to be JSON, and so has what comes out of it.
+    for (encoding, body) in [("identity", b" ".to_vec()), ("gzip", gzip(b" "))] {
+        let headers = [("content-type", JSON), ("content-encoding", encoding)];
+        assert_eq!(
+            post(&server, &headers, body).await.status,
+            400,
+            "{encoding}"
+        );
+    }
+    let headers = [("content-type", JSON), ("content-encoding", "gzip")];
+    assert_eq!(post(&server, &headers, gzip(b"")).await.status, 200);
 }
 
 #[tokio::test]

@@ -79,9 +79,13 @@ async fn rows_without_a_time_are_of_the_time_they_came_for_good() {
     };
     let first = [log(0, 0), log(0, begin - 5), log(begin - 7, 0)];
     write(&store, Signal::Logs, &first).await.unwrap();
-    write(&store, Signal::Traces, &[span(0, 0), span(begin - 9, 0)])
-        .await
-        .unwrap();
+    write(
+        &store,
+        Signal::Traces,
+        &[span(0, 0), span(begin - 9, 0), span(0, begin - 11)],
+    )
+    .await
+    .unwrap();
     // A sender whose clock is a day behind: its time of receipt is by its own clock too.
     clock.advance(NANOS_PER_SECOND);
     let stamp = Stamp {
@@ -110,7 +114,7 @@ async fn rows_without_a_time_are_of_the_time_they_came_for_good() {
             (0, begin),
             (begin - 7, 0),
         ],
-        vec![(begin - 9, 0), (begin, begin)],
+        vec![(begin - 11, begin - 11), (begin - 9, 0), (begin, begin)],
     );
     assert_eq!(times(&store).await, expected);
     // Killed: they are read from the WAL ten days later, then from files.

@@ -1,0 +1,142 @@
+//! Series in memory: what a test gives and what its rules write, read by PromQL.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use promql::notation::SequenceValue;
+use promql::source::{SelectFuture, stale_nan};
+use promql::{
+    Engine, Features, FloatHistogram, Labels as Series, Limits, Options, Samples, Selected,
+    Selection, SeriesSource,
+};
+
+use super::super::{Account, Evaluate, Sample, Sink, Written, bind};
+
+/// A value at a time.
+#[derive(Clone)]
+enum Stored {
+    Float(f64),
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// Series with their samples by time.
+pub(super) struct Memory {
+    engine: Engine,
+    /// What is there.
+    series: Mutex<BTreeMap<Series, BTreeMap<i64, Stored>>>,
+    /// What will be there once its time has come.
+    planned: Mutex<BTreeMap<i64, Vec<(Series, Stored)>>>,
+}
+
+impl Memory {
+    pub(super) fn new(features: Features) -> Self {
+        let options = Options {
+            features,
+            ..Options::default()
+        };
+        Self {
+            engine: Engine::new(options),
+            series: Mutex::default(),
+            planned: Mutex::default(),
+        }
+    }
+
+    /// A sample of the input.
+    pub(super) fn plan(&self, series: &Series, time_ms: i64, value: SequenceValue) {
+        let value = match value {
+            SequenceValue::Float(value) => Stored::Float(value),
+            SequenceValue::Histogram(histogram, _) => Stored::Histogram(histogram.into()),
+        };
+        let mut planned = self.planned.lock();
+        let at = planned.entry(time_ms).or_default();
+        at.push((series.clone(), value));
+    }
+
+    /// Stores the input up to this time.
+    pub(super) fn advance(&self, now_ms: i64) {
+        let mut planned = self.planned.lock();
+        let later = planned.split_off(&now_ms.saturating_add(1));
+        let due = std::mem::replace(&mut *planned, later);
+        for (time_ms, samples) in due {
+            for (series, value) in samples {
+                self.store(series, time_ms, value);
+            }
+        }
+    }
+
+    fn store(&self, series: Series, time_ms: i64, value: Stored) {
+        let mut all = self.series.lock();
+        all.entry(series).or_default().insert(time_ms, value);
+    }
+
+    /// The value of an expression at a time.
+    pub(super) async fn query(&self, expr: &str, at_ms: i64) -> Result<promql::Value, String> {
+        let query = self.engine.query(expr).map_err(|error| error.to_string())?;
+        let answer = self.engine.instant(&query, at_ms, self, Limits::default());
+        answer
+            .await
+            .map(|answer| answer.value)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl SeriesSource for Memory {
+    fn select<'a>(&'a self, selection: &'a Selection) -> SelectFuture<'a> {
+        let all = self.series.lock();
+        let matching = all.iter().filter(|(labels, _)| {
+            let mut matchers = selection.matchers.iter();
+            matchers.all(|matcher| matcher.matches_labels(labels))
+        });
+        let range = selection.start_ms.saturating_add(1)..=selection.end_ms;
+        let found = matching.filter_map(|(labels, stored)| {
+            let mut samples = Samples::default();
+            if range.start() <= range.end() {
+                for (time, value) in stored.range(range.clone()) {
+                    match value {
+                        Stored::Float(value) => samples.push(*time, *value),
+                        Stored::Histogram(histogram) => {
+                            samples.push_histogram(*time, Arc::clone(histogram));
+                        }
+                    }
+                }
+            }
+            (!samples.is_empty()).then(|| promql::Series {
+                labels: labels.clone(),
+                samples,
+            })
+        });
+        let selected = Selected {
+            series: found.collect(),
+            warnings: Vec::new(),
+        };
+        Box::pin(std::future::ready(Ok(selected)))
+    }
+}
+
+impl Evaluate for Memory {
+    fn instant<'a>(
+        &'a self,
+        expr: &'a str,
+        at_unix_nano: u64,
+        _: &'a Account,
+    ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
+        Box::pin(async move {
+            let at_ms = i64::try_from(at_unix_nano / 1_000_000).unwrap_or(i64::MAX);
+            bind::samples(self.query(expr, at_ms).await?)
+        })
+    }
+}
+
+impl Sink for Memory {
+    fn write(&self, samples: Vec<Written>) -> BoxFuture<'_, Result<(), String>> {
+        for sample in samples {
+            let series = Series::new(sample.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+            let time = i64::try_from(sample.unix_nano / 1_000_000).unwrap_or(i64::MAX);
+            let value = sample.value.unwrap_or_else(stale_nan);
+            self.store(series, time, Stored::Float(value));
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+}

@@ -1,0 +1,188 @@
+use super::*;
+
+/// Takes every expression and template for right: they are tried when they are evaluated.
+struct Any;
+
+impl config::Syntax for Any {
+    fn expr(&self, _: &str) -> Result<(), config::ExprError> {
+        Ok(())
+    }
+
+    fn template(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+const RULES: &str = r#"
+groups:
+  - name: alerts
+    rules:
+      - alert: InstanceDown
+        expr: up == 0
+        for: 5m
+        labels: {severity: page}
+        annotations: {summary: "{{ $labels.instance }} of {{ $externalLabels.region }} is down"}
+      - record: job:up:sum
+        expr: sum by (job) (up)
+      - alert: FewUp
+        expr: job:up:sum < 2
+"#;
+
+async fn differences(tests: &str) -> Vec<Difference> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rules.yml"), RULES).unwrap();
+    let file = folder.path().join("tests.yml");
+    std::fs::write(&file, format!("rule_files: [rules.yml]\n{tests}")).unwrap();
+    let tests = config::load_rule_tests(&file, &Any).unwrap();
+    run(&tests, &|_| true).await
+}
+
+#[tokio::test]
+async fn rules_and_expressions_that_hold_leave_nothing_to_say() {
+    let tests = r#"
+tests:
+  - interval: 1m
+    external_labels: {region: north}
+    input_series:
+      - {series: 'up{job="a", instance="x"}', values: '1 1 0x20'}
+      - {series: 'up{job="a", instance="y"}', values: '1+0x20'}
+      - {series: 'h', values: '{{count:2 sum:3 buckets:[2]}}x9'}
+    alert_rule_test:
+      - {alertname: InstanceDown, eval_time: 6m59s, exp_alerts: []}
+      - alertname: InstanceDown
+        eval_time: 7m
+        exp_alerts:
+          - exp_labels: {severity: page, job: a, instance: x}
+            exp_annotations: {summary: x of north is down}
+      - alertname: FewUp
+        eval_time: 2m
+        exp_alerts: [{exp_labels: {job: a}}]
+      - {alertname: Nobody, eval_time: 2m}
+    promql_expr_test:
+      - {expr: 'job:up:sum', eval_time: 1m, exp_samples: [{labels: 'job:up:sum{job="a"}', value: 2}]}
+      - {expr: 'count(ALERTS{alertstate="pending"})', eval_time: 3m, exp_samples: [{value: 1}]}
+      - {expr: 'h', eval_time: 5m, exp_samples: [{labels: h, histogram: '{{count:2 sum:3 buckets:[2]}}'}]}
+      - {expr: '0/0', eval_time: 0, exp_samples: [{value: NaN}]}
+      - {expr: 'nothing', eval_time: 1h, exp_samples: []}
+"#;
+    assert_eq!(differences(tests).await, []);
+}
+
+#[tokio::test]
+async fn what_differs_is_said_as_promtool_says_it() {
+    let tests = r#"
+tests:
+  - name: Failing alert test
+    interval: 1m
+    input_series: [{series: 'up{job="test"}', values: 0x10}]
+    alert_rule_test:
+      - {alertname: InstanceDown, eval_time: 5m, exp_alerts: []}
+      - alertname: Test
+        eval_time: 0m
+        exp_alerts: [{exp_labels: {}}]
+    promql_expr_test:
+      - {expr: 'up{job="test"}', eval_time: 1m, exp_samples: [{labels: test, value: 1.5e30}]}
+      - {expr: 'up', eval_time: 1m}
+      - {expr: 'up[5m]', eval_time: 1m}
+"#;
+    let found: Vec<String> = differences(tests)
+        .await
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        found,
+        [
+            r#"    name: Failing alert test,
+    alertname: Test, time: 0s, 
+        exp:[
+            0:
+              Labels:{alertname="Test"}
+              Annotations:{}
+            ], 
+        got:[]"#,
+            r#"    name: Failing alert test,
+    alertname: InstanceDown, time: 5m, 
+        exp:[], 
+        got:[
+            0:
+              Labels:{alertname="InstanceDown", job="test", severity="page"}
+              Annotations:{summary=" of  is down"}
+            ]"#,
+            r#"    name: Failing alert test,
+    expr: "up{job=\"test\"}", time: 1m,
+        exp: {__name__="test"} 1.5E+30
+        got: {__name__="up", job="test"} 0E+00"#,
+            r#"    name: Failing alert test,
+    expr: "up", time: 1m,
+        exp: nil
+        got: {__name__="up", job="test"} 0E+00"#,
+            r#"    name: Failing alert test,
+    expr: "up[5m]", time: 1m, err: rule result is not a vector or scalar"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_diff_shows_what_both_share_once() {
+    let tests = r#"
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'm{i="a"}', values: 1}
+      - {series: 'm{i="b"}', values: 2}
+    promql_expr_test:
+      - expr: m
+        eval_time: 0
+        exp_samples: [{labels: 'm{i="a"}', value: 1}, {labels: 'm{i="c"}', value: 3}]
+"#;
+    let found = differences(tests).await;
+    assert_eq!(
+        found[0].diff(),
+        "    expr: \"m\", time: 0s\n        {__name__=\"m\", i=\"a\"} 1E+00\n      \
+         - {__name__=\"m\", i=\"c\"} 3E+00\n      + {__name__=\"m\", i=\"b\"} 2E+00"
+    );
+}
+
+#[tokio::test]
+async fn a_test_begins_when_it_says_and_sees_no_input_of_the_future() {
+    let tests = r#"
+tests:
+  - interval: 30s
+    start_timestamp: 2026-01-01T00:00:00Z
+    input_series: [{series: m, values: 0+1x10}]
+    promql_expr_test:
+      - {expr: 'timestamp(m)', eval_time: 1m, exp_samples: [{value: 1767225660}]}
+      - {expr: 'max_over_time(m[10m])', eval_time: 2m, exp_samples: [{value: 4}]}
+      - {expr: 'm offset -2m', eval_time: 1m, exp_samples: [{labels: m, value: 4}]}
+"#;
+    let found = differences(tests).await;
+    // All expressions see what was stored by the last step, at two minutes.
+    assert_eq!(found, []);
+}
+
+#[tokio::test]
+async fn neighbours_are_equal_only_where_that_is_asked_for() {
+    let tests = |fuzzy: bool| {
+        format!(
+            "fuzzy_compare: {fuzzy}\ntests:\n  - promql_expr_test:\n      - \
+             {{expr: '0.1 + 0.2', eval_time: 0, exp_samples: [{{value: 0.3}}]}}\n"
+        )
+    };
+    assert_eq!(differences(&tests(true)).await, []);
+    assert_eq!(differences(&tests(false)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_broken_input_or_rule_ends_its_test_alone() {
+    let tests = r#"
+tests:
+  - input_series: [{series: 'up{', values: 1}]
+    promql_expr_test: [{expr: '1', eval_time: 0, exp_samples: [{value: 2}]}]
+  - name: second
+    promql_expr_test: [{expr: '1', eval_time: 0, exp_samples: [{value: 2}]}]
+"#;
+    let found = differences(tests).await;
+    assert!(matches!(found[0].mismatch, Mismatch::Input(_)), "{found:?}");
+    assert_eq!((found.len(), &*found[1].test), (2, "second"));
+}

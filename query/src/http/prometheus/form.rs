@@ -1,0 +1,176 @@
+//! The parameters of a request, from its address and its form.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, Request};
+use model::TimeRange;
+use promql::Matcher;
+
+use super::super::params::parse_seconds;
+use super::answer::{Refused, bad_data, bad_parameter};
+use crate::exec::series::range_of_ms;
+
+/// The longest form: queries are limited to far less.
+const FORM_BYTES_MAX: usize = 2 << 20;
+
+/// Parameters by name; those of the form come before those of the address.
+#[derive(Debug, Default)]
+pub(crate) struct Form(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
+        let (head, body) = request.into_parts();
+        let form = read(body).await?;
+        let address = head.uri.query().unwrap_or_default().as_bytes();
+        Ok(Self::parse(&form, address))
+    }
+}
+
+async fn read(body: Body) -> Result<axum::body::Bytes, Refused> {
+    to_bytes(body, FORM_BYTES_MAX)
+        .await
+        .map_err(|problem| bad_data(format!("the form cannot be read: {problem}")))
+}
+
+impl Form {
+    fn parse(form: &[u8], address: &[u8]) -> Self {
+        let read = |bytes| form_urlencoded::parse(bytes).into_owned();
+        Self(read(form).chain(read(address)).collect())
+    }
+
+    /// A parameter's text; an empty one counts as not given.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        let mut named = self.0.iter().filter(|pair| pair.0 == name);
+        named
+            .find(|pair| !pair.1.is_empty())
+            .map(|pair| pair.1.as_str())
+    }
+
+    /// Every text of a repeated parameter.
+    pub(crate) fn all(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        let named = self.0.iter().filter(move |pair| pair.0 == name);
+        named.map(|pair| pair.1.as_str())
+    }
+
+    /// Whether a switch is on: `1`, `t` or `true`.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Refused> {
+        match self.text(name) {
+            None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
+            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(true),
+            Some(text) => Err(bad_parameter(
+                name,
+                format!("{text:?} is neither true nor false"),
+            )),
+        }
+    }
+
+    /// A time in unix milliseconds.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<i64>, Refused> {
+        let read = |text: &str| {
+            parse_seconds(text).ok_or_else(|| {
+                bad_parameter(name, format!("cannot parse {text:?} to a valid timestamp"))
+            })
+        };
+        self.text(name).map(read).transpose()
+    }
+
+    /// The same of a parameter that has to be there.
+    pub(crate) fn needed_time(&self, name: &str) -> Result<i64, Refused> {
+        self.time(name)?
+            .ok_or_else(|| bad_parameter(name, "it is missing"))
+    }
+
+    /// A duration in milliseconds, from seconds or text with units.
+    #[allow(clippy::cast_possible_truncation)]
+    pub(crate) fn duration_ms(&self, name: &str) -> Result<Option<i64>, Refused> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let seconds = text
+            .parse::<f64>()
+            .ok()
+            .filter(|seconds| seconds.abs() < 9e12);
+        let millis = seconds.map(|seconds| (seconds * 1e3) as i64);
+        millis
+            .or_else(|| promql::format::parse_duration(text))
+            .map(Some)
+            .ok_or_else(|| {
+                bad_parameter(name, format!("cannot parse {text:?} to a valid duration"))
+            })
+    }
+
+    /// A whole number; 0 counts as not given.
+    pub(crate) fn count(&self, name: &str) -> Result<Option<usize>, Refused> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let count: usize = text
+            .parse()
+            .map_err(|_| bad_parameter(name, format!("{text:?} is not a whole number")))?;
+        Ok(Some(count).filter(|count| *count > 0))
+    }
+
+    /// How many items the answer may have.
+    pub(crate) fn limit(&self) -> Result<Option<usize>, Refused> {
+        self.count("limit")
+    }
+
+    /// The range of a question about labels; open where not given.
+    pub(crate) fn range(&self) -> Result<TimeRange, Refused> {
+        let (start, end) = (self.time("start")?, self.time("end")?);
+        if let (Some(start), Some(end)) = (start, end)
+            && start > end
+        {
+            return Err(bad_parameter(
+                "end",
+                "end timestamp must not be before start time",
+            ));
+        }
+        let range = range_of_ms(start.unwrap_or(0), end.unwrap_or(0));
+        let open_end = if end.is_some() { range.end } else { u64::MAX };
+        Ok(TimeRange {
+            start: range.start,
+            end: open_end,
+        })
+    }
+
+    /// The matchers of every `match[]`.
+    pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
+        let read = |text| {
+            let selector = promql::parse_selector(text)
+                .map_err(|problem| bad_parameter("match[]", problem))?;
+            Ok(selector.matchers)
+        };
+        self.all("match[]").map(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_comes_before_the_address_and_any_bytes_are_read() {
+        let form = Form::parse(
+            b"query=a%20%2B+1&match[]=x&match%5B%5D=y&=&bad=%ff%zz&\x00\"<",
+            b"query=b&time=5&empty=",
+        );
+        assert_eq!(form.text("query"), Some("a + 1"));
+        assert_eq!(form.all("match[]").collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(form.time("time").unwrap(), Some(5_000));
+        assert_eq!(form.text("empty"), None);
+        assert_eq!(form.text("bad"), Some("\u{fffd}%zz"));
+    }
+
+    #[test]
+    fn numbers_times_and_switches_are_checked() {
+        let form = Form::parse(b"limit=-1&a=0&b=maybe&c=TRUE&d=1e300&e=1h", b"");
+        assert!(form.limit().is_err());
+        assert!(matches!(form.count("a"), Ok(None)));
+        assert!(form.flag("b").is_err());
+        assert!(form.flag("c").unwrap() && !form.flag("none").unwrap());
+        assert!(form.time("d").is_err() && form.duration_ms("d").is_err());
+        assert_eq!(form.duration_ms("e").unwrap(), Some(3_600_000));
+    }
+}

@@ -1,0 +1,164 @@
+//! `query` and `query_range`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::State as Extract;
+use promql::{Engine, Limits, Value};
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use super::super::State;
+use super::answer::{Answer, Notes, Refused, bad_parameter, success};
+use super::form::Form;
+use crate::error::{ErrorKind, QueryError};
+use crate::exec::series::SeriesReader;
+
+/// `GET|POST query`
+pub(crate) async fn instant(Extract(state): Extract<State>, form: Form) -> Answer {
+    let time = form.time("time")?.unwrap_or_else(|| now_ms(&state));
+    evaluate(state, &form, When::Instant(time)).await
+}
+
+/// `GET|POST query_range`
+pub(crate) async fn range(Extract(state): Extract<State>, form: Form) -> Answer {
+    let (start, end) = (form.needed_time("start")?, form.needed_time("end")?);
+    let step = form
+        .duration_ms("step")?
+        .ok_or_else(|| bad_parameter("step", "it is missing"))?;
+    evaluate(state, &form, When::Range(start, end, step)).await
+}
+
+#[allow(clippy::cast_possible_wrap)]
+fn now_ms(state: &State) -> i64 {
+    (state.now() / 1_000_000) as i64
+}
+
+/// Times of a query: one, or from, to and step.
+enum When {
+    Instant(i64),
+    Range(i64, i64, i64),
+}
+
+/// Stops an evaluation whose client went away.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Where the time of a query went, in the order of its stages.
+struct Timings {
+    began: Instant,
+    queued: Instant,
+    prepared: Instant,
+    evaluated: Instant,
+}
+
+/// The value, and the statistics where they were asked for.
+#[derive(Serialize)]
+struct Data {
+    #[serde(flatten)]
+    value: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<Json>,
+}
+
+async fn evaluate(state: State, form: &Form, when: When) -> Answer {
+    let began = Instant::now();
+    let limit = form.limit()?;
+    let options = state.options();
+    let engine = engine(&state, form)?;
+    let query = engine
+        .query(form.text("query").unwrap_or_default())
+        .map_err(|problem| bad_parameter("query", problem))?;
+    let own = Duration::from_millis(options.limits.timeout_ms);
+    let timeout = match form.duration_ms("timeout")? {
+        Some(ms) => Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(own),
+        None => own,
+    };
+    let running = state.begin().await?;
+    let queued = Instant::now();
+    let cancel = CancelOnDrop(Arc::default());
+    let limits = Limits {
+        deadline: Some(queued + timeout),
+        cancelled: Some(Arc::clone(&cancel.0)),
+        ..options.promql_limits.clone()
+    };
+    let plan = match when {
+        When::Instant(time) => engine.prepare_instant(&query, time, limits)?,
+        When::Range(start, end, step) => engine.prepare_range(&query, start, end, step, limits)?,
+    };
+    let reader = SeriesReader(running.context());
+    let fetched = tokio::time::timeout(timeout, plan.fetch(&reader))
+        .await
+        .map_err(|_| Refused::from(promql::Error::Timeout))??;
+    let prepared = Instant::now();
+    let evaluated = tokio::task::spawn_blocking(move || fetched.evaluate()).await;
+    let answer = evaluated.map_err(|problem| {
+        Refused::from(QueryError::new(
+            ErrorKind::Internal,
+            format!("the evaluation failed: {problem}"),
+        ))
+    })??;
+    let mut notes = Notes {
+        warnings: answer.warnings,
+        infos: answer.infos,
+    };
+    let mut value = answer.value;
+    match &mut value {
+        Value::Vector(samples) => notes.limit(samples, limit),
+        Value::Matrix(series) => notes.limit(series, limit),
+        Value::Scalar { .. } | Value::String { .. } => {}
+    }
+    let timings = Timings {
+        began,
+        queued,
+        prepared,
+        evaluated: Instant::now(),
+    };
+    let stats = form
+        .text("stats")
+        .map(|_| statistics(answer.stats, &timings));
+    success(&running, Data { value, stats }, notes)
+}
+
+/// The engine, with the lookback of this request. One that is not positive means the default.
+fn engine(state: &State, form: &Form) -> Result<Engine, Refused> {
+    let mut options = state.options().promql.clone();
+    if let Some(lookback) = form.duration_ms("lookback_delta")?
+        && lookback > 0
+    {
+        options.lookback_ms = lookback;
+    }
+    Ok(Engine::new(options))
+}
+
+/// What Prometheus says of a query's cost. All samples are read before the evaluation begins, so
+/// the peak is their number.
+fn statistics(stats: promql::Stats, timings: &Timings) -> Json {
+    let seconds = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64();
+    let Timings {
+        began,
+        queued,
+        prepared,
+        evaluated,
+    } = *timings;
+    json!({
+        "timings": {
+            "evalTotalTime": seconds(queued, evaluated),
+            "resultSortTime": 0.0,
+            "queryPreparationTime": seconds(queued, prepared),
+            "innerEvalTime": seconds(prepared, evaluated),
+            "execQueueTime": seconds(began, queued),
+            "execTotalTime": seconds(began, evaluated),
+        },
+        "samples": {
+            "totalQueryableSamples": stats.samples,
+            "peakSamples": stats.samples,
+        },
+    })
+}

@@ -1,0 +1,106 @@
+//! `status/{buildinfo,runtimeinfo,flags,config}`, and the health pages of Prometheus: what clients
+//! decide by what they can ask for.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use axum::extract::State as Extract;
+use promql::Features;
+use promql::format::duration;
+use serde_json::json;
+
+use super::super::State;
+use super::answer::{Answer, known};
+use crate::alerts::notifier::payload::rfc3339;
+
+/// The version of Prometheus that this API is compatible with.
+const COMPATIBLE_WITH: &str = "3.0.0";
+
+/// `GET status/buildinfo`: Grafana picks features by the version.
+pub(crate) async fn buildinfo() -> Answer {
+    known(json!({
+        "version": COMPATIBLE_WITH,
+        "revision": env!("CARGO_PKG_VERSION"),
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": "",
+        "features": {},
+    }))
+}
+
+/// `GET status/runtimeinfo`. What only a program in Go has is not there.
+pub(crate) async fn runtimeinfo(Extract(state): Extract<State>) -> Answer {
+    let started = rfc3339(state.started());
+    let about = &state.options().about;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let tasks = tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks();
+    known(json!({
+        "startTime": started,
+        "serverTime": rfc3339(state.now()),
+        "CWD": about.data_dir,
+        "reloadConfigSuccess": true,
+        "lastConfigTime": started,
+        "goroutineCount": tasks,
+        "GOMAXPROCS": processors,
+        "storageRetention": about.retention.map(text).unwrap_or_default(),
+    }))
+}
+
+/// `GET status/flags`: what this service has in the place of Prometheus' flags.
+pub(crate) async fn flags(Extract(state): Extract<State>) -> Answer {
+    let options = state.options();
+    let about = &options.about;
+    let timeout = Duration::from_millis(options.limits.timeout_ms);
+    let features = match options.promql.features {
+        Features::Stable => "",
+        _ => "promql-experimental-functions",
+    };
+    let flags = BTreeMap::from([
+        ("enable-feature", features.to_owned()),
+        ("query.lookback-delta", duration(options.promql.lookback_ms)),
+        ("query.max-concurrency", options.concurrency.to_string()),
+        (
+            "query.max-samples",
+            options.promql_limits.max_samples.to_string(),
+        ),
+        ("query.timeout", text(timeout)),
+        ("storage.tsdb.path", about.data_dir.clone()),
+        (
+            "storage.tsdb.retention.time",
+            text(about.retention.unwrap_or_default()),
+        ),
+        ("web.external-url", about.external_url.clone()),
+    ]);
+    known(flags)
+}
+
+/// `GET status/config`: the part of the configuration that Prometheus has, too, in its format.
+pub(crate) async fn config(Extract(state): Extract<State>) -> Answer {
+    let about = &state.options().about;
+    let mut yaml = format!(
+        "global:\n  evaluation_interval: {}\n",
+        text(about.rule_interval)
+    );
+    if !about.rule_files.is_empty() {
+        yaml.push_str("rule_files:\n");
+    }
+    for file in &about.rule_files {
+        // A JSON string is a YAML string. Writing to a text cannot fail.
+        let _ = writeln!(yaml, "- {}", json!(file));
+    }
+    known(json!({"yaml": yaml}))
+}
+
+/// A duration as Prometheus writes it.
+fn text(length: Duration) -> String {
+    duration(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// `GET /-/healthy`
+pub(crate) async fn healthy() -> &'static str {
+    "Prometheus Server is Healthy.\n"
+}

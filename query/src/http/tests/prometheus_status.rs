@@ -1,0 +1,143 @@
+//! What Prometheus' API says of the service itself, and of queries without data.
+
+use super::*;
+use crate::http::About;
+
+async fn server() -> Server {
+    serve(&[&Memory::new("a")], |options| {
+        options.about = About {
+            external_url: "http://here:4400".to_owned(),
+            data_dir: "/data".to_owned(),
+            rule_files: vec!["a \"b\".yml".to_owned()],
+            rule_interval: Duration::from_secs(90),
+            retention: Some(Duration::from_hours(15 * 24)),
+        };
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_service_says_what_it_runs_with() {
+    let server = server().await;
+    let data = async |name: &str| {
+        let (status, body) = server.get(&format!("/prometheus/api/v1/{name}")).await;
+        assert_eq!(
+            (status, &body["status"]),
+            (200, &"success".into()),
+            "{body}"
+        );
+        body["data"].clone()
+    };
+    assert!(
+        data("status/buildinfo").await["version"]
+            .as_str()
+            .unwrap()
+            .starts_with("3.")
+    );
+    let info = data("status/runtimeinfo").await;
+    assert_eq!(info["startTime"], "1970-01-01T00:16:40.000Z");
+    assert_eq!(
+        (&info["CWD"], &info["storageRetention"]),
+        (&"/data".into(), &"15d".into())
+    );
+    let flags = data("status/flags").await;
+    assert_eq!(
+        (&flags["query.timeout"], &flags["query.lookback-delta"]),
+        (&"20s".into(), &"5m".into())
+    );
+    assert_eq!(
+        data("status/config").await["yaml"],
+        "global:\n  evaluation_interval: 1m30s\nrule_files:\n- \"a \\\"b\\\".yml\"\n"
+    );
+    assert_eq!(
+        data("targets").await["activeTargets"],
+        serde_json::json!([])
+    );
+    assert_eq!(
+        data("scrape_pools").await["scrapePools"],
+        serde_json::json!([])
+    );
+    assert_eq!(
+        data("alertmanagers").await["activeAlertmanagers"],
+        serde_json::json!([])
+    );
+}
+
+#[tokio::test]
+async fn queries_are_formatted_and_parsed_without_data() {
+    let server = server().await;
+    let (_, body) = server
+        .get("/prometheus/api/v1/format_query?query=sum%20by(a)(%20x)")
+        .await;
+    assert_eq!(body["data"], "sum by (a) (x)");
+    let form = server
+        .client
+        .post(format!("{}/prometheus/api/v1/parse_query", server.base))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("query=rate(x%5B5m%5D)");
+    let body: Json = form.send().await.unwrap().json().await.unwrap();
+    assert_eq!(body["data"]["func"]["name"], "rate");
+    assert_eq!(body["data"]["args"][0]["range"], 300_000);
+    for path in ["format_query?query=sum(", "parse_query?query="] {
+        let (status, body) = server.get(&format!("/prometheus/api/v1/{path}")).await;
+        assert_eq!(
+            (status, &body["errorType"]),
+            (400, &"bad_data".into()),
+            "{path}: {body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn long_forms_are_read_and_endless_ones_are_refused() {
+    let server = server().await;
+    let post = async |body: String| {
+        let request = server
+            .client
+            .post(format!("{}/prometheus/api/v1/query", server.base))
+            .header("content-type", "application/x-www-form-urlencoded");
+        let response = request.body(body).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json::<Json>().await.unwrap())
+    };
+    // Longer than an address may be.
+    let (status, body) = post(format!("query=1&ignored={}", "x".repeat(200_000))).await;
+    assert_eq!(
+        (status, &body["data"]["result"][1]),
+        (200, &"1".into()),
+        "{body}"
+    );
+    let (status, body) = post(format!("query=1&ignored={}", "x".repeat(3_000_000))).await;
+    assert_eq!(
+        (status, &body["errorType"]),
+        (400, &"bad_data".into()),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn statistics_are_given_to_who_asks() {
+    let server = server().await;
+    let (_, body) = server
+        .get("/prometheus/api/v1/query?query=1&stats=all")
+        .await;
+    let stats = &body["data"]["stats"];
+    assert_eq!(stats["samples"]["totalQueryableSamples"], 0, "{body}");
+    assert!(
+        stats["timings"]["execTotalTime"].as_f64().unwrap() > 0.0,
+        "{body}"
+    );
+    assert_eq!(body["data"]["resultType"], "scalar", "{body}");
+    let (_, body) = server.get("/prometheus/api/v1/query?query=1").await;
+    assert!(body["data"].get("stats").is_none(), "{body}");
+}
+
+#[tokio::test]
+async fn health_pages_of_prometheus_are_there() {
+    let server = server().await;
+    for (page, status) in [("healthy", 200), ("ready", 200), ("lively", 404)] {
+        let url = format!("{}/prometheus/-/{page}", server.base);
+        let response = server.client.get(url).send().await.unwrap();
+        assert_eq!(response.status(), status, "{page}");
+    }
+}
