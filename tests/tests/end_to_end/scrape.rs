@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tests::otlp_json::{SECOND, now};
@@ -15,7 +17,7 @@ fn target(
 ) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let answer = std::sync::Arc::new(answer);
+    let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (Ok(mut stream), answer) = (stream, answer.clone()) else {
@@ -178,4 +180,58 @@ async fn hostile_targets_fail_alone() {
         status.success() && took < Duration::from_secs(25),
         "{status} {took:?}"
     );
+}
+
+#[tokio::test]
+async fn what_is_scraped_while_the_collector_is_away_arrives_later() {
+    let answers = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&answers);
+    let address = target(move |stream| {
+        let number = counted.fetch_add(1, Ordering::Relaxed);
+        let body = format!("answers {number}\n");
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    });
+    let setup = Setup::new(PROGRAM, "up").config("agent: {host: {enabled: false}}\n");
+    let server = setup.start();
+    // It comes back where it was.
+    let setup = ["otlp_grpc", "otlp_http", "query", "internal"]
+        .into_iter()
+        .fold(setup, |setup, name| {
+            setup.listen(name, &server.address(name))
+        });
+    let config = format!(
+        "agent:\n  host: {{enabled: false}}\n  scrape_configs:\n  - {{job_name: j, \
+         scrape_interval: 100ms, static_configs: [{{targets: ['{address}']}}]}}\n"
+    );
+    let agent = Setup::new(PROGRAM, "agent")
+        .arg("--collector")
+        .arg(server.address("otlp_grpc"))
+        .config(&config)
+        .start();
+    let further = async |more: u32| {
+        let until = answers.load(Ordering::Relaxed) + more;
+        wait::eventually("further scrapes", Duration::from_secs(60), async || {
+            (answers.load(Ordering::Relaxed) >= until).then_some(())
+        })
+        .await;
+    };
+    further(5).await;
+    server.kill();
+    further(10).await;
+    let server = setup.start();
+    further(5).await;
+    assert!(agent.terminate().0.success());
+    let query = server.query();
+    let all = f64::from(answers.load(Ordering::Relaxed));
+    let found = value(&query, "count_over_time(answers[10m])")
+        .await
+        .unwrap();
+    // The agent may have stopped while an answer was on its way.
+    assert!(found == all || found == all - 1.0, "{found} of {all}");
+    assert_eq!(value(&query, "answers").await, None, "ended with the agent");
+    assert_eq!(value(&query, "up").await, None, "ended with the agent");
 }
