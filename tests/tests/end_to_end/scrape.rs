@@ -223,9 +223,15 @@ async fn what_is_scraped_while_the_collector_is_away_arrives_later() {
     server.kill();
     further(10).await;
     let server = setup.start();
-    further(5).await;
-    assert!(agent.terminate().0.success());
     let query = server.query();
+    // The agent asks again after a while, and then sends what waits.
+    let scraped = answers.load(Ordering::Relaxed);
+    let stored = "count_over_time(answers[10m])";
+    wait::eventually("what waited", Duration::from_secs(60), async || {
+        (value(&query, stored).await? >= f64::from(scraped)).then_some(())
+    })
+    .await;
+    assert!(agent.terminate().0.success());
     let all = f64::from(answers.load(Ordering::Relaxed));
     let found = value(&query, "count_over_time(answers[10m])")
         .await
