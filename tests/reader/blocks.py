@@ -295,14 +295,15 @@ def read_block(data):
 def read_blocks_file(data):
     """The signal of a blocks file and its blocks."""
     count, checksum, version, signal, _, magic = struct.unpack("<IIHBB4s", data[-16:])
-    if magic != b"TLBF" or version != 1:
-        raise ValueError("not a blocks file of version 1")
-    start = len(data) - 16 - 40 * count
-    if crc32c(data[start : start + 40 * count + 4]) != checksum:
+    if magic != b"TLBF" or version not in (1, 2):
+        raise ValueError("not a blocks file of version 1 or 2")
+    size = 40 if version == 1 else 56
+    start = len(data) - 16 - size * count
+    if crc32c(data[start : start + size * count + 4]) != checksum:
         raise ValueError("the directory of a blocks file is damaged")
     blocks = []
     for entry in range(count):
-        offset, length, rows = struct.unpack_from("<QII", data, start + 40 * entry)
+        offset, length, rows = struct.unpack_from("<QII", data, start + size * entry)
         found, columns = read_block(data[offset : offset + length])
         if found != rows:
             raise ValueError("a block has not as many rows as its directory says")

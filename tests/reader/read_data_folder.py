@@ -50,12 +50,27 @@ def partitions(store):
                     yield tenant, signal, os.path.join(days, day)
 
 
+def blocks_files(folder, flush_max):
+    """The blocks files of a partition that count: those of flushes that do, and merged ones, which
+    stand for all whose flushes they hold."""
+    found = {}
+    for name in sorted(os.listdir(folder)):
+        match = re.fullmatch(r"([0-9a-f]{16})(?:-([0-9a-f]{16})-([0-9a-f]{2}))?\.blocks", name)
+        if match and int(match[2] or match[1], 16) <= flush_max:
+            found[name] = int(match[1], 16), int(match[2] or match[1], 16), int(match[3] or "0", 16)
+    for name, (first, last, generation) in found.items():
+        larger = [
+            other
+            for other in found.values()
+            if other[2] > generation and other[0] <= first and last <= other[1]
+        ]
+        if not larger:
+            yield name
+
+
 def rows_of_files(store, flush_max):
     for tenant, signal, folder in partitions(store):
-        for name in sorted(os.listdir(folder)):
-            match = re.fullmatch(r"([0-9a-f]{16})\.blocks", name)
-            if not match or int(match[1], 16) > flush_max:
-                continue
+        for name in blocks_files(folder, flush_max):
             with open(os.path.join(folder, name), "rb") as file:
                 found, blocks_of_file = blocks.read_blocks_file(file.read())
             if found != signal:
@@ -68,6 +83,9 @@ def rows_of_files(store, flush_max):
 def rows_of_log(folder, position):
     for payload in wal.records(folder, *position):
         signal, tenant, request, refused, received = wal.request(payload)
+        if request is None:
+            print("a request of Prometheus' remote write is left out", file=sys.stderr)
+            continue
         series = {}
         for row in otlp.rows(signal, request):
             row = otlp.pruned(row)

@@ -62,25 +62,28 @@ def records(folder, segment, offset):
 
 
 def request(payload):
-    """(signal, tenant, request, refused series, time of receipt or 0) of a record."""
+    """(signal, tenant, request, refused series, time of receipt or 0) of a record; without a request
+    where that is not OTLP."""
     version, signal, length = payload[0], payload[1], payload[2]
-    if not 1 <= version <= 8:
+    if not 1 <= version <= 16:
         raise ValueError(f"record of version {version}")
+    flags = version - 1
     at = 3 + length
     tenant = payload[3:at].decode()
     agent = struct.unpack_from("<H", payload, at)[0]
     at += 2
     if agent:
         at += agent + 16
-    if version in (2, 4, 6, 8):
+    if flags & 1:
         at += 16
     refused = []
-    if version in (3, 4, 7, 8):
+    if flags & 2:
         count = struct.unpack_from("<I", payload, at)[0]
         refused = struct.unpack_from(f"<{count}I", payload, at + 4)
         at += 4 + 4 * count
     received = 0
-    if version in (5, 6, 7, 8):
+    if flags & 4:
         received = struct.unpack_from("<Q", payload, at)[0]
         at += 8
-    return signal, tenant, payload[at:], set(refused), received
+    otlp = payload[at:] if not flags & 8 else None
+    return signal, tenant, otlp, set(refused), received
