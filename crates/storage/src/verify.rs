@@ -270,7 +270,10 @@ fn open_partition(
             return Ok(None);
         };
         let path = dir.join("index");
-        let index = if partition.has_index {
+        // A crash may have come before the first list of segments.
+        let list = folder.env.files.stat(&path.join("meta.json"));
+        let begun = list.map_or(true, |list| list.is_some());
+        let index = if partition.has_index && begun {
             let index = TermIndex::open_checked(&folder.env, &path);
             index.map(Some).map_err(|error| error.to_string())
         } else {

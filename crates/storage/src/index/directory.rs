@@ -26,6 +26,8 @@ use crate::sealed;
 /// tantivy's names for its two lists.
 const META: &str = "meta.json";
 const MANAGED: &str = ".managed.json";
+/// tantivy looks at so many bytes at the end of a file, and panics where there are fewer.
+const FOOTER_BYTES_MIN: usize = 8;
 /// Bytes of a file that are written at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -77,6 +79,10 @@ impl Directory for IndexFolder {
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
         let bytes = self.files.map(&self.dir.join(path));
         let bytes = bytes.map_err(|error| open_error(error, path))?;
+        if bytes.len() < FOOTER_BYTES_MIN {
+            let cut = io::Error::new(ErrorKind::InvalidData, "it ends before its footer");
+            return Err(open_error(cut, path));
+        }
         Ok(Arc::new(Mapped(OwnedBytes::new(Stable(bytes)))))
     }
 
