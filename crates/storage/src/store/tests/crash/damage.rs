@@ -1,4 +1,4 @@
-//! A flipped bit in any file of a data folder, or a file that ends early: the start is not refused, no answer is wrong, and
+//! A flipped bit in any file of a data folder: the start is not refused, no answer is wrong, and
 //! what is lost is bounded and counted.
 
 use std::collections::BTreeSet;
@@ -23,14 +23,6 @@ const LOSSES: [&str; 5] = [
     "wal_torn_bytes_total",
     "wal_malformed_records_total",
 ];
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Damage {
-    /// A bit of this byte is another one.
-    Flip,
-    /// The file ends before this byte.
-    Cut,
-}
 
 /// Which bytes of a file are damaged.
 #[derive(Clone, Copy)]
@@ -87,12 +79,7 @@ impl Folder {
                 .rposition(|byte| *byte != 0)
                 .map_or(0, |at| at + 1);
             for at in which.of(end, tried) {
-                let go_on = tried % 10 == 0;
-                lossy += usize::from(self.try_damage(Damage::Flip, &path, at, go_on).await);
-                // A checkpoint is replaced whole, and has nothing beside it.
-                if tried % 4 == 0 && !path.ends_with("CHECKPOINT") {
-                    self.try_damage(Damage::Cut, &path, at, go_on).await;
-                }
+                lossy += usize::from(self.try_flip(&path, at, tried % 10 == 0).await);
                 tried += 1;
             }
         }
@@ -103,16 +90,10 @@ impl Folder {
         lossy
     }
 
-    async fn try_damage(&self, damage: Damage, path: &Path, at: usize, go_on: bool) -> bool {
+    async fn try_flip(&self, path: &Path, at: usize, go_on: bool) -> bool {
         let files = self.files.fork();
-        match damage {
-            Damage::Flip => files.flip_bit(path, at, (at % 8) as u8),
-            Damage::Cut => {
-                let file = files.open_write(path).unwrap();
-                file.set_size(at as u64).unwrap();
-            }
-        }
-        let when = format!("{damage:?} at byte {at} of {}", path.display());
+        files.flip_bit(path, at, (at % 8) as u8);
+        let when = format!("byte {at} of {}", path.display());
         let store = self.run.open(&files, self.clock);
         let rows = self.run.model.rows();
         let found = Model::found(&store).await;
@@ -126,7 +107,7 @@ impl Folder {
             .filter(|(row, _)| !all.contains(**row))
             .map(|(_, item)| *item)
             .collect();
-        self.check_loss(&store, damage, path, &lost, &when);
+        self.check_loss(&store, path, &lost, &when);
         let mut model = self.run.model.clone();
         model.damaged = true;
         for item in [at, at / 7] {
@@ -142,10 +123,8 @@ impl Folder {
 
     /// Only rows can be lost by damage of a file that alone has them, no more than go with the
     /// damaged part, and that is counted.
-    fn check_loss(&self, store: &Store, damage: Damage, path: &Path, lost: &[usize], when: &str) {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        // A log that ends between two records has lost nothing that anybody could tell.
-        if lost.is_empty() || damage == Damage::Cut && extension == Some("seg") {
+    fn check_loss(&self, store: &Store, path: &Path, lost: &[usize], when: &str) {
+        if lost.is_empty() {
             return;
         }
         let counts = LOSSES.map(|name| counted(store, name));
@@ -154,7 +133,7 @@ impl Folder {
             "{when}: lost rows are not counted"
         );
         let items: BTreeSet<&usize> = lost.iter().collect();
-        match extension {
+        match path.extension().and_then(|extension| extension.to_str()) {
             Some("seg") => assert_eq!(items.len(), 1, "{when}: more than a record is lost"),
             Some("blocks") => {
                 let whole_file = counted(store, "damaged_files_total") > 0.0;
