@@ -120,6 +120,9 @@ pub(crate) async fn signal(plan: &Plan, signal: Signal) -> anyhow::Result<Vec<Ro
     let server = setup.start();
     let mut rows = ingest(plan, signal, &server).await?;
     stop(server)?;
+    if signal == Signal::Metrics {
+        rows.push(settle(plan, &setup)?);
+    }
     rows.extend(weigh(plan, signal, &setup)?);
     if signal != Signal::Metrics {
         rows.extend(paced(plan, signal).await?);
@@ -187,6 +190,21 @@ async fn ingest(plan: &Plan, signal: Signal, server: &Server) -> anyhow::Result<
         .goal(300.0),
         row("peak memory (RssAnon, sampled)", mib(anon), "MiB"),
     ])
+}
+
+/// Starts the server again, which merges what it wrote last with what it has, and stops it once it
+/// has settled.
+#[allow(clippy::cast_precision_loss)]
+fn settle(plan: &Plan, setup: &Setup) -> anyhow::Result<Row> {
+    let server = setup.start();
+    let cpu = process::settled_cpu_seconds(server.pid())?;
+    stop(server)?;
+    let millions = plan.items_of(Signal::Metrics) as f64 / 1e6;
+    Ok(Row::new(
+        "metrics: CPU of a restart, which merges files".to_owned(),
+        cpu / millions,
+        "s/million",
+    ))
 }
 
 /// Bytes per item of the stopped server's folder.
