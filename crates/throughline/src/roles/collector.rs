@@ -64,8 +64,8 @@ impl Gateway {
         let maintained = store.clone();
         let maintenance = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(MAINTENANCE_INTERVAL).await;
                 maintained.maintain().await;
+                tokio::time::sleep(MAINTENANCE_INTERVAL).await;
             }
         });
         Ok(Self {
