@@ -4,15 +4,23 @@ use model::{KeyValue, Value};
 
 use super::SeriesEntry;
 use crate::block::Kind;
-use crate::fields_table::FieldsTableBuilder;
+use crate::fields_table::{FieldsTableBuilder, MAX_VALUE_BYTES};
 use crate::filter::Level;
 use crate::terms::table_name;
 
 /// Counts the fields of a series of so many points.
 pub(super) fn count(fields: &mut FieldsTableBuilder, entry: &SeriesEntry, rows: u64) {
     let resource = &entry.resource.value;
-    fields.add("service", Kind::Text, resource.service(), rows);
-    fields.add("name", Kind::Text, &entry.metric.value.name, rows);
+    let intrinsics = [
+        ("service", resource.service()),
+        ("name", entry.metric.value.name.as_str()),
+    ];
+    // Longer ones have no place in the table.
+    for (name, text) in intrinsics {
+        if text.len() <= MAX_VALUE_BYTES {
+            fields.add(name, Kind::Text, text, rows);
+        }
+    }
     attributes(fields, Level::Resource, &resource.attributes, rows);
     attributes(fields, Level::Scope, &entry.scope.value.attributes, rows);
     attributes(fields, Level::Row, &entry.attributes(), rows);
