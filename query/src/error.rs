@@ -140,6 +140,7 @@ impl From<ReadError> for QueryError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Invalid(message) => Self::new(ErrorKind::InvalidQuery, message),
+            ReadError::TooLarge(most) => crate::sources::too_large(most),
             ReadError::Unavailable(message) => Self::new(ErrorKind::Unavailable, message),
         }
     }

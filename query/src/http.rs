@@ -27,6 +27,7 @@ use axum::Router;
 use env::{Clock, Random, RealRandom};
 use model::Tenant;
 use model::prometheus::Promotion;
+use model::room::Budget;
 use storage::message::Limits;
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
@@ -114,6 +115,12 @@ impl Options {
     }
 }
 
+/// What the rows of all queries may take: 256 MiB, or twice what one answer may.
+fn held_bytes(answer_bytes: u64) -> usize {
+    let two = usize::try_from(answer_bytes).map_or(usize::MAX, |one| one.saturating_mul(2));
+    two.max(256 << 20)
+}
+
 /// What every handler works with; cheap to clone.
 #[derive(Clone)]
 pub struct State(Arc<Shared>);
@@ -124,6 +131,8 @@ struct Shared {
     /// Unix nanoseconds.
     started: u64,
     gate: Gate,
+    /// Memory for the rows that all queries hold.
+    memory: Arc<Budget>,
     tails: Arc<Semaphore>,
     /// Whether live tails are to end.
     stopping: watch::Sender<bool>,
@@ -167,6 +176,7 @@ impl State {
         let started = options.clock.unix_nanos();
         Self(Arc::new(Shared {
             sources,
+            memory: Arc::new(Budget::new(held_bytes(options.answer_bytes))),
             options,
             started,
             gate,
@@ -206,9 +216,12 @@ impl State {
     /// Waits for a place among the running queries and opens an account.
     pub async fn begin(&self) -> Result<Running, QueryError> {
         let permit = self.0.gate.enter().await?;
+        let options = &self.0.options;
         Ok(Running {
             state: self.clone(),
-            work: Work::new(self.0.options.limits).with_answer_bytes(self.0.options.answer_bytes),
+            work: Work::new(options.limits)
+                .with_answer_bytes(options.answer_bytes)
+                .with_memory(Arc::clone(&self.0.memory)),
             _permit: permit,
         })
     }

@@ -181,7 +181,9 @@ impl Sources {
                     work.add(summary);
                 }
                 Some(Ok(reply)) => on(index, reply)?,
-                Some(Err(error @ ReadError::Invalid(_))) => return Err(error.into()),
+                Some(Err(error @ (ReadError::Invalid(_) | ReadError::TooLarge(_)))) => {
+                    return Err(error.into());
+                }
                 Some(Err(ReadError::Unavailable(reason))) => {
                     open[index] = false;
                     lost.push((index, reason));
@@ -259,7 +261,7 @@ impl Sources {
         let request = Request::from(rows);
         let take = |source: usize, reply| {
             let rows = of(reply);
-            held.add(&rows)?;
+            held.add(&rows, work)?;
             parts[source].extend(rows);
             Ok(())
         };

@@ -130,6 +130,11 @@ impl Room {
         self.used
     }
 
+    /// Bytes that the budget has given: no fewer than were taken.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     fn hold(&mut self, bytes: usize) -> bool {
         if bytes > self.held {
             if !self.budget.take(bytes - self.held) {

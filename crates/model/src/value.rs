@@ -4,7 +4,7 @@
 //! ([`ValueRef::Array`], [`ValueRef::KvList`]), so that they come back to the last bit; the
 //! owned [`Value`] is a tree for those who look inside.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// An owned attribute value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -164,6 +164,40 @@ pub enum ValueRef<'a> {
     Array(&'a [u8]),
     /// A validated protobuf `KeyValueList`.
     KvList(&'a [u8]),
+}
+
+impl ValueRef<'_> {
+    /// The same text as [`Value::to_text`] gives, without the memory of a tree for a list.
+    pub fn to_text(self) -> String {
+        match self {
+            ValueRef::Array(_) | ValueRef::KvList(_) => {
+                // Writing into memory cannot fail, and nothing in a value refuses to be written.
+                serde_json::to_string(&Json(self)).unwrap_or_default()
+            }
+            plain => plain.to_value().to_text(),
+        }
+    }
+}
+
+/// A value written as [`Value::to_json`] would have it.
+struct Json<'a>(ValueRef<'a>);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            ValueRef::Str(text) => to.serialize_str(text),
+            ValueRef::Array(list) => to.collect_seq(crate::wire::array_items(list).map(Json)),
+            ValueRef::KvList(list) => {
+                // A key that comes twice has its first place and its last value.
+                let mut members: indexmap::IndexMap<&str, ValueRef<'_>> = indexmap::IndexMap::new();
+                for pair in crate::wire::kvlist_items(list) {
+                    members.insert(pair.key, pair.value);
+                }
+                to.collect_map(members.into_iter().map(|(key, value)| (key, Json(value))))
+            }
+            plain => plain.to_value().to_json().serialize(to),
+        }
+    }
 }
 
 /// One borrowed attribute.

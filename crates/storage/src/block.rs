@@ -12,11 +12,13 @@
 
 pub(crate) mod codes;
 mod column;
+mod directory;
 mod distinct;
 pub(crate) mod doubles;
 pub(crate) mod ints;
 pub(crate) mod pack;
 mod reader;
+mod some;
 mod text;
 mod tokens;
 pub(crate) mod wire;

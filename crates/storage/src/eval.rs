@@ -209,11 +209,7 @@ impl Compiled {
                 prefix,
             } => Compiled::Leaf(
                 field.clone().unwrap_or_else(|| default_field(signal)),
-                Test::Words(Sought {
-                    words: words.clone(),
-                    phrase: *phrase,
-                    prefix: *prefix,
-                }),
+                Test::Words(Sought::new(words.clone(), *phrase, *prefix)),
             ),
         })
     }

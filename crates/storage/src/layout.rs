@@ -10,7 +10,9 @@
 //! |---|---|---|
 //! | `time` | UInt | span start; a record's own time; a point's time |
 //! | `resource`, `scope` | UInt | index into `resources`, `scopes` (spans and log records) |
-//! | `resources`, `scopes` | Bytes | one encoded resource or scope each |
+//! | `resources`, `scopes` | Bytes | one encoded resource or scope each, sorted |
+//! | `resource.service` | Text | the service of each resource |
+//! | `count.minute`, `count.resource`, `count.rows` | UInt | rows by minute and resource, see `summary.rs` |
 //! | `clock.offset`, `clock.error` | Int, UInt | the sender's clock offset; its error + 1, 0 where not measured (spans and log records) |
 //! | `attr.shape` | UInt | index into `attr.shapes` |
 //! | `attr.shapes` | Bytes | per shape the indices into `attr.keys`, as varints, in order |
@@ -49,6 +51,10 @@ mod pick;
 mod points;
 mod read;
 mod rows;
+mod severity;
+mod shared;
+mod sizes;
+mod summary;
 mod table;
 mod templates;
 #[cfg(test)]
@@ -59,7 +65,9 @@ use crate::chunk::Val;
 
 pub(crate) use encode::{RowRef, encode};
 pub(crate) use interned::Interned;
+pub(crate) use summary::{MINUTE_NANOS, Summary};
 pub(crate) use table::BlockTable;
+pub(crate) use templates::Decided;
 
 /// Value types in the order of their codes.
 pub(crate) const TYPES: [char; 8] = ['s', 'i', 'd', 'b', 'x', 'a', 'k', 'e'];

@@ -33,6 +33,9 @@ pub struct Limits {
     pub timeout_ms: u64,
     /// Decoded bytes held or looked at.
     pub scanned_bytes: u64,
+    /// Memory that the rows of the answer may take, once they are built. More is no answer but
+    /// [`ReadError::TooLarge`](crate::read::ReadError::TooLarge): who asks holds them all.
+    pub answer_bytes: u64,
 }
 
 impl Default for Limits {
@@ -40,6 +43,7 @@ impl Default for Limits {
         Self {
             timeout_ms: 30_000,
             scanned_bytes: 1 << 30,
+            answer_bytes: 64 << 20,
         }
     }
 }

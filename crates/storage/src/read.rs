@@ -25,4 +25,7 @@ pub enum ReadError {
     /// The store or the way to it failed; others may still answer.
     #[error("{0}")]
     Unavailable(String),
+    /// The rows asked for take more memory than an answer may: so many bytes.
+    #[error("the answer takes more than {0} bytes")]
+    TooLarge(u64),
 }

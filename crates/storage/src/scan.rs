@@ -10,6 +10,7 @@ mod counts;
 mod durations;
 mod fields;
 mod labels;
+mod memory;
 mod parallel;
 mod rows;
 pub(crate) mod series;
@@ -34,6 +35,8 @@ use crate::points::head::PointHead;
 use crate::read::{Read, ReadError, Replies};
 use crate::store::{Core, Store, View, add};
 use crate::table::{Damage, Grouped, Mask, Table};
+
+pub(crate) use memory::{Decoding, Share};
 
 /// Replies that may wait for a slow reader before the scan does.
 const REPLIES_WAITING: usize = 4;
@@ -166,6 +169,14 @@ pub(crate) enum Opened {
 }
 
 impl Opened {
+    /// The same, with memory for what is decoded of it.
+    fn with(mut self, share: Option<Share>) -> Self {
+        if let Opened::Block(block) = &mut self {
+            block.memory = share;
+        }
+        self
+    }
+
     pub(crate) fn table(&self) -> &dyn Table {
         match self {
             Opened::Chunk(chunk) => &**chunk,
@@ -192,6 +203,8 @@ struct Account {
     cuts: Vec<Cut>,
     damaged_blocks: u64,
     unread_files: u64,
+    /// Memory of the rows built so far.
+    held_bytes: u64,
 }
 
 impl<'a> Scan<'a> {
@@ -393,7 +406,12 @@ impl<'a> Scan<'a> {
         filter: &Compiled,
     ) -> Result<Option<(Opened, Mask)>, Stop> {
         self.check()?;
-        let found = self.open(unit).and_then(|opened| {
+        let Some(opened) = self.undamaged(self.open(unit)) else {
+            return Ok(None);
+        };
+        let share = self.decoding(&opened)?;
+        let opened = opened.with(share);
+        let found = Ok(opened).and_then(|opened| {
             let mask = in_range(opened.table(), unit, selection)?;
             let mask = filter.evaluate(opened.table(), mask)?;
             Ok((opened, mask))
@@ -454,11 +472,21 @@ struct Groups {
 impl Groups {
     /// Groups the rows of a mask. Each distinct text is kept once, however many rows show it.
     fn new(table: &dyn Table, mask: &Mask, by: &[crate::filter::Field]) -> Result<Self, Damage> {
-        let mut groups = Self {
-            of_row: vec![0; table.rows()],
-            keys: vec![Vec::new()],
+        let mut fields = by.iter();
+        let mut groups = match fields.next() {
+            Some(first) => {
+                let Grouped { codes, texts } = table.group(first, mask)?;
+                Self {
+                    of_row: codes,
+                    keys: texts.into_iter().map(|text| vec![text]).collect(),
+                }
+            }
+            None => Self {
+                of_row: vec![0; table.rows()],
+                keys: vec![Vec::new()],
+            },
         };
-        for field in by {
+        for field in fields {
             let Grouped { codes, texts } = table.group(field, mask)?;
             groups.split(mask, &codes, &texts);
         }

@@ -43,6 +43,7 @@ use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey};
 use crate::points::{BlockCache, Known, KnownSeries, SeriesEntry};
 use crate::retention::{self, Retention};
+use crate::scan::Decoding;
 use crate::scan::series::join::SeriesCache;
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::write::{Ack, Batch, Observe, Stamp, WriteError};
@@ -60,6 +61,8 @@ pub(crate) use tail::Tails;
 const MEMORY_RETRY_MS: u64 = 500;
 /// And how much later at most.
 const MEMORY_RETRY_SPREAD_MS: u64 = 1_000;
+/// Memory for the blocks that all readers decode at once. An ordinary block takes a megabyte or two.
+const DECODING_BYTES: u64 = 256 << 20;
 
 /// A shorter request is decoded by who brings it, without a thread of its own.
 const INLINE_BYTES: usize = 64 << 10;
@@ -247,6 +250,8 @@ pub(crate) struct Core {
     closing: AtomicBool,
     pending: Arc<Semaphore>,
     budget: Arc<Budget>,
+    /// Memory for blocks that are decoded to be read.
+    pub decoding: Arc<Decoding>,
 }
 
 /// A new batch, decoded.
@@ -482,6 +487,7 @@ impl Store {
             known: KnownSeries::new(options.series),
             blocks: BlockCache::default(),
             series: SeriesCache::default(),
+            decoding: Arc::new(Decoding::new(DECODING_BYTES)),
             env,
             outside,
             root,

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use model::{LogRecord, Span, ValueRef};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::filter::Field;
 use crate::message::Columns;
@@ -77,6 +77,11 @@ impl Mask {
         }
     }
 
+    /// Whether all of a table's rows are in it.
+    pub(crate) fn is_full(&self, rows: usize) -> bool {
+        self.count() == rows
+    }
+
     /// How many rows.
     pub(crate) fn count(&self) -> usize {
         self.bits
@@ -123,7 +128,7 @@ impl<'a> Cell<'a> {
     pub(crate) fn text(&self) -> Cow<'a, str> {
         match self {
             Cell::Value(ValueRef::Str(text)) => Cow::Borrowed(text),
-            Cell::Value(value) => Cow::Owned(value.to_value().to_text()),
+            Cell::Value(value) => Cow::Owned(value.to_text()),
             Cell::Id(bytes) => Cow::Owned(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
         }
     }
@@ -220,13 +225,18 @@ pub(crate) trait Table {
         Ok(grouped)
     }
 
+    /// About how much memory the bytes, arrays and key-value lists of these rows take as part of
+    /// built rows, which may be many times what they take here.
+    fn nested_bytes(&self, rows: &[usize]) -> Result<usize, Damage>;
+
     /// The spans in these rows, in their order.
     fn spans(&self, rows: &[usize], columns: Columns) -> Result<Vec<Span>, Damage>;
 
     /// The log records in these rows, in their order.
     fn logs(&self, rows: &[usize]) -> Result<Vec<LogRecord>, Damage>;
 
-    /// Names of the attribute fields and in how many rows each occurs, with the value type.
+    /// Names of the attribute fields and in how many rows each occurs, with the value type. Where a
+    /// row names a key more than once, its last value counts.
     fn fields(&self, among: &Mask) -> Result<Vec<(Field, &'static str, u64)>, Damage>;
 }
 
@@ -268,6 +278,15 @@ pub(crate) fn status_cell<'a>(status: i32) -> Cell<'a> {
 /// `end - start` as a signed number, zero where the end lies before the start.
 pub(crate) fn duration(start: u64, end: u64) -> i64 {
     i64::try_from(end.saturating_sub(start)).unwrap_or(i64::MAX)
+}
+
+/// The attributes that queries see: of those that share a key, the last.
+pub(crate) fn visible(attributes: &[model::KeyValue]) -> Vec<&model::KeyValue> {
+    let mut keys = FxHashSet::default();
+    let last_first = attributes.iter().rev();
+    last_first
+        .filter(|attribute| keys.insert(attribute.key.as_str()))
+        .collect()
 }
 
 /// A value of a shared thing (resource or scope), found once and used for all of its rows.

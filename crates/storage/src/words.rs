@@ -4,6 +4,8 @@
 //! UUID is one word. Words longer than [`WORD_BYTES_MAX`] bytes are cut to that length, on both
 //! sides alike.
 
+use crate::layout::Decided;
+
 /// Longer words are cut to this many bytes (at a character boundary).
 pub const WORD_BYTES_MAX: usize = 128;
 
@@ -94,15 +96,26 @@ fn is_uuid(bytes: &[u8]) -> bool {
 
 /// Words looked for: all of them somewhere, or one after the other as a phrase. With `prefix` the
 /// last may be the beginning of a longer word.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub(crate) struct Sought {
     /// In lower case.
     pub words: Vec<String>,
     pub phrase: bool,
     pub prefix: bool,
+    /// What is known of the templates that texts were split into.
+    pub templates: Decided,
 }
 
 impl Sought {
+    pub(crate) fn new(words: Vec<String>, phrase: bool, prefix: bool) -> Self {
+        Self {
+            words,
+            phrase,
+            prefix,
+            templates: Decided::default(),
+        }
+    }
+
     /// Whether the text has them.
     pub(crate) fn in_text(&self, text: &str) -> bool {
         contains(text, &self.words, self.phrase, self.prefix)

@@ -93,6 +93,7 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.limits = storage::message::Limits {
         timeout_ms: u64::try_from(limits.query_timeout.as_millis()).unwrap_or(u64::MAX),
         scanned_bytes: limits.query_bytes.0,
+        answer_bytes: limits.response_bytes.0,
     };
     options.answer_bytes = limits.response_bytes.0;
     options.sizes.rows = limits.query_rows;

@@ -12,11 +12,13 @@ use super::Context;
 use crate::error::QueryError;
 use crate::lang::{field_text, names_of, rows_of};
 use crate::nearest::nearest;
+use crate::sources::ANSWER_BYTES;
 
 /// What looking for the names of fields may cost.
 const COST: Limits = Limits {
     timeout_ms: 1_000,
     scanned_bytes: 32 << 20,
+    answer_bytes: ANSWER_BYTES,
 };
 
 /// Notes in the account which attributes of the filter no row of the range has. Nothing is noted

@@ -2,6 +2,7 @@
 
 use model::{LogRecord, Span};
 
+use super::Work;
 use crate::error::{ErrorKind, QueryError};
 
 /// Rows that are held, against what may be held.
@@ -17,13 +18,13 @@ impl Held {
     }
 
     /// Counts more rows; an error says that they are too many.
-    pub(super) fn add<T: Row>(&mut self, rows: &[T]) -> Result<(), QueryError> {
+    pub(super) fn add<T: Row>(&mut self, rows: &[T], work: &Work) -> Result<(), QueryError> {
         let bytes: usize = rows.iter().map(Row::bytes).sum();
         self.bytes = self.bytes.saturating_add(bytes as u64);
         if self.bytes > self.most {
             return Err(too_large(self.most));
         }
-        Ok(())
+        work.hold(bytes)
     }
 }
 

@@ -74,7 +74,7 @@ impl Sources {
         let mut held = Held::new(work.answer_bytes());
         self.each_its_own(request, work, |source, reply| {
             if let Reply::Logs(logs) = reply {
-                held.add(&logs)?;
+                held.add(&logs, work)?;
                 found.extend(logs.into_iter().map(|log| (source, log)));
             }
             Ok(())

@@ -1,8 +1,10 @@
 //! What one query may use up, what it has used, and what its answer lacks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::Completeness;
+use model::room::{Budget, Room};
 use parking_lot::Mutex;
 use storage::message::{Cut, Limits, Source, SourceKind, SourceState, Stats, Summary};
 use tokio::time::Instant;
@@ -17,6 +19,8 @@ pub const ANSWER_BYTES: u64 = 64 << 20;
 pub struct Work {
     limits: Limits,
     answer_bytes: u64,
+    /// Memory of the rows held for it, out of what all queries may take.
+    memory: Mutex<(Arc<Budget>, Room)>,
     started: Instant,
     summary: Mutex<Summary>,
     hints: Mutex<Vec<String>>,
@@ -28,6 +32,7 @@ impl Work {
         Self {
             limits,
             answer_bytes: ANSWER_BYTES,
+            memory: Mutex::new(memory(Arc::new(Budget::new(usize::MAX)))),
             started: Instant::now(),
             summary: Mutex::new(Summary::default()),
             hints: Mutex::default(),
@@ -41,6 +46,30 @@ impl Work {
             answer_bytes,
             ..self
         }
+    }
+
+    /// The same, with rows in memory that all queries share.
+    #[must_use]
+    pub fn with_memory(self, budget: Arc<Budget>) -> Self {
+        Self {
+            memory: Mutex::new(memory(budget)),
+            ..self
+        }
+    }
+
+    /// Takes memory for rows until the query ends. One that is alone gets what it asks for: rows
+    /// that it let go of meanwhile count as well, and each of its requests has a bound of its own.
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
+        let (budget, room) = &mut *self.memory.lock();
+        let taken = room.take(bytes);
+        if taken.is_err() && budget.used() <= room.held() {
+            return Ok(());
+        }
+        taken.map_err(|_| {
+            let message = "other queries hold the memory that there is for rows";
+            QueryError::new(ErrorKind::Overloaded, message)
+                .hint("try again shortly, or ask for less with limit, start and end")
+        })
     }
 
     /// How many bytes of rows may be held for the answer.
@@ -73,6 +102,7 @@ impl Work {
         Ok(Limits {
             timeout_ms: share(timeout_ms),
             scanned_bytes: share(scanned_bytes),
+            answer_bytes: self.answer_bytes,
         })
     }
 
@@ -83,6 +113,7 @@ impl Work {
         Ok(Work::new(Limits {
             timeout_ms: left.timeout_ms.min(limits.timeout_ms),
             scanned_bytes: left.scanned_bytes.min(limits.scanned_bytes),
+            answer_bytes: left.answer_bytes.min(limits.answer_bytes),
         }))
     }
 
@@ -186,6 +217,11 @@ impl Work {
             hints: self.hints.lock().clone(),
         }
     }
+}
+
+fn memory(budget: Arc<Budget>) -> (Arc<Budget>, Room) {
+    let room = budget.room(usize::MAX);
+    (budget, room)
 }
 
 fn push_cut(summary: &mut Summary, cut: Cut) {

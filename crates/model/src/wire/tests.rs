@@ -19,6 +19,38 @@ fn nested_values_come_back() {
 }
 
 #[test]
+fn lists_have_the_text_of_their_trees() {
+    let lists = [
+        Value::Array(vec![]),
+        Value::KvList(vec![]),
+        Value::Array(vec![
+            Value::Int(-1),
+            Value::Empty,
+            "a \"b\" \u{1f600}\n".into(),
+            Value::Bool(true),
+            Value::Bytes(vec![0, 255]),
+            Value::Array(vec![
+                Value::Double(f64::NAN),
+                Value::Double(1e300),
+                Value::Double(-0.0),
+            ]),
+        ]),
+        Value::KvList(vec![
+            KeyValue::new("twice", 1i64),
+            KeyValue::new("b", Value::KvList(vec![KeyValue::new("", Value::Empty)])),
+            KeyValue::new("twice", 2.5),
+        ]),
+    ];
+    for list in lists {
+        let mut message = Vec::new();
+        put_value(&mut message, &list);
+        let read = any_value(&Reader::new(&message), &message).unwrap();
+        assert_eq!(read.to_text(), list.to_text());
+        assert_eq!(read.to_text(), list.to_json().to_string());
+    }
+}
+
+#[test]
 fn a_list_counts_what_it_takes_once_it_is_owned() {
     // A thousand empty members: two bytes each in the encoding.
     let list = [10, 0].repeat(1_000);

@@ -10,7 +10,7 @@
 //!   of all runs as a stream of integers. A trace id in rows sorted by trace is identity codes with run lengths.
 
 use super::ints::{self, Depth};
-use super::pack::{pack_all, packed_len, unpack_all, width_of};
+use super::pack::{pack_all, packed_len, unpack_all, unpack_one, width_of};
 use super::wire::{Cursor, Decoded, Malformed, compress, put_blob, put_varint};
 
 const ZERO: u8 = 0;
@@ -114,6 +114,31 @@ pub(crate) fn decode(from: &mut Cursor<'_>, count: usize, bound: usize) -> Decod
         return Err(Malformed("runs are shorter than the column"));
     }
     Ok(codes)
+}
+
+/// Reads the codes at some positions below `count`, in the order asked for, each of which is below `bound`.
+pub(crate) fn decode_at(
+    from: &mut Cursor<'_>,
+    count: usize,
+    bound: usize,
+    wanted: &[usize],
+) -> Decoded<Vec<u32>> {
+    let mut ahead = *from;
+    if ahead.u8()? != PACKED || wanted.len() * 8 > count {
+        let codes = decode(from, count, bound)?;
+        return Ok(wanted.iter().map(|at| codes[*at]).collect());
+    }
+    let width = width_of(bound.saturating_sub(1) as u64);
+    if width > 32 {
+        return Err(Malformed("a packed code is wider than 32 bits"));
+    }
+    let bytes = ahead.take(packed_len(count, width))?;
+    *from = ahead;
+    let one = |at: &usize| match unpack_one(bytes, count, width, *at)? {
+        code if (code as usize) < bound => Ok(code),
+        _ => Err(Malformed("a code lies outside its dictionary")),
+    };
+    wanted.iter().map(one).collect()
 }
 
 fn decode_flat(

@@ -129,6 +129,12 @@ impl BytesColumn {
     pub fn values(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.distinct()).map(|code| self.value(code as u32))
     }
+
+    /// Bytes of memory in use.
+    pub fn memory_bytes(&self) -> usize {
+        let Strings { buffer, offsets } = &self.strings;
+        buffer.capacity() + (offsets.capacity() + self.codes.capacity()) * 4
+    }
 }
 
 /// A column of ids of `N` bytes: distinct ids and codes where ids repeat, else the ids alone.
@@ -209,6 +215,11 @@ impl TemplateColumn {
     /// How many templates there are.
     pub fn templates(&self) -> usize {
         self.templates.texts.len()
+    }
+
+    /// A template as it is stored: its literal texts with a zero byte for each variable.
+    pub fn template(&self, template: usize) -> &[u8] {
+        self.templates.texts.get(template)
     }
 
     /// The literal texts of a template, in order; its variables stand between them, so it has one fewer.

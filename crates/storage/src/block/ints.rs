@@ -325,6 +325,85 @@ pub(crate) fn decode(from: &mut Cursor<'_>, count: usize, depth: Depth) -> Decod
     Ok(values)
 }
 
+/// Reads the values at some positions below `count`, in the order asked for. Skips what it can of the others.
+pub(crate) fn decode_at(
+    from: &mut Cursor<'_>,
+    count: usize,
+    depth: Depth,
+    wanted: &[usize],
+) -> Decoded<Vec<u64>> {
+    let mut ahead = *from;
+    let encoding = ahead.u8()?;
+    let base = ahead.zigzag()? as u64;
+    let few = wanted.len() * 8 < count;
+    let values = match encoding {
+        CONSTANT => {
+            *from = ahead;
+            return Ok(vec![base; wanted.len()]);
+        }
+        PACKED if few => {
+            let scale = ahead.varint()?;
+            let residuals = frames_at(&mut ahead, count, wanted)?;
+            let value = |residual: u64| residual.wrapping_mul(scale).wrapping_add(base);
+            residuals.into_iter().map(value).collect()
+        }
+        DICTIONARY if few && depth == Depth::Outer => {
+            let scale = ahead.varint()?;
+            let limit = MAX_DICTIONARY.min(count);
+            let distinct =
+                ahead.bounded(limit, "an integer dictionary is larger than its limit")?;
+            let values = decode(&mut ahead, distinct, Depth::Inner)?;
+            let codes = codes::decode_at(&mut ahead, count, distinct, wanted)?;
+            let value = |code: u32| values[code as usize].wrapping_mul(scale).wrapping_add(base);
+            codes.into_iter().map(value).collect()
+        }
+        _ => {
+            let values = decode(from, count, depth)?;
+            return Ok(wanted.iter().map(|at| values[*at]).collect());
+        }
+    };
+    *from = ahead;
+    Ok(values)
+}
+
+/// The residuals at some positions of a packed stream.
+fn frames_at(from: &mut Cursor<'_>, count: usize, wanted: &[usize]) -> Decoded<Vec<u64>> {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_unstable_by_key(|at| wanted[*at]);
+    let mut order = order.into_iter().peekable();
+    let mut out = vec![0; wanted.len()];
+    let mut frame = [0u64; FRAME];
+    for start in (0..count).step_by(FRAME) {
+        let frame = &mut frame[..FRAME.min(count - start)];
+        let inside = |at: &usize| wanted[*at] < start + FRAME;
+        if order.peek().is_some_and(inside) {
+            read_frames(from, frame, false)?;
+            while let Some(at) = order.next_if(inside) {
+                out[at] = frame[wanted[at] - start];
+            }
+        } else {
+            skip_frame(from, frame.len())?;
+        }
+    }
+    Ok(out)
+}
+
+/// Passes over a frame of a packed stream.
+fn skip_frame(from: &mut Cursor<'_>, count: usize) -> Decoded<()> {
+    let width = from.u8()?;
+    if width > 64 {
+        return Err(Malformed("a packed integer is wider than 64 bits"));
+    }
+    let exceptions = usize::from(from.u8()?);
+    from.varint()?;
+    from.take(frame_len(count, width))?;
+    from.take(exceptions)?;
+    for _ in 0..exceptions {
+        from.varint()?;
+    }
+    Ok(())
+}
+
 fn read_frames(from: &mut Cursor<'_>, values: &mut [u64], delta: bool) -> Decoded<()> {
     let mut previous = 0u64;
     for frame in values.chunks_mut(FRAME) {

@@ -145,3 +145,14 @@ pub(crate) fn unpack_all(from: &mut Cursor<'_>, count: usize, width: u8) -> Deco
     }
     Ok(values)
 }
+
+/// Reads one value of what [`pack_all`] wrote; `bytes` are all of it.
+pub(crate) fn unpack_one(bytes: &[u8], count: usize, width: u8, at: usize) -> Decoded<u32> {
+    let start = at / FRAME * FRAME;
+    let skipped = start / FRAME * frame_len(FRAME, width);
+    let rest = bytes.get(skipped..).unwrap_or_default();
+    let mut frame = [0u32; FRAME];
+    let frame = &mut frame[..FRAME.min(count - start)];
+    unpack_narrow(&mut Cursor::new(rest), frame, width)?;
+    Ok(frame[at - start])
+}

@@ -1,13 +1,15 @@
 //! Reads one block: the footer when it is opened, a column when it is asked for.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::directory::{Directory, Entry, read_footer};
 use super::ints::{self, Depth};
 use super::wire::{Cursor, Decoded, Malformed};
 use super::{
     BlockError, BytesColumn, ColumnId, Encoding, FixedColumn, HEADER_BYTES, Kind, MAGIC,
-    MAX_COLUMNS, MAX_NAME_BYTES, MAX_VALUES, TRAILER_BYTES, TemplateColumn, TextColumn, VERSION,
-    codes, doubles, text,
+    TRAILER_BYTES, TemplateColumn, TextColumn, VERSION, codes, doubles, text,
 };
 
 /// The smallest and largest value of a numeric column.
@@ -45,16 +47,13 @@ pub struct ColumnInfo {
     pub range: Option<Range>,
     /// How many bytes it takes in the block.
     pub bytes: u32,
-    start: usize,
-    checksum: u32,
 }
 
-/// An open block. Cloning copies the directory but not the columns.
+/// An open block. Cloning copies neither the directory nor the columns.
 #[derive(Debug, Clone)]
 pub struct BlockReader {
     bytes: Bytes,
-    rows: u32,
-    columns: Vec<ColumnInfo>,
+    directory: Arc<Directory>,
 }
 
 impl BlockReader {
@@ -94,18 +93,17 @@ impl BlockReader {
         if crc32c::crc32c(footer) != checksum {
             return Err(BlockError::FooterChecksum);
         }
-        let (rows, columns) =
+        let directory =
             read_footer(footer, start).map_err(|error| BlockError::Footer { what: error.0 })?;
         Ok(BlockReader {
             bytes,
-            rows,
-            columns,
+            directory: Arc::new(directory),
         })
     }
 
     /// How many rows the block was written for.
     pub fn rows(&self) -> u32 {
-        self.rows
+        self.directory.rows
     }
 
     /// How many bytes the whole block takes.
@@ -114,44 +112,66 @@ impl BlockReader {
     }
 
     /// All columns, sorted by name and kind.
-    pub fn columns(&self) -> impl ExactSizeIterator<Item = &ColumnInfo> {
-        self.columns.iter()
+    pub fn columns(&self) -> impl ExactSizeIterator<Item = ColumnInfo> {
+        let entries = self.directory.entries.iter();
+        entries.map(|entry| self.directory.info(entry))
     }
 
     /// What the directory says about one column.
-    pub fn column(&self, name: &str, kind: Kind) -> Option<&ColumnInfo> {
-        let wanted = (name, kind);
-        let found = self
-            .columns
-            .binary_search_by(|column| (&*column.id.name, column.id.kind).cmp(&wanted));
-        found.ok().map(|index| &self.columns[index])
+    pub fn column(&self, name: &str, kind: Kind) -> Option<ColumnInfo> {
+        let entry = self.directory.find(name, kind)?;
+        Some(self.directory.info(entry))
+    }
+
+    /// How many columns there are.
+    pub(crate) fn columns_len(&self) -> usize {
+        self.directory.entries.len()
+    }
+
+    /// Bytes of the distinct values of all text and bytes columns with such names, as the columns state them; those
+    /// that do not read say nothing.
+    pub(crate) fn text_bytes(&self, named: impl Fn(&str) -> bool) -> u64 {
+        let texts = self.directory.entries.iter();
+        let texts = texts.filter(|entry| matches!(entry.kind, Kind::Text | Kind::Bytes));
+        texts
+            .filter(|entry| named(self.directory.name(entry)))
+            .filter_map(|entry| {
+                let payload = &self.bytes[entry.start..entry.start + entry.bytes as usize];
+                Cursor::new(payload).varint().ok()
+            })
+            .fold(0, u64::saturating_add)
+    }
+
+    /// Whether there is such a column.
+    pub fn has(&self, name: &str, kind: Kind) -> bool {
+        self.directory.find(name, kind).is_some()
     }
 
     /// The columns of all kinds that share a name.
-    pub fn named(&self, name: &str) -> &[ColumnInfo] {
-        let start = self
-            .columns
-            .partition_point(|column| &*column.id.name < name);
-        let end = start + self.columns[start..].partition_point(|column| &*column.id.name == name);
-        &self.columns[start..end]
+    pub fn named(&self, name: &str) -> Vec<ColumnInfo> {
+        self.columns()
+            .filter(|column| &*column.id.name == name)
+            .collect()
     }
 
     /// The columns whose names start with `prefix`.
-    pub fn prefixed(&self, prefix: &str) -> &[ColumnInfo] {
-        let start = self
-            .columns
-            .partition_point(|column| &*column.id.name < prefix);
-        let end = start
-            + self.columns[start..].partition_point(|column| column.id.name.starts_with(prefix));
-        &self.columns[start..end]
+    pub fn prefixed(&self, prefix: &str) -> Vec<ColumnInfo> {
+        self.columns()
+            .filter(|column| column.id.name.starts_with(prefix))
+            .collect()
+    }
+
+    /// The stored bytes of a column, checked. Equal ones are equal columns.
+    pub(crate) fn payload(&self, name: &str, kind: Kind) -> Result<Option<Bytes>, BlockError> {
+        self.read(name, kind, |_, bytes| Ok(bytes))
     }
 
     /// Whether every column has its checksum.
     pub fn verify(&self) -> Result<(), BlockError> {
-        for column in &self.columns {
+        for column in &self.directory.entries {
             let bytes = &self.bytes[column.start..column.start + column.bytes as usize];
             if crc32c::crc32c(bytes) != column.checksum {
-                let column = column.id.clone();
+                let column = self.directory.id(column);
                 return Err(BlockError::ColumnChecksum { column });
             }
         }
@@ -159,13 +179,13 @@ impl BlockReader {
     }
 
     /// Finds a column, checks its bytes and decodes them.
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         name: &str,
         kind: Kind,
-        decode: impl FnOnce(&ColumnInfo, Bytes) -> Decoded<T>,
+        decode: impl FnOnce(&Entry, Bytes) -> Decoded<T>,
     ) -> Result<Option<T>, BlockError> {
-        let Some(column) = self.column(name, kind) else {
+        let Some(column) = self.directory.find(name, kind) else {
             return Ok(None);
         };
         let bytes = self
@@ -173,12 +193,12 @@ impl BlockReader {
             .slice(column.start..column.start + column.bytes as usize);
         if crc32c::crc32c(&bytes) != column.checksum {
             return Err(BlockError::ColumnChecksum {
-                column: column.id.clone(),
+                column: self.directory.id(column),
             });
         }
         match decode(column, bytes) {
             Ok(values) => Ok(Some(values)),
-            Err(error) => Err(BlockError::malformed(&column.id, error)),
+            Err(error) => Err(BlockError::malformed(&self.directory.id(column), error)),
         }
     }
 
@@ -291,43 +311,6 @@ impl BlockReader {
         })
     }
 
-    /// Some values of a `Text` column of `count` values, in the order asked for. Cheaper than the whole column while
-    /// they are few.
-    pub fn text_at(
-        &self,
-        name: &str,
-        count: usize,
-        wanted: &[usize],
-    ) -> Result<Option<Vec<String>>, BlockError> {
-        const NOT_TEXT: Malformed = Malformed("its text is not UTF-8");
-        self.read(name, Kind::Text, |column, bytes| {
-            if column.count as usize != count || wanted.iter().any(|index| *index >= count) {
-                return Err(Malformed("it has not as many values as it should"));
-            }
-            if wanted.is_empty() {
-                return Ok(Vec::new());
-            }
-            let mut from = Cursor::new(&bytes);
-            let head = text::decode_head(&mut from, count)?;
-            let rest = &bytes[bytes.len() - from.remaining()..];
-            let codes: Vec<u32> = wanted.iter().map(|index| head.codes[*index]).collect();
-            if column.encoding == Encoding::Templates {
-                let templates = text::decode_templates(rest, &head)?;
-                let strings = templates.render_some(rest, &codes)?;
-                let texts = (0..strings.len()).map(|index| strings.get(index).to_vec());
-                return texts
-                    .map(|text| String::from_utf8(text).map_err(|_| NOT_TEXT))
-                    .collect();
-            }
-            let strings = text::decode_dictionary(from, &head)?;
-            let texts = codes.iter().map(|code| strings.get(*code as usize));
-            texts
-                .map(|text| str::from_utf8(text).map(str::to_owned))
-                .map(|text| text.map_err(|_| NOT_TEXT))
-                .collect()
-        })
-    }
-
     /// A `Bytes` column.
     pub fn bytes(&self, name: &str) -> Result<Option<BytesColumn>, BlockError> {
         self.read(name, Kind::Bytes, |column, bytes| {
@@ -338,7 +321,8 @@ impl BlockReader {
 
     /// A `Text` or `Bytes` column as templates; None when it is not stored so.
     pub fn templates(&self, name: &str, kind: Kind) -> Result<Option<TemplateColumn>, BlockError> {
-        let stored = self.column(name, kind).map(|column| column.encoding);
+        let stored = self.directory.find(name, kind);
+        let stored = stored.map(|column| column.encoding);
         if stored != Some(Encoding::Templates) || !matches!(kind, Kind::Text | Kind::Bytes) {
             return Ok(None);
         }
@@ -348,7 +332,7 @@ impl BlockReader {
             let bytes = bytes.slice(bytes.len() - from.remaining()..);
             let templates = text::decode_templates(&bytes, &head)?;
             Ok(TemplateColumn {
-                id: column.id.clone(),
+                id: self.directory.id(column),
                 templates,
                 bytes,
                 codes: head.codes,
@@ -363,10 +347,13 @@ impl BlockReader {
     pub(crate) fn with_damage(&self, column: &ColumnId, bytes: Bytes, checksum: u32) -> Self {
         let mut damaged = self.clone();
         damaged.bytes = bytes;
-        for info in &mut damaged.columns {
-            if info.id == *column {
-                info.checksum = checksum;
-            }
+        let directory = Arc::make_mut(&mut damaged.directory);
+        let at = directory
+            .entries
+            .iter()
+            .position(|entry| directory.id(entry) == *column);
+        if let Some(at) = at {
+            directory.entries[at].checksum = checksum;
         }
         damaged
     }
@@ -390,14 +377,14 @@ fn whole<T>(bytes: &[u8], decode: impl FnOnce(&mut Cursor<'_>) -> Decoded<T>) ->
     Ok(decoded)
 }
 
-fn words(column: &ColumnInfo, bytes: &[u8]) -> Decoded<Vec<u64>> {
+pub(super) fn words(column: &Entry, bytes: &[u8]) -> Decoded<Vec<u64>> {
     whole(bytes, |from| match column.encoding {
         Encoding::Empty => Ok(Vec::new()),
         _ => ints::decode(from, column.count as usize, Depth::Outer),
     })
 }
 
-fn fixed<const N: usize>(column: &ColumnInfo, from: &mut Cursor<'_>) -> Decoded<FixedColumn<N>> {
+fn fixed<const N: usize>(column: &Entry, from: &mut Cursor<'_>) -> Decoded<FixedColumn<N>> {
     let count = column.count as usize;
     let (entries, coded) = match column.encoding {
         Encoding::Empty => (0, false),
@@ -417,7 +404,7 @@ fn fixed<const N: usize>(column: &ColumnInfo, from: &mut Cursor<'_>) -> Decoded<
     Ok(FixedColumn { values, codes })
 }
 
-fn strings(column: &ColumnInfo, bytes: &[u8]) -> Decoded<(codes::Strings, Vec<u32>)> {
+fn strings(column: &Entry, bytes: &[u8]) -> Decoded<(codes::Strings, Vec<u32>)> {
     if column.encoding == Encoding::Empty {
         Cursor::new(bytes).finish()?;
         return Ok((codes::Strings::new(), Vec::new()));
@@ -430,101 +417,4 @@ fn strings(column: &ColumnInfo, bytes: &[u8]) -> Decoded<(codes::Strings, Vec<u3
         _ => text::decode_dictionary(from, &head)?,
     };
     Ok((strings, head.codes))
-}
-
-/// Reads the directory. Columns lie one after the other in its order, up to the footer at `end`.
-fn read_footer(footer: &[u8], end: usize) -> Decoded<(u32, Vec<ColumnInfo>)> {
-    let mut from = Cursor::new(footer);
-    let rows = from.bounded(u32::MAX as usize, "it has too many rows")? as u32;
-    let count = from.bounded(MAX_COLUMNS, "it has too many columns")?;
-    let mut columns: Vec<ColumnInfo> = Vec::with_capacity(count.min(footer.len() / 8));
-    let mut start = HEADER_BYTES;
-    for _ in 0..count {
-        let previous = columns.last().map_or("", |column| &column.id.name);
-        let column = read_entry(&mut from, previous, start)?;
-        start += column.bytes as usize;
-        if start > end {
-            return Err(Malformed("its columns are longer than the block"));
-        }
-        if columns.last().is_some_and(|last| last.id >= column.id) {
-            return Err(Malformed("its columns are not in order"));
-        }
-        columns.push(column);
-    }
-    if start != end {
-        return Err(Malformed("its columns are shorter than the block"));
-    }
-    from.finish()?;
-    Ok((rows, columns))
-}
-
-fn read_entry(from: &mut Cursor<'_>, previous: &str, start: usize) -> Decoded<ColumnInfo> {
-    let shared = from.bounded(previous.len(), "a column name shares more than there is")?;
-    let length = from.bounded(MAX_NAME_BYTES, "a column name is too long")?;
-    let mut name = Vec::with_capacity(shared + length);
-    name.extend_from_slice(&previous.as_bytes()[..shared]);
-    name.extend_from_slice(from.take(length)?);
-    if name.len() > MAX_NAME_BYTES {
-        return Err(Malformed("a column name is too long"));
-    }
-    let name = String::from_utf8(name).map_err(|_| Malformed("a column name is not UTF-8"))?;
-    let head = from.u8()?;
-    let kind = Kind::from_u8(head & 0x0f).filter(|_| head < 0x40);
-    let kind = kind.ok_or(Malformed("a column kind is not known"))?;
-    let encoding =
-        Encoding::from_u8(from.u8()?).ok_or(Malformed("a column encoding is not known"))?;
-    if !encoding.fits(kind) {
-        return Err(Malformed("a column kind cannot have its encoding"));
-    }
-    let bytes = from.bounded(u32::MAX as usize, "a column is too long")? as u32;
-    let count = from.bounded(MAX_VALUES, "a column has too many values")? as u32;
-    if (count == 0) != (encoding == Encoding::Empty) {
-        return Err(Malformed("a column count does not agree with its encoding"));
-    }
-    let mut distinct = None;
-    if head & 0x20 != 0 {
-        distinct = Some(from.bounded(
-            count as usize,
-            "a column has more distinct values than values",
-        )? as u32);
-    }
-    let mut range = None;
-    if head & 0x10 != 0 {
-        range = Some(read_range(from, kind)?);
-    }
-    let checksum = from.u32()?;
-    Ok(ColumnInfo {
-        id: ColumnId {
-            name: name.into(),
-            kind,
-        },
-        encoding,
-        count,
-        distinct,
-        range,
-        bytes,
-        start,
-        checksum,
-    })
-}
-
-fn read_range(from: &mut Cursor<'_>, kind: Kind) -> Decoded<Range> {
-    if kind == Kind::Double {
-        let (min, max) = (f64::from_bits(from.u64()?), f64::from_bits(from.u64()?));
-        return Ok(Range::Double { min, max });
-    }
-    let min = from.zigzag()? as u64;
-    let max = min.wrapping_add(from.varint()?);
-    match kind {
-        Kind::Int => Ok(Range::Int {
-            min: min as i64,
-            max: max as i64,
-        }),
-        Kind::UInt => Ok(Range::UInt { min, max }),
-        Kind::Bool => Ok(Range::Bool {
-            min: min != 0,
-            max: max != 0,
-        }),
-        _ => Err(Malformed("a column that is not numeric has a range")),
-    }
 }

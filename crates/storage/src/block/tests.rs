@@ -440,7 +440,7 @@ fn extents(reader: &BlockReader) -> Vec<(std::ops::Range<usize>, ColumnInfo)> {
     let mut extents = Vec::new();
     for column in reader.columns() {
         let end = start + column.bytes as usize;
-        extents.push((start..end, column.clone()));
+        extents.push((start..end, column));
         start = end;
     }
     extents
@@ -505,7 +505,7 @@ fn a_damaged_directory_does_no_harm_even_with_a_valid_checksum() {
             damaged[end + 4..end + 8].copy_from_slice(&checksum.to_le_bytes());
             if let Ok(reader) = BlockReader::open(damaged.into()) {
                 for column in reader.columns() {
-                    let _ = read(&reader, column);
+                    let _ = read(&reader, &column);
                 }
             }
         }
@@ -600,7 +600,7 @@ proptest! {
         framed.extend_from_slice(&MAGIC);
         if let Ok(reader) = BlockReader::open(framed.into()) {
             for column in reader.columns() {
-                let _ = read(&reader, column);
+                let _ = read(&reader, &column);
             }
         }
     }

@@ -177,6 +177,22 @@ pub(crate) fn decode_head(from: &mut Cursor<'_>, count: usize) -> Decoded<Head> 
     })
 }
 
+/// The same with the codes of some values only, in the order asked for.
+pub(crate) fn decode_head_at(
+    from: &mut Cursor<'_>,
+    count: usize,
+    wanted: &[usize],
+) -> Decoded<Head> {
+    let total = from.bounded(MAX_DECODED_BYTES, "its text is larger than the limit")?;
+    let distinct = from.bounded(count, "there are more distinct values than values")?;
+    let codes = codes::decode_at(from, count, distinct, wanted)?;
+    Ok(Head {
+        total,
+        distinct,
+        codes,
+    })
+}
+
 /// Reads the distinct values of a dictionary.
 pub(crate) fn decode_dictionary(mut from: Cursor<'_>, head: &Head) -> Decoded<Strings> {
     let strings = decode_strings(&mut from, head.distinct)?;
@@ -224,6 +240,21 @@ pub(crate) fn decode_templates(bytes: &[u8], head: &Head) -> Decoded<Templates> 
         starts,
         total: head.total,
     })
+}
+
+/// How often a code comes.
+fn occurrences(codes: &[u32], code: u32) -> usize {
+    // In parts, so that four of the counts fit where one of 64 bits would.
+    let part = |codes: &[u32]| {
+        codes
+            .iter()
+            .map(|other| u32::from(*other == code))
+            .sum::<u32>()
+    };
+    codes
+        .chunks(1 << 16)
+        .map(|codes| part(codes) as usize)
+        .sum()
 }
 
 /// The decoded variables of one template.
@@ -311,29 +342,48 @@ impl Templates {
 
     /// Builds some of the distinct values, in the order asked for; the others cost next to nothing.
     pub(crate) fn render_some(&self, bytes: &[u8], wanted: &[u32]) -> Decoded<Strings> {
-        let mut counts = vec![0u32; self.texts.len()];
-        let mut ranks = Vec::with_capacity(self.template_of.len());
-        for template in &self.template_of {
-            let count = &mut counts[*template as usize];
-            ranks.push(*count);
-            *count += 1;
-        }
-        let mut sections: Vec<Option<Section<'_>>> = counts.iter().map(|_| None).collect();
+        let ranks = self.ranks(wanted);
+        let mut sections: Vec<Option<Section<'_>>> = std::iter::repeat_with(|| None)
+            .take(self.texts.len())
+            .collect();
         let mut strings = Strings::new();
-        for value in wanted {
-            let template = self.template_of[*value as usize] as usize;
-            let section = match &mut sections[template] {
+        for (value, rank) in wanted.iter().zip(ranks) {
+            let template = self.template_of[*value as usize];
+            let section = match &mut sections[template as usize] {
                 Some(section) => section,
-                none => none.insert(self.section(bytes, template, counts[template] as usize)?),
+                none => {
+                    let members = occurrences(&self.template_of, template);
+                    none.insert(self.section(bytes, template as usize, members)?)
+                }
             };
             let start = strings.buffer.len();
-            section.write_at(ranks[*value as usize] as usize, &mut strings.buffer);
+            section.write_at(rank, &mut strings.buffer);
             if strings.buffer.len() - start > self.total {
                 return Err(Malformed("its text is longer than stated"));
             }
             strings.end();
         }
         Ok(strings)
+    }
+
+    /// How many values of the same template come before each of these.
+    fn ranks(&self, values: &[u32]) -> Vec<usize> {
+        const FEW: usize = 32;
+        if values.len() <= FEW {
+            let before = |value: &u32| {
+                let (before, from) = self.template_of.split_at(*value as usize);
+                occurrences(before, from[0])
+            };
+            return values.iter().map(before).collect();
+        }
+        let mut counts = vec![0; self.texts.len()];
+        let rank = |template: &u32| {
+            let count: &mut usize = &mut counts[*template as usize];
+            *count += 1;
+            *count - 1
+        };
+        let ranks: Vec<usize> = self.template_of.iter().map(rank).collect();
+        values.iter().map(|value| ranks[*value as usize]).collect()
     }
 
     /// Builds the distinct values of one template, in the order in which they come in the column.

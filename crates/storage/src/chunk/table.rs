@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use model::{LogRecord, Resource, Scope, Signal, Span};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Attr, Chunk, Span32};
+use super::{Attr, Chunk, Span32, Val};
 use crate::filter::{Field, Level};
 use crate::message::Columns;
 use crate::table::{
     Cell, Damage, Mask, SharedValue, Table, duration, kind_cell, kind_name, severity, shared_value,
-    status_cell,
+    status_cell, visible,
 };
 
 type See<'a> = dyn FnMut(usize, Cell<'_>) + 'a;
@@ -278,6 +278,35 @@ impl Table for Chunk {
         Ok(())
     }
 
+    fn nested_bytes(&self, rows: &[usize]) -> Result<usize, Damage> {
+        let nested = |value: Val| match value {
+            Val::Bytes(_) | Val::Array(_) | Val::KvList(_) => self.value(value).owned_bytes(),
+            _ => 0,
+        };
+        let attributes = |span: Span32| -> usize {
+            let list = self.attributes[span.range()].iter();
+            list.map(|attribute| nested(attribute.value)).sum()
+        };
+        let of_row = |row: &usize| match self.signal {
+            Signal::Traces => {
+                let span = &self.spans[*row];
+                let events = self.events[span.events.range()].iter();
+                let links = self.links[span.links.range()].iter();
+                attributes(span.attributes)
+                    + events
+                        .map(|event| attributes(event.attributes))
+                        .sum::<usize>()
+                    + links.map(|link| attributes(link.attributes)).sum::<usize>()
+            }
+            Signal::Logs => {
+                let log = &self.logs[*row];
+                nested(log.body) + attributes(log.attributes)
+            }
+            Signal::Metrics => 0,
+        };
+        Ok(rows.iter().map(of_row).sum())
+    }
+
     fn spans(&self, rows: &[usize], columns: Columns) -> Result<Vec<Span>, Damage> {
         Ok(rows.iter().map(|row| self.span(*row, columns)).collect())
     }
@@ -288,22 +317,20 @@ impl Table for Chunk {
 
     fn fields(&self, among: &Mask) -> Result<Vec<(Field, &'static str, u64)>, Damage> {
         let mut counts: FxHashMap<(Level, &str, &'static str), u64> = FxHashMap::default();
+        let mut keys = FxHashSet::default();
         for row in among.iter() {
+            keys.clear();
             let attributes = &self.attributes[self.row_attributes(row).range()];
-            let kind = |attr: &Attr| kind_name(self.value(attr.value));
-            for (at, attr) in attributes.iter().enumerate() {
-                // Rows are counted, however often one names the key.
-                let again = |other: &Attr| other.key == attr.key && kind(other) == kind(attr);
-                if !attributes[..at].iter().any(again) {
-                    let key = (Level::Row, self.keys.get(attr.key), kind(attr));
-                    *counts.entry(key).or_default() += 1;
-                }
+            for attr in attributes.iter().rev().filter(|attr| keys.insert(attr.key)) {
+                let kind = kind_name(self.value(attr.value));
+                let key = (Level::Row, self.keys.get(attr.key), kind);
+                *counts.entry(key).or_default() += 1;
             }
             for (level, attributes) in [
                 (Level::Resource, &self.resource(row).attributes),
                 (Level::Scope, &self.scope(row).attributes),
             ] {
-                for attr in attributes {
+                for attr in visible(attributes) {
                     let kind = kind_name(SharedValue::new(&attr.value).value());
                     *counts.entry((level, &attr.key, kind)).or_default() += 1;
                 }

@@ -48,8 +48,27 @@ impl ClockColumns {
 impl BlockTable {
     /// How far the senders' clocks were off.
     pub(super) fn clocks(&self) -> Result<ClockColumns, Damage> {
-        let measured = self.reader.column(ERROR, Kind::UInt).is_some();
+        let measured = self.reader.has(ERROR, Kind::UInt);
         let columns = measured.then(|| Ok((self.ints(OFFSET)?, self.uints(ERROR)?)));
         Ok(ClockColumns(columns.transpose()?))
+    }
+
+    /// How far the senders' clocks of some rows were off.
+    pub(super) fn clocks_at(&self, rows: &[usize]) -> Result<Vec<Option<ClockOffset>>, Damage> {
+        if !self.reader.has(ERROR, Kind::UInt) {
+            return Ok(vec![None; rows.len()]);
+        }
+        let offsets = self.ints_at(OFFSET, rows)?.into_iter();
+        let measured = |(offset_nano, error): (i64, u64)| {
+            let error_nano = error.checked_sub(1)?;
+            Some(ClockOffset {
+                offset_nano,
+                error_nano,
+            })
+        };
+        Ok(offsets
+            .zip(self.uints_at(ERROR, rows)?)
+            .map(measured)
+            .collect())
     }
 }

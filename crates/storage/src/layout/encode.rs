@@ -6,7 +6,7 @@ use model::Signal;
 use rustc_hash::FxHashMap;
 
 use super::attributes::AttributeColumns;
-use super::{PARENT_RAW, clock, nested, type_code};
+use super::{PARENT_RAW, clock, nested, summary, type_code};
 use crate::block::{BlockError, BlockWriter, Values};
 use crate::chunk::{Chunk, Corr, Span32, Val};
 use crate::filter::Level;
@@ -98,6 +98,20 @@ impl<'a> Shared<'a> {
         at
     }
 
+    /// Brings the entries into the order of their encodings, so that blocks with the same entries
+    /// have the same list. Returns the new index of each.
+    fn sort(&mut self) -> Vec<u64> {
+        let mut order: Vec<usize> = (0..self.list.len()).collect();
+        order.sort_unstable_by_key(|at| self.list[*at]);
+        let mut places = vec![0; order.len()];
+        for (place, at) in (0u64..).zip(&order) {
+            places[*at] = place;
+        }
+        self.list = order.iter().map(|at| self.list[*at]).collect();
+        self.first = order.iter().map(|at| self.first[*at]).collect();
+        places
+    }
+
     pub(super) fn write(self, name: &str, writer: &mut BlockWriter) {
         if !self.list.is_empty() {
             writer.column(name, Values::Bytes(self.list));
@@ -112,6 +126,8 @@ struct Common<'a> {
     scopes: Shared<'a>,
     resource: Vec<u64>,
     scope: Vec<u64>,
+    /// When each row was: where a record has no time of its own, when it was observed.
+    times: Vec<u64>,
     trace_ids: Vec<[u8; 16]>,
     dropped: Vec<u64>,
     flags: Vec<u64>,
@@ -127,6 +143,7 @@ impl<'a> Common<'a> {
             scopes: Shared::default(),
             resource: Vec::new(),
             scope: Vec::new(),
+            times: Vec::new(),
             trace_ids: Vec::new(),
             dropped: Vec::new(),
             flags: Vec::new(),
@@ -142,22 +159,38 @@ impl<'a> Common<'a> {
             .push(self.resources.index(at.chunk, resource, encoded));
         let encoded = &chunk.scopes[scope as usize].encoded;
         self.scope.push(self.scopes.index(at.chunk, scope, encoded));
+        self.times.push(chunk.time(at.row as usize));
         self.trace_ids.push(chunk.trace_ids[at.row as usize].0);
         self.attributes
             .row(at.chunk as usize, &chunk.attributes[attributes.range()]);
     }
 
-    fn write(self, writer: &mut BlockWriter, terms: &mut Collector<'a>) {
+    fn write(mut self, writer: &mut BlockWriter, terms: &mut Collector<'a>) {
+        for (shared, indices) in [
+            (&mut self.resources, &mut self.resource),
+            (&mut self.scopes, &mut self.scope),
+        ] {
+            let places = shared.sort();
+            for index in indices {
+                *index = places[*index as usize];
+            }
+        }
+        let mut services = Vec::with_capacity(self.resources.first.len());
         for ((chunk, index), rows) in self.resources.first.iter().zip(counts(&self.resource)) {
             let resource = &self.chunks[*chunk as usize].resources[*index as usize].value;
+            services.push(resource.service());
             terms.service(resource.service(), rows);
             terms.shared(Level::Resource, &resource.attributes, rows);
+        }
+        if !services.is_empty() {
+            writer.column("resource.service", Values::Text(services));
         }
         for ((chunk, index), rows) in self.scopes.first.iter().zip(counts(&self.scope)) {
             let scope = &self.chunks[*chunk as usize].scopes[*index as usize].value;
             terms.shared(Level::Scope, &scope.attributes, rows);
         }
         terms.trace_ids(&self.trace_ids);
+        summary::encode(&self.times, &self.resource, writer);
         uints(writer, "resource", self.resource);
         uints(writer, "scope", self.scope);
         self.resources.write("resources", writer);

@@ -1,73 +1,154 @@
 //! Resources, scopes and metrics. Each block has a list of its own, but the blocks of one answer
-//! repeat the same few: each is decoded once.
+//! repeat the same few: a list is read once, and each entry of it is decoded once, where it is
+//! asked for.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use model::{Metric, Resource, Scope};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::block::BlockReader;
+use crate::block::{BlockReader, BytesColumn, Kind};
 use crate::table::Damage;
 
-/// Things of one kind that are kept; others are decoded each time.
-const KEPT_MAX: usize = 10_000;
+/// Encoded bytes of what is kept for one answer, of each kind; the rest is decoded each time.
+const KEPT_BYTES_MAX: usize = 8 << 20;
 
 /// What was decoded for one answer so far.
 #[derive(Default)]
 pub(crate) struct Interned {
-    resources: Known<Resource>,
-    scopes: Known<Scope>,
+    pub(super) resources: Known<Resource>,
+    pub(super) scopes: Known<Scope>,
     metrics: Known<Metric>,
 }
 
 impl Interned {
     /// The resources of a block.
     pub(super) fn resources(&self, reader: &BlockReader) -> Result<Vec<Arc<Resource>>, Damage> {
-        self.resources.list(reader, "resources")
+        self.resources.all(reader, "resources")
     }
 
     /// The scopes of a block.
     pub(super) fn scopes(&self, reader: &BlockReader) -> Result<Vec<Arc<Scope>>, Damage> {
-        self.scopes.list(reader, "scopes")
+        self.scopes.all(reader, "scopes")
     }
 
     /// The metrics of a block.
     pub(super) fn metrics(&self, reader: &BlockReader) -> Result<Vec<Arc<Metric>>, Damage> {
-        self.metrics.list(reader, "metrics")
+        self.metrics.all(reader, "metrics")
     }
 }
 
-/// Things by their encoding.
-struct Known<T>(Mutex<FxHashMap<Box<[u8]>, Arc<T>>>);
+/// The list of a block, of which some are decoded.
+pub(super) struct SharedList<T> {
+    encoded: Option<BytesColumn>,
+    decoded: Vec<OnceLock<Arc<T>>>,
+}
+
+impl<T> SharedList<T> {
+    pub(super) fn len(&self) -> usize {
+        self.decoded.len()
+    }
+}
+
+/// Things of one kind.
+pub(super) struct Known<T>(Mutex<Kept<T>>);
+
+struct Kept<T> {
+    /// Lists by the hash of their stored bytes. Blocks of one file often have the same.
+    lists: FxHashMap<u64, (Bytes, Arc<SharedList<T>>)>,
+    /// Entries by the hash of their encoding.
+    entries: FxHashMap<u64, (Box<[u8]>, Arc<T>)>,
+    bytes: usize,
+}
 
 impl<T> Default for Known<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Kept {
+            lists: FxHashMap::default(),
+            entries: FxHashMap::default(),
+            bytes: 0,
+        }))
+    }
+}
+
+impl<T> Kept<T> {
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let fits = self.bytes.saturating_add(bytes) <= KEPT_BYTES_MAX;
+        self.bytes += if fits { bytes } else { 0 };
+        fits
     }
 }
 
 impl<T: DeserializeOwned> Known<T> {
-    fn list(&self, reader: &BlockReader, name: &str) -> Result<Vec<Arc<T>>, Damage> {
-        let column = reader
-            .bytes(name)
-            .map_err(|error| Damage(error.to_string()))?;
-        let Some(column) = column else {
-            return Ok(Vec::new());
-        };
-        let mut known = self.0.lock();
-        let mut one = |bytes: &[u8]| {
-            if let Some(decoded) = known.get(bytes) {
-                return Ok(decoded.clone());
-            }
-            let decoded = Arc::new(postcard::from_bytes(bytes)?);
-            if known.len() < KEPT_MAX {
-                known.insert(bytes.into(), Arc::clone(&decoded));
-            }
-            Ok(decoded)
-        };
-        let list: Result<_, postcard::Error> = column.iter().map(&mut one).collect();
-        list.map_err(|error| Damage(format!("{name}: {error}")))
+    /// The list of a block.
+    pub(super) fn list(
+        &self,
+        reader: &BlockReader,
+        name: &str,
+    ) -> Result<Arc<SharedList<T>>, Damage> {
+        let failed = |error: crate::block::BlockError| Damage(error.to_string());
+        let stored = reader.payload(name, Kind::Bytes).map_err(failed)?;
+        let stored = stored.unwrap_or_default();
+        let hash = xxh3_64(&stored);
+        if let Some((known, list)) = self.0.lock().lists.get(&hash)
+            && *known == stored
+        {
+            return Ok(list.clone());
+        }
+        let encoded = reader.bytes(name).map_err(failed)?;
+        let count = encoded.as_ref().map_or(0, BytesColumn::len);
+        let list = Arc::new(SharedList {
+            decoded: std::iter::repeat_with(OnceLock::new).take(count).collect(),
+            encoded,
+        });
+        let bytes = list.encoded.as_ref().map_or(0, BytesColumn::memory_bytes);
+        let mut kept = self.0.lock();
+        if kept.has_room(bytes) {
+            kept.lists.insert(hash, (stored, list.clone()));
+        }
+        Ok(list)
+    }
+
+    /// One entry of a list. Panics where the list has no such entry.
+    pub(super) fn entry<'a>(
+        &self,
+        list: &'a SharedList<T>,
+        index: usize,
+    ) -> Result<&'a Arc<T>, Damage> {
+        let cell = &list.decoded[index];
+        if let Some(known) = cell.get() {
+            return Ok(known);
+        }
+        let bytes = list.encoded.as_ref().map_or(&[][..], |all| all.get(index));
+        let decoded = self.decode(bytes)?;
+        Ok(cell.get_or_init(|| decoded))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Arc<T>, Damage> {
+        let hash = xxh3_64(bytes);
+        if let Some((known, entry)) = self.0.lock().entries.get(&hash)
+            && **known == *bytes
+        {
+            return Ok(entry.clone());
+        }
+        let decoded = postcard::from_bytes(bytes).map_err(|error| Damage(error.to_string()))?;
+        let decoded = Arc::new(decoded);
+        let mut kept = self.0.lock();
+        if kept.has_room(bytes.len()) {
+            kept.entries
+                .insert(hash, (bytes.into(), Arc::clone(&decoded)));
+        }
+        Ok(decoded)
+    }
+
+    /// All entries of a block's list.
+    fn all(&self, reader: &BlockReader, name: &str) -> Result<Vec<Arc<T>>, Damage> {
+        let list = self.list(reader, name)?;
+        let entry = |index| self.entry(&list, index).cloned();
+        (0..list.len()).map(entry).collect()
     }
 }

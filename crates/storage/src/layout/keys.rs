@@ -29,7 +29,7 @@ impl BlockTable {
                 keys.collect()
             }
             Level::Resource => {
-                let list = self.resources()?.iter();
+                let list = self.all_resources()?.into_iter();
                 list.flat_map(|resource| of(&resource.attributes)).collect()
             }
             Level::Scope if metrics => {
@@ -38,7 +38,7 @@ impl BlockTable {
                 keys.collect()
             }
             Level::Scope => {
-                let list = self.scopes()?.iter();
+                let list = self.all_scopes()?.into_iter();
                 list.flat_map(|scope| of(&scope.attributes)).collect()
             }
             Level::Event => self.nested_keys("event")?,

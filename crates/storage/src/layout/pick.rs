@@ -1,5 +1,7 @@
 //! Values of one field in a decoded block: where they lie, and which row has which.
 
+use std::sync::Arc;
+
 use model::ValueRef;
 use rustc_hash::FxHashMap;
 
@@ -14,7 +16,7 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) enum Source {
     Text(TextColumn),
     /// With the code of their type: bytes, array or key-value list.
-    Bytes(BytesColumn, u8),
+    Bytes(Arc<BytesColumn>, u8),
     Ids(BytesColumn),
     Ints(Vec<i64>),
     /// Integers that stand for something else, or for nothing.
@@ -50,7 +52,7 @@ impl Source {
             4..=6 => reader
                 .bytes(&name)
                 .map_err(failed)?
-                .map(|list| Source::Bytes(list, code)),
+                .map(|list| Source::Bytes(Arc::new(list), code)),
             _ => Some(Source::Empty(count)),
         };
         let source = source.ok_or_else(|| Damage(format!("column {name} is missing")))?;
@@ -64,7 +66,8 @@ impl Source {
     pub(super) fn len(&self) -> usize {
         match self {
             Source::Text(list) => list.len(),
-            Source::Bytes(list, _) | Source::Ids(list) => list.len(),
+            Source::Bytes(list, _) => list.len(),
+            Source::Ids(list) => list.len(),
             Source::Ints(list) | Source::Mapped(list, _) => list.len(),
             Source::Doubles(list) => list.len(),
             Source::Bools(list) => list.len(),
@@ -79,11 +82,7 @@ impl Source {
     pub(super) fn cell(&self, index: usize) -> Option<Cell<'_>> {
         Some(match self {
             Source::Text(list) => Cell::str(list.get(index)),
-            Source::Bytes(list, code) => Cell::Value(match code {
-                5 => ValueRef::Array(list.get(index)),
-                6 => ValueRef::KvList(list.get(index)),
-                _ => ValueRef::Bytes(list.get(index)),
-            }),
+            Source::Bytes(list, code) => bytes_cell(list.get(index), *code),
             Source::Ids(list) => Cell::Id(list.get(index)),
             Source::Ints(list) => Cell::int(list[index]),
             Source::Mapped(list, map) => return map(list[index]),
@@ -122,10 +121,12 @@ pub(super) struct Pick {
 impl Pick {
     /// Refuses indices that lie outside of the values, so that reading needs no more checks.
     pub(super) fn checked(source: Source, at: At, rows: usize) -> Result<Self, Damage> {
+        // One more than each index, so that none is zero and the largest says enough.
         let inside = |index: &[u32]| {
-            index
+            let largest = index
                 .iter()
-                .all(|index| *index == NONE || (*index as usize) < source.len())
+                .fold(0, |most, index| most.max(index.wrapping_add(1)));
+            largest as usize <= source.len()
         };
         let valid = match &at {
             At::Rows => source.len() == rows,
@@ -172,6 +173,98 @@ impl Pick {
         }
     }
 
+    /// The rows that have a value.
+    pub(super) fn present(&self, among: &Mask) -> Mask {
+        let always = !matches!(
+            self.source,
+            Source::Mapped(..) | Source::Ids16(_) | Source::Shared(_)
+        );
+        match &self.at {
+            At::Rows if always => among.clone(),
+            At::Index(index) if always => among.filter(|row| index[row] != NONE),
+            _ => {
+                let mut mask = among.filter(|_| false);
+                self.visit(among, &mut |row, _| mask.set(row));
+                mask
+            }
+        }
+    }
+
+    /// The rows by the texts of this alone, where that takes no look at single rows: values that
+    /// are stored as codes, of which there are not many more than rows asked for.
+    pub(super) fn groups(&self, among: &Mask, rows: usize) -> Option<Grouped> {
+        let wanted = among.count();
+        let (mut least, mut numbers) = (0, Vec::new());
+        let (codes, distinct) = match &self.source {
+            Source::Text(list) => (Some(list.codes()), list.distinct()),
+            Source::Bytes(list, _) => (Some(list.codes()), list.distinct()),
+            Source::Shared(list) => (None, list.len()),
+            Source::Ints(list) | Source::Mapped(list, _) => {
+                let (first, span) = narrow(list)?;
+                least = first;
+                numbers.extend(list.iter().map(|number| number.wrapping_sub(least) as u32));
+                (Some(&numbers[..]), span)
+            }
+            _ => return None,
+        };
+        if distinct > wanted {
+            return None;
+        }
+        let text = |code: usize| match &self.source {
+            Source::Text(list) => list.value(index32(code)).into(),
+            Source::Bytes(list, kind) => bytes_cell(list.value(index32(code)), *kind).text(),
+            Source::Shared(list) => list[code]
+                .as_ref()
+                .map_or("".into(), |value| Cell::Value(value.value()).text()),
+            Source::Ints(_) => Cell::int(least + code as i64).text(),
+            Source::Mapped(_, map) => {
+                map(least + code as i64).map_or("".into(), |cell| cell.text())
+            }
+            _ => "".into(),
+        };
+        // Code 0 is for rows without a text. Those of shared things often have the same few.
+        let mut texts = vec![String::new()];
+        let mut known: FxHashMap<String, u32> = FxHashMap::default();
+        let mut group_of = Vec::with_capacity(distinct);
+        let mut seen = vec![numbers.is_empty(); distinct];
+        numbers
+            .iter()
+            .for_each(|number| seen[*number as usize] = true);
+        for (code, seen) in seen.into_iter().enumerate() {
+            // Between the least and the greatest number lie some that no row has.
+            let text = if seen { text(code) } else { "".into() };
+            if text.is_empty() {
+                group_of.push(0);
+                continue;
+            }
+            let next = index32(texts.len());
+            let group = match &self.source {
+                Source::Text(_) | Source::Ints(_) => next,
+                _ => *known.entry(text.clone().into_owned()).or_insert(next),
+            };
+            if group == next {
+                texts.push(text.into_owned());
+            }
+            group_of.push(group);
+        }
+        let group_at = |at: usize| group_of[codes.map_or(at, |codes| codes[at] as usize)];
+        let codes = match &self.at {
+            At::Rows => (0..rows).map(group_at).collect(),
+            At::Index(index) => index
+                .iter()
+                .map(|at| {
+                    if *at == NONE {
+                        0
+                    } else {
+                        group_at(*at as usize)
+                    }
+                })
+                .collect(),
+            At::Nested { .. } => return None,
+        };
+        Some(Grouped { codes, texts })
+    }
+
     /// Gives each row without a code yet that of its first text that is not empty; the text of
     /// each distinct value is made once.
     pub(super) fn group(&self, among: &Mask, grouped: &mut Grouped) {
@@ -185,6 +278,10 @@ impl Pick {
                 self.group_by(among, grouped, list.distinct(), |at| codes[at] as usize);
             }
             Source::Ints(list) | Source::Mapped(list, _) => {
+                if let Some((least, span)) = narrow(list) {
+                    let number = |at: usize| list[at].wrapping_sub(least) as usize;
+                    return self.group_by(among, grouped, span, number);
+                }
                 let mut known: FxHashMap<i64, usize> = FxHashMap::default();
                 let number = |int: &i64| {
                     let next = known.len();
@@ -280,6 +377,33 @@ impl Pick {
             });
         }
     }
+}
+
+/// A value of bytes with the code of its type.
+fn bytes_cell(bytes: &[u8], code: u8) -> Cell<'_> {
+    Cell::Value(match code {
+        5 => ValueRef::Array(bytes),
+        6 => ValueRef::KvList(bytes),
+        _ => ValueRef::Bytes(bytes),
+    })
+}
+
+/// The least of the numbers and how many there are from it to the greatest, where that is few.
+fn narrow(numbers: &[i64]) -> Option<(i64, usize)> {
+    const FEW: i64 = 1 << 12;
+    let (least, most) = numbers
+        .iter()
+        .fold((i64::MAX, i64::MIN), |(least, most), number| {
+            (least.min(*number), most.max(*number))
+        });
+    let span = most
+        .checked_sub(least)
+        .filter(|span| (0..FEW).contains(span))?;
+    Some((least, usize::try_from(span).ok()? + 1))
+}
+
+fn index32(index: usize) -> u32 {
+    u32::try_from(index).expect("a block has fewer than 2^32 values")
 }
 
 pub(super) fn damage(what: &str) -> Damage {

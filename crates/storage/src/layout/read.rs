@@ -1,6 +1,7 @@
 //! Attribute columns on the way out.
 
 use model::{KeyValue, Value};
+use rustc_hash::FxHashSet;
 
 use super::pick::{At, NONE, Pick, Source, damage};
 use super::{TYPES, varints};
@@ -37,8 +38,7 @@ impl AttributeReader {
         out.keys = keys.iter().map(str::to_owned).collect();
         let kinds = reader.uints(&format!("{prefix}.kinds")).map_err(failed)?;
         let shapes = reader.bytes(&format!("{prefix}.shapes")).map_err(failed)?;
-        let codes = reader.uints(&format!("{prefix}.shape")).map_err(failed)?;
-        let (Some(kinds), Some(shapes), Some(codes)) = (kinds, shapes, codes) else {
+        let (Some(kinds), Some(shapes)) = (kinds, shapes) else {
             return Err(damage("attribute directory is incomplete"));
         };
         out.kinds = kinds
@@ -60,22 +60,21 @@ impl AttributeReader {
             })
             .collect::<Option<_>>()
             .ok_or_else(|| damage("attribute shapes"))?;
+        let codes = reader.indices(&format!("{prefix}.shape"), out.shapes.len());
         out.codes = codes
-            .iter()
-            .map(|code| {
-                u32::try_from(*code)
-                    .ok()
-                    .filter(|c| (*c as usize) < out.shapes.len())
-            })
-            .collect::<Option<_>>()
-            .ok_or_else(|| damage("attribute shape codes"))?;
+            .map_err(failed)?
+            .ok_or_else(|| damage("attribute directory is incomplete"))?;
         if out.kinds.len() != out.keys.len() || out.codes.len() != units {
             return Err(damage("attribute counts"));
         }
-        out.counts = vec![0; out.keys.len()];
+        let mut units_of = vec![0; out.shapes.len()];
         for code in &out.codes {
-            for column in &out.shapes[*code as usize] {
-                out.counts[*column as usize] += 1;
+            units_of[*code as usize] += 1;
+        }
+        out.counts = vec![0; out.keys.len()];
+        for (shape, units) in out.shapes.iter().zip(units_of) {
+            for column in shape {
+                out.counts[*column as usize] += units;
             }
         }
         Ok(out)
@@ -109,6 +108,9 @@ impl AttributeReader {
         let columns: Vec<usize> = (0..self.keys.len())
             .filter(|column| self.keys[*column] == key)
             .collect();
+        if let [column] = columns[..] {
+            return vec![(column, self.last_of(column))];
+        }
         let mut out: Vec<(usize, Vec<u32>)> = columns
             .iter()
             .map(|column| (*column, vec![NONE; self.codes.len()]))
@@ -140,6 +142,22 @@ impl AttributeReader {
             }
         }
         out
+    }
+
+    /// Per unit its last value of a column.
+    fn last_of(&self, column: usize) -> Vec<u32> {
+        let named = |shape: &Vec<u32>| {
+            let named = shape.iter().filter(|other| **other as usize == column);
+            u32::try_from(named.count()).unwrap_or(NONE)
+        };
+        let counts: Vec<u32> = self.shapes.iter().map(named).collect();
+        let mut end = 0u32;
+        let last = |code: &u32| {
+            let count = counts[*code as usize];
+            end = end.wrapping_add(count);
+            if count == 0 { NONE } else { end - 1 }
+        };
+        self.codes.iter().map(last).collect()
     }
 
     /// The values of a key of the rows themselves.
@@ -183,11 +201,10 @@ impl AttributeReader {
         }
         let mut counts = vec![0u64; self.keys.len()];
         for (shape, rows) in self.shapes.iter().zip(shape_rows) {
-            let mut columns = shape.clone();
-            columns.sort_unstable();
-            columns.dedup();
-            for column in columns {
-                counts[column as usize] += rows;
+            let mut keys = FxHashSet::default();
+            let named = shape.iter().rev().map(|column| *column as usize);
+            for column in named.filter(|column| keys.insert(self.keys[*column].as_str())) {
+                counts[column] += rows;
             }
         }
         self.keys
@@ -205,26 +222,20 @@ impl AttributeReader {
         &self,
         attributes: &[(usize, usize)],
     ) -> Result<Vec<(usize, usize)>, Damage> {
-        let mut found = Vec::with_capacity(attributes.len());
-        let mut offsets = vec![0usize; self.keys.len()];
-        let mut wanted = attributes.iter().peekable();
-        for (unit, code) in self.codes.iter().enumerate() {
+        let mut passed = Passed::new(self);
+        let locate = |(unit, place): &(usize, usize)| {
+            let code = self
+                .codes
+                .get(*unit)
+                .ok_or_else(|| damage("attribute unit"))?;
+            passed.up_to(*unit);
             let shape = &self.shapes[*code as usize];
-            while let Some((_, place)) = wanted.next_if(|(at, _)| *at == unit) {
-                let column = *shape.get(*place).ok_or_else(|| damage("attribute place"))?;
-                let before = shape[..*place].iter().filter(|other| **other == column);
-                let column = column as usize;
-                found.push((column, offsets[column] + before.count()));
-            }
-            shape
-                .iter()
-                .for_each(|column| offsets[*column as usize] += 1);
-        }
-        if found.len() == attributes.len() {
-            Ok(found)
-        } else {
-            Err(damage("attribute unit"))
-        }
+            let column = *shape.get(*place).ok_or_else(|| damage("attribute place"))?;
+            let before = shape[..*place].iter().filter(|other| **other == column);
+            let column = column as usize;
+            Ok((column, passed.offsets[column] + before.count()))
+        };
+        attributes.iter().map(locate).collect()
     }
 
     /// Some values of a column.
@@ -234,19 +245,40 @@ impl AttributeReader {
         column: usize,
         indices: &[usize],
     ) -> Result<Vec<Value>, Damage> {
-        if self.kinds[column] == 0 {
-            let name = format!("{}.s:{}", self.prefix, self.keys[column]);
-            let texts = reader.text_at(&name, self.counts[column], indices);
-            let texts = texts.map_err(|error| Damage(error.to_string()))?;
-            let texts = texts.ok_or_else(|| Damage(format!("column {name} is missing")))?;
-            return Ok(texts.into_iter().map(Value::Str).collect());
-        }
-        let source = self.source(reader, column)?;
-        let value = |index: &usize| match source.cell(*index) {
-            Some(crate::table::Cell::Value(value)) => value.to_value(),
-            _ => Value::Empty,
+        let (kind, count) = (self.kinds[column], self.counts[column]);
+        let name = || {
+            format!(
+                "{}.{}:{}",
+                self.prefix,
+                TYPES[usize::from(kind)],
+                self.keys[column]
+            )
         };
-        Ok(indices.iter().map(value).collect())
+        let missing = || Damage(format!("column {} is missing", name()));
+        let failed = |error: crate::block::BlockError| Damage(error.to_string());
+        match kind {
+            0 => {
+                let texts = reader.text_at(&name(), count, indices).map_err(failed)?;
+                let texts = texts.ok_or_else(missing)?;
+                Ok(texts.into_iter().map(Value::Str).collect())
+            }
+            1 => {
+                let ints = reader.ints_at(&name(), count, indices).map_err(failed)?;
+                Ok(ints
+                    .ok_or_else(missing)?
+                    .into_iter()
+                    .map(Value::Int)
+                    .collect())
+            }
+            _ => {
+                let source = self.source(reader, column)?;
+                let value = |index: &usize| match source.cell(*index) {
+                    Some(crate::table::Cell::Value(value)) => value.to_value(),
+                    _ => Value::Empty,
+                };
+                Ok(indices.iter().map(value).collect())
+            }
+        }
     }
 
     /// The attributes of these units, in their order.
@@ -255,54 +287,121 @@ impl AttributeReader {
         reader: &BlockReader,
         units: &[usize],
     ) -> Result<Vec<Vec<KeyValue>>, Damage> {
-        let mut wanted = vec![NONE; self.codes.len()];
-        for (position, unit) in units.iter().enumerate() {
-            let slot = wanted
-                .get_mut(*unit)
-                .ok_or_else(|| damage("unit outside of block"))?;
-            *slot = u32::try_from(position).expect("a block has fewer than 2^32 rows");
-        }
-        // Where each value of the units asked for goes: first which values of which columns are
-        // wanted, then each of those columns is read once.
-        let mut out: Vec<Vec<KeyValue>> = vec![Vec::new(); units.len()];
-        let mut indices: Vec<Vec<usize>> = vec![Vec::new(); self.keys.len()];
-        let mut places: Vec<Vec<(usize, usize)>> = vec![Vec::new(); self.keys.len()];
-        let mut offsets = vec![0usize; self.keys.len()];
-        for (unit, code) in self.codes.iter().enumerate() {
-            let shape = &self.shapes[*code as usize];
-            let position = wanted[unit];
-            for column in shape {
-                let column = *column as usize;
-                if position != NONE {
-                    let row = &mut out[position as usize];
-                    indices[column].push(offsets[column]);
-                    places[column].push((position as usize, row.len()));
-                    row.push(KeyValue {
-                        key: self.keys[column].clone(),
-                        value: Value::Empty,
-                    });
-                }
-                offsets[column] += 1;
-            }
-        }
-        for (column, indices) in indices
+        let Wanted { indices, places } = self.wanted(units)?;
+        let empty = |column: &u32| KeyValue {
+            key: self.keys[*column as usize].clone(),
+            value: Value::Empty,
+        };
+        let shape = |unit: &usize| &self.shapes[self.codes[*unit] as usize];
+        let mut out: Vec<Vec<KeyValue>> = units
             .iter()
-            .enumerate()
-            .filter(|(_, list)| !list.is_empty())
-        {
+            .map(|unit| shape(unit).iter().map(empty).collect())
+            .collect();
+        let wanted = indices.iter().enumerate();
+        for (column, indices) in wanted.filter(|(_, list)| !list.is_empty()) {
             let values = self.values_at(reader, column, indices)?;
-            for ((unit, at), value) in places[column].iter().zip(values) {
-                out[*unit][*at].value = value;
-            }
-        }
-        // A unit asked for twice was only filled in the last place; the others copy it.
-        for (position, unit) in units.iter().enumerate() {
-            let filled = wanted[*unit] as usize;
-            if filled != position {
-                out[position] = out[filled].clone();
+            for ((position, at), value) in places[column].iter().zip(values) {
+                out[*position][*at].value = value;
             }
         }
         Ok(out)
+    }
+
+    /// About how much memory the values of these units that are bytes, arrays or key-value lists
+    /// take once they are built.
+    pub(super) fn nested_bytes(
+        &self,
+        reader: &BlockReader,
+        units: &[usize],
+    ) -> Result<usize, Damage> {
+        let mut bytes = 0usize;
+        for (column, indices) in self.wanted(units)?.indices.iter().enumerate() {
+            if indices.is_empty() || !matches!(self.kinds[column], 4..=6) {
+                continue;
+            }
+            let source = self.source(reader, column)?;
+            let taken = indices.iter().map(|at| match source.cell(*at) {
+                Some(crate::table::Cell::Value(value)) => value.owned_bytes(),
+                _ => 0,
+            });
+            bytes = bytes.saturating_add(taken.sum());
+        }
+        Ok(bytes)
+    }
+
+    /// Which values of which columns the units have.
+    fn wanted(&self, units: &[usize]) -> Result<Wanted, Damage> {
+        if units.iter().any(|unit| *unit >= self.codes.len()) {
+            return Err(damage("unit outside of block"));
+        }
+        let mut indices: Vec<Vec<usize>> = vec![Vec::new(); self.keys.len()];
+        let mut places: Vec<Vec<(usize, usize)>> = vec![Vec::new(); self.keys.len()];
+        let mut order: Vec<usize> = (0..units.len()).collect();
+        order.sort_unstable_by_key(|position| units[*position]);
+        let mut passed = Passed::new(self);
+        for position in order {
+            let unit = units[position];
+            passed.up_to(unit);
+            for (place, column) in self.shapes[self.codes[unit] as usize].iter().enumerate() {
+                let column = *column as usize;
+                // A row may name a key more than once.
+                let again = places[column].last().is_some_and(|(at, _)| *at == position);
+                let index = match indices[column].last() {
+                    Some(last) if again => last + 1,
+                    _ => passed.offsets[column],
+                };
+                indices[column].push(index);
+                places[column].push((position, place));
+            }
+        }
+        Ok(Wanted { indices, places })
+    }
+}
+
+/// Per column the values that some units have, and where each goes: to which of the units asked
+/// for, and to which place among its attributes.
+struct Wanted {
+    indices: Vec<Vec<usize>>,
+    places: Vec<Vec<(usize, usize)>>,
+}
+
+/// How many values of each column the units before one have.
+struct Passed<'a> {
+    of: &'a AttributeReader,
+    unit: usize,
+    offsets: Vec<usize>,
+    /// Units of each shape whose values are not in the offsets yet, and which shapes have any.
+    pending: Vec<usize>,
+    touched: Vec<u32>,
+}
+
+impl<'a> Passed<'a> {
+    fn new(of: &'a AttributeReader) -> Self {
+        Self {
+            of,
+            unit: 0,
+            offsets: vec![0; of.keys.len()],
+            pending: vec![0; of.shapes.len()],
+            touched: Vec::new(),
+        }
+    }
+
+    /// Goes on to a unit that does not come before the last one.
+    fn up_to(&mut self, unit: usize) {
+        for code in &self.of.codes[self.unit..unit] {
+            let pending = &mut self.pending[*code as usize];
+            if *pending == 0 {
+                self.touched.push(*code);
+            }
+            *pending += 1;
+        }
+        self.unit = unit;
+        for code in self.touched.drain(..) {
+            let units = std::mem::take(&mut self.pending[code as usize]);
+            for column in &self.of.shapes[code as usize] {
+                self.offsets[*column as usize] += units;
+            }
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Rows built again from the columns of a block.
 
+use std::sync::Arc;
+
 use model::{Event, Link, LogRecord, Span, SpanId, TraceId, Value};
 
 use super::PARENT_RAW;
 use super::pick::{At, NONE, Pick, Source, damage};
 use super::read::AttributeReader;
 use super::table::{BlockTable, failed, status_code};
-use crate::block::TextColumn;
+use crate::block::{Kind, TextColumn};
 use crate::chunk::summary_resource;
 use crate::message::Columns;
 use crate::table::{Cell, Damage, Mask};
@@ -39,12 +41,7 @@ impl BlockTable {
                     next_raw += 1;
                     next_raw - 1
                 }
-                distance => i64::try_from(row)
-                    .ok()
-                    .and_then(|row| row.checked_sub(distance))
-                    .and_then(|row| usize::try_from(row).ok())
-                    .filter(|row| *row < self.rows())
-                    .ok_or_else(|| damage("parent"))?,
+                distance => parent_row(row, distance, self.rows())?,
             };
             index.push(u32::try_from(at).map_err(|_| damage("parent"))?);
         }
@@ -52,6 +49,82 @@ impl BlockTable {
             return Err(damage("parent.raw"));
         }
         Ok((ids, index))
+    }
+
+    /// Span ids and parents of some rows.
+    fn ids_at(&self, rows: &[usize]) -> Result<Vec<(SpanId, Option<SpanId>)>, Damage> {
+        let count = self.rows();
+        let own = self
+            .reader
+            .fixed8_at("span_id", count, rows)
+            .map_err(failed)?;
+        let own = own.ok_or_else(|| damage("span_id"))?;
+        let distances = self.ints("parent")?;
+        let raw = distances.iter().filter(|distance| **distance == PARENT_RAW);
+        let raw = raw.count();
+        // Where each parent is: among the rows, or else among those that lie outside.
+        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        let mut from = Vec::with_capacity(rows.len());
+        for row in rows {
+            from.push(match distances[*row] {
+                0 => None,
+                PARENT_RAW => {
+                    let before = distances[..*row].iter();
+                    outside.push(before.filter(|distance| **distance == PARENT_RAW).count());
+                    Some((true, outside.len() - 1))
+                }
+                distance => {
+                    inside.push(parent_row(*row, distance, count)?);
+                    Some((false, inside.len() - 1))
+                }
+            });
+        }
+        let inside = self
+            .reader
+            .fixed8_at("span_id", count, &inside)
+            .map_err(failed)?;
+        let outside = self
+            .reader
+            .fixed8_at("parent.raw", raw, &outside)
+            .map_err(failed)?;
+        if raw > 0 && outside.is_none() {
+            return Err(damage("parent.raw"));
+        }
+        let (inside, outside) = (inside.unwrap_or_default(), outside.unwrap_or_default());
+        let parent = |from: Option<(bool, usize)>| {
+            from.map(|(raw, at)| SpanId(if raw { outside[at] } else { inside[at] }))
+        };
+        let own = own.into_iter().map(SpanId);
+        Ok(own.zip(from.into_iter().map(parent)).collect())
+    }
+
+    /// Span ids of some log records.
+    fn log_ids_at(&self, rows: &[usize]) -> Result<Vec<Option<SpanId>>, Damage> {
+        let present = self.reader.bools("span_id.present").map_err(failed)?;
+        let present = present.unwrap_or_default();
+        if present.len() != self.rows() {
+            return Err(damage("span_id.present"));
+        }
+        let count = |present: &[bool]| present.iter().filter(|has| **has).count();
+        let wanted = rows.iter().filter(|row| present[**row]);
+        let wanted: Vec<usize> = wanted.map(|row| count(&present[..*row])).collect();
+        let all = count(&present);
+        let ids = self
+            .reader
+            .fixed8_at("span_id", all, &wanted)
+            .map_err(failed)?;
+        if ids.is_none() && all > 0 {
+            return Err(damage("span_id.present"));
+        }
+        let mut ids = ids.unwrap_or_default().into_iter();
+        let of = |row: &usize| present[*row].then(|| ids.next().map(SpanId)).flatten();
+        Ok(rows.iter().map(of).collect())
+    }
+
+    /// Trace ids of some rows.
+    fn trace_ids_at(&self, rows: &[usize]) -> Result<Vec<[u8; 16]>, Damage> {
+        let ids = self.reader.fixed16_at("trace_id", self.rows(), rows);
+        ids.map_err(failed)?.ok_or_else(|| damage("trace_id"))
     }
 
     /// Span ids of log records, and per row the index of its own.
@@ -119,18 +192,13 @@ impl BlockTable {
         if let Some(doubles) = self.reader.doubles("body.double").map_err(failed)? {
             add(Source::Doubles(doubles), index_of(&[2]))?;
         }
-        if self.reader.bytes("body.bytes").map_err(failed)?.is_some() {
+        if let Some(list) = self.reader.bytes("body.bytes").map_err(failed)? {
+            let list = Arc::new(list);
             let all = index_of(&[4, 5, 6]);
             for code in 4..=6u8 {
-                let Some(list) = self.reader.bytes("body.bytes").map_err(failed)? else {
-                    continue;
-                };
-                let index = all
-                    .iter()
-                    .zip(&kinds)
-                    .map(|(i, k)| if *k == u64::from(code) { *i } else { NONE })
-                    .collect();
-                add(Source::Bytes(list, code), index)?;
+                let index = all.iter().zip(&kinds);
+                let index = index.map(|(i, k)| if *k == u64::from(code) { *i } else { NONE });
+                add(Source::Bytes(list.clone(), code), index.collect())?;
             }
         }
         Ok(picks)
@@ -145,25 +213,14 @@ impl BlockTable {
 
     /// The bodies of these rows.
     pub(super) fn bodies(&self, rows: &[usize]) -> Result<Vec<Value>, Damage> {
+        if !self.reader.has("body.kind", Kind::UInt) {
+            return self.text_bodies(self.rows(), rows);
+        }
         let kinds = self.uints("body.kind")?;
         if rows.iter().all(|row| kinds[*row] == 0) {
-            let mut before = Vec::with_capacity(kinds.len());
-            let mut texts = 0;
-            for kind in &kinds {
-                before.push(texts);
-                texts += usize::from(*kind == 0);
-            }
-            let indices: Vec<usize> = rows.iter().map(|row| before[*row]).collect();
-            let bodies = self
-                .reader
-                .text_at("body", texts, &indices)
-                .map_err(failed)?;
-            let bodies = match bodies {
-                Some(bodies) => bodies,
-                None if rows.is_empty() => Vec::new(),
-                None => return Err(damage("body")),
-            };
-            return Ok(bodies.into_iter().map(Value::Str).collect());
+            let texts = |kinds: &[u64]| kinds.iter().filter(|kind| **kind == 0).count();
+            let indices: Vec<usize> = rows.iter().map(|row| texts(&kinds[..*row])).collect();
+            return self.text_bodies(texts(&kinds), &indices);
         }
         let mut mask = Mask::none(self.rows());
         rows.iter().for_each(|row| mask.set(*row));
@@ -181,13 +238,23 @@ impl BlockTable {
             .collect())
     }
 
+    /// Bodies that are texts, by their place among those.
+    fn text_bodies(&self, count: usize, indices: &[usize]) -> Result<Vec<Value>, Damage> {
+        let bodies = self.reader.text_at("body", count, indices);
+        let bodies = match bodies.map_err(failed)? {
+            Some(bodies) => bodies,
+            None if indices.is_empty() => Vec::new(),
+            None => return Err(damage("body")),
+        };
+        Ok(bodies.into_iter().map(Value::Str).collect())
+    }
+
     pub(super) fn read_spans(&self, rows: &[usize], columns: Columns) -> Result<Vec<Span>, Damage> {
         let mut out = self.summaries(rows)?;
         if columns == Columns::Summary {
-            let mut seen: Vec<(*const model::Resource, std::sync::Arc<model::Resource>)> =
-                Vec::new();
+            let mut seen: Vec<(*const model::Resource, Arc<model::Resource>)> = Vec::new();
             for span in &mut out {
-                let at = std::sync::Arc::as_ptr(&span.resource);
+                let at = Arc::as_ptr(&span.resource);
                 if let Some((_, short)) = seen.iter().find(|(known, _)| *known == at) {
                     span.resource = short.clone();
                     continue;
@@ -198,25 +265,28 @@ impl BlockTable {
             }
             return Ok(out);
         }
-        let scopes = self.scopes()?;
-        let scope = self.shared_index("scope", scopes.len())?;
-        let (flags, dropped) = (self.uints("flags")?, self.uints("attr.dropped")?);
+        let scopes = self.scopes(rows)?;
+        let (flags, dropped) = (
+            self.uints_at("flags", rows)?,
+            self.uints_at("attr.dropped", rows)?,
+        );
         let states = self.texts_of("trace_state", rows)?;
         let messages = self.texts_of("status.message", rows)?;
         let attributes = self.attributes()?.read(&self.reader, rows)?;
         let correlation = self.correlation(rows, &attributes, &[])?;
-        for (((span, row), (attributes, correlation)), (state, message)) in out
+        for ((((span, at), scope), (attributes, correlation)), (state, message)) in out
             .iter_mut()
-            .zip(rows)
+            .zip(0..)
+            .zip(scopes)
             .zip(attributes.into_iter().zip(correlation))
             .zip(states.into_iter().zip(messages))
         {
-            span.scope = scopes[scope[*row] as usize].clone();
-            span.flags = u32::try_from(flags[*row]).map_err(|_| damage("flags"))?;
+            span.scope = scope;
+            span.flags = u32_of(flags[at], "flags")?;
             span.trace_state = state;
             span.status_message = message;
             span.attributes = attributes;
-            span.dropped_attributes_count = u32_of(dropped[*row], "attr.dropped")?;
+            span.dropped_attributes_count = u32_of(dropped[at], "attr.dropped")?;
             span.correlation = correlation;
         }
         self.fill_events(rows, &mut out)?;
@@ -226,79 +296,71 @@ impl BlockTable {
 
     #[allow(clippy::cast_sign_loss)]
     fn summaries(&self, rows: &[usize]) -> Result<Vec<Span>, Damage> {
-        let resources = self.resources()?;
-        let resource = self.shared_index("resource", resources.len())?;
-        let trace_ids = self
-            .reader
-            .fixed16("trace_id")
-            .map_err(failed)?
-            .unwrap_or_default();
-        let (ids, parents) = self.parent_ids()?;
-        let times = self.time_column()?;
-        let durations = self.ints("duration")?;
+        let resources = self.resources(rows)?;
+        let trace_ids = self.trace_ids_at(rows)?;
+        let ids = self.ids_at(rows)?;
+        let times = self.times_at(rows)?;
+        let durations = self.ints_at("duration", rows)?;
         let names = self.texts_of("name", rows)?;
-        let (kinds, statuses) = (self.ints("kind")?, self.ints("status")?);
-        let clocks = self.clocks()?;
-        if trace_ids.len() != self.rows() {
-            return Err(damage("trace_id"));
-        }
-        rows.iter()
-            .zip(names)
-            .map(|(row, name)| {
-                let status = status_code(statuses[*row]);
-                Ok(Span {
-                    resource: resources[resource[*row] as usize].clone(),
-                    trace_id: TraceId(trace_ids[*row]),
-                    span_id: SpanId(ids[*row]),
-                    parent_span_id: (parents[*row] != NONE)
-                        .then(|| SpanId(ids[parents[*row] as usize])),
-                    name,
-                    kind: i32::try_from(kinds[*row]).map_err(|_| damage("kind"))?,
-                    start_unix_nano: times[*row],
-                    end_unix_nano: times[*row].wrapping_add(durations[*row] as u64),
-                    status_code: status.unwrap_or_default(),
-                    has_status: status.is_some(),
-                    clock: clocks.of(*row),
-                    ..Span::default()
-                })
+        let (kinds, statuses) = (self.ints_at("kind", rows)?, self.ints_at("status", rows)?);
+        let clocks = self.clocks_at(rows)?;
+        let shared = names.into_iter().zip(resources);
+        let build = |(at, ((name, resource), (span_id, parent_span_id)))| {
+            let at: usize = at;
+            let status = status_code(statuses[at]);
+            Ok(Span {
+                resource,
+                trace_id: TraceId(trace_ids[at]),
+                span_id,
+                parent_span_id,
+                name,
+                kind: i32::try_from(kinds[at]).map_err(|_| damage("kind"))?,
+                start_unix_nano: times[at],
+                end_unix_nano: times[at].wrapping_add(durations[at] as u64),
+                status_code: status.unwrap_or_default(),
+                has_status: status.is_some(),
+                clock: clocks[at],
+                ..Span::default()
             })
-            .collect()
+        };
+        (0..).zip(shared.zip(ids)).map(build).collect()
     }
 
     #[allow(clippy::cast_sign_loss)]
     fn fill_events(&self, rows: &[usize], out: &mut [Span]) -> Result<(), Damage> {
-        let dropped = self.uints("event.dropped")?;
-        for (span, row) in out.iter_mut().zip(rows) {
-            span.dropped_events_count = u32_of(dropped[*row], "event.dropped")?;
+        let dropped = self.uints_at("event.dropped", rows)?;
+        for (span, dropped) in out.iter_mut().zip(dropped) {
+            span.dropped_events_count = u32_of(dropped, "event.dropped")?;
         }
         let Some((starts, units)) = self.nested_starts("event")? else {
             return Ok(());
         };
-        let times = self
-            .reader
-            .ints("event.time")
-            .map_err(failed)?
-            .unwrap_or_default();
-        let names = self.reader.text("event.name").map_err(failed)?;
-        let dropped = self.reader.uints("event.attr.dropped").map_err(failed)?;
-        let dropped = dropped.unwrap_or_else(|| vec![0; units]);
-        if times.len() != units || dropped.len() != units {
-            return Err(damage("event counts"));
+        let wanted = nested_of(&starts, rows);
+        if wanted.is_empty() {
+            return Ok(());
         }
-        let wanted: Vec<usize> = rows
-            .iter()
-            .flat_map(|row| starts[*row] as usize..starts[*row + 1] as usize)
-            .collect();
+        let times = self.reader.ints_at("event.time", units, &wanted);
+        let times = times.map_err(failed)?.ok_or_else(|| damage("event.time"))?;
+        let names = self.reader.text_at("event.name", units, &wanted);
+        let names = names.map_err(failed)?;
+        let mut names = names
+            .unwrap_or_else(|| vec![String::new(); wanted.len()])
+            .into_iter();
+        let dropped = self.reader.uints_at("event.attr.dropped", units, &wanted);
+        let dropped = dropped.map_err(failed)?;
+        let dropped = dropped.unwrap_or_else(|| vec![0; wanted.len()]);
         let mut attributes = AttributeReader::open(&self.reader, "event.attr", units)?
             .read(&self.reader, &wanted)?
             .into_iter();
+        let mut units = times.into_iter().zip(dropped);
         for (span, row) in out.iter_mut().zip(rows) {
-            for unit in starts[*row] as usize..starts[*row + 1] as usize {
+            let count = (starts[*row + 1] - starts[*row]) as usize;
+            for (time, dropped) in units.by_ref().take(count) {
                 span.events.push(Event {
-                    time_unix_nano: span.start_unix_nano.wrapping_add(times[unit] as u64),
-                    name: optional(names.as_ref(), unit),
+                    time_unix_nano: span.start_unix_nano.wrapping_add(time as u64),
+                    name: names.next().unwrap_or_default(),
                     attributes: attributes.next().unwrap_or_default(),
-                    dropped_attributes_count: u32_of(dropped[unit], "event.attr.dropped")?,
+                    dropped_attributes_count: u32_of(dropped, "event.attr.dropped")?,
                 });
             }
         }
@@ -306,13 +368,17 @@ impl BlockTable {
     }
 
     fn fill_links(&self, rows: &[usize], out: &mut [Span]) -> Result<(), Damage> {
-        let dropped = self.uints("link.dropped")?;
-        for (span, row) in out.iter_mut().zip(rows) {
-            span.dropped_links_count = u32_of(dropped[*row], "link.dropped")?;
+        let dropped = self.uints_at("link.dropped", rows)?;
+        for (span, dropped) in out.iter_mut().zip(dropped) {
+            span.dropped_links_count = u32_of(dropped, "link.dropped")?;
         }
         let Some((starts, units)) = self.nested_starts("link")? else {
             return Ok(());
         };
+        let wanted = nested_of(&starts, rows);
+        if wanted.is_empty() {
+            return Ok(());
+        }
         let trace_ids = self.reader.bytes("link.trace_id").map_err(failed)?;
         let span_ids = self.reader.bytes("link.span_id").map_err(failed)?;
         let states = self.reader.text("link.trace_state").map_err(failed)?;
@@ -330,10 +396,6 @@ impl BlockTable {
         if [trace_ids.len(), span_ids.len(), flags.len(), dropped.len()] != [units; 4] {
             return Err(damage("link counts"));
         }
-        let wanted: Vec<usize> = rows
-            .iter()
-            .flat_map(|row| starts[*row] as usize..starts[*row + 1] as usize)
-            .collect();
         let mut attributes = AttributeReader::open(&self.reader, "link.attr", units)?
             .read(&self.reader, &wanted)?
             .into_iter();
@@ -354,54 +416,63 @@ impl BlockTable {
 
     #[allow(clippy::cast_sign_loss)]
     pub(super) fn read_logs(&self, rows: &[usize]) -> Result<Vec<LogRecord>, Damage> {
-        let (resources, scopes) = (self.resources()?, self.scopes()?);
-        let resource = self.shared_index("resource", resources.len())?;
-        let scope = self.shared_index("scope", scopes.len())?;
-        let trace_ids = self
-            .reader
-            .fixed16("trace_id")
-            .map_err(failed)?
-            .unwrap_or_default();
-        let (span_ids, span_index) = self.log_span_ids()?;
-        let times = self.time_column()?;
-        let (observed, severity) = (self.ints("observed")?, self.ints("severity")?);
+        let (resources, scopes) = (self.resources(rows)?, self.scopes(rows)?);
+        let trace_ids = self.trace_ids_at(rows)?;
+        let span_ids = self.log_ids_at(rows)?;
+        let times = self.times_at(rows)?;
+        let observed = self.ints_at("observed", rows)?;
+        let severity = self.ints_at("severity", rows)?;
         let severity_texts = self.texts_of("severity.text", rows)?;
         let event_names = self.texts_of("event_name", rows)?;
-        let (flags, dropped) = (self.uints("flags")?, self.uints("attr.dropped")?);
+        let flags = self.uints_at("flags", rows)?;
+        let dropped = self.uints_at("attr.dropped", rows)?;
         let attributes = self.attributes()?.read(&self.reader, rows)?;
         let bodies = self.bodies(rows)?;
         let correlation = self.correlation(rows, &attributes, &bodies)?;
-        let clocks = self.clocks()?;
-        if trace_ids.len() != self.rows() {
-            return Err(damage("trace_id"));
-        }
-        rows.iter()
-            .zip(attributes.into_iter().zip(bodies).zip(correlation))
-            .zip(severity_texts.into_iter().zip(event_names))
-            .map(|((row, ((attributes, body), correlation)), texts)| {
-                let (severity_text, event_name) = texts;
-                Ok(LogRecord {
-                    resource: resources[resource[*row] as usize].clone(),
-                    scope: scopes[scope[*row] as usize].clone(),
-                    time_unix_nano: times[*row],
-                    observed_time_unix_nano: times[*row].wrapping_add(observed[*row] as u64),
-                    severity_number: i32::try_from(severity[*row])
-                        .map_err(|_| damage("severity"))?,
-                    severity_text,
-                    body,
-                    attributes,
-                    dropped_attributes_count: u32_of(dropped[*row], "attr.dropped")?,
-                    flags: u32_of(flags[*row], "flags")?,
-                    trace_id: TraceId::from_wire(&trace_ids[*row]),
-                    span_id: (span_index[*row] != NONE)
-                        .then(|| SpanId(span_ids[span_index[*row] as usize])),
-                    event_name,
-                    correlation,
-                    clock: clocks.of(*row),
-                })
+        let clocks = self.clocks_at(rows)?;
+        let texts = severity_texts.into_iter().zip(event_names);
+        let own = attributes.into_iter().zip(bodies).zip(correlation);
+        let shared = resources.into_iter().zip(scopes);
+        let build = |(at, (((severity_text, event_name), own), (resource, scope)))| {
+            let at: usize = at;
+            let ((attributes, body), correlation) = own;
+            Ok(LogRecord {
+                resource,
+                scope,
+                time_unix_nano: times[at],
+                observed_time_unix_nano: times[at].wrapping_add(observed[at] as u64),
+                severity_number: i32::try_from(severity[at]).map_err(|_| damage("severity"))?,
+                severity_text,
+                body,
+                attributes,
+                dropped_attributes_count: u32_of(dropped[at], "attr.dropped")?,
+                flags: u32_of(flags[at], "flags")?,
+                trace_id: TraceId::from_wire(&trace_ids[at]),
+                span_id: span_ids[at],
+                event_name,
+                correlation,
+                clock: clocks[at],
             })
-            .collect()
+        };
+        (0..).zip(texts.zip(own).zip(shared)).map(build).collect()
     }
+}
+
+/// The events or links of some rows, given where those of each row begin.
+pub(super) fn nested_of(starts: &[u32], rows: &[usize]) -> Vec<usize> {
+    rows.iter()
+        .flat_map(|row| starts[*row] as usize..starts[*row + 1] as usize)
+        .collect()
+}
+
+/// The row of the parent that lies so many rows before.
+fn parent_row(row: usize, distance: i64, rows: usize) -> Result<usize, Damage> {
+    i64::try_from(row)
+        .ok()
+        .and_then(|row| row.checked_sub(distance))
+        .and_then(|row| usize::try_from(row).ok())
+        .filter(|row| *row < rows)
+        .ok_or_else(|| damage("parent"))
 }
 
 /// The text of a row in a column that may be missing.

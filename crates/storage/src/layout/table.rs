@@ -8,6 +8,7 @@ use bytes::Bytes;
 use model::metric::Series;
 use model::{DataPoint, LogRecord, Resource, Scope, Signal, Span};
 
+use super::interned::SharedList;
 use super::pick::{At, Pick, Source, damage};
 use super::read::{AttributeReader, starts};
 use super::{Interned, TYPES, points};
@@ -16,9 +17,10 @@ use crate::filter::{Field, Level};
 use crate::message::Columns;
 use crate::points::SeriesEntry;
 use crate::points::block::{Parts, PointBlock, has_chunks};
+use crate::scan::Share;
 use crate::table::{
-    Cell, Damage, Grouped, Mask, SharedValue, Table, kind_cell, kind_name, severity, shared_value,
-    status_cell,
+    Cell, Damage, Grouped, Mask, SharedValue, Table, kind_cell, kind_name, shared_value,
+    status_cell, visible,
 };
 use crate::words::Sought;
 
@@ -26,25 +28,27 @@ use crate::words::Sought;
 pub(crate) struct BlockTable {
     pub(super) signal: Signal,
     pub(super) reader: BlockReader,
-    interned: Arc<Interned>,
+    pub(super) interned: Arc<Interned>,
     times: OnceCell<Vec<u64>>,
-    resources: OnceCell<Vec<Arc<Resource>>>,
-    scopes: OnceCell<Vec<Arc<Scope>>>,
+    pub(super) resources: OnceCell<Arc<SharedList<Resource>>>,
+    pub(super) scopes: OnceCell<Arc<SharedList<Scope>>>,
     series: OnceCell<Vec<Series>>,
     /// Index of the series and time of each row of a block of chunks of points.
     rows_of_points: OnceCell<(Vec<u32>, Vec<u64>)>,
     attributes: OnceCell<AttributeReader>,
+    /// Memory for what is decoded of it.
+    pub(crate) memory: Option<Share>,
 }
-
-/// What to take of a resource, scope or series' attributes.
-type SharedOf<'a> = &'a dyn Fn(&Resource, &Scope, &[model::KeyValue]) -> Option<SharedValue>;
 
 pub(super) fn failed(error: BlockError) -> Damage {
     Damage(error.to_string())
 }
 
 /// Fills a cell once, or says what is damaged.
-fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Damage>) -> Result<&T, Damage> {
+pub(super) fn once<T>(
+    cell: &OnceCell<T>,
+    make: impl FnOnce() -> Result<T, Damage>,
+) -> Result<&T, Damage> {
     if cell.get().is_none() {
         let value = make()?;
         let _ = cell.set(value);
@@ -69,6 +73,7 @@ impl BlockTable {
             series: OnceCell::new(),
             rows_of_points: OnceCell::new(),
             attributes: OnceCell::new(),
+            memory: None,
         })
     }
 
@@ -88,7 +93,25 @@ impl BlockTable {
         self.counted(name, list.unwrap_or_else(|| vec![0; self.rows()]))
     }
 
-    fn counted<T>(&self, name: &str, list: Vec<T>) -> Result<Vec<T>, Damage> {
+    /// The numbers of some rows; a missing column stands for zeros.
+    pub(super) fn uints_at(&self, name: &str, rows: &[usize]) -> Result<Vec<u64>, Damage> {
+        let list = self
+            .reader
+            .uints_at(name, self.rows(), rows)
+            .map_err(failed)?;
+        Ok(list.unwrap_or_else(|| vec![0; rows.len()]))
+    }
+
+    /// The numbers of some rows; a missing column stands for zeros.
+    pub(super) fn ints_at(&self, name: &str, rows: &[usize]) -> Result<Vec<i64>, Damage> {
+        let list = self
+            .reader
+            .ints_at(name, self.rows(), rows)
+            .map_err(failed)?;
+        Ok(list.unwrap_or_else(|| vec![0; rows.len()]))
+    }
+
+    pub(super) fn counted<T>(&self, name: &str, list: Vec<T>) -> Result<Vec<T>, Damage> {
         if list.len() == self.rows() {
             Ok(list)
         } else {
@@ -97,7 +120,7 @@ impl BlockTable {
     }
 
     /// Where the points of a block of metrics are chunks.
-    fn point_rows(&self) -> Result<&(Vec<u32>, Vec<u64>), Damage> {
+    pub(super) fn point_rows(&self) -> Result<&(Vec<u32>, Vec<u64>), Damage> {
         once(&self.rows_of_points, || {
             PointBlock::open(&self.reader, &Parts::default(), None)?.rows()
         })
@@ -120,12 +143,12 @@ impl BlockTable {
         once(&self.times, || self.uints("time"))
     }
 
-    pub(super) fn resources(&self) -> Result<&Vec<Arc<Resource>>, Damage> {
-        once(&self.resources, || self.interned.resources(&self.reader))
-    }
-
-    pub(super) fn scopes(&self) -> Result<&Vec<Arc<Scope>>, Damage> {
-        once(&self.scopes, || self.interned.scopes(&self.reader))
+    /// The times of some rows.
+    pub(super) fn times_at(&self, rows: &[usize]) -> Result<Vec<u64>, Damage> {
+        match self.times.get() {
+            Some(times) => Ok(rows.iter().map(|row| times[*row]).collect()),
+            None => self.uints_at("time", rows),
+        }
     }
 
     /// The series of a block of metrics.
@@ -147,41 +170,6 @@ impl BlockTable {
         once(&self.attributes, || {
             AttributeReader::open(&self.reader, "attr", self.rows())
         })
-    }
-
-    /// Per row an index into what the rows share, checked against its length.
-    pub(super) fn shared_index(&self, name: &str, length: usize) -> Result<Vec<u32>, Damage> {
-        if name == "series" && self.has_chunks() {
-            let index = &self.point_rows()?.0;
-            let inside = index.iter().all(|index| (*index as usize) < length);
-            return inside.then(|| index.clone()).ok_or_else(|| damage(name));
-        }
-        self.uints(name)?
-            .into_iter()
-            .map(|index| {
-                u32::try_from(index)
-                    .ok()
-                    .filter(|index| (*index as usize) < length)
-            })
-            .collect::<Option<_>>()
-            .ok_or_else(|| damage(name))
-    }
-
-    /// Something of each resource or scope (of each series' in a block of metrics).
-    fn shared_pick(&self, level: Level, value: SharedOf<'_>) -> Result<Pick, Damage> {
-        let (resource, scope) = (Resource::default(), Scope::default());
-        let (values, column): (Vec<_>, _) = if self.signal == Signal::Metrics {
-            let of = |s: &Series| value(&s.resource, &s.scope, &s.attributes);
-            (self.series()?.iter().map(of).collect(), "series")
-        } else if level == Level::Scope {
-            let of = |scope: &Arc<Scope>| value(&resource, scope, &[]);
-            (self.scopes()?.iter().map(of).collect(), "scope")
-        } else {
-            let of = |resource: &Arc<Resource>| value(resource, &scope, &[]);
-            (self.resources()?.iter().map(of).collect(), "resource")
-        };
-        let index = self.shared_index(column, values.len())?;
-        Pick::checked(Source::Shared(values), At::Index(index), self.rows())
     }
 
     fn attribute_picks(&self, level: Level, key: &str) -> Result<Vec<Pick>, Damage> {
@@ -327,20 +315,6 @@ impl BlockTable {
         }
     }
 
-    fn severities(&self) -> Result<Vec<i64>, Damage> {
-        let numbers = self.ints("severity")?;
-        let texts = self.reader.text("severity.text").map_err(failed)?;
-        Ok(numbers
-            .into_iter()
-            .enumerate()
-            .map(|(row, number)| {
-                let text = texts.as_ref().filter(|list| row < list.len());
-                let number = i32::try_from(number).unwrap_or_default();
-                severity(number, text.map_or("", |list| list.get(row))).map_or(0, i64::from)
-            })
-            .collect())
-    }
-
     fn log_picks(&self, field: &Field) -> Result<Vec<Pick>, Damage> {
         match field {
             Field::Body => self.body_picks(),
@@ -372,11 +346,7 @@ impl BlockTable {
     fn picks(&self, field: &Field) -> Result<Vec<Pick>, Damage> {
         match field {
             Field::Attribute { level, key } => self.attribute_picks(*level, key),
-            Field::Service => Ok(vec![
-                self.shared_pick(Level::Resource, &|resource, _, _| {
-                    Some(SharedValue::Plain(resource.service().into()))
-                })?,
-            ]),
+            Field::Service => Ok(vec![self.service_pick()?]),
             Field::ScopeName => Ok(vec![self.shared_pick(Level::Scope, &|_, scope, _| {
                 (!scope.name.is_empty()).then(|| SharedValue::Plain(scope.name.as_str().into()))
             })?]),
@@ -423,14 +393,15 @@ impl BlockTable {
             return Ok(());
         };
         let mut rest = among.clone();
-        for level in [Level::Row, Level::Scope, Level::Resource] {
+        for level in self.levels_of(key)? {
             let picks = self.attribute_picks(level, key)?;
-            let mut seen = Mask::none(self.rows());
-            for pick in &picks {
-                on(pick, &rest);
-                pick.visit(&rest, &mut |row, _| seen.set(row));
+            picks.iter().for_each(|pick| on(pick, &rest));
+            if level == Level::Resource {
+                break;
             }
-            rest = rest.minus(&seen);
+            for pick in &picks {
+                rest = rest.clone().minus(&pick.present(&rest));
+            }
             if rest.is_empty() {
                 break;
             }
@@ -487,11 +458,11 @@ impl Table for BlockTable {
         if self.signal != Signal::Logs {
             return Ok(Cow::Borrowed(self.time_column()?));
         }
-        let observed = self.ints("observed")?;
         let time = self.time_column()?;
         if !time.contains(&0) {
             return Ok(Cow::Borrowed(time));
         }
+        let observed = self.ints("observed")?;
         #[allow(clippy::cast_sign_loss)]
         let list = time
             .iter()
@@ -539,7 +510,7 @@ impl Table for BlockTable {
     fn matching_words(&self, field: &Field, among: &Mask, sought: &Sought) -> Result<Mask, Damage> {
         let plain_bodies = *field == Field::Body
             && self.signal == Signal::Logs
-            && self.reader.column("body.kind", Kind::UInt).is_none();
+            && !self.reader.has("body.kind", Kind::UInt);
         let column = if plain_bodies {
             let column = self.reader.templates("body", Kind::Text);
             column
@@ -551,9 +522,7 @@ impl Table for BlockTable {
         let Some(column) = column else {
             return self.matching(field, among, &|cell| sought.in_text(&cell.text()));
         };
-        let passes = super::templates::matching(&column, sought).map_err(failed)?;
-        let codes = column.codes();
-        Ok(among.filter(|row| passes[codes[row] as usize]))
+        super::templates::matching(&column, sought, among).map_err(failed)
     }
 
     fn group(&self, field: &Field, among: &Mask) -> Result<Grouped, Damage> {
@@ -561,10 +530,19 @@ impl Table for BlockTable {
         if among.is_empty() {
             return Ok(grouped);
         }
+        let mut groups = 0;
         self.each_pick(field, among, &mut |pick, among| {
-            pick.group(among, &mut grouped);
+            groups += 1;
+            match pick.groups(among, self.rows()) {
+                Some(alone) if groups == 1 => grouped = alone,
+                _ => pick.group(among, &mut grouped),
+            }
         })?;
         Ok(grouped)
+    }
+
+    fn nested_bytes(&self, rows: &[usize]) -> Result<usize, Damage> {
+        self.nested_bytes_of(rows)
     }
 
     fn spans(&self, rows: &[usize], columns: Columns) -> Result<Vec<Span>, Damage> {
@@ -591,8 +569,8 @@ impl Table for BlockTable {
             };
             out.push((field, KINDS[usize::from(kind)], count));
         }
-        let resources = self.resources()?;
-        let scopes = self.scopes()?;
+        let resources = self.all_resources()?;
+        let scopes = self.all_scopes()?;
         let shared: [(Level, &str, Vec<&[model::KeyValue]>); 2] = [
             (
                 Level::Resource,
@@ -610,7 +588,7 @@ impl Table for BlockTable {
             let mut rows = vec![0u64; lists.len()];
             among.iter().for_each(|row| rows[index[row] as usize] += 1);
             for (list, count) in lists.iter().zip(rows).filter(|(_, count)| *count > 0) {
-                for attribute in *list {
+                for attribute in visible(list) {
                     let kind = kind_name(SharedValue::new(&attribute.value).value());
                     let field = Field::Attribute {
                         level,

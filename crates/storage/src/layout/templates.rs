@@ -3,14 +3,40 @@
 //! Most values are settled by the literal text of their template: it has the word, or neither it
 //! nor any variable can have it. Only values of templates that leave it open are built.
 
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
 use crate::block::{BlockError, MAX_VARIABLES, TemplateColumn};
+use crate::table::Mask;
 use crate::words::{self, Sought};
 
+/// The rows of `among` whose value in the column has the words.
+pub(super) fn matching(
+    column: &TemplateColumn,
+    sought: &Sought,
+    among: &Mask,
+) -> Result<Mask, BlockError> {
+    let decided = sought
+        .templates
+        .decide(column, |literals| decide(literals, sought));
+    let (codes, template_of) = (column.codes(), column.template_of());
+    if let Some(decided) = decided.iter().copied().collect::<Option<Vec<bool>>>() {
+        if decided.iter().all(|passes| !passes) {
+            return Ok(among.filter(|_| false));
+        }
+        let row = |row: usize| decided[template_of[codes[row] as usize] as usize];
+        return Ok(among.filter(row));
+    }
+    let passes = values(column, sought, &decided)?;
+    Ok(among.filter(|row| passes[codes[row] as usize]))
+}
+
 /// Per distinct value of the column whether it has the words.
-pub(super) fn matching(column: &TemplateColumn, sought: &Sought) -> Result<Vec<bool>, BlockError> {
-    let decided: Vec<Option<bool>> = (0..column.templates())
-        .map(|template| decide(&column.literals(template).collect::<Vec<_>>(), sought))
-        .collect();
+fn values(
+    column: &TemplateColumn,
+    sought: &Sought,
+    decided: &[Option<bool>],
+) -> Result<Vec<bool>, BlockError> {
     let mut out: Vec<bool> = column
         .template_of()
         .iter()
@@ -31,6 +57,38 @@ pub(super) fn matching(column: &TemplateColumn, sought: &Sought) -> Result<Vec<b
         }
     }
     Ok(out)
+}
+
+/// What was decided about templates so far. The blocks of an answer repeat the same few.
+#[derive(Debug, Default)]
+pub(crate) struct Decided(Mutex<FxHashMap<Box<[u8]>, Option<bool>>>);
+
+impl Decided {
+    /// Templates that are kept; others are looked at each time.
+    const KEPT_MAX: usize = 4_096;
+    /// Longer ones are not kept.
+    const BYTES_MAX: usize = 1_024;
+
+    /// Per template of the column what its literals tell.
+    fn decide(
+        &self,
+        column: &TemplateColumn,
+        decide: impl Fn(&[&[u8]]) -> Option<bool>,
+    ) -> Vec<Option<bool>> {
+        let mut known = self.0.lock();
+        let mut one = |template: usize| {
+            let text = column.template(template);
+            if let Some(decided) = known.get(text) {
+                return *decided;
+            }
+            let decided = decide(&column.literals(template).collect::<Vec<_>>());
+            if known.len() < Self::KEPT_MAX && text.len() <= Self::BYTES_MAX {
+                known.insert(text.into(), decided);
+            }
+            decided
+        };
+        (0..column.templates()).map(&mut one).collect()
+    }
 }
 
 /// A word of a literal.
@@ -133,11 +191,7 @@ mod tests {
     use crate::block::{BlockReader, BlockWriter, Kind, Values};
 
     fn sought(text: &str, phrase: bool, prefix: bool) -> Sought {
-        Sought {
-            words: words::split(text),
-            phrase,
-            prefix,
-        }
+        Sought::new(words::split(text), phrase, prefix)
     }
 
     fn column(texts: &[String]) -> Option<TemplateColumn> {
@@ -179,9 +233,12 @@ mod tests {
         ) {
             let sought = sought(&wanted, phrase, prefix);
             if let Some(column) = column(&seed) {
-                let found = matching(&column, &sought).unwrap();
-                for (text, code) in seed.iter().zip(column.codes()) {
-                    prop_assert_eq!(found[*code as usize], sought.in_text(text), "{:?} in {:?}", &sought, text);
+                // The second time from what was decided before.
+                for _ in 0..2 {
+                    let found = matching(&column, &sought, &Mask::all(seed.len())).unwrap();
+                    let having = seed.iter().enumerate().filter(|(_, text)| sought.in_text(text));
+                    let having: Vec<usize> = having.map(|(row, _)| row).collect();
+                    prop_assert_eq!(found.iter().collect::<Vec<_>>(), having, "{:?}", &sought);
                 }
             }
         }

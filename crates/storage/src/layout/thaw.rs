@@ -20,12 +20,16 @@ use crate::table::Damage;
 
 /// The columns of blocks of spans and log records but for those of attributes. A block with others was written by a later
 /// build, and what they hold would be lost.
-const COLUMNS: [&str; 47] = [
+const COLUMNS: [&str; 51] = [
     "time",
     "resource",
     "scope",
     "resources",
     "scopes",
+    "resource.service",
+    "count.minute",
+    "count.resource",
+    "count.rows",
     "trace_id",
     "flags",
     "clock.offset",

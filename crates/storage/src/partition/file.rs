@@ -224,12 +224,18 @@ impl BlockFile {
                 }
                 IdTable::open(bytes).map_err(|error| error.to_string())
             });
+            let read = read.and_then(|ids| Ok(ids.over(side("ids")?)));
             ids = read.map_err(|error| warn("ids", error)).ok();
         }
         let fields = side("fields").and_then(|bytes| {
             size_bytes += bytes.len() as u64;
             FieldsTable::open(bytes).map_err(|error| error.to_string())
         });
+        // Opening looked at a few pages of each file, and the kernel put those around them into
+        // this process, too. Of hundreds of files that is more memory than all else; a mapping
+        // that was not looked at yet has none of it.
+        let fields = fields.and_then(|fields| Ok(fields.over(side("fields")?)));
+        let bytes = env.files.map(&id.path(dir, extension))?;
         Ok(Self {
             id,
             needs: if of_points {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::{Cells, Groups, Scan, Stop, Unit, parallel};
+use super::{Cells, Groups, Opened, Scan, Stop, Unit, parallel};
 use crate::eval::Compiled;
 use crate::filter::{Field, Filter};
+use crate::layout::{MINUTE_NANOS, Summary};
 use crate::message::{Count, Reply, Selection};
 use crate::table::{Damage, Mask, Table};
 
@@ -15,7 +16,11 @@ const CELLS_MAX: usize = 1_000_000;
 
 /// What one thread counted, by group and bucket.
 #[derive(Default)]
-struct Counted(FxHashMap<(Vec<String>, u64), u64>);
+struct Counted {
+    groups: FxHashMap<Vec<String>, FxHashMap<u64, u64>>,
+    /// Buckets of all groups.
+    cells: usize,
+}
 
 pub(super) fn run(
     scan: &Scan<'_>,
@@ -28,40 +33,24 @@ pub(super) fn run(
     let buckets = Buckets(step_nano.map(|step| step.max(1)));
     let units = scan.units(selection);
     let each = |counted: &mut Counted, unit: &Unit| {
-        let (min_time, max_time, max_end) = unit.times();
-        let inside =
-            selection.range.contains(min_time) && selection.range.contains(max_time.max(max_end));
-        let (first, last) = (buckets.start(min_time), buckets.start(max_time));
-        if selection.filter == Filter::All && by.is_empty() && inside && first == last {
-            // Every row counts, and all into one bucket: the directory knows how many.
-            scan.check()?;
-            counted.add(Vec::new(), first, unit.rows());
-            return Ok(());
-        }
-        if let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
-            let table = opened.table();
-            let rows = if first == last {
-                counted.one_bucket(table, &mask, by, first)
-            } else {
-                counted.rows(table, &mask, by, (buckets, first, last))
-            };
-            scan.undamaged(rows);
-        }
-        if counted.0.len() > CELLS_MAX {
+        counted.unit(scan, selection, &filter, (buckets, by), unit)?;
+        if counted.cells > CELLS_MAX {
             let hint = "group by fewer values or use a wider step";
             scan.cut("groups", CELLS_MAX, hint);
             return Err(Stop::Limit);
         }
         Ok(())
     };
-    let (counted, stopped) = parallel::over(&units, units.iter().map(Unit::rows).sum(), each)?;
+    let (threads, stopped) = parallel::over(&units, units.iter().map(Unit::rows).sum(), each)?;
     let mut all = Counted::default();
-    for Counted(cells) in counted {
-        for ((key, start), count) in cells {
-            all.add(key, start, count);
+    for counted in threads {
+        for (key, cells) in counted.groups {
+            for (start, count) in cells {
+                all.add(&key, start, count);
+            }
         }
     }
-    let counts = largest(scan, all.0, groups);
+    let counts = largest(scan, all, groups);
     scan.reply(Reply::Counts(counts))?;
     stopped
 }
@@ -81,6 +70,11 @@ impl Buckets {
         usize::try_from(steps).map_or(usize::MAX, |steps| steps.saturating_add(1))
     }
 
+    /// Whether each minute lies in one bucket.
+    fn hold_minutes(self) -> bool {
+        self.0.is_none_or(|step| step.is_multiple_of(MINUTE_NANOS))
+    }
+
     /// The first time after the bucket with this start.
     fn end(self, start: u64) -> u64 {
         self.0.map_or(u64::MAX, |step| start.saturating_add(step))
@@ -88,9 +82,107 @@ impl Buckets {
 }
 
 impl Counted {
-    fn add(&mut self, key: Vec<String>, start: u64, count: u64) {
-        if count > 0 {
-            *self.0.entry((key, start)).or_default() += count;
+    fn add(&mut self, key: &[String], start: u64, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let cells = match self.groups.get_mut(key) {
+            Some(cells) => cells,
+            None => self.groups.entry(key.to_vec()).or_default(),
+        };
+        let before = cells.len();
+        *cells.entry(start).or_default() += count;
+        self.cells += cells.len() - before;
+    }
+
+    /// Counts the matching rows of a unit.
+    fn unit(
+        &mut self,
+        scan: &Scan<'_>,
+        selection: &Selection,
+        filter: &Compiled,
+        (buckets, by): (Buckets, &[Field]),
+        unit: &Unit,
+    ) -> Result<(), Stop> {
+        let (min_time, max_time, max_end) = unit.times();
+        let (first, last) = (buckets.start(min_time), buckets.start(max_time));
+        let inside =
+            selection.range.contains(min_time) && selection.range.contains(max_time.max(max_end));
+        if selection.filter == Filter::All && inside {
+            // Every row counts.
+            if by.is_empty() && first == last {
+                // All into one bucket: the directory knows how many.
+                scan.check()?;
+                self.add(&[], first, unit.rows());
+                return Ok(());
+            }
+            if first == last || buckets.hold_minutes() {
+                scan.check()?;
+                let counted = scan.open(unit).and_then(|opened| {
+                    let Opened::Block(block) = &opened else {
+                        return Ok(Some(opened));
+                    };
+                    let Some(summary) = block.summary(by)? else {
+                        return Ok(Some(opened));
+                    };
+                    self.minutes(&summary, |minute| {
+                        if first == last {
+                            first
+                        } else {
+                            buckets.start(minute)
+                        }
+                    });
+                    Ok(None)
+                });
+                let Some(Some(opened)) = scan.undamaged(counted) else {
+                    return Ok(());
+                };
+                let _share = scan.decoding(&opened)?;
+                let mask = Mask::all(opened.table().rows());
+                let counted = self.table(opened.table(), &mask, by, (buckets, first, last));
+                scan.undamaged(counted);
+                return Ok(());
+            }
+        }
+        if let Some((opened, mask)) = scan.select(unit, selection, filter)? {
+            let counted = self.table(opened.table(), &mask, by, (buckets, first, last));
+            scan.undamaged(counted);
+        }
+        Ok(())
+    }
+
+    /// Counts by minutes, each of which lies in the bucket that begins as `start` says.
+    fn minutes(&mut self, summary: &Summary, start: impl Fn(u64) -> u64) {
+        let mut counts = vec![0u64; summary.keys.len()];
+        let mut bucket = None;
+        let mut flush = |counts: &mut Vec<u64>, bucket: Option<u64>| {
+            for (key, count) in summary.keys.iter().zip(counts.iter_mut()) {
+                self.add(key, bucket.unwrap_or_default(), std::mem::take(count));
+            }
+        };
+        for (minute, group, rows) in &summary.cells {
+            let start = Some(start(*minute));
+            if start != bucket {
+                flush(&mut counts, bucket);
+                bucket = start;
+            }
+            counts[*group as usize] += rows;
+        }
+        flush(&mut counts, bucket);
+    }
+
+    /// Counts rows of a table, whose times lie in the buckets from `first` to `last`.
+    fn table(
+        &mut self,
+        table: &dyn Table,
+        mask: &Mask,
+        by: &[Field],
+        (buckets, first, last): (Buckets, u64, u64),
+    ) -> Result<(), Damage> {
+        if first == last {
+            self.one_bucket(table, mask, by, first)
+        } else {
+            self.rows(table, mask, by, (buckets, first, last))
         }
     }
 
@@ -103,15 +195,21 @@ impl Counted {
         start: u64,
     ) -> Result<(), Damage> {
         if by.is_empty() {
-            self.add(Vec::new(), start, mask.count() as u64);
+            self.add(&[], start, mask.count() as u64);
             return Ok(());
         }
         let groups = Groups::new(table, mask, by)?;
         let mut counts = vec![0u64; groups.keys.len()];
-        for row in mask.iter() {
-            counts[groups.of_row[row] as usize] += 1;
+        if mask.is_full(table.rows()) {
+            for group in &groups.of_row {
+                counts[*group as usize] += 1;
+            }
+        } else {
+            for row in mask.iter() {
+                counts[groups.of_row[row] as usize] += 1;
+            }
         }
-        for (key, count) in groups.keys.into_iter().zip(counts) {
+        for (key, count) in groups.keys.iter().zip(counts) {
             self.add(key, start, count);
         }
         Ok(())
@@ -146,7 +244,7 @@ impl Counted {
             *cells.at(slot * width + groups.of_row[row] as usize) += 1;
         }
         for (cell, count) in cells.into_iter().filter(|(_, count)| *count > 0) {
-            let key = groups.keys[cell % width].clone();
+            let key = &groups.keys[cell % width];
             self.add(key, starts[cell / width], u64::from(count));
         }
         Ok(())
@@ -154,18 +252,13 @@ impl Counted {
 }
 
 /// The buckets of the largest groups, by group and time.
-fn largest(
-    scan: &Scan<'_>,
-    cells: FxHashMap<(Vec<String>, u64), u64>,
-    groups: usize,
-) -> Vec<Count> {
-    let mut by_key: BTreeMap<Vec<String>, (u64, BTreeMap<u64, u64>)> = BTreeMap::new();
-    for ((key, start), count) in cells {
-        let group = by_key.entry(key).or_default();
-        group.0 += count;
-        group.1.insert(start, count);
-    }
-    let mut list: Vec<_> = by_key.into_iter().collect();
+fn largest(scan: &Scan<'_>, counted: Counted, groups: usize) -> Vec<Count> {
+    let sorted = |(key, cells): (Vec<String>, FxHashMap<u64, u64>)| {
+        let total: u64 = cells.values().sum();
+        (key, (total, cells.into_iter().collect::<BTreeMap<_, _>>()))
+    };
+    let mut list: Vec<_> = counted.groups.into_iter().map(sorted).collect();
+    list.sort_by(|a, b| a.0.cmp(&b.0));
     if list.len() > groups {
         scan.cut(
             "groups",
@@ -174,7 +267,7 @@ fn largest(
         );
         list.sort_by_key(|(_, (total, _))| std::cmp::Reverse(*total));
         list.truncate(groups);
-        list.sort();
+        list.sort_by(|a, b| a.0.cmp(&b.0));
     }
     list.into_iter()
         .flat_map(|(key, (_, buckets))| {

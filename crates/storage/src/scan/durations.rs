@@ -73,7 +73,8 @@ impl Found {
         for row in failed.iter() {
             here[groups.of_row[row] as usize].errors += 1;
         }
-        for (key, group) in groups.keys.into_iter().zip(here) {
+        let seen = groups.keys.into_iter().zip(here);
+        for (key, group) in seen.filter(|(_, group)| !group.histogram.is_empty()) {
             self.add(key, &group);
         }
         Ok(())

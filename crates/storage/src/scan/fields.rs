@@ -66,6 +66,7 @@ pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> 
     for unit in &units {
         if let (Some(at), Unit::Block { file, .. }) = (file_of(unit), unit)
             && whole.contains(&at)
+            && names_types(file)
         {
             if answered.insert(at) {
                 from_table(file, &mut counts);
@@ -110,6 +111,14 @@ pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> 
     });
     scan.reply(Reply::Fields(list))?;
     stopped
+}
+
+/// Whether the table of a file tells the types of all fields apart: it has one for bytes, arrays,
+/// key-value lists and empty values together.
+fn names_types(file: &BlockFile) -> bool {
+    let one_of_these = |info: &crate::fields_table::FieldInfo| info.kind == Kind::Bytes;
+    let table = file.fields.as_ref();
+    table.is_some_and(|table| !table.fields().iter().any(one_of_these))
 }
 
 fn from_table(file: &BlockFile, counts: &mut FxHashMap<(Field, String), u64>) {

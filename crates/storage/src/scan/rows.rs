@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use model::{Signal, TimeRange, TraceId};
 use rustc_hash::FxHashSet;
 
-use super::{Opened, Scan, Stop, Unit};
+use super::{Opened, Scan, Stop, Unit, memory};
 use crate::digest;
 use crate::eval::Compiled;
 use crate::filter::Field;
@@ -94,7 +94,9 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
+    /// Keeps what was opened, of which little is decoded.
     fn keep(&mut self, unit: usize, opened: Opened) {
+        let opened = opened.with(None);
         if self.kept.len() == TABLES_KEPT {
             self.kept.pop_front();
         }
@@ -148,7 +150,7 @@ pub(super) fn run(scan: &Scan<'_>, selection: &Selection, wanted: &Wanted) -> Re
             break;
         }
         match hits.collect(scan, index, selection, &filter) {
-            Ok(()) => hits.forget_hindmost(scan),
+            Ok(()) => hits.forget_hindmost(scan)?,
             // What was found so far is sent, and the cut says that there may be more.
             Err(Stop::Limit) => {
                 stopped = Err(Stop::Limit);
@@ -157,7 +159,7 @@ pub(super) fn run(scan: &Scan<'_>, selection: &Selection, wanted: &Wanted) -> Re
             Err(other) => return Err(other),
         }
     }
-    hits.finish(scan);
+    hits.finish(scan)?;
     for part in hits.list.chunks(ROWS_PER_REPLY) {
         send(
             scan,
@@ -256,36 +258,41 @@ impl Hits<'_> {
     }
 
     /// Keeps the list short: rows that can no longer be among the first are forgotten.
-    fn forget_hindmost(&mut self, scan: &Scan<'_>) {
+    fn forget_hindmost(&mut self, scan: &Scan<'_>) -> Result<(), Stop> {
         let most = self.wanted.rows_max();
         if self.list.len() > most.saturating_mul(4).saturating_add(HITS_SPARE) {
-            self.cut(scan, most);
+            self.cut(scan, most)?;
         }
+        Ok(())
     }
 
     /// Cuts the list to the first rows of the order. Only rows that share their time with the
     /// last of them need their digests for that.
-    fn cut(&mut self, scan: &Scan<'_>, most: usize) {
+    fn cut(&mut self, scan: &Scan<'_>, most: usize) -> Result<(), Stop> {
         if self.list.len() <= most {
-            return;
+            return Ok(());
         }
         let Some(last) = most.checked_sub(1) else {
-            return self.list.clear();
+            self.list.clear();
+            return Ok(());
         };
         let (_, edge, _) = self.list.select_nth_unstable_by_key(last, |hit| hit.rank);
         let edge = edge.rank;
         self.list.retain(|hit| hit.rank <= edge);
         if self.list.len() > most {
-            self.take_digests(scan, |hit| hit.rank == edge);
-            self.list
-                .select_nth_unstable_by_key(last, |hit| (hit.rank, hit.digest));
-            self.list.truncate(most);
+            self.take_digests(scan, |hit| hit.rank == edge)?;
+            if self.list.len() > most {
+                self.list
+                    .select_nth_unstable_by_key(last, |hit| (hit.rank, hit.digest));
+                self.list.truncate(most);
+            }
         }
+        Ok(())
     }
 
     /// Takes the digests of these rows, where they are not known yet. Rows that do not read are
     /// dropped; the damage is counted.
-    fn take_digests(&mut self, scan: &Scan<'_>, which: impl Fn(&Hit) -> bool) {
+    fn take_digests(&mut self, scan: &Scan<'_>, which: impl Fn(&Hit) -> bool) -> Result<(), Stop> {
         let lacking = |hit: &Hit| hit.digest.is_none() && which(hit);
         let mut by_unit: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (at, hit) in self.list.iter().enumerate().filter(|(_, hit)| lacking(hit)) {
@@ -294,7 +301,11 @@ impl Hits<'_> {
         for (unit, places) in by_unit {
             let rows: Vec<usize> = places.iter().map(|at| self.list[*at].row).collect();
             let opened = self.tables.get(scan, unit);
-            let taken = opened.and_then(|opened| digests(opened, self.signal, &rows));
+            let Some(opened) = scan.undamaged(opened) else {
+                continue;
+            };
+            let _share = scan.decoding(opened)?;
+            let taken = digests(opened, self.signal, &rows);
             for (at, digest) in places
                 .into_iter()
                 .zip(scan.undamaged(taken).unwrap_or_default())
@@ -303,15 +314,16 @@ impl Hits<'_> {
             }
         }
         self.list.retain(|hit| !lacking(hit));
+        Ok(())
     }
 
     /// Leaves the rows to send, in order.
-    fn finish(&mut self, scan: &Scan<'_>) {
-        self.cut(scan, self.wanted.rows_max());
+    fn finish(&mut self, scan: &Scan<'_>) -> Result<(), Stop> {
+        self.cut(scan, self.wanted.rows_max())?;
         let Some(traces) = self.wanted.traces else {
             self.list
                 .sort_unstable_by_key(|hit| (hit.rank, hit.digest, hit.unit, hit.row));
-            return;
+            return Ok(());
         };
         // Which traces come first may depend on the order within any time.
         self.list.sort_unstable_by_key(|hit| hit.rank);
@@ -321,7 +333,7 @@ impl Hits<'_> {
             .filter(|pair| pair[0].rank == pair[1].rank)
             .map(|pair| pair[0].rank)
             .collect();
-        self.take_digests(scan, |hit| tied.contains(&hit.rank));
+        self.take_digests(scan, |hit| tied.contains(&hit.rank))?;
         self.list
             .sort_unstable_by_key(|hit| (hit.rank, hit.digest, hit.unit, hit.row));
         let mut seen = FxHashSet::default();
@@ -330,6 +342,7 @@ impl Hits<'_> {
             seen.len() > traces
         });
         self.list.truncate(keep.unwrap_or(self.list.len()));
+        Ok(())
     }
 }
 
@@ -339,14 +352,15 @@ fn digests(opened: &Opened, signal: Signal, rows: &[usize]) -> Result<Vec<u64>, 
         return Ok(Vec::new());
     }
     let table = opened.table();
-    Ok(match signal {
-        Signal::Traces => table
-            .spans(rows, Columns::Summary)?
-            .iter()
-            .map(digest::span)
-            .collect(),
-        Signal::Logs | Signal::Metrics => table.logs(rows)?.iter().map(digest::log).collect(),
-    })
+    if signal == Signal::Traces {
+        let spans = table.spans(rows, Columns::Summary)?;
+        return Ok(spans.iter().map(digest::span).collect());
+    }
+    let mut digests = Vec::with_capacity(rows.len());
+    for part in memory::parts(table, rows)? {
+        digests.extend(table.logs(part)?.iter().map(digest::log));
+    }
+    Ok(digests)
 }
 
 /// Reads the rows of a part of the answer, each unit once, and sends them in order.
@@ -373,12 +387,22 @@ fn send(
         let Some(opened) = scan.undamaged(opened) else {
             continue;
         };
+        let _share = scan.decoding(opened)?;
+        let table = opened.table();
+        if columns == Columns::Full || signal != Signal::Traces {
+            let nested = table.nested_bytes(&rows);
+            scan.has_room(scan.undamaged(nested).unwrap_or_default())?;
+        }
         if signal == Signal::Traces {
-            let read = opened.table().spans(&rows, columns);
-            spans.extend(positions.zip(scan.undamaged(read).unwrap_or_default()));
+            let read = scan
+                .undamaged(table.spans(&rows, columns))
+                .unwrap_or_default();
+            scan.hold(read.iter().map(model::Span::held_bytes).sum())?;
+            spans.extend(positions.zip(read));
         } else {
-            let read = opened.table().logs(&rows);
-            logs.extend(positions.zip(scan.undamaged(read).unwrap_or_default()));
+            let read = scan.undamaged(table.logs(&rows)).unwrap_or_default();
+            scan.hold(read.iter().map(model::LogRecord::held_bytes).sum())?;
+            logs.extend(positions.zip(read));
         }
     }
     if signal == Signal::Traces {

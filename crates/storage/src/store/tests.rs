@@ -6,6 +6,7 @@ mod failure;
 mod merging;
 mod partitions;
 mod room;
+mod same;
 mod undated;
 
 use model::{ClockOffset, Signal, Span, Value};

@@ -345,7 +345,7 @@ impl<'a> Collector<'a> {
 
     /// A body that is not text.
     pub(crate) fn nested_body(&mut self, value: ValueRef<'_>) {
-        self.text(&value.to_value().to_text());
+        self.text(&value.to_text());
     }
 
     fn text(&mut self, text: &str) {

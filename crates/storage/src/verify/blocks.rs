@@ -58,7 +58,7 @@ pub(super) fn check(
     let mut sound = true;
     for column in table.reader().columns() {
         about.report.checked.columns += 1;
-        if let Err(error) = table.reader().check(column) {
+        if let Err(error) = table.reader().check(&column) {
             sound = false;
             unreadable(file, ordinal, &error.to_string(), about);
         }

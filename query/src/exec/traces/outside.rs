@@ -14,6 +14,7 @@ use storage::message::{Limits, Order, TraceSpans};
 
 use super::{Context, of_traces};
 use crate::error::QueryError;
+use crate::sources::ANSWER_BYTES;
 
 /// How far from the range a matching span is always looked for.
 const REACH_NANO: u64 = 3_600 * NANOS_PER_SECOND;
@@ -23,6 +24,7 @@ const REACH: &str = "1h";
 const EVERYWHERE: Limits = Limits {
     timeout_ms: 1_000,
     scanned_bytes: 32 << 20,
+    answer_bytes: ANSWER_BYTES,
 };
 
 /// Traces with a span inside the range and no matching span but outside of it, by the start of

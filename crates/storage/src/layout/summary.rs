@@ -1,0 +1,211 @@
+//! How many rows of a block lie in which minute and have which resource: what counts without a
+//! condition need, in a few dozen numbers instead of thousands.
+//!
+//! Three columns of equal length, sorted by minute and resource: `count.minute` (minutes since the
+//! epoch), `count.resource` (index into `resources`) and `count.rows`. A block whose rows are
+//! scattered over too many minutes has none.
+
+use std::collections::BTreeMap;
+
+use model::Signal;
+use rustc_hash::FxHashMap;
+
+use super::pick::damage;
+use super::table::{BlockTable, failed};
+use crate::block::{BlockWriter, Values};
+use crate::filter::{Field, Level};
+use crate::table::{Damage, shared_value};
+
+/// The width of a cell in time, in nanoseconds.
+pub(crate) const MINUTE_NANOS: u64 = 60_000_000_000;
+
+/// There are at least so many rows for each cell.
+const ROWS_PER_CELL: usize = 8;
+
+/// Writes the columns for rows with these times and resources, if they pay.
+pub(super) fn encode(times: &[u64], resources: &[u64], writer: &mut BlockWriter) {
+    let most = times.len() / ROWS_PER_CELL;
+    let mut cells: FxHashMap<(u64, u64), u64> = FxHashMap::default();
+    for (time, resource) in times.iter().zip(resources) {
+        *cells.entry((time / MINUTE_NANOS, *resource)).or_default() += 1;
+        if cells.len() > most {
+            return;
+        }
+    }
+    let cells: BTreeMap<(u64, u64), u64> = cells.into_iter().collect();
+    let minutes: Vec<u64> = cells.keys().map(|(minute, _)| *minute).collect();
+    let resources: Vec<u64> = cells.keys().map(|(_, resource)| *resource).collect();
+    let rows: Vec<u64> = cells.into_values().collect();
+    writer
+        .column("count.minute", Values::UInt(minutes.into()))
+        .column("count.resource", Values::UInt(resources.into()))
+        .column("count.rows", Values::UInt(rows.into()));
+}
+
+/// Rows of a block counted by minute and by the texts of some fields.
+pub(crate) struct Summary {
+    /// Per group the texts, in the order of the fields. Groups may be alike.
+    pub keys: Vec<Vec<String>>,
+    /// The start of a minute, a group, and how many rows: by rising minutes.
+    pub cells: Vec<(u64, u32, u64)>,
+}
+
+impl BlockTable {
+    /// The rows by fields of their resources; nothing where a field may be another's, or where the
+    /// block was not counted so.
+    pub(crate) fn summary(&self, by: &[Field]) -> Result<Option<Summary>, Damage> {
+        let missing = || damage("count columns");
+        let minutes = self.reader.uints("count.minute").map_err(failed)?;
+        let (Some(minutes), false) = (minutes, self.signal == Signal::Metrics) else {
+            return Ok(None);
+        };
+        let mut keys: Vec<Vec<String>> = Vec::new();
+        for field in by {
+            let Some(texts) = self.resource_texts(field)? else {
+                return Ok(None);
+            };
+            keys.resize_with(texts.len(), Vec::new);
+            for (key, text) in keys.iter_mut().zip(texts) {
+                key.push(text);
+            }
+        }
+        let bound = if by.is_empty() {
+            usize::MAX
+        } else {
+            keys.len()
+        };
+        let resources = self.reader.indices("count.resource", bound);
+        let resources = resources.map_err(failed)?.ok_or_else(missing)?;
+        let rows = self.reader.uints("count.rows").map_err(failed)?;
+        let rows = rows.ok_or_else(missing)?;
+        let all = rows
+            .iter()
+            .fold(0u64, |all, rows| all.saturating_add(*rows));
+        if resources.len() != minutes.len() || rows.len() != minutes.len() {
+            return Err(missing());
+        }
+        if all != self.rows() as u64 || !minutes.is_sorted() {
+            return Err(missing());
+        }
+        if by.is_empty() {
+            keys.push(Vec::new());
+        }
+        let group = |resource: u32| if by.is_empty() { 0 } else { resource };
+        let cells = minutes.into_iter().zip(resources).zip(rows);
+        let cell = |((minute, resource), rows): ((u64, u32), u64)| {
+            (minute.saturating_mul(MINUTE_NANOS), group(resource), rows)
+        };
+        let cells = cells.map(cell).collect();
+        Ok(Some(Summary { keys, cells }))
+    }
+
+    /// The text of a field for each resource of the block, if it can only be the resource's.
+    fn resource_texts(&self, field: &Field) -> Result<Option<Vec<String>>, Damage> {
+        match field {
+            Field::Service => {
+                let services = self.reader.text("resource.service").map_err(failed)?;
+                Ok(services.map(|list| list.iter().map(str::to_owned).collect()))
+            }
+            Field::Attribute { level, key } => {
+                let theirs = match level {
+                    Level::Resource => true,
+                    Level::Any => self.levels_of(key)? == [Level::Resource],
+                    _ => false,
+                };
+                if !theirs {
+                    return Ok(None);
+                }
+                let text = |resource: &std::sync::Arc<model::Resource>| {
+                    let value = shared_value(&resource.attributes, key);
+                    let text = value
+                        .map(|value| crate::table::Cell::Value(value.value()).text().into_owned());
+                    text.unwrap_or_default()
+                };
+                Ok(Some(self.all_resources()?.into_iter().map(text).collect()))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use model::{KeyValue, LogRecord, Resource};
+
+    use super::*;
+    use crate::layout::{RowRef, encode};
+    use crate::terms::Collector;
+
+    /// A block of records of some services, this many nanoseconds apart.
+    fn block(rows: u32, step: u64) -> BlockTable {
+        let record = |row: u32| LogRecord {
+            resource: Arc::new(Resource {
+                attributes: vec![
+                    KeyValue::new("service.name", format!("service-{}", row % 3)),
+                    KeyValue::new("host.name", format!("host-{}", row % 2)),
+                ],
+                ..Resource::default()
+            }),
+            // Some have the time of the observer alone.
+            time_unix_nano: if row.is_multiple_of(5) {
+                0
+            } else {
+                1 + u64::from(row) * step
+            },
+            observed_time_unix_nano: 1 + u64::from(row) * step,
+            body: "x".into(),
+            ..LogRecord::default()
+        };
+        let records: Vec<LogRecord> = (0..rows).map(record).collect();
+        let chunks = [Arc::new(crate::testing::chunk(Signal::Logs, &records))];
+        let rows: Vec<RowRef> = (0..rows).map(|row| RowRef { chunk: 0, row }).collect();
+        let bytes = encode(Signal::Logs, &chunks, &rows, &mut Collector::new()).unwrap();
+        BlockTable::open(Signal::Logs, Bytes::from(bytes), Arc::default()).unwrap()
+    }
+
+    fn any(key: &str) -> Field {
+        Field::Attribute {
+            level: Level::Any,
+            key: key.to_owned(),
+        }
+    }
+
+    #[test]
+    fn cells_hold_each_row_once_by_minute_and_resource() {
+        let table = block(600, 1_000_000_000);
+        let by = [Field::Service, any("host.name")];
+        let Summary { keys, cells } = table.summary(&by).unwrap().unwrap();
+        let mut counted: BTreeMap<(u64, &[String]), u64> = BTreeMap::new();
+        for (minute, group, rows) in &cells {
+            *counted
+                .entry((*minute, &keys[*group as usize]))
+                .or_default() += rows;
+        }
+        let mut expected: BTreeMap<(u64, Vec<String>), u64> = BTreeMap::new();
+        for row in 0..600 {
+            let key = vec![format!("service-{}", row % 3), format!("host-{}", row % 2)];
+            *expected.entry((row / 60 * MINUTE_NANOS, key)).or_default() += 1;
+        }
+        let counted = counted
+            .into_iter()
+            .map(|((minute, key), rows)| ((minute, key.to_vec()), rows));
+        assert_eq!(counted.collect::<BTreeMap<_, _>>(), expected);
+        let all = table.summary(&[]).unwrap().unwrap();
+        assert_eq!(all.keys, [Vec::<String>::new()]);
+        assert!(all.cells.iter().all(|(_, group, _)| *group == 0));
+    }
+
+    #[test]
+    fn there_is_none_where_minutes_are_many_or_fields_are_not_of_resources() {
+        assert!(block(600, MINUTE_NANOS).summary(&[]).unwrap().is_none());
+        let table = block(600, 1_000_000_000);
+        for field in [Field::Level, Field::Body, Field::ScopeName] {
+            assert!(table.summary(&[field]).unwrap().is_none());
+        }
+        let absent = table.summary(&[any("absent")]).unwrap().unwrap();
+        assert!(absent.keys.iter().all(|key| *key == [String::new()]));
+    }
+}

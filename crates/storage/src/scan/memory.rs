@@ -1,0 +1,148 @@
+//! Memory that reading takes: what decoding blocks may take in all scans together, and what the
+//! rows of one answer may.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{Opened, Scan, Stop};
+use crate::read::ReadError;
+use crate::table::{Damage, Table};
+
+/// How long a scan waits for memory before it looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Rows whose lists take more than this are built one by one.
+const TOGETHER_BYTES_MAX: usize = 8 << 20;
+
+/// Memory for decoded blocks. Whoever does not get any waits: there is always one who works.
+#[derive(Debug)]
+pub(crate) struct Decoding {
+    limit: u64,
+    used: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// Memory taken until dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    of: Arc<Decoding>,
+    bytes: u64,
+}
+
+impl Decoding {
+    /// This many bytes for all.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            used: Mutex::default(),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// Waits for `bytes`; for more than there are, until nobody else has any. Whoever holds a share
+    /// may not ask for another. `wanted` is asked now and then whether to go on waiting.
+    fn take(
+        self: &Arc<Self>,
+        bytes: u64,
+        wanted: impl Fn() -> Result<(), Stop>,
+    ) -> Result<Share, Stop> {
+        loop {
+            let mut used = self.used.lock();
+            if *used == 0 || used.saturating_add(bytes) <= self.limit {
+                *used = used.saturating_add(bytes);
+                return Ok(Share {
+                    of: Arc::clone(self),
+                    bytes,
+                });
+            }
+            self.freed.wait_for(&mut used, LOOK);
+            drop(used);
+            wanted()?;
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        *self.of.used.lock() -= self.bytes;
+        self.of.freed.notify_all();
+    }
+}
+
+impl Scan<'_> {
+    /// Waits until there is memory to decode what was opened. Chunks of the head are decoded.
+    pub(super) fn decoding(&self, opened: &Opened) -> Result<Option<Share>, Stop> {
+        let Opened::Block(block) = opened else {
+            return Ok(None);
+        };
+        let bytes = block.decoded_bytes();
+        let share = self.core.decoding.take(bytes, || self.check());
+        share.map(Some)
+    }
+
+    /// Counts rows that were built for the answer.
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), Stop> {
+        let held = &mut self.account.lock().held_bytes;
+        *held = held.saturating_add(bytes as u64);
+        self.within(*held)
+    }
+
+    /// Refuses rows that are too large for the answer before they are built.
+    pub(super) fn has_room(&self, nested_bytes: usize) -> Result<(), Stop> {
+        let held = self.account.lock().held_bytes;
+        self.within(held.saturating_add(nested_bytes as u64))
+    }
+
+    fn within(&self, bytes: u64) -> Result<(), Stop> {
+        let most = self.limits.answer_bytes;
+        if bytes > most {
+            return Err(ReadError::TooLarge(most).into());
+        }
+        Ok(())
+    }
+}
+
+/// The rows in parts that can be built together.
+pub(super) fn parts<'a>(
+    table: &dyn Table,
+    rows: &'a [usize],
+) -> Result<std::slice::Chunks<'a, usize>, Damage> {
+    let alone = table.nested_bytes(rows)? > TOGETHER_BYTES_MAX;
+    Ok(rows.chunks(if alone { 1 } else { rows.len().max(1) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_shared_and_given_back() {
+        let all = Arc::new(Decoding::new(100));
+        let never = || Err(Stop::Cancelled);
+        let first = all.take(60, never).unwrap();
+        let second = all.take(40, never).unwrap();
+        assert!(matches!(all.take(1, never), Err(Stop::Cancelled)));
+        drop(first);
+        let third = all.take(60, never).unwrap();
+        drop((second, third));
+        // What is larger than all of it is alone.
+        let large = all.take(1_000, never).unwrap();
+        assert!(matches!(all.take(1, never), Err(Stop::Cancelled)));
+        drop(large);
+        assert_eq!(*all.used.lock(), 0);
+    }
+
+    #[test]
+    fn a_share_that_is_given_back_lets_another_go_on() {
+        let all = Arc::new(Decoding::new(10));
+        let held = all.take(10, || Ok(())).unwrap();
+        let waiting = std::thread::spawn({
+            let all = Arc::clone(&all);
+            move || all.take(10, || Ok(())).is_ok()
+        });
+        drop(held);
+        assert!(waiting.join().unwrap());
+    }
+}
