@@ -18,9 +18,10 @@ use crate::metrics::{Metrics, Sample};
 use crate::options::Options;
 use crate::processors::resource;
 use crate::queue::{Progress, Queue, QueueError};
-use crate::receivers::filelog::{FileLog, FilelogError};
-use crate::receivers::hostmetrics::HostMetrics;
+use crate::receivers::filelog::{self, FilelogError};
+use crate::receivers::hostmetrics;
 use crate::receivers::otlp::{ListenError, OtlpReceiver};
+use crate::receivers::polling::Polling;
 use crate::receivers::prometheus::Scraper;
 
 /// Of the time to shut down, what the exporters do not get: receivers stop before them and the
@@ -69,8 +70,8 @@ pub struct Agent {
     queue: Queue,
     metrics: Metrics,
     relay: Option<OtlpReceiver>,
-    files: Option<FileLog>,
-    host: Option<HostMetrics>,
+    files: Option<Polling>,
+    host: Option<Polling>,
     scraper: Option<Scraper>,
     stop: watch::Sender<Option<Instant>>,
     exporters: Vec<JoinHandle<Left>>,
@@ -128,7 +129,7 @@ impl Agent {
         } else {
             let host = machine.clone();
             let state = &restored.state;
-            Some(FileLog::start(
+            Some(filelog::start(
                 &env,
                 &options,
                 host,
@@ -141,7 +142,7 @@ impl Agent {
             None => None,
             Some(host) => {
                 let agent = resource::process(root);
-                let started = HostMetrics::start(&env, host, &machine, &agent, queue.clone());
+                let started = hostmetrics::start(&env, host, &machine, &agent, queue.clone());
                 Some(started.map_err(AgentError::Host)?)
             }
         };
@@ -235,8 +236,8 @@ impl Agent {
         }
         let (files, host) = (self.files, self.host);
         let joined = tokio::task::spawn_blocking(move || {
-            files.into_iter().for_each(FileLog::join);
-            host.into_iter().for_each(HostMetrics::join);
+            files.into_iter().for_each(Polling::join);
+            host.into_iter().for_each(Polling::join);
         });
         if joined.await.is_err() {
             tracing::error!("a receiver did not end as it should");

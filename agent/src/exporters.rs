@@ -11,4 +11,5 @@ mod read;
 pub mod retry;
 mod window;
 
-pub use destination::{Destination, Outcome, Stamp};
+pub use ::otlp::client::Outcome;
+pub use destination::{Destination, Stamp};

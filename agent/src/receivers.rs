@@ -3,4 +3,5 @@
 pub mod filelog;
 pub mod hostmetrics;
 pub mod otlp;
+pub mod polling;
 pub mod prometheus;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use env::Env;
 use model::Signal;
 
-use super::destination::{Destination, Outcome, Stamp};
+use super::Outcome;
+use super::destination::{Destination, Stamp};
 use crate::clock::Exchange;
 
 /// Sends to one destination.

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use model::Signal;
-use otlp::client::{Client, Outcome as Sent};
+use otlp::client::{Client, Outcome};
 use otlp::stamp::StampHeaders;
 
-use super::destination::{Destination, Outcome, Stamp};
+use super::destination::{Destination, Stamp};
 
 impl Destination for Client {
     fn send(&self, signal: Signal, request: Bytes, stamp: Stamp) -> BoxFuture<'_, Outcome> {
@@ -18,23 +18,6 @@ impl Destination for Client {
             complete_to_unix_nano: stamp.complete_to_unix_nano,
             clock: stamp.clock,
         };
-        Box::pin(async move {
-            match Client::send(self, signal, request, Some(&headers)).await {
-                Sent::Success {
-                    rejected,
-                    message,
-                    received_unix_nano,
-                    replied_unix_nano,
-                } => Outcome::Success {
-                    rejected,
-                    message,
-                    received_unix_nano,
-                    replied_unix_nano,
-                },
-                Sent::Retryable { after, reason } => Outcome::Retryable { after, reason },
-                Sent::Permanent { reason } => Outcome::Permanent { reason },
-                Sent::TooLarge { reason } => Outcome::TooLarge { reason },
-            }
-        })
+        Box::pin(async move { Client::send(self, signal, request, Some(&headers)).await })
     }
 }

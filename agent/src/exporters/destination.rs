@@ -1,11 +1,11 @@
 //! Where entries go: a collector over the network, or the store in the same process.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use model::{ClockOffset, Signal};
+use otlp::client::Outcome;
 
 /// What goes beside the data of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,52 +24,6 @@ pub struct Stamp {
     /// The collector's clock minus the agent's when the entry was written, once measured
     /// (`throughline-clock-offset-nano`, `throughline-clock-error-nano`).
     pub clock: Option<ClockOffset>,
-}
-
-/// What became of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Durable over there. Rejected rows must not be sent again.
-    Success {
-        rejected: u64,
-        message: String,
-        /// The collector's clock when the request had arrived, if it said so.
-        received_unix_nano: Option<u64>,
-        /// The collector's clock when it answered, if it said so.
-        replied_unix_nano: Option<u64>,
-    },
-    /// May succeed later; not before the delay, where there is one.
-    Retryable {
-        after: Option<Duration>,
-        reason: String,
-    },
-    /// Can never succeed.
-    Permanent { reason: String },
-    /// Would succeed in smaller pieces.
-    TooLarge { reason: String },
-}
-
-impl Outcome {
-    /// Success with nothing rejected and no clock readings.
-    pub fn accepted() -> Self {
-        Self::Success {
-            rejected: 0,
-            message: String::new(),
-            received_unix_nano: None,
-            replied_unix_nano: None,
-        }
-    }
-
-    /// The outcome as a counter's label.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Success { rejected: 0, .. } => "success",
-            Self::Success { .. } => "partial_success",
-            Self::Retryable { .. } => "retryable",
-            Self::Permanent { .. } => "permanent",
-            Self::TooLarge { .. } => "too_large",
-        }
-    }
 }
 
 /// Takes requests. Sends may overlap; an answer means that the data is durable.

@@ -14,8 +14,9 @@ use model::Signal;
 use otlp::stamp::COMPLETE_FOR_EVER;
 use tokio::time::Instant;
 
+use super::Outcome;
 use super::attempt::Attempt;
-use super::destination::{Outcome, Stamp};
+use super::destination::Stamp;
 use crate::clock::Exchange;
 
 /// A goodbye must not hold the end of the process.

@@ -20,10 +20,11 @@ use model::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Outcome;
 use super::attempt::Attempt;
 use super::breaker::{Admission, Breaker};
 use super::dead_letter::{DeadLetters, Letter};
-use super::destination::{Destination, Outcome, Stamp};
+use super::destination::{Destination, Stamp};
 use super::heartbeat::Heartbeat;
 use super::read::read_some;
 use super::retry::Backoff;

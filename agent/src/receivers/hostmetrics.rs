@@ -7,24 +7,16 @@
 mod system;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use env::Env;
 use model::{KeyValue, Signal};
 
-use super::filelog::Stop;
+use super::polling::{Polling, Stop};
 use crate::encode::{self, Kind, Number, Point, count_rows, put_envelope, put_metric};
 use crate::metrics::Metrics;
 use crate::options::HostOptions;
 use crate::queue::{AppendError, Entry, Queue};
-
-/// The running receiver.
-#[derive(Debug)]
-pub struct HostMetrics {
-    stop: Arc<Stop>,
-    thread: Option<JoinHandle<()>>,
-}
 
 /// What one reading needs.
 struct Reading {
@@ -37,80 +29,50 @@ struct Reading {
     metrics: Metrics,
 }
 
-impl HostMetrics {
-    /// Starts reading at the interval. `host` describes the machine, `agent` this process.
-    pub fn start(
-        env: &Env,
-        options: &HostOptions,
-        host: &[KeyValue],
-        agent: &[KeyValue],
-        queue: Queue,
-    ) -> std::io::Result<Self> {
-        let stop = Arc::new(Stop::default());
-        let interval = options.interval;
-        let mut reading = Reading {
-            env: env.clone(),
-            options: options.clone(),
-            host: encode::resource(host),
-            agent: encode::resource(&[host, agent].concat()),
-            started_unix_nano: env.clock.unix_nanos(),
-            system: system::System::default(),
-            metrics: queue.metrics.clone(),
-        };
-        let stopped = Arc::clone(&stop);
-        let guard = queue.failures().guard("the reader of host metrics");
-        let run = move || {
-            let _guard = guard;
-            loop {
-                let entry = reading.take();
-                let rows = entry.rows;
-                match queue.append_blocking(Some(entry), Vec::new()) {
-                    Ok(()) => {}
-                    Err(AppendError::Closed) => break,
-                    Err(error) => {
-                        // The next reading is as good as this one, and old ones are worth less
-                        // than the room that they would take.
-                        tracing::warn!(%error, "host metrics dropped");
-                        reading
-                            .metrics
-                            .received(Signal::Metrics, "hostmetrics", rows);
-                        reading.metrics.dropped(Signal::Metrics, "queue_full", rows);
-                    }
-                }
-                if stopped.wait(interval) {
-                    break;
-                }
+/// Starts reading at the interval. `host` describes the machine, `agent` this process.
+pub fn start(
+    env: &Env,
+    options: &HostOptions,
+    host: &[KeyValue],
+    agent: &[KeyValue],
+    queue: Queue,
+) -> std::io::Result<Polling> {
+    let mut reading = Reading {
+        env: env.clone(),
+        options: options.clone(),
+        host: encode::resource(host),
+        agent: encode::resource(&[host, agent].concat()),
+        started_unix_nano: env.clock.unix_nanos(),
+        system: system::System::default(),
+        metrics: queue.metrics.clone(),
+    };
+    let failures = queue.failures().clone();
+    let pass = move || {
+        let entry = reading.take();
+        let rows = entry.rows;
+        match queue.append_blocking(Some(entry), Vec::new()) {
+            Ok(()) => {}
+            Err(AppendError::Closed) => return false,
+            Err(error) => {
+                // The next reading is as good as this one, and old ones are worth less than the
+                // room that they would take.
+                tracing::warn!(%error, "host metrics dropped");
+                reading
+                    .metrics
+                    .received(Signal::Metrics, "hostmetrics", rows);
+                reading.metrics.dropped(Signal::Metrics, "queue_full", rows);
             }
-        };
-        let thread = std::thread::Builder::new()
-            .name("agent-hostmetrics".to_owned())
-            .spawn(run)?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-
-    /// Asks the thread to end.
-    pub fn stop(&self) {
-        self.stop.set();
-    }
-
-    /// Waits for the thread. Blocks: not for async code.
-    pub fn join(mut self) {
-        self.stop.set();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that reads host metrics ended with a panic");
         }
-    }
-}
-
-impl Drop for HostMetrics {
-    fn drop(&mut self) {
-        self.stop.set();
-    }
+        true
+    };
+    Polling::start(
+        "agent-hostmetrics",
+        "the reader of host metrics",
+        &failures,
+        options.interval,
+        Arc::new(Stop::default()),
+        pass,
+    )
 }
 
 impl Reading {

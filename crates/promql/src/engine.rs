@@ -8,7 +8,7 @@ use crate::ast::{Expr, ValueType};
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::parse::{Features, ParseError, parse, parse_with};
-use crate::plan::{Grid, Plan};
+use crate::plan::{Bounds, Grid, Plan};
 use crate::source::{SeriesSource, SourceError, SourceErrorKind};
 
 /// What is the same for all queries.
@@ -318,8 +318,12 @@ impl Engine {
         limits: Limits,
     ) -> Result<Plan, Error> {
         check_time(time_ms)?;
-        let grid = Grid::instant(time_ms);
-        Plan::new(query.clone(), grid, false, self.options.clone(), limits)
+        let bounds = Bounds {
+            start_ms: time_ms,
+            end_ms: time_ms,
+        };
+        let times = (bounds, Grid::instant(time_ms), false);
+        Plan::new(query.clone(), times, self.options.clone(), limits)
     }
 
     /// The plan of a query at each step from `start_ms` to `end_ms`, both inclusive.
@@ -362,7 +366,13 @@ impl Engine {
                 message,
             });
         }
-        Plan::new(query.clone(), grid, true, self.options.clone(), limits)
+        let bounds = Bounds { start_ms, end_ms };
+        Plan::new(
+            query.clone(),
+            (bounds, grid, true),
+            self.options.clone(),
+            limits,
+        )
     }
 
     /// Answers a query at one time.

@@ -282,7 +282,9 @@ pub(crate) fn eval(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Out
             AggregateOp::Topk
             | AggregateOp::Bottomk
             | AggregateOp::Limitk
-            | AggregateOp::LimitRatio => Out::Vector(choose::eval(context, operation, grid)?),
+            | AggregateOp::LimitRatio => {
+                Out::Vector(choose::eval(context, operation, expr.span, grid)?)
+            }
             AggregateOp::Sum
             | AggregateOp::Avg
             | AggregateOp::Min

@@ -105,14 +105,15 @@ impl FloatHistogram {
         }
     }
 
-    /// All populated buckets from low to high, those with a count of zero left out.
+    /// All populated buckets from low to high, those with a count of zero left out, and the zero
+    /// bucket where its count is below zero or none, as Prometheus does.
     pub fn buckets(&self) -> Vec<Range> {
         let mut ranges = Vec::with_capacity(self.positive.len() + self.negative.len() + 1);
         for bucket in self.negative.iter().rev() {
             let (inner, outer) = (self.bound(bucket.index - 1), self.bound(bucket.index));
             ranges.push(Range::new(-outer, -inner, bucket.count));
         }
-        if self.zero_count != 0.0 {
+        if self.zero_count > 0.0 {
             ranges.push(Range {
                 lower_inclusive: true,
                 upper_inclusive: true,
@@ -201,14 +202,31 @@ fn exponential_bound(schema: i32, index: i32) -> f64 {
             exponent => power_of_two(exponent),
         };
     }
-    let parts = 1i32 << schema.min(30);
+    let schema = schema.min(MAX_SCHEMA);
+    let parts = 1i32 << schema;
     let (whole, part) = (index.div_euclid(parts), index.rem_euclid(parts));
     if part == 0 && whole == 1024 {
         return f64::MAX;
     }
-    let fraction = f64::from(part) / f64::from(parts);
     // Halved and doubled, as the factor alone may not be representable where the product is.
-    (fraction.exp2() / 2.0) * power_of_two(i64::from(whole)) * 2.0
+    half_to_one(part << (MAX_SCHEMA - schema)) * power_of_two(i64::from(whole)) * 2.0
+}
+
+/// The bounds of the finest schema from a half up to one.
+///
+/// The tables of Prometheus and its clients, by which observations were put into buckets, are not
+/// rounded as the exact bounds are: each is up to four units in the last place lower, or one
+/// higher. Texts with bounds in them are equal only if that is followed.
+fn half_to_one(part: i32) -> f64 {
+    /// A digit a bound: units in the last place above the table's, plus one.
+    const ABOVE: &[u8; 256] = b"\
+        1111112111211111112311222222222211211121122211221122102211221122\
+        1111112222332132112111211112111111121011213311221222112121332222\
+        2212123322322122222222323233323311221121223321332233212232332232\
+        2243223233433343333333444455435422322333324422333243223333543344";
+    let exact = (f64::from(part) / 256.0).exp2() / 2.0;
+    let above = usize::try_from(part).map_or(1, |part| u64::from(ABOVE[part] - b'0'));
+    f64::from_bits(exact.to_bits() + 1 - above)
 }
 
 /// Two to an integral power, exactly, down to the smallest subnormal number.

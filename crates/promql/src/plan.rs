@@ -60,7 +60,8 @@ impl Grid {
     }
 }
 
-/// The first and last time of the query as a whole, which `@ start()` and `@ end()` refer to.
+/// The start and end that were asked for, which `@ start()` and `@ end()` refer to. The last step
+/// may be before the end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) start_ms: i64,
@@ -98,6 +99,7 @@ pub(crate) fn subquery_grid(
 /// A query that knows what it needs.
 pub struct Plan {
     query: Query,
+    bounds: Bounds,
     grid: Grid,
     is_range: bool,
     options: Options,
@@ -112,16 +114,11 @@ pub struct Plan {
 impl Plan {
     pub(crate) fn new(
         mut query: Query,
-        grid: Grid,
-        is_range: bool,
+        (bounds, grid, is_range): (Bounds, Grid, bool),
         options: Options,
         limits: Limits,
     ) -> Result<Self, Error> {
-        let bounds = Bounds {
-            start_ms: grid.start_ms,
-            end_ms: grid.end_ms(),
-        };
-        resolve_durations(&mut query, grid, is_range)?;
+        resolve_durations(&mut query, bounds, is_range.then_some(grid.step_ms))?;
         let mut collector = Collector {
             bounds,
             options: &options,
@@ -143,6 +140,7 @@ impl Plan {
         } = collector;
         Ok(Self {
             query,
+            bounds,
             grid,
             is_range,
             options,
@@ -188,17 +186,17 @@ impl Plan {
 
 /// Puts numbers in the place of calculated durations.
 #[allow(clippy::cast_precision_loss)]
-fn resolve_durations(query: &mut Query, grid: Grid, is_range: bool) -> Result<(), Error> {
+fn resolve_durations(
+    query: &mut Query,
+    bounds: Bounds,
+    step_ms: Option<i64>,
+) -> Result<(), Error> {
     if !duration::has_calculations(&query.expr) {
         return Ok(());
     }
     let times = QueryTimes {
-        step: if is_range {
-            grid.step_ms as f64 / 1000.0
-        } else {
-            0.0
-        },
-        range: (grid.end_ms() - grid.start_ms) as f64 / 1000.0,
+        step: step_ms.unwrap_or(0) as f64 / 1000.0,
+        range: (bounds.end_ms - bounds.start_ms) as f64 / 1000.0,
     };
     let mut expr = Expr::clone(&query.expr);
     duration::resolve(&mut expr, times).map_err(Error::BadData)?;
@@ -281,16 +279,12 @@ impl Fetched {
 type Evaluated = (Value, Annotations);
 
 fn evaluate_part(plan: &Plan, data: &[Selected], grid: Grid) -> Result<Evaluated, Error> {
-    let bounds = Bounds {
-        start_ms: plan.grid.start_ms,
-        end_ms: plan.grid.end_ms(),
-    };
     let context = eval::Context::new(
         &plan.options,
         &plan.limits,
         data,
         (&plan.by_selector, &plan.infos),
-        (bounds, plan.grid, plan.is_range),
+        (plan.bounds, plan.grid, plan.is_range),
     );
     let value = eval::answer(&context, &plan.query.expr, grid, plan.is_range)?;
     Ok((value, context.into_notes()))

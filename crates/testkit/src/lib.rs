@@ -1,11 +1,12 @@
 //! What tests need to be deterministic: a clock that stands still until told otherwise, files
 //! that forget what was not synced, faults at a chosen system call, and where test material of others
-//! lies, and a second writer of remote write. For dev-dependencies only.
+//! lies, a second writer of remote write, and a sink that keeps no rows. For dev-dependencies only.
 
 mod clock;
 mod fault_files;
 mod memory_files;
 pub mod remote_write;
+mod rows;
 mod testdata;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use env::{Env, Files, SeededRandom};
 pub use clock::ManualClock;
 pub use fault_files::{Change, CrashPoint, Failure, Fault, FaultFiles, Op, Plan};
 pub use memory_files::{Loss, MemoryFiles};
+pub use rows::NoRows;
 pub use testdata::testdata;
 
 /// An environment with a settable clock that starts at 2024-01-01T00:00:00Z, random numbers

@@ -9,7 +9,7 @@ use std::time::Duration;
 use env::Env;
 use model::{KeyValue, Signal};
 
-use super::Stop;
+use super::super::polling::Stop;
 use super::assemble::{Assembler, Rules};
 use super::batch::{self, Batch, Source};
 use super::checkpoint::{self, FileId, Restored};

@@ -47,6 +47,29 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Success with nothing rejected and no clock readings.
+    pub fn accepted() -> Self {
+        Self::Success {
+            rejected: 0,
+            message: String::new(),
+            received_unix_nano: None,
+            replied_unix_nano: None,
+        }
+    }
+
+    /// The outcome as a counter's label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Success { rejected: 0, .. } => "success",
+            Self::Success { .. } => "partial_success",
+            Self::Retryable { .. } => "retryable",
+            Self::Permanent { .. } => "permanent",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+}
+
 /// A request that got no answer.
 pub(super) fn unsent(error: &reqwest::Error) -> Outcome {
     let mut reason = error.to_string();

@@ -170,8 +170,8 @@ fn note_invalid(context: &Context<'_>, quantiles: &[f64], span: Span) {
     }
     let most = quantiles.iter().copied().fold(f64::MIN, f64::max);
     let least = quantiles.iter().copied().fold(f64::MAX, f64::min);
-    for q in [most, least] {
-        if !(0.0..=1.0).contains(&q) && q != f64::MIN && q != f64::MAX {
+    for q in [(most > 1.0).then_some(most), (least < 0.0).then_some(least)] {
+        if let Some(q) = q {
             note.invalid_quantile(q, span);
         }
     }

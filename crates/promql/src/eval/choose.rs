@@ -5,13 +5,14 @@ use std::cmp::Ordering;
 use super::aggregate::groups;
 use super::column::{Column, Row, Rows};
 use super::{Cell, Context, eval_rows, eval_scalar};
-use crate::ast::{Aggregate, AggregateOp};
+use crate::ast::{Aggregate, AggregateOp, Span};
 use crate::engine::Error;
 use crate::plan::Grid;
 
 pub(super) fn eval(
     context: &Context<'_>,
     operation: &Aggregate,
+    span: Span,
     grid: Grid,
 ) -> Result<Rows, Error> {
     let Some(param) = &operation.param else {
@@ -23,6 +24,9 @@ pub(super) fn eval(
     let params = eval_scalar(context, param, grid)?;
     check_params(context, operation, &params, param.span)?;
     let rows = eval_rows(context, &operation.expr, grid)?;
+    if operation.op != AggregateOp::LimitRatio && params.iter().all(|param| *param < 1.0) {
+        return Ok(Rows::new());
+    }
     // The columns of what is chosen; most series may never be.
     let mut chosen: Vec<Option<Column>> = vec![None; rows.len()];
     let ignores_histograms = matches!(operation.op, AggregateOp::Topk | AggregateOp::Bottomk);
@@ -37,9 +41,7 @@ pub(super) fn eval(
                     Cell::Absent => false,
                     Cell::Histogram(_) if ignores_histograms => {
                         let name = operation.op.name();
-                        context
-                            .note()
-                            .ignored_in_aggregation(name, operation.expr.span);
+                        context.note().ignored_in_aggregation(name, span);
                         false
                     }
                     Cell::Histogram(_) | Cell::Float(_) => true,
@@ -75,7 +77,7 @@ fn check_params(
     context: &Context<'_>,
     operation: &Aggregate,
     params: &[f64],
-    span: crate::ast::Span,
+    span: Span,
 ) -> Result<(), Error> {
     let is_ratio = operation.op == AggregateOp::LimitRatio;
     for &value in params {

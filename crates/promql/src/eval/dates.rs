@@ -27,15 +27,15 @@ fn float(value: i64) -> f64 {
     value as f64
 }
 
-/// Seconds beyond this (about 30 million years) are not dates; they are held at the bound.
-const MAX_SECONDS: f64 = 1e15;
-
+/// Whole seconds. What no 64-bit number can hold, NaN included, is the last of all times, as in
+/// Prometheus.
 #[allow(clippy::cast_possible_truncation)]
 fn whole(seconds: f64) -> i64 {
-    if seconds.is_nan() {
-        0
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if (-END..END).contains(&seconds) {
+        seconds as i64
     } else {
-        seconds.clamp(-MAX_SECONDS, MAX_SECONDS) as i64
+        i64::MAX
     }
 }
 
@@ -75,5 +75,8 @@ mod tests {
         }
         assert_eq!(find("hour").unwrap()(7_200.0 + 59.0), 2.0);
         assert_eq!(find("minute").unwrap()(-60.0), 59.0);
+        for none in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300] {
+            assert_eq!(find("minute").unwrap()(none), 30.0, "{none}");
+        }
     }
 }

@@ -191,10 +191,6 @@ fn mad(env: &Env<'_>, window: &Window<'_>) -> Outcome {
     if !only_floats(env, window) {
         return Ok(None);
     }
-    if window.floats.iter().any(|value| value.is_nan()) {
-        // The median is not known, and so no deviation from it.
-        return float(f64::NAN);
-    }
     let mut values = window.floats.to_vec();
     let median = quantile(0.5, &mut values);
     values

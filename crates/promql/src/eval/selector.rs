@@ -1,12 +1,14 @@
 //! Selectors and subqueries: from samples to columns, and to the ranges of range functions.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::column::{Column, Row, Rows};
 use super::windows::{Newest, Windows};
 use super::{Cell, Context, drop_names, eval_rows, extended};
 use crate::ast::{Expr, ExprKind, Extend, Selector, Subquery};
 use crate::engine::{Error, MatrixSeries, Point, SampleValue, Value};
+use crate::histogram::ResetHint;
 use crate::labels::Labels;
 use crate::plan::{Grid, subquery_grid};
 use crate::source::{Samples, Series, is_stale, stale_nan};
@@ -250,7 +252,13 @@ fn subquery_series<'a>(
                 Cell::Absent => {}
                 Cell::Float(value) => samples.push(grid.time(index), value),
                 Cell::Histogram(histogram) => {
-                    samples.push_histogram(grid.time(index), histogram.clone());
+                    let mut histogram = histogram.clone();
+                    // What a hint says is about the sample before in the series, which need not be
+                    // the one before here: the same sample can stand at several steps.
+                    if matches!(histogram.hint, ResetHint::Reset | ResetHint::NotReset) {
+                        Arc::make_mut(&mut histogram).hint = ResetHint::Unknown;
+                    }
+                    samples.push_histogram(grid.time(index), histogram);
                 }
             }
         }

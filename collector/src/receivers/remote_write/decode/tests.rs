@@ -325,38 +325,9 @@ fn what_does_not_fit_is_refused_alone() {
     assert_eq!(found.rejected, [(Reject::EmptyLabel, 1)], "half a pair");
 }
 
-/// Takes rows for as long as there is room.
-struct Bounded(Room);
-
-impl RowSink for Bounded {
-    fn room(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        self.0.take(bytes)
-    }
-    fn resource(&mut self, _: &ResourceRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn scope(&mut self, _: &ScopeRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn span(&mut self, _: &SpanRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn log(&mut self, _: &LogRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn metric(&mut self, _: &MetricRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn point(&mut self, _: &PointRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn reject(&mut self, _: Reject, _: u64) {}
-}
-
 fn bounded(format: Format, message: &[u8], most: usize) -> Result<(), Undecoded> {
     let block = snap::raw::Encoder::new().compress_vec(message).unwrap();
-    let budget = Arc::new(Budget::new(usize::MAX));
-    decode(format, &block, &mut Bounded(budget.room(most)))
+    decode(format, &block, &mut NoRows::within(most))
 }
 
 #[test]
@@ -375,9 +346,11 @@ fn small_blocks_do_not_become_large_lists() {
     }
     // A block that promises more than there may be is not unfolded.
     let promised = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0];
-    let budget = Arc::new(Budget::new(usize::MAX));
-    let mut sink = Bounded(budget.room(1 << 20));
-    let found = decode(Format::RemoteWrite1, &promised, &mut sink);
+    let found = decode(
+        Format::RemoteWrite1,
+        &promised,
+        &mut NoRows::within(1 << 20),
+    );
     assert!(matches!(found, Err(Undecoded::NoRoom(_))), "{found:?}");
 }
 

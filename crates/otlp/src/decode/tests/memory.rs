@@ -1,46 +1,15 @@
 //! Requests that are small on the wire and large in memory.
 
-use model::room::{Budget, NoRoom, Room};
-use model::row::{LogRef, MetricRef, PointRef, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded};
+use model::room::NoRoom;
+use model::row::Undecoded;
 use model::wire::put_bytes;
+use testkit::NoRows;
 
 use super::*;
 
-/// Keeps nothing of the rows: what it is asked for are the decoder's own lists.
-struct Nothing {
-    room: Room,
-}
-
-impl RowSink for Nothing {
-    fn room(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        self.room.take(bytes)
-    }
-    fn resource(&mut self, _: &ResourceRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn scope(&mut self, _: &ScopeRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn span(&mut self, _: &SpanRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn log(&mut self, _: &LogRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn metric(&mut self, _: &MetricRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn point(&mut self, _: &PointRef<'_>) -> Result<(), NoRoom> {
-        Ok(())
-    }
-    fn reject(&mut self, _: Reject, _: u64) {}
-}
-
 /// Decodes a request whose decoder may take so many bytes; returns how many it took.
 fn decode(signal: Signal, request: &[u8], most: usize) -> Result<usize, Undecoded> {
-    let mut sink = Nothing {
-        room: Arc::new(Budget::new(most)).room(most),
-    };
+    let mut sink = NoRows::within(most);
     crate::decode::decode(signal, request, &mut sink)?;
     Ok(sink.room.used())
 }
