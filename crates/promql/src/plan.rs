@@ -186,11 +186,7 @@ impl Plan {
 
 /// Puts numbers in the place of calculated durations.
 #[allow(clippy::cast_precision_loss)]
-fn resolve_durations(
-    query: &mut Query,
-    bounds: Bounds,
-    step_ms: Option<i64>,
-) -> Result<(), Error> {
+fn resolve_durations(query: &mut Query, bounds: Bounds, step_ms: Option<i64>) -> Result<(), Error> {
     if !duration::has_calculations(&query.expr) {
         return Ok(());
     }

@@ -6,7 +6,7 @@ mod remote;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::exporters::destination::{Destination, Outcome, Stamp};
+use agent::exporters::{Destination, Outcome, Stamp};
 use bytes::Bytes;
 use env::Clock;
 use futures::future::BoxFuture;

@@ -170,10 +170,11 @@ fn note_invalid(context: &Context<'_>, quantiles: &[f64], span: Span) {
     }
     let most = quantiles.iter().copied().fold(f64::MIN, f64::max);
     let least = quantiles.iter().copied().fold(f64::MAX, f64::min);
-    for q in [(most > 1.0).then_some(most), (least < 0.0).then_some(least)] {
-        if let Some(q) = q {
-            note.invalid_quantile(q, span);
-        }
+    if most > 1.0 {
+        note.invalid_quantile(most, span);
+    }
+    if least < 0.0 {
+        note.invalid_quantile(least, span);
     }
 }
 

@@ -1,15 +1,19 @@
-//! Runs PromQL test scripts: those in `tests/cases`, and those of the test data folder.
+//! Runs PromQL test scripts and recorded answers: those in `tests/cases`, and the scripts of the
+//! test data folder.
 //!
 //! Cases are data: a new one needs no Rust. Without test data its scripts are skipped.
 
 mod expect;
+mod recorded;
 mod run;
 mod script;
 mod store;
 
 use std::path::{Path, PathBuf};
 
-fn scripts(folder: &Path) -> Vec<PathBuf> {
+use run::Report;
+
+fn files(folder: &Path, wanted: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };
@@ -17,7 +21,7 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| {
             path.extension()
-                .is_some_and(|extension| extension == "test")
+                .is_some_and(|extension| extension == wanted)
         })
         .collect();
     paths.sort();
@@ -25,7 +29,8 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[allow(clippy::print_stdout)] // Says how much ran, which a silent pass would not.
-fn run_all(paths: &[PathBuf]) {
+fn run_all(paths: &[PathBuf], run: impl Fn(&str) -> Report) {
+    assert!(!paths.is_empty());
     let mut failures = Vec::new();
     for path in paths {
         let text = std::fs::read_to_string(path).expect("a readable script");
@@ -34,7 +39,7 @@ fn run_all(paths: &[PathBuf]) {
             .expect("scripts have names")
             .to_string_lossy()
             .into_owned();
-        let report = run::run(&text);
+        let report = run(&text);
         println!(
             "{name}: {} of {} cases hold",
             report.cases - report.failures.len(),
@@ -56,11 +61,18 @@ fn run_all(paths: &[PathBuf]) {
     );
 }
 
+fn cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+}
+
 #[test]
 fn own_scripts_hold() {
-    let paths = scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases"));
-    assert!(!paths.is_empty());
-    run_all(&paths);
+    run_all(&files(&cases(), "test"), run::run);
+}
+
+#[test]
+fn recorded_answers_hold() {
+    run_all(&files(&cases(), "jsonl"), recorded::run);
 }
 
 #[test]
@@ -68,7 +80,7 @@ fn given_scripts_hold() {
     let Some(folder) = testkit::testdata("promql") else {
         return;
     };
-    let paths = scripts(&folder);
+    let paths = files(&folder, "test");
     assert!(!paths.is_empty(), "no scripts in {}", folder.display());
-    run_all(&paths);
+    run_all(&paths, run::run);
 }
