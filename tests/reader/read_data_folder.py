@@ -14,6 +14,7 @@ import sys
 
 import blocks
 import otlp
+import remote_write
 import rows
 import wal
 from checksum import can_unzstd, crc32c
@@ -82,12 +83,10 @@ def rows_of_files(store, flush_max):
 
 def rows_of_log(folder, position):
     for payload in wal.records(folder, *position):
-        signal, tenant, request, refused, received = wal.request(payload)
-        if request is None:
-            print("a request of Prometheus' remote write is left out", file=sys.stderr)
-            continue
+        signal, tenant, kind, request, refused, received = wal.request(payload)
         series = {}
-        for row in otlp.rows(signal, request):
+        found = remote_write.rows(kind, request, received) if kind else otlp.rows(signal, request)
+        for row in found:
             row = otlp.pruned(row)
             if signal == 3:
                 identity = json.dumps(without_points(row))

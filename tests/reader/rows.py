@@ -112,6 +112,8 @@ class Postcard(Cursor):
             return {"asInt": str(self.signed())}
         if variant == 2:
             return {"asDouble": self.double()}
+        if variant == 6:
+            return {"nativeHistogram": self.native()}
         point = {"count": str(self.varint())}
         if variant == 3:
             point["sum"] = self.option(self.double)
@@ -129,6 +131,20 @@ class Postcard(Cursor):
             point["sum"] = self.double()
             point["quantileValues"] = self.list(lambda: {"quantile": self.double(), "value": self.double()})
         return {name: value for name, value in point.items() if value is not None}
+
+    def span(self):
+        return {"offset": self.signed(), "length": self.varint()}
+
+    def native(self):
+        found = {"schema": self.signed(), "sum": self.double(), "zeroThreshold": self.double()}
+        found["resetHint"] = ["unknown", "reset", "notReset", "gauge"][self.varint()]
+        found["positiveSpans"], found["negativeSpans"] = self.list(self.span), self.list(self.span)
+        found["floatCounts"] = bool(self.varint())
+        count = self.double if found["floatCounts"] else lambda: str(self.varint())
+        found["count"], found["zeroCount"] = count(), count()
+        found["positive"], found["negative"] = self.list(count), self.list(count)
+        found["customBounds"] = self.list(self.double)
+        return found
 
     def exemplar(self):
         found = {"filteredAttributes": self.attributes(), "timeUnixNano": str(self.varint())}

@@ -62,8 +62,8 @@ def records(folder, segment, offset):
 
 
 def request(payload):
-    """(signal, tenant, request, refused series, time of receipt or 0) of a record; without a request
-    where that is not OTLP."""
+    """(signal, tenant, format, request, refused series, time of receipt or 0) of a record; format 0 is
+    OTLP."""
     version, signal, length = payload[0], payload[1], payload[2]
     if not 1 <= version <= 16:
         raise ValueError(f"record of version {version}")
@@ -85,5 +85,8 @@ def request(payload):
     if flags & 4:
         received = struct.unpack_from("<Q", payload, at)[0]
         at += 8
-    otlp = payload[at:] if not flags & 8 else None
-    return signal, tenant, otlp, set(refused), received
+    kind = 0
+    if flags & 8:
+        kind = payload[at]
+        at += 1
+    return signal, tenant, kind, payload[at:], set(refused), received

@@ -9,11 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use testkit::remote_write::{
+    Exemplar, Histogram, MetricMetadata, Sample, Span, TimeSeries, WriteRequest, block, labels,
+    one, version_2,
+};
 use tests::otlp_json::{SECOND, attributes, log, now, span};
 use tests::{Http, Setup};
 
 use crate::limits::counted;
 use crate::read_back::{TRACE, every_type, export, log_export};
+use crate::remote_write::{STALE, VERSION_2, post};
 use crate::up;
 
 /// Members of which OTLP says whether they are there, whatever they hold.
@@ -301,6 +306,43 @@ async fn fill(setup: &Setup, parts: &[Vec<Sent>; 2]) {
     }
 }
 
+/// The same, with what is in files merged: those of each signal's day have become one.
+async fn fill_merged(setup: &Setup, parts: &[Vec<Sent>; 2]) {
+    let [mut first, last] = parts.clone();
+    let mut in_log = last;
+    let metrics = in_log.pop().unwrap();
+    let second = first.split_off(2);
+    first.push(second[2].clone());
+    let second = [second[0].clone(), second[1].clone(), metrics];
+    for part in [&first[..], &second] {
+        let server = setup.start();
+        for (signal, export) in part {
+            server.otlp().export(signal, export).await;
+        }
+        let (status, _) = server.terminate();
+        assert!(status.success(), "{status}");
+    }
+    let server = setup.start();
+    let data = setup.data_dir();
+    tests::wait::eventually("merged files", tests::wait::LONG, async || {
+        let merged = ["traces", "logs", "metrics"].map(|signal| {
+            let days = std::fs::read_dir(data.join("store/default").join(signal)).unwrap();
+            // What the collector itself measured is of today, and not merged yet.
+            let day = days.map(|day| day.unwrap().path()).min().unwrap();
+            let names = std::fs::read_dir(day).unwrap();
+            let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
+            let blocks: Vec<String> = names.filter(|name| name.ends_with(".blocks")).collect();
+            matches!(&blocks[..], [one] if one.contains('-'))
+        });
+        (merged == [true; 3]).then_some(())
+    })
+    .await;
+    for (signal, export) in &in_log {
+        server.otlp().export(signal, export).await;
+    }
+    server.kill();
+}
+
 /// All that the program finds, in OTLP's shape.
 async fn asked(query: &Http, sent: &[Sent]) -> Vec<String> {
     let mut found = Vec::new();
@@ -401,6 +443,157 @@ async fn a_reader_made_from_the_documents_finds_every_row() {
     assert_same(&found, &all_rows(&parts.concat()), "read by a stranger");
 }
 
+#[tokio::test]
+async fn a_reader_made_from_the_documents_finds_every_row_of_merged_files() {
+    if !has_reader() {
+        eprintln!("python3 or zstd is not there");
+        return;
+    }
+    let setup = up();
+    let day = 86_400 * SECOND;
+    let parts = material(now() - now() % day - 2 * day + SECOND);
+    fill_merged(&setup, &parts).await;
+    let found = read_by_stranger(&setup.data_dir());
+    assert_same(&found, &all_rows(&parts.concat()), "merged files");
+}
+
+/// Requests of remote write, of both versions, with everything that one can hold.
+fn remote_write_requests(begin_ms: i64) -> [(&'static str, Vec<u8>); 3] {
+    let series = |name: &'static str, count: i64| TimeSeries {
+        labels: labels(&[("__name__", name), ("instance", "a:1"), ("job", "x/y")]),
+        samples: (0..count)
+            .map(|n| Sample {
+                value: if n == 7 {
+                    STALE
+                } else {
+                    f64::from(n as i32) / 4.0
+                },
+                timestamp: begin_ms + n * 15_000,
+                start_timestamp: 0,
+            })
+            .collect(),
+        ..TimeSeries::default()
+    };
+    let exemplar = |pairs: &[(&str, &str)]| Exemplar {
+        labels: labels(pairs),
+        value: 0.25,
+        timestamp: begin_ms + 3,
+    };
+    let mut with_exemplars = series("orders", 600);
+    with_exemplars.exemplars = vec![exemplar(&[("traceID", TRACE), ("k", "v")]), exemplar(&[])];
+    let mut histograms = series("sizes", 0);
+    histograms.histograms = native_histograms(begin_ms);
+    histograms.exemplars = vec![exemplar(&[("span_id", "b7ad6b7169203331")])];
+    // One that is not sorted, and one that does not fit: the rest is stored.
+    let unsorted = one(&[("b", "1"), ("__name__", "wrong")], begin_ms, 1.0);
+    let mut unsound = series("unsound", 1);
+    unsound.histograms = native_histograms(begin_ms);
+    unsound.histograms[0].positive_deltas.pop();
+    let strange = [("__name__", "alone"), ("ünï", "\u{1f980}")];
+    let request = WriteRequest {
+        timeseries: vec![
+            with_exemplars,
+            one(&strange, begin_ms, f64::INFINITY),
+            histograms,
+            unsorted,
+            unsound,
+            series("orders", 3),
+        ],
+        metadata: vec![MetricMetadata {
+            kind: 1,
+            metric_family_name: "orders".to_owned(),
+            help: "Orders.".to_owned(),
+            unit: "1".to_owned(),
+        }],
+    };
+    let later = WriteRequest {
+        timeseries: vec![series("later", 20)],
+        metadata: vec![],
+    };
+    let later = version_2(&later, Some((1, "Later.", "s")));
+    [
+        ("application/x-protobuf", block(&request)),
+        (VERSION_2, block(&later)),
+        (VERSION_2, block(&version_2(&request, None))),
+    ]
+}
+
+/// One of whole counts, one of float counts, and one with bounds of its own that ends its series.
+fn native_histograms(begin_ms: i64) -> Vec<Histogram> {
+    let span = |offset, length| Span { offset, length };
+    let whole = Histogram {
+        count_int: Some(9),
+        sum: 20.25,
+        schema: 2,
+        zero_threshold: 0.001,
+        zero_count_int: Some(2),
+        positive_spans: vec![span(1, 2), span(0, 1)],
+        positive_deltas: vec![3, -1, 0],
+        negative_spans: vec![span(-7, 1)],
+        negative_deltas: vec![2],
+        reset_hint: 1,
+        timestamp: begin_ms + 1_000,
+        ..Histogram::default()
+    };
+    let float = Histogram {
+        count_int: None,
+        count_float: Some(9.5),
+        zero_count_int: None,
+        zero_count_float: Some(1.5),
+        positive_deltas: vec![],
+        positive_counts: vec![3.5, 0.0, 1.0],
+        negative_deltas: vec![],
+        negative_counts: vec![2.0],
+        reset_hint: 3,
+        ..whole.clone()
+    };
+    let custom = Histogram {
+        sum: STALE,
+        schema: -53,
+        negative_spans: vec![],
+        negative_deltas: vec![],
+        custom_values: vec![0.5, 1.0, 2.5],
+        reset_hint: 2,
+        ..whole.clone()
+    };
+    vec![whole, float, custom]
+}
+
+/// What the log holds as it came, and the files that are made of it, are the same to that reader.
+#[tokio::test]
+async fn a_reader_made_from_the_documents_finds_what_remote_write_brought() {
+    if !has_reader() {
+        eprintln!("python3 or zstd is not there");
+        return;
+    }
+    let setup = up();
+    let server = setup.start();
+    let begin_ms = i64::try_from(now() / 1_000_000).unwrap() - 4 * 3_600_000;
+    for (content_type, body) in remote_write_requests(begin_ms) {
+        let response = post(&server.otlp(), content_type, body).await;
+        assert!([204, 400].contains(&response.status().as_u16()));
+    }
+    server.kill();
+    let brought = || -> Vec<String> {
+        let rows = read_by_stranger(&setup.data_dir()).into_iter();
+        rows.filter(|row| row.contains("prometheus.type")).collect()
+    };
+    let in_log = brought();
+    // Both requests of three series with samples, the one of one, and a family.
+    let samples = 600 + 1 + 3 + 1;
+    let (histograms, exemplars) = (3 + 2, 2 + 1);
+    assert_eq!(
+        in_log.len(),
+        2 * (samples + histograms + exemplars) + 20 + 1
+    );
+    for text in ["\"floatCounts\":true", TRACE, "prometheus.family", "Later."] {
+        assert!(in_log.iter().any(|row| row.contains(text)), "{text}");
+    }
+    let (status, _) = setup.start().terminate();
+    assert!(status.success());
+    assert_same(&brought(), &in_log, "remote write in files and in the log");
+}
+
 /// The folders of earlier builds.
 fn golden() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
@@ -484,7 +677,11 @@ async fn folders_of_earlier_builds_are_read_whole_and_added_to() {
 async fn make_a_golden_folder_of_this_build() {
     let name = std::env::var("THROUGHLINE_GOLDEN").expect("THROUGHLINE_GOLDEN names the folder");
     let setup = up();
-    fill(&setup, &material(THEN)).await;
+    if name.ends_with("merged") {
+        fill_merged(&setup, &material(THEN)).await;
+    } else {
+        fill(&setup, &material(THEN)).await;
+    }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("golden")
         .join(name);

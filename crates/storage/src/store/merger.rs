@@ -87,6 +87,17 @@ pub(crate) fn merge_all(core: &Core) {
     }
 }
 
+/// Merges these files of a partition, due or not.
+#[cfg(test)]
+pub(crate) fn merge_some(
+    core: &Core,
+    partition: &Arc<Partition>,
+    files: Range<usize>,
+) -> Result<(), MergeError> {
+    let _working = core.merging.working.lock();
+    merge_files(core, partition, files)
+}
+
 /// Counts the files that are due to be merged.
 pub(crate) fn count_waiting(core: &Core) {
     let partitions = core.view.read().partitions.clone();

@@ -159,14 +159,20 @@ fn point(series: &Series, point: &DataPoint, sink: &mut dyn RowSink) -> Result<(
 impl Decode for TestDecoder {
     fn decode(
         &self,
-        _: Format,
+        format: Format,
         signal: Signal,
         request: &[u8],
         sink: &mut dyn RowSink,
     ) -> Result<(), Undecoded> {
-        let malformed = |_| DecodeError {
+        let error = || DecodeError {
             offset: 0,
             reason: "not a test request",
+        };
+        let malformed = |_| error();
+        // Read as what it is not, a request must not seem to be one.
+        let request = match format {
+            Format::Otlp => request,
+            other => request.strip_prefix(&[other as u8]).ok_or_else(error)?,
         };
         match signal {
             Signal::Traces => {

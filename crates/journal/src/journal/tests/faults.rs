@@ -192,6 +192,30 @@ fn a_power_cut_at_any_call_keeps_what_was_acknowledged() {
     }
 }
 
+#[test]
+fn a_group_over_several_segments_is_durable_once_synced() {
+    let files = MemoryFiles::new();
+    let (mut journal, _) = open(&files);
+    journal.append(b"before").unwrap();
+    journal.sync().unwrap();
+    // One sync acknowledges them all, whichever segments they lie in.
+    let first = journal.end();
+    let group: Vec<Vec<u8>> = (0..30).map(payload).collect();
+    for record in &group {
+        journal.append(record).unwrap();
+    }
+    assert!(journal.end().segment > first.segment + 2);
+    journal.sync().unwrap();
+    for loss in [Loss::All, Loss::Random(1), Loss::Random(2), Loss::Random(3)] {
+        let after = files.fork();
+        after.power_cut(loss);
+        let (journal, recovery) = open(&after);
+        assert!(!recovery.is_damaged(), "{loss:?}: {recovery:?}");
+        assert_eq!(recovery.torn_bytes, 0, "{loss:?}");
+        assert_eq!(payloads(&journal, first), group, "{loss:?}");
+    }
+}
+
 /// How many calls of the script change the disk.
 fn script_changes() -> u64 {
     let files = MemoryFiles::new();

@@ -17,6 +17,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use env::Files;
+use model::Signal;
 use testkit::{Loss, MemoryFiles};
 
 use self::model::Model;
@@ -248,6 +249,31 @@ async fn a_crash_at_any_call_loses_nothing_acknowledged_and_doubles_nothing() {
     try_all(&Workload::small(), &plan).await;
 }
 
+/// Merges of a run over merged files, at every n-th of their calls.
+async fn try_merges(rounds: usize, plan: &Plan) {
+    let run = Run::record(&Workload::merging(rounds), plan.seed).await;
+    for signal in Signal::ALL {
+        let generation = run.generations.get(&signal);
+        assert!(
+            generation.is_some_and(|generation| *generation >= 2),
+            "merged files of {signal} are merged again: {:?}",
+            run.generations
+        );
+    }
+    try_all_of(&run, plan).await;
+}
+
+#[tokio::test]
+async fn a_crash_while_merged_files_are_merged_again_loses_nothing_and_doubles_nothing() {
+    let plan = Plan {
+        seed: 1,
+        random_losses: 1,
+        every: 5,
+        go_on_every: 11,
+    };
+    try_merges(2, &plan).await;
+}
+
 #[tokio::test]
 #[ignore = "crashes at thousands of calls, longer than a suite may take: THROUGHLINE_CRASH_SEEDS=20 cargo test --release -p storage --lib crash -- --ignored"]
 async fn a_crash_at_any_call_of_larger_runs_loses_nothing_acknowledged_and_doubles_nothing() {
@@ -262,5 +288,7 @@ async fn a_crash_at_any_call_of_larger_runs_loses_nothing_acknowledged_and_doubl
             go_on_every: 5,
         };
         try_all(&Workload::large(), &plan).await;
+        let plan = Plan { every: 3, ..plan };
+        try_merges(8, &plan).await;
     }
 }

@@ -1,11 +1,11 @@
-//! A flipped bit in any file of a data folder: the start is not refused, no answer is wrong, and
-//! what is lost is bounded and counted.
+//! A flipped bit in any file of a data folder, and a file cut short anywhere: the start is not
+//! refused, no answer is wrong, and what is lost is bounded and counted.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use env::Files;
-use model::Signal;
+use model::{Format, Signal};
 use testkit::MemoryFiles;
 
 use super::super::counted;
@@ -49,6 +49,32 @@ impl Which {
     }
 }
 
+/// What is done to a file.
+#[derive(Clone, Copy)]
+enum Damage {
+    Flip,
+    Cut,
+}
+
+impl Damage {
+    /// Does it to the byte at an offset, or to all from there on.
+    fn inflict(self, files: &MemoryFiles, path: &Path, at: usize) -> String {
+        let path_name = path.display();
+        match self {
+            Self::Flip => {
+                files.flip_bit(path, at, (at % 8) as u8);
+                format!("byte {at} of {path_name}")
+            }
+            Self::Cut => {
+                let file = files.open_write(path).unwrap();
+                file.set_size(at as u64).unwrap();
+                file.sync_data().unwrap();
+                format!("{path_name} cut to {at} bytes")
+            }
+        }
+    }
+}
+
 /// A data folder of which no byte is damaged yet.
 struct Folder {
     run: Run,
@@ -67,9 +93,8 @@ impl Folder {
         }
     }
 
-    /// Flips a bit in each of these bytes of each file, and tries each such folder. Returns how many
-    /// of them lost rows.
-    async fn flip(&self, which: Which) -> usize {
+    /// Damages each file at each of these bytes, and tries each such folder.
+    async fn damage(&self, damage: Damage, which: Which) {
         let (mut tried, mut lossy) = (0, 0);
         for path in self.files.paths() {
             let bytes = self.files.read(&path).unwrap();
@@ -79,7 +104,8 @@ impl Folder {
                 .rposition(|byte| *byte != 0)
                 .map_or(0, |at| at + 1);
             for at in which.of(end, tried) {
-                lossy += usize::from(self.try_flip(&path, at, tried % 10 == 0).await);
+                let go_on = tried % 10 == 0;
+                lossy += usize::from(self.try_damage(damage, &path, at, go_on).await);
                 tried += 1;
             }
         }
@@ -87,13 +113,12 @@ impl Folder {
             tried > 100 && lossy > 10,
             "{tried} tried, {lossy} lost rows"
         );
-        lossy
     }
 
-    async fn try_flip(&self, path: &Path, at: usize, go_on: bool) -> bool {
+    /// Says whether it lost rows.
+    async fn try_damage(&self, damage: Damage, path: &Path, at: usize, go_on: bool) -> bool {
         let files = self.files.fork();
-        files.flip_bit(path, at, (at % 8) as u8);
-        let when = format!("byte {at} of {}", path.display());
+        let when = damage.inflict(&files, path, at);
         let store = self.run.open(&files, self.clock);
         let rows = self.run.model.rows();
         let found = Model::found(&store).await;
@@ -107,7 +132,11 @@ impl Folder {
             .filter(|(row, _)| !all.contains(**row))
             .map(|(_, item)| *item)
             .collect();
-        self.check_loss(&store, path, &lost, &when);
+        if let (Damage::Cut, Some("seg")) = (damage, extension(path)) {
+            self.check_cut_log(&store, at, &lost, &when);
+        } else {
+            self.check_loss(&store, path, &lost, &when);
+        }
         let mut model = self.run.model.clone();
         model.damaged = true;
         for item in [at, at / 7] {
@@ -127,13 +156,9 @@ impl Folder {
         if lost.is_empty() {
             return;
         }
-        let counts = LOSSES.map(|name| counted(store, name));
-        assert!(
-            counts.iter().any(|count| *count > 0.0),
-            "{when}: lost rows are not counted"
-        );
+        assert!(is_counted(store), "{when}: lost rows are not counted");
         let items: BTreeSet<&usize> = lost.iter().collect();
-        match path.extension().and_then(|extension| extension.to_str()) {
+        match extension(path) {
             Some("seg") => assert_eq!(items.len(), 1, "{when}: more than a record is lost"),
             Some("blocks") => {
                 let whole_file = counted(store, "damaged_files_total") > 0.0;
@@ -149,6 +174,25 @@ impl Folder {
         }
     }
 
+    /// A log that is cut loses what came last. One that ends with a record, or with nothing, looks
+    /// like one to which no more was written.
+    fn check_cut_log(&self, store: &Store, at: usize, lost: &[usize], when: &str) {
+        let Some(first) = lost.iter().min() else {
+            return;
+        };
+        for item in *first..self.run.model.items.len() {
+            assert!(
+                lost.contains(&item),
+                "{when}: {item} is not lost, {first} is"
+            );
+        }
+        let whole = store.core().wal_end().offset == at as u64 || at == 0;
+        assert!(
+            whole || is_counted(store),
+            "{when}: lost rows are not counted"
+        );
+    }
+
     /// The store takes more, and what there is stays as it is.
     async fn go_on(
         &self,
@@ -162,6 +206,7 @@ impl Folder {
             signal: Signal::Logs,
             rows: 7,
             days: vec![0],
+            format: Format::Otlp,
             stamp: None,
             now_unix_nano: self.clock,
             padding: 0,
@@ -193,18 +238,41 @@ impl Folder {
     }
 }
 
+fn extension(path: &Path) -> Option<&str> {
+    path.extension().and_then(|extension| extension.to_str())
+}
+
+/// Whether lost rows are counted.
+fn is_counted(store: &Store) -> bool {
+    LOSSES.iter().any(|name| counted(store, name) > 0.0)
+}
+
 #[tokio::test]
 async fn a_flipped_bit_in_any_file_costs_little_and_is_counted() {
-    let folder = Folder::new(5).await;
-    folder.flip(Which::Few).await;
+    Folder::new(5).await.damage(Damage::Flip, Which::Few).await;
+}
+
+#[tokio::test]
+async fn a_file_cut_anywhere_costs_little_and_is_counted() {
+    Folder::new(5).await.damage(Damage::Cut, Which::Few).await;
+}
+
+/// What an operator's patience is.
+fn many() -> Which {
+    match std::env::var_os("THROUGHLINE_EVERY_BYTE") {
+        Some(_) => Which::Every,
+        None => Which::Sample,
+    }
 }
 
 #[tokio::test]
 #[ignore = "opens the store thousands of times, longer than a suite may take: [THROUGHLINE_EVERY_BYTE=1] cargo test --release -p storage --lib flipped_bit -- --ignored"]
 async fn a_flipped_bit_in_any_region_of_every_file_costs_little_and_is_counted() {
-    let which = match std::env::var_os("THROUGHLINE_EVERY_BYTE") {
-        Some(_) => Which::Every,
-        None => Which::Sample,
-    };
-    Folder::new(6).await.flip(which).await;
+    Folder::new(6).await.damage(Damage::Flip, many()).await;
+}
+
+#[tokio::test]
+#[ignore = "opens the store thousands of times, longer than a suite may take: [THROUGHLINE_EVERY_BYTE=1] cargo test --release -p storage --lib cut_in_any -- --ignored"]
+async fn a_file_cut_in_any_region_costs_little_and_is_counted() {
+    Folder::new(6).await.damage(Damage::Cut, many()).await;
 }

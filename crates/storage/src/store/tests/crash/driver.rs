@@ -1,17 +1,19 @@
 //! Does the steps of a workload as senders and an operator would.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::future::{join, join_all};
-use model::Signal;
 use model::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
+use model::{Format, Signal};
 use testkit::{FaultFiles, ManualClock};
 
 use super::super::{counted, merge};
 use super::model::{FIRST_DAY, Item, Model, Wanted};
-use super::workload::{KEPT_DAYS, SEGMENT_BYTES, Step, Workload, open};
+use super::workload::{Amid, KEPT_DAYS, SEGMENT_BYTES, Step, Workload, open};
 use crate::Store;
+use crate::store::merger::merge_some;
 use crate::testing::*;
 use crate::write::{Batch, Stamp, WriteError};
 
@@ -31,6 +33,11 @@ pub(super) struct Driver {
     pub faulty: bool,
     /// Whether anything was merged.
     pub merged: bool,
+    /// The highest generation of a merged file that there was of each signal.
+    pub generations: BTreeMap<Signal, u8>,
+    /// Whether what happens now is not looked at.
+    pub is_quiet: Arc<AtomicBool>,
+    pub amid_merge: Amid,
     /// The oldest day that was not dropped.
     first_day: u64,
     sequence: u64,
@@ -48,6 +55,9 @@ impl Driver {
             files,
             faulty: false,
             merged: false,
+            generations: BTreeMap::new(),
+            is_quiet: Arc::default(),
+            amid_merge: Amid::default(),
             first_day: 0,
             sequence: 0,
             padding: 0,
@@ -89,6 +99,8 @@ impl Driver {
         self.padding = workload.padding;
         let (mut store, mut clock) = self.open();
         for step in &workload.steps {
+            let quiet = workload.merges_alone && !step.merges();
+            self.is_quiet.store(quiet, Ordering::SeqCst);
             match step {
                 Step::Write => self.write(&store, workload.group, false).await,
                 Step::Burst => self.write(&store, BURST, true).await,
@@ -101,15 +113,18 @@ impl Driver {
                     merge(&store).await;
                     self.merged |= counted(&store, "merges_total") > 0.0;
                 }
+                Step::MergeSome => self.merge_some(&store).await,
                 Step::Retain => {
-                    self.model.drop_day(self.first_day, self.next_event());
-                    self.first_day += 1;
-                    // Rows of the first hour of the day are older than what is kept.
-                    let days = self.first_day + KEPT_DAYS;
-                    let now = FIRST_DAY + days * NANOS_PER_DAY - NANOS_PER_DAY / 2;
-                    self.now.store(now, Ordering::SeqCst);
-                    clock.set_unix(now);
+                    self.outlive_a_day(&clock);
                     store.maintain().await;
+                }
+                Step::MergeDropped => {
+                    self.outlive_a_day(&clock);
+                    let core = store.core().clone();
+                    self.amid_merge
+                        .set(move || crate::retention::maintain(&core));
+                    self.merge_some(&store).await;
+                    assert!(!self.amid_merge.is_waiting(), "nothing was being merged");
                 }
                 Step::Stop => store.shutdown().await,
                 Step::Reopen => {
@@ -131,6 +146,45 @@ impl Driver {
                 drop(store);
                 (store, clock) = self.open();
             }
+        }
+    }
+
+    /// Time passes until the oldest day is not kept any more.
+    fn outlive_a_day(&mut self, clock: &ManualClock) {
+        self.model.drop_day(self.first_day, self.next_event());
+        self.first_day += 1;
+        // Rows of the first hour of the day are older than what is kept.
+        let days = self.first_day + KEPT_DAYS;
+        let now = FIRST_DAY + days * NANOS_PER_DAY - NANOS_PER_DAY / 2;
+        self.now.store(now, Ordering::SeqCst);
+        clock.set_unix(now);
+    }
+
+    /// Merges some neighbours of each partition that has any.
+    async fn merge_some(&mut self, store: &Store) {
+        let view = store.core().view.read().clone();
+        for partition in view.partitions.values() {
+            let files = partition.files.len();
+            if files < 2 {
+                continue;
+            }
+            let begin = self.generator.random.usize(..files - 1);
+            let end = self.generator.random.usize(begin + 2..=files);
+            let (core, merged) = (store.core().clone(), partition.clone());
+            let merge = move || merge_some(&core, &merged, begin..end);
+            match tokio::task::spawn_blocking(merge).await.unwrap() {
+                Ok(()) => self.merged = true,
+                // It was dropped meanwhile.
+                Err(error) => {
+                    let view = store.core().view.read().clone();
+                    assert!(!view.partitions.contains_key(&partition.key), "{error}");
+                }
+            }
+        }
+        for partition in store.core().view.read().partitions.values() {
+            let most = self.generations.entry(partition.key.signal).or_default();
+            let generations = partition.files.iter().map(|file| file.id.generation);
+            *most = generations.chain([*most]).max().unwrap_or_default();
         }
     }
 
@@ -204,11 +258,17 @@ impl Driver {
                 clock: None,
             }
         });
+        let formats = [Format::Otlp, Format::RemoteWrite1, Format::RemoteWrite2];
+        let format = match signal {
+            Signal::Metrics => formats[random.usize(..3)],
+            _ => Format::Otlp,
+        };
         let (day, both, padded) = (self.first_day, random.u8(..4) == 0, random.u8(..4) == 0);
         let wanted = Wanted {
             signal,
             rows: random.usize(1..7),
             days: if both { vec![day, day + 1] } else { vec![day] },
+            format,
             padding: match least {
                 0 if padded => random.usize(..self.padding),
                 _ => least,

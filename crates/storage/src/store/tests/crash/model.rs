@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::metric::Series;
 use model::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
-use model::{DataPoint, KeyValue, LogRecord, Signal, Span, Tenant, TimeRange};
+use model::{DataPoint, Format, KeyValue, LogRecord, Signal, Span, Tenant, TimeRange};
 
 use super::workload::REPEAT_HOURS;
 use crate::Store;
@@ -55,6 +55,7 @@ pub(super) struct Wanted {
     pub rows: usize,
     /// Its rows lie on one of these days each.
     pub days: Vec<u64>,
+    pub format: Format,
     pub stamp: Option<Stamp>,
     pub now_unix_nano: u64,
     /// Bytes that its first row is larger than the others.
@@ -115,7 +116,13 @@ impl Wanted {
                 .push(row_bytes(self.signal, &made));
             sent.push(made);
         }
-        (Bytes::from(postcard::to_stdvec(&sent).unwrap()), parts)
+        let mut request = match self.format {
+            Format::Otlp => Vec::new(),
+            // So the decoder tells it from the others.
+            other => vec![other as u8],
+        };
+        request.extend(postcard::to_stdvec(&sent).unwrap());
+        (request.into(), parts)
     }
 }
 
@@ -145,7 +152,7 @@ impl Model {
             batch: Batch {
                 tenant: Tenant::default(),
                 signal: wanted.signal,
-                format: model::Format::Otlp,
+                format: wanted.format,
                 request,
                 stamp: wanted.stamp,
             },

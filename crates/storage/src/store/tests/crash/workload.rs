@@ -1,10 +1,12 @@
 //! A run of a store whose every state of the disk is kept.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use model::Signal;
 use parking_lot::Mutex;
 use testkit::{Change, FaultFiles, ManualClock, MemoryFiles, Op, Plan};
 
@@ -28,6 +30,8 @@ pub(super) struct Workload {
     pub group: usize,
     /// Bytes of the longest text.
     pub padding: usize,
+    /// Whether the disk is kept only before calls of steps that merge files.
+    pub merges_alone: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +44,11 @@ pub(super) enum Step {
     Flush,
     /// What lies side by side is merged.
     Merge,
+    /// Some neighbours of each partition are merged, whether that is worth it or not: what is
+    /// merged may have been merged before, often.
+    MergeSome,
+    /// The same while the oldest day is dropped, which the merge is in the midst of.
+    MergeDropped,
     /// Time passes, and the oldest day is dropped.
     Retain,
     /// The store stops in order and starts again.
@@ -48,6 +57,13 @@ pub(super) enum Step {
     Kill,
     /// The store stops in order.
     Stop,
+}
+
+impl Step {
+    /// Whether files are merged in it.
+    pub(super) fn merges(self) -> bool {
+        matches!(self, Self::Merge | Self::MergeSome | Self::MergeDropped)
+    }
 }
 
 impl Workload {
@@ -62,6 +78,7 @@ impl Workload {
             steps,
             group: 3,
             padding: 40_000,
+            merges_alone: false,
         }
     }
 
@@ -86,6 +103,32 @@ impl Workload {
             steps,
             group: 6,
             padding: 40_000,
+            merges_alone: false,
+        }
+    }
+
+    /// Merged files of several generations, what a crash leaves of each merge, and merged files
+    /// that retention drops, also while they are being merged again.
+    pub(super) fn merging(rounds: usize) -> Self {
+        use Step::{Flush, Kill, Merge, MergeDropped, MergeSome, Reopen, Retain, Write};
+        let mut steps = Vec::new();
+        for round in 0..rounds {
+            for _ in 0..4 {
+                steps.extend([Write, Flush]);
+            }
+            steps.extend([MergeSome, Write, Flush, MergeSome, MergeSome]);
+            match round % 4 {
+                0 => steps.extend([Write, Flush, Write, Flush, MergeDropped]),
+                1 => steps.extend([Kill, Merge, Write]),
+                2 => steps.extend([Retain, MergeSome]),
+                _ => steps.extend([Reopen, Merge]),
+            }
+        }
+        Self {
+            steps,
+            group: 5,
+            padding: 100,
+            merges_alone: true,
         }
     }
 }
@@ -100,6 +143,7 @@ impl Workload {
             ],
             group: 6,
             padding: 100,
+            merges_alone: false,
         }
     }
 }
@@ -117,6 +161,8 @@ pub(super) struct Moment {
 pub(super) struct Run {
     pub moments: Vec<Moment>,
     pub model: Model,
+    /// The highest generation of a merged file that there was of each signal.
+    pub generations: BTreeMap<Signal, u8>,
     seed: u64,
 }
 
@@ -183,8 +229,13 @@ impl Run {
             moments: moments.clone(),
             event: driver.event.clone(),
             now: driver.now.clone(),
+            paused: driver.is_quiet.clone(),
         };
-        faults.watch(move |change| recorder.record(change));
+        let amid = driver.amid_merge.clone();
+        faults.watch(move |change| {
+            recorder.record(change);
+            amid.at(change);
+        });
         driver.run(workload).await;
         assert!(driver.merged, "nothing was merged");
         let mut moments = std::mem::take(&mut *moments.lock());
@@ -197,8 +248,33 @@ impl Run {
         Self {
             moments,
             model: driver.model,
+            generations: driver.generations,
             seed,
         }
+    }
+}
+
+/// What is to happen in the midst of a merge, once: before its first write to a merged file.
+#[derive(Clone, Default)]
+pub(super) struct Amid(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+
+impl Amid {
+    pub(super) fn set(&self, act: impl FnOnce() + Send + 'static) {
+        *self.0.lock() = Some(Box::new(act));
+    }
+
+    /// Whether it did not happen yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    fn at(&self, change: &Change<'_>) {
+        let name = change.path.to_string_lossy();
+        if change.op != Op::Write || !name.ends_with(".blocks.tmp") {
+            return;
+        }
+        let act = self.0.lock().take();
+        act.into_iter().for_each(|act| act());
     }
 }
 
@@ -208,10 +284,15 @@ struct Recorder {
     moments: Arc<Mutex<Vec<Moment>>>,
     event: Arc<AtomicU64>,
     now: Arc<AtomicU64>,
+    /// Whether nothing is kept.
+    paused: Arc<AtomicBool>,
 }
 
 impl Recorder {
     fn record(&self, change: &Change<'_>) {
+        if self.paused.load(Ordering::SeqCst) {
+            return;
+        }
         // Read before the fork: what was acknowledged by then is on the disk that is forked.
         let event = self.event.load(Ordering::SeqCst);
         let clock = self.now.load(Ordering::SeqCst);
