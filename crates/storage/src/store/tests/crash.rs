@@ -16,8 +16,8 @@ mod workload;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use ::model::Signal;
 use env::Files;
-use model::Signal;
 use testkit::{Loss, MemoryFiles};
 
 use self::model::Model;
