@@ -8,7 +8,7 @@ use super::{Of, seed, term, truncated, value_term, word_term};
 use crate::filter::{Field, Level};
 use crate::layout::BlockTable;
 use crate::series_view;
-use crate::table::{Cell, Damage, Mask, Table};
+use crate::table::{Cell, Damage, Grouped, Mask, Table};
 use crate::words;
 
 /// A search that some row of a block passes.
@@ -119,7 +119,7 @@ impl Finder<'_, '_> {
     /// A field of one text per row.
     fn texts(&mut self, field: &Field, of: Of, name: &'static str) -> Result<(), Damage> {
         let grouped = self.table.group(field, &self.all)?;
-        for text in grouped.texts.iter().filter(|text| !text.is_empty()) {
+        for text in texts_of_rows(&grouped).filter(|text| !text.is_empty()) {
             // What has no name is a number, and those have no term.
             if !matches!(of, Of::Kind | Of::Status) || text.parse::<i64>().is_err() {
                 self.show(name, "", text, &[term(of, "", text.as_bytes())]);
@@ -149,7 +149,7 @@ impl Finder<'_, '_> {
     fn words(&mut self, field: &Field) -> Result<(), Damage> {
         let grouped = self.table.group(field, &self.all)?;
         let seed = seed(Of::Word, "");
-        for text in &grouped.texts {
+        for text in texts_of_rows(&grouped) {
             words::each(text, &mut |word| {
                 if let Some(term) = word_term(seed, word) {
                     self.show("word", "", word, &[term]);
@@ -170,6 +170,17 @@ impl Finder<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// The texts that some row has. Others come where values of several types lie in one column, read
+/// as what they are not.
+fn texts_of_rows(grouped: &Grouped) -> impl Iterator<Item = &String> {
+    let mut is_used = vec![false; grouped.texts.len()];
+    for code in &grouped.codes {
+        is_used[*code as usize] = true;
+    }
+    let texts = grouped.texts.iter().zip(is_used);
+    texts.filter_map(|(text, is_used)| is_used.then_some(text))
 }
 
 /// Shows a search that was not shown yet. The first of its terms tells it from others.

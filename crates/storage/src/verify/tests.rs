@@ -86,6 +86,30 @@ async fn a_sound_folder_has_no_findings_open_and_at_rest() {
 }
 
 #[tokio::test]
+async fn few_bodies_of_several_types_are_found_by_their_words() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let list = vec![model::KeyValue::new("card", "declined")];
+    let bodies = [
+        model::Value::Bytes(vec![0xca, 0xfe, 0xba, 0xbe]),
+        model::Value::KvList(list.clone()),
+        model::Value::Array(vec![model::Value::KvList(list)]),
+    ];
+    let mut generator = Generator::new(11);
+    let logs: Vec<_> = (0..30)
+        .map(|row| model::LogRecord {
+            time_unix_nano: BASE,
+            body: bodies[row % 3].clone(),
+            ..generator.log()
+        })
+        .collect();
+    write(&store, Signal::Logs, &logs).await.unwrap();
+    store.flush().await;
+    // The bytes of one are not taken for another type.
+    assert_eq!(check(&dir).findings, []);
+}
+
+#[tokio::test]
 async fn a_flipped_bit_in_any_file_is_found() {
     let (dir, store) = filled(1, 140).await;
     write(&store, Signal::Logs, &[Generator::new(1).log()])
