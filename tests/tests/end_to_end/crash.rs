@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use testkit::remote_write::{Sample, TimeSeries, WriteRequest, block, labels};
 use tests::otlp_json::{attributes, log, logs, metrics, now, span, traces};
 use tests::{Http, wait};
 
-use crate::PROGRAM;
+use crate::{PROGRAM, remote_write};
 
 const SENDERS: usize = 4;
 /// Items of one request.
@@ -79,6 +80,34 @@ fn point_batch(batch: &str) -> Value {
     )
 }
 
+/// The same over remote write.
+async fn write_remotely(otlp: &Http, batch: &str) -> Result<(), String> {
+    let time = i64::try_from(now() / 1_000_000).unwrap();
+    let sample = |item: usize| Sample {
+        value: item as f64,
+        timestamp: time + i64::try_from(item).unwrap(),
+        start_timestamp: 0,
+    };
+    let request = WriteRequest {
+        timeseries: vec![TimeSeries {
+            labels: labels(&[("__name__", "crash_written"), ("batch", batch)]),
+            samples: (0..BATCH).map(sample).collect(),
+            ..TimeSeries::default()
+        }],
+        metadata: vec![],
+    };
+    let request = otlp
+        .request("POST", remote_write::PATH)
+        .header("content-type", "application/x-protobuf")
+        .header("content-encoding", "snappy")
+        .body(block(&request));
+    let answer = request.send().await.map_err(|error| error.to_string())?;
+    match answer.status().as_u16() {
+        204 => Ok(()),
+        status => Err(status.to_string()),
+    }
+}
+
 /// Sends until the process is gone.
 async fn send(otlp: Http, name: String, stop: Arc<AtomicBool>, sent: Arc<Mutex<Sent>>) {
     for number in 0.. {
@@ -91,8 +120,12 @@ async fn send(otlp: Http, name: String, stop: Arc<AtomicBool>, sent: Arc<Mutex<S
             ("logs", log_batch(&batch)),
             ("traces", span_batch(&batch)),
             ("metrics", point_batch(&batch)),
+            ("written", Value::Null),
         ] {
-            let result = otlp.try_export(signal, &export).await;
+            let result = match signal {
+                "written" => write_remotely(&otlp, &batch).await,
+                _ => otlp.try_export(signal, &export).await,
+            };
             let mut sent = sent.lock().unwrap();
             let name = format!("{signal} {batch}");
             match result {
@@ -120,8 +153,8 @@ async fn found_logs(query: &Http) -> Found {
     found
 }
 
-async fn found_points(query: &Http) -> Found {
-    let ask = [("q", "crash_points"), ("limit", "10000")];
+async fn found_points(query: &Http, metric: &str) -> Found {
+    let ask = [("q", metric), ("limit", "10000")];
     let answer = query.get("/api/v1/metrics/points", &ask).await;
     assert_eq!(
         answer["cut"].as_array().map_or(0, Vec::len),
@@ -136,7 +169,10 @@ async fn found_points(query: &Http) -> Found {
             for metric in list(&scope, "metrics") {
                 for point in list(&metric["gauge"], "dataPoints") {
                     let batch = point["attributes"][0]["value"]["stringValue"].as_str();
-                    let item = point["asInt"].as_str().unwrap().parse().unwrap();
+                    let item = match point["asInt"].as_str() {
+                        Some(item) => item.parse().unwrap(),
+                        None => point["asDouble"].as_f64().unwrap() as usize,
+                    };
                     *found.entry((batch.unwrap().to_owned(), item)).or_default() += 1;
                 }
             }
@@ -171,7 +207,7 @@ async fn verify(query: &Http, sent: &Sent) {
         let names = names.iter().filter_map(|name| name.strip_prefix(signal));
         names.map(|name| name.trim().to_owned()).collect()
     };
-    for signal in ["logs", "traces", "metrics"] {
+    for signal in ["logs", "traces", "metrics", "written"] {
         let (acknowledged, unanswered) =
             (of(&sent.acknowledged, signal), of(&sent.unanswered, signal));
         assert!(acknowledged.len() > ROUNDS, "{signal}: {acknowledged:?}");
@@ -179,7 +215,8 @@ async fn verify(query: &Http, sent: &Sent) {
         let found = match signal {
             "logs" => found_logs(query).await,
             "traces" => found_spans(query, &all.clone().collect::<Vec<_>>()).await,
-            _ => found_points(query).await,
+            "metrics" => found_points(query, "crash_points").await,
+            _ => found_points(query, "crash_written").await,
         };
         for ((batch, item), count) in &found {
             assert_eq!(

@@ -12,13 +12,13 @@ use tests::{Http, Server, external};
 
 use crate::up;
 
-const PATH: &str = "/prometheus/api/v1/write";
-pub const VERSION_2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+pub(crate) const PATH: &str = "/prometheus/api/v1/write";
+pub(crate) const VERSION_2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 /// A day of years ago, in seconds.
 const BEGIN: i64 = 1_600_000_000;
-pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+pub(crate) const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
-pub async fn post(port: &Http, content_type: &str, body: Vec<u8>) -> Response {
+pub(crate) async fn post(port: &Http, content_type: &str, body: Vec<u8>) -> Response {
     let request = port.request("POST", PATH);
     let request = request
         .header("content-type", content_type)
