@@ -10,11 +10,13 @@ use super::workload::{Run, Workload};
 use super::{Plan, try_all_of};
 
 /// Every kind of file and folder that is synced.
-const SYNCS: [(Op, &str); 13] = [
+const SYNCS: [(Op, &str); 18] = [
     (Op::SyncData, ".seg"),
     (Op::SyncDir, "/wal$"),
     (Op::SyncData, ".blocks"),
+    (Op::SyncData, ".blocks.tmp"),
     (Op::SyncData, ".ids"),
+    (Op::SyncData, ".series"),
     (Op::SyncData, ".fields"),
     // Of an index: what tantivy writes, and its list of segments. Its folder is not here: without
     // their names the files are no index, one is begun anew, and answers are the same.
@@ -27,6 +29,9 @@ const SYNCS: [(Op, &str); 13] = [
     // A partition, and the folder in which a dropped one gets another name.
     (Op::SyncDir, "store/default/logs/2"),
     (Op::SyncDir, "store/default/logs$"),
+    (Op::SyncDir, "store/default/traces/2"),
+    (Op::SyncDir, "store/default/metrics/2"),
+    (Op::SyncDir, "store/default/metrics$"),
 ];
 
 /// Whether some crash of these runs is not survived where that kind of sync does nothing.
