@@ -254,9 +254,11 @@ impl Run {
     }
 }
 
+type Act = Box<dyn FnOnce() + Send>;
+
 /// What is to happen in the midst of a merge, once: before its first write to a merged file.
 #[derive(Clone, Default)]
-pub(super) struct Amid(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+pub(super) struct Amid(Arc<Mutex<Option<Act>>>);
 
 impl Amid {
     pub(super) fn set(&self, act: impl FnOnce() + Send + 'static) {
