@@ -56,6 +56,19 @@ pub fn two_digits(number: f64) -> String {
     }
 }
 
+/// A whole number with a comma after each thousand, as in `11,000`.
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A time as `2026-01-02T03:04:05Z`, in whole seconds.
 pub fn rfc3339(time_ms: i64) -> String {
     let seconds = time_ms / 1000;
@@ -199,6 +212,14 @@ pub fn parse_duration(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(thousands),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+    }
 
     #[test]
     fn numbers_are_written_as_prometheus_does() {

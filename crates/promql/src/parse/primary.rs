@@ -81,6 +81,8 @@ impl Parser<'_> {
             .into_iter()
             .find(|keyword| keyword.eq_ignore_ascii_case(name));
         let Some(function) = functions::find(keyword.unwrap_or(name)) else {
+            // What is wrong with the arguments comes first, as in Prometheus.
+            self.arguments(false)?;
             let name = crate::format::quote(name);
             return Err(Problem::new(
                 start,

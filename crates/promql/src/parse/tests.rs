@@ -182,6 +182,7 @@ fn errors_say_where_and_what() {
             "foo(a)",
             "1:1: parse error: unknown function with name \"foo\"",
         ),
+        ("foo(", "1:5: parse error: unclosed left parenthesis"),
         (
             "rate(a)",
             "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",

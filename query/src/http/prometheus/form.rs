@@ -69,24 +69,35 @@ impl Form {
     pub(crate) fn time(&self, name: &str) -> Result<Option<i64>, Refused> {
         let read = |text: &str| {
             parse_seconds(text).ok_or_else(|| {
-                bad_parameter(name, format!("cannot parse {text:?} to a valid timestamp"))
+                let message = format!(
+                    "invalid time value for '{name}': cannot parse {text:?} to a valid timestamp"
+                );
+                bad_parameter(name, message)
             })
         };
         self.text(name).map(read).transpose()
     }
 
-    /// The same of a parameter that has to be there.
+    /// A time that has to be there.
     pub(crate) fn needed_time(&self, name: &str) -> Result<i64, Refused> {
-        self.time(name)?
-            .ok_or_else(|| bad_parameter(name, "it is missing"))
+        let text = self.text(name).unwrap_or_default();
+        parse_seconds(text).ok_or_else(|| {
+            bad_parameter(name, format!("cannot parse {text:?} to a valid timestamp"))
+        })
     }
 
     /// A duration in milliseconds, from seconds or text with units.
-    #[allow(clippy::cast_possible_truncation)]
     pub(crate) fn duration_ms(&self, name: &str) -> Result<Option<i64>, Refused> {
-        let Some(text) = self.text(name) else {
-            return Ok(None);
-        };
+        match self.text(name) {
+            None => Ok(None),
+            Some(_) => self.needed_duration_ms(name).map(Some),
+        }
+    }
+
+    /// A duration that has to be there.
+    #[allow(clippy::cast_possible_truncation)]
+    pub(crate) fn needed_duration_ms(&self, name: &str) -> Result<i64, Refused> {
+        let text = self.text(name).unwrap_or_default();
         let seconds = text
             .parse::<f64>()
             .ok()
@@ -94,7 +105,6 @@ impl Form {
         let millis = seconds.map(|seconds| (seconds * 1e3) as i64);
         millis
             .or_else(|| promql::format::parse_duration(text))
-            .map(Some)
             .ok_or_else(|| {
                 bad_parameter(name, format!("cannot parse {text:?} to a valid duration"))
             })

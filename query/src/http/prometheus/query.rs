@@ -24,9 +24,15 @@ pub(crate) async fn instant(Extract(state): Extract<State>, form: Form) -> Answe
 /// `GET|POST query_range`
 pub(crate) async fn range(Extract(state): Extract<State>, form: Form) -> Answer {
     let (start, end) = (form.needed_time("start")?, form.needed_time("end")?);
-    let step = form
-        .duration_ms("step")?
-        .ok_or_else(|| bad_parameter("step", "it is missing"))?;
+    if end < start {
+        let message = "end timestamp must not be before start time";
+        return Err(bad_parameter("end", message));
+    }
+    let step = form.needed_duration_ms("step")?;
+    if step <= 0 {
+        let message = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(bad_parameter("step", message));
+    }
     evaluate(state, &form, When::Range(start, end, step)).await
 }
 
