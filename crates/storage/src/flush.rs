@@ -12,7 +12,7 @@ use crate::chunk::Chunk;
 use crate::idtable;
 use crate::index::{BlockTerms, TermIndex};
 use crate::layout::RowRef;
-use crate::order::ordered;
+use crate::order::{cut, ordered};
 use crate::partition::{
     BlockFile, BlocksWriter, FileError, FileId, Partition, PartitionKey, split_terms, write_whole,
 };
@@ -180,7 +180,7 @@ fn write_files(
     let mut writer = BlocksWriter::create(env, &id.path(dir, "blocks"), signal)?;
     let mut pairs: Vec<(u64, u32)> = Vec::new();
     let mut collector = Collector::new();
-    for rows in rows.chunks(block_rows) {
+    for rows in cut(rows, block_rows) {
         let ordinal = writer.write_rows(chunks, rows, &mut collector)?;
         let terms = collector.take_terms().into_iter();
         pairs.extend(terms.map(|term| (term, ordinal)));

@@ -1,4 +1,4 @@
-//! The order of rows in a file.
+//! The order of rows in a file, and how they are cut into blocks.
 
 use std::sync::Arc;
 
@@ -48,4 +48,33 @@ pub(crate) fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRe
         (first, trace, time)
     });
     rows
+}
+
+/// Cuts rows into as few blocks of at most `block_rows` as there can be, all of about the same
+/// length: where there are several each is about half full at least, and a merge has nothing to
+/// join.
+pub(crate) fn cut(rows: &[RowRef], block_rows: usize) -> impl Iterator<Item = &[RowRef]> {
+    let blocks = rows.len().div_ceil(block_rows.max(1));
+    let start = move |block: usize| rows.len() * block / blocks;
+    (0..blocks).map(move |block| &rows[start(block)..start(block + 1)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_cut_evenly_and_each_is_in_one_block() {
+        for count in 0..200 {
+            let row = |row| RowRef { chunk: 0, row };
+            let rows: Vec<RowRef> = (0..count).map(row).collect();
+            let blocks: Vec<&[RowRef]> = cut(&rows, 16).collect();
+            assert_eq!(blocks.concat(), rows);
+            assert_eq!(blocks.len(), rows.len().div_ceil(16));
+            let lengths = || blocks.iter().map(|block| block.len());
+            let (least, most) = (lengths().min(), lengths().max());
+            assert!(most <= Some(16));
+            assert!(blocks.len() < 2 || least >= Some(8), "{count}");
+        }
+    }
 }

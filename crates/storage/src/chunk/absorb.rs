@@ -78,7 +78,47 @@ fn merge<T>(into: &mut Vec<Arc<T>>, from: &[Arc<T>], hash: fn(&T) -> u64) -> Vec
         .collect()
 }
 
+/// Gives back what a list has beyond its members, where that is worth a call.
+fn shrink<T>(list: &mut Vec<T>) {
+    if list.capacity() - list.len() > list.len() / 16 {
+        list.shrink_to_fit();
+    }
+}
+
 impl Chunk {
+    /// Two chunks of one signal as one, in lists of just the length that they need.
+    pub(crate) fn joined(one: &Chunk, other: &Chunk) -> Chunk {
+        let mut joined = Chunk::new(one.signal);
+        let sum = |length: fn(&Chunk) -> usize| length(one) + length(other);
+        joined.text.reserve_exact(sum(|c| c.text.len()));
+        joined.trace_ids.reserve_exact(sum(|c| c.trace_ids.len()));
+        joined.spans.reserve_exact(sum(|c| c.spans.len()));
+        joined.logs.reserve_exact(sum(|c| c.logs.len()));
+        joined.points.reserve_exact(sum(|c| c.points.len()));
+        joined.attributes.reserve_exact(sum(|c| c.attributes.len()));
+        joined.events.reserve_exact(sum(|c| c.events.len()));
+        joined.links.reserve_exact(sum(|c| c.links.len()));
+        let pairs = sum(|c| c.correlation.len());
+        joined.correlation.reserve_exact(pairs);
+        joined.absorb(one);
+        joined.absorb(other);
+        joined
+    }
+
+    /// Gives back what its lists were made longer than they became: the head is full by what they
+    /// take, so that it holds as many rows more.
+    pub(crate) fn shrink(&mut self) {
+        shrink(&mut self.text);
+        shrink(&mut self.trace_ids);
+        shrink(&mut self.spans);
+        shrink(&mut self.logs);
+        shrink(&mut self.points);
+        shrink(&mut self.attributes);
+        shrink(&mut self.events);
+        shrink(&mut self.links);
+        shrink(&mut self.correlation);
+    }
+
     /// Joins two chunks of one signal; the rows of `other` follow those of `self`.
     pub(crate) fn absorb(&mut self, other: &Chunk) {
         let moves = Moves {

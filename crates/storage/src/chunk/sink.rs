@@ -115,7 +115,8 @@ impl<'k> ChunkSink<'k> {
     }
 
     /// The chunk; the room then holds what it takes, and nothing of what filling it took.
-    pub(crate) fn finish(self) -> Result<Chunk, NoRoom> {
+    pub(crate) fn finish(mut self) -> Result<Chunk, NoRoom> {
+        self.chunk.shrink();
         self.room.resize(self.chunk.heap_bytes())?;
         Ok(self.chunk)
     }

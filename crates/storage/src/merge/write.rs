@@ -1,9 +1,11 @@
 //! Writes one file of several.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use env::Env;
+use bytes::Bytes;
+use env::{Env, File};
 use model::Signal;
 
 use super::MergeError;
@@ -14,7 +16,7 @@ use crate::flush::FlushError;
 use crate::idtable::{self, GONE, IdTable};
 use crate::index::BlockTerms;
 use crate::layout::{BlockTable, RowRef};
-use crate::order::ordered;
+use crate::order::{cut, ordered};
 use crate::partition::{BlockFile, BlocksWriter, FileId, UNFINISHED, split_terms, write_whole};
 use crate::points::{self, POINTS_PER_ROW, file::PointFile};
 use crate::terms::Collector;
@@ -34,7 +36,7 @@ pub(crate) struct Task<'a> {
     /// Memory that rows may take while they are put in order.
     pub memory_bytes: usize,
     /// Asked between two blocks.
-    pub go_on: &'a dyn Fn() -> bool,
+    pub go_on: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// A merged file that is written and does not count yet.
@@ -97,6 +99,33 @@ struct Gathered {
     bytes: usize,
 }
 
+/// A file that is merged. Its blocks are read and not mapped: a page that was looked at through the
+/// mapping would stay with the process until the file is gone, and a merge looks at all of them.
+pub(crate) struct Part<'a> {
+    pub file: &'a BlockFile,
+    bytes: Box<dyn File>,
+}
+
+impl<'a> Part<'a> {
+    pub(crate) fn open(env: &Env, dir: &Path, file: &'a BlockFile) -> Result<Self, MergeError> {
+        let bytes = env.files.open(&file.id.path(dir, "blocks"))?;
+        Ok(Self { file, bytes })
+    }
+
+    /// The bytes of a block.
+    pub(crate) fn block(&self, ordinal: usize) -> Result<Bytes, MergeError> {
+        let meta = &self.file.blocks[ordinal];
+        let mut bytes = vec![0; meta.length as usize];
+        match self.bytes.read_exact_at(&mut bytes, meta.offset) {
+            Ok(()) => Ok(bytes.into()),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Err(damaged(self.file, &error))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 struct Merge<'a> {
     task: &'a Task<'a>,
     writer: BlocksWriter,
@@ -119,17 +148,18 @@ impl Merge<'_> {
         let mut places = Vec::with_capacity(files.len());
         let (mut small, mut untabled) = (Gathered::default(), Gathered::default());
         for (file, tabled) in files.iter().zip(tabled) {
+            let part = Part::open(self.task.env, self.task.dir, file)?;
             let mut of_file = vec![GONE; file.blocks.len()];
             for (ordinal, place) in of_file.iter_mut().enumerate() {
                 if !(self.task.go_on)() {
                     return Err(MergeError::Cancelled);
                 }
                 if !tabled {
-                    self.gather(file, ordinal, &mut untabled, true)?;
+                    self.gather(&part, ordinal, &mut untabled, true)?;
                 } else if join && is_small(file.blocks[ordinal].rows) {
-                    self.gather(file, ordinal, &mut small, false)?;
+                    self.gather(&part, ordinal, &mut small, false)?;
                 } else {
-                    *place = self.copy(file, ordinal)?;
+                    *place = self.copy(&part, ordinal)?;
                 }
             }
             if let Some(fields) = file.fields.as_ref().filter(|_| tabled) {
@@ -144,8 +174,8 @@ impl Merge<'_> {
     }
 
     /// Copies a block that is sound.
-    fn copy(&mut self, file: &BlockFile, ordinal: usize) -> Result<u32, MergeError> {
-        let bytes = file.block(ordinal);
+    fn copy(&mut self, part: &Part<'_>, ordinal: usize) -> Result<u32, MergeError> {
+        let (file, bytes) = (part.file, part.block(ordinal)?);
         let reader = BlockReader::open(bytes.clone());
         let sound = reader.and_then(|reader| reader.verify().map(|()| reader.rows()));
         let rows = sound.map_err(|error| damaged(file, &error))?;
@@ -161,12 +191,13 @@ impl Merge<'_> {
     /// Adds the rows of a block to those that wait, and writes them where they are too many.
     fn gather(
         &mut self,
-        file: &BlockFile,
+        part: &Part<'_>,
         ordinal: usize,
         gathered: &mut Gathered,
         count_fields: bool,
     ) -> Result<(), MergeError> {
-        let table = BlockTable::open(self.task.signal, file.block(ordinal), Arc::default());
+        let (file, bytes) = (part.file, part.block(ordinal)?);
+        let table = BlockTable::open(self.task.signal, bytes, Arc::default());
         let chunk = table.and_then(|table| table.thaw());
         let chunk = chunk.map_err(|error| damaged(file, &error))?;
         if chunk.rows() != file.blocks[ordinal].rows as usize {
@@ -196,7 +227,7 @@ impl Merge<'_> {
         });
         let rows = ordered(self.task.signal, &chunks, rows.collect());
         let mut collector = Collector::new();
-        for rows in rows.chunks(self.task.block_rows) {
+        for rows in cut(&rows, self.task.block_rows) {
             if !(self.task.go_on)() {
                 return Err(MergeError::Cancelled);
             }

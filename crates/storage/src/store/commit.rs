@@ -25,10 +25,10 @@ use crate::write::{Ack, Batch, WriteError};
 const GROUP_BATCHES_MAX: usize = 256;
 /// Bytes that share one sync at most, beyond the first batch.
 const GROUP_BYTES_MAX: usize = 16 << 20;
-/// Chunks are joined up to this many rows.
-const CHUNK_ROWS_MAX: usize = 8_192;
-/// And up to this many bytes: joining copies.
-const CHUNK_BYTES_MAX: usize = 16 << 20;
+/// Chunks are joined up to this many rows: joining copies, and senders wait for it.
+const CHUNK_ROWS_MAX: usize = 1_024;
+/// And up to this many bytes.
+const CHUNK_BYTES_MAX: usize = 2 << 20;
 /// How often a flush may fail before whoever waits for it goes on without.
 const FLUSH_PATIENCE: u32 = 3;
 
@@ -446,7 +446,7 @@ impl Committer {
             }
             let chunks = fresh.entry((batch.tenant, batch.signal)).or_default();
             match chunks.last_mut() {
-                Some(last) if joined_bytes(last, &chunk) <= CHUNK_BYTES_MAX => last.absorb(&chunk),
+                Some(last) if may_join(last, &chunk) => last.absorb(&chunk),
                 _ => chunks.push(chunk),
             }
         }
@@ -558,25 +558,19 @@ impl Committer {
 /// is moved a logarithmic number of times.
 pub(super) fn push(chunks: &mut Vec<Arc<Chunk>>, mut chunk: Arc<Chunk>) {
     while let Some(last) = chunks.last() {
-        let rows = last.rows() + chunk.rows();
-        if rows > CHUNK_ROWS_MAX
-            || last.rows() > 2 * chunk.rows()
-            || joined_bytes(last, &chunk) > CHUNK_BYTES_MAX
-        {
+        if last.rows() > 2 * chunk.rows() || !may_join(last, &chunk) {
             break;
         }
-        let mut joined = Chunk::new(chunk.signal);
-        joined.absorb(last);
-        joined.absorb(&chunk);
+        chunk = Arc::new(Chunk::joined(last, &chunk));
         chunks.pop();
-        chunk = Arc::new(joined);
     }
     chunks.push(chunk);
 }
 
-/// About what two chunks take once they are one.
-fn joined_bytes(one: &Chunk, other: &Chunk) -> usize {
-    one.list_bytes() + other.list_bytes()
+/// Whether two chunks are small enough to become one.
+fn may_join(one: &Chunk, other: &Chunk) -> bool {
+    one.rows() + other.rows() <= CHUNK_ROWS_MAX
+        && one.list_bytes() + other.list_bytes() <= CHUNK_BYTES_MAX
 }
 
 pub(super) fn signal_index(signal: Signal) -> usize {

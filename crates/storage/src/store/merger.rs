@@ -52,7 +52,6 @@ pub(super) fn start(core: Arc<Core>) -> JoinHandle<()> {
     let guard = core.failures.guard("the thread that merges files");
     let run = move || {
         let _guard = guard;
-        env::yield_to_other_threads();
         while !core.is_closing() {
             core.merging.wait();
             merge_all(&core);
@@ -168,7 +167,7 @@ fn merge_files(
         memory_bytes: core.options.merge_bytes,
         go_on: &go_on,
     };
-    let done = merge::write(&task).and_then(|written| {
+    let done = standing_back(|| merge::write(&task)).and_then(|written| {
         let ordered = written.ordered_rows;
         exchange(core, &partition.key, files, written)?;
         Ok(ordered)
@@ -197,6 +196,23 @@ fn merge_files(
             Err(error)
         }
     }
+}
+
+/// Does work on a thread that stands back where others have some. The merge thread itself does not:
+/// a flush would wait for it while it exchanges files, and whoever writes for the flush.
+fn standing_back<T: Send>(
+    work: impl FnOnce() -> Result<T, MergeError> + Send,
+) -> Result<T, MergeError> {
+    std::thread::scope(|scope| {
+        let run = || {
+            env::yield_to_other_threads();
+            work()
+        };
+        let builder = std::thread::Builder::new().name("storage-rewrite".to_owned());
+        let worker = builder.spawn_scoped(scope, run)?;
+        let done = worker.join();
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Removes what a merge wrote that did not come to its end. What stays is removed at the next
