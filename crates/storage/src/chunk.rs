@@ -9,6 +9,7 @@
 
 mod absorb;
 mod clocks;
+mod expected;
 mod intern;
 mod owned;
 mod shared;
@@ -28,6 +29,7 @@ use crate::partition::day_of;
 use crate::write::{Observe, Points, StoredSpan};
 
 pub(crate) use clocks::Clocks;
+pub(crate) use expected::Expected;
 pub(crate) use intern::Interner;
 pub(crate) use owned::summary_resource;
 pub(crate) use sink::{ChunkSink, Received, SeriesGate, members};

@@ -17,7 +17,7 @@ use model::row::Decode;
 use model::{Signal, Tenant};
 
 use crate::OpenError;
-use crate::chunk::{Chunk, Received};
+use crate::chunk::{Chunk, ChunkSink, Received};
 use crate::partition::{
     BlockFile, EXTENSIONS, FileError, FileId, Listed, PartitionKey, day_from_dropped, day_from_name,
 };
@@ -438,6 +438,7 @@ pub(crate) fn chunk_of(
         unix_nano: record.received_unix_nano.unwrap_or(0),
         ..Received::UNKNOWN
     };
-    decode_batch(decoder, keys, &record.batch, &mut gate, &mut room, received)
-        .map_err(|error| error.to_string())
+    let batch = &record.batch;
+    let sink = ChunkSink::new(batch.signal, keys, &mut gate, &mut room, received);
+    decode_batch(decoder, batch, sink).map_err(|error| error.to_string())
 }

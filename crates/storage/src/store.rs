@@ -38,7 +38,7 @@ use model::row::{Decode, Reject, Undecoded};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::chunk::{Chunk, ChunkSink, Clocks, Received, SeriesGate};
+use crate::chunk::{Chunk, ChunkSink, Clocks, Expected, Received, SeriesGate};
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey};
 use crate::points::{BlockCache, Known, KnownSeries, SeriesEntry};
@@ -247,6 +247,8 @@ pub(crate) struct Core {
     /// What the store cannot go on without.
     failures: Failures,
     decoder: Arc<dyn Decode>,
+    /// What the last requests became in memory.
+    expected: Expected,
     closing: AtomicBool,
     pending: Arc<Semaphore>,
     budget: Arc<Budget>,
@@ -312,7 +314,11 @@ impl Core {
                 Received::at(received, clock.map_or(0, |clock| clock.offset_nano), ahead)
             }
         };
-        decode_batch(&*self.decoder, keys, batch, gate, room, received)
+        let sink = ChunkSink::new(batch.signal, keys, gate, room, received);
+        let sink = sink.expecting(&self.expected, batch.request.len());
+        let chunk = decode_batch(&*self.decoder, batch, sink)?;
+        self.expected.note(&chunk, batch.request.len());
+        Ok(chunk)
     }
 
     /// Whether the store is about to close.
@@ -402,16 +408,12 @@ impl Core {
     }
 }
 
-/// The rows of a batch; see [`Core::decode`].
+/// The rows of a batch, by a sink of its signal; see [`Core::decode`].
 pub(crate) fn decode_batch(
     decoder: &dyn Decode,
-    keys: &CorrelationKeys,
     batch: &Batch,
-    gate: &mut dyn SeriesGate,
-    room: &mut Room,
-    received: Received,
+    mut sink: ChunkSink<'_>,
 ) -> Result<Chunk, Undecoded> {
-    let mut sink = ChunkSink::new(batch.signal, keys, gate, room, received);
     decoder.decode(batch.format, batch.signal, &batch.request, &mut sink)?;
     let mut chunk = sink.finish()?;
     if let Some(clock) = batch.stamp.as_ref().and_then(|stamp| stamp.clock) {
@@ -503,6 +505,7 @@ impl Store {
             observer: Mutex::new(None),
             failures,
             decoder,
+            expected: Expected::default(),
             closing: AtomicBool::new(false),
         });
         retention::remove_dropped(&core);

@@ -80,7 +80,7 @@ fn merge<T>(into: &mut Vec<Arc<T>>, from: &[Arc<T>], hash: fn(&T) -> u64) -> Vec
 
 /// Gives back what a list has beyond its members, where that is worth a call.
 fn shrink<T>(list: &mut Vec<T>) {
-    if list.capacity() - list.len() > list.len() / 16 {
+    if list.capacity() - list.len() > list.len() / 8 {
         list.shrink_to_fit();
     }
 }

@@ -1,5 +1,7 @@
 //! Fills a chunk from a request.
 
+mod attributes;
+
 use std::sync::Arc;
 
 use model::correlation::CorrelationKeys;
@@ -13,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::shared::{self, Shared};
 use super::{
-    Attr, Chunk, Corr, EventRow, LinkRow, LogRow, PointRow, PointVal, Span32, SpanRow, Text, Val,
+    Chunk, EventRow, Expected, LinkRow, LogRow, PointRow, PointVal, Span32, SpanRow, Text, Val,
     encode_onto, encoded_bytes,
 };
 use crate::partition::day_of;
@@ -23,10 +25,6 @@ use crate::points::{Entry, SeriesEntry, series_id};
 const LARGE_BYTES: usize = 1 << 20;
 /// What has more members than this is measured before it is encoded.
 const MEMBERS_MEASURED: usize = 256;
-/// A set of attributes may have as many keys as a request has room for: within it too, now and then
-/// room is taken for what they need.
-const ATTRIBUTES_BETWEEN_LOOKS: usize = 1_024;
-
 /// When a request was received.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Received {
@@ -75,6 +73,13 @@ pub(crate) struct ChunkSink<'k> {
     set: u64,
     /// The last set that had a key, by the key's index.
     seen: Vec<u64>,
+    /// Which key came after each the last time, the first of a set at 0, others one place after
+    /// their index. Rows name the same keys in the same order, mostly.
+    follows: Vec<u32>,
+    /// Whether rows are correlated by a key, by its index, as far as it was asked.
+    correlating: Vec<Option<bool>>,
+    /// Keys of correlation pairs so far.
+    pair_keys: Vec<Text>,
     scratch: Vec<u8>,
     room: &'k mut Room,
     received: Received,
@@ -107,11 +112,20 @@ impl<'k> ChunkSink<'k> {
             gate,
             set: 0,
             seen: Vec::new(),
+            follows: Vec::new(),
+            correlating: Vec::new(),
+            pair_keys: Vec::new(),
             scratch: Vec::new(),
             room,
             received,
             lists: 0,
         }
+    }
+
+    /// The same for a request of so many bytes, with lists about as long as they become.
+    pub(crate) fn expecting(mut self, expected: &Expected, request_bytes: usize) -> Self {
+        expected.reserve(&mut self.chunk, request_bytes);
+        self
     }
 
     /// The chunk; the room then holds what it takes, and nothing of what filling it took.
@@ -125,7 +139,8 @@ impl<'k> ChunkSink<'k> {
     /// memory that nothing was written to yet is not there, so that is early enough.
     #[inline]
     fn grown(&mut self) -> Result<(), NoRoom> {
-        let own = self.scratch.capacity() + self.seen.capacity() * size_of::<u64>();
+        let per_key = size_of::<u64>() + size_of::<u32>() + size_of::<Option<bool>>();
+        let own = self.scratch.capacity() + self.seen.capacity() * per_key;
         let lists = self.chunk.list_bytes() + own;
         if lists > self.lists {
             self.room.take(lists - self.lists)?;
@@ -179,101 +194,6 @@ impl<'k> ChunkSink<'k> {
             ValueRef::Bytes(bytes) => Val::Bytes(self.push(bytes)),
             ValueRef::Array(list) => Val::Array(self.push(list)),
             ValueRef::KvList(list) => Val::KvList(self.push(list)),
-        }
-    }
-
-    fn attributes(&mut self, attributes: &[KeyValueRef<'_>]) -> Result<Span32, NoRoom> {
-        let first = index32(self.chunk.attributes.len());
-        self.set += 1;
-        for part in attributes.chunks(ATTRIBUTES_BETWEEN_LOOKS) {
-            for attribute in part {
-                let key = self.chunk.keys.intern(attribute.key);
-                let value = self.val(attribute.value);
-                self.chunk.attributes.push(Attr { key, value });
-                let at = key as usize;
-                if at == self.seen.len() {
-                    self.seen.push(self.set);
-                } else if self.seen[at] == self.set {
-                    self.chunk.duplicate_keys += 1;
-                } else {
-                    self.seen[at] = self.set;
-                }
-            }
-            if part.len() == ATTRIBUTES_BETWEEN_LOOKS {
-                self.grown()?;
-            }
-        }
-        Ok(Span32 {
-            first,
-            count: index32(attributes.len()),
-        })
-    }
-
-    /// Correlation pairs of a row's own attributes.
-    fn correlate_attributes(&mut self, attributes: &[KeyValueRef<'_>]) {
-        let keys = self.keys;
-        let row_first = self.chunk.correlation.len();
-        for (index, attribute) in attributes.iter().enumerate() {
-            if !keys.contains(attribute.key) {
-                continue;
-            }
-            let mut pairs: Vec<(&str, &str)> = Vec::new();
-            keys.attribute(attribute.key, attribute.value, &mut |key, value| {
-                pairs.push((key, value));
-            });
-            for (key, value) in pairs {
-                if self.chunk.correlation.len() - row_first >= model::correlation::PAIRS_PER_ROW_MAX
-                {
-                    return;
-                }
-                let key = self.text(key);
-                let value = self.text(value);
-                self.chunk.correlation.push(Corr {
-                    key,
-                    value,
-                    source: index32(index) + 1,
-                });
-            }
-        }
-    }
-
-    /// Correlation pairs in a body that is text; values are slices of the stored body.
-    fn correlate_body(&mut self, row_first: usize, body: &str, stored: Text) {
-        let keys = self.keys;
-        let mut pairs: Vec<(&str, Text)> = Vec::new();
-        keys.text(body, &mut |key, value| {
-            let offset = value.as_ptr() as usize - body.as_ptr() as usize;
-            let value = Text {
-                offset: stored.offset + index32(offset),
-                length: index32(value.len()),
-            };
-            pairs.push((key, value));
-        });
-        for (key, value) in pairs {
-            let row = &self.chunk.correlation[row_first..];
-            let value_bytes = self.chunk.bytes(value);
-            if row.len() >= model::correlation::PAIRS_PER_ROW_MAX {
-                return;
-            }
-            if row
-                .iter()
-                .any(|other| self.chunk.bytes(other.value) == value_bytes)
-            {
-                continue;
-            }
-            let key = self.text(key);
-            self.chunk.correlation.push(Corr {
-                key,
-                value,
-                source: 0,
-            });
-        }
-    }
-
-    fn correlation_since(&self, first: usize) -> Span32 {
-        Span32 {
-            first: index32(first),
-            count: index32(self.chunk.correlation.len() - first),
         }
     }
 
@@ -424,7 +344,8 @@ impl RowSink for ChunkSink<'_> {
         reserve(&mut self.chunk.spans, 1);
         self.grown()?;
         let first = self.chunk.correlation.len();
-        self.correlate_attributes(span.attributes);
+        let attributes = self.attributes(span.attributes)?;
+        self.correlate_attributes(span.attributes, attributes);
         let (status, message) = span
             .status
             .map_or((None, ""), |(code, text)| (Some(code), text));
@@ -450,7 +371,7 @@ impl RowSink for ChunkSink<'_> {
             status_message: self.text(message),
             trace_state: self.text(span.trace_state),
             flags: span.flags,
-            attributes: self.attributes(span.attributes)?,
+            attributes,
             dropped_attributes: span.dropped_attributes_count,
             events: self.events(span)?,
             dropped_events: span.dropped_events_count,
@@ -470,7 +391,8 @@ impl RowSink for ChunkSink<'_> {
         reserve(&mut self.chunk.logs, 1);
         self.grown()?;
         let first = self.chunk.correlation.len();
-        self.correlate_attributes(log.attributes);
+        let attributes = self.attributes(log.attributes)?;
+        self.correlate_attributes(log.attributes, attributes);
         let body = self.val(log.body);
         if let (ValueRef::Str(text), Val::Str(stored)) = (log.body, body) {
             self.correlate_body(first, text, stored);
@@ -488,7 +410,7 @@ impl RowSink for ChunkSink<'_> {
             span_id: log.span_id.map_or([0; 8], |id| id.0),
             resource: self.resource,
             scope: self.scope,
-            attributes: self.attributes(log.attributes)?,
+            attributes,
             dropped_attributes: log.dropped_attributes_count,
             flags: log.flags,
             event_name: self.text(log.event_name),
