@@ -78,11 +78,16 @@ impl ChunkSink<'_> {
             if !self.is_correlating(stored.key, attribute.key) {
                 continue;
             }
-            let mut pairs: Vec<(&str, &str)> = Vec::new();
+            // Nearly always one: a header's value alone is a list.
+            let (mut first, mut others) = (None, Vec::new());
             keys.attribute(attribute.key, attribute.value, &mut |key, value| {
-                pairs.push((key, value));
+                if first.is_none() {
+                    first = Some((key, value));
+                } else {
+                    others.push((key, value));
+                }
             });
-            for (key, value) in pairs {
+            for (key, value) in first.into_iter().chain(others) {
                 if self.chunk.correlation.len() - row_first >= model::correlation::PAIRS_PER_ROW_MAX
                 {
                     return;
