@@ -21,7 +21,7 @@ use crate::receivers::{otlp_grpc, otlp_http};
 use crate::spanmetrics::{self, SpanMetrics};
 
 /// How a collector works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Limits of the OTLP receivers.
     pub server: ServerLimits,
@@ -43,8 +43,12 @@ impl Default for Options {
 
 impl Options {
     /// The options that the configuration asks for.
-    pub fn from_config(limits: &config::Limits) -> Self {
-        let mut options = Self::default();
+    pub fn from_config(config: &config::Config) -> Self {
+        let limits = &config.limits;
+        let mut options = Self {
+            spanmetrics: spanmetrics::Options::from_config(config),
+            ..Self::default()
+        };
         let request_bytes = usize::try_from(limits.request_bytes.0).unwrap_or(usize::MAX);
         options.server.request_bytes = request_bytes;
         options.server.connections.connections = limits.connections;
@@ -144,6 +148,7 @@ impl Collector {
         let (stop, stopped) = watch::channel(false);
         let spans = options
             .spanmetrics
+            .as_ref()
             .map(|options| SpanMetrics::new(name, options, clock));
         let limit = options.server.request_bytes;
         let remote_write = RemoteWrite::new(receiver.clone(), Arc::clone(&ingest), limit);

@@ -31,7 +31,7 @@ async fn start(sink: Arc<FakeSink>) -> Collector {
         admin: None,
     };
     let clock = Arc::new(env::RealClock::new());
-    let options = Options::from_config(&config::Config::default().limits);
+    let options = Options::from_config(&config::Config::default());
     Collector::start("test", options, sink, Arc::new(NoReader), clock, listeners).unwrap()
 }
 

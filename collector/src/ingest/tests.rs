@@ -1,10 +1,12 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use model::Tenant;
 use model::row::{Decode, DecodeError, Undecoded};
 use otlp::server::Transport;
 use parking_lot::Mutex;
 
-use storage::write::StoredSpan;
+use storage::write::{SpanDetails, StoredSpan};
 
 use super::*;
 
@@ -28,7 +30,7 @@ impl Sink for FakeSink {
                 Err(Undecoded::NoRoom(no)) => panic!("{no}"),
             };
             if let Some(observer) = &mut *self.observer.lock() {
-                show(observer.as_mut(), &rows.spans);
+                show(observer.as_mut(), &batch.tenant, &rows.spans);
             }
             self.batches.lock().push(batch);
             let accepted = rows.spans.len() + rows.logs.len() + rows.points.len();
@@ -63,10 +65,43 @@ fn decoded(batch: &Batch) -> Result<otlp::rows::Rows, Undecoded> {
     Ok(rows)
 }
 
+/// A span's attributes and links, as they were sent.
+struct Details<'a>(&'a model::Span, Arc<[String]>);
+
+impl<'a> Details<'a> {
+    fn text(&self, among: &'a [model::KeyValue], place: usize) -> Option<Cow<'a, str>> {
+        let value = model::value::last(among, &self.1[place])?;
+        Some(Cow::Owned(value.to_text()))
+    }
+}
+
+impl<'a> SpanDetails<'a> for Details<'a> {
+    fn attribute(&self, place: usize) -> Option<Cow<'a, str>> {
+        self.text(&self.0.attributes, place)
+    }
+
+    fn resource_attribute(&self, place: usize) -> Option<Cow<'a, str>> {
+        self.text(&self.0.resource.attributes, place)
+    }
+
+    fn links(&self, each: &mut dyn FnMut(model::TraceId, model::SpanId)) {
+        for link in &self.0.links {
+            let ids = (
+                model::TraceId::from_wire(&link.trace_id),
+                model::SpanId::from_wire(&link.span_id),
+            );
+            if let (Some(trace_id), Some(span_id)) = ids {
+                each(trace_id, span_id);
+            }
+        }
+    }
+}
+
 /// Shows spans as a store does.
-pub(crate) fn show(observer: &mut dyn Observe, spans: &[model::Span]) {
+pub(crate) fn show(observer: &mut dyn Observe, tenant: &Tenant, spans: &[model::Span]) {
     for span in spans {
         observer.span(&StoredSpan {
+            tenant,
             service: span.resource.service(),
             name: &span.name,
             kind: span.kind,
@@ -75,6 +110,8 @@ pub(crate) fn show(observer: &mut dyn Observe, spans: &[model::Span]) {
             end_unix_nano: span.end_unix_nano,
             trace_id: span.trace_id,
             span_id: span.span_id,
+            parent_span_id: span.parent_span_id,
+            details: &Details(span, observer.attributes()),
         });
     }
 }

@@ -1,12 +1,13 @@
 //! The store's view of the counter: it shows spans, and they are counted.
 
-use model::StatusCode;
+use std::sync::Arc;
+
 use storage::write::{Observe, StoredSpan};
 
-use super::{Example, SpanMetrics};
+use super::SpanMetrics;
 
 /// Counts the spans that it is shown. Runs on the store's commit thread: it allocates only for
-/// a series that is new.
+/// series that are new and for spans that wait for the other side of their request.
 pub struct Observer {
     metrics: SpanMetrics,
 }
@@ -18,23 +19,12 @@ impl Observer {
 }
 
 impl Observe for Observer {
-    #[allow(clippy::cast_precision_loss)]
+    fn attributes(&self) -> Arc<[String]> {
+        Arc::clone(&self.metrics.shared.attributes)
+    }
+
     fn span(&mut self, span: &StoredSpan<'_>) {
-        let nanos = span.end_unix_nano.saturating_sub(span.start_unix_nano);
-        let example = Example {
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-            time_unix_nano: span.end_unix_nano,
-            seconds: nanos as f64 / 1e9,
-        };
-        // Codes beyond the known ones are one series each of "unspecified" and "unset".
-        let kind = if (0..=5).contains(&span.kind) {
-            span.kind
-        } else {
-            0
-        };
-        let status = StatusCode::from_code(span.status).map_or(0, |status| status as i32);
-        self.metrics
-            .record(span.service, span.name, kind, status, example);
+        let shared = &self.metrics.shared;
+        shared.state.lock().see(span, shared.now());
     }
 }

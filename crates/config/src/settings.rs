@@ -4,6 +4,7 @@
 //! the two together.
 
 mod scrape;
+mod spans;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ pub use scrape::{
     RelabelSettings, Scheme, ScrapeConfig, ScrapeSettings, TargetGroup, Text, WholePattern,
     read_target_groups,
 };
+pub use spans::{Bounds, Dimensions, ServiceGraph, SpanHistograms, SpanMetrics};
 
 section! {
     /// The whole configuration.
@@ -46,6 +48,10 @@ section! {
         limits: Limits = "{}";
         /// PromQL.
         promql: Promql = "{}";
+        /// Metrics that a collector derives from spans.
+        span_metrics: SpanMetrics = "{}";
+        /// Metrics of the requests between services, which a collector derives from spans.
+        service_graph: ServiceGraph = "{}";
     }
 
     /// Addresses to listen on; port 0 lets the system choose.

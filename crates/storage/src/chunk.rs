@@ -13,6 +13,7 @@ mod expected;
 mod intern;
 mod owned;
 mod shared;
+mod show;
 mod sink;
 mod table;
 #[cfg(test)]
@@ -22,11 +23,11 @@ use std::sync::Arc;
 
 use model::metric::{Exemplar, PointValue};
 use model::row::Reject;
-use model::{Resource, Scope, Signal, SpanId, TraceId};
+use model::{Resource, Scope, Signal, TraceId};
 use rustc_hash::FxHashMap;
 
 use crate::partition::day_of;
-use crate::write::{Observe, Points, StoredSpan};
+use crate::write::Points;
 
 pub(crate) use clocks::Clocks;
 pub(crate) use expected::Expected;
@@ -278,24 +279,6 @@ impl Chunk {
             .ahead
             .binary_search_by_key(&row, |(row, _)| *row as usize);
         at.map_or_else(|_| day_of(self.time(row)), |at| self.ahead[at].1)
-    }
-
-    /// Shows the spans, if that is what the rows are.
-    pub(crate) fn show_spans(&self, observer: &mut dyn Observe) {
-        let resources = self.resources.iter();
-        let services: Vec<&str> = resources.map(|entry| entry.value.service()).collect();
-        for (span, trace_id) in self.spans.iter().zip(&self.trace_ids) {
-            observer.span(&StoredSpan {
-                service: services[span.resource as usize],
-                name: self.str(span.name),
-                kind: span.kind,
-                status: span.status.unwrap_or_default(),
-                start_unix_nano: span.start,
-                end_unix_nano: span.end,
-                trace_id: *trace_id,
-                span_id: SpanId(span.span_id),
-            });
-        }
     }
 
     /// About how many bytes of memory it takes.

@@ -1,5 +1,8 @@
 //! The writing side's messages.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use model::row::{DecodeError, Reject};
 use model::{ClockOffset, Format, Signal, SpanId, Tenant, TraceId};
@@ -69,8 +72,10 @@ pub struct Points {
 }
 
 /// A span that has just become durable.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct StoredSpan<'a> {
+    /// Whose it is.
+    pub tenant: &'a Tenant,
     /// `service.name` of its resource, `unknown_service` where it has none.
     pub service: &'a str,
     /// Its name.
@@ -87,11 +92,31 @@ pub struct StoredSpan<'a> {
     pub trace_id: TraceId,
     /// Its id.
     pub span_id: SpanId,
+    /// The span that it is a part of, if any.
+    pub parent_span_id: Option<SpanId>,
+    /// What is found only if it is asked for.
+    pub details: &'a dyn SpanDetails<'a>,
+}
+
+/// Attributes and links of a span.
+pub trait SpanDetails<'a> {
+    /// The text of the span's attribute that has this place among [`Observe::attributes`]; none
+    /// where there is no such attribute, or its value is a list or bytes.
+    fn attribute(&self, place: usize) -> Option<Cow<'a, str>>;
+
+    /// The same of the span's resource.
+    fn resource_attribute(&self, place: usize) -> Option<Cow<'a, str>>;
+
+    /// Shows the spans that it links to.
+    fn links(&self, each: &mut dyn FnMut(TraceId, SpanId));
 }
 
 /// Sees every span once it is durable, on the commit thread: whoever waits for an answer waits
 /// for it too.
 pub trait Observe: Send {
+    /// The attributes that it may ask for.
+    fn attributes(&self) -> Arc<[String]>;
+
     /// A span was stored.
     fn span(&mut self, span: &StoredSpan<'_>);
 }

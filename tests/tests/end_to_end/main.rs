@@ -29,6 +29,7 @@ mod rule_tests;
 mod samples;
 mod scrape;
 mod shutdown;
+mod span_metrics;
 mod storage_tools;
 mod stories;
 mod tail;

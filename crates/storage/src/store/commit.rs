@@ -437,7 +437,7 @@ impl Committer {
                 ..
             } = pending;
             if let Some(observer) = observer.as_mut() {
-                chunk.show_spans(observer.as_mut());
+                chunk.show_spans(&batch.tenant, observer.as_mut());
             }
             answers.push((answer, ack, holds));
             if batch.signal == Signal::Metrics {

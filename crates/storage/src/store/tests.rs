@@ -4,6 +4,7 @@ mod answers;
 mod crash;
 mod failure;
 mod merging;
+mod observer;
 mod partitions;
 mod room;
 mod same;

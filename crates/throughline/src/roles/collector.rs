@@ -51,7 +51,7 @@ impl Gateway {
             internal: Some(internal),
             admin: key.map(|key| Admin::new(store.clone(), key)),
         };
-        let mut collector_options = collector::Options::from_config(&config.limits);
+        let mut collector_options = collector::Options::from_config(config);
         collector_options.server.connections.drain_timeout = DRAIN;
         let collector = Collector::start(
             &name,

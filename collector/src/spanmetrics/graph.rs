@@ -1,0 +1,462 @@
+//! Requests between services, from the spans of their two sides.
+//!
+//! A caller's span (client, producer) and the span that it is the parent of (server, consumer)
+//! make an edge. A consumer is joined to the producers that it links to, where it links to any. The
+//! first side to come waits for the other, for a while and in bounded memory:
+//!
+//! - a call of a database needs no other side;
+//! - a caller that waited in vain, and whose attributes name its peer, called one that sends no
+//!   spans: a virtual node;
+//! - what begins a trace was asked for by someone who sends no spans: the virtual node `user`;
+//! - anything else that waited in vain is counted as unpaired.
+
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use model::{SpanId, SpanKind, StatusCode, Tenant, TraceId};
+use storage::write::StoredSpan;
+
+use super::histogram::Example;
+
+/// Who asks where nothing says who it is.
+const USER: &str = "user";
+/// Producers that one consumer is joined to at most.
+const LINKS_MAX: usize = 128;
+
+/// How two services are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// One calls the other.
+    Direct,
+    /// Through a queue.
+    Messaging,
+    /// The other one is a database.
+    Database,
+    /// One of them sends no spans.
+    Virtual,
+}
+
+impl Connection {
+    /// The value of the label `connection_type`.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Connection::Direct => "",
+            Connection::Messaging => "messaging_system",
+            Connection::Database => "database",
+            Connection::Virtual => "virtual_node",
+        }
+    }
+}
+
+/// One request.
+#[derive(Debug, PartialEq)]
+pub(super) struct Edge<'a> {
+    pub client: Cow<'a, str>,
+    pub server: Cow<'a, str>,
+    pub connection: Connection,
+    pub failed: bool,
+    /// As the caller saw it, where it sends spans.
+    pub client_side: Option<Example>,
+    /// As the other side saw it; of a database as its caller did.
+    pub server_side: Option<Example>,
+}
+
+/// Takes the requests.
+pub(super) type Found<'f> = dyn FnMut(&Tenant, Edge<'_>) + 'f;
+
+/// Which attributes are looked at, by their place among those that the store is asked for.
+#[derive(Debug)]
+pub(super) struct Attributes {
+    /// What names a caller's peer.
+    peers: Vec<usize>,
+    /// What names whoever calls a server.
+    callers: Vec<usize>,
+    /// What tells that a peer is a database.
+    database_marks: Vec<usize>,
+    /// What names a database.
+    database_names: Vec<usize>,
+    address: usize,
+    port: usize,
+}
+
+impl Attributes {
+    /// `place` gives an attribute its place.
+    pub(super) fn new(peers: &[String], place: &mut dyn FnMut(&str) -> usize) -> Self {
+        let mut all = |names: &[&str]| names.iter().map(|name| place(name)).collect::<Vec<_>>();
+        Self {
+            callers: all(&["peer.service", "service.peer.name"]),
+            database_marks: all(&["db.namespace", "db.name", "db.system.name", "db.system"]),
+            database_names: all(&[
+                "peer.service",
+                "service.peer.name",
+                "server.address",
+                "network.peer.address",
+                "db.namespace",
+                "db.name",
+                "db.system.name",
+                "db.system",
+            ]),
+            address: place("network.peer.address"),
+            port: place("network.peer.port"),
+            peers: peers.iter().map(|name| place(name)).collect(),
+        }
+    }
+
+    fn first<'a>(span: &StoredSpan<'a>, among: &[usize]) -> Option<(usize, Cow<'a, str>)> {
+        let mut found = among
+            .iter()
+            .filter_map(|at| Some((*at, span.details.attribute(*at)?)));
+        found.find(|(_, text)| !text.is_empty())
+    }
+
+    /// The name of the database that a span calls, if it calls one.
+    fn database<'a>(&self, span: &StoredSpan<'a>) -> Option<Cow<'a, str>> {
+        Self::first(span, &self.database_marks)?;
+        let (at, name) = Self::first(span, &self.database_names)?;
+        if at != self.address {
+            return Some(name);
+        }
+        Some(match span.details.attribute(self.port) {
+            Some(port) if !port.is_empty() => Cow::Owned(format!("{name}:{port}")),
+            _ => name,
+        })
+    }
+}
+
+/// The span of a caller.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    tenant: Tenant,
+    trace_id: TraceId,
+    span_id: SpanId,
+}
+
+/// A span that has come.
+#[derive(Debug)]
+struct Side {
+    service: Box<str>,
+    example: Example,
+    failed: bool,
+    messaging: bool,
+}
+
+/// What waits for the other side of a caller's span.
+#[derive(Debug)]
+enum Half {
+    Caller {
+        side: Side,
+        peer: Option<Box<str>>,
+        /// Whether a consumer has come: a message may have several.
+        joined: bool,
+    },
+    /// One span waits mostly, so that the rest takes no memory.
+    Called(Side, Vec<Side>),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Tells this one from a later one of the same key.
+    number: u64,
+    half: Half,
+}
+
+/// Counts of what came of spans.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcomes {
+    /// Spans whose other side did not come, nor is known.
+    pub unpaired: u64,
+    /// Spans that had to stop waiting early, since too many waited.
+    pub evicted: u64,
+}
+
+/// The half-open edges.
+#[derive(Debug)]
+pub(super) struct Graph {
+    attributes: Attributes,
+    wait_nanos: u64,
+    most: usize,
+    waiting: HashMap<Key, Waiting>,
+    /// By the time until which they wait.
+    order: VecDeque<(u64, u64, Key)>,
+    /// Spans that wait.
+    held: usize,
+    next: u64,
+    pub(super) outcomes: Outcomes,
+}
+
+impl Graph {
+    pub(super) fn new(attributes: Attributes, wait: Duration, most: usize) -> Self {
+        Self {
+            attributes,
+            wait_nanos: u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX),
+            most,
+            waiting: HashMap::new(),
+            order: VecDeque::new(),
+            held: 0,
+            next: 0,
+            outcomes: Outcomes::default(),
+        }
+    }
+
+    /// Spans that wait.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Looks at a span at a moment of a clock that only advances.
+    pub(super) fn see(
+        &mut self,
+        span: &StoredSpan<'_>,
+        example: Example,
+        now: u64,
+        found: &mut Found<'_>,
+    ) {
+        self.expire(now, found);
+        match SpanKind::from_code(span.kind) {
+            Some(kind @ (SpanKind::Client | SpanKind::Producer)) => {
+                self.caller(span, kind, example, now, found);
+            }
+            Some(kind @ (SpanKind::Server | SpanKind::Consumer)) => {
+                self.called(span, kind, example, now, found);
+            }
+            _ => {}
+        }
+    }
+
+    fn caller(
+        &mut self,
+        span: &StoredSpan<'_>,
+        kind: SpanKind,
+        example: Example,
+        now: u64,
+        found: &mut Found<'_>,
+    ) {
+        let side = side(span, kind, example);
+        if kind == SpanKind::Client
+            && let Some(name) = self.attributes.database(span)
+        {
+            let edge = Edge {
+                client: Cow::Borrowed(span.service),
+                server: name,
+                connection: Connection::Database,
+                failed: side.failed,
+                client_side: Some(example),
+                server_side: Some(example),
+            };
+            return found(span.tenant, edge);
+        }
+        if span.span_id == SpanId::default() {
+            self.outcomes.unpaired += 1;
+            return;
+        }
+        let key = Key {
+            tenant: span.tenant.clone(),
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+        };
+        let mut joined = false;
+        match self.waiting.entry(key.clone()) {
+            Entry::Occupied(entry) if matches!(entry.get().half, Half::Called(..)) => {
+                if let Half::Called(first, more) = entry.remove().half {
+                    self.held -= 1 + more.len();
+                    for called in std::iter::once(&first).chain(&more) {
+                        found(span.tenant, join(&side, called));
+                    }
+                }
+                joined = true;
+            }
+            // The same span once more, under the id that it had.
+            Entry::Occupied(_) => {
+                self.outcomes.unpaired += 1;
+                return;
+            }
+            Entry::Vacant(_) => {}
+        }
+        // A message may have more consumers, a call has one server.
+        if !joined || side.messaging {
+            let peer = Attributes::first(span, &self.attributes.peers);
+            let peer = peer.map(|(_, name)| name.into());
+            self.hold(key, Half::Caller { side, peer, joined }, now, found);
+        }
+    }
+
+    fn called(
+        &mut self,
+        span: &StoredSpan<'_>,
+        kind: SpanKind,
+        example: Example,
+        now: u64,
+        found: &mut Found<'_>,
+    ) {
+        let keys = callers_of(span, kind);
+        if keys.is_empty() {
+            let caller = Attributes::first(span, &self.attributes.callers);
+            let edge = Edge {
+                client: caller.map_or(Cow::Borrowed(USER), |(_, name)| name),
+                server: Cow::Borrowed(span.service),
+                connection: Connection::Virtual,
+                failed: span.status == StatusCode::Error as i32,
+                client_side: None,
+                server_side: Some(example),
+            };
+            return found(span.tenant, edge);
+        }
+        for key in keys {
+            let called = side(span, kind, example);
+            match self.waiting.entry(key) {
+                Entry::Occupied(mut entry) => match &mut entry.get_mut().half {
+                    Half::Caller { side, joined, .. } => {
+                        found(span.tenant, join(side, &called));
+                        *joined = true;
+                        if !side.messaging {
+                            entry.remove();
+                            self.held -= 1;
+                        }
+                    }
+                    Half::Called(_, more) => {
+                        more.push(called);
+                        self.held += 1;
+                        self.shrink(found);
+                    }
+                },
+                Entry::Vacant(entry) => {
+                    let key = entry.key().clone();
+                    self.hold(key, Half::Called(called, Vec::new()), now, found);
+                }
+            }
+        }
+    }
+
+    fn hold(&mut self, key: Key, half: Half, now: u64, found: &mut Found<'_>) {
+        let number = self.next;
+        self.next += 1;
+        let until = now.saturating_add(self.wait_nanos);
+        self.order.push_back((until, number, key.clone()));
+        self.waiting.insert(key, Waiting { number, half });
+        self.held += 1;
+        self.shrink(found);
+        // What found its other side has left its place in the order behind.
+        if self.order.len() > 2 * self.waiting.len() + 1024 {
+            let waiting = &self.waiting;
+            self.order.retain(|(_, number, key)| {
+                waiting
+                    .get(key)
+                    .is_some_and(|waits| waits.number == *number)
+            });
+        }
+    }
+
+    /// Lets those go that have waited longest while there are too many.
+    fn shrink(&mut self, found: &mut Found<'_>) {
+        while self.held > self.most {
+            let Some((_, number, key)) = self.order.pop_front() else {
+                return;
+            };
+            self.outcomes.evicted += self.end(number, &key, found);
+        }
+    }
+
+    /// Ends the waiting of those whose time is over.
+    pub(super) fn expire(&mut self, now: u64, found: &mut Found<'_>) {
+        while let Some((until, ..)) = self.order.front()
+            && *until <= now
+        {
+            if let Some((_, number, key)) = self.order.pop_front() {
+                self.end(number, &key, found);
+            }
+        }
+    }
+
+    /// What a side becomes that waited in vain; says how many spans that were.
+    fn end(&mut self, number: u64, key: &Key, found: &mut Found<'_>) -> u64 {
+        let is_this = |waits: &Waiting| waits.number == number;
+        if !self.waiting.get(key).is_some_and(is_this) {
+            return 0;
+        }
+        let Some(Waiting { half, .. }) = self.waiting.remove(key) else {
+            return 0;
+        };
+        let spans = match half {
+            Half::Called(_, more) => {
+                let spans = 1 + more.len();
+                self.outcomes.unpaired += spans as u64;
+                spans
+            }
+            Half::Caller { joined: true, .. } => 1,
+            Half::Caller { peer: None, .. } => {
+                self.outcomes.unpaired += 1;
+                1
+            }
+            Half::Caller {
+                side,
+                peer: Some(peer),
+                ..
+            } => {
+                let edge = Edge {
+                    client: Cow::Borrowed(&side.service),
+                    server: Cow::Borrowed(&peer),
+                    connection: Connection::Virtual,
+                    failed: side.failed,
+                    client_side: Some(side.example),
+                    server_side: None,
+                };
+                found(&key.tenant, edge);
+                1
+            }
+        };
+        self.held -= spans;
+        spans as u64
+    }
+}
+
+fn side(span: &StoredSpan<'_>, kind: SpanKind, example: Example) -> Side {
+    Side {
+        service: span.service.into(),
+        example,
+        failed: span.status == StatusCode::Error as i32,
+        messaging: matches!(kind, SpanKind::Producer | SpanKind::Consumer),
+    }
+}
+
+/// The spans that may be the other side of a server's or consumer's.
+fn callers_of(span: &StoredSpan<'_>, kind: SpanKind) -> Vec<Key> {
+    let key = |trace_id, span_id| Key {
+        tenant: span.tenant.clone(),
+        trace_id,
+        span_id,
+    };
+    let mut keys = Vec::new();
+    if kind == SpanKind::Consumer {
+        span.details.links(&mut |trace_id, span_id| {
+            let key = key(trace_id, span_id);
+            if keys.len() < LINKS_MAX && !keys.contains(&key) {
+                keys.push(key);
+            }
+        });
+    }
+    if keys.is_empty() {
+        let parent = span.parent_span_id;
+        keys.extend(parent.map(|parent| key(span.trace_id, parent)));
+    }
+    keys
+}
+
+fn join<'a>(client: &'a Side, server: &'a Side) -> Edge<'a> {
+    Edge {
+        client: Cow::Borrowed(&client.service),
+        server: Cow::Borrowed(&server.service),
+        connection: if client.messaging || server.messaging {
+            Connection::Messaging
+        } else {
+            Connection::Direct
+        },
+        failed: client.failed || server.failed,
+        client_side: Some(client.example),
+        server_side: Some(server.example),
+    }
+}
+
+#[cfg(test)]
+mod tests;
