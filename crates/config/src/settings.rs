@@ -232,6 +232,14 @@ section! {
         repeat_window: Option<Duration> = "null", "1s" to "1d";
         /// Active metric series of one tenant: those with a point in the last hour; points of further ones are refused and counted.
         series: usize = "5000000", "1" to "1000000000";
+        /// The same of one metric of a tenant.
+        metric_series: usize = "1000000", "1" to "1000000000";
+        /// Labels of one series, without those that come from its resource; points of a series with more are refused and counted.
+        series_labels: usize = "128", "1" to "10000";
+        /// The length of a label's name; points of a series with a longer one are refused and counted.
+        label_name_bytes: ByteSize = "1KiB", "16" to "60KiB";
+        /// The length of a label's value and of a metric's name; points of a series with a longer one are refused and counted.
+        label_value_bytes: ByteSize = "16KiB", "16" to "60KiB";
         /// How long a query may take.
         query_timeout: Duration = "30s", "10ms" to "1h";
         /// What a query may read into memory.
@@ -242,6 +250,10 @@ section! {
         query_concurrency: usize = "8", "1" to "1024";
         /// Samples that a PromQL query may hold in memory.
         query_samples: usize = "50000000", "1000" to "10000000000";
+        /// Steps of a PromQL query over a range.
+        query_steps: usize = "11000", "1" to "10000000";
+        /// Series in the answer of a PromQL query.
+        query_series: usize = "100000", "1" to "10000000";
         /// How many times a story follows ids from row to row.
         story_depth: usize = "4", "1" to "16";
         /// Traces in one story.

@@ -166,11 +166,19 @@ pub enum Reject {
     SeriesLimit,
     /// A point of a kind of data that another one follows in the same metric, which can have one.
     SeveralKinds,
+    /// A point of a series beyond those that one metric may have active.
+    MetricSeriesLimit,
+    /// A point of a series with more labels than a series may have.
+    TooManyLabels,
+    /// A point of a series with a label whose name is too long.
+    LongLabelName,
+    /// A point of a series with a name, or a label's value, that is too long.
+    LongLabelValue,
 }
 
 impl Reject {
     /// Every reason.
-    pub const ALL: [Reject; 14] = [
+    pub const ALL: [Reject; 18] = [
         Reject::InvalidTraceId,
         Reject::InvalidSpanId,
         Reject::UnspecifiedTemporality,
@@ -185,6 +193,10 @@ impl Reject {
         Reject::TimeOutOfRange,
         Reject::SeriesLimit,
         Reject::SeveralKinds,
+        Reject::MetricSeriesLimit,
+        Reject::TooManyLabels,
+        Reject::LongLabelName,
+        Reject::LongLabelValue,
     ];
 
     /// The reason as a counter's label.
@@ -204,6 +216,10 @@ impl Reject {
             Reject::TimeOutOfRange => "time_out_of_range",
             Reject::SeriesLimit => "series_limit",
             Reject::SeveralKinds => "several_kinds",
+            Reject::MetricSeriesLimit => "metric_series_limit",
+            Reject::TooManyLabels => "too_many_labels",
+            Reject::LongLabelName => "long_label_name",
+            Reject::LongLabelValue => "long_label_value",
         }
     }
 
@@ -231,6 +247,20 @@ impl Reject {
             }
             Reject::SeveralKinds => {
                 "data point of a metric with several kinds of data, of which the last counts"
+            }
+            Reject::MetricSeriesLimit => {
+                "data point of a new series, while its metric has as many as limits.metric_series \
+                 allows"
+            }
+            Reject::TooManyLabels => {
+                "data point of a series with more labels than limits.series_labels allows"
+            }
+            Reject::LongLabelName => {
+                "data point of a series with a label name longer than limits.label_name_bytes"
+            }
+            Reject::LongLabelValue => {
+                "data point of a series with a name or label value longer than \
+                 limits.label_value_bytes"
             }
         }
     }

@@ -33,4 +33,4 @@ pub mod verify;
 pub mod words;
 pub mod write;
 
-pub use store::{Metric, OpenError, Options, Store};
+pub use store::{LabelLimits, Metric, OpenError, Options, Store};

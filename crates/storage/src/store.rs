@@ -12,6 +12,7 @@ mod checkpoint;
 mod commit;
 mod contents;
 mod flusher;
+mod labels;
 pub(crate) mod merger;
 mod record;
 mod recover;
@@ -35,6 +36,7 @@ use model::Format;
 use model::correlation::CorrelationKeys;
 use model::room::{Budget, NoRoom, Room};
 use model::row::{Decode, Reject, Undecoded};
+use model::value::KeyValueRef;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -49,6 +51,7 @@ use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::write::{Ack, Batch, Observe, Stamp, WriteError};
 
 pub(crate) use checkpoint::Checkpoint;
+pub use labels::LabelLimits;
 use commit::Job;
 use contents::{Content, content_of};
 pub(crate) use record::{Record, read as read_record};
@@ -85,6 +88,10 @@ pub struct Options {
     pub wal_bytes: u64,
     /// Active metric series of one tenant; points of further ones are refused.
     pub series: usize,
+    /// The same of one metric.
+    pub metric_series: usize,
+    /// What the labels of a series may be.
+    pub labels: LabelLimits,
     /// Whether files are merged as they become many. Otherwise that is for whoever opens the store.
     pub background_merges: bool,
     /// Memory that rows may take while a merge puts them in order.
@@ -119,6 +126,8 @@ impl Default for Options {
             block_rows: 4_096,
             wal_bytes: 1 << 30,
             series: 5_000_000,
+            metric_series: 1_000_000,
+            labels: LabelLimits::default(),
             background_merges: true,
             merge_bytes: 32 << 20,
             flush_retry: Duration::from_secs(1),
@@ -271,6 +280,7 @@ struct New {
 /// Lets series in while there is room for them, and notes which are refused.
 struct Gate {
     known: Arc<Known>,
+    labels: LabelLimits,
     second: u64,
     /// How many distinct series there were.
     place: u32,
@@ -284,9 +294,17 @@ impl SeriesGate for Gate {
         Some(entry)
     }
 
-    fn admit(&mut self, entry: SeriesEntry) -> Option<Arc<SeriesEntry>> {
-        let admitted = self.known.admit(entry, self.second);
-        if admitted.is_none() {
+    fn admit(
+        &mut self,
+        entry: SeriesEntry,
+        attributes: &[KeyValueRef<'_>],
+    ) -> Result<Arc<SeriesEntry>, Reject> {
+        let (metric, resource) = (&entry.metric.value.name, &entry.resource.value);
+        let admitted = match self.labels.check(metric, resource, attributes) {
+            Ok(()) => self.known.admit(entry, self.second),
+            Err(reason) => Err(reason),
+        };
+        if admitted.is_err() {
             self.refused.push(self.place);
         }
         self.place += 1;
@@ -336,6 +354,7 @@ impl Core {
         let received = now.saturating_add_signed(ahead.saturating_neg());
         let mut gate = Gate {
             known: self.known.of(&batch.tenant),
+            labels: self.options.labels,
             second: now / model::time::NANOS_PER_SECOND,
             place: 0,
             refused: Vec::new(),
@@ -486,7 +505,7 @@ impl Store {
         let core = Arc::new(Core {
             pending: Arc::new(Semaphore::new(options.pending_bytes)),
             budget: Arc::new(Budget::new(options.in_flight_bytes)),
-            known: KnownSeries::new(options.series),
+            known: KnownSeries::new(options.series, options.metric_series),
             blocks: BlockCache::default(),
             series: SeriesCache::default(),
             decoding: Arc::new(Decoding::new(DECODING_BYTES)),

@@ -33,8 +33,12 @@ impl SeriesGate for OpenGate {
         None
     }
 
-    fn admit(&mut self, entry: SeriesEntry) -> Option<Arc<SeriesEntry>> {
-        Some(Arc::new(entry))
+    fn admit(
+        &mut self,
+        entry: SeriesEntry,
+        _: &[value::KeyValueRef<'_>],
+    ) -> Result<Arc<SeriesEntry>, Reject> {
+        Ok(Arc::new(entry))
     }
 }
 

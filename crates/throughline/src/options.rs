@@ -75,6 +75,12 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
         head_bytes: bytes(config.limits.head_bytes),
         wal_bytes: config.limits.wal_bytes.0,
         series: config.limits.series,
+        metric_series: config.limits.metric_series,
+        labels: storage::LabelLimits {
+            count: config.limits.series_labels,
+            name_bytes: bytes(config.limits.label_name_bytes),
+            value_bytes: bytes(config.limits.label_value_bytes),
+        },
         time_ahead: config.limits.time_ahead,
         unmerged_files: config.limits.unmerged_files,
         repeat_window: config.limits.repeat_window.unwrap_or_default(),
@@ -105,6 +111,8 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.promql.features = crate::check::features(config.promql.experimental);
     options.promotion = promotion(&config.promql);
     options.promql_limits.max_samples = limits.query_samples;
+    options.promql_limits.max_steps = limits.query_steps;
+    options.promql_limits.max_series = limits.query_series;
     options
 }
 

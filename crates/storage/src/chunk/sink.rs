@@ -66,8 +66,8 @@ pub(crate) struct ChunkSink<'k> {
     resources: Shared<u32>,
     scopes: Shared<u32>,
     metrics: Shared<Arc<Entry<Metric>>>,
-    /// By id; none for a series that was refused.
-    series: FxHashMap<u128, Option<u32>>,
+    /// By id; why for a series that was refused.
+    series: FxHashMap<u128, Result<u32, Reject>>,
     gate: &'k mut dyn SeriesGate,
     /// How many sets of attributes there were.
     set: u64,
@@ -254,12 +254,12 @@ impl<'k> ChunkSink<'k> {
         })
     }
 
-    /// The series of a point; none if it was refused.
+    /// The series of a point, or why it was refused.
     fn series(
         &mut self,
         metric: &Arc<Entry<Metric>>,
         attributes: &[KeyValueRef<'_>],
-    ) -> Result<Option<u32>, NoRoom> {
+    ) -> Result<Result<u32, Reject>, NoRoom> {
         self.scratch.clear();
         shared::put_attributes(&mut self.scratch, attributes);
         let resource = &self.chunk.resources[self.resource as usize];
@@ -271,27 +271,31 @@ impl<'k> ChunkSink<'k> {
         if self.series.len() == self.series.capacity() {
             // A map doubles, and has an eighth of its places free.
             let places = (2 * self.series.len()).max(4);
-            self.room.take(places * size_of::<(u128, Option<u32>)>())?;
+            self.room.take(places * size_of::<(u128, Result<u32, Reject>)>())?;
         }
         let entry = match self.gate.known(id) {
             Some(entry) => entry,
             None => {
-                let attributes = &self.scratch;
-                let entry = shared::series(resource, scope, metric, attributes, id, self.room)?;
+                let encoded = &self.scratch;
+                let entry = shared::series(resource, scope, metric, encoded, id, self.room)?;
                 let bytes = entry.bytes;
-                let Some(entry) = self.gate.admit(entry) else {
-                    self.room.give_back(bytes);
-                    self.series.insert(id, None);
-                    return Ok(None);
-                };
-                self.chunk.series_bytes += bytes;
-                entry
+                match self.gate.admit(entry, attributes) {
+                    Ok(entry) => {
+                        self.chunk.series_bytes += bytes;
+                        entry
+                    }
+                    Err(reason) => {
+                        self.room.give_back(bytes);
+                        self.series.insert(id, Err(reason));
+                        return Ok(Err(reason));
+                    }
+                }
             }
         };
         let index = index32(self.chunk.series.len());
         self.chunk.series.push(entry);
-        self.series.insert(id, Some(index));
-        Ok(Some(index))
+        self.series.insert(id, Ok(index));
+        Ok(Ok(index))
     }
 }
 
@@ -299,8 +303,12 @@ impl<'k> ChunkSink<'k> {
 pub(crate) trait SeriesGate {
     /// A series that was let in before, of which points have come again.
     fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>>;
-    /// Lets in a series that is not known, or refuses it.
-    fn admit(&mut self, entry: SeriesEntry) -> Option<Arc<SeriesEntry>>;
+    /// Lets in a series that is not known, with these attributes, or says why not.
+    fn admit(
+        &mut self,
+        entry: SeriesEntry,
+        attributes: &[KeyValueRef<'_>],
+    ) -> Result<Arc<SeriesEntry>, Reject>;
 }
 
 impl RowSink for ChunkSink<'_> {
@@ -455,9 +463,12 @@ impl RowSink for ChunkSink<'_> {
         let Some(metric) = self.metric.clone() else {
             return Ok(());
         };
-        let Some(series) = self.series(&metric, point.attributes)? else {
-            self.reject(Reject::SeriesLimit, 1);
-            return Ok(());
+        let series = match self.series(&metric, point.attributes)? {
+            Ok(series) => series,
+            Err(reason) => {
+                self.reject(reason, 1);
+                return Ok(());
+            }
         };
         reserve(&mut self.chunk.points, 1);
         self.grown()?;

@@ -1,16 +1,18 @@
-//! The series that are active, each kept once, and the bound on how many may be.
+//! The series that are active, each kept once, and the bounds on how many may be.
 //!
-//! A series is active from its first point until none has come for an hour. While a tenant has as
-//! many as are allowed, points of further series are refused; those of active ones go on. A
-//! restart forgets them all: whoever sends first is active then.
+//! A series is active from its first point until none has come for an hour. While a tenant, or one
+//! of its metrics, has as many as are allowed, points of further series are refused; those of
+//! active ones go on. A restart forgets them all: whoever sends first is active then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::Tenant;
+use model::row::Reject;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::SeriesEntry;
 
@@ -25,14 +27,16 @@ const SHARDS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct KnownSeries {
     most: usize,
+    of_metric: usize,
     tenants: RwLock<BTreeMap<Tenant, Arc<Known>>>,
 }
 
 impl KnownSeries {
-    /// At most `most` per tenant.
-    pub(crate) fn new(most: usize) -> Self {
+    /// At most `most` per tenant, and `of_metric` per metric of it.
+    pub(crate) fn new(most: usize, of_metric: usize) -> Self {
         Self {
             most,
+            of_metric,
             tenants: RwLock::default(),
         }
     }
@@ -50,7 +54,7 @@ impl KnownSeries {
         let mut tenants = self.tenants.write();
         let known = tenants
             .entry(tenant.clone())
-            .or_insert_with(|| Arc::new(Known::new(self.most)));
+            .or_insert_with(|| Arc::new(Known::new(self.most, self.of_metric)));
         Arc::clone(known)
     }
 
@@ -75,7 +79,10 @@ impl KnownSeries {
 #[derive(Debug)]
 pub(crate) struct Known {
     most: usize,
+    of_metric: usize,
     count: AtomicUsize,
+    /// How many each metric has, by a hash of its name.
+    metrics: Mutex<FxHashMap<u64, usize>>,
     shards: [Mutex<FxHashMap<u128, Slot>>; SHARDS],
     swept: Mutex<u64>,
 }
@@ -88,10 +95,12 @@ struct Slot {
 }
 
 impl Known {
-    fn new(most: usize) -> Self {
+    fn new(most: usize, of_metric: usize) -> Self {
         Self {
             most,
+            of_metric,
             count: AtomicUsize::new(0),
+            metrics: Mutex::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
             swept: Mutex::new(0),
         }
@@ -117,18 +126,22 @@ impl Known {
     }
 
     /// Adds a series, unless as many are active as may be.
-    pub(crate) fn admit(&self, entry: SeriesEntry, second: u64) -> Option<Arc<SeriesEntry>> {
-        if !self.take_place() {
+    pub(crate) fn admit(
+        &self,
+        entry: SeriesEntry,
+        second: u64,
+    ) -> Result<Arc<SeriesEntry>, Reject> {
+        let metric = metric_of(&entry);
+        if self.take_places(metric).is_err() {
             self.sweep_again(second);
-            if !self.take_place() {
-                return None;
-            }
+            self.take_places(metric)?;
         }
         let mut shard = self.shard(entry.id).lock();
         if let Some(slot) = shard.get(&entry.id) {
             // Another request brought it meanwhile.
             self.count.fetch_sub(1, Ordering::Relaxed);
-            return Some(Arc::clone(&slot.entry));
+            give_back(&mut self.metrics.lock(), metric);
+            return Ok(Arc::clone(&slot.entry));
         }
         let entry = Arc::new(entry);
         let slot = Slot {
@@ -136,14 +149,23 @@ impl Known {
             second,
         };
         shard.insert(entry.id, slot);
-        Some(entry)
+        Ok(entry)
     }
 
-    fn take_place(&self) -> bool {
+    /// A place among those of the tenant and one among those of the metric.
+    fn take_places(&self, metric: u64) -> Result<(), Reject> {
         let add = |count: usize| (count < self.most).then_some(count + 1);
         self.count
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .is_ok()
+            .map_err(|_| Reject::SeriesLimit)?;
+        let mut metrics = self.metrics.lock();
+        let count = metrics.entry(metric).or_default();
+        if *count >= self.of_metric {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(Reject::MetricSeriesLimit);
+        }
+        *count += 1;
+        Ok(())
     }
 
     fn sweep_again(&self, second: u64) {
@@ -158,12 +180,31 @@ impl Known {
         for shard in &self.shards {
             let mut shard = shard.lock();
             let before = shard.len();
-            shard.retain(|_, slot| slot.second.saturating_add(ACTIVE_SECONDS) > second);
+            shard.retain(|_, slot| {
+                let active = slot.second.saturating_add(ACTIVE_SECONDS) > second;
+                if !active {
+                    give_back(&mut self.metrics.lock(), metric_of(&slot.entry));
+                }
+                active
+            });
             self.count
                 .fetch_sub(before - shard.len(), Ordering::Relaxed);
             if shard.capacity() > 2 * shard.len() + 1_024 {
                 shard.shrink_to_fit();
             }
+        }
+    }
+}
+
+fn metric_of(entry: &SeriesEntry) -> u64 {
+    xxh3_64(entry.metric.value.name.as_bytes())
+}
+
+fn give_back(metrics: &mut FxHashMap<u64, usize>, metric: u64) {
+    if let Some(count) = metrics.get_mut(&metric) {
+        *count -= 1;
+        if *count == 0 {
+            metrics.remove(&metric);
         }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use env::EntryKind;
 use journal::{ErrorKind, Journal, Position};
 use model::room::Room;
+use model::row::Reject;
+use model::value::KeyValueRef;
 use model::{Signal, Tenant};
 
 use super::checkpoint::Checkpoint;
@@ -139,10 +141,17 @@ impl SeriesGate for Again<'_> {
         None
     }
 
-    fn admit(&mut self, entry: SeriesEntry) -> Option<Arc<SeriesEntry>> {
+    fn admit(
+        &mut self,
+        entry: SeriesEntry,
+        _: &[KeyValueRef<'_>],
+    ) -> Result<Arc<SeriesEntry>, Reject> {
         let refused = self.refused.binary_search(&self.place).is_ok();
         self.place += 1;
-        (!refused).then(|| Arc::new(entry))
+        // Why is not written down: it was counted, and told, when the batch came.
+        (!refused)
+            .then(|| Arc::new(entry))
+            .ok_or(Reject::SeriesLimit)
     }
 }
 

@@ -329,3 +329,83 @@ async fn a_row_may_have_forty_thousand_attributes() {
     store.flush().await;
     assert!(plain_logs(logs(&store, all()).await) == expected);
 }
+
+/// One point each of series of a metric that differ by these attributes.
+fn labelled(name: &str, attributes: &[Vec<KeyValue>]) -> Vec<(Series, DataPoint)> {
+    let (series, point) = gauges(&[name]).remove(0);
+    let with = |attributes: &Vec<KeyValue>| {
+        let mut series = series.clone();
+        series.attributes.clone_from(attributes);
+        series.resource = Arc::default();
+        (series, point.clone())
+    };
+    attributes.iter().map(with).collect()
+}
+
+#[tokio::test]
+async fn series_of_one_metric_beyond_the_limit_are_refused_until_others_end() {
+    let rig = Rig::new(Options {
+        metric_series: 2,
+        ..Options::default()
+    });
+    let (store, clock) = rig.open();
+    let of = |values: &[i64]| {
+        let attributes = values.iter();
+        let attributes = attributes.map(|value| vec![KeyValue::new("n", *value)]);
+        labelled("a", &attributes.collect::<Vec<_>>())
+    };
+    let send = async |rows: Vec<(Series, DataPoint)>| {
+        let ack = write(&store, Signal::Metrics, &rows).await.unwrap();
+        (ack.accepted, ack.rejected)
+    };
+    let refused = |points| vec![(Reject::MetricSeriesLimit, points)];
+    assert_eq!(send(of(&[1, 2, 3, 1, 3])).await, (3, refused(2)));
+    assert_eq!(send(gauges(&["b", "c", "d"])).await, (3, vec![]));
+    assert_eq!(send(of(&[1, 4])).await, (1, refused(1)));
+    assert_eq!(metric(&store, "active_series", "default"), 5.0);
+    clock.advance(3_601 * NANOS_PER_SECOND);
+    assert_eq!(send(of(&[7, 8, 9])).await, (2, refused(1)));
+}
+
+#[tokio::test]
+async fn series_with_labels_beyond_the_limits_are_refused_and_the_others_stored() {
+    let labels = crate::LabelLimits {
+        count: 2,
+        name_bytes: 3,
+        value_bytes: 4,
+    };
+    let rig = Rig::new(Options {
+        labels,
+        ..Options::default()
+    });
+    let (store, _) = rig.open();
+    let kv = |key: &str, value: &str| KeyValue::new(key, value);
+    let rows = labelled(
+        "name",
+        &[
+            vec![kv("abc", "four"), kv("b", "")],
+            vec![kv("a", ""), kv("b", ""), kv("c", "")],
+            vec![kv("abcd", "")],
+            vec![kv("a", "value")],
+        ],
+    );
+    let ack = write(&store, Signal::Metrics, &rows).await.unwrap();
+    assert_eq!(ack.accepted, 1);
+    let mut rejected = ack.rejected;
+    rejected.sort();
+    assert_eq!(
+        rejected,
+        [
+            (Reject::TooManyLabels, 1),
+            (Reject::LongLabelName, 1),
+            (Reject::LongLabelValue, 1)
+        ]
+    );
+    let long = labelled("names", &[Vec::new()]);
+    let ack = write(&store, Signal::Metrics, &long).await;
+    assert_eq!(ack.unwrap().rejected, [(Reject::LongLabelValue, 1)]);
+    assert_eq!(metric(&store, "rejected_rows_total", "long_label_value"), 2.0);
+    drop(store);
+    let (store, _) = rig.open();
+    assert_eq!(names(&store).await, ["name"]);
+}
