@@ -280,8 +280,8 @@ impl<'a> Points<'a> {
     pub(super) fn encode(mut self, most: usize) -> Vec<Vec<u8>> {
         // Neighbours of one resource and metric share what describes these.
         self.rows.sort_by(|(a, _), (b, _)| {
-            let key = |series: &Series| (Arc::as_ptr(&series.resource), Arc::as_ptr(&series.metric));
-            key(a).cmp(&key(b))
+            let services = a.resource.service().cmp(b.resource.service());
+            services.then_with(|| a.metric.name.cmp(&b.metric.name))
         });
         let requests = self.rows.chunks(most);
         requests

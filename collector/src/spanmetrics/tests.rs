@@ -298,7 +298,8 @@ async fn idle_series_are_forgotten_and_start_again_from_zero() {
     assert_eq!(
         points,
         [
-            (161 * SECOND, PointValue::Int(0)),
+            // Just after what was written of the series before.
+            (161 * SECOND + 1_000_000, PointValue::Int(0)),
             (162 * SECOND, PointValue::Int(1))
         ]
     );

@@ -90,6 +90,88 @@ async fn points_of_too_many_series_are_refused_and_the_others_stored() {
     assert_eq!(counted(&otlp, refused).await, Some(1.0));
 }
 
+/// A gauge with one point that has these labels.
+fn labelled(name: &str, labels: &[(&str, &str)]) -> Value {
+    let mut gauge = gauge(name, now(), 1.0);
+    gauge["gauge"]["dataPoints"][0]["attributes"] = attributes(labels);
+    gauge
+}
+
+#[tokio::test]
+async fn series_beyond_what_metrics_and_labels_may_be_are_refused_with_the_key_to_change() {
+    let limits = "metric_series: 1, series_labels: 2, label_name_bytes: 16, label_value_bytes: 16";
+    let server = Setup::new(PROGRAM, "collector")
+        .config(&format!("limits: {{{limits}}}\n"))
+        .start();
+    let otlp = server.otlp();
+    let long = "x".repeat(17);
+    for (sent, reason, key) in [
+        (
+            [labelled("a", &[("n", "1")]), labelled("a", &[("n", "2")])],
+            "metric_series_limit",
+            "limits.metric_series",
+        ),
+        (
+            [
+                labelled("b", &[("n", "1"), ("m", "2")]),
+                labelled("b2", &[("n", "1"), ("m", "2"), ("o", "3")]),
+            ],
+            "too_many_labels",
+            "limits.series_labels",
+        ),
+        (
+            [labelled("c", &[]), labelled("c2", &[(&long, "1")])],
+            "long_label_name",
+            "limits.label_name_bytes",
+        ),
+        (
+            [labelled("d", &[]), labelled(&long, &[])],
+            "long_label_value",
+            "limits.label_value_bytes",
+        ),
+    ] {
+        let request = otlp.request("POST", "/v1/metrics").json(&metrics("shop", &sent));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let partial = &answer["partialSuccess"];
+        assert_eq!(partial["rejectedDataPoints"], "1", "{answer}");
+        let message = partial["errorMessage"].as_str().unwrap();
+        assert!(message.contains(key), "{message}");
+        let line = format!("throughline_storage_rejected_rows_total{{reason=\"{reason}\"}}");
+        assert_eq!(counted(&otlp, &line).await, Some(1.0), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn queries_with_too_many_steps_samples_or_series_say_which_limit_it_is() {
+    let limits = "query_steps: 10, query_samples: 1000, query_series: 2";
+    let config = format!("agent: {{host: {{enabled: false}}}}\nlimits: {{{limits}}}\n");
+    let server = Setup::new(PROGRAM, "up").config(&config).start();
+    let sent: Vec<Value> = ["1", "2", "3"]
+        .map(|n| labelled("a", &[("n", n)]))
+        .into();
+    server.otlp().export("metrics", &metrics("shop", &sent)).await;
+    let query = server.query();
+    let refused = async |path: &str, parameters: &[(&str, &str)]| {
+        let (status, answer) = query.get_any(path, parameters).await;
+        assert_eq!(answer["status"], "error", "{answer}");
+        (status, answer["error"].as_str().unwrap().to_owned())
+    };
+    let range = |step| [("query", "a"), ("start", "0"), ("end", "100"), ("step", step)];
+    let path = "/prometheus/api/v1/query_range";
+    let (status, message) = refused(path, &range("9")).await;
+    assert_eq!(status, 400);
+    assert!(message.contains("maximum resolution of 10 points"), "{message}");
+    assert_eq!(query.get_any(path, &range("10.1")).await.0, 200);
+    let path = "/prometheus/api/v1/query";
+    let (status, message) = refused(path, &[("query", "a")]).await;
+    assert_eq!(status, 422);
+    assert!(message.contains("series"), "{message}");
+    let many = "count_over_time(vector(1)[1h:1s])";
+    let (status, message) = refused(path, &[("query", many)]).await;
+    assert_eq!(status, 422);
+    assert!(message.contains("too many samples"), "{message}");
+}
+
 #[tokio::test]
 async fn so_many_log_files_are_kept_open() {
     let setup = up();
