@@ -360,11 +360,8 @@ impl Engine {
                 "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
                 limits.max_steps
             );
-            return Err(Error::Limit {
-                limit: "max_steps",
-                value: limits.max_steps,
-                message,
-            });
+            // The request is wrong whatever the data: Prometheus answers so, too.
+            return Err(Error::BadData(message));
         }
         let bounds = Bounds { start_ms, end_ms };
         Plan::new(
