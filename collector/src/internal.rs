@@ -16,7 +16,7 @@ use futures::stream::{self, BoxStream};
 use otlp::raw::BytesCodec;
 use otlp::server::{ConnectionLimits, Handler, listen};
 use storage::filter::Filter;
-use storage::message::{Limits, Reply, Request, SeriesPoints};
+use storage::message::{Cardinality, Limits, Reply, Request, SeriesPoints};
 use storage::read::{Read, ReadError};
 use tokio::net::TcpListener;
 use tonic::server::{Grpc, ServerStreamingService};
@@ -120,6 +120,7 @@ fn decode_here(bytes: &[u8]) -> Result<(Request, Limits), Status> {
         Request::Series { .. }
         | Request::Samples { .. }
         | Request::Labels { .. }
+        | Request::Cardinality { .. }
         | Request::Status { .. } => false,
     };
     if deep {
@@ -188,8 +189,23 @@ fn halves(reply: Reply) -> Option<(Reply, Reply)> {
         Reply::Series(list) => cut(list, Reply::Series),
         Reply::Samples(list) => cut(list, Reply::Samples),
         Reply::Labels(list) => cut(list, Reply::Labels),
+        Reply::Cardinality(mut all) => {
+            // Parts are added up: the second one has nothing but the rest of the lists.
+            let rest = Cardinality {
+                metrics: second_half(&mut all.metrics),
+                labels: second_half(&mut all.labels),
+                values: second_half(&mut all.values),
+                ..Cardinality::default()
+            };
+            let is_empty = rest == Cardinality::default();
+            (!is_empty).then(|| (Reply::Cardinality(all), Reply::Cardinality(rest.into())))
+        }
         Reply::Tail(_) | Reply::Status(_) | Reply::End(_) => None,
     }
+}
+
+fn second_half<T>(list: &mut Vec<T>) -> Vec<T> {
+    list.split_off(list.len().div_ceil(2))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Every function takes the sources and the query's account ([`Work`]) and returns the API's
 //! answer type with its completeness filled in. Dropping the future cancels the work.
 
+pub mod cardinality;
 pub mod complete;
 pub mod cursor;
 pub mod fields;

@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use model::{LogRecord, Span, TraceId};
+use model::{LogRecord, Span, TimeRange, TraceId};
 use rustc_hash::FxHashMap;
 use storage::filter::Field;
 use storage::message::{
-    Columns, Count, Durations, FieldCount, Order, Place, Reply, Request, Selection, SeriesPoints,
+    Cardinality, CardinalityOf, Columns, Count, Durations, FieldCount, Order, Place, Reply, Request, Selection, SeriesPoints,
     Source, SourceKind, SourceState, Status, TraceSpans, ValueCount,
 };
 use storage::read::{Read, ReadError};
@@ -405,6 +405,29 @@ impl Sources {
         })
         .await?;
         Ok(series)
+    }
+
+    /// How many metric series there are, and of what.
+    pub async fn cardinality(
+        &self,
+        tenant: model::Tenant,
+        range: TimeRange,
+        of: CardinalityOf,
+        work: &Work,
+    ) -> Result<Cardinality, QueryError> {
+        let mut parts = Vec::new();
+        let request = Request::Cardinality {
+            tenant,
+            range,
+            of: of.clone(),
+        };
+        self.each(request, work, |_, reply| {
+            if let Reply::Cardinality(part) = reply {
+                parts.push(*part);
+            }
+        })
+        .await?;
+        Ok(storage::cardinality::merge(parts, &of))
     }
 
     /// What each source holds, by its name.

@@ -260,6 +260,25 @@ impl Memory {
                     .collect();
                 vec![Reply::Labels(texts.into_iter().collect())]
             }
+            Request::Cardinality { range, of, .. } => {
+                let mut by_series: Vec<(model::metric::Series, u64)> = Vec::new();
+                for part in self.series.lock().iter() {
+                    let inside = |point: &&model::DataPoint| range.contains(point.time_unix_nano);
+                    let samples = part.points.iter().filter(inside).count() as u64;
+                    let known = by_series
+                        .iter_mut()
+                        .find(|(series, _)| *series == part.series);
+                    match known {
+                        Some((_, all)) => *all += samples,
+                        None => by_series.push((part.series.clone(), samples)),
+                    }
+                }
+                let mut counter = storage::cardinality::Counter::default();
+                for (series, samples) in by_series.iter().filter(|(_, samples)| *samples > 0) {
+                    counter.add(series, *samples);
+                }
+                vec![Reply::Cardinality(Box::new(counter.finish(&of)))]
+            }
             Request::Status { .. } => {
                 let status = Status {
                     partitions: Vec::new(),

@@ -21,14 +21,14 @@ use reqwest::{Response, Url};
 use serde::de::DeserializeOwned;
 
 use crate::types::{
-    AlertsAnswer, CompleteAnswer, ErrorBody, FieldsAnswer, HighlightAnswer, HistogramAnswer,
+    AlertsAnswer, CardinalityAnswer, CompleteAnswer, ErrorBody, FieldsAnswer, HighlightAnswer, HistogramAnswer,
     LogsAnswer, OperationsAnswer, RecordsAnswer, RulesAnswer, ServicesAnswer, StoryAnswer,
     TailEvent, TraceAnswer, TracesAnswer, ValuesAnswer,
 };
 
 pub use error::ClientError;
 pub use params::{
-    CompleteParams, FieldsParams, HistogramParams, LogOrder, LogsParams, PointsParams, Range,
+    CardinalityParams, CompleteParams, FieldsParams, HistogramParams, LogOrder, LogsParams, PointsParams, Range,
     TraceOrder, TracesParams, ValuesParams,
 };
 use params::{Pairs, Parameters};
@@ -188,6 +188,14 @@ impl Client {
     /// `GET alerts`: active alerts.
     pub async fn alerts(&self) -> Result<AlertsAnswer, ClientError> {
         self.native(&["alerts"], &Range::default()).await
+    }
+
+    /// `GET metrics/cardinality`: of what there are most series.
+    pub async fn cardinality(
+        &self,
+        params: &CardinalityParams,
+    ) -> Result<CardinalityAnswer, ClientError> {
+        self.native(&["metrics", "cardinality"], params).await
     }
 
     /// `GET metrics/points`: stored data points as OTLP JSON.

@@ -1,6 +1,7 @@
 //! The storage engine: WAL, head, blocks and their index.
 
 pub mod block;
+pub mod cardinality;
 mod chunk;
 pub mod digest;
 mod eval;

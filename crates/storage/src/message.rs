@@ -197,6 +197,30 @@ pub enum Request {
         /// Whose.
         tenant: Tenant,
     },
+    /// How many metric series there are, and of what. Answered by [`Reply::Cardinality`].
+    Cardinality {
+        /// Whose.
+        tenant: Tenant,
+        /// Series with points in this range, and the number of these.
+        range: TimeRange,
+        /// Which of them, and what of them.
+        of: CardinalityOf,
+    },
+}
+
+/// Which series are counted, and how much of the counts is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardinalityOf {
+    /// As for [`Request::Series`].
+    pub matchers: Vec<Matcher>,
+    /// The label whose values are wanted; none for those of all labels but the name.
+    pub label: Option<String>,
+    /// Whether what has most samples is wanted, rather than what has most series.
+    pub by_samples: bool,
+    /// How many series are looked at.
+    pub series: usize,
+    /// How many metrics, labels and values are listed each.
+    pub listed: usize,
 }
 
 /// How a label is compared.
@@ -252,6 +276,8 @@ pub enum Reply {
     Status(Status),
     /// The last part.
     End(Summary),
+    /// How many series there are.
+    Cardinality(Box<Cardinality>),
 }
 
 /// Rows in one bucket and group.
@@ -352,6 +378,62 @@ pub struct SeriesSamples {
 
 /// The bits of the value of a point without a recorded value: those of Prometheus' stale marker.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// How many series there are of something, and their samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Weight {
+    /// Series as they are stored: a histogram is one.
+    pub series: u64,
+    /// Their points in the range.
+    pub samples: u64,
+}
+
+impl Weight {
+    /// Takes more in.
+    pub fn add(&mut self, more: Weight) {
+        self.series += more.series;
+        self.samples += more.samples;
+    }
+}
+
+/// The series with a label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelWeight {
+    /// The label.
+    pub label: String,
+    /// Its distinct values.
+    pub values: u64,
+    /// The lengths of its values, once for each series.
+    pub bytes: u64,
+    /// How many.
+    pub weight: Weight,
+}
+
+/// The series with a value of a label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueWeight {
+    /// The label.
+    pub label: String,
+    /// The value.
+    pub value: String,
+    /// How many.
+    pub weight: Weight,
+}
+
+/// Of what there are most series, or most samples.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cardinality {
+    /// All that were selected.
+    pub all: Weight,
+    /// Distinct pairs of a label and a value.
+    pub pairs: u64,
+    /// The heaviest metrics, as values of `__name__`.
+    pub metrics: Vec<ValueWeight>,
+    /// The labels with most values.
+    pub labels: Vec<LabelWeight>,
+    /// The heaviest values.
+    pub values: Vec<ValueWeight>,
+}
 
 /// New rows of a live tail. The first has none: it says that the tail has begun.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

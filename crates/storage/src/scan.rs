@@ -282,6 +282,9 @@ impl<'a> Scan<'a> {
                 label,
                 limit,
             } => labels::run(self, (&tenant, range), &matchers, label.as_deref(), limit),
+            Request::Cardinality { tenant, range, of } => {
+                series::cardinality::run(self, (&tenant, range), &of)
+            }
             Request::Status { tenant } => status::run(self, &tenant),
             Request::Tail { .. } => unreachable!("tails are answered without a scan"),
         }

@@ -6,7 +6,7 @@ mod print;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use api::{Client, Completeness, LogsParams, Range};
+use api::{CardinalityParams, Client, Completeness, LogsParams, Range};
 use futures::StreamExt;
 
 use crate::cli;
@@ -84,6 +84,26 @@ pub(crate) async fn logs(arguments: &cli::Logs) -> anyhow::Result<ExitCode> {
         answer.logs.reverse();
         answer.logs.iter().try_for_each(print::log)?;
         print::completeness(&answer.completeness)?;
+    }
+    Ok(exit_code(&answer.completeness))
+}
+
+pub(crate) async fn cardinality(arguments: &cli::Cardinality) -> anyhow::Result<ExitCode> {
+    let params = CardinalityParams {
+        q: arguments.selector.clone(),
+        label: arguments.label.clone(),
+        by: Some(arguments.by.clone()),
+        range: Range {
+            start: arguments.start.clone(),
+            end: arguments.end.clone(),
+        },
+        limit: Some(arguments.limit),
+    };
+    let answer = client(&arguments.ask)?.cardinality(&params).await?;
+    if arguments.ask.json {
+        json(&answer)?;
+    } else {
+        print::cardinality(&answer)?;
     }
     Ok(exit_code(&answer.completeness))
 }

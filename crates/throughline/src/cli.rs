@@ -64,6 +64,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  throughline logs 'service:checkout level:error \"card declined\"' --start now-1h\n  throughline logs 'request_id:r-17' --follow\n\nExit codes:\n  0  the answer is whole as far as its sources go\n  1  there is none\n  3  a collector or agent is lost and missing from it; standard error names it"
     )]
     Logs(Logs),
+    /// Of what there are most metric series, or most samples: metrics, labels, values.
+    #[command(
+        after_help = "Examples:\n  throughline cardinality --start now-1h\n  throughline cardinality '{job=\"shop\"}' --label http_route --by samples\n\nExit codes:\n  0  the answer is whole as far as its sources go\n  3  a collector or agent is lost and missing from it; standard error names it"
+    )]
+    Cardinality(Cardinality),
     /// Checks configuration and rule files: every mistake with file, line and column.
     #[command(after_help = "Examples:\n  throughline check throughline.yaml rules/*.yml")]
     Check(Check),
@@ -241,6 +246,30 @@ pub(crate) struct Logs {
     /// Print new records as they come, from now on.
     #[arg(long, short, conflicts_with_all = ["start", "end"])]
     pub follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cardinality {
+    /// Which series, as a PromQL selector; all without one.
+    #[arg(default_value = "")]
+    pub selector: String,
+    #[command(flatten)]
+    pub ask: Ask,
+    /// The label whose values are listed; those of all labels without it.
+    #[arg(long, value_name = "LABEL")]
+    pub label: Option<String>,
+    /// What is heaviest: that with most `series`, or with most `samples`.
+    #[arg(long, default_value = "series", value_parser = ["series", "samples"])]
+    pub by: String,
+    /// Series with samples not before: unix nanoseconds, RFC 3339, or `now-15m`.
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Before.
+    #[arg(long)]
+    pub end: Option<String>,
+    /// The length of each list.
+    #[arg(long, default_value_t = 10)]
+    pub limit: u64,
 }
 
 #[derive(Debug, Args)]

@@ -67,6 +67,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Story(arguments) => return ask::story(&arguments).await,
         Command::Trace(arguments) => return ask::trace(&arguments).await,
         Command::Logs(arguments) => return ask::logs(&arguments).await,
+        Command::Cardinality(arguments) => return ask::cardinality(&arguments).await,
         Command::Check(arguments) => return Ok(check::check(&arguments.files)),
         Command::TestRules(arguments) => return test_rules::run(&arguments).await,
         Command::Load(arguments) => ask::load(&arguments).await?,

@@ -41,7 +41,7 @@ pub fn range_of_ms(first: i64, last: i64) -> TimeRange {
 
 /// Matchers as the sources take them. Patterns are passed on as they were compiled, so that
 /// PromQL's syntax is translated once.
-fn source_matchers(matchers: &[Matcher]) -> Vec<message::Matcher> {
+pub(super) fn source_matchers(matchers: &[Matcher]) -> Vec<message::Matcher> {
     let one = |matcher: &Matcher| message::Matcher {
         name: matcher.name.clone(),
         op: match matcher.op {

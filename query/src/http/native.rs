@@ -2,7 +2,7 @@
 //! for its place, and ask.
 
 use api::{
-    ApiError, CompleteAnswer, FieldsAnswer, HighlightAnswer, HistogramAnswer, LogsAnswer,
+    ApiError, CardinalityAnswer, CompleteAnswer, FieldsAnswer, HighlightAnswer, HistogramAnswer, LogsAnswer,
     OperationsAnswer, PointsAnswer, RecordsAnswer, ServicesAnswer, TokenView, TracesAnswer,
     ValuesAnswer,
 };
@@ -30,6 +30,8 @@ const LOGS_DEFAULT: usize = 100;
 const POINTS_DEFAULT: usize = 1_000;
 const VALUES_DEFAULT: usize = 100;
 const GROUPS_DEFAULT: usize = 50;
+const CARDINALITY_DEFAULT: usize = 20;
+const CARDINALITY_MAX: usize = 1_000;
 
 /// `GET traces`
 pub async fn traces(Extract(state): Extract<State>, uri: Uri) -> Answer<TracesAnswer> {
@@ -179,6 +181,27 @@ pub async fn points(Extract(state): Extract<State>, uri: Uri) -> Answer<PointsAn
     };
     let running = state.begin().await?;
     exec::points::points(running.context(), ask).await.map(Json)
+}
+
+/// `GET metrics/cardinality`
+pub async fn cardinality(
+    Extract(state): Extract<State>,
+    uri: Uri,
+) -> Answer<CardinalityAnswer> {
+    let known = ["q", "label", "by", "start", "end", "limit"];
+    let params = Params::parse(&uri, &known, &[], state.now())?;
+    let orders = [("series", false), ("samples", true)];
+    let ask = exec::cardinality::Ask {
+        matchers: params.query(matchers)?,
+        range: params.range()?,
+        label: params.text("label").map(str::to_owned),
+        by_samples: params.choice("by", &orders)?,
+        limit: params.number("limit", CARDINALITY_DEFAULT, CARDINALITY_MAX)?,
+    };
+    let running = state.begin().await?;
+    exec::cardinality::explore(running.context(), ask)
+        .await
+        .map(Json)
 }
 
 /// The matchers of a PromQL series selector; none of an empty text.

@@ -50,6 +50,7 @@ pub fn all() -> Vec<Route> {
         route("/api/v1/fields", get(native::fields)),
         route("/api/v1/fields/{field}/values", get(native::values)),
         route("/api/v1/metrics/points", get(native::points)),
+        route("/api/v1/metrics/cardinality", get(native::cardinality)),
         route("/api/v1/search/complete", get(native::complete)),
         route("/api/v1/search/highlight", get(native::highlight)),
     ];

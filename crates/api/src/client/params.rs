@@ -156,6 +156,21 @@ pub struct CompleteParams {
     pub range: Range,
 }
 
+/// Parameters of `GET metrics/cardinality`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CardinalityParams {
+    /// Series selector; empty for all.
+    pub q: String,
+    /// The label whose values are wanted.
+    pub label: Option<String>,
+    /// `series` or `samples`.
+    pub by: Option<String>,
+    /// Time range.
+    pub range: Range,
+    /// The length of each list.
+    pub limit: Option<u64>,
+}
+
 /// Parameters of `GET metrics/points`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PointsParams {
@@ -247,6 +262,16 @@ impl Parameters for CompleteParams {
 impl Parameters for PointsParams {
     fn pairs(&self, pairs: &mut Vec<(&'static str, String)>) {
         text(pairs, "q", &self.q);
+        self.range.pairs(pairs);
+        optional(pairs, "limit", self.limit);
+    }
+}
+
+impl Parameters for CardinalityParams {
+    fn pairs(&self, pairs: &mut Vec<(&'static str, String)>) {
+        text(pairs, "q", &self.q);
+        optional(pairs, "label", self.label.as_ref());
+        optional(pairs, "by", self.by.as_ref());
         self.range.pairs(pairs);
         optional(pairs, "limit", self.limit);
     }

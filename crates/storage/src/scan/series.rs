@@ -4,6 +4,7 @@
 //! hold any of them within the range are read, on several threads; what different places hold of
 //! a series is joined at the end.
 
+pub(super) mod cardinality;
 pub(crate) mod join;
 
 use std::sync::Arc;
@@ -33,6 +34,8 @@ const SERIES_PER_REPLY: usize = 500;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Nothing,
+    /// How many points there are.
+    Counts,
     Points,
     Samples,
 }
@@ -326,6 +329,9 @@ impl<'a> Search<'a> {
         if points.is_empty() {
             return None;
         }
+        if self.wanted == Wanted::Counts {
+            return Some(join::Part::Count(points.len() as u64));
+        }
         let plain =
             self.wanted == Wanted::Samples && entry.metric.value.temporality != Temporality::Delta;
         let values: Vec<f64> = match &points.values {
@@ -375,6 +381,14 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 rows += times.len() as u64;
+                if self.wanted == Wanted::Counts {
+                    let first = times.partition_point(|time| *time < range.start);
+                    let end = times.partition_point(|time| *time < range.end);
+                    if first < end {
+                        self.add(number, entry, join::Part::Count((end - first) as u64));
+                    }
+                    continue;
+                }
                 bytes += block.bytes(chunk).len() as u64;
                 let plain = self.wanted == Wanted::Samples
                     && entry.metric.value.temporality != Temporality::Delta;

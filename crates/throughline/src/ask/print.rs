@@ -1,7 +1,9 @@
 //! Answers as text.
 
+use std::fmt::Display;
+
 use api::types::{
-    Completeness, LogView, Source, SourceState, SpanView, StoryAnswer, TailGap, TraceAnswer,
+    CardinalityAnswer, Completeness, LogView, Source, SourceState, SpanView, StoryAnswer, TailGap, TraceAnswer,
 };
 use serde_json::Value as Json;
 
@@ -104,6 +106,35 @@ pub(crate) fn story(story: &StoryAnswer) -> anyhow::Result<()> {
         line(&clean(&format!("alert {} {}", alert.name, alert.state)))?;
     }
     completeness(&story.completeness)
+}
+
+/// Of what there are most series, in three tables.
+pub(crate) fn cardinality(answer: &CardinalityAnswer) -> anyhow::Result<()> {
+    let row = |series: &dyn Display, samples: &dyn Display, what: &str| {
+        line(&format!("{series:>10} {samples:>14}  {}", clean(what)))
+    };
+    line(&format!(
+        "{} series, {} samples",
+        answer.series, answer.samples
+    ))?;
+    line("")?;
+    row(&"series", &"samples", "metric")?;
+    for metric in &answer.metrics {
+        row(&metric.series, &metric.samples, &metric.value)?;
+    }
+    line("")?;
+    row(&"series", &"samples", "label (values)")?;
+    for label in &answer.labels {
+        let what = format!("{} ({})", label.label, label.values);
+        row(&label.series, &label.samples, &what)?;
+    }
+    line("")?;
+    row(&"series", &"samples", "value")?;
+    for value in &answer.values {
+        let what = format!("{}={:?}", value.label, value.value);
+        row(&value.series, &value.samples, &what)?;
+    }
+    completeness(&answer.completeness)
 }
 
 /// How far a sender's clock was off, where that is known.

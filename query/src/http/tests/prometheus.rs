@@ -482,3 +482,36 @@ async fn names_and_labels_with_most_series_are_listed() {
         .await;
     assert_eq!(status, 400);
 }
+
+#[tokio::test]
+async fn the_heaviest_metrics_labels_and_values_are_listed() {
+    let (one, two) = (Memory::new("a"), Memory::new("b"));
+    *one.series.lock() = all();
+    two.series.lock().push(all().swap_remove(1));
+    let server = serve(&[&one, &two], |_| {}).await;
+    let answer = server
+        .ok("metrics/cardinality", &[("by", "samples"), ("limit", "2")])
+        .await;
+    // Two collectors hold one of them: each counts its own.
+    assert_eq!(answer["series"], 8, "{answer}");
+    let metric = |name: &str, series: u64, samples: u64| {
+        serde_json::json!({"label": "__name__", "value": name, "series": series, "samples": samples})
+    };
+    assert_eq!(
+        answer["metrics"],
+        serde_json::json!([metric("requests_total", 2, 4), metric("events_total", 1, 4)])
+    );
+    assert_eq!(answer["labels"].as_array().unwrap().len(), 2);
+    let query = [("label", "zone"), ("start", "950000000000")];
+    let answer = server.ok("metrics/cardinality", &query).await;
+    let zones = answer["values"].as_array().unwrap();
+    assert_eq!(zones.len(), 1, "{answer}");
+    assert_eq!(zones[0]["value"], "z1", "{answer}");
+    assert!(answer["stats"].is_object() && answer["complete_to"].is_array());
+    for wrong in ["by=size", "limit=0", "limit=1001", "q=sum(", "name=x"] {
+        let (status, body) = server
+            .get(&format!("/api/v1/metrics/cardinality?{wrong}"))
+            .await;
+        assert_eq!(status, 400, "{wrong}: {body}");
+    }
+}

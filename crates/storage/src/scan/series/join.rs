@@ -67,6 +67,8 @@ impl Numbers {
 #[derive(Debug)]
 pub(super) enum Part {
     Nothing,
+    /// How many points it has.
+    Count(u64),
     Numbers(Numbers),
     Points(Points),
 }
@@ -75,6 +77,7 @@ impl Part {
     fn rows(&self) -> u64 {
         match self {
             Part::Nothing => 0,
+            Part::Count(rows) => *rows,
             Part::Numbers(numbers) => numbers.values.len() as u64,
             Part::Points(points) => points.len() as u64,
         }
@@ -82,7 +85,7 @@ impl Part {
 
     fn first_time(&self) -> u64 {
         match self {
-            Part::Nothing => 0,
+            Part::Nothing | Part::Count(_) => 0,
             Part::Numbers(numbers) => numbers.times().first().copied().unwrap_or(0),
             Part::Points(points) => points.times.first().copied().unwrap_or(0),
         }
@@ -125,7 +128,12 @@ impl Join {
                 next
             }
         };
-        self.list[at].parts.push((number, part));
+        let parts = &mut self.list[at].parts;
+        match (parts.last_mut(), part) {
+            // Whose order does not matter takes no memory for each place.
+            (Some((_, Part::Count(rows))), Part::Count(more)) => *rows += more,
+            (_, part) => parts.push((number, part)),
+        }
         true
     }
 
@@ -220,7 +228,7 @@ impl Found {
         for part in self.ordered() {
             match part {
                 Part::Points(points) => all.append(points),
-                Part::Nothing | Part::Numbers(_) => {}
+                Part::Nothing | Part::Count(_) | Part::Numbers(_) => {}
             }
         }
         all.sort();

@@ -272,3 +272,87 @@ async fn traces_have_the_ends_and_errors_of_their_matching_spans() {
         assert_eq!(traces(7).await.len(), 7);
     }
 }
+
+/// Series and samples as they are counted, of all and of each metric.
+async fn weights(store: &Store, range: TimeRange, series: usize) -> (Cardinality, Vec<String>) {
+    let of = CardinalityOf {
+        matchers: Vec::new(),
+        label: None,
+        by_samples: false,
+        series,
+        listed: 100,
+    };
+    let tenant = model::Tenant::default();
+    let request = Request::Cardinality { tenant, range, of };
+    let (replies, summary) = ask(store, request).await.unwrap();
+    let [Reply::Cardinality(found)] = &replies[..] else {
+        panic!("{replies:?}")
+    };
+    let cuts = summary.cuts.into_iter().map(|cut| cut.limit);
+    ((**found).clone(), cuts.collect())
+}
+
+#[tokio::test]
+async fn series_are_counted_once_over_heads_and_files_with_their_samples_in_the_range() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let mut generator = Generator::new(71);
+    let mut points: Vec<_> = (0..300).map(|_| generator.point()).collect();
+    let check = async |store: &Store, sent: &[(model::metric::Series, model::DataPoint)]| {
+        let times = sent.iter().map(|(_, point)| point.time_unix_nano);
+        let (first, last) = (times.clone().min().unwrap(), times.max().unwrap());
+        for range in [
+            TimeRange::ALL,
+            TimeRange {
+                start: first,
+                end: first / 2 + last / 2,
+            },
+        ] {
+            // What the store says, against what the same counter makes of what was sent.
+            let mut by_series: Vec<(&model::metric::Series, u64)> = Vec::new();
+            for (series, point) in sent {
+                if !range.contains(point.time_unix_nano) {
+                    continue;
+                }
+                match by_series.iter_mut().find(|(known, _)| *known == series) {
+                    Some((_, samples)) => *samples += 1,
+                    None => by_series.push((series, 1)),
+                }
+            }
+            let mut counter = crate::cardinality::Counter::default();
+            for (series, samples) in by_series {
+                counter.add(series, samples);
+            }
+            let of = CardinalityOf {
+                matchers: Vec::new(),
+                label: None,
+                by_samples: false,
+                series: usize::MAX,
+                listed: 100,
+            };
+            let (found, cuts) = weights(store, range, usize::MAX).await;
+            assert_eq!(found, counter.finish(&of));
+            assert!(cuts.is_empty(), "{cuts:?}");
+        }
+    };
+    write(&store, Signal::Metrics, &points).await.unwrap();
+    check(&store, &points).await;
+    store.flush().await;
+    check(&store, &points).await;
+    // Some of the same series again, in the head beside the file.
+    let more: Vec<_> = points[..100]
+        .iter()
+        .map(|(series, point)| {
+            let mut point = point.clone();
+            point.time_unix_nano += 1_000_000;
+            (series.clone(), point)
+        })
+        .collect();
+    write(&store, Signal::Metrics, &more).await.unwrap();
+    points.extend(more);
+    check(&store, &points).await;
+    let (found, cuts) = weights(&store, TimeRange::ALL, 3).await;
+    assert!(found.all.series <= 3);
+    assert_eq!(cuts, ["series"]);
+    store.shutdown().await;
+}
