@@ -438,8 +438,8 @@ async fn errors_have_prometheus_shape() {
         ("query_range?query=up&start=1&end=2&step=0", 400, "bad_data"),
         (
             "query_range?query=up&start=0&end=1000000&step=1",
-            422,
-            "execution",
+            400,
+            "bad_data",
         ),
         ("series", 400, "bad_data"),
         ("series?match[]=up+up", 400, "bad_data"),
