@@ -34,6 +34,11 @@ impl RuleStatus {
         self.error = Some(error);
     }
 
+    /// How many series the last evaluation that did not fail stored.
+    pub fn series(&self) -> usize {
+        self.stored.len()
+    }
+
     /// `ok`, `err` or `unknown`.
     pub fn health(&self) -> &'static str {
         match (&self.error, self.evaluated_at) {
@@ -70,7 +75,11 @@ impl Means<'_> {
             RuleKind::Alerting { .. } => self.alert(group, rule, at, status).await,
         };
         let written = match outcome {
-            Ok(series) => self.store(series, at, status).await,
+            // What is known as of a time is stored as of it, as Prometheus does.
+            Ok(series) => {
+                let known = at.saturating_sub(nanos(group.query_offset));
+                self.store(series, known, status).await
+            }
             Err(error) => Err(error),
         };
         status.evaluated_at = at;

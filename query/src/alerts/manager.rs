@@ -46,6 +46,20 @@ struct GroupStatus {
     took_nano: u64,
     /// What the last evaluation looked at and lacked.
     completeness: Completeness,
+    counts: GroupCounts,
+}
+
+/// What is counted of a group since the start.
+#[derive(Debug, Clone, Copy, Default)]
+struct GroupCounts {
+    /// Evaluations of the group that were due, missed ones included.
+    iterations: u64,
+    /// Those that were missed because one before took too long.
+    missed: u64,
+    /// Evaluations of its rules.
+    evaluations: u64,
+    /// Those that failed.
+    failures: u64,
 }
 
 /// The running rules.
@@ -60,7 +74,6 @@ pub struct Manager {
     alerts_max: usize,
     file: StateFile,
     saving: tokio::sync::Mutex<()>,
-    missed: AtomicU64,
     panics: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     stopper: Stopper,
@@ -99,7 +112,6 @@ impl Manager {
             alerts_max: options.alerts_max,
             file,
             saving: tokio::sync::Mutex::new(()),
-            missed: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             tasks: Mutex::new(Vec::new()),
             stopper,
@@ -165,7 +177,7 @@ impl Manager {
             let after = group.next_evaluation(self.env.clock.unix_nanos().max(next + 1));
             let missed = (after - next) / interval;
             if missed > 1 {
-                self.missed.fetch_add(missed - 1, Ordering::Relaxed);
+                self.missed(index, missed - 1);
                 tracing::warn!(group = %group.name, missed = missed - 1, "evaluations were missed");
             }
             next = after;
@@ -188,6 +200,12 @@ impl Manager {
                 () = stop.asked() => return,
             }
         }
+    }
+
+    fn missed(&self, index: usize, evaluations: u64) {
+        let counts = &mut self.status.lock()[index].counts;
+        counts.iterations += evaluations;
+        counts.missed += evaluations;
     }
 
     fn panicked(&self) {
@@ -241,13 +259,17 @@ impl Manager {
                 );
             }
             has_alerts |= had_alerts || status.alerts.all().next().is_some();
-            self.status.lock()[index].rules[number] = status;
+            let mut all = self.status.lock();
+            all[index].counts.evaluations += 1;
+            all[index].counts.failures += u64::from(status.error.is_some());
+            all[index].rules[number] = status;
         }
         {
             let mut all = self.status.lock();
             all[index].evaluated_at = at;
             all[index].took_nano = self.env.clock.monotonic_nanos().saturating_sub(started);
             all[index].completeness = account.into_completeness();
+            all[index].counts.iterations += 1;
         }
         // What receivers have to be told is safe before the state says that it happened.
         self.notifier.take(&notices).await;
@@ -324,7 +346,8 @@ impl Manager {
 
     /// How many evaluations were missed because one before took too long.
     pub fn missed_evaluations(&self) -> u64 {
-        self.missed.load(Ordering::Relaxed)
+        let status = self.status.lock();
+        status.iter().map(|group| group.counts.missed).sum()
     }
 }
 
@@ -364,6 +387,7 @@ fn restore(group: &Group, saved: &SavedRules, now: u64) -> GroupStatus {
         evaluated_at: 0,
         took_nano: 0,
         completeness: Completeness::default(),
+        counts: GroupCounts::default(),
     }
 }
 

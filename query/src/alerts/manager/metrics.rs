@@ -1,9 +1,10 @@
 //! What the rules and their notifications say of themselves on `/metrics`.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
-use super::{Manager, State};
+use super::{GroupStatus, Manager, State};
+use crate::alerts::Group;
 
 impl Manager {
     /// Counters and states in Prometheus' text format.
@@ -51,7 +52,78 @@ impl Manager {
             [(String::new(), self.panics())],
         );
         self.states(&mut text);
+        self.groups(&mut text);
         text
+    }
+
+    /// What is known of each group, under the names that dashboards for rules know.
+    fn groups(&self, text: &mut String) {
+        let status = self.status.lock();
+        let mut each = |name: &str, kind, help, value: &dyn Fn(&Group, &GroupStatus) -> f64| {
+            let samples = self.groups.iter().zip(status.iter());
+            let samples = samples.map(|(group, known)| {
+                let label = format!("{{rule_group=\"{}\"}}", escaped(&group.key()));
+                (label, value(group, known))
+            });
+            family(text, (&format!("prometheus_rule_{name}"), kind), help, samples);
+        };
+        each(
+            "evaluations_total",
+            "counter",
+            "Evaluations of the rules of a group.",
+            &|_, known| as_f64(known.counts.evaluations),
+        );
+        each(
+            "evaluation_failures_total",
+            "counter",
+            "Evaluations of rules that failed.",
+            &|_, known| as_f64(known.counts.failures),
+        );
+        each(
+            "group_iterations_total",
+            "counter",
+            "Evaluations of a group that were due, missed ones included.",
+            &|_, known| as_f64(known.counts.iterations),
+        );
+        each(
+            "group_iterations_missed_total",
+            "counter",
+            "Evaluations of a group that were missed because one before took too long.",
+            &|_, known| as_f64(known.counts.missed),
+        );
+        each(
+            "group_interval_seconds",
+            "gauge",
+            "Time between two evaluations of a group.",
+            &|group, _| group.interval.as_secs_f64(),
+        );
+        each(
+            "group_rules",
+            "gauge",
+            "Rules of a group.",
+            &|group, _| as_f64(wide(group.rules.len())),
+        );
+        each(
+            "group_last_evaluation_timestamp_seconds",
+            "gauge",
+            "As of when a group was last evaluated; 0 before.",
+            &|_, known| as_f64(known.evaluated_at) / 1e9,
+        );
+        each(
+            "group_last_duration_seconds",
+            "gauge",
+            "How long the last evaluation of a group took.",
+            &|_, known| as_f64(known.took_nano) / 1e9,
+        );
+        each(
+            "group_last_evaluation_samples",
+            "gauge",
+            "Samples that the last evaluation of a group stored.",
+            &|_, known| {
+                let series = known.rules.iter().map(|rule| wide(rule.series()));
+                as_f64(series.sum())
+            },
+        );
     }
 
     fn states(&self, text: &mut String) {
@@ -86,15 +158,26 @@ impl Manager {
     }
 }
 
+#[allow(clippy::cast_precision_loss)]
+fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+/// The value of a label as the text format has it.
+fn escaped(value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+    value.replace('\n', "\\n")
+}
+
 fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-fn family(
+fn family<V: Display>(
     text: &mut String,
     (name, kind): (&str, &str),
     help: &str,
-    samples: impl IntoIterator<Item = (String, u64)>,
+    samples: impl IntoIterator<Item = (String, V)>,
 ) {
     // Writing to a text cannot fail.
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");

@@ -27,6 +27,8 @@ impl env::Clock for Fixed {
 struct World {
     answers: Mutex<HashMap<String, Result<Vec<Sample>, String>>>,
     written: Mutex<Vec<Written>>,
+    /// As of when expressions were evaluated, in seconds.
+    asked: Mutex<Vec<u64>>,
     /// What every answer says of itself.
     seen: Mutex<Completeness>,
 }
@@ -53,9 +55,10 @@ impl Evaluate for World {
     fn instant<'a>(
         &'a self,
         expr: &'a str,
-        _at: u64,
+        at: u64,
         account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
+        self.asked.lock().push(at / SECOND);
         account.add(self.seen.lock().clone());
         assert_ne!(expr, PANICS, "an expression that panics");
         let written = self.written.lock();
@@ -260,6 +263,116 @@ async fn later_rules_see_what_earlier_ones_stored() {
         .rfind(|one| one.labels["__name__"] == "up:sum")
         .unwrap();
     assert_eq!(last.value, None, "a series that ended is marked as stale");
+}
+
+fn recording(name: &str, expr: &str) -> Rule {
+    Rule {
+        name: name.into(),
+        expr: expr.into(),
+        labels: Labels::new(),
+        kind: RuleKind::Recording,
+    }
+}
+
+#[tokio::test]
+async fn a_group_with_an_offset_asks_and_stores_as_of_then() {
+    let setup = Setup::new();
+    setup.world.set("x", &[("shop", 1.0)]);
+    let options = AlertsOptions {
+        groups: vec![Group {
+            query_offset: Duration::from_secs(4),
+            ..group(vec![recording("r", "x"), alerting("A", "x", 0)])
+        }],
+        ..AlertsOptions::default()
+    };
+    let manager = setup.try_open(options, Env::real().files).unwrap();
+    setup.at(&manager, 10).await;
+    setup.world.set("x", &[]);
+    setup.at(&manager, 20).await;
+    // The labels and annotations of the alert are expanded without a query.
+    assert_eq!(*setup.world.asked.lock(), [6, 6, 16, 16]);
+    let written = setup.world.written.lock();
+    let written: Vec<String> = written
+        .iter()
+        .map(|one| {
+            let name = &one.labels["__name__"];
+            format!("{} {name} {:?}", one.unix_nano / SECOND, one.value)
+        })
+        .collect();
+    assert_eq!(
+        written,
+        [
+            "6 r Some(1.0)",
+            "6 ALERTS Some(1.0)",
+            "6 ALERTS_FOR_STATE Some(10.0)",
+            "16 r None",
+            "16 ALERTS None",
+            "16 ALERTS_FOR_STATE None"
+        ],
+        "an alert is active since the evaluation, not since the time that it looked at"
+    );
+}
+
+#[tokio::test]
+async fn rules_beyond_their_limit_store_nothing_and_forget_their_alerts() {
+    let setup = Setup::new();
+    let options = || AlertsOptions {
+        groups: vec![Group {
+            limit: 1,
+            ..group(vec![recording("r", "x"), alerting("A", "x", 0)])
+        }],
+        ..AlertsOptions::default()
+    };
+    let manager = setup.try_open(options(), Env::real().files).unwrap();
+    setup.world.set("x", &[("shop", 1.0)]);
+    setup.at(&manager, 10).await;
+    let stored = setup.world.written.lock().len();
+    setup.world.set("x", &[("shop", 1.0), ("cart", 1.0)]);
+    setup.at(&manager, 20).await;
+    let rules = &manager.rules().groups[0].rules;
+    assert_eq!(rules[0].last_error, "exceeded limit of 1 with 2 series");
+    assert_eq!(rules[1].last_error, "exceeded limit of 1 with 2 alerts");
+    assert!(rules[1].alerts.is_empty());
+    assert_eq!(
+        setup.world.written.lock().len(),
+        stored,
+        "not even that the series have ended"
+    );
+}
+
+#[tokio::test]
+async fn groups_are_counted_under_the_names_that_prometheus_has() {
+    let setup = Setup::new();
+    setup.world.set("x", &[("shop", 1.0), ("cart", 1.0)]);
+    let failing = Err("no".to_owned());
+    setup.world.answers.lock().insert("y".into(), failing);
+    let options = AlertsOptions {
+        groups: vec![Group {
+            file: "a \"b\".yml".into(),
+            ..group(vec![recording("r", "x"), recording("s", "y")])
+        }],
+        ..AlertsOptions::default()
+    };
+    let manager = setup.try_open(options, Env::real().files).unwrap();
+    setup.at(&manager, 10).await;
+    manager.missed(0, 3);
+    setup.at(&manager, 50).await;
+    let text = manager.metrics_text();
+    for (name, value) in [
+        ("evaluations_total", "4"),
+        ("evaluation_failures_total", "2"),
+        ("group_iterations_total", "5"),
+        ("group_iterations_missed_total", "3"),
+        ("group_interval_seconds", "10"),
+        ("group_rules", "2"),
+        ("group_last_evaluation_timestamp_seconds", "50"),
+        ("group_last_duration_seconds", "0"),
+        ("group_last_evaluation_samples", "2"),
+    ] {
+        let line = format!("prometheus_rule_{name}{{rule_group=\"a \\\"b\\\".yml;g\"}} {value}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
+    assert!(text.contains("throughline_rule_evaluations_missed_total 3\n"));
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use model::{Signal, Span, Tenant, TraceId, Value};
+use model::{Signal, Span, Tenant, TimeRange, TraceId, Value};
 use tempfile::tempdir;
 
-use super::fill;
+use super::{Store, fill};
 use crate::filter::{Field, Filter};
 use crate::message::*;
 use crate::testing::*;
