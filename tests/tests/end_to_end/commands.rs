@@ -76,6 +76,16 @@ async fn every_answer_comes_as_text_and_as_json() {
         "3"
     );
 
+    let arguments = ["cardinality", "queue_depth", "--label", "job"];
+    let shown = text(&url, &arguments);
+    assert!(shown.starts_with("1 series, 1 samples\n"), "{shown}");
+    assert!(shown.contains("job=\"shop\""), "{shown}");
+    let heaviest = &parsed(&url, &arguments)["metrics"][0];
+    assert_eq!(
+        *heaviest,
+        json!({"label": "__name__", "value": "queue_depth", "series": 1, "samples": 1})
+    );
+
     // What is not there, and what cannot be asked, is a failure that says why.
     for arguments in [
         ["trace", "99999999999999999999999999999998"],
