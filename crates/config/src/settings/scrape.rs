@@ -1,6 +1,8 @@
 //! What the agent scrapes, in the shape that Prometheus has it (`scrape_configs`), and the files of
 //! its file service discovery.
 
+mod connection;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,8 +13,10 @@ use crate::ConfigError;
 use crate::load::{base_dir, read_file};
 use crate::section::{Context, Key, Value, choice, section};
 use crate::units::ByteSize;
-use crate::values::PathPattern;
+use crate::values::{PathPattern, Url};
 use crate::yaml::{self, Node};
+
+pub use connection::{TlsSettings, TlsVersion};
 
 section! {
     /// Targets that are scraped alike.
@@ -39,6 +43,18 @@ section! {
         basic_auth: Option<BasicAuth> = "null";
         /// The `Authorization` header of every request.
         authorization: Option<Authorization> = "null";
+        /// Short for `authorization` with these credentials.
+        bearer_token: Option<Text> = "null";
+        /// Short for `authorization` with this file of credentials.
+        bearer_token_file: Option<FilePath> = "null";
+        /// TLS with the targets.
+        tls_config: Option<TlsSettings> = "null";
+        /// The proxy that requests go through; without it they go straight, whatever the environment says.
+        proxy_url: Option<Url> = "null";
+        /// Follow redirects, ten of them at most.
+        follow_redirects: bool = "true";
+        /// Speak HTTP/2 with targets that offer it over TLS.
+        enable_http2: bool = "true";
         /// Targets by name.
         static_configs: Vec<TargetGroup> = "[]";
         /// Targets in files, which are read again when they change.
@@ -285,42 +301,18 @@ impl Value for ScrapeConfig {
     const IS_SECTION: bool = true;
 
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        let settings = ScrapeSettings::read(node, cx)?;
-        let mut wrong = Vec::new();
+        let before = cx.errors.len();
+        let node = connection::supported(node, cx);
+        let mut settings = ScrapeSettings::read(&node, cx)?;
+        let mut sound = connection::settle(&mut settings, &node, cx);
         if let Some(timeout) = settings.scrape_timeout
             && timeout > settings.scrape_interval
         {
-            wrong.push((
-                "scrape_timeout",
-                "`scrape_timeout` is longer than `scrape_interval`",
-            ));
+            let message = "`scrape_timeout` is longer than `scrape_interval`".to_owned();
+            cx.error(node.get("scrape_timeout").unwrap_or(&node), message, None);
+            sound = false;
         }
-        if settings.basic_auth.is_some() && settings.authorization.is_some() {
-            wrong.push((
-                "authorization",
-                "both `basic_auth` and `authorization` are given",
-            ));
-        }
-        if let Some(auth) = &settings.basic_auth
-            && auth.password.is_some()
-            && auth.password_file.is_some()
-        {
-            wrong.push((
-                "basic_auth",
-                "both `password` and `password_file` are given",
-            ));
-        }
-        if let Some(auth) = &settings.authorization
-            && auth.credentials.is_some()
-            && auth.credentials_file.is_some()
-        {
-            let message = "both `credentials` and `credentials_file` are given";
-            wrong.push(("authorization", message));
-        }
-        for (key, message) in &wrong {
-            cx.error(node.get(key).unwrap_or(node), (*message).to_owned(), None);
-        }
-        wrong.is_empty().then_some(Self(settings))
+        (sound && cx.errors.len() == before).then_some(Self(settings))
     }
 
     fn keys(prefix: &str, out: &mut Vec<Key>) {

@@ -43,6 +43,50 @@ agent:
 }
 
 #[test]
+fn what_prometheus_has_and_the_agent_does_not_is_told_as_such() {
+    let text = "agent:\n  scrape_configs:\n    - job_name: a\n      oauth2: {client_id: x}\n      \
+                kubernetes_sd_configs: [{role: pod}]\n      scrape_protocols: [PrometheusProto]\n      \
+                tls_config: {server_name: x, ca_fil: y}\n";
+    let errors = load(text).unwrap_err();
+    let expected = [
+        "4:7: `oauth2` of Prometheus is not supported",
+        "5:7: `kubernetes_sd_configs` of Prometheus is not supported",
+        "6:7: `scrape_protocols` of Prometheus is not supported",
+        "7:20: `server_name` of Prometheus is not supported",
+        "7:36: unknown key `ca_fil` (did you mean `ca_file`?)",
+    ];
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(errors[1].contains("file_sd_configs"), "{}", errors[1]);
+}
+
+#[test]
+fn a_bearer_token_is_an_authorization() {
+    let text = "agent:\n  scrape_configs:\n    - {job_name: a, bearer_token_file: token}\n    \
+                - {job_name: b, bearer_token: secret, tls_config: {min_version: TLS13}}\n";
+    let config = load(text).unwrap();
+    let [first, second] = [0, 1].map(|at| config.agent.scrape_configs[at].0.clone());
+    let auth = first.authorization.unwrap();
+    assert_eq!(auth.r#type, "Bearer");
+    assert_eq!(auth.credentials_file.unwrap().0, Path::new("/etc/t/token"));
+    assert_eq!(second.authorization.unwrap().credentials.unwrap().0, "secret");
+    let tls = second.tls_config.unwrap();
+    assert_eq!(tls.min_version, Some(TlsVersion::Tls13));
+    for wrong in [
+        "{job_name: a, bearer_token: x, bearer_token_file: y}",
+        "{job_name: a, bearer_token: x, basic_auth: {username: u}}",
+        "{job_name: a, tls_config: {ca: x, ca_file: y}}",
+        "{job_name: a, tls_config: {cert_file: y}}",
+    ] {
+        let text = format!("agent:\n  scrape_configs:\n    - {wrong}\n");
+        let errors = load(&text).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+    }
+}
+
+#[test]
 fn mistakes_are_told_with_their_places() {
     let cases = [
         (
