@@ -8,6 +8,7 @@
 //! answers share one budget of memory; a target that wants more than there is fails, and nothing
 //! else of the agent waits for it.
 
+mod connection;
 mod discovery;
 mod fetch;
 mod ingest;
@@ -41,8 +42,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const MEMORY_BYTES: usize = 256 << 20;
 /// Answers that are read at once.
 const READERS: usize = 2;
-/// Redirects that are followed.
-const REDIRECTS_MAX: usize = 10;
 
 /// The running receiver.
 #[derive(Debug)]
@@ -58,30 +57,34 @@ impl Scraper {
             // The first caller in the process installs the provider; any later one finds it there.
             let _already = rustls::crypto::ring::default_provider().install_default();
         }
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
-            // The limit on what is unpacked is ours.
-            .gzip(false)
-            .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
-            .pool_max_idle_per_host(1)
-            // Targets are on this network; what the environment says is for others.
-            .no_proxy()
-            .build()
-            .map_err(|error| error.to_string())?;
         let shared = Shared {
-            client,
+            client: connection::client(None)?,
             clock: env.clock.clone(),
             queue: queue.clone(),
             metrics: queue.metrics.clone(),
             budget: Arc::new(Budget::new(MEMORY_BYTES)),
             readers: Arc::new(Semaphore::new(READERS)),
         };
+        let clients = configs
+            .iter()
+            .map(|ScrapeConfig(settings)| {
+                if connection::is_plain(settings) {
+                    return Ok(shared.client.clone());
+                }
+                let named = |problem| format!("the job `{}`: {problem}", settings.job_name);
+                connection::client(Some(settings)).map_err(named)
+            })
+            .collect::<Result<Vec<_>, String>>()?;
         let (stop, stopped) = watch::channel(false);
         let jobs = configs
             .iter()
-            .map(|ScrapeConfig(settings)| {
+            .zip(clients)
+            .map(|(ScrapeConfig(settings), client)| {
                 let job = Job {
-                    shared: shared.clone(),
+                    shared: Shared {
+                        client,
+                        ..shared.clone()
+                    },
                     settings: Arc::new(settings.clone()),
                     files: Files::new(settings.file_sd_configs.clone()),
                     running: HashMap::new(),

@@ -12,7 +12,7 @@ use super::text::{self, Family, Sample, TextError};
 use super::*;
 
 /// The settings of one job, from its lines in YAML.
-fn settings(lines: &str) -> ScrapeSettings {
+pub(super) fn settings(lines: &str) -> ScrapeSettings {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.yml");
     let indented = lines.replace('\n', "\n      ");

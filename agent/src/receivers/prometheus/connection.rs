@@ -1,0 +1,104 @@
+//! How requests to the targets of a job are sent: TLS, proxy, redirects.
+
+use std::path::Path;
+
+use config::{FilePath, ScrapeSettings, Text, TlsSettings, TlsVersion};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, redirect, tls};
+
+/// Redirects that are followed.
+const REDIRECTS_MAX: usize = 10;
+/// A file of certificates is no longer.
+const PEM_BYTES_MAX: u64 = 4 << 20;
+
+/// Whether a job asks for nothing that others do not: such jobs share a client.
+pub(super) fn is_plain(settings: &ScrapeSettings) -> bool {
+    settings.tls_config.is_none()
+        && settings.proxy_url.is_none()
+        && settings.follow_redirects
+        && settings.enable_http2
+}
+
+/// What sends the requests of a job. The error says what is wrong with its settings.
+pub(super) fn client(settings: Option<&ScrapeSettings>) -> Result<Client, String> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
+        // The limit on what is unpacked is ours.
+        .gzip(false)
+        .redirect(redirect::Policy::limited(REDIRECTS_MAX))
+        .pool_max_idle_per_host(1)
+        // Targets are on this network; what the environment says is for others.
+        .no_proxy();
+    if let Some(settings) = settings {
+        if !settings.follow_redirects {
+            builder = builder.redirect(redirect::Policy::none());
+        }
+        if !settings.enable_http2 {
+            builder = builder.http1_only();
+        }
+        if let Some(url) = &settings.proxy_url {
+            let proxy = Proxy::all(&url.0).map_err(|error| format!("proxy_url: {error}"))?;
+            builder = builder.proxy(proxy);
+        }
+        if let Some(tls) = &settings.tls_config {
+            builder = secured(builder, tls)?;
+        }
+    }
+    builder.build().map_err(|error| told(&error))
+}
+
+fn secured(mut builder: ClientBuilder, settings: &TlsSettings) -> Result<ClientBuilder, String> {
+    if let Some(pem) = pem(settings.ca.as_ref(), settings.ca_file.as_ref())? {
+        let wrong = |error: reqwest::Error| format!("tls_config: ca: {}", told(&error));
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(wrong)?;
+        if certificates.is_empty() {
+            return Err("tls_config: ca: there is no certificate in it".to_owned());
+        }
+        builder = builder.tls_certs_only(certificates);
+    }
+    let certificate = pem(settings.cert.as_ref(), settings.cert_file.as_ref())?;
+    let key = pem(settings.key.as_ref(), settings.key_file.as_ref())?;
+    if let (Some(mut both), Some(key)) = (certificate, key) {
+        both.push(b'\n');
+        both.extend(key);
+        let wrong = |error: reqwest::Error| format!("tls_config: cert and key: {}", told(&error));
+        builder = builder.identity(Identity::from_pem(&both).map_err(wrong)?);
+    }
+    if settings.insecure_skip_verify {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    Ok(match settings.min_version {
+        Some(TlsVersion::Tls12) => builder.tls_version_min(tls::Version::TLS_1_2),
+        Some(TlsVersion::Tls13) => builder.tls_version_min(tls::Version::TLS_1_3),
+        None => builder,
+    })
+}
+
+/// What is in the configuration or in the file that it names.
+fn pem(text: Option<&Text>, file: Option<&FilePath>) -> Result<Option<Vec<u8>>, String> {
+    match (text, file) {
+        (Some(text), _) => Ok(Some(text.0.clone().into_bytes())),
+        (None, Some(file)) => read(&file.0).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let named = |error: std::io::Error| format!("tls_config: {}: {error}", path.display());
+    let length = std::fs::metadata(path).map_err(named)?.len();
+    if length > PEM_BYTES_MAX {
+        return Err(format!("tls_config: {} is too long", path.display()));
+    }
+    std::fs::read(path).map_err(named)
+}
+
+/// The innermost reason: those around it say only that something failed.
+fn told(error: &reqwest::Error) -> String {
+    let mut source: &dyn std::error::Error = error;
+    while let Some(next) = source.source() {
+        source = next;
+    }
+    source.to_string()
+}
+
+#[cfg(test)]
+mod tests;
