@@ -23,8 +23,9 @@ use model::{LogRecord, Span, TimeRange, TraceId};
 use rustc_hash::FxHashMap;
 use storage::filter::Field;
 use storage::message::{
-    Cardinality, CardinalityOf, Columns, Count, Durations, FieldCount, Order, Place, Reply, Request, Selection, SeriesPoints,
-    Source, SourceKind, SourceState, Status, TraceSpans, ValueCount,
+    Cardinality, CardinalityOf, Columns, Count, Durations, FieldCount, Order, Place, Reply,
+    Request, Selection, SeriesPoints, Source, SourceKind, SourceState, Status, TraceSpans,
+    ValueCount,
 };
 use storage::read::{Read, ReadError};
 

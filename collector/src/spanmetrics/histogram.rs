@@ -58,7 +58,9 @@ impl Latency {
     pub(super) fn add(&mut self, example: Example) {
         self.count += 1;
         self.sum += example.seconds;
-        let bucket = self.bounds.partition_point(|bound| *bound < example.seconds);
+        let bucket = self
+            .bounds
+            .partition_point(|bound| *bound < example.seconds);
         self.buckets[bucket] += 1;
         match self.examples.iter_mut().find(|(at, _)| *at == bucket) {
             Some((_, latest)) => *latest = example,

@@ -233,7 +233,10 @@ async fn dimensions_come_from_the_span_or_else_its_resource() {
     let rows = emitted(&metrics).await;
     let (_, series, _) = &rows[0];
     let labels: Vec<&str> = series.attributes.iter().map(|kv| kv.key.as_str()).collect();
-    assert_eq!(labels[4..], ["http.route", "region", "collector.instance.id"]);
+    assert_eq!(
+        labels[4..],
+        ["http.route", "region", "collector.instance.id"]
+    );
     assert_eq!(text(series, "http.route"), Some("7"));
     assert_eq!(text(series, "region"), Some("eu"));
 }
@@ -326,7 +329,10 @@ async fn a_refused_write_loses_nothing_and_is_counted() {
 async fn native_histograms_stand_beside_the_others_or_alone() {
     for (histograms, kinds) in [
         (SpanHistograms::Classic, vec![MetricKind::Histogram]),
-        (SpanHistograms::Native, vec![MetricKind::ExponentialHistogram]),
+        (
+            SpanHistograms::Native,
+            vec![MetricKind::ExponentialHistogram],
+        ),
         (
             SpanHistograms::Both,
             vec![MetricKind::ExponentialHistogram, MetricKind::Histogram],

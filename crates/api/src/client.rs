@@ -21,15 +21,15 @@ use reqwest::{Response, Url};
 use serde::de::DeserializeOwned;
 
 use crate::types::{
-    AlertsAnswer, CardinalityAnswer, CompleteAnswer, ErrorBody, FieldsAnswer, HighlightAnswer, HistogramAnswer,
-    LogsAnswer, OperationsAnswer, RecordsAnswer, RulesAnswer, ServicesAnswer, StoryAnswer,
-    TailEvent, TraceAnswer, TracesAnswer, ValuesAnswer,
+    AlertsAnswer, CardinalityAnswer, CompleteAnswer, ErrorBody, FieldsAnswer, HighlightAnswer,
+    HistogramAnswer, LogsAnswer, OperationsAnswer, RecordsAnswer, RulesAnswer, ServicesAnswer,
+    StoryAnswer, TailEvent, TraceAnswer, TracesAnswer, ValuesAnswer,
 };
 
 pub use error::ClientError;
 pub use params::{
-    CardinalityParams, CompleteParams, FieldsParams, HistogramParams, LogOrder, LogsParams, PointsParams, Range,
-    TraceOrder, TracesParams, ValuesParams,
+    CardinalityParams, CompleteParams, FieldsParams, HistogramParams, LogOrder, LogsParams,
+    PointsParams, Range, TraceOrder, TracesParams, ValuesParams,
 };
 use params::{Pairs, Parameters};
 use sse::SseParser;

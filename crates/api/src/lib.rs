@@ -7,7 +7,7 @@ pub mod client;
 pub mod types;
 
 pub use client::{
-    CardinalityParams, Client, ClientError, CompleteParams, FieldsParams, HistogramParams, LogOrder,
-    LogsParams, PointsParams, Range, Tail, TraceOrder, TracesParams, ValuesParams,
+    CardinalityParams, Client, ClientError, CompleteParams, FieldsParams, HistogramParams,
+    LogOrder, LogsParams, PointsParams, Range, Tail, TraceOrder, TracesParams, ValuesParams,
 };
 pub use types::*;

@@ -163,11 +163,7 @@ fn heaviest(mut list: Vec<ValueWeight>, by_samples: bool, listed: usize) -> Vec<
 
 /// Those with most values, then by name.
 fn widest(mut list: Vec<LabelWeight>, listed: usize) -> Vec<LabelWeight> {
-    list.sort_by(|a, b| {
-        b.values
-            .cmp(&a.values)
-            .then_with(|| a.label.cmp(&b.label))
-    });
+    list.sort_by(|a, b| b.values.cmp(&a.values).then_with(|| a.label.cmp(&b.label)));
     list.truncate(listed);
     list
 }

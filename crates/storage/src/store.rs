@@ -51,9 +51,9 @@ use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::write::{Ack, Batch, Observe, Stamp, WriteError};
 
 pub(crate) use checkpoint::Checkpoint;
-pub use labels::LabelLimits;
 use commit::Job;
 use contents::{Content, content_of};
+pub use labels::LabelLimits;
 pub(crate) use record::{Record, read as read_record};
 pub(crate) use recover::Again;
 use refusal::Refusal;

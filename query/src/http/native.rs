@@ -2,9 +2,9 @@
 //! for its place, and ask.
 
 use api::{
-    ApiError, CardinalityAnswer, CompleteAnswer, FieldsAnswer, HighlightAnswer, HistogramAnswer, LogsAnswer,
-    OperationsAnswer, PointsAnswer, RecordsAnswer, ServicesAnswer, TokenView, TracesAnswer,
-    ValuesAnswer,
+    ApiError, CardinalityAnswer, CompleteAnswer, FieldsAnswer, HighlightAnswer, HistogramAnswer,
+    LogsAnswer, OperationsAnswer, PointsAnswer, RecordsAnswer, ServicesAnswer, TokenView,
+    TracesAnswer, ValuesAnswer,
 };
 use axum::Json;
 use axum::extract::{Path, State as Extract};
@@ -184,10 +184,7 @@ pub async fn points(Extract(state): Extract<State>, uri: Uri) -> Answer<PointsAn
 }
 
 /// `GET metrics/cardinality`
-pub async fn cardinality(
-    Extract(state): Extract<State>,
-    uri: Uri,
-) -> Answer<CardinalityAnswer> {
+pub async fn cardinality(Extract(state): Extract<State>, uri: Uri) -> Answer<CardinalityAnswer> {
     let known = ["q", "label", "by", "start", "end", "limit"];
     let params = Params::parse(&uri, &known, &[], state.now())?;
     let orders = [("series", false), ("samples", true)];

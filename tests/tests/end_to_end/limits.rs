@@ -130,7 +130,9 @@ async fn series_beyond_what_metrics_and_labels_may_be_are_refused_with_the_key_t
             "limits.label_value_bytes",
         ),
     ] {
-        let request = otlp.request("POST", "/v1/metrics").json(&metrics("shop", &sent));
+        let request = otlp
+            .request("POST", "/v1/metrics")
+            .json(&metrics("shop", &sent));
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
         let partial = &answer["partialSuccess"];
         assert_eq!(partial["rejectedDataPoints"], "1", "{answer}");
@@ -146,21 +148,32 @@ async fn queries_with_too_many_steps_samples_or_series_say_which_limit_it_is() {
     let limits = "query_steps: 10, query_samples: 1000, query_series: 2";
     let config = format!("agent: {{host: {{enabled: false}}}}\nlimits: {{{limits}}}\n");
     let server = Setup::new(PROGRAM, "up").config(&config).start();
-    let sent: Vec<Value> = ["1", "2", "3"]
-        .map(|n| labelled("a", &[("n", n)]))
-        .into();
-    server.otlp().export("metrics", &metrics("shop", &sent)).await;
+    let sent: Vec<Value> = ["1", "2", "3"].map(|n| labelled("a", &[("n", n)])).into();
+    server
+        .otlp()
+        .export("metrics", &metrics("shop", &sent))
+        .await;
     let query = server.query();
     let refused = async |path: &str, parameters: &[(&str, &str)]| {
         let (status, answer) = query.get_any(path, parameters).await;
         assert_eq!(answer["status"], "error", "{answer}");
         (status, answer["error"].as_str().unwrap().to_owned())
     };
-    let range = |step| [("query", "a"), ("start", "0"), ("end", "100"), ("step", step)];
+    let range = |step| {
+        [
+            ("query", "a"),
+            ("start", "0"),
+            ("end", "100"),
+            ("step", step),
+        ]
+    };
     let path = "/prometheus/api/v1/query_range";
     let (status, message) = refused(path, &range("9")).await;
     assert_eq!(status, 400);
-    assert!(message.contains("maximum resolution of 10 points"), "{message}");
+    assert!(
+        message.contains("maximum resolution of 10 points"),
+        "{message}"
+    );
     assert_eq!(query.get_any(path, &range("10.1")).await.0, 200);
     let path = "/prometheus/api/v1/query";
     let (status, message) = refused(path, &[("query", "a")]).await;

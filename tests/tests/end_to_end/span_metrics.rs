@@ -73,8 +73,18 @@ async fn requests_are_counted_by_hand_and_by_the_collector_alike() {
         let span = span(TRACE, id, parent, "call cart", time, 90_000_000);
         with(&[("peer.service", "cart")], of_kind(3, span))
     };
-    let lookup = span(TRACE, "00000000000000d1", "0000000000000001", "SELECT", time, 7_000_000);
-    let lookup = with(&[("db.system", "redis"), ("server.address", "cache")], of_kind(3, lookup));
+    let lookup = span(
+        TRACE,
+        "00000000000000d1",
+        "0000000000000001",
+        "SELECT",
+        time,
+        7_000_000,
+    );
+    let lookup = with(
+        &[("db.system", "redis"), ("server.address", "cache")],
+        of_kind(3, lookup),
+    );
     let web = [
         with(&[("http.route", "/")], root("0000000000000001", time)),
         // Late by days.
@@ -84,7 +94,17 @@ async fn requests_are_counted_by_hand_and_by_the_collector_alike() {
         // Its server sends no spans.
         with(
             &[("peer.service", "bank")],
-            failed(of_kind(3, span(TRACE, "00000000000000c3", "0000000000000001", "pay", time, 1_000))),
+            failed(of_kind(
+                3,
+                span(
+                    TRACE,
+                    "00000000000000c3",
+                    "0000000000000001",
+                    "pay",
+                    time,
+                    1_000,
+                ),
+            )),
         ),
         lookup,
     ];
@@ -122,7 +142,11 @@ async fn requests_are_counted_by_hand_and_by_the_collector_alike() {
         &query,
         &format!("{graph}_server_seconds_sum"),
         &edges,
-        &["user web virtual_node 0.6", "web cart - 0.16", "web cache database 0.007"],
+        &[
+            "user web virtual_node 0.6",
+            "web cart - 0.16",
+            "web cache database 0.007",
+        ],
     )
     .await;
     wait_for(
@@ -134,7 +158,13 @@ async fn requests_are_counted_by_hand_and_by_the_collector_alike() {
     .await;
 
     let calls = "traces_spanmetrics_calls_total";
-    let kinds = ["service", "span_name", "span_kind", "status_code", "http_route"];
+    let kinds = [
+        "service",
+        "span_name",
+        "span_kind",
+        "status_code",
+        "http_route",
+    ];
     // Four series are allowed: two of cart, then the first two of web. The rest shares one.
     wait_for(
         &query,
@@ -176,7 +206,10 @@ async fn requests_are_counted_by_hand_and_by_the_collector_alike() {
 async fn assert_exemplar(query: &Http) {
     let (start, end) = (now() / SECOND - 60, now() / SECOND + 1);
     let parameters = [
-        ("query", "traces_spanmetrics_latency_bucket{service=\"web\",span_name=\"GET /\"}"),
+        (
+            "query",
+            "traces_spanmetrics_latency_bucket{service=\"web\",span_name=\"GET /\"}",
+        ),
         ("start", &start.to_string()),
         ("end", &end.to_string()),
     ];
@@ -240,7 +273,10 @@ async fn a_restart_neither_loses_nor_repeats_a_count() {
     assert_eq!(increase(&query, calls).await, 8.0);
     let graph = "traces_service_graph_request_total{client=\"user\"}";
     assert_eq!(increase(&query, graph).await, 8.0);
-    assert_eq!(table(&query, &format!("count({calls})"), &[]).await.len(), 1);
+    assert_eq!(
+        table(&query, &format!("count({calls})"), &[]).await.len(),
+        1
+    );
     assert!(server.terminate().0.success());
 }
 
@@ -286,7 +322,9 @@ async fn the_graph_of_the_demo_is_that_of_its_code() {
         .map(|row| row.strip_suffix(" 1").unwrap())
         // A machine that stands still for longer than a span waits makes a virtual node of a service.
         .filter(|row| {
-            let direct = row.strip_suffix("virtual_node").map(|pair| format!("{pair}-"));
+            let direct = row
+                .strip_suffix("virtual_node")
+                .map(|pair| format!("{pair}-"));
             direct.is_none_or(|direct| !expected.contains(&*direct))
         })
         .collect();

@@ -6,7 +6,9 @@ use model::{KeyValue, Metric, Resource};
 use super::*;
 
 fn series(name: &str, labels: &[(&str, &str)]) -> Series {
-    let attributes = labels.iter().map(|(key, value)| KeyValue::new(*key, *value));
+    let attributes = labels
+        .iter()
+        .map(|(key, value)| KeyValue::new(*key, *value));
     Series {
         resource: Arc::new(Resource {
             attributes: vec![KeyValue::new("service.name", "shop")],
@@ -56,8 +58,14 @@ fn told(list: &[ValueWeight]) -> Vec<String> {
 #[test]
 fn metrics_labels_and_values_are_counted_by_series_and_by_samples() {
     let found = counter().finish(&ask(None, false, 10));
-    assert_eq!((found.all.series, found.all.samples, found.pairs), (3, 110, 7));
-    assert_eq!(told(&found.metrics), ["__name__=a 2 10", "__name__=b 1 100"]);
+    assert_eq!(
+        (found.all.series, found.all.samples, found.pairs),
+        (3, 110, 7)
+    );
+    assert_eq!(
+        told(&found.metrics),
+        ["__name__=a 2 10", "__name__=b 1 100"]
+    );
     assert_eq!(
         told(&found.values),
         [
@@ -75,10 +83,18 @@ fn metrics_labels_and_values_are_counted_by_series_and_by_samples() {
         .collect();
     assert_eq!(
         labels,
-        [("__name__", 2, 3), ("user", 2, 2), ("zone", 2, 3), ("job", 1, 12)]
+        [
+            ("__name__", 2, 3),
+            ("user", 2, 2),
+            ("zone", 2, 3),
+            ("job", 1, 12)
+        ]
     );
     let found = counter().finish(&ask(Some("zone"), true, 10));
-    assert_eq!(told(&found.metrics), ["__name__=b 1 100", "__name__=a 2 10"]);
+    assert_eq!(
+        told(&found.metrics),
+        ["__name__=b 1 100", "__name__=a 2 10"]
+    );
     assert_eq!(told(&found.values), ["zone=y 1 100", "zone=x 2 10"]);
 }
 
@@ -91,5 +107,8 @@ fn answers_of_several_sources_become_one_of_the_length_asked_for() {
     assert_eq!(told(&found.metrics), ["__name__=a 4 20"]);
     assert_eq!(told(&found.values), ["job=shop 6 220"]);
     assert_eq!(found.labels.len(), 1);
-    assert_eq!((found.labels[0].values, found.labels[0].weight.series), (2, 6));
+    assert_eq!(
+        (found.labels[0].values, found.labels[0].weight.series),
+        (2, 6)
+    );
 }

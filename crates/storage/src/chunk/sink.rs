@@ -271,7 +271,8 @@ impl<'k> ChunkSink<'k> {
         if self.series.len() == self.series.capacity() {
             // A map doubles, and has an eighth of its places free.
             let places = (2 * self.series.len()).max(4);
-            self.room.take(places * size_of::<(u128, Result<u32, Reject>)>())?;
+            self.room
+                .take(places * size_of::<(u128, Result<u32, Reject>)>())?;
         }
         let entry = match self.gate.known(id) {
             Some(entry) => entry,

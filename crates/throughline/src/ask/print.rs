@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use api::types::{
-    CardinalityAnswer, Completeness, LogView, Source, SourceState, SpanView, StoryAnswer, TailGap, TraceAnswer,
+    CardinalityAnswer, Completeness, LogView, Source, SourceState, SpanView, StoryAnswer, TailGap,
+    TraceAnswer,
 };
 use serde_json::Value as Json;
 

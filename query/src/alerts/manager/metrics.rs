@@ -65,7 +65,12 @@ impl Manager {
                 let label = format!("{{rule_group=\"{}\"}}", escaped(&group.key()));
                 (label, value(group, known))
             });
-            family(text, (&format!("prometheus_rule_{name}"), kind), help, samples);
+            family(
+                text,
+                (&format!("prometheus_rule_{name}"), kind),
+                help,
+                samples,
+            );
         };
         each(
             "evaluations_total",
@@ -97,12 +102,9 @@ impl Manager {
             "Time between two evaluations of a group.",
             &|group, _| group.interval.as_secs_f64(),
         );
-        each(
-            "group_rules",
-            "gauge",
-            "Rules of a group.",
-            &|group, _| as_f64(wide(group.rules.len())),
-        );
+        each("group_rules", "gauge", "Rules of a group.", &|group, _| {
+            as_f64(wide(group.rules.len()))
+        });
         each(
             "group_last_evaluation_timestamp_seconds",
             "gauge",

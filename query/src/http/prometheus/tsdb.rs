@@ -58,7 +58,10 @@ fn told(found: Cardinality, listed: usize) -> Json {
     let metrics = metrics.map(|one| entry(one.value, one.weight.series));
     let mut bytes = found.labels.clone();
     bytes.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.label.cmp(&b.label)));
-    let bytes = bytes.into_iter().take(listed).map(|one| entry(one.label, one.bytes));
+    let bytes = bytes
+        .into_iter()
+        .take(listed)
+        .map(|one| entry(one.label, one.bytes));
     let values = found.labels.into_iter().take(listed);
     let values = values.map(|one| entry(one.label, one.values));
     json!({

@@ -494,9 +494,7 @@ async fn the_heaviest_metrics_labels_and_values_are_listed() {
         .await;
     // Two collectors hold one of them: each counts its own.
     assert_eq!(answer["series"], 8, "{answer}");
-    let metric = |name: &str, series: u64, samples: u64| {
-        serde_json::json!({"label": "__name__", "value": name, "series": series, "samples": samples})
-    };
+    let metric = |name: &str, series: u64, samples: u64| serde_json::json!({"label": "__name__", "value": name, "series": series, "samples": samples});
     assert_eq!(
         answer["metrics"],
         serde_json::json!([metric("requests_total", 2, 4), metric("events_total", 1, 4)])

@@ -28,7 +28,8 @@ fn answer(mut stream: impl Read + Write, head: &str) -> String {
     }
     let body = "a 1\n";
     let length = body.len();
-    let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    let answer =
+        format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
     let _ = stream.write_all(answer.as_bytes());
     let _ = stream.flush();
     let request = String::from_utf8_lossy(&request).into_owned();
@@ -110,13 +111,19 @@ async fn requests_go_through_the_proxy_and_redirects_are_followed_where_they_may
     );
 
     let (moved, _told) = serve(move |stream| {
-        answer(stream, &format!("302 Found\r\nLocation: http://{proxy}/there"))
+        answer(
+            stream,
+            &format!("302 Found\r\nLocation: http://{proxy}/there"),
+        )
     });
     let target = format!("static_configs: [{{targets: [\"{moved}\"]}}]\n");
     let followed = scrape(&format!("{target}enable_http2: false")).await;
     assert_eq!(followed.unwrap(), "a 1\n");
     let refused = scrape(&format!("{target}follow_redirects: false")).await;
-    assert!(matches!(refused, Err(ScrapeError::Status(302))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ScrapeError::Status(302))),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -129,7 +136,10 @@ fn files_that_do_not_read_are_named() {
     for (tls, problem) in [
         ("{ca_file: /nowhere/ca.pem}".to_owned(), "/nowhere/ca.pem"),
         (format!("{{ca_file: {bad}}}"), "ca: "),
-        (format!("{{cert_file: {bad}, key_file: {bad}}}"), "cert and key"),
+        (
+            format!("{{cert_file: {bad}, key_file: {bad}}}"),
+            "cert and key",
+        ),
     ] {
         let error = client(Some(&settings(&format!("tls_config: {tls}")))).unwrap_err();
         assert!(error.contains(problem), "{error}");

@@ -38,25 +38,52 @@ choice! {
 
 /// Keys of Prometheus that mean something which is not done here, and what to do instead.
 const UNSUPPORTED: [(&str, &str); 19] = [
-    ("oauth2", "use `authorization` with a `credentials_file`, which is read before each scrape"),
+    (
+        "oauth2",
+        "use `authorization` with a `credentials_file`, which is read before each scrape",
+    ),
     ("http_headers", "use `authorization`, or `params`"),
     ("no_proxy", "leave `proxy_url` out where none is to be used"),
     ("proxy_from_environment", "write the proxy into `proxy_url`"),
-    ("proxy_connect_header", "write the proxy's user and password into `proxy_url`"),
-    ("track_timestamps_staleness", "series end when the target no longer has them"),
-    ("keep_dropped_targets", "remove it: dropped targets are not kept"),
-    ("scrape_protocols", "remove it: OpenMetrics and the text format are read"),
-    ("fallback_scrape_protocol", "remove it: what is not OpenMetrics is read as the text format"),
+    (
+        "proxy_connect_header",
+        "write the proxy's user and password into `proxy_url`",
+    ),
+    (
+        "track_timestamps_staleness",
+        "series end when the target no longer has them",
+    ),
+    (
+        "keep_dropped_targets",
+        "remove it: dropped targets are not kept",
+    ),
+    (
+        "scrape_protocols",
+        "remove it: OpenMetrics and the text format are read",
+    ),
+    (
+        "fallback_scrape_protocol",
+        "remove it: what is not OpenMetrics is read as the text format",
+    ),
     ("scrape_native_histograms", TEXT_ONLY),
     ("scrape_classic_histograms", TEXT_ONLY),
     ("always_scrape_classic_histograms", TEXT_ONLY),
     ("convert_classic_histograms_to_nhcb", TEXT_ONLY),
     ("native_histogram_bucket_limit", TEXT_ONLY),
     ("native_histogram_min_bucket_factor", TEXT_ONLY),
-    ("metric_name_validation_scheme", "remove it: all names in UTF-8 are taken"),
-    ("metric_name_escaping_scheme", "remove it: all names in UTF-8 are taken"),
+    (
+        "metric_name_validation_scheme",
+        "remove it: all names in UTF-8 are taken",
+    ),
+    (
+        "metric_name_escaping_scheme",
+        "remove it: all names in UTF-8 are taken",
+    ),
     ("extra_scrape_metrics", "remove it"),
-    ("scrape_failure_log_file", "remove it: the agent's log says when a target fails"),
+    (
+        "scrape_failure_log_file",
+        "remove it: the agent's log says when a target fails",
+    ),
 ];
 const TEXT_ONLY: &str = "remove it: targets are asked for text, which has classic histograms; \
                          native ones come over OTLP and remote write";
@@ -104,7 +131,10 @@ fn without_server_name(tls: &mut Node, cx: &mut Context<'_>) {
 
 /// Complains about what contradicts, and makes a bearer token what it is short for.
 pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Context<'_>) -> bool {
-    let token = (settings.bearer_token.take(), settings.bearer_token_file.take());
+    let token = (
+        settings.bearer_token.take(),
+        settings.bearer_token_file.take(),
+    );
     let mut ways = Vec::new();
     ways.extend(settings.basic_auth.is_some().then_some("basic_auth"));
     ways.extend(settings.authorization.is_some().then_some("authorization"));

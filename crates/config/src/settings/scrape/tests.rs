@@ -71,7 +71,10 @@ fn a_bearer_token_is_an_authorization() {
     let auth = first.authorization.unwrap();
     assert_eq!(auth.r#type, "Bearer");
     assert_eq!(auth.credentials_file.unwrap().0, Path::new("/etc/t/token"));
-    assert_eq!(second.authorization.unwrap().credentials.unwrap().0, "secret");
+    assert_eq!(
+        second.authorization.unwrap().credentials.unwrap().0,
+        "secret"
+    );
     let tls = second.tls_config.unwrap();
     assert_eq!(tls.min_version, Some(TlsVersion::Tls13));
     for wrong in [

@@ -404,7 +404,10 @@ async fn series_with_labels_beyond_the_limits_are_refused_and_the_others_stored(
     let long = labelled("names", &[Vec::new()]);
     let ack = write(&store, Signal::Metrics, &long).await;
     assert_eq!(ack.unwrap().rejected, [(Reject::LongLabelValue, 1)]);
-    assert_eq!(metric(&store, "rejected_rows_total", "long_label_value"), 2.0);
+    assert_eq!(
+        metric(&store, "rejected_rows_total", "long_label_value"),
+        2.0
+    );
     drop(store);
     let (store, _) = rig.open();
     assert_eq!(names(&store).await, ["name"]);
