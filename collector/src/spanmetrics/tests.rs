@@ -281,8 +281,10 @@ async fn all_tenants_together_have_a_limit_too() {
 
 #[tokio::test]
 async fn idle_series_are_forgotten_and_start_again_from_zero() {
-    let mut options = Options::default();
-    options.idle = Duration::from_secs(60);
+    let options = Options {
+        idle: Duration::from_secs(60),
+        ..Options::default()
+    };
     let (metrics, clock) = fixture(&options);
     show(&metrics, &[span("s", "op", 1, 0)]);
     emitted(&metrics).await;
@@ -338,8 +340,10 @@ async fn native_histograms_stand_beside_the_others_or_alone() {
             vec![MetricKind::ExponentialHistogram, MetricKind::Histogram],
         ),
     ] {
-        let mut options = Options::default();
-        options.histograms = histograms;
+        let options = Options {
+            histograms,
+            ..Options::default()
+        };
         let (metrics, clock) = fixture(&options);
         show(&metrics, &[span("s", "op", 250, 0)]);
         clock.0.fetch_add(SECOND, Ordering::Relaxed);
@@ -426,8 +430,10 @@ async fn the_service_graph_is_written_with_both_sides_of_each_request() {
 
 #[tokio::test]
 async fn either_part_may_be_off() {
-    let mut options = Options::default();
-    options.spans = None;
+    let options = Options {
+        spans: None,
+        ..Options::default()
+    };
     let (metrics, _) = fixture(&options);
     show(&metrics, &[of_kind("web", 2, 1, None, 100)]);
     let rows = emitted(&metrics).await;
@@ -436,8 +442,10 @@ async fn either_part_may_be_off() {
         rows.iter()
             .all(|(_, series, _)| series.metric.name.starts_with("traces_service_graph"))
     );
-    let mut options = Options::default();
-    options.graph = None;
+    let options = Options {
+        graph: None,
+        ..Options::default()
+    };
     let (metrics, _) = fixture(&options);
     show(&metrics, &[of_kind("web", 2, 1, None, 100)]);
     let rows = emitted(&metrics).await;
