@@ -1,22 +1,124 @@
-//! What Prometheus scrapes and whom it alerts. This service does neither: agents scrape, and
-//! webhooks are told. So the lists are there, and empty.
+//! What is scraped, and whom Prometheus would alert.
+//!
+//! Agents scrape, and what they say of it is stored: a target is one whose `up` has a sample of the
+//! last minutes. Its address and the labels that discovery had are known to the agent alone, and
+//! targets that relabeling dropped to nobody. Alerts are told to webhooks, so there is no
+//! Alertmanager.
 
-use serde_json::json;
+use std::collections::BTreeMap;
 
-use super::answer::{Answer, known};
+use axum::extract::State as Extract;
+use model::prometheus::NAME_LABEL;
+use promql::source::is_stale;
+use promql::{Labels, MatchOp, Matcher};
+use serde_json::{Value as Json, json};
+
+use super::super::{Running, State};
+use super::answer::{Answer, Notes, Refused, bad_parameter, known, success};
+use super::form::Form;
+use crate::alerts::notifier::payload::rfc3339;
+use crate::exec::series::{SeriesReader, range_of_ms};
+
+const UP: &str = "up";
+const DURATION: &str = "scrape_duration_seconds";
+
+/// The last sample of a series.
+#[derive(Clone, Copy)]
+struct Last {
+    time_ms: i64,
+    value: f64,
+}
+
+/// The series of this name that go on, by their other labels.
+async fn current(
+    running: &Running,
+    name: &str,
+    (first_ms, now_ms): (i64, i64),
+) -> Result<BTreeMap<Labels, Last>, Refused> {
+    let matcher = Matcher::new(NAME_LABEL, MatchOp::Eq, name).map_err(|problem| {
+        // A name without a pattern always makes a matcher.
+        bad_parameter("match", problem)
+    })?;
+    let reader = SeriesReader(running.context());
+    let series = reader
+        .samples(&[matcher], range_of_ms(first_ms, now_ms))
+        .await?;
+    let last = series.into_iter().filter_map(|series| {
+        let samples = &series.samples;
+        let (time_ms, value) = (*samples.times.last()?, *samples.floats.last()?);
+        (!is_stale(value)).then(|| (series.labels.without_metadata(), Last { time_ms, value }))
+    });
+    Ok(last.collect())
+}
+
+/// Every target that was scraped lately: labels, its `up`, how long its scrape took.
+async fn active(
+    state: &State,
+    running: &Running,
+) -> Result<Vec<(Labels, Last, Option<Last>)>, Refused> {
+    let now_ms = i64::try_from(state.now() / 1_000_000).unwrap_or(i64::MAX);
+    let range = (now_ms - state.options().promql.lookback_ms, now_ms);
+    let up = current(running, UP, range).await?;
+    let durations = current(running, DURATION, range).await?;
+    let targets = up.into_iter().map(|(labels, up)| {
+        let took = durations.get(&labels).copied();
+        (labels, up, took)
+    });
+    Ok(targets.collect())
+}
+
+fn as_json((labels, up, took): &(Labels, Last, Option<Last>)) -> Json {
+    let is_up = up.value != 0.0;
+    let failed = "the last scrape failed; the log of the agent says why";
+    let scraped = u64::try_from(up.time_ms).unwrap_or_default() * 1_000_000;
+    let names: BTreeMap<&str, &str> = labels.iter().collect();
+    json!({
+        "discoveredLabels": {},
+        "labels": names,
+        "scrapePool": labels.value("job"),
+        "scrapeUrl": "",
+        "globalUrl": "",
+        "lastError": if is_up { "" } else { failed },
+        "lastScrape": rfc3339(scraped),
+        "lastScrapeDuration": took.map_or(0.0, |took| took.value),
+        "health": if is_up { "up" } else { "down" },
+    })
+}
 
 /// `GET targets`
-pub(crate) async fn targets() -> Answer {
-    known(json!({
-        "activeTargets": [],
+pub(crate) async fn targets(Extract(state): Extract<State>, form: Form) -> Answer {
+    let wanted = form.text("state").unwrap_or("any").to_lowercase();
+    if !["any", "active", "dropped"].contains(&wanted.as_str()) {
+        return Err(bad_parameter("state", "it is none of any, active, dropped"));
+    }
+    let running = state.begin().await?;
+    let mut targets = Vec::new();
+    if wanted != "dropped" {
+        targets = active(&state, &running).await?;
+    }
+    if let Some(pool) = form.text("scrapePool") {
+        targets.retain(|(labels, ..)| labels.value("job") == pool);
+    }
+    let targets: Vec<Json> = targets.iter().map(as_json).collect();
+    let data = json!({
+        "activeTargets": targets,
         "droppedTargets": [],
         "droppedTargetCounts": {},
-    }))
+    });
+    success(&running, data, Notes::default())
 }
 
 /// `GET scrape_pools`
-pub(crate) async fn scrape_pools() -> Answer {
-    known(json!({"scrapePools": []}))
+pub(crate) async fn scrape_pools(Extract(state): Extract<State>) -> Answer {
+    let running = state.begin().await?;
+    let targets = active(&state, &running).await?;
+    let mut pools: Vec<&str> = targets
+        .iter()
+        .map(|(labels, ..)| labels.value("job"))
+        .collect();
+    pools.sort_unstable();
+    pools.dedup();
+    success(&running, json!({"scrapePools": pools}), Notes::default())
 }
 
 /// `GET targets/metadata`

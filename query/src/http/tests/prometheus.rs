@@ -513,3 +513,66 @@ async fn the_heaviest_metrics_labels_and_values_are_listed() {
         assert_eq!(status, 400, "{wrong}: {body}");
     }
 }
+
+#[tokio::test]
+async fn targets_are_known_by_what_was_scraped_of_them_lately() {
+    use PointValue::Double;
+    let gauge = |name: &str, job: &str, points: Vec<(u64, PointValue)>| {
+        let mut part = series(name, MetricKind::Gauge, Temporality::None, points);
+        part.series.resource = resource(job);
+        part.series.attributes.clear();
+        part
+    };
+    let memory = Memory::new("a");
+    *memory.series.lock() = vec![
+        gauge("up", "shop", vec![(890, Double(0.0)), (950, Double(1.0))]),
+        gauge("scrape_duration_seconds", "shop", vec![(950, Double(0.25))]),
+        gauge("up", "cart", vec![(960, Double(0.0))]),
+        // It went away, and was last seen long ago.
+        gauge(
+            "up",
+            "gone",
+            vec![(950, Double(1.0)), (960, PointValue::Empty)],
+        ),
+        gauge("up", "old", vec![(600, Double(1.0))]),
+    ];
+    let server = serve(&[&memory], |_| {}).await;
+    let (_, body) = server.get("/prometheus/api/v1/targets").await;
+    let active = body["data"]["activeTargets"].as_array().unwrap();
+    let told: Vec<_> = active
+        .iter()
+        .map(|target| {
+            let text = |key: &str| target[key].as_str().unwrap().to_owned();
+            (
+                text("scrapePool"),
+                text("health"),
+                text("lastScrape"),
+                target["lastScrapeDuration"].as_f64().unwrap(),
+            )
+        })
+        .collect();
+    let owned = |pool: &str, health: &str, time: &str, took| {
+        (pool.to_owned(), health.to_owned(), time.to_owned(), took)
+    };
+    assert_eq!(
+        told,
+        [
+            owned("cart", "down", "1970-01-01T00:16:00.000Z", 0.0),
+            owned("shop", "up", "1970-01-01T00:15:50.000Z", 0.25),
+        ]
+    );
+    assert_eq!(active[1]["labels"], serde_json::json!({"job": "shop"}));
+    let (_, body) = server
+        .get("/prometheus/api/v1/targets?scrapePool=cart&state=active")
+        .await;
+    assert_eq!(body["data"]["activeTargets"].as_array().unwrap().len(), 1);
+    let (_, body) = server.get("/prometheus/api/v1/targets?state=dropped").await;
+    assert_eq!(body["data"]["activeTargets"], serde_json::json!([]));
+    let (status, _) = server.get("/prometheus/api/v1/targets?state=x").await;
+    assert_eq!(status, 400);
+    let (_, body) = server.get("/prometheus/api/v1/scrape_pools").await;
+    assert_eq!(
+        body["data"]["scrapePools"],
+        serde_json::json!(["cart", "shop"])
+    );
+}
