@@ -310,7 +310,7 @@ async fn the_graph_of_the_demo_is_that_of_its_code() {
     let query = server.query();
     let expected: BTreeSet<&str> = SHOP.into_iter().collect();
     let total = "traces_service_graph_request_total";
-    let promql = format!("sign(sum by (client, server, connection_type) ({total}))");
+    let promql = format!("sgn(sum by (client, server, connection_type) ({total}))");
     let found = wait::eventually("all edges of the shop", wait::LONG, async || {
         let found = table(&query, &promql, &["client", "server", "connection_type"]).await;
         let has = |edge: &str| found.contains(&format!("{edge} 1"));
