@@ -199,25 +199,9 @@ impl Journal {
             // The new segment must outlive a crash, or numbering would start over.
             self.sync()?;
         }
-        let free: Vec<u64> = {
-            let state = self.shared.state.lock();
-            let whole = |(number, segment): (&u64, &Segment)| {
-                let used_up = Position {
-                    segment: *number,
-                    offset: segment.end,
-                } <= position;
-                (*number < self.active.number && used_up).then_some(*number)
-            };
-            state.segments.iter().map_while(whole).collect()
-        };
-        for number in &free {
-            self.remove_segment(*number)?;
-            self.shared.state.lock().segments.remove(number);
-        }
-        if !free.is_empty() {
-            self.sync_dir()?;
-        }
-        Ok(free.len() as u64)
+        let freed = self.shared.free(position, self.active.number);
+        self.failed |= matches!(freed, Err(JournalError::Sync { .. }));
+        freed
     }
 
     /// Makes sure that no record will ever get a position before `position`: if the log ends
@@ -305,7 +289,7 @@ impl Journal {
     fn repair(&mut self) -> Result<(), JournalError> {
         if !self.doomed.is_empty() {
             for number in &self.doomed {
-                self.remove_segment(*number)?;
+                self.shared.remove(*number)?;
             }
             // Before the segment in front of them is cut: a later segment that came back would
             // make the cut look like damage.
@@ -336,18 +320,6 @@ impl Journal {
             self.set_active_size(self.active.written)?;
         }
         Ok(())
-    }
-
-    fn remove_segment(&self, number: u64) -> Result<(), JournalError> {
-        let path = segment_path(&self.dir, number);
-        match self.env.files.remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(JournalError::Io {
-                action: "remove",
-                path,
-                source,
-            }),
-            _ => Ok(()),
-        }
     }
 
     /// Writes the buffer.

@@ -57,6 +57,56 @@ impl Tail {
     pub fn synced_end(&self) -> Position {
         self.shared.state.lock().synced
     }
+
+    /// Frees the segments that hold nothing from `position` on, in the place of whoever owns the
+    /// journal: to remove a long file takes a while, for which nothing can be appended there.
+    /// Returns how many it freed. See [`crate::Journal::truncate_before`].
+    pub fn free_before(&self, position: Position) -> Result<u64, JournalError> {
+        self.shared.free(position, self.synced_end().segment)
+    }
+}
+
+impl Shared {
+    /// Removes the segments before `below` that hold nothing synced from `position` on.
+    pub(crate) fn free(&self, position: Position, below: u64) -> Result<u64, JournalError> {
+        let free: Vec<u64> = {
+            let state = self.state.lock();
+            let position = position.min(state.synced);
+            let whole = |(number, segment): (&u64, &Segment)| {
+                let used_up = Position {
+                    segment: *number,
+                    offset: segment.end,
+                } <= position;
+                (*number < below && used_up).then_some(*number)
+            };
+            state.segments.iter().map_while(whole).collect()
+        };
+        for number in &free {
+            self.remove(*number)?;
+            self.state.lock().segments.remove(number);
+        }
+        if !free.is_empty() {
+            let synced = self.files.sync_dir(&self.dir);
+            synced.map_err(|source| JournalError::Sync {
+                path: self.dir.clone(),
+                source,
+            })?;
+        }
+        Ok(free.len() as u64)
+    }
+
+    /// Removes the file of a segment, if it is there.
+    pub(crate) fn remove(&self, number: u64) -> Result<(), JournalError> {
+        let path = segment_path(&self.dir, number);
+        match self.files.remove_file(&path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(JournalError::Io {
+                action: "remove",
+                path,
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One record.

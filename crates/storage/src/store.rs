@@ -414,6 +414,15 @@ impl Core {
         tail.map_or(journal::Position::START, journal::Tail::synced_end)
     }
 
+    /// Frees what of the log is in files: what lies before this.
+    pub(crate) fn free_log(&self, position: journal::Position) {
+        let freed = self.wal.get().map(|tail| tail.free_before(position));
+        if let Some(Err(error)) = freed {
+            // A failed sync has been reported. Others are tried again after the next flush.
+            tracing::warn!(%error, "wal segments stay until the next flush");
+        }
+    }
+
     /// Keeps the list of agents for the next start.
     pub(crate) fn save_sources(&self) {
         let now = self.env.clock.unix_nanos();

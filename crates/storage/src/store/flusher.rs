@@ -140,6 +140,7 @@ fn write(
     loop {
         match commit(core, number, &sealed.heads, sealed.position, &sealed.stamps) {
             Ok(()) => {
+                core.free_log(sealed.position);
                 retention::maintain(core);
                 super::merger::count_waiting(core);
                 core.merging.wake();
