@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use env::{EntryKind, Env, File, Files};
+use parking_lot::Mutex;
 use stable_deref_trait::StableDeref;
 use tantivy::HasLen;
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
@@ -31,11 +32,15 @@ const FOOTER_BYTES_MIN: usize = 8;
 /// Bytes of a file that are written at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// Files that are written and not durable yet.
+type Unsynced = Arc<Mutex<Vec<Box<dyn File>>>>;
+
 /// A folder of an index.
 #[derive(Clone, Debug)]
 pub(super) struct IndexFolder {
     files: Arc<dyn Files>,
     dir: PathBuf,
+    unsynced: Unsynced,
 }
 
 impl IndexFolder {
@@ -43,7 +48,16 @@ impl IndexFolder {
         Self {
             files: env.files.clone(),
             dir: dir.to_owned(),
+            unsynced: Unsynced::default(),
         }
+    }
+
+    /// Makes durable what was written. A commit makes half a dozen files, and nothing depends on
+    /// any of them before `meta.json` names it: synced one after the other, they share most of what
+    /// the disk has to do for each, for which the log would wait.
+    fn sync_files(&self) -> io::Result<()> {
+        let files = std::mem::take(&mut *self.unsynced.lock());
+        files.iter().try_for_each(|file| file.sync_data())
     }
 
     /// The names of all files, as the list that tantivy would keep of those it made.
@@ -111,9 +125,10 @@ impl Directory for IndexFolder {
             _ => OpenWriteError::wrap_io_error(error, path.to_owned()),
         })?;
         Ok(BufWriter::new(Box::new(Writer {
-            file,
+            file: Some(file),
             written: 0,
             buffer: Vec::new(),
+            unsynced: self.unsynced.clone(),
         })))
     }
 
@@ -131,11 +146,13 @@ impl Directory for IndexFolder {
             return Ok(());
         }
         debug_assert_eq!(path, Path::new(META), "nothing else is written so");
+        self.sync_files()?;
         self.files
             .write_atomic(&self.dir.join(path), &sealed::seal(content.to_vec()))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
+        self.sync_files()?;
         self.files.sync_dir(&self.dir)
     }
 
@@ -192,17 +209,21 @@ impl FileHandle for Mapped {
     }
 }
 
-/// Writes a file from its start to its end, and makes it durable there.
+/// Writes a file from its start to its end, where it joins those that are to be made durable.
 struct Writer {
-    file: Box<dyn File>,
+    /// Gone at the end.
+    file: Option<Box<dyn File>>,
     written: u64,
     buffer: Vec<u8>,
+    unsynced: Unsynced,
 }
 
 impl Writer {
     fn write_out(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            self.file.write_at(&self.buffer, self.written)?;
+        if let Some(file) = &self.file
+            && !self.buffer.is_empty()
+        {
+            file.write_at(&self.buffer, self.written)?;
             self.written += self.buffer.len() as u64;
             self.buffer.clear();
         }
@@ -228,6 +249,7 @@ impl Write for Writer {
 impl TerminatingWrite for Writer {
     fn terminate_ref(&mut self, _: AntiCallToken) -> io::Result<()> {
         self.write_out()?;
-        self.file.sync_data()
+        self.unsynced.lock().extend(self.file.take());
+        Ok(())
     }
 }
