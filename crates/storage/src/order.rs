@@ -21,16 +21,16 @@ pub(crate) fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRe
     keys.sort_unstable();
     keys.dedup();
     if keys.len() > KEYS_FOR_TRACE_ORDER_MAX {
-        let service = |at: &RowRef| {
-            let chunk = chunk_of(at);
-            let row = at.row as usize;
+        let ranks = service_ranks(chunks);
+        rows.sort_by_cached_key(|at| {
+            let (chunk, row) = (chunk_of(at), at.row as usize);
             let resource = match signal {
                 Signal::Traces => chunk.spans[row].resource,
                 _ => chunk.logs[row].resource,
             };
-            chunk.resources[resource as usize].value.service()
-        };
-        rows.sort_by(|a, b| service(a).cmp(service(b)).then(time_of(a).cmp(&time_of(b))));
+            let rank = ranks[at.chunk as usize][resource as usize];
+            (rank, chunk.time(row))
+        });
         return rows;
     }
     let trace_of = |at: &RowRef| chunk_of(at).trace_ids[at.row as usize];
@@ -48,6 +48,23 @@ pub(crate) fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRe
         (first, trace, time)
     });
     rows
+}
+
+/// The place of the service of each resource of each chunk among all services.
+fn service_ranks(chunks: &[Arc<Chunk>]) -> Vec<Vec<usize>> {
+    let services = chunks.iter().map(|chunk| {
+        let resources = chunk.resources.iter();
+        resources.map(|entry| entry.value.service()).collect()
+    });
+    let named: Vec<Vec<&str>> = services.collect();
+    let mut all: Vec<&str> = named.iter().flatten().copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    let rank = |service: &&str| all.partition_point(|other| other < service);
+    named
+        .iter()
+        .map(|services| services.iter().map(rank).collect())
+        .collect()
 }
 
 /// Cuts rows into as few blocks of at most `block_rows` as there can be, all of about the same
