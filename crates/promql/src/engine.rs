@@ -358,7 +358,7 @@ impl Engine {
         if grid.count > limits.max_steps {
             let message = format!(
                 "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
-                limits.max_steps
+                crate::format::thousands(limits.max_steps)
             );
             // The request is wrong whatever the data: Prometheus answers so, too.
             return Err(Error::BadData(message));
