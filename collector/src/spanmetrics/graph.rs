@@ -19,6 +19,7 @@ use model::{SpanId, SpanKind, StatusCode, Tenant, TraceId};
 use storage::write::StoredSpan;
 
 use super::histogram::Example;
+use super::table::VALUE_BYTES_MAX;
 
 /// Who asks where nothing says who it is.
 const USER: &str = "user";
@@ -277,7 +278,7 @@ impl Graph {
         // A message may have more consumers, a call has one server.
         if !joined || side.messaging {
             let peer = Attributes::first(span, &self.attributes.peers);
-            let peer = peer.map(|(_, name)| name.into());
+            let peer = peer.map(|(_, name)| kept(&name));
             self.hold(key, Half::Caller { side, peer, joined }, now, found);
         }
     }
@@ -413,11 +414,18 @@ impl Graph {
 
 fn side(span: &StoredSpan<'_>, kind: SpanKind, example: Example) -> Side {
     Side {
-        service: span.service.into(),
+        service: kept(span.service),
         example,
         failed: span.status == StatusCode::Error as i32,
         messaging: matches!(kind, SpanKind::Producer | SpanKind::Consumer),
     }
+}
+
+/// A name as it is kept while a span waits: of one that is too long to be a label no more than
+/// shows that it is.
+fn kept(name: &str) -> Box<str> {
+    let end = name.floor_char_boundary(VALUE_BYTES_MAX + char::MAX.len_utf8());
+    name[..end].into()
 }
 
 /// The spans that may be the other side of a server's or consumer's.

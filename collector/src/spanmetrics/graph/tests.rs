@@ -315,6 +315,14 @@ fn what_waits_is_bounded_and_the_oldest_goes_first() {
 }
 
 #[test]
+fn long_names_take_no_more_memory_than_shows_that_they_are_long() {
+    let long = "\u{e9}".repeat(1 << 20);
+    let name = kept(&long);
+    assert!(name.len() > VALUE_BYTES_MAX && name.len() <= VALUE_BYTES_MAX + 4);
+    assert_eq!(&*kept("shop"), "shop");
+}
+
+#[test]
 fn what_was_joined_leaves_nothing_behind() {
     let mut fixture = Fixture::new(10);
     for _ in 0..50_000 {
