@@ -156,6 +156,11 @@ pub trait Files: Send + Sync + Debug {
     /// Room on the file system that holds `path`, which must exist.
     fn space(&self, path: &Path) -> io::Result<Space>;
 
+    /// How many files one part of a process may keep mapped, about.
+    fn maps_max(&self) -> usize {
+        16_384
+    }
+
     /// Takes an exclusive lock on a file, which is created if missing; fails with `WouldBlock`
     /// at once if somebody else, in this process or another, holds it. [`crate::LockFile`] is
     /// the friendlier way to call it.

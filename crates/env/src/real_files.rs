@@ -221,6 +221,13 @@ impl Files for RealFiles {
         })
     }
 
+    /// A quarter of what the kernel allows a process.
+    fn maps_max(&self) -> usize {
+        let allowed = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
+        let allowed = allowed.and_then(|text| text.trim().parse::<usize>().ok());
+        allowed.map_or(16_384, |allowed| (allowed / 4).max(64))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let mut options = fs::File::options();
         let file = options

@@ -152,6 +152,10 @@ impl Files for StrictFiles {
         self.inner.space(path)
     }
 
+    fn maps_max(&self) -> usize {
+        self.inner.maps_max()
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         self.inner.lock(path)
     }

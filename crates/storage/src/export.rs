@@ -63,7 +63,7 @@ pub fn export(
     take: &mut dyn FnMut(Rows) -> io::Result<()>,
 ) -> Result<Exported, FolderError> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
-    let mut folder = Folder::open(env, dir)?;
+    let mut folder = Folder::open_log(env, dir)?;
     let mut work = Work {
         selection,
         filter,
@@ -72,22 +72,25 @@ pub fn export(
         done: Exported::default(),
     };
     let log = folder.wal.take();
-    for partition in folder.partitions {
-        let key = &partition.key;
+    // One partition is open at a time: of all of them there may be too many files.
+    for listed in std::mem::take(&mut folder.partitions) {
+        let key = &listed.key;
         if key.tenant != selection.tenant || key.signal != selection.signal {
             continue;
         }
+        let Some(partition) = folder.partition(key, &listed.dir)? else {
+            continue;
+        };
         for file in partition.files {
             match file.blocks {
                 Ok(blocks) => {
-                    let blocks = Arc::new(blocks);
+                    let (name, blocks) = (file.name, Arc::new(blocks));
                     for ordinal in 0..blocks.blocks.len() {
-                        let unit = Unit::Block {
+                        let unit = Unit::Held {
                             file: blocks.clone(),
                             ordinal,
-                            signal: selection.signal,
                         };
-                        work.unit(&unit, || format!("{}.blocks, block {ordinal}", file.name))?;
+                        work.unit(&unit, || format!("{name}.blocks, block {ordinal}"))?;
                     }
                 }
                 Err(error) => work

@@ -335,18 +335,6 @@ impl FieldsTable {
         })
     }
 
-    /// The same over another mapping of the same file.
-    #[must_use]
-    pub(crate) fn over(self, bytes: Bytes) -> Self {
-        // Files never change, so the length can only differ where there is another file.
-        let bytes = if bytes.len() == self.bytes.len() {
-            bytes
-        } else {
-            self.bytes
-        };
-        Self { bytes, ..self }
-    }
-
     /// All fields, sorted by name and kind.
     pub fn fields(&self) -> &[FieldInfo] {
         &self.fields

@@ -10,11 +10,12 @@ use model::{Signal, Tenant};
 
 use crate::chunk::Chunk;
 use crate::idtable;
-use crate::index::{BlockTerms, TermIndex};
+use crate::index::BlockTerms;
 use crate::layout::RowRef;
 use crate::order::{cut, ordered};
 use crate::partition::{
-    BlockFile, BlocksWriter, FileError, FileId, Partition, PartitionKey, split_terms, write_whole,
+    BlocksWriter, FileEntry, FileError, FileId, OpenFiles, Partition, PartitionKey, split_terms,
+    write_whole,
 };
 use crate::points::{self, head::PointHead};
 use crate::terms::Collector;
@@ -53,17 +54,18 @@ pub(crate) enum FlushError {
 /// Writes the heads as flush `flush` and returns the partitions that changed, with the new files
 /// in them. Nothing counts until the checkpoint says so.
 pub(crate) fn flush(
-    env: &Env,
+    open: &Arc<OpenFiles>,
     root: &Path,
     flush: u64,
     block_rows: usize,
     heads: &Heads,
     partitions: &BTreeMap<PartitionKey, Arc<Partition>>,
 ) -> Result<Vec<Arc<Partition>>, FlushError> {
+    let env = &open.env;
     let mut changed = Vec::new();
     for (tenant, head) in &heads.points {
         points::flush(
-            env,
+            open,
             root,
             flush,
             block_rows,
@@ -87,11 +89,10 @@ pub(crate) fn flush(
             let rows = ordered(*signal, chunks, rows);
             let shared = write_files(env, &dir, flush, *signal, block_rows, chunks, &rows)?;
             let mut partition =
-                known.map_or_else(|| Partition::new(key), |known| (**known).clone());
-            let file = BlockFile::open(env, &dir, *signal, FileId::flush(flush))?;
+                known.map_or_else(|| Partition::new(open, root, key), |known| (**known).clone());
+            let file = FileEntry::look(&partition.home, FileId::flush(flush))?;
             if !file.needs.is_empty() {
-                let index = add_to_index(env, &dir, flush, &partition, &shared)?;
-                partition.index = Some(index);
+                add_to_index(flush, &mut partition, &shared)?;
             }
             partition.files.push(Arc::new(file));
             partition.added_unix_nano = env.clock.unix_nanos();
@@ -101,18 +102,16 @@ pub(crate) fn flush(
     Ok(changed)
 }
 
-/// The partition's index with the blocks of this flush.
+/// Adds the blocks of this flush to the partition's index.
 fn add_to_index(
-    env: &Env,
-    dir: &Path,
     flush: u64,
-    partition: &Partition,
+    partition: &mut Partition,
     blocks: &[BlockTerms],
-) -> Result<Arc<TermIndex>, FlushError> {
-    let index = TermIndex::open_for_adding(env, &dir.join("index"), partition.index.as_ref())?;
+) -> Result<(), FlushError> {
     let needed = partition.files.iter().flat_map(|file| &file.needs);
     let before = needed.copied().filter(|file| FileId::is_flush(*file)).max();
-    Ok(Arc::new(index.add_flush(flush, before, blocks)?))
+    let index = partition.index();
+    Ok(index.add(|index| index.add_flush(flush, before, blocks))?)
 }
 
 pub(crate) fn make_dir(env: &Env, root: &Path, key: &PartitionKey) -> std::io::Result<()> {

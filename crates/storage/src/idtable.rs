@@ -249,18 +249,6 @@ impl IdTable {
         Ok(table)
     }
 
-    /// The same over another mapping of the same file.
-    #[must_use]
-    pub(crate) fn over(self, bytes: Bytes) -> Self {
-        // Files never change, so the length can only differ where there is another file.
-        let bytes = if bytes.len() == self.bytes.len() {
-            bytes
-        } else {
-            self.bytes
-        };
-        Self { bytes, ..self }
-    }
-
     /// How many pairs it has.
     pub fn len(&self) -> usize {
         self.pairs

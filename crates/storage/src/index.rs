@@ -9,15 +9,17 @@
 
 mod covered;
 mod directory;
+mod partition;
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use env::Env;
 use tantivy::columnar::Column;
 use tantivy::directory::error::{OpenReadError, OpenWriteError};
 use tantivy::indexer::LogMergePolicy;
+use tantivy::index::SegmentId;
 use tantivy::schema::{BytesOptions, Field, IndexRecordOption, Schema};
 use tantivy::{
     DocSet, Index, InvertedIndexReader, SegmentReader, TERMINATED, TantivyDocument, TantivyError,
@@ -26,6 +28,7 @@ use tantivy::{
 
 use covered::Covered;
 use directory::IndexFolder;
+pub(crate) use partition::PartitionIndex;
 
 /// The writer's memory; tantivy's least is 15 MB.
 const WRITER_BYTES: usize = 16_000_000;
@@ -33,8 +36,8 @@ const WRITER_BYTES: usize = 16_000_000;
 /// Where a document's block is: the file in the upper, the block's ordinal in the lower bits.
 const ORDINAL_BITS: u32 = 24;
 
-/// Ends the name of a folder whose index is damaged.
-const SET_ASIDE_SUFFIX: &str = ".quarantined";
+/// Files of a segment that are mapped while it is open.
+const MAPS_OF_SEGMENT: usize = 6;
 
 /// An index that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,17 @@ pub(crate) enum IndexError {
 impl IndexError {
     pub(crate) fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged(_))
+    }
+
+    /// What the system says.
+    fn system(&self) -> Option<&std::io::Error> {
+        match self {
+            Self::Io(TantivyError::IoError(error)) => Some(error),
+            Self::Io(TantivyError::OpenReadError(OpenReadError::IoError { io_error, .. })) => {
+                Some(io_error)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -83,8 +97,7 @@ pub(crate) struct TermIndex {
     term: Field,
     block: Field,
     covered: Covered,
-    /// Missing until the first use.
-    segments: OnceLock<Result<Vec<Segment>, String>>,
+    segments: Vec<Segment>,
 }
 
 /// What a lookup asks of each segment.
@@ -116,115 +129,76 @@ fn term_bytes(term: u64) -> [u8; 5] {
 }
 
 impl TermIndex {
-    /// Opens the index in a folder, or makes an empty one.
-    pub(crate) fn open_or_create(env: &Env, dir: &Path) -> Result<Self, IndexError> {
+    /// Opens the index in a folder, or makes an empty one. Every byte of it is checked, but for
+    /// segments that were checked before.
+    fn open_or_create(env: &Env, dir: &Path, checked: &[SegmentId]) -> Result<Self, IndexError> {
         // A crash may have come between the partition's folder and this one.
         env.files.create_dir_all(dir).map_err(TantivyError::from)?;
         let (schema, ..) = schema();
-        Self::open(Index::open_or_create(IndexFolder::new(env, dir), schema)?)
+        let index = Index::open_or_create(IndexFolder::new(env, dir), schema)?;
+        Self::checked(index, checked)
+    }
+
+    /// Opens the index in a folder without changing anything; nothing where none was made yet.
+    fn open(env: &Env, dir: &Path, checked: &[SegmentId]) -> Result<Option<Self>, IndexError> {
+        let folder = IndexFolder::new(env, dir);
+        if !Index::exists(&folder).map_err(TantivyError::from)? {
+            return Ok(None);
+        }
+        Self::checked(Index::open(folder)?, checked).map(Some)
     }
 
     /// Opens the index in a folder and checks every byte of it, without changing anything.
     pub(crate) fn open_checked(env: &Env, dir: &Path) -> Result<Self, IndexError> {
-        let opened = Self::open(Index::open(IndexFolder::new(env, dir))?)?;
-        opened.segments()?;
-        Ok(opened)
+        Self::checked(Index::open(IndexFolder::new(env, dir))?, &[])
     }
 
-    fn open(index: Index) -> Result<Self, IndexError> {
+    fn checked(index: Index, checked: &[SegmentId]) -> Result<Self, IndexError> {
+        let segments = index.searchable_segment_ids()?;
+        if !segments.iter().all(|segment| checked.contains(segment))
+            && let Some(file) = index.validate_checksum()?.iter().min()
+        {
+            let reason = format!("{} does not have its checksum", file.display());
+            return Err(IndexError::Damaged(reason));
+        }
+        Self::as_of_now(index)
+    }
+
+    fn as_of_now(index: Index) -> Result<Self, IndexError> {
         let (_, term, block) = schema();
         let payload = index.load_metas()?.payload;
+        let open = |segment| -> Result<Segment, TantivyError> {
+            let reader = SegmentReader::open(segment)?;
+            Ok(Segment {
+                inverted: reader.inverted_index(term)?,
+                blocks: reader.fast_fields().u64("block")?,
+            })
+        };
+        let segments = index.searchable_segments()?;
         Ok(Self {
-            index,
             term,
             block,
             covered: payload
                 .and_then(|known| Covered::parse(&known))
                 .unwrap_or_default(),
-            segments: OnceLock::new(),
+            segments: segments.iter().map(open).collect::<Result<_, _>>()?,
+            index,
         })
     }
 
-    /// Opens the index that a flush or a merge adds to. One that is damaged is set aside, and a new one covers
-    /// what comes from now on.
-    pub(crate) fn open_for_adding(
-        env: &Env,
-        dir: &Path,
-        known: Option<&Arc<Self>>,
-    ) -> Result<Arc<Self>, IndexError> {
-        let opened = match known {
-            Some(index) => Ok(index.clone()),
-            None => Self::open_or_create(env, dir).map(Arc::new),
-        };
-        let sound = opened.and_then(|index| index.segments().map(|_| index.clone()));
-        let Err(IndexError::Damaged(reason)) = sound else {
-            return sound;
-        };
-        let mut aside = dir.as_os_str().to_owned();
-        aside.push(SET_ASIDE_SUFFIX);
-        tracing::error!(dir = %dir.display(), reason,
-            "index is damaged, set aside as *{SET_ASIDE_SUFFIX}; what it covered is searched without it");
-        let aside = Path::new(&aside);
-        let exchange = || {
-            if env.files.stat(aside)?.is_some() {
-                env.files.remove_dir_all(aside)?;
-            }
-            env.files.rename(dir, aside)
-        };
-        exchange().map_err(TantivyError::from)?;
-        Self::open_or_create(env, dir).map(Arc::new)
+    /// Which segments it has.
+    fn segment_ids(&self) -> Result<Vec<SegmentId>, IndexError> {
+        Ok(self.index.searchable_segment_ids()?)
+    }
+
+    /// How many files are mapped, about.
+    pub(crate) fn maps(&self) -> usize {
+        self.segments.len() * MAPS_OF_SEGMENT
     }
 
     /// Whether the terms that blocks of the file of this number share are here.
     pub(crate) fn covers(&self, file: u64) -> bool {
         self.covered.contains(file)
-    }
-
-    /// Whether it was found to be damaged.
-    pub(crate) fn is_damaged(&self) -> bool {
-        matches!(self.segments.get(), Some(Err(_)))
-    }
-
-    /// The segments, of which every byte is checked before the first use. What the system refuses
-    /// is tried again; damage is damage.
-    fn segments(&self) -> Result<&[Segment], IndexError> {
-        if self.segments.get().is_none() {
-            let loaded = match self.load() {
-                Ok(segments) => Ok(segments),
-                Err(IndexError::Damaged(reason)) => {
-                    tracing::error!(reason, "index is damaged, searching without it");
-                    Err(reason)
-                }
-                Err(error) => return Err(error),
-            };
-            // Where another thread was faster, its result is as good.
-            let _ = self.segments.set(loaded);
-        }
-        match self.segments.get() {
-            Some(Ok(segments)) => Ok(segments),
-            Some(Err(reason)) => Err(IndexError::Damaged(reason.clone())),
-            None => Ok(&[]),
-        }
-    }
-
-    fn load(&self) -> Result<Vec<Segment>, IndexError> {
-        if let Some(file) = self.index.validate_checksum()?.iter().min() {
-            let reason = format!("{} does not have its checksum", file.display());
-            return Err(IndexError::Damaged(reason));
-        }
-        self.open_segments()
-    }
-
-    fn open_segments(&self) -> Result<Vec<Segment>, IndexError> {
-        let open = |segment| -> Result<Segment, TantivyError> {
-            let reader = SegmentReader::open(segment)?;
-            Ok(Segment {
-                inverted: reader.inverted_index(self.term)?,
-                blocks: reader.fast_fields().u64("block")?,
-            })
-        };
-        let segments = self.index.searchable_segments()?;
-        Ok(segments.iter().map(open).collect::<Result<_, _>>()?)
     }
 
     /// Adds the blocks of one flush and commits, durably; returns the index as of then. `before`
@@ -251,8 +225,6 @@ impl TermIndex {
     }
 
     fn add(&self, covered: &Covered, blocks: &[BlockTerms]) -> Result<Self, IndexError> {
-        // Merging takes what it reads for good, and removes files that were not opened yet.
-        self.segments()?;
         let mut writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
         writer.set_merge_policy(Box::new(LogMergePolicy::default()));
         for block in blocks {
@@ -270,17 +242,14 @@ impl TermIndex {
         commit.set_payload(&covered.to_string());
         commit.commit()?;
         writer.wait_merging_threads()?;
-        let added = Self::open(self.index.clone())?;
-        // Checked above, or written just now.
-        let _ = added.segments.set(Ok(added.open_segments()?));
-        Ok(added)
+        Self::as_of_now(self.index.clone())
     }
 
     /// Blocks that have the (truncated) term, as (file, ordinal).
     pub(crate) fn lookup(&self, term: u64) -> Result<Vec<(u64, u32)>, IndexError> {
         let term = Term::from_field_bytes(self.term, &term_bytes(term));
         let mut blocks = Vec::new();
-        for segment in self.segments()? {
+        for segment in &self.segments {
             let postings = segment
                 .inverted
                 .read_postings(&term, IndexRecordOption::Basic)

@@ -14,27 +14,40 @@
 //! Rows lie in the partition of their day, except where a flush has rows of very many days: see
 //! [`crate::flush`].
 //!
+//! Of each file the store keeps an [`entry`] in memory, which tells where in time its rows lie; files
+//! are opened when they are asked for ([`open_files`]).
+//!
 //! A file of a flush later than the store's checkpoint does not count and is removed when the
 //! store opens, and so is one whose rows are in a merged file. Files never change; a partition is
 //! an immutable list of them, and readers keep the list they began with.
 
 mod directory;
+mod entry;
 mod file;
+mod id;
+mod open_files;
 mod write;
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use env::Env;
+use env::{Entry, Env};
 use model::{Signal, Tenant};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::index::TermIndex;
+use crate::index::PartitionIndex;
 
 pub(crate) use directory::{BlockMeta, directory};
-pub(crate) use file::{BlockFile, EXTENSIONS, FileError, FileId, UNFINISHED};
+pub(crate) use entry::{FileEntry, Home};
+pub(crate) use file::{BlockFile, EXTENSIONS, FileError, Place, UNFINISHED};
+pub(crate) use id::FileId;
+pub(crate) use open_files::OpenFiles;
 pub(crate) use write::{BlocksWriter, split_terms, write_whole};
+
+/// The folder of the index in that of a partition.
+pub(crate) const INDEX: &str = "index";
 
 /// Ends the name of a folder whose partition was dropped and that is being removed.
 const DROPPED_SUFFIX: &str = ".dropped";
@@ -105,8 +118,9 @@ pub(crate) fn day_from_dropped(name: &str) -> Option<u32> {
 #[derive(Clone)]
 pub(crate) struct Partition {
     pub key: PartitionKey,
+    pub home: Arc<Home>,
     /// In the order of their flushes.
-    pub files: Vec<Arc<BlockFile>>,
+    pub files: Vec<Arc<FileEntry>>,
     /// Files that count and do not read. Nothing is merged across them.
     pub unread: Vec<FileId>,
     /// Merged files of which nobody knows whether they count: the disk failed when they were to.
@@ -114,16 +128,20 @@ pub(crate) struct Partition {
     pub unsure: Vec<FileId>,
     /// When a file was added since the store opened; 0 where none was.
     pub added_unix_nano: u64,
-    /// Missing where no file has several blocks, and where it cannot be opened: every block of
-    /// those files is a candidate then.
-    pub index: Option<Arc<TermIndex>>,
+    /// Missing where no file has several blocks.
+    pub index: Option<Arc<PartitionIndex>>,
 }
 
 impl Partition {
     /// A partition without files.
-    pub(crate) fn new(key: PartitionKey) -> Self {
+    pub(crate) fn new(open: &Arc<OpenFiles>, root: &Path, key: PartitionKey) -> Self {
+        let place = Place::new(&open.env, &key.dir(root), key.signal);
         Self {
             key,
+            home: Arc::new(Home {
+                place: Arc::new(place),
+                open: Arc::clone(open),
+            }),
             files: Vec::new(),
             unread: Vec::new(),
             unsure: Vec::new(),
@@ -132,29 +150,32 @@ impl Partition {
         }
     }
 
-    /// Opens the files that count, those of flushes up to `flush_max` and what they became;
+    /// Looks at the files that count, those of flushes up to `flush_max` and what they became;
     /// removes the others.
     pub(crate) fn open(
-        env: &Env,
+        open: &Arc<OpenFiles>,
         root: &Path,
         key: PartitionKey,
         flush_max: u64,
     ) -> std::io::Result<Self> {
+        let env = &open.env;
         let dir = key.dir(root);
-        let mut partition = Self::new(key);
+        let mut partition = Self::new(open, root, key);
         let entries = env.files.list(&dir)?;
         let names = entries.iter().map(|entry| entry.name.as_str());
         let Listed { files, leftovers } = Listed::new(names, flush_max);
         for name in leftovers {
             env.files.remove_file(&dir.join(name))?;
         }
+        let sizes = sizes_of(&entries);
         let (mut merged, mut merged_away) = (Vec::new(), Vec::new());
         for id in files {
             if merged.iter().any(|other| id.is_part_of(*other)) {
                 merged_away.push(id);
                 continue;
             }
-            match BlockFile::open(env, &dir, partition.key.signal, id) {
+            let sizes = sizes.get(&id).copied().unwrap_or_default();
+            match FileEntry::new(&partition.home, id, sizes) {
                 Ok(file) => {
                     merged.extend(id.is_merged().then_some(id));
                     partition.files.push(Arc::new(file));
@@ -176,11 +197,16 @@ impl Partition {
         }
         partition.files.sort_by_key(|file| file.id);
         // Files of one block have none.
-        let index = dir.join("index");
-        if env.files.stat(&index)?.is_some() {
-            partition.index = open_index(env, &index);
+        if entries.iter().any(|entry| entry.name == INDEX) {
+            partition.index = Some(Arc::new(PartitionIndex::new(&partition.home)));
         }
         Ok(partition)
+    }
+
+    /// The index, which is made where there is none.
+    pub(crate) fn index(&mut self) -> Arc<PartitionIndex> {
+        let made = || Arc::new(PartitionIndex::new(&self.home));
+        Arc::clone(self.index.get_or_insert_with(made))
     }
 
     /// Files that nothing is merged across.
@@ -189,8 +215,8 @@ impl Partition {
     }
 
     /// Puts a file into its place among the others; those that were merged into it go.
-    pub(crate) fn insert(&mut self, file: BlockFile) -> Vec<Arc<BlockFile>> {
-        let replaced = |other: &mut Arc<BlockFile>| other.id.is_part_of(file.id);
+    pub(crate) fn insert(&mut self, file: FileEntry) -> Vec<Arc<FileEntry>> {
+        let replaced = |other: &mut Arc<FileEntry>| other.id.is_part_of(file.id);
         let gone = self.files.extract_if(.., replaced).collect();
         let at = self.files.partition_point(|other| other.id < file.id);
         self.files.insert(at, Arc::new(file));
@@ -201,16 +227,18 @@ impl Partition {
         self.files.iter().map(|file| file.rows()).sum()
     }
 
-    /// How many of its files' id and field tables do not read.
+    /// How many of its files' tables were found not to read.
     pub(crate) fn lacking_tables(&self) -> u64 {
-        let lacking = |file: &Arc<BlockFile>| {
-            let terms = file.ids.is_none() && file.series.is_none();
-            u64::from(terms) + u64::from(file.fields.is_none())
+        let lacking = |file: &Arc<FileEntry>| {
+            let health = &file.health;
+            let parts = [&health.lacks_terms, &health.lacks_fields];
+            let lacks = parts.into_iter().filter(|part| part.load(Relaxed));
+            lacks.count() as u64
         };
         self.files.iter().map(lacking).sum()
     }
 
-    /// Whether its index is damaged, or did not open.
+    /// Whether its index was found to be damaged, or is not there.
     pub(crate) fn lacks_index(&self) -> bool {
         match &self.index {
             Some(index) => index.is_damaged(),
@@ -226,7 +254,7 @@ impl Partition {
     pub(crate) fn disk_bytes(&self, env: &Env, root: &Path) -> std::io::Result<u64> {
         let dir = self.key.dir(root);
         let mut bytes: u64 = env.files.list(&dir)?.iter().map(|entry| entry.bytes).sum();
-        let index = dir.join("index");
+        let index = dir.join(INDEX);
         if env.files.stat(&index)?.is_some() {
             bytes += env
                 .files
@@ -248,8 +276,8 @@ impl Partition {
     /// are of a later time: they came on that day from a clock that is wrong.
     pub(crate) fn newest_unix_nano(&self) -> u64 {
         let end = (u64::from(self.key.day) + 1).saturating_mul(model::time::NANOS_PER_DAY);
-        let blocks = self.files.iter().flat_map(|file| &file.blocks);
-        let newest = blocks.map(|block| block.max_time).max();
+        let files = self.files.iter().filter(|file| file.rows() > 0);
+        let newest = files.map(|file| file.max_time).max();
         newest.map_or(end, |newest| newest.min(end))
     }
 }
@@ -318,15 +346,20 @@ pub(crate) fn remove_files(env: &Env, dir: &Path, id: FileId) -> std::io::Result
     Ok(())
 }
 
-/// Opens an index. One that does not open is left for the next flush to try, and searched without.
-fn open_index(env: &Env, dir: &Path) -> Option<Arc<TermIndex>> {
-    match TermIndex::open_or_create(env, dir) {
-        Ok(index) => Some(Arc::new(index)),
-        Err(error) => {
-            tracing::error!(dir = %dir.display(), %error, "index does not open, searching without it");
-            None
+/// Bytes of the files of each name in a listing, in the order of [`EXTENSIONS`].
+fn sizes_of(entries: &[Entry]) -> FxHashMap<FileId, [Option<u64>; 4]> {
+    let mut sizes: FxHashMap<FileId, [Option<u64>; 4]> = FxHashMap::default();
+    for entry in entries {
+        let known = FileId::parse(&entry.name);
+        let known = known.and_then(|(id, extension)| {
+            let at = EXTENSIONS.iter().position(|known| *known == extension)?;
+            Some((id, at))
+        });
+        if let Some((id, at)) = known {
+            sizes.entry(id).or_default()[at] = Some(entry.bytes);
         }
     }
+    sizes
 }
 
 #[cfg(test)]

@@ -104,8 +104,13 @@ impl Reason {
     }
 }
 
-/// Drops what is no longer kept.
+/// Drops what is no longer kept, and removes what nobody reads any more.
 pub(crate) fn maintain(core: &Core) {
+    drop_old(core);
+    core.removals.sweep(core);
+}
+
+fn drop_old(core: &Core) {
     let _changing = core.changing.lock();
     let retention = &core.options.retention;
     for signal in Signal::ALL {
@@ -233,7 +238,11 @@ fn drop_partition(core: &Core, partition: &Arc<Partition>, reason: Reason) -> bo
     let dropped = key.dropped_dir(&core.root);
     let (rows, bytes) = (partition.rows(), partition.size_bytes());
     Arc::make_mut(&mut core.view.write().partitions).remove(key);
-    if let Err(error) = rename_away(core, &key.dir(&core.root), &dropped) {
+    let renamed = partition
+        .home
+        .place
+        .rename(&dropped, |dir| rename_away(core, dir, &dropped));
+    if let Err(error) = renamed {
         Arc::make_mut(&mut core.view.write().partitions).insert(key.clone(), partition.clone());
         failed(core);
         tracing::error!(dir = %key.dir(&core.root).display(), %error,
@@ -244,16 +253,25 @@ fn drop_partition(core: &Core, partition: &Arc<Partition>, reason: Reason) -> bo
     add(&core.counters.dropped_rows[reason as usize], rows);
     tracing::warn!(tenant = %key.tenant, signal = %key.signal, day = day_name(key.day), rows,
         bytes, reason = reason.label(), "dropped a partition");
-    if let Err(error) = remove(core, &dropped) {
+    core.removals.dropped(dropped, &partition.home);
+    true
+}
+
+/// Removes the folder of a dropped partition.
+pub(crate) fn remove_folder(core: &Core, dropped: &Path) {
+    if let Err(error) = remove(core, dropped) {
         failed(core);
         tracing::error!(dir = %dropped.display(), %error,
             "a dropped partition's folder is not removed, that is tried again at the next start");
     }
-    true
 }
 
 fn rename_away(core: &Core, dir: &Path, dropped: &Path) -> std::io::Result<()> {
     let files = &core.env.files;
+    if core.removals.has(dropped) {
+        // The same day was dropped before, and a query that began then still reads it.
+        return Err(std::io::ErrorKind::ResourceBusy.into());
+    }
     // Left over if it could not be removed when the same day was dropped before.
     if files.stat(dropped)?.is_some() {
         files.remove_dir_all(dropped)?;

@@ -16,6 +16,7 @@ mod rows;
 pub(crate) mod series;
 mod status;
 mod traces;
+mod unit;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,17 +27,16 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
-use crate::chunk::Chunk;
 use crate::eval::Compiled;
-use crate::layout::{BlockTable, Interned};
+use crate::layout::Interned;
 use crate::message::{Cut, Limits, Reply, Request, Selection, Stats, Summary};
-use crate::partition::BlockFile;
-use crate::points::head::PointHead;
+use crate::partition::{BlockFile, FileEntry};
 use crate::read::{Read, ReadError, Replies};
 use crate::store::{Core, Store, View, add};
 use crate::table::{Damage, Grouped, Mask, Table};
 
 pub(crate) use memory::{Decoding, Share};
+pub(crate) use unit::{Opened, Unit};
 
 /// Replies that may wait for a slow reader before the scan does.
 const REPLIES_WAITING: usize = 4;
@@ -94,94 +94,6 @@ pub(crate) enum Stop {
 impl From<ReadError> for Stop {
     fn from(error: ReadError) -> Self {
         Stop::Invalid(error)
-    }
-}
-
-/// Rows that lie together: a chunk of the head or a block of a file.
-#[derive(Clone)]
-pub(crate) enum Unit {
-    Chunk(Arc<Chunk>),
-    /// Points in memory.
-    Points(Arc<PointHead>),
-    Block {
-        file: Arc<BlockFile>,
-        ordinal: usize,
-        signal: Signal,
-    },
-}
-
-impl Unit {
-    /// Smallest time, largest time, largest end.
-    pub(crate) fn times(&self) -> (u64, u64, u64) {
-        match self {
-            Unit::Chunk(chunk) => (chunk.min_time, chunk.max_time, chunk.max_end),
-            Unit::Points(head) => {
-                let (min, max) = head.times();
-                (min, max, max)
-            }
-            Unit::Block { file, ordinal, .. } => {
-                let block = &file.blocks[*ordinal];
-                (block.min_time, block.max_time, block.max_end)
-            }
-        }
-    }
-
-    fn rows(&self) -> u64 {
-        match self {
-            Unit::Chunk(chunk) => chunk.rows() as u64,
-            Unit::Points(head) => head.rows(),
-            Unit::Block { file, ordinal, .. } => u64::from(file.blocks[*ordinal].rows),
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        match self {
-            Unit::Chunk(chunk) => chunk.heap_bytes() as u64,
-            Unit::Points(head) => head.heap_bytes() as u64,
-            Unit::Block { file, ordinal, .. } => u64::from(file.blocks[*ordinal].length),
-        }
-    }
-
-    pub(crate) fn open(&self, interned: &Arc<Interned>) -> Result<Opened, Damage> {
-        Ok(match self {
-            Unit::Chunk(chunk) => Opened::Chunk(chunk.clone()),
-            Unit::Points(head) => {
-                let block = head.block().map_err(|error| Damage(error.to_string()))?;
-                let table = BlockTable::open(Signal::Metrics, block.into(), interned.clone())?;
-                Opened::Block(Box::new(table))
-            }
-            Unit::Block {
-                file,
-                ordinal,
-                signal,
-            } => {
-                let table = BlockTable::open(*signal, file.block(*ordinal), interned.clone())?;
-                Opened::Block(Box::new(table))
-            }
-        })
-    }
-}
-
-/// A unit whose rows can be read.
-pub(crate) enum Opened {
-    Chunk(Arc<Chunk>),
-    Block(Box<BlockTable>),
-}
-
-impl Opened {
-    /// The same, with memory for what is decoded of it.
-    fn with(mut self, share: Option<Share>) -> Self {
-        if let Opened::Block(block) = &mut self {
-            block.memory = share;
-        }
-        self
-    }
-
-    pub(crate) fn table(&self) -> &dyn Table {
-        match self {
-            Opened::Chunk(chunk) => &**chunk,
-            Opened::Block(block) => &**block,
-        }
     }
 }
 
@@ -363,12 +275,27 @@ impl<'a> Scan<'a> {
     fn units(&self, selection: &Selection) -> Vec<Unit> {
         let need = crate::terms::Need::of(&selection.filter, selection.signal);
         self.name_unread(&selection.tenant, selection.signal, selection.range);
-        candidates::units(
+        let found = candidates::units(
             &self.view,
             &selection.tenant,
             selection.signal,
             selection.range,
             &need,
+        );
+        self.account.lock().unread_files += found.unread;
+        found.units
+    }
+
+    /// Opens a file. One that does not open is counted.
+    fn open_file(&self, entry: &FileEntry) -> Option<Arc<BlockFile>> {
+        entry.open().map_or_else(
+            |error| {
+                self.account.lock().unread_files += 1;
+                let path = entry.home.place.shown(entry.id, "blocks");
+                tracing::error!(path, %error, "blocks file does not open");
+                None
+            },
+            Some,
         )
     }
 

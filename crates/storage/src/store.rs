@@ -17,6 +17,7 @@ pub(crate) mod merger;
 mod record;
 mod recover;
 mod refusal;
+mod removals;
 pub(crate) mod reread;
 mod sources;
 mod stamps;
@@ -42,7 +43,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::chunk::{Chunk, ChunkSink, Clocks, Expected, Received, SeriesGate};
 use crate::flush::Heads;
-use crate::partition::{Partition, PartitionKey};
+use crate::partition::{OpenFiles, Partition, PartitionKey};
 use crate::points::{BlockCache, Known, KnownSeries, SeriesEntry};
 use crate::retention::{self, Retention};
 use crate::scan::Decoding;
@@ -113,6 +114,9 @@ pub struct Options {
     pub time_ahead: Duration,
     /// While more files than this are due to be merged, batches are asked to come again.
     pub unmerged_files: u64,
+    /// How many files may be mapped at once, about, beside those that queries hold; by default as
+    /// many as suit the system.
+    pub open_files: Option<usize>,
     /// A batch without a stamp that equals one of this span of time is a repeat, and not stored
     /// again; zero to store it.
     pub repeat_window: Duration,
@@ -138,6 +142,7 @@ impl Default for Options {
             retention: Retention::default(),
             time_ahead: Duration::from_secs(86_400),
             unmerged_files: 20_000,
+            open_files: None,
             repeat_window: Duration::ZERO,
         }
     }
@@ -245,6 +250,10 @@ pub(crate) struct Core {
     pub blocks: BlockCache,
     /// Series that queries asked for lately.
     pub series: SeriesCache,
+    /// The files of partitions that are open.
+    pub open: Arc<OpenFiles>,
+    /// Files that go once no query holds them.
+    pub removals: removals::Removals,
     /// Held by whoever adds files to partitions or drops partitions: one at a time.
     pub changing: Mutex<()>,
     /// Held by whoever takes a snapshot.
@@ -511,7 +520,10 @@ impl Store {
             ..env
         };
         env.files.create_dir_all(&root).map_err(folder)?;
+        let maps_max = options.open_files.unwrap_or(env.files.maps_max());
         let core = Arc::new(Core {
+            open: Arc::new(OpenFiles::new(&env, maps_max)),
+            removals: removals::Removals::default(),
             pending: Arc::new(Semaphore::new(options.pending_bytes)),
             budget: Arc::new(Budget::new(options.in_flight_bytes)),
             known: KnownSeries::new(options.series, options.metric_series),
@@ -678,6 +690,7 @@ impl Store {
         if self.send(Job::Shutdown(done)).is_ok() {
             let _ = wait.await;
         }
+        self.handle.core.removals.sweep(&self.handle.core);
         self.handle.core.save_sources();
         self.end_tails();
     }
@@ -803,6 +816,10 @@ impl Core {
                 get(&counters.waiting_bytes[at]),
             );
         }
+        let (maps, opened) = self.open.counts();
+        one("open_files", &[], maps);
+        one("opened_files_total", &[], opened);
+        one("removals_waiting", &[], self.removals.count());
         one("unreadable_indexes", &[], indexes);
         one("unreadable_tables", &[], tables);
         out

@@ -59,6 +59,16 @@ impl Mask {
     }
 
     /// The rows of `self` that pass.
+    pub(crate) fn intersect(&mut self, other: &Mask) {
+        for (mine, theirs) in self.bits.iter_mut().zip(&other.bits) {
+            *mine &= theirs;
+        }
+    }
+
+    pub(crate) fn has(&self, row: usize) -> bool {
+        self.bits[row / 64] >> (row % 64) & 1 != 0
+    }
+
     pub(crate) fn filter(&self, test: impl Fn(usize) -> bool) -> Self {
         let passing = |(index, word): (usize, &u64)| {
             let bit = |bit: usize| u64::from(test(index * 64 + bit)) << bit;

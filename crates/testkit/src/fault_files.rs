@@ -457,6 +457,10 @@ impl Files for FaultFiles {
         self.run(Op::Space, path, || self.inner.space(path))
     }
 
+    fn maps_max(&self) -> usize {
+        self.inner.maps_max()
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         self.run(Op::Lock, path, || self.inner.lock(path))
     }

@@ -10,11 +10,10 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use model::Signal;
 
-use crate::partition::{BlockFile, FileId, Partition, day_of};
+use crate::partition::{FileEntry, FileId, Partition, day_of};
 
 /// Files that become one, at least, and by how much tiers differ.
 const FAN: usize = 8;
@@ -26,8 +25,8 @@ const FILES_MAX: usize = 64;
 const FIRST_TIER_BYTES: u64 = 64 << 10;
 /// No file becomes larger than this by merging, and one of half as much is large enough.
 const BYTES_MAX: u64 = 512 << 20;
-/// The same for pairs of id tables, which are in memory while they are merged.
-const PAIRS_MAX: usize = 4 << 20;
+/// The same for id tables, which are in memory while they are merged.
+const IDS_BYTES_MAX: u64 = 20 << 20;
 /// A partition of a day before this one gets no more rows once none came for so long.
 const QUIET_NANOS: u64 = 3_600 * model::time::NANOS_PER_SECOND;
 /// The largest file may have so many times the bytes of the others together, where rows may still
@@ -101,7 +100,7 @@ pub(crate) fn waiting(partition: &Partition, now_unix_nano: u64) -> (u64, u64) {
         let due = (0..=last).rev().find_map(|most| {
             let parts = files.split(|file| tier(file) > most);
             let due = parts.filter(|part| window(part, 0, rule).is_some());
-            let due: Vec<&BlockFile> = due.flatten().map(|file| &**file).collect();
+            let due: Vec<&FileEntry> = due.flatten().map(|file| &**file).collect();
             (!due.is_empty()).then_some(due)
         });
         for file in due.into_iter().flatten() {
@@ -115,15 +114,14 @@ pub(crate) fn waiting(partition: &Partition, now_unix_nano: u64) -> (u64, u64) {
 /// Runs of files that may be merged: nothing between them that cannot be read or is large enough.
 fn runs(partition: &Partition) -> Vec<Range<usize>> {
     let files = &partition.files;
-    let alone = |file: &BlockFile| {
-        let pairs = file.ids.as_ref().map_or(0, |ids| ids.len());
+    let alone = |file: &FileEntry| {
         let unread = |id: &FileId| file.id.overlaps(*id);
         // Earlier builds wrote points as rows; those files stay as they are.
-        let of_rows = partition.key.signal == Signal::Metrics && file.series.is_none();
+        let of_rows = partition.key.signal == Signal::Metrics && !file.has_series;
         file.size_bytes >= BYTES_MAX / 2
-            || pairs >= PAIRS_MAX / 2
+            || file.ids_bytes >= IDS_BYTES_MAX / 2
             || of_rows
-            || file.damaged.load(Ordering::Relaxed)
+            || file.is_damaged()
             || partition.apart().any(unread)
     };
     let mut runs: Vec<Range<usize>> = Vec::new();
@@ -145,15 +143,15 @@ fn runs(partition: &Partition) -> Vec<Range<usize>> {
 }
 
 /// The first neighbours of a list, which begins at `start`, that are worth a merge.
-fn window(files: &[Arc<BlockFile>], start: usize, rule: Rule) -> Option<Range<usize>> {
+fn window(files: &[Arc<FileEntry>], start: usize, rule: Rule) -> Option<Range<usize>> {
     let mut begin = 0;
     while files.len() - begin >= rule.least {
-        let (mut bytes, mut pairs, mut largest) = (0, 0, 0);
+        let (mut bytes, mut ids_bytes, mut largest) = (0, 0, 0);
         let mut end = begin;
         for file in files[begin..].iter().take(FILES_MAX) {
             bytes += file.size_bytes;
-            pairs += file.ids.as_ref().map_or(0, |ids| ids.len());
-            if bytes > BYTES_MAX || pairs > PAIRS_MAX {
+            ids_bytes += file.ids_bytes;
+            if bytes > BYTES_MAX || ids_bytes > IDS_BYTES_MAX {
                 bytes -= file.size_bytes;
                 break;
             }
@@ -169,7 +167,7 @@ fn window(files: &[Arc<BlockFile>], start: usize, rule: Rule) -> Option<Range<us
     None
 }
 
-fn tier(file: &BlockFile) -> u32 {
+fn tier(file: &FileEntry) -> u32 {
     let units = (file.size_bytes / FIRST_TIER_BYTES).max(1);
     units.ilog2() / FAN.ilog2()
 }

@@ -162,7 +162,7 @@ impl Merge<'_> {
                     *place = self.copy(&part, ordinal)?;
                 }
             }
-            if let Some(fields) = file.fields.as_ref().filter(|_| tabled) {
+            if let Some(fields) = file.fields().filter(|_| tabled) {
                 let added = self.fields.add_table(fields);
                 added.map_err(|error| damaged(file, &error))?;
             }
@@ -257,7 +257,7 @@ impl Merge<'_> {
         let tables = files.iter().zip(places);
         let mut tables: Vec<(&IdTable, &[u32])> = tables
             .filter(|(_, places)| copied(places))
-            .filter_map(|(file, places)| Some((file.ids.as_ref()?, places.as_slice())))
+            .filter_map(|(file, places)| Some((file.ids()?, places.as_slice())))
             .collect();
         tables.push((&written, &own));
         let ids = idtable::merge(&tables).map_err(unreadable)?;
@@ -284,13 +284,13 @@ impl Merge<'_> {
 /// Whether the tables beside the blocks are there and sound. Blocks of a file without them are
 /// read to make them anew.
 fn has_tables(file: &BlockFile) -> bool {
-    let ids = file.ids.as_ref();
+    let ids = file.ids();
     let count = file.blocks.len();
     let sound = ids.is_some_and(|ids| {
         ids.pairs()
             .all(|pair| pair.is_ok_and(|(_, ordinal)| (ordinal as usize) < count))
     });
-    let fields = file.fields.as_ref();
+    let fields = file.fields();
     sound
         && fields.is_some_and(|fields| {
             fields

@@ -6,7 +6,9 @@
 //! 0 (4). Then the number of blocks (4), the directory's CRC-32C (4), version (2), signal (1),
 //! scheme of the file's terms (1), magic `TLBF` (4).
 
-use bytes::Bytes;
+use std::io::ErrorKind;
+
+use env::File;
 use model::Signal;
 
 use super::file::FileError;
@@ -20,6 +22,8 @@ const WITH_ORIGINS: u16 = 2;
 const ENTRY_BYTES: usize = 40;
 const ORIGIN_BYTES: usize = 16;
 const TRAILER_BYTES: usize = 16;
+/// Bytes at the end of a file that are read first: the whole directory of all but large files.
+const TAIL_BYTES: u64 = 4 << 10;
 
 /// Where a block lies and what it spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,46 +95,95 @@ pub(super) fn directory_bytes(blocks: usize, merged: bool) -> u64 {
     (blocks * entry + TRAILER_BYTES) as u64
 }
 
-/// Reads the directory of a whole blocks file.
-pub(super) fn read_directory(signal: Signal, bytes: &Bytes) -> Result<Directory, FileError> {
-    let damaged = |what: &str| FileError::Damaged(format!("blocks file: {what}"));
-    let body = bytes
-        .len()
-        .checked_sub(TRAILER_BYTES)
-        .ok_or_else(|| damaged("too short"))?;
-    let trailer = &bytes[body..];
-    if trailer[12..] != MAGIC {
-        return Err(damaged("no magic number at its end"));
-    }
-    let version = u16::from_le_bytes([trailer[8], trailer[9]]);
-    let entry_bytes = match version {
-        PLAIN => ENTRY_BYTES,
-        WITH_ORIGINS => ENTRY_BYTES + ORIGIN_BYTES,
-        _ => {
-            let reason = format!(
-                "version {version}, this program reads up to {WITH_ORIGINS}: use a newer build, \
-                 unless it is damaged"
-            );
-            return Err(damaged(&reason));
+fn damaged(what: &str) -> FileError {
+    FileError::Damaged(format!("blocks file: {what}"))
+}
+
+/// Reads the directory of a blocks file of so many bytes, and nothing else of it.
+pub(super) fn load_directory(
+    signal: Signal,
+    file: &dyn File,
+    file_bytes: u64,
+) -> Result<Directory, FileError> {
+    let tail_of = |bytes: u64| {
+        let mut tail = vec![0; usize::try_from(bytes).map_err(|_| damaged("too long"))?];
+        match file.read_exact_at(&mut tail, file_bytes - bytes) {
+            Ok(()) => Ok(tail),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(damaged("cut short")),
+            Err(error) => Err(error.into()),
         }
     };
-    if trailer[10] != signal as u8 {
-        return Err(damaged("it holds another signal"));
+    let mut tail = tail_of(file_bytes.min(TAIL_BYTES))?;
+    let whole = Trailer::read(signal, &tail)?.directory_bytes();
+    if whole > tail.len() as u64 && whole <= file_bytes {
+        tail = tail_of(whole)?;
     }
-    let word = |at: usize| u32::from_le_bytes(trailer[at..at + 4].try_into().expect("four bytes"));
-    let start = (word(0) as usize)
-        .checked_mul(entry_bytes)
-        .and_then(|length| body.checked_sub(length))
-        .ok_or_else(|| damaged("directory is longer than the file"))?;
-    if crc32c::crc32c(&bytes[start..body + 4]) != word(4) {
+    read_directory(signal, &tail, file_bytes)
+}
+
+/// The end of a blocks file.
+struct Trailer {
+    blocks: u32,
+    checksum: u32,
+    entry_bytes: usize,
+    scheme: u8,
+}
+
+impl Trailer {
+    fn read(signal: Signal, tail: &[u8]) -> Result<Self, FileError> {
+        let trailer: &[u8; TRAILER_BYTES] =
+            tail.last_chunk().ok_or_else(|| damaged("too short"))?;
+        if trailer[12..] != MAGIC {
+            return Err(damaged("no magic number at its end"));
+        }
+        let version = u16::from_le_bytes([trailer[8], trailer[9]]);
+        let entry_bytes = match version {
+            PLAIN => ENTRY_BYTES,
+            WITH_ORIGINS => ENTRY_BYTES + ORIGIN_BYTES,
+            _ => {
+                let reason = format!(
+                    "version {version}, this program reads up to {WITH_ORIGINS}: use a newer \
+                     build, unless it is damaged"
+                );
+                return Err(damaged(&reason));
+            }
+        };
+        if trailer[10] != signal as u8 {
+            return Err(damaged("it holds another signal"));
+        }
+        let word =
+            |at: usize| u32::from_le_bytes(trailer[at..at + 4].try_into().expect("four bytes"));
+        Ok(Self {
+            blocks: word(0),
+            checksum: word(4),
+            entry_bytes,
+            scheme: trailer[11],
+        })
+    }
+
+    /// How long the directory is, with the trailer.
+    fn directory_bytes(&self) -> u64 {
+        u64::from(self.blocks) * self.entry_bytes as u64 + TRAILER_BYTES as u64
+    }
+}
+
+/// Reads the directory of a blocks file of so many bytes, of which the last ones are given.
+fn read_directory(signal: Signal, tail: &[u8], file_bytes: u64) -> Result<Directory, FileError> {
+    let trailer = Trailer::read(signal, tail)?;
+    let longer = || damaged("directory is longer than the file");
+    let length = usize::try_from(trailer.directory_bytes()).map_err(|_| longer())?;
+    let start = tail.len().checked_sub(length).ok_or_else(longer)?;
+    let directory = &tail[start..];
+    let entries = &directory[..length - TRAILER_BYTES];
+    if crc32c::crc32c(&directory[..entries.len() + 4]) != trailer.checksum {
         return Err(damaged("directory checksum does not match"));
     }
-    let mut blocks = Vec::with_capacity(word(0) as usize);
+    let mut blocks = Vec::with_capacity(trailer.blocks as usize);
     let mut origins = Vec::new();
-    for entry in bytes[start..body].chunks_exact(entry_bytes) {
+    for entry in entries.chunks_exact(trailer.entry_bytes) {
         let (block, origin) = read_entry(entry);
         let end = block.offset.checked_add(u64::from(block.length));
-        if end.is_none_or(|end| end > start as u64) {
+        if end.is_none_or(|end| end > file_bytes - length as u64) {
             return Err(damaged("a block lies outside of the file"));
         }
         blocks.push(block);
@@ -138,8 +191,8 @@ pub(super) fn read_directory(signal: Signal, bytes: &Bytes) -> Result<Directory,
     }
     Ok(Directory {
         blocks,
-        origins: (version == WITH_ORIGINS).then_some(origins),
-        scheme: trailer[11],
+        origins: (trailer.entry_bytes > ENTRY_BYTES).then_some(origins),
+        scheme: trailer.scheme,
     })
 }
 
@@ -167,6 +220,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_directory_that_is_longer_than_the_first_look_is_read_whole() {
+        let files = testkit::MemoryFiles::new();
+        let path = std::path::Path::new("/blocks");
+        let file = env::Files::create(&files, path).unwrap();
+        let meta = |at: u64| BlockMeta {
+            offset: at,
+            length: 1,
+            rows: 1,
+            min_time: at,
+            max_time: at,
+            max_end: at,
+        };
+        let blocks: Vec<BlockMeta> = (0..500).map(meta).collect();
+        let mut bytes = vec![0; blocks.len()];
+        bytes.extend(directory(Signal::Logs, &blocks, None));
+        file.write_at(&bytes, 0).unwrap();
+        let whole = bytes.len() as u64;
+        assert!(whole > TAIL_BYTES);
+        let read = load_directory(Signal::Logs, &*file, whole).unwrap();
+        assert_eq!(read.blocks, blocks);
+        // Less than there should be, and nothing at all.
+        for cut in [whole - 1, 20, 3, 0] {
+            file.set_size(cut).unwrap();
+            for said in [whole, cut] {
+                let read = load_directory(Signal::Logs, &*file, said);
+                assert!(matches!(read, Err(FileError::Damaged(_))), "{cut} of {said}");
+            }
+        }
+    }
+
+    #[test]
     fn a_directory_reads_back_and_damage_is_seen() {
         let meta = BlockMeta {
             offset: 0,
@@ -184,20 +268,18 @@ mod tests {
         for origins in [None, Some(vec![origin])] {
             let mut bytes = b"abc".to_vec();
             bytes.extend(directory(Signal::Logs, &[meta], origins.as_deref()));
-            let read = read_directory(Signal::Logs, &Bytes::from(bytes.clone())).unwrap();
-            assert_eq!((read.blocks, read.origins), (vec![meta], origins));
-            assert_eq!(read.scheme, terms::SCHEME);
-            assert!(read_directory(Signal::Traces, &Bytes::from(bytes.clone())).is_err());
+            let read = |signal, bytes: &[u8]| read_directory(signal, bytes, bytes.len() as u64);
+            let found = read(Signal::Logs, &bytes).unwrap();
+            assert_eq!((found.blocks, found.origins), (vec![meta], origins));
+            assert_eq!(found.scheme, terms::SCHEME);
+            assert!(read(Signal::Traces, &bytes).is_err());
             for at in 3..bytes.len() {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 0x10;
                 // Another scheme is none of the directory's business; nothing else may change
                 // unnoticed.
                 if at != bytes.len() - 5 {
-                    assert!(
-                        read_directory(Signal::Logs, &damaged.into()).is_err(),
-                        "byte {at}"
-                    );
+                    assert!(read(Signal::Logs, &damaged).is_err(), "byte {at}");
                 }
             }
         }

@@ -1,14 +1,16 @@
-//! The files of a partition: how they are named, and how one is read.
+//! The files of a partition, open.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use env::Env;
 use model::Signal;
+use parking_lot::RwLock;
 
-use super::directory::{BlockMeta, Origin, directory_bytes, read_directory};
+use super::FileId;
+use super::directory::{BlockMeta, Directory, Origin, directory_bytes, load_directory};
 use crate::fields_table::FieldsTable;
 use crate::idtable::IdTable;
 use crate::points::index::SeriesIndex;
@@ -19,113 +21,7 @@ pub(crate) const EXTENSIONS: [&str; 4] = ["blocks", "ids", "fields", "series"];
 /// What the blocks file of a merge is called until it counts.
 pub(crate) const UNFINISHED: &str = "blocks.tmp";
 
-/// Bits of a file's number that hold its last flush. With the generation above them a number has
-/// 40 bits, as many as the index has room for.
-const FLUSH_BITS: u32 = 34;
-/// What comes of merging files of this generation cannot be told apart from others.
-const GENERATION_MAX: u8 = 63;
-
-/// Which file of a partition: that of one flush, or what those of a run of flushes became.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct FileId {
-    /// The first flush whose rows may be in it.
-    pub first: u64,
-    /// The last one.
-    pub last: u64,
-    /// 0 for the file of one flush; one more than that of the last part of a merged one.
-    pub generation: u8,
-}
-
-impl FileId {
-    /// The file of one flush.
-    pub(crate) fn flush(flush: u64) -> Self {
-        Self {
-            first: flush,
-            last: flush,
-            generation: 0,
-        }
-    }
-
-    /// What these files become, in their order; nothing where there is no such name.
-    pub(crate) fn merged(files: &[FileId]) -> Option<Self> {
-        let (first, last) = (files.first()?, files.last()?);
-        let possible = last.generation < GENERATION_MAX && last.last < 1 << FLUSH_BITS;
-        possible.then(|| Self {
-            first: first.first,
-            last: last.last,
-            generation: last.generation + 1,
-        })
-    }
-
-    pub(crate) fn is_merged(self) -> bool {
-        self.generation > 0
-    }
-
-    /// Whether its rows are in `other`, which was merged from it among others.
-    pub(crate) fn is_part_of(self, other: FileId) -> bool {
-        self != other && self.first >= other.first && self.last <= other.last
-    }
-
-    /// Whether some flush may have rows in both.
-    pub(crate) fn overlaps(self, other: FileId) -> bool {
-        self.first <= other.last && other.first <= self.last
-    }
-
-    /// By what the index names the file. The number of a flush's file is the flush. A number never
-    /// comes twice in a partition: of two files that end with the same flush one is the last part
-    /// of what the other was merged from.
-    pub(crate) fn number(self) -> u64 {
-        u64::from(self.generation) << FLUSH_BITS | self.last
-    }
-
-    /// Whether a number is that of a flush's file.
-    pub(crate) fn is_flush(number: u64) -> bool {
-        number < 1 << FLUSH_BITS
-    }
-
-    /// The path of one of its files.
-    pub(crate) fn path(self, dir: &Path, extension: &str) -> PathBuf {
-        dir.join(format!("{self}.{extension}"))
-    }
-
-    /// The file that a name in a partition's folder is of, and the rest of the name.
-    pub(crate) fn parse(name: &str) -> Option<(Self, &str)> {
-        let (stem, extension) = name.split_once('.')?;
-        let number = |text: &str| {
-            let digits = text.bytes();
-            let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-            let valid = digits.len() == 16 && digits.clone().all(lower);
-            valid.then(|| u64::from_str_radix(text, 16).ok()).flatten()
-        };
-        let mut parts = stem.split('-');
-        let first = number(parts.next()?)?;
-        let Some(last) = parts.next() else {
-            return Some((Self::flush(first), extension));
-        };
-        let generation = parts.next().filter(|text| text.len() == 2)?;
-        let id = Self {
-            first,
-            last: number(last)?,
-            generation: u8::from_str_radix(generation, 16).ok()?,
-        };
-        let known = id.generation > 0 && id.generation <= GENERATION_MAX && id.first <= id.last;
-        // Written again it is the same name, so that no two names are one file.
-        let same = id.to_string() == stem;
-        (known && same).then_some((id, extension))
-    }
-}
-
-impl fmt::Display for FileId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.first)?;
-        if self.is_merged() {
-            write!(f, "-{:016x}-{:02x}", self.last, self.generation)?;
-        }
-        Ok(())
-    }
-}
-
-/// Why a file of a partition is set aside.
+/// Why a file of a partition is not open.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
     #[error(transparent)]
@@ -134,7 +30,75 @@ pub(crate) enum FileError {
     Damaged(String),
 }
 
-/// The three files of one name, open.
+/// Where the files of a partition are. Their folder is renamed when the partition is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub env: Env,
+    pub signal: Signal,
+    dir: RwLock<PathBuf>,
+}
+
+impl Place {
+    pub(crate) fn new(env: &Env, dir: &Path, signal: Signal) -> Self {
+        Self {
+            env: env.clone(),
+            signal,
+            dir: RwLock::new(dir.to_owned()),
+        }
+    }
+
+    /// Does something in the folder, which keeps its name meanwhile.
+    pub(crate) fn within<T>(&self, work: impl FnOnce(&Path) -> T) -> T {
+        work(&self.dir.read())
+    }
+
+    /// Gives the folder another name.
+    pub(crate) fn rename(
+        &self,
+        to: &Path,
+        rename: impl FnOnce(&Path) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        let mut dir = self.dir.write();
+        rename(&dir)?;
+        to.clone_into(&mut dir);
+        Ok(())
+    }
+
+    /// The path of a file of it, for messages.
+    pub(crate) fn shown(&self, id: FileId, extension: &str) -> String {
+        self.within(|dir| id.path(dir, extension).display().to_string())
+    }
+
+    /// Bytes of each of the files of a name, in the order of [`EXTENSIONS`].
+    pub(crate) fn sizes(&self, id: FileId) -> std::io::Result<[Option<u64>; 4]> {
+        let mut sizes = [None; 4];
+        for (size, extension) in sizes.iter_mut().zip(EXTENSIONS) {
+            let found = self.within(|dir| self.env.files.stat(&id.path(dir, extension)))?;
+            *size = found.map(|entry| entry.bytes);
+        }
+        Ok(sizes)
+    }
+
+    /// Reads the directory of a blocks file of so many bytes.
+    pub(super) fn directory(&self, id: FileId, file_bytes: u64) -> Result<Directory, FileError> {
+        let file = self.within(|dir| self.env.files.open(&id.path(dir, "blocks")))?;
+        load_directory(self.signal, &*file, file_bytes)
+    }
+}
+
+/// What was found out about the files of a name when they were used.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// The blocks do not read to their end: they stay as they are, since nothing else has their
+    /// rows.
+    pub damaged: AtomicBool,
+    /// The id table or the series index does not read.
+    pub lacks_terms: AtomicBool,
+    /// The table of field values does not read.
+    pub lacks_fields: AtomicBool,
+}
+
+/// The three files of one name, open. What lies beside the blocks is opened when it is asked for.
 #[derive(Debug)]
 pub(crate) struct BlockFile {
     pub id: FileId,
@@ -143,33 +107,31 @@ pub(crate) struct BlockFile {
     origins: Option<Vec<Origin>>,
     /// The files, by number, that the index must cover for its answer to hold for this one.
     pub needs: Vec<u64>,
+    place: Arc<Place>,
     bytes: Bytes,
-    /// Missing where the file is damaged, or its terms are of another scheme: every block is a
-    /// candidate then.
-    pub ids: Option<IdTable>,
-    pub fields: Option<FieldsTable>,
-    /// Of points: which series have which label. Missing where the file is damaged, or of an
-    /// earlier build: every block is a candidate then.
-    pub series: Option<SeriesIndex>,
-    /// Tells it from other files that were opened.
-    pub serial: u64,
-    /// Bytes of all its files.
-    pub size_bytes: u64,
-    /// Found not to read to its end: it stays as it is, since nothing else has its rows.
-    pub damaged: AtomicBool,
+    /// By which scheme its terms were made.
+    scheme: u8,
+    /// Which series have which label, and no id table.
+    of_points: bool,
+    ids: OnceLock<Option<IdTable>>,
+    fields: OnceLock<Option<FieldsTable>>,
+    series: OnceLock<Option<SeriesIndex>>,
+    health: Arc<Health>,
 }
 
-/// The serial of the next file that is opened.
-static SERIAL: AtomicU64 = AtomicU64::new(0);
-
 impl BlockFile {
+    /// Opens all files of a name.
     pub(crate) fn open(
         env: &Env,
         dir: &Path,
         signal: Signal,
         id: FileId,
     ) -> Result<Self, FileError> {
-        Self::open_as(env, dir, signal, id, "blocks")
+        let file = Self::open_as(env, dir, signal, id, "blocks")?;
+        file.ids();
+        file.series();
+        file.fields();
+        Ok(file)
     }
 
     /// Opens what a merge wrote, before it counts.
@@ -189,70 +151,116 @@ impl BlockFile {
         id: FileId,
         extension: &str,
     ) -> Result<Self, FileError> {
-        let bytes = env.files.map(&id.path(dir, extension))?;
-        let directory = read_directory(signal, &bytes)?;
-        let side = |extension: &str| {
-            env.files
-                .map(&id.path(dir, extension))
-                .map_err(|error| error.to_string())
-        };
-        let warn = |extension: &str, error: String| {
-            tracing::error!(dir = %dir.display(), file = %id, extension, error,
-                "side file does not read, searching without it");
-        };
-        let mut size_bytes = bytes.len() as u64;
-        // Earlier builds wrote an id table for points, too.
+        let place = Arc::new(Place::new(env, dir, signal));
         let ids = env.files.stat(&id.path(dir, "ids"));
-        let of_points = signal == Signal::Metrics && !matches!(ids, Ok(Some(_)));
-        let (mut series, mut ids) = (None, None);
-        if of_points {
-            let read = side("series").and_then(|bytes| {
-                size_bytes += bytes.len() as u64;
-                SeriesIndex::open(bytes).map_err(|error| error.0.to_owned())
-            });
-            let count = directory.blocks.len();
-            let read = read.and_then(|index| match index.blocks().len() == count {
-                true => Ok(index),
-                false => Err("it is of other blocks".to_owned()),
-            });
-            series = read.map_err(|error| warn("series", error)).ok();
-        } else {
-            let read = side("ids").and_then(|bytes| {
-                size_bytes += bytes.len() as u64;
-                if directory.scheme != terms::SCHEME {
-                    return Err(format!("terms of scheme {}", directory.scheme));
-                }
-                IdTable::open(bytes).map_err(|error| error.to_string())
-            });
-            let read = read.and_then(|ids| Ok(ids.over(side("ids")?)));
-            ids = read.map_err(|error| warn("ids", error)).ok();
-        }
-        let fields = side("fields").and_then(|bytes| {
-            size_bytes += bytes.len() as u64;
-            FieldsTable::open(bytes).map_err(|error| error.to_string())
-        });
-        // Opening looked at a few pages of each file, and the kernel put those around them into
-        // this process, too. Of hundreds of files that is more memory than all else; a mapping
-        // that was not looked at yet has none of it.
-        let fields = fields.and_then(|fields| Ok(fields.over(side("fields")?)));
-        let bytes = env.files.map(&id.path(dir, extension))?;
+        Self::open_in(
+            place,
+            id,
+            extension,
+            matches!(ids, Ok(Some(_))),
+            Arc::default(),
+        )
+    }
+
+    pub(super) fn open_in(
+        place: Arc<Place>,
+        id: FileId,
+        extension: &str,
+        has_ids: bool,
+        health: Arc<Health>,
+    ) -> Result<Self, FileError> {
+        // The directory is read, and not looked at in the mapping: the kernel would put the pages
+        // around it into this process, too. Of hundreds of files that is more memory than all else.
+        let (file, bytes) = place.within(|dir| {
+            let path = id.path(dir, extension);
+            let files = &place.env.files;
+            std::io::Result::Ok((files.open(&path)?, files.map(&path)?))
+        })?;
+        let directory = load_directory(place.signal, &*file, bytes.len() as u64)?;
+        // Earlier builds wrote an id table for points, too.
+        let of_points = place.signal == Signal::Metrics && !has_ids;
         Ok(Self {
             id,
-            needs: if of_points {
-                Vec::new()
-            } else {
-                needs(id, directory.blocks.len(), directory.origins.as_deref())
-            },
+            needs: needs_of(id, place.signal, has_ids, &directory),
             blocks: directory.blocks,
             origins: directory.origins,
+            place,
             bytes,
-            ids,
-            fields: fields.map_err(|error| warn("fields", error)).ok(),
-            series,
-            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            size_bytes,
-            damaged: AtomicBool::new(false),
+            scheme: directory.scheme,
+            of_points,
+            ids: OnceLock::new(),
+            fields: OnceLock::new(),
+            series: OnceLock::new(),
+            health,
         })
+    }
+
+    /// The id table. Missing where it is damaged, or its terms are of another scheme: every block
+    /// is a candidate then.
+    pub(crate) fn ids(&self) -> Option<&IdTable> {
+        if self.of_points {
+            return None;
+        }
+        self.side(&self.ids, "ids", &self.health.lacks_terms, |bytes| {
+            if self.scheme != terms::SCHEME {
+                return Err(format!("terms of scheme {}", self.scheme));
+            }
+            IdTable::open(bytes).map_err(|error| error.to_string())
+        })
+    }
+
+    /// The table of field values, unless it is damaged.
+    pub(crate) fn fields(&self) -> Option<&FieldsTable> {
+        self.side(&self.fields, "fields", &self.health.lacks_fields, |bytes| {
+            FieldsTable::open(bytes).map_err(|error| error.to_string())
+        })
+    }
+
+    /// Of points: which series have which label. Missing where it is damaged, or the file is of an
+    /// earlier build: every block is a candidate then.
+    pub(crate) fn series(&self) -> Option<&SeriesIndex> {
+        if !self.of_points {
+            return None;
+        }
+        self.side(&self.series, "series", &self.health.lacks_terms, |bytes| {
+            let index = SeriesIndex::open(bytes).map_err(|error| error.0.to_owned())?;
+            match index.blocks().len() == self.blocks.len() {
+                true => Ok(index),
+                false => Err("it is of other blocks".to_owned()),
+            }
+        })
+    }
+
+    /// Opens a file that lies beside the blocks, once. What the system refuses is tried again.
+    fn side<'a, T>(
+        &self,
+        known: &'a OnceLock<Option<T>>,
+        extension: &str,
+        lacking: &AtomicBool,
+        open: impl FnOnce(Bytes) -> Result<T, String>,
+    ) -> Option<&'a T> {
+        if let Some(known) = known.get() {
+            return known.as_ref();
+        }
+        let files = &self.place.env.files;
+        let path = |dir: &Path| self.id.path(dir, extension);
+        let mapped = self.place.within(|dir| files.map(&path(dir)));
+        let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        let refused = matches!(&mapped, Err(error) if !gone(error));
+        let opened = mapped.map_err(|error| error.to_string()).and_then(open);
+        let opened = opened.inspect_err(|error| {
+            tracing::error!(file = self.place.shown(self.id, extension), error,
+                "side file does not read, searching without it");
+        });
+        lacking.store(opened.is_err(), Ordering::Relaxed);
+        if refused {
+            return None;
+        }
+        known.get_or_init(|| opened.ok()).as_ref()
+    }
+
+    pub(crate) fn signal(&self) -> Signal {
+        self.place.signal
     }
 
     /// The bytes of a block.
@@ -284,6 +292,20 @@ impl BlockFile {
     }
 }
 
+/// The files whose terms of several blocks are in the index; none of points that have an index of
+/// their series.
+pub(super) fn needs_of(
+    id: FileId,
+    signal: Signal,
+    has_ids: bool,
+    directory: &Directory,
+) -> Vec<u64> {
+    if signal == Signal::Metrics && !has_ids {
+        return Vec::new();
+    }
+    needs(id, directory.blocks.len(), directory.origins.as_deref())
+}
+
 /// The files whose terms of several blocks are in the index. The one block of a file shares its
 /// terms with none.
 fn needs(id: FileId, blocks: usize, origins: Option<&[Origin]>) -> Vec<u64> {
@@ -299,66 +321,4 @@ fn needs(id: FileId, blocks: usize, origins: Option<&[Origin]>) -> Vec<u64> {
     needs.sort_unstable();
     needs.dedup();
     needs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_read_back_and_say_what_was_merged() {
-        let files = [FileId::flush(1), FileId::flush(7)];
-        let merged = FileId::merged(&files).unwrap();
-        let again = FileId::merged(&[merged, FileId::flush(8)]).unwrap();
-        for id in [files[1], merged, again] {
-            let name = format!("{id}.ids");
-            assert_eq!(FileId::parse(&name), Some((id, "ids")));
-        }
-        assert_eq!(merged.to_string(), "0000000000000001-0000000000000007-01");
-        assert!(files[0].is_part_of(merged) && merged.is_part_of(again));
-        assert!(!merged.is_part_of(merged) && !FileId::flush(8).is_part_of(merged));
-        assert!(merged.overlaps(FileId::flush(4)) && !merged.overlaps(FileId::flush(8)));
-        let numbers = [files[1], merged, again].map(FileId::number);
-        assert_eq!(numbers[0], 7);
-        assert!(numbers.is_sorted() && !FileId::is_flush(numbers[1]));
-        assert!(numbers[2] < 1 << 40);
-    }
-
-    #[test]
-    fn other_names_are_of_no_file() {
-        for name in [
-            "index",
-            "1.blocks",
-            "000000000000000G.blocks",
-            "0000000000000001-0000000000000002.blocks",
-            "0000000000000001-0000000000000002-00.blocks",
-            "0000000000000001-0000000000000002-40.blocks",
-            "0000000000000001-0000000000000002-0A.blocks",
-            "0000000000000003-0000000000000002-01.blocks",
-            "0000000000000001-0000000000000002-01-01.blocks",
-            "+000000000000001.blocks",
-        ] {
-            assert_eq!(FileId::parse(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn files_that_trickle_in_have_names_for_ever() {
-        let mut file = FileId::flush(1);
-        for flush in 2..1_000 {
-            file = FileId::merged(&[file, FileId::flush(flush)]).unwrap();
-            assert_eq!(file.generation, 1);
-        }
-    }
-
-    #[test]
-    fn there_is_no_name_beyond_the_last_generation() {
-        let last = FileId {
-            generation: GENERATION_MAX,
-            ..FileId::flush(3)
-        };
-        assert_eq!(FileId::merged(&[FileId::flush(2), last]), None);
-        assert_eq!(FileId::merged(&[FileId::flush(1 << FLUSH_BITS)]), None);
-        assert_eq!(FileId::merged(&[]), None);
-    }
 }

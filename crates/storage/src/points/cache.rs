@@ -9,11 +9,13 @@ use rustc_hash::FxHashMap;
 use super::Known;
 use super::block::{Parts, PointBlock};
 use crate::block::BlockReader;
-use crate::partition::BlockFile;
+use crate::partition::FileEntry;
 use crate::table::Damage;
 
 /// What all blocks that are kept may take.
 const BYTES_MAX: usize = 96 << 20;
+/// And how many there may be: each keeps its file mapped.
+const BLOCKS_MAX: usize = 4_096;
 
 /// The blocks, by the serial of their file and their ordinal in it.
 #[derive(Default)]
@@ -40,7 +42,7 @@ impl BlockCache {
     /// A block of a file, which holds chunks of points.
     pub(crate) fn open(
         &self,
-        file: &BlockFile,
+        file: &FileEntry,
         ordinal: usize,
         known: Option<&Known>,
     ) -> Result<Arc<PointBlock>, Damage> {
@@ -54,7 +56,7 @@ impl BlockCache {
                 return Ok(Arc::clone(&slot.block));
             }
         }
-        let reader = BlockReader::open(file.block(ordinal));
+        let reader = BlockReader::open(file.block(ordinal)?);
         let reader = reader.map_err(|error| Damage(error.to_string()))?;
         let block = Arc::new(PointBlock::open(&reader, &self.parts, known)?);
         let bytes = block.heap_bytes();
@@ -68,7 +70,7 @@ impl BlockCache {
         if kept.blocks.insert(key, slot).is_none() {
             kept.bytes += bytes;
         }
-        if kept.bytes > BYTES_MAX {
+        if kept.bytes > BYTES_MAX || kept.blocks.len() > BLOCKS_MAX {
             kept.forget();
         }
         Ok(block)

@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use env::Env;
 use model::{Signal, Tenant};
 
 use super::Points;
 use super::file::PointFile;
 use super::head::PointHead;
 use crate::flush::{FlushError, make_dir, together};
-use crate::partition::{BlockFile, FileId, Partition, PartitionKey, day_of};
+use crate::partition::{FileEntry, FileId, OpenFiles, Partition, PartitionKey, day_of};
 
 /// Points of a block for each row that one of spans or log records has.
 pub(crate) const POINTS_PER_ROW: usize = 16;
 
 /// Writes the points of a tenant as flush `flush`, and adds the partitions that changed.
 pub(crate) fn flush(
-    env: &Env,
+    open: &Arc<OpenFiles>,
     root: &Path,
     flush: u64,
     block_rows: usize,
@@ -26,6 +25,7 @@ pub(crate) fn flush(
     partitions: &BTreeMap<PartitionKey, Arc<Partition>>,
     changed: &mut Vec<Arc<Partition>>,
 ) -> Result<(), FlushError> {
+    let env = &open.env;
     let days = head.days();
     let together = together(&days);
     let series = head.ordered();
@@ -61,8 +61,9 @@ pub(crate) fn flush(
         }
         file.finish()?;
         env.files.sync_dir(&dir)?;
-        let file = BlockFile::open(env, &dir, Signal::Metrics, id)?;
-        let mut partition = known.map_or_else(|| Partition::new(key), |known| (**known).clone());
+        let mut partition =
+            known.map_or_else(|| Partition::new(open, root, key), |known| (**known).clone());
+        let file = FileEntry::look(&partition.home, id)?;
         partition.files.push(Arc::new(file));
         partition.added_unix_nano = env.clock.unix_nanos();
         changed.push(Arc::new(partition));

@@ -300,8 +300,10 @@ async fn queries_under_way_keep_what_they_began_with() {
         .filter(|p| p.key.signal == Signal::Traces)
     {
         let term = crate::terms::truncated(12_345);
-        partition.index.as_ref().unwrap().lookup(term).unwrap();
+        let index = partition.index.as_ref().unwrap().get().unwrap().unwrap();
+        index.lookup(term).unwrap();
         for file in &partition.files {
+            let file = file.open().unwrap();
             for ordinal in 0..file.blocks.len() {
                 let table =
                     BlockTable::open(Signal::Traces, file.block(ordinal), Arc::default()).unwrap();

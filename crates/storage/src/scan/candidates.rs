@@ -1,97 +1,130 @@
 //! Which chunks and blocks can hold rows that match, by time and by index.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::{Signal, Tenant, TimeRange};
+use rustc_hash::FxHashSet;
 
 use super::Unit;
-use crate::partition::Partition;
+use crate::index::TermIndex;
+use crate::partition::{BlockFile, Partition};
 use crate::points::head::PointHead;
 use crate::store::View;
+use crate::table::Mask;
 use crate::terms::{Need, truncated};
 
-/// Blocks of a partition by where they were written first (file, ordinal), or all of them.
-enum Candidates {
-    All,
-    Some(BTreeSet<(u64, u32)>),
+/// What may hold matching rows.
+#[derive(Default)]
+pub(super) struct Found {
+    pub units: Vec<Unit>,
+    /// Files that do not open.
+    pub unread: u64,
 }
 
-/// Lookups of one partition; a term asked for twice is looked up once.
-struct Lookups<'a> {
-    partition: &'a Partition,
-    known: HashMap<u64, BTreeSet<(u64, u32)>>,
+/// Lookups in the index of one partition; a term asked for twice is looked up once.
+struct Lookups {
+    index: Option<Arc<TermIndex>>,
+    /// Blocks that have a term, by where they were written first; nothing where the index does not
+    /// read.
+    known: HashMap<u64, Option<FxHashSet<(u64, u32)>>>,
 }
 
-impl Lookups<'_> {
-    fn find(&mut self, need: &Need) -> Candidates {
+impl Lookups {
+    fn new(partition: &Partition) -> Self {
+        let index = partition.index.as_ref().map(|index| index.get());
+        if let Some(Err(error)) = &index
+            && !error.is_damage()
+        {
+            tracing::error!(%error, "index does not open, searching without it");
+        }
+        Self {
+            index: index.and_then(Result::ok).flatten(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Whether the index has the terms that blocks of a file share.
+    fn covers(&self, file: &BlockFile) -> bool {
+        let index = self.index.as_ref();
+        let covered = |file: &u64| index.is_some_and(|index| index.covers(*file));
+        file.needs.iter().all(covered)
+    }
+
+    fn term(&mut self, term: u64) -> Option<&FxHashSet<(u64, u32)>> {
+        let index = self.index.as_ref()?;
+        let found = self.known.entry(term).or_insert_with(|| {
+            let found = index.lookup(truncated(term));
+            let found = found.inspect_err(|error| {
+                tracing::error!(%error, "index lookup failed, searching without it");
+            });
+            found.ok().map(|blocks| blocks.into_iter().collect())
+        });
+        found.as_ref()
+    }
+
+    /// The blocks of a file that may hold rows; nothing for all of them.
+    fn find(&mut self, file: &BlockFile, covered: bool, need: &Need) -> Option<Mask> {
         match need {
-            Need::Anything => Candidates::All,
-            Need::Term(term) => Candidates::Some(self.term(*term)),
+            Need::Anything => None,
+            Need::Term(term) => self.blocks(file, covered, *term),
             Need::All(needs) => {
-                let mut all: Option<BTreeSet<(u64, u32)>> = None;
+                let mut all: Option<Mask> = None;
                 for need in needs {
-                    let Candidates::Some(found) = self.find(need) else {
+                    let Some(found) = self.find(file, covered, need) else {
                         continue;
                     };
-                    all = Some(match all {
+                    let both = match all {
                         None => found,
-                        Some(all) => all.intersection(&found).copied().collect(),
-                    });
-                    if all.as_ref().is_some_and(BTreeSet::is_empty) {
-                        break;
+                        Some(mut all) => {
+                            all.intersect(&found);
+                            all
+                        }
+                    };
+                    if both.is_empty() {
+                        return Some(both);
                     }
+                    all = Some(both);
                 }
-                all.map_or(Candidates::All, Candidates::Some)
+                all
             }
             Need::Any(needs) => {
-                let mut any = BTreeSet::new();
+                let mut any = Mask::none(file.blocks.len());
                 for need in needs {
-                    match self.find(need) {
-                        Candidates::All => return Candidates::All,
-                        Candidates::Some(found) => any.extend(found),
-                    }
+                    any.union(&self.find(file, covered, need)?);
                 }
-                Candidates::Some(any)
+                Some(any)
             }
         }
     }
 
-    fn term(&mut self, term: u64) -> BTreeSet<(u64, u32)> {
-        if let Some(known) = self.known.get(&term) {
-            return known.clone();
+    /// The blocks of a file that may have a term. Without both halves of the index that is every
+    /// block.
+    fn blocks(&mut self, file: &BlockFile, covered: bool, term: u64) -> Option<Mask> {
+        if !covered {
+            return None;
         }
-        let mut found = BTreeSet::new();
-        let index = self.partition.index.as_ref();
-        let shared = index.map(|index| index.lookup(truncated(term)));
-        if let Some(Err(error)) = &shared
-            && !error.is_damage()
-        {
-            tracing::error!(%error, "index lookup failed, searching without it");
-        }
-        let indexed = |other: &u64| matches!((&shared, index), (Some(Ok(_)), Some(index)) if index.covers(*other));
-        for file in &self.partition.files {
-            let ids = file.ids.as_ref().map(|ids| ids.lookup(term));
-            let blocks = 0..file.blocks.len();
-            let name = |ordinal| {
-                let origin = file.origin(ordinal);
-                (origin.file, origin.ordinal)
-            };
-            match ids {
-                Some(Ok(ordinals)) if file.needs.iter().all(indexed) => {
-                    let ordinals = ordinals.into_iter().map(|ordinal| ordinal as usize);
-                    let known = ordinals.filter(|ordinal| blocks.contains(ordinal));
-                    found.extend(known.map(name));
-                }
-                // Without both halves of the index every block of the file may match.
-                _ => found.extend(blocks.map(name)),
+        let ordinals = file.ids()?.lookup(term).ok()?;
+        let mut mask = Mask::none(file.blocks.len());
+        for ordinal in ordinals {
+            let ordinal = ordinal as usize;
+            if ordinal < file.blocks.len() {
+                mask.set(ordinal);
             }
         }
-        if let Some(Ok(blocks)) = shared {
-            found.extend(blocks);
+        if file.needs.is_empty() {
+            return Some(mask);
         }
-        self.known.insert(term, found.clone());
-        found
+        let shared = self.term(term)?;
+        if !shared.is_empty() {
+            for ordinal in 0..file.blocks.len() {
+                let origin = file.origin(ordinal);
+                if shared.contains(&(origin.file, origin.ordinal)) {
+                    mask.set(ordinal);
+                }
+            }
+        }
+        Some(mask)
     }
 }
 
@@ -111,8 +144,9 @@ pub(super) fn units(
     signal: Signal,
     range: TimeRange,
     need: &Need,
-) -> Vec<Unit> {
-    let mut units = Vec::new();
+) -> Found {
+    let mut found = Found::default();
+    let units = &mut found.units;
     let key = (tenant.clone(), signal);
     let heads = [Some(&view.active), view.sealed.as_ref()];
     for chunk in heads
@@ -135,48 +169,45 @@ pub(super) fn units(
     }
     for partition in view.partitions.values() {
         if partition.key.tenant == *tenant && partition.key.signal == signal {
-            of_partition(partition, range, need, &mut units);
+            of_partition(partition, range, need, &mut found);
         }
     }
-    units
+    found
 }
 
+/// The blocks of a partition. Files outside of the range are not opened.
 pub(super) fn of_partition(
     partition: &Partition,
     range: TimeRange,
     need: &Need,
-    units: &mut Vec<Unit>,
+    found: &mut Found,
 ) {
-    let overlaps = |file: &crate::partition::BlockFile| {
-        file.blocks
-            .iter()
-            .any(|block| range.overlaps(block.min_time, block.max_end))
-    };
-    if !partition.files.iter().any(|file| overlaps(file)) {
-        return;
-    }
-    let mut lookups = Lookups {
-        partition,
-        known: HashMap::new(),
-    };
-    let candidates = lookups.find(need);
-    for file in &partition.files {
-        for (ordinal, block) in file.blocks.iter().enumerate() {
-            if !range.overlaps(block.min_time, block.max_end) {
+    let mut lookups: Option<Lookups> = None;
+    for entry in partition.files.iter().filter(|file| file.overlaps(range)) {
+        let file = match entry.open() {
+            Ok(file) => file,
+            Err(error) => {
+                found.unread += 1;
+                let path = entry.home.place.shown(entry.id, "blocks");
+                tracing::error!(path, %error, "blocks file does not open");
                 continue;
             }
-            let candidate = match &candidates {
-                Candidates::All => true,
-                Candidates::Some(set) => {
-                    let origin = file.origin(ordinal);
-                    set.contains(&(origin.file, origin.ordinal))
-                }
-            };
-            if candidate {
-                units.push(Unit::Block {
-                    file: Arc::clone(file),
+        };
+        let candidates = match need {
+            Need::Anything => None,
+            need => {
+                let lookups = lookups.get_or_insert_with(|| Lookups::new(partition));
+                let covered = lookups.covers(&file);
+                lookups.find(&file, covered, need)
+            }
+        };
+        let blocks = file.blocks.iter().enumerate();
+        for (ordinal, block) in blocks.filter(|(_, b)| range.overlaps(b.min_time, b.max_end)) {
+            if candidates.as_ref().is_none_or(|mask| mask.has(ordinal)) {
+                found.units.push(Unit::Block {
+                    file: Arc::clone(entry),
                     ordinal,
-                    signal: partition.key.signal,
+                    block: *block,
                 });
             }
         }

@@ -6,14 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::{Scan, Stop, Unit};
 use crate::block::Kind;
 use crate::eval::Compiled;
 use crate::filter::{Field, Filter, Level};
 use crate::message::{FieldCount, Reply, Selection, ValueCount};
-use crate::partition::BlockFile;
+use crate::fields_table::FieldsTable;
+use crate::partition::FileEntry;
 use crate::terms::table_name;
 
 /// Distinct values held while counting; more are cut.
@@ -29,49 +30,31 @@ const INTRINSICS: [(&str, Field); 6] = [
     ("event.name", Field::EventName),
 ];
 
-/// Flushes whose tables of field values may answer: no condition, all rows inside the range.
-fn whole_files(selection: &Selection, units: &[Unit]) -> FxHashSet<*const BlockFile> {
-    let mut files = FxHashSet::default();
-    if selection.filter != Filter::All {
-        return files;
-    }
-    for unit in units {
-        if let Unit::Block { file, .. } = unit {
-            let inside = file.blocks.iter().all(|block| {
-                selection.range.contains(block.min_time)
-                    && selection.range.contains(block.max_time.max(block.max_end))
-            });
-            if inside && file.fields.is_some() {
-                files.insert(std::ptr::from_ref::<BlockFile>(file));
-            }
-        }
-    }
-    files
-}
-
-fn file_of(unit: &Unit) -> Option<*const BlockFile> {
+/// The file of a unit, where its table of field values may answer for it: no condition, all rows
+/// of the file inside the range.
+fn whole_file<'u>(selection: &Selection, unit: &'u Unit) -> Option<&'u FileEntry> {
     match unit {
-        Unit::Block { file, .. } => Some(std::ptr::from_ref::<BlockFile>(file)),
-        Unit::Chunk(_) | Unit::Points(_) => None,
+        Unit::Block { file, .. } if selection.filter == Filter::All => {
+            file.is_within(selection.range).then_some(file)
+        }
+        _ => None,
     }
 }
 
 pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
     let units = scan.units(selection);
-    let whole = whole_files(selection, &units);
     let mut counts: FxHashMap<(Field, String), u64> = FxHashMap::default();
-    let mut answered: FxHashSet<*const BlockFile> = FxHashSet::default();
+    let mut tables: FxHashMap<u64, bool> = FxHashMap::default();
     let mut stopped = Ok(());
     for unit in &units {
-        if let (Some(at), Unit::Block { file, .. }) = (file_of(unit), unit)
-            && whole.contains(&at)
-            && names_types(file)
-        {
-            if answered.insert(at) {
-                from_table(file, &mut counts);
+        if let Some(file) = whole_file(selection, unit) {
+            let from_table = *tables
+                .entry(file.serial)
+                .or_insert_with(|| from_table(file, &mut counts));
+            if from_table {
+                continue;
             }
-            continue;
         }
         match scan.select(unit, selection, &filter) {
             Ok(None) => {}
@@ -115,14 +98,16 @@ pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> 
 
 /// Whether the table of a file tells the types of all fields apart: it has one for bytes, arrays,
 /// key-value lists and empty values together.
-fn names_types(file: &BlockFile) -> bool {
-    let one_of_these = |info: &crate::fields_table::FieldInfo| info.kind == Kind::Bytes;
-    let table = file.fields.as_ref();
-    table.is_some_and(|table| !table.fields().iter().any(one_of_these))
+fn names_types(table: &FieldsTable) -> bool {
+    !table.fields().iter().any(|info| info.kind == Kind::Bytes)
 }
 
-fn from_table(file: &BlockFile, counts: &mut FxHashMap<(Field, String), u64>) {
-    let Some(table) = &file.fields else { return };
+/// Adds the fields of a whole file, if its table can tell.
+fn from_table(file: &FileEntry, counts: &mut FxHashMap<(Field, String), u64>) -> bool {
+    let Ok(file) = file.open() else { return false };
+    let Some(table) = file.fields().filter(|table| names_types(table)) else {
+        return false;
+    };
     for info in table.fields() {
         let kind = match info.kind {
             Kind::Text => "string",
@@ -147,6 +132,7 @@ fn from_table(file: &BlockFile, counts: &mut FxHashMap<(Field, String), u64>) {
         };
         *counts.entry((field, kind.to_owned())).or_default() += info.rows;
     }
+    true
 }
 
 fn attribute(level: Level, key: &str) -> Field {
@@ -158,8 +144,9 @@ fn attribute(level: Level, key: &str) -> Field {
 
 /// Values of a field in a whole file, if its table lists every one of them. A field that exists
 /// on several levels is counted row by row: which one a row shows depends on the row.
-fn listed(file: &BlockFile, field: &Field) -> Option<Vec<(String, u64)>> {
-    let table = file.fields.as_ref()?;
+fn listed(file: &FileEntry, field: &Field) -> Option<Vec<(String, u64)>> {
+    let file = file.open().ok()?;
+    let table = file.fields()?;
     let name = match field {
         Field::Attribute {
             level: Level::Any,
@@ -206,16 +193,13 @@ pub(super) fn values(
 ) -> Result<(), Stop> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
     let units = scan.units(selection);
-    let whole = whole_files(selection, &units);
-    let mut tables: FxHashMap<*const BlockFile, bool> = FxHashMap::default();
+    let mut tables: FxHashMap<u64, bool> = FxHashMap::default();
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut stopped = Ok(());
     for unit in &units {
-        if let (Some(at), Unit::Block { file, .. }) = (file_of(unit), unit)
-            && whole.contains(&at)
-        {
+        if let Some(file) = whole_file(selection, unit) {
             let from_table = *tables
-                .entry(at)
+                .entry(file.serial)
                 .or_insert_with(|| match listed(file, field) {
                     Some(values) => {
                         for (value, rows) in values {

@@ -1,6 +1,7 @@
 //! Names and values of labels, from the terms of series.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use model::prometheus::NAME_LABEL;
 use model::{Signal, Tenant, TimeRange, prometheus};
@@ -8,6 +9,7 @@ use model::{Signal, Tenant, TimeRange, prometheus};
 use super::candidates::point_heads;
 use super::{Opened, Scan, Stop, Unit};
 use crate::message::{Matcher, Reply};
+use crate::partition::BlockMeta;
 use crate::points::select::{Selector, TermSource};
 use crate::series_view::{self, Matchers};
 use crate::table::Damage;
@@ -43,25 +45,29 @@ pub(super) fn run(
     let own = partitions.filter(|partition| {
         partition.key.tenant == *tenant && partition.key.signal == Signal::Metrics
     });
-    for file in own.flat_map(|partition| &partition.files) {
-        let inside = |at: usize| {
-            let block = &file.blocks[at];
-            range.overlaps(block.min_time, block.max_time)
-        };
-        if !(0..file.blocks.len()).any(inside) {
+    for entry in own.flat_map(|partition| &partition.files) {
+        if !range.overlaps(entry.min_time, entry.max_time) {
             continue;
         }
         scan.check()?;
-        if let Some(index) = &file.series {
+        let Some(file) = scan.open_file(entry) else {
+            continue;
+        };
+        let inside = |block: &BlockMeta| range.overlaps(block.min_time, block.max_time);
+        if !file.blocks.iter().any(inside) {
+            continue;
+        }
+        if let Some(index) = file.series() {
             look(index, &mut found);
             continue;
         }
         // Without an index of its series each block tells.
-        for ordinal in (0..file.blocks.len()).filter(|at| inside(*at)) {
+        let blocks = file.blocks.iter().enumerate();
+        for (ordinal, block) in blocks.filter(|(_, block)| inside(block)) {
             let unit = Unit::Block {
-                file: file.clone(),
+                file: Arc::clone(entry),
                 ordinal,
-                signal: Signal::Metrics,
+                block: *block,
             };
             let read = scan
                 .open(&unit)

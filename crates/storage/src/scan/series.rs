@@ -7,6 +7,7 @@
 pub(super) mod cardinality;
 pub(crate) mod join;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::metric::Temporality;
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use super::candidates::{self, point_heads};
 use super::{Opened, Scan, Stop, Unit, parallel};
 use crate::message::{Matcher, Reply, STALE_NAN_BITS, SeriesPoints};
-use crate::partition::{BlockFile, Partition};
+use crate::partition::{BlockMeta, FileEntry, Partition};
 use crate::points::head::PointHead;
 use crate::points::labels::DELTA;
 use crate::points::select::{Selector, TermSource};
@@ -45,8 +46,11 @@ enum Place {
     Head(Arc<PointHead>),
     /// These series of a block, by their place in the file.
     Block {
-        file: Arc<BlockFile>,
+        file: Arc<FileEntry>,
         ordinal: usize,
+        block: BlockMeta,
+        /// All series of the block.
+        among: Range<u32>,
         series: Vec<u32>,
     },
     /// A block that does not say which of its series may match.
@@ -58,16 +62,13 @@ impl Place {
         match self {
             Place::Head(head) => head.rows(),
             Place::Block {
-                file,
-                ordinal,
+                block,
+                among,
                 series,
+                ..
             } => {
-                let in_block = file.series.as_ref().map_or(1, |index| {
-                    let block = &index.blocks()[*ordinal];
-                    u64::from(block.end - block.start)
-                });
-                let rows = u64::from(file.blocks[*ordinal].rows);
-                rows * series.len() as u64 / in_block.max(1)
+                let in_block = among.len().max(1) as u64;
+                u64::from(block.rows) * series.len() as u64 / in_block
             }
             Place::Unsorted(unit) => unit.rows(),
         }
@@ -200,17 +201,16 @@ impl<'a> Search<'a> {
         matchers: &[Matcher],
         places: &mut Vec<Place>,
     ) -> Result<(), Stop> {
-        let overlaps = |file: &BlockFile, range: TimeRange| {
-            let mut blocks = file.blocks.iter();
-            blocks.any(|block| range.overlaps(block.min_time, block.max_time))
-        };
         let mut unsorted = false;
-        for file in &partition.files {
-            if !overlaps(file, self.of_deltas) {
+        for entry in &partition.files {
+            if !self.of_deltas.overlaps(entry.min_time, entry.max_time) {
                 continue;
             }
             self.scan.check()?;
-            let Some(index) = &file.series else {
+            let Some(file) = self.scan.open_file(entry) else {
+                continue;
+            };
+            let Some(index) = file.series() else {
                 unsorted = true;
                 continue;
             };
@@ -230,8 +230,10 @@ impl<'a> Search<'a> {
                 let list: Vec<u32> = wanted.within(series.clone()).collect();
                 if !list.is_empty() {
                     places.push(Place::Block {
-                        file: Arc::clone(file),
+                        file: Arc::clone(entry),
                         ordinal,
+                        block: *block,
+                        among: series.clone(),
                         series: list,
                     });
                 }
@@ -239,11 +241,15 @@ impl<'a> Search<'a> {
         }
         if unsorted {
             let need = need_of_matchers(matchers);
-            let mut units = Vec::new();
-            candidates::of_partition(partition, self.of_deltas, &need, &mut units);
-            let units = units
-                .into_iter()
-                .filter(|unit| matches!(unit, Unit::Block { file, .. } if file.series.is_none()));
+            let mut found = candidates::Found::default();
+            candidates::of_partition(partition, self.of_deltas, &need, &mut found);
+            let lacks_index = |unit: &Unit| {
+                let Unit::Block { file, .. } = unit else {
+                    return false;
+                };
+                file.open().is_ok_and(|file| file.series().is_none())
+            };
+            let units = found.units.into_iter().filter(lacks_index);
             places.extend(units.map(Place::Unsorted));
         }
         Ok(())
@@ -264,9 +270,11 @@ impl<'a> Search<'a> {
             Place::Block {
                 file,
                 ordinal,
+                among,
                 series,
+                ..
             } => {
-                let read = self.read_block(number, file, *ordinal, series);
+                let read = self.read_block(number, file, *ordinal, among.start, series);
                 self.scan.undamaged(read);
                 Ok(())
             }
@@ -346,8 +354,9 @@ impl<'a> Search<'a> {
     fn read_block(
         &self,
         number: usize,
-        file: &Arc<BlockFile>,
+        file: &FileEntry,
         ordinal: usize,
+        first: u32,
         series: &[u32],
     ) -> Result<(), Damage> {
         let block = self
@@ -355,10 +364,6 @@ impl<'a> Search<'a> {
             .core
             .blocks
             .open(file, ordinal, self.known.as_deref())?;
-        let first = file
-            .series
-            .as_ref()
-            .map_or(0, |index| index.blocks()[ordinal].start);
         let (mut rows, mut bytes) = (0u64, 0u64);
         for ordinal in series {
             let at = ordinal - first;
@@ -426,7 +431,7 @@ impl<'a> Search<'a> {
             .zip(&block.series)
             .filter(|(_, entry)| self.matchers.may_match(&entry.series()));
         let series: Vec<u32> = matching.map(|(at, _)| at).collect();
-        self.read_block(number, file, *ordinal, &series)
+        self.read_block(number, file, *ordinal, 0, &series)
     }
 
     /// Reads a block with a row for each point.

@@ -179,7 +179,7 @@ pub(super) fn commit(
     let _changing = core.changing.lock();
     let partitions = core.view.read().partitions.clone();
     let rows = core.options.block_rows.max(1);
-    let changed = flush(&core.env, &core.root, number, rows, heads, &partitions)?;
+    let changed = flush(&core.open, &core.root, number, rows, heads, &partitions)?;
     Checkpoint::new(number, position, stamps.clone()).write(&core.env, &core.root)?;
     add(&core.counters.flushes, 1);
     let mut view = core.view.write();

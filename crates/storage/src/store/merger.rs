@@ -4,8 +4,8 @@
 //! The index is given the terms of what was written anew. Then the rename of the blocks file and
 //! the sync of its folder make it count, the view is exchanged, and the old files are removed. A
 //! crash before the rename leaves the old files, and after it both: then the merged one counts, and
-//! the others are removed when the store opens ([`Partition::open`]). Queries that hold the old
-//! files keep them mapped.
+//! the others are removed when the store opens ([`Partition::open`]). Files that queries hold are
+//! removed once those are done ([`super::removals`]).
 
 use std::ops::Range;
 use std::path::Path;
@@ -18,9 +18,10 @@ use parking_lot::{Condvar, Mutex};
 use super::commit::signal_index;
 use super::{Core, add};
 use crate::flush::FlushError;
-use crate::index::TermIndex;
 use crate::merge::{self, MergeError, Task, Written, policy};
-use crate::partition::{BlockFile, FileId, Partition, PartitionKey, UNFINISHED, remove_files};
+use crate::partition::{
+    BlockFile, FileEntry, FileError, FileId, Partition, PartitionKey, UNFINISHED, remove_files,
+};
 
 /// How the merge thread is told that there may be work.
 #[derive(Default)]
@@ -70,7 +71,11 @@ pub(crate) fn merge_all(core: &Core) {
     for key in keys {
         while let Some((partition, files)) = due(core, &key) {
             match merge_files(core, &partition, files) {
-                Ok(()) => count_waiting(core),
+                Ok(()) => {
+                    drop(partition);
+                    core.removals.sweep(core);
+                    count_waiting(core);
+                }
                 Err(MergeError::Cancelled) => break,
                 Err(error) => {
                     failed(core, &partition, &error);
@@ -140,7 +145,7 @@ fn failed(core: &Core, partition: &Partition, error: &MergeError) {
     if let MergeError::Damaged { file, .. } = error {
         add(&core.counters.damaged_blocks, 1);
         let damaged = partition.files.iter().filter(|other| other.id == *file);
-        damaged.for_each(|file| file.damaged.store(true, Ordering::Relaxed));
+        damaged.for_each(|file| file.health.damaged.store(true, Ordering::Relaxed));
     }
 }
 
@@ -151,6 +156,10 @@ fn merge_files(
 ) -> Result<(), MergeError> {
     let dir = partition.key.dir(&core.root);
     let files = &partition.files[files];
+    let opened: Vec<Arc<BlockFile>> = files
+        .iter()
+        .map(|file| open(file))
+        .collect::<Result<_, _>>()?;
     let go_on = || {
         let view = core.view.read();
         let known = view.partitions.get(&partition.key);
@@ -161,7 +170,7 @@ fn merge_files(
         env: &core.env,
         dir: &dir,
         signal: partition.key.signal,
-        files,
+        files: &opened,
         block_rows: core.options.block_rows.max(1),
         small_rows: core.options.block_rows.div_ceil(2),
         memory_bytes: core.options.merge_bytes,
@@ -215,6 +224,16 @@ fn standing_back<T: Send>(
     })
 }
 
+fn open(file: &FileEntry) -> Result<Arc<BlockFile>, MergeError> {
+    file.open().map_err(|error| match error {
+        FileError::Damaged(reason) => MergeError::Damaged {
+            file: file.id,
+            reason,
+        },
+        error @ FileError::Io(_) => FlushError::File(error).into(),
+    })
+}
+
 /// Removes what a merge wrote that did not come to its end. What stays is removed at the next
 /// start, or written over.
 fn give_up(core: &Core, dir: &Path, id: FileId) {
@@ -228,7 +247,7 @@ fn give_up(core: &Core, dir: &Path, id: FileId) {
 }
 
 /// Where these files lie in the partition, if it has them all.
-fn place_of(partition: &Partition, files: &[Arc<BlockFile>]) -> Option<Range<usize>> {
+fn place_of(partition: &Partition, files: &[Arc<FileEntry>]) -> Option<Range<usize>> {
     let first = files.first()?;
     let start = partition
         .files
@@ -247,7 +266,7 @@ fn place_of(partition: &Partition, files: &[Arc<BlockFile>]) -> Option<Range<usi
 fn exchange(
     core: &Core,
     key: &PartitionKey,
-    files: &[Arc<BlockFile>],
+    files: &[Arc<FileEntry>],
     written: Written,
 ) -> Result<(), MergeError> {
     let _changing = core.changing.lock();
@@ -260,13 +279,10 @@ fn exchange(
     let dir = key.dir(&core.root);
     let mut partition = (*known).clone();
     if !written.shared.is_empty() {
-        let index = add_to_index(core, &dir, &known, &written);
-        partition.index = Some(index.map_err(FlushError::Index)?);
+        add_to_index(&mut partition, &written).map_err(FlushError::Index)?;
     }
     let id = written.id;
-    let replaced = |partition: &mut Partition| {
-        partition.files.splice(place, [Arc::new(written.file)]);
-    };
+    drop(written);
     if let Err(error) = rename(core, &dir, id) {
         if let Renamed::Unknown = error.1 {
             // It may count at the next start. Until then nothing may be merged that overlaps it.
@@ -275,14 +291,23 @@ fn exchange(
         }
         return Err(error.0.into());
     }
-    replaced(&mut partition);
+    match FileEntry::look(&partition.home, id) {
+        Ok(file) => {
+            partition.files.splice(place, [Arc::new(file)]);
+        }
+        // It counts, and is tried again like any other that does not read.
+        Err(error) => {
+            tracing::error!(dir = %dir.display(), file = %id, %error,
+                "a merged file does not read, its rows are missing from answers");
+            partition.files.drain(place);
+            partition.unread.push(id);
+        }
+    }
     show(core, partition);
     // The name must last before what it replaces goes. Where that fails the old files stay beside
     // it until the next start.
     core.env.files.sync_dir(&dir)?;
-    for file in files {
-        remove_files(&core.env, &dir, file.id)?;
-    }
+    core.removals.merged_away(&dir, files);
     Ok(())
 }
 
@@ -311,18 +336,14 @@ fn show(core: &Core, partition: Partition) {
     map.insert(partition.key.clone(), Arc::new(partition));
 }
 
-/// The partition's index with the terms of blocks that were written anew.
+/// Gives the partition's index the terms of blocks that were written anew.
 fn add_to_index(
-    core: &Core,
-    dir: &Path,
-    partition: &Partition,
+    partition: &mut Partition,
     written: &Written,
-) -> Result<Arc<TermIndex>, crate::index::IndexError> {
-    let known = partition.index.as_ref();
-    let index = TermIndex::open_for_adding(&core.env, &dir.join("index"), known)?;
+) -> Result<(), crate::index::IndexError> {
     let needs = partition.files.iter().flat_map(|file| &file.needs);
     let needs: rustc_hash::FxHashSet<u64> = needs.copied().collect();
     let needed = |file| needs.contains(&file);
-    let added = index.add_merged(written.id.number(), needed, &written.shared)?;
-    Ok(Arc::new(added))
+    let index = partition.index();
+    index.add(|index| index.add_merged(written.id.number(), needed, &written.shared))
 }

@@ -273,7 +273,7 @@ fn open_partitions(core: &Core, flush_max: u64) -> std::io::Result<()> {
                     signal,
                     day,
                 };
-                let partition = Partition::open(&core.env, &core.root, key.clone(), flush_max)?;
+                let partition = Partition::open(&core.open, &core.root, key.clone(), flush_max)?;
                 add(&core.counters.damaged_files, partition.unread.len() as u64);
                 partitions.insert(key, Arc::new(partition));
             }

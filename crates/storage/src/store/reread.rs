@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Core, add};
-use crate::partition::{BlockFile, FileError, Partition, PartitionKey, remove_files};
+use crate::partition::{FileEntry, FileError, Partition, PartitionKey};
 
 /// Opens what can be opened by now, and forgets what is not there.
 pub(crate) fn reread(core: &Core) {
@@ -34,7 +34,6 @@ pub(crate) fn reread(core: &Core) {
 
 fn read_again(core: &Core, partition: &mut Partition) -> std::io::Result<()> {
     let dir = partition.key.dir(&core.root);
-    let signal = partition.key.signal;
     let unread = std::mem::take(&mut partition.unread);
     let unsure = std::mem::take(&mut partition.unsure);
     for (id, counts) in unread
@@ -42,7 +41,7 @@ fn read_again(core: &Core, partition: &mut Partition) -> std::io::Result<()> {
         .map(|id| (id, true))
         .chain(unsure.into_iter().map(|id| (id, false)))
     {
-        match BlockFile::open(&core.env, &dir, signal, id) {
+        match FileEntry::look(&partition.home, id) {
             Ok(file) => {
                 let gone = partition.insert(file);
                 add(&core.counters.reread_files, u64::from(counts));
@@ -51,9 +50,7 @@ fn read_again(core: &Core, partition: &mut Partition) -> std::io::Result<()> {
                     // The name must last before what it replaces goes.
                     core.env.files.sync_dir(&dir)?;
                 }
-                for file in gone {
-                    remove_files(&core.env, &dir, file.id)?;
-                }
+                core.removals.merged_away(&dir, &gone);
             }
             Err(FileError::Io(error))
                 if error.kind() == std::io::ErrorKind::NotFound && !counts => {}

@@ -49,7 +49,7 @@ impl<'a> Coverage<'a> {
             ids: None,
             index: index.filter(|index| file.needs.iter().all(|other| index.covers(*other))),
             known: FxHashMap::default(),
-            series: file.series.as_ref(),
+            series: file.series(),
         };
         if this.series.is_some() {
             return this;
@@ -59,7 +59,7 @@ impl<'a> Coverage<'a> {
             about.add(Severity::Damage, ".series", None, what, SLOWER);
             return this;
         }
-        let Some(ids) = &file.ids else {
+        let Some(ids) = file.ids() else {
             let what = "it is missing, does not read, or has terms of another scheme";
             about.add(Severity::Damage, ".ids", None, what, SLOWER);
             return this;

@@ -45,7 +45,7 @@ impl Tally {
     pub(super) fn new(file: &BlockFile, about: &mut About<'_>) -> Self {
         let mut this = Self::default();
         let costs = "time: values and fields are counted from rows";
-        let Some(table) = &file.fields else {
+        let Some(table) = file.fields() else {
             let what = "it is missing or does not read";
             about.add(Severity::Damage, ".fields", None, what, costs);
             return this;

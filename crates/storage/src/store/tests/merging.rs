@@ -180,7 +180,7 @@ async fn files_become_one_with_the_same_rows_and_answers() {
     assert_eq!(counted(&store, "merge_errors_total"), 0.0);
     assert!(counted(&store, "merges_total") >= 3.0);
     for partition in partitions(&store) {
-        let file = &partition.files[0];
+        let file = partition.files[0].open().unwrap();
         let small = file
             .blocks
             .iter()
