@@ -21,7 +21,7 @@ use crate::layout::{BlockTable, Interned};
 use crate::message::{Columns, Selection};
 use crate::points::head::PointHead;
 use crate::scan::{Opened, Unit, in_range};
-use crate::store::read_record;
+use crate::store::{Logged, read_record};
 use crate::table::{Damage, Mask};
 
 #[cfg(test)]
@@ -156,9 +156,13 @@ impl Work<'_> {
         decoder: &dyn Decode,
         place: &dyn Fn() -> String,
     ) -> Result<(), FolderError> {
-        let Some(record) = read_record(payload) else {
-            self.done.damaged.push(format!("{}: not a batch", place()));
-            return Ok(());
+        let record = match read_record(payload) {
+            Some(Logged::Batch(record)) => record,
+            Some(Logged::Checkpoint(_)) => return Ok(()),
+            None => {
+                self.done.damaged.push(format!("{}: not a batch", place()));
+                return Ok(());
+            }
         };
         let batch = &record.batch;
         if batch.tenant != self.selection.tenant || batch.signal != self.selection.signal {

@@ -21,6 +21,7 @@ use crate::chunk::{Chunk, ChunkSink, Received};
 use crate::partition::{
     BlockFile, EXTENSIONS, FileError, FileId, Listed, PartitionKey, day_from_dropped, day_from_name,
 };
+use crate::store::rebuild::SET_ASIDE;
 use crate::store::{Again, Checkpoint, Record, SOURCES, decode_batch};
 
 /// How often a folder that changes is looked at before it is given up.
@@ -271,6 +272,8 @@ impl Look<'_> {
             let path = self.dir.join(&entry.name);
             if entry.name == crate::snapshot::PARTIAL {
                 self.stray(&path, "a snapshot that is being taken or was interrupted");
+            } else if entry.name.starts_with(SET_ASIDE) {
+                self.stray(&path, "a log that a start without a checkpoint could not use");
             } else if !KNOWN.contains(&entry.name.as_str()) {
                 self.stray(&path, "not a file of the data folder");
             }

@@ -266,6 +266,16 @@ pub(crate) fn remove_folder(core: &Core, dropped: &Path) {
     }
 }
 
+/// Drops one partition, whatever its age.
+#[cfg(test)]
+pub(crate) fn drop_now(core: &Core, key: &PartitionKey) {
+    let _changing = core.changing.lock();
+    let partition = core.view.read().partitions.get(key).cloned();
+    if let Some(partition) = partition {
+        drop_partition(core, &partition, Reason::Age);
+    }
+}
+
 fn rename_away(core: &Core, dir: &Path, dropped: &Path) -> std::io::Result<()> {
     let files = &core.env.files;
     if core.removals.has(dropped) {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::block::BlockReader;
 use crate::folder::{Folder, FolderError, PartitionFiles, chunk_of, failed};
 use crate::partition::{BlockFile, EXTENSIONS, day_name};
-use crate::store::read_record;
+use crate::store::{Logged, read_record};
 
 #[cfg(test)]
 mod tests;
@@ -279,7 +279,11 @@ fn of_log(
         match item {
             journal::Item::Record { payload, .. } => {
                 wal.records += 1;
-                let record = read_record(&payload);
+                let record = match read_record(&payload) {
+                    Some(Logged::Batch(record)) => Some(record),
+                    Some(Logged::Checkpoint(_)) => return true,
+                    None => None,
+                };
                 let chunk = record
                     .as_ref()
                     .map(|record| chunk_of(record, &keys, decoder));

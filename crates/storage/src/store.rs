@@ -14,6 +14,7 @@ mod contents;
 mod flusher;
 mod labels;
 pub(crate) mod merger;
+pub(crate) mod rebuild;
 mod record;
 mod recover;
 mod refusal;
@@ -55,7 +56,7 @@ pub(crate) use checkpoint::Checkpoint;
 use commit::Job;
 use contents::{Content, content_of};
 pub use labels::LabelLimits;
-pub(crate) use record::{Record, read as read_record};
+pub(crate) use record::{Logged, Record, read_any as read_record};
 pub(crate) use recover::Again;
 use refusal::Refusal;
 pub(crate) use sources::{NAME as SOURCES, check as check_sources};
@@ -211,6 +212,7 @@ pub(crate) struct Counters {
     pub wal_torn_bytes: AtomicU64,
     pub wal_malformed: AtomicU64,
     pub damaged_files: AtomicU64,
+    pub rebuilt_checkpoints: AtomicU64,
     pub reread_files: AtomicU64,
     /// By signal: files that are due to be merged, and their bytes.
     pub waiting_files: [AtomicU64; 3],
@@ -780,6 +782,7 @@ impl Core {
             ("wal_torn_bytes_total", &counters.wal_torn_bytes),
             ("wal_malformed_records_total", &counters.wal_malformed),
             ("damaged_files_total", &counters.damaged_files),
+            ("rebuilt_checkpoints_total", &counters.rebuilt_checkpoints),
             ("damaged_blocks_total", &counters.damaged_blocks),
             ("retention_errors_total", &counters.retention_errors),
             ("head_bytes", &counters.head_bytes),

@@ -5,7 +5,8 @@
 //! copies (see [`crate::sealed`]), each of whole sectors. `store/CHECKPOINT.spare` is the same once
 //! more, for a file that is lost or damaged as a whole. It is written first, when all files of the
 //! flush are durable, so what it says holds whether or not the other was written as well; and the
-//! WAL is freed only after both.
+//! WAL is freed only after both, and after a record of the WAL says the same a third time: see
+//! [`super::rebuild`].
 
 use std::path::Path;
 
@@ -21,6 +22,8 @@ use crate::sealed;
 const VERSION: u32 = 2;
 /// Damage rarely reaches from one copy into the other where each has sectors of its own.
 const SECTOR_BYTES: usize = 4_096;
+/// What the system says of a sector that does not read.
+const EIO: i32 = 5;
 
 /// What a flush commits.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -61,24 +64,37 @@ impl Checkpoint {
     /// Reads the checkpoint of a store; the default for a new store. Also says whether any of it is
     /// damaged.
     pub(crate) fn read(env: &Env, root: &Path) -> Result<(Self, bool), OpenError> {
+        let found = Self::find(env, root).map_err(|unread| unread.of(root))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The same; nothing where both files are missing.
+    pub(super) fn find(env: &Env, root: &Path) -> Result<Option<(Self, bool)>, Unread> {
         let first = Self::read_file(env, &root.join(Self::NAME));
         match first {
-            Ok(Some(read)) => return Ok(read),
-            Err(Unread::Later(version)) => return Err(Unread::Later(version).of(root)),
+            Ok(Some(read)) => return Ok(Some(read)),
             Ok(None) | Err(Unread::Damaged(_)) => {}
+            Err(unread) => return Err(unread),
         }
         match (first, Self::read_file(env, &root.join(Self::SPARE))) {
             // It may not have been written yet, so that it is missing is no damage.
-            (Ok(_), Ok(spare)) => Ok(spare.unwrap_or_default()),
+            (Ok(_), Ok(spare)) => Ok(spare),
             (Err(unread), Ok(Some((spare, _)))) => {
                 let Unread::Damaged(reason) = unread else {
-                    return Err(unread.of(root));
+                    return Err(unread);
                 };
                 tracing::error!(reason, "the checkpoint does not read, its spare is used");
-                Ok((spare, true))
+                Ok(Some((spare, true)))
             }
-            (Err(unread), _) | (Ok(_), Err(unread)) => Err(unread.of(root)),
+            (_, Err(unread @ (Unread::Later(_) | Unread::Refused(_)))) => Err(unread),
+            (Err(unread), _) | (Ok(_), Err(unread)) => Err(unread),
         }
+    }
+
+    /// The checkpoint of a record of the log.
+    pub(super) fn from_record(json: &[u8]) -> Option<Self> {
+        let checkpoint: Self = serde_json::from_slice(json).ok()?;
+        (checkpoint.version <= VERSION).then_some(checkpoint)
     }
 
     /// What is wrong with the spare one, where it is there.
@@ -96,7 +112,11 @@ impl Checkpoint {
             Some(_) => env.files.read(path).map(Some),
             None => Ok(None),
         };
-        let read = read().map_err(|error: std::io::Error| Unread::Damaged(error.to_string()));
+        let read = read().map_err(|error: std::io::Error| match error.raw_os_error() {
+            // A bad sector: the file is as good as lost.
+            Some(EIO) => Unread::Damaged(error.to_string()),
+            _ => Unread::Refused(error.to_string()),
+        });
         let Some(bytes) = read? else {
             return Ok(None);
         };
@@ -121,16 +141,19 @@ impl Checkpoint {
 }
 
 /// Why a file is no checkpoint.
-enum Unread {
+#[derive(Debug)]
+pub(super) enum Unread {
     Damaged(String),
+    /// The system does not let it be read.
+    Refused(String),
     /// It is of a later version.
     Later(u32),
 }
 
 impl Unread {
-    fn of(self, root: &Path) -> OpenError {
+    pub(super) fn of(self, root: &Path) -> OpenError {
         let reason = match self {
-            Self::Damaged(reason) => reason,
+            Self::Damaged(reason) | Self::Refused(reason) => reason,
             Self::Later(version) => {
                 format!(
                     "version {version}, this program reads up to version {VERSION}; use a newer build"

@@ -12,6 +12,7 @@ use model::{Signal, Tenant};
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::checkpoint::Checkpoint;
 use super::contents::Content;
 use super::flusher::{Flusher, Sealed};
 use super::recover::Recovered;
@@ -70,6 +71,8 @@ pub(super) struct Committer {
     /// The end of the sealed head that is on its way to files.
     flushing: Option<Position>,
     head_bytes: usize,
+    /// The last flush that counts.
+    flush: u64,
 }
 
 /// Starts the commit and the flush thread.
@@ -85,8 +88,9 @@ pub(super) fn start(
         flusher.send(sealed);
         position
     });
-    let committer = Committer {
+    let mut committer = Committer {
         core,
+        flush: recovered.flush,
         journal: recovered.journal,
         stamps: recovered.stamps,
         insertions: Vec::new(),
@@ -96,6 +100,9 @@ pub(super) fn start(
         flushing,
         head_bytes: recovered.head_bytes,
     };
+    if recovered.flush > 0 && !recovered.recorded {
+        committer.free(recovered.position);
+    }
     let guard = committer
         .core
         .failures
@@ -518,6 +525,13 @@ impl Committer {
             return;
         }
         self.flushing = None;
+        self.flush += 1;
+        self.free(position);
+    }
+
+    /// Frees the log up to a position, before which all is in files.
+    fn free(&mut self, position: Position) {
+        self.record_checkpoint(position);
         if let Err(error) = self.journal.truncate_before(position) {
             self.fail_if_fatal(&error);
             tracing::warn!(%error, "wal segments stay until the next flush");
@@ -526,6 +540,28 @@ impl Committer {
             .counters
             .wal_bytes
             .store(self.journal.bytes(), Ordering::Relaxed);
+    }
+
+    /// Has the log say what the checkpoint says. That it cannot is no reason to stop: the files of
+    /// the checkpoint say it twice.
+    fn record_checkpoint(&mut self, position: Position) {
+        if self.core.failures.first().is_some() {
+            return;
+        }
+        // Stamps of what came since are in the log, too.
+        let checkpoint = Checkpoint::new(self.flush, position, self.stamps.clone());
+        let Ok(record) = record::checkpoint(&checkpoint) else {
+            return;
+        };
+        let begin = self.journal.end();
+        let appended = self.journal.append(&record);
+        let done = appended.and_then(|_| self.journal.sync());
+        let Err(error) = done else { return };
+        self.fail_if_fatal(&error);
+        tracing::warn!(%error, "the log does not say what the checkpoint says until the next flush");
+        if let Err(error) = self.journal.rollback_to(begin) {
+            self.fail(&error);
+        }
     }
 
     /// Waits for the flush under way, if any; false, with it still under way, once it has failed

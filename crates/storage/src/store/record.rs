@@ -10,10 +10,14 @@
 //!
 //! The version less one says in its bits what is there: 1 a clock offset, 2 refused series, 4 the
 //! time of receipt, 8 the format.
+//!
+//! A record that begins with 255 is no batch but the checkpoint that was written before it, as JSON:
+//! for a start that finds none in its files ([`super::rebuild`]).
 
 use bytes::Bytes;
 use model::{ClockOffset, Format, Signal, Tenant};
 
+use super::checkpoint::Checkpoint;
 use crate::write::{Batch, Stamp};
 
 /// The version of a record without any of them.
@@ -23,6 +27,8 @@ const WITH_CLOCK: u8 = 1;
 const WITH_REFUSED: u8 = 2;
 const WITH_RECEIVED: u8 = 4;
 const WITH_FORMAT: u8 = 8;
+/// Begins a record that is a checkpoint.
+const CHECKPOINT: u8 = u8::MAX;
 
 /// What a record says.
 #[derive(Debug, PartialEq)]
@@ -90,8 +96,30 @@ fn put_stamp(stamp: &Stamp, out: &mut Vec<u8>) {
     }
 }
 
+/// What a record may be.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Logged {
+    Batch(Box<Record>),
+    Checkpoint(Box<Checkpoint>),
+}
+
+/// The record of a checkpoint.
+pub(super) fn checkpoint(checkpoint: &Checkpoint) -> Result<Vec<u8>, serde_json::Error> {
+    let mut out = vec![CHECKPOINT];
+    serde_json::to_writer(&mut out, checkpoint)?;
+    Ok(out)
+}
+
 /// Reads a record. Nothing if it is not one of ours.
-pub(crate) fn read(record: &Bytes) -> Option<Record> {
+pub(crate) fn read_any(record: &Bytes) -> Option<Logged> {
+    if let [CHECKPOINT, json @ ..] = &record[..] {
+        return Checkpoint::from_record(json).map(|it| Logged::Checkpoint(Box::new(it)));
+    }
+    read(record).map(|record| Logged::Batch(Box::new(record)))
+}
+
+/// Reads the record of a batch.
+fn read(record: &Bytes) -> Option<Record> {
     let mut at = 0_usize;
     let mut take = |length: usize| {
         let part = record.get(at..at.checked_add(length)?)?;

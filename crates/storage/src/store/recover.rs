@@ -10,13 +10,13 @@ use model::row::Reject;
 use model::value::KeyValueRef;
 use model::{Signal, Tenant};
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Unread};
 use super::commit::{push, signal_index};
 use super::contents::content_of;
 use super::flusher::Sealed;
-use super::record::Record;
+use super::record::{Logged, Record};
 use super::stamps::Stamps;
-use super::{Core, OpenError, add, flusher, record};
+use super::{Core, OpenError, add, flusher, rebuild, record};
 use crate::chunk::SeriesGate;
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey, day_from_name};
@@ -29,6 +29,10 @@ pub(super) struct Recovered {
     pub stamps: Stamps,
     /// The last flush that counts.
     pub flush: u64,
+    /// Everything before this position is in files.
+    pub position: Position,
+    /// Whether the log has a record of the checkpoint of that flush.
+    pub recorded: bool,
     pub head_bytes: usize,
     /// A head that could not be written to files while the WAL was replayed.
     pub sealed: Option<Sealed>,
@@ -37,13 +41,7 @@ pub(super) struct Recovered {
 /// Reads partitions and replays the WAL. Rows are replayed exactly once: those before the
 /// checkpoint's position are in files, those after it are not.
 pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenError> {
-    let (checkpoint, damaged) = Checkpoint::read(&core.env, &core.root)?;
-    if damaged {
-        add(&core.counters.damaged_files, 1);
-        tracing::error!(
-            "a copy of the checkpoint is damaged; another one is whole, and the next flush replaces them"
-        );
-    }
+    let checkpoint = find_checkpoint(core, wal_dir)?;
     open_partitions(core, checkpoint.flush).map_err(|source| OpenError::Folder {
         dir: core.root.clone(),
         source,
@@ -75,6 +73,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         heads: Heads::default(),
         head_bytes: 0,
         sealed: None,
+        recorded: 0,
     };
     let mut reader = journal.read_from(checkpoint.position());
     for item in &mut reader {
@@ -87,6 +86,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         heads,
         head_bytes,
         sealed,
+        recorded,
         ..
     } = replay;
     {
@@ -98,7 +98,8 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         .head_bytes
         .store(head_bytes as u64, std::sync::atomic::Ordering::Relaxed);
     let position = Checkpoint::read(&core.env, &core.root)?.0.position();
-    if let Err(error) = journal.truncate_before(position) {
+    let recorded = recorded == flush;
+    if recorded && let Err(error) = journal.truncate_before(position) {
         if error.kind() == ErrorKind::Fatal {
             return Err(error.into());
         }
@@ -112,9 +113,33 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         journal,
         stamps,
         flush,
+        position,
+        recorded,
         head_bytes,
         sealed,
     })
+}
+
+/// The checkpoint to begin with: that of its files, or what can be said without them.
+fn find_checkpoint(core: &Core, wal_dir: &Path) -> Result<Checkpoint, OpenError> {
+    match Checkpoint::find(&core.env, &core.root) {
+        Ok(Some((checkpoint, damaged))) => {
+            if damaged {
+                add(&core.counters.damaged_files, 1);
+                tracing::error!(
+                    "a copy of the checkpoint is damaged; another one is whole, and the next \
+                     flush replaces them"
+                );
+            }
+            Ok(checkpoint)
+        }
+        Ok(None) if rebuild::had_checkpoint(core, wal_dir)? => {
+            rebuild::rebuild(core, wal_dir, "both of its files are missing")
+        }
+        Ok(None) => Ok(Checkpoint::default()),
+        Err(Unread::Damaged(reason)) => rebuild::rebuild(core, wal_dir, &reason),
+        Err(unread) => Err(unread.of(&core.root)),
+    }
 }
 
 /// Several segments, so that space comes back in parts.
@@ -162,20 +187,29 @@ struct Replay<'a> {
     heads: Heads,
     head_bytes: usize,
     sealed: Option<Sealed>,
+    /// The flush of the last checkpoint that the log has.
+    recorded: u64,
 }
 
 impl Replay<'_> {
     fn record(&mut self, payload: &bytes::Bytes, next: Position) {
-        let Some(Record {
+        let record = match record::read_any(payload) {
+            Some(Logged::Batch(record)) => *record,
+            Some(Logged::Checkpoint(checkpoint)) => {
+                self.recorded = checkpoint.flush;
+                return;
+            }
+            None => {
+                add(&self.core.counters.wal_malformed, 1);
+                tracing::error!("a wal record is not a batch, left out");
+                return;
+            }
+        };
+        let Record {
             batch,
             refused_series: refused,
             received_unix_nano: received,
-        }) = record::read(payload)
-        else {
-            add(&self.core.counters.wal_malformed, 1);
-            tracing::error!("a wal record is not a batch, left out");
-            return;
-        };
+        } = record;
         if let Some(stamp) = &batch.stamp {
             let _ = self.stamps.insert(stamp);
         }
@@ -244,17 +278,27 @@ impl Replay<'_> {
 }
 
 fn open_partitions(core: &Core, flush_max: u64) -> std::io::Result<()> {
+    let mut view = core.view.write();
+    let partitions = Arc::make_mut(&mut view.partitions);
+    each_partition(core, &mut |key, _| {
+        let partition = Partition::open(&core.open, &core.root, key.clone(), flush_max)?;
+        add(&core.counters.damaged_files, partition.unread.len() as u64);
+        partitions.insert(key, Arc::new(partition));
+        Ok(())
+    })
+}
+
+/// Shows every folder of a partition.
+pub(super) fn each_partition(
+    core: &Core,
+    see: &mut dyn FnMut(PartitionKey, &Path) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let files = &core.env.files;
     let dirs = |dir: &Path| -> std::io::Result<Vec<String>> {
         let entries = files.list(dir)?;
-        Ok(entries
-            .into_iter()
-            .filter(|e| e.kind == EntryKind::Dir)
-            .map(|e| e.name)
-            .collect())
+        let dirs = entries.into_iter().filter(|e| e.kind == EntryKind::Dir);
+        Ok(dirs.map(|e| e.name).collect())
     };
-    let mut view = core.view.write();
-    let partitions = Arc::make_mut(&mut view.partitions);
     for tenant_name in dirs(&core.root)? {
         let Some(tenant) = Tenant::new(&tenant_name) else {
             continue;
@@ -273,9 +317,8 @@ fn open_partitions(core: &Core, flush_max: u64) -> std::io::Result<()> {
                     signal,
                     day,
                 };
-                let partition = Partition::open(&core.open, &core.root, key.clone(), flush_max)?;
-                add(&core.counters.damaged_files, partition.unread.len() as u64);
-                partitions.insert(key, Arc::new(partition));
+                let dir = key.dir(&core.root);
+                see(key, &dir)?;
             }
         }
     }

@@ -6,7 +6,7 @@ use model::row::Decode;
 
 use super::{Finding, Report, Severity};
 use crate::folder::{FolderError, chunk_of};
-use crate::store::read_record;
+use crate::store::{Logged, read_record};
 
 /// Reads every record, and decodes what it holds.
 pub(super) fn check(
@@ -21,7 +21,11 @@ pub(super) fn check(
         let (severity, segment, what, costs) = match item {
             Item::Record { position, payload } => {
                 report.checked.wal_records += 1;
-                let record = read_record(&payload).ok_or_else(|| "it is not a batch".to_owned());
+                let record = match read_record(&payload) {
+                    Some(Logged::Batch(record)) => Ok(record),
+                    Some(Logged::Checkpoint(_)) => return true,
+                    None => Err("it is not a batch".to_owned()),
+                };
                 match record.and_then(|record| chunk_of(&record, &keys, decoder)) {
                     Ok(chunk) => {
                         report.checked.wal_rows += chunk.rows() as u64;

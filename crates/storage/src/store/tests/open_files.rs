@@ -1,0 +1,320 @@
+//! Many files and few of them open: queries, merges, drops and starts under a small bound.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use bytes::Bytes;
+use env::{Entry, File, Files, Lock, Space};
+use model::time::NANOS_PER_DAY;
+use model::{Signal, Span, TimeRange};
+use testkit::MemoryFiles;
+
+use super::{counted, merge};
+use crate::filter::{Field, Filter};
+use crate::message::*;
+use crate::testing::*;
+use crate::retention::Retention;
+use crate::{Options, Store};
+
+/// Files that refuse to have more mapped or open at once than they were told.
+#[derive(Debug, Clone)]
+struct Counting {
+    inner: MemoryFiles,
+    maps: Arc<AtomicUsize>,
+    maps_most: Arc<AtomicUsize>,
+    maps_max: usize,
+    opened: Arc<AtomicUsize>,
+}
+
+/// Bytes that count as mapped until they are dropped.
+struct Mapped(Bytes, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Counting {
+    fn new(maps_max: usize) -> Self {
+        Self {
+            inner: MemoryFiles::new(),
+            maps: Arc::default(),
+            maps_most: Arc::default(),
+            maps_max,
+            opened: Arc::default(),
+        }
+    }
+
+    /// How often a file of blocks was opened or mapped since this was asked last.
+    fn opened(&self) -> usize {
+        self.opened.swap(0, SeqCst)
+    }
+}
+
+fn is_of_partition(path: &Path) -> bool {
+    let of_partition = |ext| ["blocks", "ids", "fields", "series"].contains(&ext);
+    path.extension()
+        .and_then(|ext| ext.to_str())
+        .is_some_and(of_partition)
+}
+
+impl Files for Counting {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        if is_of_partition(path) {
+            self.opened.fetch_add(1, SeqCst);
+        }
+        self.inner.open(path)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        if self.maps.load(SeqCst) >= self.maps_max {
+            // ENOMEM, as the kernel says where there are too many mappings.
+            return Err(io::Error::from_raw_os_error(12));
+        }
+        if is_of_partition(path) {
+            self.opened.fetch_add(1, SeqCst);
+        }
+        let bytes = self.inner.map(path)?;
+        let now = self.maps.fetch_add(1, SeqCst) + 1;
+        self.maps_most.fetch_max(now, SeqCst);
+        Ok(Bytes::from_owner(Mapped(bytes, self.maps.clone())))
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.inner.open_write(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.inner.create(path)
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.inner.create_new(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.inner.read(path)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<Entry>> {
+        self.inner.stat(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.inner.list(dir)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.inner.remove_dir_all(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.inner.space(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        self.inner.lock(path)
+    }
+}
+
+/// Days in a flush at most, see [`crate::flush::DAYS_MAX`].
+const DAYS_PER_FLUSH: usize = 30;
+const FLUSHES: usize = 70;
+const DAYS: usize = DAYS_PER_FLUSH * FLUSHES;
+const MAPS_MAX: usize = 60;
+const DATA: &str = "/data";
+
+fn open(files: &Counting, open_files: usize, retention: Retention) -> Store {
+    let (env, clock) = testkit::env(1, Arc::new(files.clone()));
+    clock.set_unix(day_start(DAYS + 2));
+    let options = Options {
+        block_rows: 8,
+        background_merges: false,
+        open_files: Some(open_files),
+        retention,
+        ..Options::default()
+    };
+    Store::open(env, Path::new(DATA), options, Arc::new(TestDecoder)).unwrap()
+}
+
+fn day_start(day: usize) -> u64 {
+    BASE - BASE % NANOS_PER_DAY + day as u64 * NANOS_PER_DAY
+}
+
+fn span_of(generator: &mut Generator, day: usize, n: u64) -> Span {
+    let start = day_start(day) + n * 1_000;
+    Span {
+        start_unix_nano: start,
+        end_unix_nano: start + 5,
+        ..generator.span()
+    }
+}
+
+fn within(days: std::ops::Range<usize>, filter: Filter) -> Selection {
+    Selection {
+        range: TimeRange {
+            start: day_start(days.start),
+            end: day_start(days.end),
+        },
+        ..selection(Signal::Traces, filter)
+    }
+}
+
+/// A span or two of each day, every day a partition of its own.
+async fn fill(store: &Store) -> Vec<Span> {
+    let mut generator = Generator::new(5);
+    let mut sent = Vec::new();
+    for flush in 0..FLUSHES {
+        let days = flush * DAYS_PER_FLUSH..(flush + 1) * DAYS_PER_FLUSH;
+        let rows: Vec<Span> = days
+            .flat_map(|day| [(day, 0), (day, 1)])
+            .map(|(day, n)| span_of(&mut generator, day, n))
+            .collect();
+        write(store, Signal::Traces, &rows).await.unwrap();
+        store.flush().await;
+        sent.extend(rows);
+    }
+    sent
+}
+
+#[tokio::test]
+async fn thousands_of_partitions_need_few_open_files() {
+    let files = Counting::new(MAPS_MAX);
+    let store = open(&files, MAPS_MAX / 2, Retention::default());
+    let sent = fill(&store).await;
+    assert_eq!(store.core().view.read().partitions.len(), DAYS);
+    drop(store);
+    assert_eq!(files.maps.load(SeqCst), 0);
+    files.opened();
+
+    let store = open(&files, MAPS_MAX / 2, Retention::default());
+    assert_eq!(files.maps.load(SeqCst), 0, "a start maps nothing");
+    assert_eq!(files.opened(), DAYS, "and reads each directory once");
+
+    // Time alone tells which files are needed.
+    let found = spans(&store, within(700..703, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans(sent[1_400..1_406].to_vec()));
+    assert!(files.opened() <= 3 * 3);
+    assert!(spans(&store, within(DAYS..DAYS + 3, Filter::All)).await.is_empty());
+    assert_eq!(files.opened(), 0);
+
+    // Every file, by rows and by a term.
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans(sent.clone()));
+    let wanted = &sent[sent.len() / 3];
+    let filter = Filter::text_equals(Field::TraceId, wanted.trace_id.to_string());
+    let of_trace = sent.iter().filter(|span| span.trace_id == wanted.trace_id);
+    let found = spans(&store, selection(Signal::Traces, filter)).await;
+    assert!(plain_spans(found) == plain_spans(of_trace.cloned().collect()));
+    assert!(files.maps_most.load(SeqCst) <= MAPS_MAX);
+    assert!(counted(&store, "open_files") <= (MAPS_MAX / 2) as f64);
+    // What was asked for last is still open.
+    files.opened();
+    let again = within(DAYS - 1..DAYS, Filter::All);
+    spans(&store, again.clone()).await;
+    files.opened();
+    spans(&store, again).await;
+    assert_eq!(files.opened(), 0);
+}
+
+#[tokio::test]
+async fn the_system_may_have_less_room_than_it_was_asked_for() {
+    // The store would keep far more files open than the system lets it.
+    let files = Counting::new(12);
+    let store = open(&files, 10_000, Retention::default());
+    let mut generator = Generator::new(6);
+    let rows: Vec<Span> = (0..30).map(|day| span_of(&mut generator, day, 0)).collect();
+    write(&store, Signal::Traces, &rows).await.unwrap();
+    store.flush().await;
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans(rows));
+    assert_eq!(counted(&store, "damaged_blocks_total"), 0.0);
+}
+
+#[tokio::test]
+async fn a_query_reads_what_was_merged_away_or_dropped_since_it_began() {
+    let files = Counting::new(1_000);
+    // A file of one partition is open at most.
+    let retention = Retention::default();
+    let store = open(&files, 3, retention);
+    let mut generator = Generator::new(7);
+    let mut sent = Vec::new();
+    for flush in 0..6 {
+        let rows: Vec<Span> = (0..4)
+            .flat_map(|day| (0..20).map(move |n| (day, n)))
+            .map(|(day, n)| span_of(&mut generator, day, flush * 100 + n))
+            .collect();
+        write(&store, Signal::Traces, &rows).await.unwrap();
+        store.flush().await;
+        sent.extend(rows);
+    }
+    let core = store.core();
+    let view = core.view.read().clone();
+    merge(&store).await;
+    assert!(counted(&store, "merges_total") >= 4.0);
+    let dropped = view.partitions.values().next().unwrap().clone();
+    crate::retention::drop_now(core, &dropped.key);
+    core.removals.sweep(core);
+    let held = counted(&store, "removals_waiting");
+    assert!(held > 0.0, "what a query holds stays");
+    // The old view still has every row, from files that it opens only now.
+    let mut found = Vec::new();
+    for file in view.partitions.values().flat_map(|p| &p.files) {
+        let rows = file.open().unwrap();
+        for ordinal in 0..rows.blocks.len() {
+            let block = file.block(ordinal).unwrap();
+            let table =
+                crate::layout::BlockTable::open(Signal::Traces, block, Arc::default()).unwrap();
+            let all: Vec<usize> = (0..rows.blocks[ordinal].rows as usize).collect();
+            found.extend(crate::table::Table::spans(&table, &all, Columns::Full).unwrap());
+        }
+    }
+    assert!(plain_spans(found) == plain_spans(sent.clone()));
+    // Once nobody holds them they go, from the disk and from among the open ones.
+    drop((view, dropped));
+    core.removals.sweep(core);
+    assert_eq!(counted(&store, "removals_waiting"), 0.0);
+    let paths: Vec<PathBuf> = files.inner.paths();
+    let blocks = paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|ext| ext == "blocks"));
+    assert_eq!(blocks.count(), 3, "{paths:?}");
+    assert!(!paths.iter().any(|path| path.to_string_lossy().contains("dropped")));
+    let first_day = sent.iter().map(|span| span.start_unix_nano).min().unwrap();
+    sent.retain(|span| span.start_unix_nano >= first_day - first_day % NANOS_PER_DAY + NANOS_PER_DAY);
+    let left = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(left) == plain_spans(sent.clone()));
+    drop(store);
+    let store = open(&files, 3, Retention::default());
+    let left = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(left) == plain_spans(sent));
+}

@@ -1,0 +1,240 @@
+//! Starts without a checkpoint: every row once, or a loss that is counted, and never a refusal.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use env::{EntryKind, Files};
+use model::{Signal, Span};
+use testkit::MemoryFiles;
+
+use super::{counted, merge};
+use crate::filter::Filter;
+use crate::store::Checkpoint;
+use crate::testing::*;
+use crate::write::Stamp;
+use crate::{Options, Store};
+
+const AGENT: &str = "agent-1";
+
+fn open(files: &MemoryFiles) -> Store {
+    let (env, clock) = testkit::env(1, Arc::new(files.clone()));
+    // Any neighbours are due.
+    clock.set_unix(BASE + 3 * model::time::NANOS_PER_DAY);
+    let options = Options {
+        block_rows: 32,
+        background_merges: false,
+        ..Options::default()
+    };
+    Store::open(env, Path::new("/data"), options, Arc::new(TestDecoder)).unwrap()
+}
+
+fn stamp(sequence: u64) -> Option<Stamp> {
+    Some(Stamp {
+        agent: AGENT.to_owned(),
+        epoch: 1,
+        sequence,
+        sent_unix_nano: 0,
+        complete_to_unix_nano: 0,
+        clock: None,
+    })
+}
+
+/// What an agent sends: a request for each sequence number.
+fn request(sequence: u64) -> Vec<Span> {
+    let mut generator = Generator::new(sequence);
+    (0..20).map(|_| generator.span()).collect()
+}
+
+async fn send(store: &Store, sequences: impl IntoIterator<Item = u64>) {
+    for sequence in sequences {
+        let ack = write_stamped(store, Signal::Traces, &request(sequence), stamp(sequence)).await;
+        assert!(!ack.unwrap().duplicate, "{sequence}");
+    }
+}
+
+/// Exactly the rows of these requests are there, and none of them is taken again.
+async fn check(store: &Store, sequences: impl IntoIterator<Item = u64>) {
+    let sequences: Vec<u64> = sequences.into_iter().collect();
+    for sequence in &sequences {
+        let rows = request(*sequence);
+        let ack = write_stamped(store, Signal::Traces, &rows, stamp(*sequence)).await;
+        assert!(ack.unwrap().duplicate, "{sequence}");
+    }
+    let expected: Vec<Span> = sequences.into_iter().flat_map(request).collect();
+    let found = spans(store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans(expected));
+}
+
+fn of_store(name: &str) -> PathBuf {
+    Path::new("/data/store").join(name)
+}
+
+/// Takes both checkpoints away, or what is in them.
+fn lose_checkpoints(files: &MemoryFiles, content: Option<&[u8]>) {
+    for name in [Checkpoint::NAME, Checkpoint::SPARE] {
+        let path = of_store(name);
+        files.remove_file(&path).unwrap();
+        if let Some(content) = content {
+            files.create(&path).unwrap().write_at(content, 0).unwrap();
+        }
+    }
+}
+
+/// Flushes, some of them merged, and rows that are in the log alone.
+async fn filled(files: &MemoryFiles) -> Store {
+    let store = open(files);
+    for flush in 0..4 {
+        send(&store, flush * 10 + 1..flush * 10 + 5).await;
+        store.flush().await;
+        if flush == 2 {
+            merge(&store).await;
+        }
+    }
+    send(&store, 41..=45).await;
+    store
+}
+
+fn sent() -> impl Iterator<Item = u64> {
+    let flushed = (0..4).flat_map(|flush| flush * 10 + 1..flush * 10 + 5);
+    flushed.chain(41..=45)
+}
+
+#[tokio::test]
+async fn the_log_knows_what_a_lost_checkpoint_said() {
+    let cases: [(&str, Option<&[u8]>); 4] = [
+        ("missing", None),
+        ("empty", Some(b"")),
+        ("cut", Some(b"{\"version\":2,")),
+        ("zeroes", Some(&[0; 8_192])),
+    ];
+    for (what, content) in cases {
+        let files = MemoryFiles::new();
+        let store = filled(&files).await;
+        drop(store);
+        lose_checkpoints(&files, content);
+        let store = open(&files);
+        check(&store, sent()).await;
+        assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0, "{what}");
+        assert_eq!(counted(&store, "wal_lost_bytes_total"), 0.0, "{what}");
+        // It goes on as ever, and the next start finds a checkpoint.
+        send(&store, [51]).await;
+        store.flush().await;
+        merge(&store).await;
+        drop(store);
+        let store = open(&files);
+        assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 0.0, "{what}");
+        check(&store, sent().chain([51])).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_clean_end_and_before_the_first_flush() {
+    let files = MemoryFiles::new();
+    let store = open(&files);
+    send(&store, 1..=3).await;
+    drop(store);
+    // Nothing was flushed, so there is no checkpoint to lose.
+    let store = open(&files);
+    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 0.0);
+    check(&store, 1..=3).await;
+    store.shutdown().await;
+    drop(store);
+    lose_checkpoints(&files, None);
+    let store = open(&files);
+    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+    check(&store, 1..=3).await;
+}
+
+/// Puts the log back as it was in another copy of the folder.
+fn restore_log(files: &MemoryFiles, from: &MemoryFiles) {
+    let is_log = |path: &PathBuf| path.starts_with("/data/wal");
+    for path in files.paths().into_iter().filter(is_log) {
+        files.remove_file(&path).unwrap();
+    }
+    for path in from.paths().into_iter().filter(is_log) {
+        let content = from.read(&path).unwrap();
+        files.create(&path).unwrap().write_at(&content, 0).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_flush_that_the_log_does_not_know_of_yet_is_made_again() {
+    let files = MemoryFiles::new();
+    let store = filled(&files).await;
+    let before = files.fork();
+    // The flush commits, and the process ends before the log says so.
+    store.flush().await;
+    drop(store);
+    restore_log(&files, &before);
+    lose_checkpoints(&files, Some(b"x"));
+    let store = open(&files);
+    check(&store, sent()).await;
+    assert_eq!(counted(&store, "wal_lost_bytes_total"), 0.0);
+    store.flush().await;
+    check(&store, sent()).await;
+}
+
+#[tokio::test]
+async fn without_a_word_of_the_log_every_file_counts_and_the_log_goes() {
+    // The log is damaged where the rows of the last flush are, or that flush was merged and the
+    // log does not know of it.
+    for merged in [false, true] {
+        let files = MemoryFiles::new();
+        let store = filled(&files).await;
+        let before = files.fork();
+        store.flush().await;
+        if merged {
+            merge(&store).await;
+        }
+        send(&store, [61]).await;
+        drop(store);
+        restore_log(&files, &before);
+        if !merged {
+            let segment = files.paths().into_iter().find(|path| {
+                path.starts_with("/data/wal") && path.extension().is_some_and(|e| e == "seg")
+            });
+            let segment = segment.unwrap();
+            let at = files.read(&segment).unwrap();
+            let needle = b"agent-1";
+            let last = at.windows(needle.len()).rposition(|bytes| bytes == needle);
+            // A record that others follow: not a torn end.
+            let of_last = last.unwrap();
+            let earlier = at[..of_last - 64]
+                .windows(needle.len())
+                .rposition(|bytes| bytes == needle);
+            files.flip_bit(&segment, earlier.unwrap(), 3);
+        }
+        lose_checkpoints(&files, Some(b"x"));
+        let store = open(&files);
+        check(&store, sent()).await;
+        assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+        assert!(counted(&store, "wal_lost_bytes_total") > 0.0);
+        let aside = files.stat(Path::new("/data/wal.quarantined-1")).unwrap();
+        assert_eq!(aside.unwrap().kind, EntryKind::Dir);
+        send(&store, [71]).await;
+        store.flush().await;
+        send(&store, [72]).await;
+        drop(store);
+        let store = open(&files);
+        check(&store, sent().chain([71, 72])).await;
+        assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 0.0);
+    }
+}
+
+#[tokio::test]
+async fn rows_that_were_in_a_lost_log_alone_are_all_that_is_lost() {
+    let files = MemoryFiles::new();
+    let store = filled(&files).await;
+    drop(store);
+    let is_log = |path: &PathBuf| path.starts_with("/data/wal");
+    for path in files.paths().into_iter().filter(is_log) {
+        files.remove_file(&path).unwrap();
+    }
+    lose_checkpoints(&files, None);
+    let store = open(&files);
+    let flushed: Vec<Span> = sent().filter(|n| *n < 41).flat_map(request).collect();
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans(flushed));
+    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+    send(&store, [81]).await;
+}
