@@ -44,6 +44,7 @@ mod attributes;
 mod clock;
 mod correlation;
 mod encode;
+mod fields;
 mod interned;
 mod keys;
 mod nested;
