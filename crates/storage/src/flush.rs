@@ -88,8 +88,10 @@ pub(crate) fn flush(
             }
             let rows = ordered(*signal, chunks, rows);
             let shared = write_files(env, &dir, flush, *signal, block_rows, chunks, &rows)?;
-            let mut partition =
-                known.map_or_else(|| Partition::new(open, root, key), |known| (**known).clone());
+            let mut partition = known.map_or_else(
+                || Partition::new(open, root, key),
+                |known| (**known).clone(),
+            );
             let file = FileEntry::look(&partition.home, FileId::flush(flush))?;
             if !file.needs.is_empty() {
                 add_to_index(flush, &mut partition, &shared)?;

@@ -273,7 +273,10 @@ impl Look<'_> {
             if entry.name == crate::snapshot::PARTIAL {
                 self.stray(&path, "a snapshot that is being taken or was interrupted");
             } else if entry.name.starts_with(SET_ASIDE) {
-                self.stray(&path, "a log that a start without a checkpoint could not use");
+                self.stray(
+                    &path,
+                    "a log that a start without a checkpoint could not use",
+                );
             } else if !KNOWN.contains(&entry.name.as_str()) {
                 self.stray(&path, "not a file of the data folder");
             }

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use env::Env;
 use tantivy::columnar::Column;
 use tantivy::directory::error::{OpenReadError, OpenWriteError};
-use tantivy::indexer::LogMergePolicy;
 use tantivy::index::SegmentId;
+use tantivy::indexer::LogMergePolicy;
 use tantivy::schema::{BytesOptions, Field, IndexRecordOption, Schema};
 use tantivy::{
     DocSet, Index, InvertedIndexReader, SegmentReader, TERMINATED, TantivyDocument, TantivyError,

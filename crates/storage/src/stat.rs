@@ -278,12 +278,12 @@ fn of_log(
     log.each(&mut |item| {
         match item {
             journal::Item::Record { payload, .. } => {
-                wal.records += 1;
                 let record = match read_record(&payload) {
                     Some(Logged::Batch(record)) => Some(record),
                     Some(Logged::Checkpoint(_)) => return true,
                     None => None,
                 };
+                wal.records += 1;
                 let chunk = record
                     .as_ref()
                     .map(|record| chunk_of(record, &keys, decoder));

@@ -77,10 +77,10 @@ impl PartitionIndex {
         state: &mut State,
         open: impl Fn(&[SegmentId]) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
-        let opened = self.home.open.with_room(
-            || open(&state.checked),
-            |error| error.system(),
-        );
+        let opened = self
+            .home
+            .open
+            .with_room(|| open(&state.checked), |error| error.system());
         if let Err(IndexError::Damaged(reason)) = &opened {
             tracing::error!(reason, "index is damaged, searching without it");
             state.damage = Some(reason.clone());

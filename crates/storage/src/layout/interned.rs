@@ -108,6 +108,8 @@ impl<T: DeserializeOwned> Known<T> {
         let bytes = list.encoded.as_ref().map_or(0, BytesColumn::memory_bytes);
         let mut kept = self.0.lock();
         if kept.has_room(bytes) {
+            // A part of the block would keep its file mapped for as long as the answer takes.
+            let stored = Bytes::copy_from_slice(&stored);
             kept.lists.insert(hash, (stored, list.clone()));
         }
         Ok(list)

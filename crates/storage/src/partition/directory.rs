@@ -245,7 +245,10 @@ mod tests {
             file.set_size(cut).unwrap();
             for said in [whole, cut] {
                 let read = load_directory(Signal::Logs, &*file, said);
-                assert!(matches!(read, Err(FileError::Damaged(_))), "{cut} of {said}");
+                assert!(
+                    matches!(read, Err(FileError::Damaged(_))),
+                    "{cut} of {said}"
+                );
             }
         }
     }

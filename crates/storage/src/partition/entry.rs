@@ -82,7 +82,9 @@ impl FileEntry {
         health
             .lacks_terms
             .store(terms.is_none() || unknown, Ordering::Relaxed);
-        health.lacks_fields.store(fields.is_none(), Ordering::Relaxed);
+        health
+            .lacks_fields
+            .store(fields.is_none(), Ordering::Relaxed);
         Ok(Self {
             id,
             home: Arc::clone(home),

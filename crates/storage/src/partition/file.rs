@@ -249,8 +249,11 @@ impl BlockFile {
         let refused = matches!(&mapped, Err(error) if !gone(error));
         let opened = mapped.map_err(|error| error.to_string()).and_then(open);
         let opened = opened.inspect_err(|error| {
-            tracing::error!(file = self.place.shown(self.id, extension), error,
-                "side file does not read, searching without it");
+            tracing::error!(
+                file = self.place.shown(self.id, extension),
+                error,
+                "side file does not read, searching without it"
+            );
         });
         lacking.store(opened.is_err(), Ordering::Relaxed);
         if refused {

@@ -176,5 +176,7 @@ impl Slots {
 fn is_full(error: &std::io::Error) -> bool {
     /// ENOMEM, ENFILE and EMFILE, as every Linux has them.
     const FULL: [i32; 3] = [12, 23, 24];
-    error.raw_os_error().is_some_and(|code| FULL.contains(&code))
+    error
+        .raw_os_error()
+        .is_some_and(|code| FULL.contains(&code))
 }

@@ -14,8 +14,6 @@ use crate::table::Damage;
 
 /// What all blocks that are kept may take.
 const BYTES_MAX: usize = 96 << 20;
-/// And how many there may be: each keeps its file mapped.
-const BLOCKS_MAX: usize = 4_096;
 
 /// The blocks, by the serial of their file and their ordinal in it.
 #[derive(Default)]
@@ -70,7 +68,7 @@ impl BlockCache {
         if kept.blocks.insert(key, slot).is_none() {
             kept.bytes += bytes;
         }
-        if kept.bytes > BYTES_MAX || kept.blocks.len() > BLOCKS_MAX {
+        if kept.bytes > BYTES_MAX {
             kept.forget();
         }
         Ok(block)

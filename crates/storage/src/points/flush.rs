@@ -61,8 +61,10 @@ pub(crate) fn flush(
         }
         file.finish()?;
         env.files.sync_dir(&dir)?;
-        let mut partition =
-            known.map_or_else(|| Partition::new(open, root, key), |known| (**known).clone());
+        let mut partition = known.map_or_else(
+            || Partition::new(open, root, key),
+            |known| (**known).clone(),
+        );
         let file = FileEntry::look(&partition.home, id)?;
         partition.files.push(Arc::new(file));
         partition.added_unix_nano = env.clock.unix_nanos();

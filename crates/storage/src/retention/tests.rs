@@ -188,6 +188,12 @@ async fn bytes_drop_the_oldest_days_of_that_signal_alone() {
     this.has(Vec::new(), this.logs.clone()).await;
 }
 
+/// Keeps the reserve, and removes what nobody reads any more.
+fn reserve(core: &crate::store::Core, space: Space) {
+    by_reserve(core, space);
+    core.removals.sweep(core);
+}
+
 #[tokio::test]
 async fn the_reserve_drops_no_more_than_it_needs_and_never_today() {
     let retention = Retention {
@@ -200,15 +206,15 @@ async fn the_reserve_drops_no_more_than_it_needs_and_never_today() {
         free_bytes,
         total_bytes,
     };
-    by_reserve(&core, space(1_000, 1_000_000));
+    reserve(&core, space(1_000, 1_000_000));
     // A tenth of a small disk is less than the reserve.
-    by_reserve(&core, space(10, 100));
+    reserve(&core, space(10, 100));
     this.has(this.spans.clone(), this.logs.clone()).await;
-    by_reserve(&core, space(999, 1_000_000));
+    reserve(&core, space(999, 1_000_000));
     this.has(this.second_day_spans(), this.logs.clone()).await;
     assert_eq!(this.metric("dropped_partitions_total", "disk_reserve"), 1.0);
-    by_reserve(&core, space(0, 1_000_000));
-    by_reserve(&core, space(0, 1_000_000));
+    reserve(&core, space(0, 1_000_000));
+    reserve(&core, space(0, 1_000_000));
     let kept_logs: Vec<_> = this
         .logs
         .iter()
@@ -235,7 +241,7 @@ async fn the_reserve_drops_no_more_than_it_needs_and_never_today() {
     let left_over = this.folder(Signal::Traces, "2026-01-01.dropped");
     std::fs::create_dir(&left_over).unwrap();
     std::fs::write(left_over.join("0000000000000001.blocks"), "x").unwrap();
-    by_reserve(&core, space(999, 1_000_000));
+    reserve(&core, space(999, 1_000_000));
     assert!(!left_over.exists());
     drop(core);
     let this = this.reopen(Retention::default());
@@ -285,7 +291,7 @@ async fn queries_under_way_keep_what_they_began_with() {
     .await;
     let core = this.store.core();
     let view = core.view.read().clone();
-    by_reserve(
+    reserve(
         core,
         Space {
             free_bytes: 0,
@@ -327,7 +333,7 @@ async fn a_folder_that_cannot_be_renamed_stays_in_answers() {
         "in the way",
     )
     .unwrap();
-    by_reserve(
+    reserve(
         this.store.core(),
         Space {
             free_bytes: 0,
@@ -434,7 +440,7 @@ async fn an_answer_that_is_streamed_goes_on_while_its_partition_is_dropped() {
                 free_bytes: 0,
                 total_bytes: 1_000_000,
             };
-            by_reserve(this.store.core(), none);
+            reserve(this.store.core(), none);
             assert!(!this.folder(Signal::Traces, "2026-01-01").exists());
             dropped = true;
         }

@@ -11,9 +11,9 @@ use rustc_hash::FxHashMap;
 use super::{Scan, Stop, Unit};
 use crate::block::Kind;
 use crate::eval::Compiled;
+use crate::fields_table::FieldsTable;
 use crate::filter::{Field, Filter, Level};
 use crate::message::{FieldCount, Reply, Selection, ValueCount};
-use crate::fields_table::FieldsTable;
 use crate::partition::FileEntry;
 use crate::terms::table_name;
 
@@ -198,19 +198,20 @@ pub(super) fn values(
     let mut stopped = Ok(());
     for unit in &units {
         if let Some(file) = whole_file(selection, unit) {
-            let from_table = *tables
-                .entry(file.serial)
-                .or_insert_with(|| match listed(file, field) {
-                    Some(values) => {
-                        for (value, rows) in values {
-                            if value.starts_with(prefix) {
-                                *counts.entry(value).or_default() += rows;
+            let from_table =
+                *tables
+                    .entry(file.serial)
+                    .or_insert_with(|| match listed(file, field) {
+                        Some(values) => {
+                            for (value, rows) in values {
+                                if value.starts_with(prefix) {
+                                    *counts.entry(value).or_default() += rows;
+                                }
                             }
+                            true
                         }
-                        true
-                    }
-                    None => false,
-                });
+                        None => false,
+                    });
             if from_table {
                 continue;
             }

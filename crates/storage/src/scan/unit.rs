@@ -48,9 +48,9 @@ impl Unit {
                 let (min, max) = head.times();
                 (min, max, max)
             }
-            Unit::Block { .. } | Unit::Held { .. } => self
-                .meta()
-                .map_or((0, 0, 0), |meta| (meta.min_time, meta.max_time, meta.max_end)),
+            Unit::Block { .. } | Unit::Held { .. } => self.meta().map_or((0, 0, 0), |meta| {
+                (meta.min_time, meta.max_time, meta.max_end)
+            }),
         }
     }
 

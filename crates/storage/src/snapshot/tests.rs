@@ -68,8 +68,7 @@ async fn a_snapshot_opens_with_what_was_in_files_and_in_memory() {
     drop(store);
     let store = open(&dir.path().join("data"));
     let target = dir.path().join("without-log");
-    let taken = store.snapshot(&target).await.unwrap();
-    assert_eq!(taken.wal_bytes, 0);
+    store.snapshot(&target).await.unwrap();
     assert!(all(&open(&target)).await == all(&store).await);
 }
 

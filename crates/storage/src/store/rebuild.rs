@@ -7,8 +7,9 @@
 //!
 //! Where the log has no such record (an earlier build wrote it) or is itself damaged from there
 //! on, nobody can tell which of its rows are in files. Then every file counts, and the log is set
-//! aside: rows that had not been written to files are lost, and none is there twice. Stamps of
-//! all batches in it are kept, so that what agents send again is not stored again.
+//! aside: rows that had not been written to files are lost, and none is there twice. For every agent
+//! in the log all that it numbered up to its highest number counts as stored, since those of which
+//! the log does not read may be in files, so that what it sends again is not stored again.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ pub(super) fn had_checkpoint(core: &Core, wal: &Path) -> Result<bool, OpenError>
 
 /// Makes a checkpoint of what there is, and writes it.
 pub(super) fn rebuild(core: &Core, wal: &Path, reason: &str) -> Result<Checkpoint, OpenError> {
-    let seen = Seen::of(core, wal)?;
+    let mut seen = Seen::of(core, wal)?;
     add(&core.counters.damaged_files, 1);
     add(&core.counters.rebuilt_checkpoints, 1);
     let folder = |source| OpenError::Folder {
@@ -67,6 +68,7 @@ pub(super) fn rebuild(core: &Core, wal: &Path, reason: &str) -> Result<Checkpoin
                 segment: seen.last_segment.saturating_add(1),
                 offset: 0,
             };
+            seen.stamps.fill();
             Checkpoint::new(seen.files.last, position, seen.stamps)
         }
     };
@@ -139,7 +141,9 @@ impl Seen {
             dir: wal.to_owned(),
             source,
         })?;
-        let numbers = names.iter().filter_map(|e| journal::segment_number(&e.name));
+        let numbers = names
+            .iter()
+            .filter_map(|e| journal::segment_number(&e.name));
         seen.first_segment = numbers.clone().min();
         seen.last_segment = numbers.max().unwrap_or(0);
         let log = Log::open(&core.env, wal, Position::START)?;
@@ -154,7 +158,10 @@ impl Seen {
     fn item(&mut self, item: Item) {
         match item {
             Item::Record { payload, .. } => match record::read_any(&payload) {
-                Some(Logged::Checkpoint(checkpoint)) => self.checkpoint = Some(*checkpoint),
+                Some(Logged::Checkpoint(checkpoint)) => {
+                    self.stamps = checkpoint.stamps.clone();
+                    self.checkpoint = Some(*checkpoint);
+                }
                 Some(Logged::Batch(record)) => {
                     self.batches += 1;
                     if let Some(stamp) = &record.batch.stamp {
@@ -186,10 +193,7 @@ impl Seen {
         let later = self.files.last > checkpoint.flush;
         let whole = self.damaged_segment.is_none_or(|damaged| damaged < begin);
         let merged = self.files.merged > checkpoint.flush;
-        (is_there && !merged && (whole || !later)).then(|| {
-            // Those of the log are added to when it is replayed.
-            checkpoint.clone()
-        })
+        (is_there && !merged && (whole || !later)).then(|| checkpoint.clone())
     }
 }
 

@@ -121,6 +121,13 @@ impl Stamps {
         before
     }
 
+    /// Counts everything below the highest numbers as stored: for when nobody knows any more.
+    pub(super) fn fill(&mut self) {
+        for window in self.agents.values_mut() {
+            window.stored = [u64::MAX; WORDS];
+        }
+    }
+
     /// Goes back to before the insertions, of which the last is undone first.
     pub(super) fn undo(&mut self, insertions: Vec<Before>) {
         for before in insertions.into_iter().rev() {

@@ -20,12 +20,12 @@ pub(super) fn check(
     log.each(&mut |item| {
         let (severity, segment, what, costs) = match item {
             Item::Record { position, payload } => {
-                report.checked.wal_records += 1;
                 let record = match read_record(&payload) {
                     Some(Logged::Batch(record)) => Ok(record),
                     Some(Logged::Checkpoint(_)) => return true,
                     None => Err("it is not a batch".to_owned()),
                 };
+                report.checked.wal_records += 1;
                 match record.and_then(|record| chunk_of(&record, &keys, decoder)) {
                     Ok(chunk) => {
                         report.checked.wal_rows += chunk.rows() as u64;

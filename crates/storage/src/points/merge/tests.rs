@@ -115,11 +115,20 @@ fn small_chunks_grow_and_full_ones_are_copied() {
     let one = merged(dir.path(), 20, &files);
     let (found, chunks) = read(&one);
     assert_eq!((found.len(), chunks), (3 * 480, 3));
-    let bytes = |name: &str| std::fs::read_dir(dir.path()).unwrap().fold(0, |bytes, entry| {
-        let entry = entry.unwrap();
-        let own = entry.file_name().to_string_lossy().starts_with(name);
-        bytes + if own { entry.metadata().unwrap().len() } else { 0 }
-    });
+    let bytes = |name: &str| {
+        std::fs::read_dir(dir.path())
+            .unwrap()
+            .fold(0, |bytes, entry| {
+                let entry = entry.unwrap();
+                let own = entry.file_name().to_string_lossy().starts_with(name);
+                bytes
+                    + if own {
+                        entry.metadata().unwrap().len()
+                    } else {
+                        0
+                    }
+            })
+    };
     let parts: u64 = files.iter().map(|file| bytes(&file.id.to_string())).sum();
     assert!(bytes(&one.id.to_string()) * 2 < parts);
     let next = write_file(dir.path(), 21, &part(480, 60));

@@ -15,7 +15,6 @@ use super::{counted, merge};
 use crate::filter::{Field, Filter};
 use crate::message::*;
 use crate::testing::*;
-use crate::retention::Retention;
 use crate::{Options, Store};
 
 /// Files that refuse to have more mapped or open at once than they were told.
@@ -153,14 +152,13 @@ const DAYS: usize = DAYS_PER_FLUSH * FLUSHES;
 const MAPS_MAX: usize = 60;
 const DATA: &str = "/data";
 
-fn open(files: &Counting, open_files: usize, retention: Retention) -> Store {
+fn open(files: &Counting, open_files: usize) -> Store {
     let (env, clock) = testkit::env(1, Arc::new(files.clone()));
     clock.set_unix(day_start(DAYS + 2));
     let options = Options {
         block_rows: 8,
         background_merges: false,
         open_files: Some(open_files),
-        retention,
         ..Options::default()
     };
     Store::open(env, Path::new(DATA), options, Arc::new(TestDecoder)).unwrap()
@@ -209,14 +207,14 @@ async fn fill(store: &Store) -> Vec<Span> {
 #[tokio::test]
 async fn thousands_of_partitions_need_few_open_files() {
     let files = Counting::new(MAPS_MAX);
-    let store = open(&files, MAPS_MAX / 2, Retention::default());
+    let store = open(&files, MAPS_MAX / 2);
     let sent = fill(&store).await;
     assert_eq!(store.core().view.read().partitions.len(), DAYS);
     drop(store);
     assert_eq!(files.maps.load(SeqCst), 0);
     files.opened();
 
-    let store = open(&files, MAPS_MAX / 2, Retention::default());
+    let store = open(&files, MAPS_MAX / 2);
     assert_eq!(files.maps.load(SeqCst), 0, "a start maps nothing");
     assert_eq!(files.opened(), DAYS, "and reads each directory once");
 
@@ -224,7 +222,11 @@ async fn thousands_of_partitions_need_few_open_files() {
     let found = spans(&store, within(700..703, Filter::All)).await;
     assert!(plain_spans(found) == plain_spans(sent[1_400..1_406].to_vec()));
     assert!(files.opened() <= 3 * 3);
-    assert!(spans(&store, within(DAYS..DAYS + 3, Filter::All)).await.is_empty());
+    assert!(
+        spans(&store, within(DAYS..DAYS + 3, Filter::All))
+            .await
+            .is_empty()
+    );
     assert_eq!(files.opened(), 0);
 
     // Every file, by rows and by a term.
@@ -250,7 +252,7 @@ async fn thousands_of_partitions_need_few_open_files() {
 async fn the_system_may_have_less_room_than_it_was_asked_for() {
     // The store would keep far more files open than the system lets it.
     let files = Counting::new(12);
-    let store = open(&files, 10_000, Retention::default());
+    let store = open(&files, 10_000);
     let mut generator = Generator::new(6);
     let rows: Vec<Span> = (0..30).map(|day| span_of(&mut generator, day, 0)).collect();
     write(&store, Signal::Traces, &rows).await.unwrap();
@@ -264,8 +266,7 @@ async fn the_system_may_have_less_room_than_it_was_asked_for() {
 async fn a_query_reads_what_was_merged_away_or_dropped_since_it_began() {
     let files = Counting::new(1_000);
     // A file of one partition is open at most.
-    let retention = Retention::default();
-    let store = open(&files, 3, retention);
+    let store = open(&files, 3);
     let mut generator = Generator::new(7);
     let mut sent = Vec::new();
     for flush in 0..6 {
@@ -277,6 +278,9 @@ async fn a_query_reads_what_was_merged_away_or_dropped_since_it_began() {
         store.flush().await;
         sent.extend(rows);
     }
+    // Opened later, so that any neighbours are due.
+    drop(store);
+    let store = open(&files, 3);
     let core = store.core();
     let view = core.view.read().clone();
     merge(&store).await;
@@ -308,13 +312,19 @@ async fn a_query_reads_what_was_merged_away_or_dropped_since_it_began() {
         .iter()
         .filter(|path| path.extension().is_some_and(|ext| ext == "blocks"));
     assert_eq!(blocks.count(), 3, "{paths:?}");
-    assert!(!paths.iter().any(|path| path.to_string_lossy().contains("dropped")));
+    assert!(
+        !paths
+            .iter()
+            .any(|path| path.to_string_lossy().contains("dropped"))
+    );
     let first_day = sent.iter().map(|span| span.start_unix_nano).min().unwrap();
-    sent.retain(|span| span.start_unix_nano >= first_day - first_day % NANOS_PER_DAY + NANOS_PER_DAY);
+    sent.retain(|span| {
+        span.start_unix_nano >= first_day - first_day % NANOS_PER_DAY + NANOS_PER_DAY
+    });
     let left = spans(&store, selection(Signal::Traces, Filter::All)).await;
     assert!(plain_spans(left) == plain_spans(sent.clone()));
     drop(store);
-    let store = open(&files, 3, Retention::default());
+    let store = open(&files, 3);
     let left = spans(&store, selection(Signal::Traces, Filter::All)).await;
     assert!(plain_spans(left) == plain_spans(sent));
 }
