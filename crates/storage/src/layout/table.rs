@@ -9,19 +9,16 @@ use model::metric::Series;
 use model::{DataPoint, LogRecord, Resource, Scope, Signal, Span};
 
 use super::interned::SharedList;
-use super::pick::{At, Pick, Source, damage};
+use super::pick::{Pick, damage};
 use super::read::{AttributeReader, starts};
-use super::{Interned, TYPES, points};
+use super::{Interned, points};
 use crate::block::{BlockError, BlockReader, Kind};
-use crate::filter::{Field, Level};
+use crate::filter::Field;
 use crate::message::Columns;
 use crate::points::SeriesEntry;
 use crate::points::block::{Parts, PointBlock, has_chunks};
 use crate::scan::Share;
-use crate::table::{
-    Cell, Damage, Grouped, Mask, SharedValue, Table, kind_cell, kind_name, shared_value,
-    status_cell, visible,
-};
+use crate::table::{Cell, Damage, Grouped, Mask, Table};
 use crate::words::Sought;
 
 /// An open block whose columns are decoded when they are asked for.
