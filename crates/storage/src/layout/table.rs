@@ -9,7 +9,7 @@ use model::metric::Series;
 use model::{DataPoint, LogRecord, Resource, Scope, Signal, Span};
 
 use super::interned::SharedList;
-use super::pick::{Pick, damage};
+use super::pick::damage;
 use super::read::{AttributeReader, starts};
 use super::{Interned, points};
 use crate::block::{BlockError, BlockReader, Kind};

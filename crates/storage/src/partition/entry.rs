@@ -125,8 +125,9 @@ impl FileEntry {
 
     /// The bytes of a block.
     pub(crate) fn block(&self, ordinal: usize) -> Result<Bytes, Damage> {
-        let file = self.open().map_err(|error| Damage(error.to_string()))?;
-        Ok(file.block(ordinal))
+        let file = self.open();
+        let block = file.and_then(|file| file.sound_block(ordinal));
+        block.map_err(|error| Damage(error.to_string()))
     }
 
     pub(crate) fn rows(&self) -> u64 {

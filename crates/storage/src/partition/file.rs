@@ -1,7 +1,7 @@
 //! The files of a partition, open.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -29,6 +29,9 @@ pub(crate) enum FileError {
     #[error("{0}")]
     Damaged(String),
 }
+
+/// Bytes of a block that are read at once.
+const PART_BYTES: usize = 128 << 10;
 
 /// Where the files of a partition are. Their folder is renamed when the partition is dropped.
 #[derive(Debug)]
@@ -116,6 +119,8 @@ pub(crate) struct BlockFile {
     ids: OnceLock<Option<IdTable>>,
     fields: OnceLock<Option<FieldsTable>>,
     series: OnceLock<Option<SeriesIndex>>,
+    /// A bit for each block that was read to its end once.
+    sound: Box<[AtomicU64]>,
     health: Arc<Health>,
 }
 
@@ -179,6 +184,7 @@ impl BlockFile {
         let directory = load_directory(place.signal, &*file, bytes.len() as u64)?;
         // Earlier builds wrote an id table for points, too.
         let of_points = place.signal == Signal::Metrics && !has_ids;
+        let blocks = directory.blocks.len();
         Ok(Self {
             id,
             needs: needs_of(id, place.signal, has_ids, &directory),
@@ -191,6 +197,7 @@ impl BlockFile {
             ids: OnceLock::new(),
             fields: OnceLock::new(),
             series: OnceLock::new(),
+            sound: (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             health,
         })
     }
@@ -264,6 +271,32 @@ impl BlockFile {
 
     pub(crate) fn signal(&self) -> Signal {
         self.place.signal
+    }
+
+    /// The bytes of a block, mapped, once it is known that the disk can read them: of a mapping a
+    /// bad sector or a file that was cut short is a signal that ends the process.
+    pub(super) fn sound_block(&self, ordinal: usize) -> Result<Bytes, FileError> {
+        let (word, bit) = (&self.sound[ordinal / 64], 1 << (ordinal % 64));
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            self.read_through(ordinal)?;
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+        Ok(self.block(ordinal))
+    }
+
+    fn read_through(&self, ordinal: usize) -> Result<(), FileError> {
+        let path = |dir: &Path| self.id.path(dir, "blocks");
+        let file = self.place.within(|dir| self.place.env.files.open(&path(dir)))?;
+        let block = &self.blocks[ordinal];
+        let mut part = vec![0; PART_BYTES.min(block.length as usize)];
+        let (mut offset, end) = (block.offset, block.offset + u64::from(block.length));
+        while offset < end {
+            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            let bytes = left.min(part.len());
+            file.read_exact_at(&mut part[..bytes], offset)?;
+            offset += bytes as u64;
+        }
+        Ok(())
     }
 
     /// The bytes of a block.
