@@ -197,7 +197,9 @@ impl BlockFile {
             ids: OnceLock::new(),
             fields: OnceLock::new(),
             series: OnceLock::new(),
-            sound: (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            sound: (0..blocks.div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
             health,
         })
     }
@@ -286,7 +288,9 @@ impl BlockFile {
 
     fn read_through(&self, ordinal: usize) -> Result<(), FileError> {
         let path = |dir: &Path| self.id.path(dir, "blocks");
-        let file = self.place.within(|dir| self.place.env.files.open(&path(dir)))?;
+        let file = self
+            .place
+            .within(|dir| self.place.env.files.open(&path(dir)))?;
         let block = &self.blocks[ordinal];
         let mut part = vec![0; PART_BYTES.min(block.length as usize)];
         let (mut offset, end) = (block.offset, block.offset + u64::from(block.length));
