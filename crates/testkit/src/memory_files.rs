@@ -10,11 +10,13 @@
 
 mod state;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use env::{Entry, EntryKind, File, Files, Lock, Space};
@@ -37,6 +39,43 @@ pub enum Loss {
 #[derive(Clone, Debug, Default)]
 pub struct MemoryFiles {
     state: Arc<Mutex<State>>,
+    maps: Arc<Maps>,
+}
+
+/// What is mapped, and what was opened for reading.
+#[derive(Debug, Default)]
+struct Maps {
+    live: AtomicUsize,
+    most: AtomicUsize,
+    /// 0 for any number.
+    max: AtomicUsize,
+    /// By the file's extension.
+    opened: Mutex<BTreeMap<OsString, usize>>,
+}
+
+impl Maps {
+    fn note(&self, path: &Path) {
+        let extension = path.extension().unwrap_or_default().to_owned();
+        *self.opened.lock().entry(extension).or_default() += 1;
+    }
+}
+
+/// The content of a file as it was when it was mapped.
+struct Mapped {
+    content: Arc<Vec<u8>>,
+    maps: Arc<Maps>,
+}
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.content
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        self.maps.live.fetch_sub(1, SeqCst);
+    }
 }
 
 impl MemoryFiles {
@@ -48,6 +87,24 @@ impl MemoryFiles {
     /// after writing what fits.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state.lock().capacity = bytes;
+    }
+
+    /// Lets no more files be mapped at once, as a kernel does.
+    pub fn set_maps_max(&self, maps: usize) {
+        self.maps.max.store(maps, SeqCst);
+    }
+
+    /// How many files are mapped now, and how many were at most.
+    pub fn maps(&self) -> (usize, usize) {
+        (self.maps.live.load(SeqCst), self.maps.most.load(SeqCst))
+    }
+
+    /// How often files with these extensions were opened for reading or mapped since this was
+    /// asked last.
+    pub fn take_opened(&self, extensions: &[&str]) -> usize {
+        let opened = std::mem::take(&mut *self.maps.opened.lock());
+        let of = |extension: &&str| opened.get(OsStr::new(extension)).copied();
+        extensions.iter().filter_map(of).sum()
     }
 
     /// Bytes of all files.
@@ -123,6 +180,7 @@ impl MemoryFiles {
         };
         Self {
             state: Arc::new(Mutex::new(copy)),
+            maps: Arc::default(),
         }
     }
 
@@ -274,6 +332,7 @@ impl Drop for MemoryLock {
 
 impl Files for MemoryFiles {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.maps.note(path);
         self.open_as(path, false)
     }
 
@@ -311,7 +370,20 @@ impl Files for MemoryFiles {
     }
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {
-        self.read(path).map(Bytes::from)
+        /// What the kernel says where there are too many mappings.
+        const ENOMEM: i32 = 12;
+        let maps = &self.maps;
+        let max = maps.max.load(SeqCst);
+        if max > 0 && maps.live.load(SeqCst) >= max {
+            return Err(io::Error::from_raw_os_error(ENOMEM));
+        }
+        maps.note(path);
+        let state = self.state.lock();
+        let content = Arc::clone(&state.inodes[state.live.file(path)?].live);
+        let live = maps.live.fetch_add(1, SeqCst) + 1;
+        maps.most.fetch_max(live, SeqCst);
+        let maps = Arc::clone(maps);
+        Ok(Bytes::from_owner(Mapped { content, maps }))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Entry>> {

@@ -1,12 +1,8 @@
 //! Many files and few of them open: queries, merges, drops and starts under a small bound.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use bytes::Bytes;
-use env::{Entry, File, Files, Lock, Space};
 use model::time::NANOS_PER_DAY;
 use model::{Signal, Span, TimeRange};
 use testkit::MemoryFiles;
@@ -14,135 +10,13 @@ use testkit::MemoryFiles;
 use super::{counted, merge};
 use crate::filter::{Field, Filter};
 use crate::message::*;
+use crate::partition::EXTENSIONS;
 use crate::testing::*;
 use crate::{Options, Store};
 
-/// Files that refuse to have more mapped or open at once than they were told.
-#[derive(Debug, Clone)]
-struct Counting {
-    inner: MemoryFiles,
-    maps: Arc<AtomicUsize>,
-    maps_most: Arc<AtomicUsize>,
-    maps_max: usize,
-    opened: Arc<AtomicUsize>,
-}
-
-/// Bytes that count as mapped until they are dropped.
-struct Mapped(Bytes, Arc<AtomicUsize>);
-
-impl AsRef<[u8]> for Mapped {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        self.1.fetch_sub(1, SeqCst);
-    }
-}
-
-impl Counting {
-    fn new(maps_max: usize) -> Self {
-        Self {
-            inner: MemoryFiles::new(),
-            maps: Arc::default(),
-            maps_most: Arc::default(),
-            maps_max,
-            opened: Arc::default(),
-        }
-    }
-
-    /// How often a file of blocks was opened or mapped since this was asked last.
-    fn opened(&self) -> usize {
-        self.opened.swap(0, SeqCst)
-    }
-}
-
-fn is_of_partition(path: &Path) -> bool {
-    let of_partition = |ext| ["blocks", "ids", "fields", "series"].contains(&ext);
-    path.extension()
-        .and_then(|ext| ext.to_str())
-        .is_some_and(of_partition)
-}
-
-impl Files for Counting {
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        if is_of_partition(path) {
-            self.opened.fetch_add(1, SeqCst);
-        }
-        self.inner.open(path)
-    }
-
-    fn map(&self, path: &Path) -> io::Result<Bytes> {
-        if self.maps.load(SeqCst) >= self.maps_max {
-            // ENOMEM, as the kernel says where there are too many mappings.
-            return Err(io::Error::from_raw_os_error(12));
-        }
-        if is_of_partition(path) {
-            self.opened.fetch_add(1, SeqCst);
-        }
-        let bytes = self.inner.map(path)?;
-        let now = self.maps.fetch_add(1, SeqCst) + 1;
-        self.maps_most.fetch_max(now, SeqCst);
-        Ok(Bytes::from_owner(Mapped(bytes, self.maps.clone())))
-    }
-
-    fn open_write(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.inner.open_write(path)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.inner.create(path)
-    }
-
-    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.inner.create_new(path)
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.inner.read(path)
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Option<Entry>> {
-        self.inner.stat(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(dir)
-    }
-
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.remove_dir_all(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.inner.space(path)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.inner.lock(path)
-    }
+/// How often the files of partitions were opened or mapped since this was asked last.
+fn opened(files: &MemoryFiles) -> usize {
+    files.take_opened(&EXTENSIONS)
 }
 
 /// Days in a flush at most, see [`crate::flush::DAYS_MAX`].
@@ -152,7 +26,7 @@ const DAYS: usize = DAYS_PER_FLUSH * FLUSHES;
 const MAPS_MAX: usize = 60;
 const DATA: &str = "/data";
 
-fn open(files: &Counting, open_files: usize) -> Store {
+fn open(files: &MemoryFiles, open_files: usize) -> Store {
     let (env, clock) = testkit::env(1, Arc::new(files.clone()));
     clock.set_unix(day_start(DAYS + 2));
     let options = Options {
@@ -206,28 +80,29 @@ async fn fill(store: &Store) -> Vec<Span> {
 
 #[tokio::test]
 async fn thousands_of_partitions_need_few_open_files() {
-    let files = Counting::new(MAPS_MAX);
+    let files = MemoryFiles::new();
+    files.set_maps_max(MAPS_MAX);
     let store = open(&files, MAPS_MAX / 2);
     let sent = fill(&store).await;
     assert_eq!(store.core().view.read().partitions.len(), DAYS);
     drop(store);
-    assert_eq!(files.maps.load(SeqCst), 0);
-    files.opened();
+    assert_eq!(files.maps().0, 0);
+    opened(&files);
 
     let store = open(&files, MAPS_MAX / 2);
-    assert_eq!(files.maps.load(SeqCst), 0, "a start maps nothing");
-    assert_eq!(files.opened(), DAYS, "and reads each directory once");
+    assert_eq!(files.maps().0, 0, "a start maps nothing");
+    assert_eq!(opened(&files), DAYS, "and reads each directory once");
 
     // Time alone tells which files are needed.
     let found = spans(&store, within(700..703, Filter::All)).await;
     assert!(plain_spans(found) == plain_spans(sent[1_400..1_406].to_vec()));
-    assert!(files.opened() <= 3 * 3);
+    assert!(opened(&files) <= 3 * 3);
     assert!(
         spans(&store, within(DAYS..DAYS + 3, Filter::All))
             .await
             .is_empty()
     );
-    assert_eq!(files.opened(), 0);
+    assert_eq!(opened(&files), 0);
 
     // Every file, by rows and by a term.
     let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
@@ -237,21 +112,22 @@ async fn thousands_of_partitions_need_few_open_files() {
     let of_trace = sent.iter().filter(|span| span.trace_id == wanted.trace_id);
     let found = spans(&store, selection(Signal::Traces, filter)).await;
     assert!(plain_spans(found) == plain_spans(of_trace.cloned().collect()));
-    assert!(files.maps_most.load(SeqCst) <= MAPS_MAX);
+    assert!(files.maps().1 <= MAPS_MAX);
     assert!(counted(&store, "open_files") <= (MAPS_MAX / 2) as f64);
     // What was asked for last is still open.
-    files.opened();
+    opened(&files);
     let again = within(DAYS - 1..DAYS, Filter::All);
     spans(&store, again.clone()).await;
-    files.opened();
+    opened(&files);
     spans(&store, again).await;
-    assert_eq!(files.opened(), 0);
+    assert_eq!(opened(&files), 0);
 }
 
 #[tokio::test]
 async fn the_system_may_have_less_room_than_it_was_asked_for() {
     // The store would keep far more files open than the system lets it.
-    let files = Counting::new(12);
+    let files = MemoryFiles::new();
+    files.set_maps_max(12);
     let store = open(&files, 10_000);
     let mut generator = Generator::new(6);
     let rows: Vec<Span> = (0..30).map(|day| span_of(&mut generator, day, 0)).collect();
@@ -264,7 +140,8 @@ async fn the_system_may_have_less_room_than_it_was_asked_for() {
 
 #[tokio::test]
 async fn a_query_reads_what_was_merged_away_or_dropped_since_it_began() {
-    let files = Counting::new(1_000);
+    let files = MemoryFiles::new();
+    files.set_maps_max(1_000);
     // A file of one partition is open at most.
     let store = open(&files, 3);
     let mut generator = Generator::new(7);
@@ -307,7 +184,7 @@ async fn a_query_reads_what_was_merged_away_or_dropped_since_it_began() {
     drop((view, dropped));
     core.removals.sweep(core);
     assert_eq!(counted(&store, "removals_waiting"), 0.0);
-    let paths: Vec<PathBuf> = files.inner.paths();
+    let paths: Vec<PathBuf> = files.paths();
     let blocks = paths
         .iter()
         .filter(|path| path.extension().is_some_and(|ext| ext == "blocks"));
