@@ -66,7 +66,7 @@ use crate::chunk::Val;
 
 pub(crate) use encode::{RowRef, encode};
 pub(crate) use interned::Interned;
-pub(crate) use summary::{MINUTE_NANOS, Summary};
+pub(crate) use summary::{KnownKeys, MINUTE_NANOS, Summary};
 pub(crate) use table::BlockTable;
 pub(crate) use templates::Decided;
 

@@ -1,5 +1,7 @@
 //! The footer of a block: which columns there are, and where.
 
+use std::cmp::Ordering;
+
 use super::reader::Range;
 use super::wire::{Cursor, Decoded, MAX_DECODED_BYTES, Malformed};
 use super::{
@@ -73,21 +75,15 @@ pub(super) fn read_footer(footer: &[u8], end: usize) -> Decoded<Directory> {
     let mut entries: Vec<Entry> = Vec::with_capacity(count.min(footer.len() / 8));
     let mut start = HEADER_BYTES;
     for _ in 0..count {
-        let previous = entries.last().map_or(0..0, name_range);
-        let name = read_name(&mut from, &mut names, previous.clone())?;
+        let (name, order) = read_name(&mut from, &mut names, entries.last())?;
         let entry = read_entry(&mut from, name, start)?;
         start += entry.bytes as usize;
         if start > end {
             return Err(Malformed("its columns are longer than the block"));
         }
-        let this = (&names[name_range(&entry)], entry.kind);
-        if let Some(last) = entries.last()
-            && (&names[previous], last.kind) >= this
-        {
+        let kind = entries.last().map(|last| last.kind);
+        if order.then(kind.cmp(&Some(entry.kind))) != Ordering::Less {
             return Err(Malformed("its columns are not in order"));
-        }
-        if str::from_utf8(this.0).is_err() {
-            return Err(Malformed("a column name is not UTF-8"));
         }
         entries.push(entry);
     }
@@ -95,33 +91,37 @@ pub(super) fn read_footer(footer: &[u8], end: usize) -> Decoded<Directory> {
         return Err(Malformed("its columns are shorter than the block"));
     }
     from.finish()?;
-    let names = String::from_utf8(names).map_err(|_| Malformed("a column name is not UTF-8"))?;
+    // Each name begins where the one before it ends.
+    let names = String::from_utf8(names).ok();
+    let names = names.filter(|names| {
+        let whole = |entry: &Entry| names.is_char_boundary(entry.name.0 as usize);
+        names.is_ascii() || entries.iter().all(whole)
+    });
     Ok(Directory {
         rows,
-        names,
+        names: names.ok_or(Malformed("a column name is not UTF-8"))?,
         entries,
     })
 }
 
-fn name_range(entry: &Entry) -> std::ops::Range<usize> {
-    entry.name.0 as usize..entry.name.1 as usize
-}
-
-/// Appends the name of a column, which begins as the one before it may.
+/// Appends the name of a column, which begins as the one before it may, and compares the two.
 fn read_name(
     from: &mut Cursor<'_>,
     names: &mut Vec<u8>,
-    previous: std::ops::Range<usize>,
-) -> Decoded<(u32, u32)> {
+    previous: Option<&Entry>,
+) -> Decoded<((u32, u32), Ordering)> {
+    let previous = previous.map_or(0..0, |entry| entry.name.0 as usize..entry.name.1 as usize);
     let shared = from.bounded(previous.len(), "a column name shares more than there is")?;
     let length = from.bounded(MAX_NAME_BYTES - shared, "a column name is too long")?;
+    let rest = from.take(length)?;
+    let order = names[previous.start + shared..previous.end].cmp(rest);
     let begin = names.len();
     names.extend_from_within(previous.start..previous.start + shared);
-    names.extend_from_slice(from.take(length)?);
+    names.extend_from_slice(rest);
     if names.len() > MAX_DECODED_BYTES {
         return Err(Malformed("its column names are too long"));
     }
-    Ok((begin as u32, names.len() as u32))
+    Ok(((begin as u32, names.len() as u32), order))
 }
 
 fn read_entry(from: &mut Cursor<'_>, name: (u32, u32), start: usize) -> Decoded<Entry> {

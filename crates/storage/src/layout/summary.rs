@@ -6,15 +6,16 @@
 //! scattered over too many minutes has none.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use model::Signal;
+use model::{Resource, Signal};
 use rustc_hash::FxHashMap;
 
 use super::pick::damage;
 use super::table::{BlockTable, failed};
-use crate::block::{BlockWriter, Values};
+use crate::block::{BlockWriter, Kind, Values};
 use crate::filter::{Field, Level};
-use crate::table::{Damage, shared_value};
+use crate::table::{Cell, Damage, shared_value};
 
 /// The width of a cell in time, in nanoseconds.
 pub(crate) const MINUTE_NANOS: u64 = 60_000_000_000;
@@ -45,30 +46,35 @@ pub(super) fn encode(times: &[u64], resources: &[u64], writer: &mut BlockWriter)
 /// Rows of a block counted by minute and by the texts of some fields.
 pub(crate) struct Summary {
     /// Per group the texts, in the order of the fields. Groups may be alike.
-    pub keys: Vec<Vec<String>>,
+    pub keys: Arc<[Vec<String>]>,
     /// The start of a minute, a group, and how many rows: by rising minutes.
     pub cells: Vec<(u64, u32, u64)>,
+}
+
+/// The groups of the block before: blocks of one file often have the same resources.
+#[derive(Default)]
+pub(crate) struct KnownKeys {
+    /// The stored bytes that the texts of each field come from.
+    stored: Vec<Vec<u8>>,
+    keys: Arc<[Vec<String>]>,
 }
 
 impl BlockTable {
     /// The rows by fields of their resources; nothing where a field may be another's, or where the
     /// block was not counted so.
-    pub(crate) fn summary(&self, by: &[Field]) -> Result<Option<Summary>, Damage> {
+    pub(crate) fn summary(
+        &self,
+        by: &[Field],
+        known: &mut KnownKeys,
+    ) -> Result<Option<Summary>, Damage> {
         let missing = || damage("count columns");
         let minutes = self.reader.uints("count.minute").map_err(failed)?;
         let (Some(minutes), false) = (minutes, self.signal == Signal::Metrics) else {
             return Ok(None);
         };
-        let mut keys: Vec<Vec<String>> = Vec::new();
-        for field in by {
-            let Some(texts) = self.resource_texts(field)? else {
-                return Ok(None);
-            };
-            keys.resize_with(texts.len(), Vec::new);
-            for (key, text) in keys.iter_mut().zip(texts) {
-                key.push(text);
-            }
-        }
+        let Some(keys) = self.keys_of(by, known)? else {
+            return Ok(None);
+        };
         let bound = if by.is_empty() {
             usize::MAX
         } else {
@@ -87,9 +93,6 @@ impl BlockTable {
         if all != self.rows() as u64 || !minutes.is_sorted() {
             return Err(missing());
         }
-        if by.is_empty() {
-            keys.push(Vec::new());
-        }
         let group = |resource: u32| if by.is_empty() { 0 } else { resource };
         let cells = minutes.into_iter().zip(resources).zip(rows);
         let cell = |((minute, resource), rows): ((u64, u32), u64)| {
@@ -99,41 +102,75 @@ impl BlockTable {
         Ok(Some(Summary { keys, cells }))
     }
 
-    /// The text of a field for each resource of the block, if it can only be the resource's.
-    fn resource_texts(&self, field: &Field) -> Result<Option<Vec<String>>, Damage> {
-        match field {
-            Field::Service => {
-                let services = self.reader.text("resource.service").map_err(failed)?;
-                Ok(services.map(|list| list.iter().map(str::to_owned).collect()))
-            }
-            Field::Attribute { level, key } => {
-                let theirs = match level {
-                    Level::Resource => true,
-                    Level::Any => self.levels_of(key)? == [Level::Resource],
-                    _ => false,
-                };
-                if !theirs {
-                    return Ok(None);
-                }
-                let text = |resource: &std::sync::Arc<model::Resource>| {
-                    let value = shared_value(&resource.attributes, key);
-                    let text = value
-                        .map(|value| crate::table::Cell::Value(value.value()).text().into_owned());
-                    text.unwrap_or_default()
-                };
-                Ok(Some(self.all_resources()?.into_iter().map(text).collect()))
-            }
-            _ => Ok(None),
+    /// The texts of the fields for each resource of the block.
+    fn keys_of(
+        &self,
+        by: &[Field],
+        known: &mut KnownKeys,
+    ) -> Result<Option<Arc<[Vec<String>]>>, Damage> {
+        if by.is_empty() {
+            return Ok(Some(Arc::new([Vec::new()])));
         }
+        let mut stored = Vec::with_capacity(by.len());
+        for field in by {
+            let Some((column, kind)) = self.texts_from(field)? else {
+                return Ok(None);
+            };
+            let bytes = self.reader.payload(column, kind).map_err(failed)?;
+            let Some(bytes) = bytes else { return Ok(None) };
+            stored.push(bytes);
+        }
+        let same = known.stored.iter().eq(stored.iter());
+        if !same {
+            let mut keys: Vec<Vec<String>> = Vec::new();
+            for field in by {
+                let texts = self.resource_texts(field)?;
+                keys.resize_with(texts.len(), Vec::new);
+                for (key, text) in keys.iter_mut().zip(texts) {
+                    key.push(text);
+                }
+            }
+            // A part of the block would keep its file mapped.
+            known.stored = stored.iter().map(|bytes| bytes.to_vec()).collect();
+            known.keys = keys.into();
+        }
+        Ok(Some(Arc::clone(&known.keys)))
+    }
+
+    /// The column from which the texts of a field come, if it can only be the resource's.
+    fn texts_from(&self, field: &Field) -> Result<Option<(&'static str, Kind)>, Damage> {
+        let theirs = match field {
+            Field::Service => return Ok(Some(("resource.service", Kind::Text))),
+            Field::Attribute { level, key } => match level {
+                Level::Resource => true,
+                Level::Any => self.levels_of(key)? == [Level::Resource],
+                _ => false,
+            },
+            _ => false,
+        };
+        Ok(theirs.then_some(("resources", Kind::Bytes)))
+    }
+
+    /// The text of such a field for each resource of the block.
+    fn resource_texts(&self, field: &Field) -> Result<Vec<String>, Damage> {
+        let Field::Attribute { key, .. } = field else {
+            let services = self.reader.text("resource.service").map_err(failed)?;
+            let services = services.ok_or_else(|| damage("resource.service"))?;
+            return Ok(services.iter().map(str::to_owned).collect());
+        };
+        let text = |resource: &Arc<Resource>| {
+            let value = shared_value(&resource.attributes, key);
+            let text = value.map(|value| Cell::Value(value.value()).text().into_owned());
+            text.unwrap_or_default()
+        };
+        Ok(self.all_resources()?.into_iter().map(text).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
-    use model::{KeyValue, LogRecord, Resource};
+    use model::{KeyValue, LogRecord};
 
     use super::*;
     use crate::layout::{RowRef, encode};
@@ -177,7 +214,10 @@ mod tests {
     fn cells_hold_each_row_once_by_minute_and_resource() {
         let table = block(600, 1_000_000_000);
         let by = [Field::Service, any("host.name")];
-        let Summary { keys, cells } = table.summary(&by).unwrap().unwrap();
+        let Summary { keys, cells } = table
+            .summary(&by, &mut KnownKeys::default())
+            .unwrap()
+            .unwrap();
         let mut counted: BTreeMap<(u64, &[String]), u64> = BTreeMap::new();
         for (minute, group, rows) in &cells {
             *counted
@@ -193,19 +233,35 @@ mod tests {
             .into_iter()
             .map(|((minute, key), rows)| ((minute, key.to_vec()), rows));
         assert_eq!(counted.collect::<BTreeMap<_, _>>(), expected);
-        let all = table.summary(&[]).unwrap().unwrap();
-        assert_eq!(all.keys, [Vec::<String>::new()]);
+        let all = table
+            .summary(&[], &mut KnownKeys::default())
+            .unwrap()
+            .unwrap();
+        assert_eq!(*all.keys, [Vec::<String>::new()]);
         assert!(all.cells.iter().all(|(_, group, _)| *group == 0));
     }
 
     #[test]
     fn there_is_none_where_minutes_are_many_or_fields_are_not_of_resources() {
-        assert!(block(600, MINUTE_NANOS).summary(&[]).unwrap().is_none());
+        assert!(
+            block(600, MINUTE_NANOS)
+                .summary(&[], &mut KnownKeys::default())
+                .unwrap()
+                .is_none()
+        );
         let table = block(600, 1_000_000_000);
         for field in [Field::Level, Field::Body, Field::ScopeName] {
-            assert!(table.summary(&[field]).unwrap().is_none());
+            assert!(
+                table
+                    .summary(&[field], &mut KnownKeys::default())
+                    .unwrap()
+                    .is_none()
+            );
         }
-        let absent = table.summary(&[any("absent")]).unwrap().unwrap();
+        let absent = table
+            .summary(&[any("absent")], &mut KnownKeys::default())
+            .unwrap()
+            .unwrap();
         assert!(absent.keys.iter().all(|key| *key == [String::new()]));
     }
 }

@@ -1,13 +1,14 @@
 //! Rows counted by time and fields.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use super::{Cells, Groups, Opened, Scan, Stop, Unit, parallel};
 use crate::eval::Compiled;
 use crate::filter::{Field, Filter};
-use crate::layout::{MINUTE_NANOS, Summary};
+use crate::layout::{KnownKeys, MINUTE_NANOS, Summary};
 use crate::message::{Count, Reply, Selection};
 use crate::table::{Damage, Mask, Table};
 
@@ -17,9 +18,14 @@ const CELLS_MAX: usize = 1_000_000;
 /// What one thread counted, by group and bucket.
 #[derive(Default)]
 struct Counted {
-    groups: FxHashMap<Vec<String>, FxHashMap<u64, u64>>,
+    /// Where the group of a key is.
+    places: FxHashMap<Vec<String>, usize>,
+    groups: Vec<FxHashMap<u64, u64>>,
     /// Buckets of all groups.
     cells: usize,
+    /// Groups of the block before, and where they are.
+    known: KnownKeys,
+    known_places: (Arc<[Vec<String>]>, Vec<usize>),
 }
 
 pub(super) fn run(
@@ -44,9 +50,9 @@ pub(super) fn run(
     let (threads, stopped) = parallel::over(&units, units.iter().map(Unit::rows).sum(), each)?;
     let mut all = Counted::default();
     for counted in threads {
-        for (key, cells) in counted.groups {
-            for (start, count) in cells {
-                all.add(&key, start, count);
+        for (key, place) in counted.places {
+            for (start, count) in &counted.groups[place] {
+                all.add(&key, *start, *count);
             }
         }
     }
@@ -82,14 +88,25 @@ impl Buckets {
 }
 
 impl Counted {
-    fn add(&mut self, key: &[String], start: u64, count: u64) {
-        if count == 0 {
-            return;
+    fn place(&mut self, key: &[String]) -> usize {
+        if let Some(place) = self.places.get(key) {
+            return *place;
         }
-        let cells = match self.groups.get_mut(key) {
-            Some(cells) => cells,
-            None => self.groups.entry(key.to_vec()).or_default(),
-        };
+        let place = self.groups.len();
+        self.groups.push(FxHashMap::default());
+        self.places.insert(key.to_vec(), place);
+        place
+    }
+
+    fn add(&mut self, key: &[String], start: u64, count: u64) {
+        if count > 0 {
+            let place = self.place(key);
+            self.add_at(place, start, count);
+        }
+    }
+
+    fn add_at(&mut self, place: usize, start: u64, count: u64) {
+        let cells = &mut self.groups[place];
         let before = cells.len();
         *cells.entry(start).or_default() += count;
         self.cells += cells.len() - before;
@@ -122,7 +139,7 @@ impl Counted {
                     let Opened::Block(block) = &opened else {
                         return Ok(Some(opened));
                     };
-                    let Some(summary) = block.summary(by)? else {
+                    let Some(summary) = block.summary(by, &mut self.known)? else {
                         return Ok(Some(opened));
                     };
                     self.minutes(&summary, |minute| {
@@ -153,22 +170,16 @@ impl Counted {
 
     /// Counts by minutes, each of which lies in the bucket that begins as `start` says.
     fn minutes(&mut self, summary: &Summary, start: impl Fn(u64) -> u64) {
-        let mut counts = vec![0u64; summary.keys.len()];
-        let mut bucket = None;
-        let mut flush = |counts: &mut Vec<u64>, bucket: Option<u64>| {
-            for (key, count) in summary.keys.iter().zip(counts.iter_mut()) {
-                self.add(key, bucket.unwrap_or_default(), std::mem::take(count));
-            }
-        };
-        for (minute, group, rows) in &summary.cells {
-            let start = Some(start(*minute));
-            if start != bucket {
-                flush(&mut counts, bucket);
-                bucket = start;
-            }
-            counts[*group as usize] += rows;
+        if !Arc::ptr_eq(&self.known_places.0, &summary.keys) {
+            let places = summary.keys.iter().map(|key| self.place(key)).collect();
+            self.known_places = (Arc::clone(&summary.keys), places);
         }
-        flush(&mut counts, bucket);
+        for (minute, group, rows) in &summary.cells {
+            let place = self.known_places.1[*group as usize];
+            if *rows > 0 {
+                self.add_at(place, start(*minute), *rows);
+            }
+        }
     }
 
     /// Counts rows of a table, whose times lie in the buckets from `first` to `last`.
@@ -253,11 +264,14 @@ impl Counted {
 
 /// The buckets of the largest groups, by group and time.
 fn largest(scan: &Scan<'_>, counted: Counted, groups: usize) -> Vec<Count> {
-    let sorted = |(key, cells): (Vec<String>, FxHashMap<u64, u64>)| {
-        let total: u64 = cells.values().sum();
-        (key, (total, cells.into_iter().collect::<BTreeMap<_, _>>()))
+    let Counted { places, groups, .. } = counted;
+    let sorted = |(key, place): (Vec<String>, usize)| {
+        let total: u64 = groups[place].values().sum();
+        let cells: BTreeMap<u64, u64> = groups[place].iter().map(|(at, n)| (*at, *n)).collect();
+        (key, (total, cells))
     };
-    let mut list: Vec<_> = counted.groups.into_iter().map(sorted).collect();
+    let mut list: Vec<_> = places.into_iter().map(sorted).collect();
+    list.retain(|(_, (total, _))| *total > 0);
     list.sort_by(|a, b| a.0.cmp(&b.0));
     if list.len() > groups {
         scan.cut(
