@@ -1,9 +1,8 @@
 //! Filters, compiled once per request and evaluated over tables.
 
-use std::collections::HashSet;
-
 use model::{Signal, ValueRef};
 use regex::Regex;
+use rustc_hash::FxHashSet;
 
 use crate::filter::{Field, Filter, Op, Operand};
 use crate::read::ReadError;
@@ -18,7 +17,8 @@ pub(crate) const FILTER_DEPTH_MAX: usize = 64;
 pub(crate) enum Compiled {
     All,
     And(Vec<Compiled>),
-    Or(Vec<Compiled>),
+    /// With the place of each among the conditions of the filter.
+    Or(Vec<(usize, Compiled)>),
     Not(Box<Compiled>),
     Leaf(Field, Test),
 }
@@ -29,7 +29,7 @@ pub(crate) enum Test {
     Exists,
     Equal(Forms),
     Order(Op, Forms),
-    AnyOf(HashSet<String>, HashSet<Vec<u8>>),
+    AnyOf(FxHashSet<String>, FxHashSet<Vec<u8>>),
     Regex(Regex),
     Prefix(String),
     Words(Sought),
@@ -176,7 +176,13 @@ impl Compiled {
         Ok(match filter {
             Filter::All => Compiled::All,
             Filter::And(filters) => Compiled::And(list(filters)?),
-            Filter::Or(filters) => Compiled::Or(list(filters)?),
+            Filter::Or(filters) => {
+                let one = |filter: &Filter| Self::nested(filter, signal, depth + 1);
+                let list: Result<Vec<Self>, _> = filters.iter().map(one).collect();
+                let mut list: Vec<(usize, Self)> = list?.into_iter().enumerate().collect();
+                list.sort_by_key(|(_, condition)| condition.cost());
+                Compiled::Or(list)
+            }
             Filter::Not(inner) => Compiled::Not(Box::new(Self::nested(inner, signal, depth + 1)?)),
             Filter::Exists(field) => Compiled::Leaf(field.clone(), Test::Exists),
             Filter::Compare {
@@ -224,9 +230,24 @@ impl Compiled {
                 _ => 2,
             },
             Compiled::Not(inner) => inner.cost(),
-            Compiled::And(list) | Compiled::Or(list) => {
-                list.iter().map(Compiled::cost).max().unwrap_or(0)
+            Compiled::And(list) => list.iter().map(Compiled::cost).max().unwrap_or(0),
+            Compiled::Or(list) => list.iter().map(|(_, one)| one.cost()).max().unwrap_or(0),
+        }
+    }
+
+    /// The rows of `among` that pass, where of several alternatives some are known to pass none.
+    pub(crate) fn evaluate_some(
+        &self,
+        table: &dyn Table,
+        among: Mask,
+        branches: Branches,
+    ) -> Result<Mask, Damage> {
+        match self {
+            Compiled::Or(list) => {
+                let some = list.iter().filter(|(place, _)| branches.has(*place));
+                any(some.map(|(_, condition)| condition), table, &among)
             }
+            _ => self.evaluate(table, among),
         }
     }
 
@@ -244,17 +265,7 @@ impl Compiled {
                 }
                 Ok(mask)
             }
-            Compiled::Or(list) => {
-                let mut mask = Mask::none(table.rows());
-                for condition in list {
-                    let rest = among.clone().minus(&mask);
-                    if rest.is_empty() {
-                        break;
-                    }
-                    mask.union(&condition.evaluate(table, rest)?);
-                }
-                Ok(mask)
-            }
+            Compiled::Or(list) => any(list.iter().map(|(_, one)| one), table, &among),
             Compiled::Not(inner) => {
                 let inside = inner.evaluate(table, among.clone())?;
                 Ok(among.minus(&inside))
@@ -264,5 +275,41 @@ impl Compiled {
             }
             Compiled::Leaf(field, test) => table.matching(field, &among, &|cell| test.passes(cell)),
         }
+    }
+}
+/// The rows of `among` that pass any of these.
+fn any<'c>(
+    conditions: impl Iterator<Item = &'c Compiled>,
+    table: &dyn Table,
+    among: &Mask,
+) -> Result<Mask, Damage> {
+    let mut mask = Mask::none(table.rows());
+    for condition in conditions {
+        let rest = among.clone().minus(&mask);
+        if rest.is_empty() {
+            break;
+        }
+        mask.union(&condition.evaluate(table, rest)?);
+    }
+    Ok(mask)
+}
+
+/// Which alternatives of a filter rows of a block may pass, as the index says: by their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Branches(u64);
+
+impl Branches {
+    pub(crate) const ALL: Self = Self(u64::MAX);
+    pub(crate) const NONE: Self = Self(0);
+    /// Alternatives that can be told apart; a filter with more has none that are left out.
+    pub(crate) const MAX: usize = 64;
+
+    #[must_use]
+    pub(crate) fn with(self, place: usize) -> Self {
+        Self(self.0 | 1 << place)
+    }
+
+    fn has(self, place: usize) -> bool {
+        self == Self::ALL || self.0 >> place & 1 != 0
     }
 }

@@ -34,6 +34,7 @@ use crate::partition::{BlockFile, FileEntry};
 use crate::read::{Read, ReadError, Replies};
 use crate::store::{Core, Store, View, add};
 use crate::table::{Damage, Grouped, Mask, Table};
+use crate::terms::Need;
 
 pub(crate) use memory::{Decoding, Share};
 pub(crate) use unit::{Opened, Unit};
@@ -273,14 +274,14 @@ impl<'a> Scan<'a> {
 
     /// The units in which rows of the selection can lie.
     fn units(&self, selection: &Selection) -> Vec<Unit> {
-        let need = crate::terms::Need::of(&selection.filter, selection.signal);
+        let need = Need::of(&selection.filter, selection.signal);
         self.name_unread(&selection.tenant, selection.signal, selection.range);
         let found = candidates::units(
             &self.view,
             &selection.tenant,
             selection.signal,
             selection.range,
-            &need,
+            &candidates::Wanted::of(&selection.filter, &need),
         );
         self.account.lock().unread_files += found.unread;
         found.units
@@ -343,7 +344,7 @@ impl<'a> Scan<'a> {
         let opened = opened.with(share);
         let found = Ok(opened).and_then(|opened| {
             let mask = in_range(opened.table(), unit, selection)?;
-            let mask = filter.evaluate(opened.table(), mask)?;
+            let mask = filter.evaluate_some(opened.table(), mask, unit.branches())?;
             Ok((opened, mask))
         });
         Ok(self.undamaged(found).filter(|(_, mask)| !mask.is_empty()))

@@ -7,6 +7,8 @@ use model::{Signal, Tenant, TimeRange};
 use rustc_hash::FxHashSet;
 
 use super::Unit;
+use crate::eval::Branches;
+use crate::filter::Filter;
 use crate::index::TermIndex;
 use crate::partition::{BlockFile, Partition};
 use crate::points::head::PointHead;
@@ -20,6 +22,54 @@ pub(super) struct Found {
     pub units: Vec<Unit>,
     /// Files that do not open.
     pub unread: u64,
+}
+
+/// What rows need, as a whole or by the alternatives of the filter.
+pub(super) struct Wanted<'n> {
+    needs: &'n [Need],
+    by_branch: bool,
+}
+
+impl<'n> Wanted<'n> {
+    pub(super) fn all(need: &'n Need) -> Self {
+        Self {
+            needs: std::slice::from_ref(need),
+            by_branch: false,
+        }
+    }
+
+    /// What a filter needs, of which each alternative is looked up alone.
+    pub(super) fn of(filter: &Filter, need: &'n Need) -> Self {
+        match (filter, need) {
+            (Filter::Or(list), Need::Any(needs))
+                if list.len() == needs.len() && needs.len() <= Branches::MAX =>
+            {
+                Self {
+                    needs,
+                    by_branch: true,
+                }
+            }
+            _ => Self::all(need),
+        }
+    }
+
+    fn is_anything(&self) -> bool {
+        *self.needs == [Need::Anything]
+    }
+
+    /// Which alternatives a block may pass, given the blocks of each; nothing for all blocks.
+    fn branches(&self, found: &[Option<Mask>], ordinal: usize) -> Branches {
+        let may = |mask: &Option<Mask>| mask.as_ref().is_none_or(|mask| mask.has(ordinal));
+        if !self.by_branch {
+            return if found.iter().all(may) {
+                Branches::ALL
+            } else {
+                Branches::NONE
+            };
+        }
+        let passed = found.iter().enumerate().filter(|(_, mask)| may(mask));
+        passed.fold(Branches::NONE, |all, (place, _)| all.with(place))
+    }
 }
 
 /// Lookups in the index of one partition; a term asked for twice is looked up once.
@@ -143,7 +193,7 @@ pub(super) fn units(
     tenant: &Tenant,
     signal: Signal,
     range: TimeRange,
-    need: &Need,
+    wanted: &Wanted<'_>,
 ) -> Found {
     let mut found = Found::default();
     let units = &mut found.units;
@@ -169,7 +219,7 @@ pub(super) fn units(
     }
     for partition in view.partitions.values() {
         if partition.key.tenant == *tenant && partition.key.signal == signal {
-            of_partition(partition, range, need, &mut found);
+            of_partition(partition, range, wanted, &mut found);
         }
     }
     found
@@ -179,7 +229,7 @@ pub(super) fn units(
 pub(super) fn of_partition(
     partition: &Partition,
     range: TimeRange,
-    need: &Need,
+    wanted: &Wanted<'_>,
     found: &mut Found,
 ) {
     let mut lookups: Option<Lookups> = None;
@@ -193,21 +243,25 @@ pub(super) fn of_partition(
                 continue;
             }
         };
-        let candidates = match need {
-            Need::Anything => None,
-            need => {
-                let lookups = lookups.get_or_insert_with(|| Lookups::new(partition));
-                let covered = lookups.covers(&file);
-                lookups.find(&file, covered, need)
-            }
+        let candidates = if wanted.is_anything() {
+            Vec::new()
+        } else {
+            let lookups = lookups.get_or_insert_with(|| Lookups::new(partition));
+            let covered = lookups.covers(&file);
+            let needs = wanted.needs.iter();
+            needs
+                .map(|need| lookups.find(&file, covered, need))
+                .collect()
         };
         let blocks = file.blocks.iter().enumerate();
         for (ordinal, block) in blocks.filter(|(_, b)| range.overlaps(b.min_time, b.max_end)) {
-            if candidates.as_ref().is_none_or(|mask| mask.has(ordinal)) {
+            let branches = wanted.branches(&candidates, ordinal);
+            if branches != Branches::NONE {
                 found.units.push(Unit::Block {
                     file: Arc::clone(entry),
                     ordinal,
                     block: *block,
+                    branches,
                 });
             }
         }

@@ -8,6 +8,7 @@ use model::{Signal, Tenant, TimeRange, prometheus};
 
 use super::candidates::point_heads;
 use super::{Opened, Scan, Stop, Unit};
+use crate::eval::Branches;
 use crate::message::{Matcher, Reply};
 use crate::partition::BlockMeta;
 use crate::points::select::{Selector, TermSource};
@@ -68,6 +69,7 @@ pub(super) fn run(
                 file: Arc::clone(entry),
                 ordinal,
                 block: *block,
+                branches: Branches::ALL,
             };
             let read = scan
                 .open(&unit)

@@ -242,7 +242,8 @@ impl<'a> Search<'a> {
         if unsorted {
             let need = need_of_matchers(matchers);
             let mut found = candidates::Found::default();
-            candidates::of_partition(partition, self.of_deltas, &need, &mut found);
+            let wanted = candidates::Wanted::all(&need);
+            candidates::of_partition(partition, self.of_deltas, &wanted, &mut found);
             let lacks_index = |unit: &Unit| {
                 let Unit::Block { file, .. } = unit else {
                     return false;

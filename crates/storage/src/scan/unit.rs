@@ -6,6 +6,7 @@ use model::Signal;
 
 use super::Share;
 use crate::chunk::Chunk;
+use crate::eval::Branches;
 use crate::layout::{BlockTable, Interned};
 use crate::partition::{BlockFile, BlockMeta, FileEntry};
 use crate::points::head::PointHead;
@@ -22,6 +23,8 @@ pub(crate) enum Unit {
         file: Arc<FileEntry>,
         ordinal: usize,
         block: BlockMeta,
+        /// Which alternatives of the filter its rows may pass.
+        branches: Branches,
     },
     /// A block of a file that is held open: its folder may belong to another process.
     Held {
@@ -37,6 +40,14 @@ impl Unit {
             Unit::Block { block, .. } => Some(block),
             Unit::Held { file, ordinal } => file.blocks.get(*ordinal),
             Unit::Chunk(_) | Unit::Points(_) => None,
+        }
+    }
+
+    /// Which alternatives of the filter its rows may pass.
+    pub(super) fn branches(&self) -> Branches {
+        match self {
+            Unit::Block { branches, .. } => *branches,
+            Unit::Chunk(_) | Unit::Points(_) | Unit::Held { .. } => Branches::ALL,
         }
     }
 
