@@ -264,13 +264,12 @@ impl Counted {
 
 /// The buckets of the largest groups, by group and time.
 fn largest(scan: &Scan<'_>, counted: Counted, groups: usize) -> Vec<Count> {
-    let Counted { places, groups, .. } = counted;
     let sorted = |(key, place): (Vec<String>, usize)| {
-        let total: u64 = groups[place].values().sum();
-        let cells: BTreeMap<u64, u64> = groups[place].iter().map(|(at, n)| (*at, *n)).collect();
-        (key, (total, cells))
+        let cells = counted.groups[place].iter();
+        let cells: BTreeMap<u64, u64> = cells.map(|(at, count)| (*at, *count)).collect();
+        (key, (cells.values().sum::<u64>(), cells))
     };
-    let mut list: Vec<_> = places.into_iter().map(sorted).collect();
+    let mut list: Vec<_> = counted.places.into_iter().map(sorted).collect();
     list.retain(|(_, (total, _))| *total > 0);
     list.sort_by(|a, b| a.0.cmp(&b.0));
     if list.len() > groups {

@@ -200,8 +200,8 @@ impl Model {
         found
     }
 
-    /// The same where nothing is damaged: an answer that says that something did not read is
-    /// asked for again, since the call that failed may not fail again.
+    /// The same where nothing is damaged: what an answer says did not read is tried again, since
+    /// the call that failed may not fail again.
     async fn found_whole(&self, store: &Store) -> Vec<Vec<u8>> {
         const TRIES: usize = 10;
         let mut found = Vec::new();
@@ -212,6 +212,7 @@ impl Model {
                     found.extend(rows);
                     break;
                 }
+                crate::store::reread::reread(store.core());
             }
         }
         found
