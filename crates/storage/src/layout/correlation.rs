@@ -1,8 +1,7 @@
 //! Correlation pairs: where their values stand in a row, and the values themselves.
 
-use std::collections::BTreeMap;
-
 use model::Value;
+use rustc_hash::FxHashMap;
 
 use super::pick::{At, NONE, Pick, Source, damage};
 use super::table::{BlockTable, failed};
@@ -56,11 +55,16 @@ impl BlockTable {
             }
         }
         let attributes = self.attributes()?;
-        let mut by_column: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+        let mut by_column: Vec<(usize, Vec<u32>)> = Vec::new();
+        let mut places_of: FxHashMap<usize, usize> = FxHashMap::default();
         for (unit, (column, index)) in whole.iter().zip(attributes.locate(&places)?) {
-            let list = by_column.entry(column).or_insert_with(|| vec![NONE; units]);
-            list[*unit] = u32::try_from(index).map_err(|_| damage("corr.source"))?;
+            let place = *places_of.entry(column).or_insert_with(|| {
+                by_column.push((column, vec![NONE; units]));
+                by_column.len() - 1
+            });
+            by_column[place].1[*unit] = u32::try_from(index).map_err(|_| damage("corr.source"))?;
         }
+        by_column.sort_unstable_by_key(|(column, _)| *column);
         let mut picks = Vec::new();
         for (column, mut index) in by_column {
             let source = attributes.source(&self.reader, column)?;
