@@ -203,7 +203,7 @@ impl Model {
     /// The same where nothing is damaged: what an answer says did not read is tried again, since
     /// the call that failed may not fail again.
     async fn found_whole(&self, store: &Store) -> Vec<Vec<u8>> {
-        const TRIES: usize = 10;
+        const TRIES: usize = 100;
         let mut found = Vec::new();
         for signal in Signal::ALL {
             for _ in 0..TRIES {
