@@ -115,15 +115,14 @@ fn measure(store: &Store, name: &str, files: &[Arc<FileEntry>], small_rows: usiz
     let start = Instant::now();
     let written = merge(&task).unwrap();
     let nanos = start.elapsed().as_nanos() as f64;
-    let rows = written.file.rows();
+    let rows: u64 = files.iter().map(|file| file.rows()).sum();
     let names = ["blocks.tmp", "ids", "fields"].map(|extension| written.id.path(&dir, extension));
     let sizes = names.map(|path| core.env.files.stat(&path).unwrap().unwrap().bytes);
     let bytes: u64 = sizes.iter().sum();
     println!(
-        "{name}: {:.2} us/row, {:.1} B/row in {} blocks, {} rows put in order",
+        "{name}: {:.2} us/row, {:.1} B/row, {} rows put in order",
         nanos / 1e3 / rows as f64,
         bytes as f64 / rows as f64,
-        written.file.blocks.len(),
         written.ordered_rows
     );
     bytes

@@ -42,7 +42,6 @@ pub(crate) struct Task<'a> {
 /// A merged file that is written and does not count yet.
 pub(crate) struct Written {
     pub id: FileId,
-    pub file: BlockFile,
     /// For the index: terms that blocks share that were written anew.
     pub shared: Vec<BlockTerms>,
     /// Rows that were put in order, and not copied in their blocks.
@@ -86,7 +85,6 @@ fn write_points(task: &Task<'_>, id: FileId) -> Result<Written, MergeError> {
     }
     Ok(Written {
         id,
-        file,
         shared: Vec::new(),
         ordered_rows: 0,
     })
@@ -274,7 +272,6 @@ impl Merge<'_> {
         }
         Ok(Written {
             id,
-            file,
             shared,
             ordered_rows: self.ordered_rows,
         })
