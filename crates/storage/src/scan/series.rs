@@ -14,6 +14,7 @@ use model::metric::Temporality;
 use model::time::NANOS_PER_DAY;
 use model::{DataPoint, Signal, Tenant, TimeRange};
 use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
 
 use super::candidates::{self, point_heads};
 use super::{Opened, Scan, Stop, Unit, parallel};
@@ -201,7 +202,9 @@ impl<'a> Search<'a> {
         matchers: &[Matcher],
         places: &mut Vec<Place>,
     ) -> Result<(), Stop> {
-        let mut unsorted = false;
+        // Files without an index of their series. What the system refused once it may give the next
+        // time, so these are looked at without one whatever it says then.
+        let mut unsorted: FxHashSet<u64> = FxHashSet::default();
         for entry in &partition.files {
             if !self.of_deltas.overlaps(entry.min_time, entry.max_time) {
                 continue;
@@ -211,7 +214,7 @@ impl<'a> Search<'a> {
                 continue;
             };
             let Some(index) = file.series() else {
-                unsorted = true;
+                unsorted.insert(entry.serial);
                 continue;
             };
             let selected = self.selector.series(index);
@@ -239,18 +242,17 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        if unsorted {
+        if !unsorted.is_empty() {
             let need = need_of_matchers(matchers);
             let mut found = candidates::Found::default();
             let wanted = candidates::Wanted::all(&need);
             candidates::of_partition(partition, self.of_deltas, &wanted, &mut found);
-            let lacks_index = |unit: &Unit| {
-                let Unit::Block { file, .. } = unit else {
-                    return false;
-                };
-                file.open().is_ok_and(|file| file.series().is_none())
+            self.scan.account.lock().unread_files += found.unread;
+            let is_unsorted = |unit: &Unit| match unit {
+                Unit::Block { file, .. } => unsorted.contains(&file.serial),
+                _ => false,
             };
-            let units = found.units.into_iter().filter(lacks_index);
+            let units = found.units.into_iter().filter(is_unsorted);
             places.extend(units.map(Place::Unsorted));
         }
         Ok(())
