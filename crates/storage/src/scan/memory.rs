@@ -113,6 +113,19 @@ pub(super) fn parts<'a>(
     Ok(rows.chunks(if alone { 1 } else { rows.len().max(1) }))
 }
 
+/// What lists take at most that are built together.
+pub(super) fn largest(table: &dyn Table, rows: &[usize]) -> Result<usize, Damage> {
+    let all = table.nested_bytes(rows)?;
+    if all <= TOGETHER_BYTES_MAX {
+        return Ok(all);
+    }
+    let mut largest = 0;
+    for row in rows {
+        largest = largest.max(table.nested_bytes(std::slice::from_ref(row))?);
+    }
+    Ok(largest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -305,6 +305,9 @@ impl Hits<'_> {
                 continue;
             };
             let _share = scan.decoding(opened)?;
+            // A digest is that of a row that is built, which may be too large for that.
+            let largest = memory::largest(opened.table(), &rows);
+            scan.has_room(scan.undamaged(largest).unwrap_or_default())?;
             let taken = digests(opened, self.signal, &rows);
             for (at, digest) in places
                 .into_iter()
