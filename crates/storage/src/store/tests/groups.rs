@@ -52,7 +52,7 @@ fn record(generator: &mut Generator, bytes: usize) -> LogRecord {
     }
 }
 
-async fn all(store: &Store) -> Vec<LogRecord> {
+async fn all(store: &Store) -> Vec<Vec<u8>> {
     plain_logs(logs(store, selection(Signal::Logs, Filter::All)).await)
 }
 
