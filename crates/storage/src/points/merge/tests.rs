@@ -48,6 +48,7 @@ fn merged(dir: &std::path::Path, flush: u64, files: &[Arc<BlockFile>]) -> Arc<Bl
 fn read(file: &BlockFile) -> (Sent, usize) {
     let (mut found, mut count) = (Vec::new(), 0);
     let mut last: Option<Arc<SeriesEntry>> = None;
+    let mut end = 0;
     for ordinal in 0..file.blocks.len() {
         let reader = BlockReader::open(file.block(ordinal)).unwrap();
         let block = PointBlock::open(&reader, &Parts::default(), None).unwrap();
@@ -56,8 +57,13 @@ fn read(file: &BlockFile) -> (Sent, usize) {
                 last.as_ref()
                     .is_none_or(|last| last.order() <= entry.order())
             );
-            last = Some(Arc::clone(entry));
-            let mut end = 0;
+            // A series may go on in the next block.
+            if last
+                .replace(Arc::clone(entry))
+                .is_none_or(|last| last.id != entry.id)
+            {
+                end = 0;
+            }
             for chunk in block.chunks_of(at) {
                 let points = block.points(chunk).unwrap();
                 assert!(points.times.is_sorted() && points.times[0] >= end);
@@ -88,6 +94,24 @@ fn files_that_overlap_in_time_become_one() {
     // Merged files merge again, and an empty list is no file's problem.
     let again = merged(dir.path(), 10, &[one, Arc::clone(&files[0])]);
     assert_eq!(again.rows(), all.len() as u64 + files[0].rows());
+}
+
+#[test]
+fn full_chunks_that_overlap_in_time_are_put_in_order() {
+    let dir = tempdir().unwrap();
+    let (series, point) = Generator::new(63).point();
+    let every_other = |first: u64| -> Sent {
+        let times = (0..480).map(|n| BASE + first + 2 * n);
+        let at = |time_unix_nano| DataPoint {
+            time_unix_nano,
+            ..point.clone()
+        };
+        times.map(|time| (series.clone(), at(time))).collect()
+    };
+    let files = [0, 1].map(|first| write_file(dir.path(), first + 1, &every_other(first)));
+    let (found, chunks) = read(&merged(dir.path(), 9, &files));
+    assert_eq!((found.len(), chunks), (2 * 480, 2));
+    assert!(found.is_sorted_by_key(|(_, point)| point.time_unix_nano));
 }
 
 #[test]
