@@ -1,7 +1,7 @@
 //! A run of a store whose every state of the disk is kept.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -309,36 +309,46 @@ impl Recorder {
                 what: format!("{place} {:?} of {}", change.op, change.path.display()),
             });
         };
-        if let Some(half) = half_done(&fork, change) {
-            keep(fork, "before");
+        for half in half_done(&fork, change) {
             keep(half, "during");
-        } else {
-            keep(fork, "before");
         }
+        keep(fork, "before");
     }
 }
 
 /// The disk with half of the call done, where it is one that has halves.
-fn half_done(files: &MemoryFiles, change: &Change<'_>) -> Option<MemoryFiles> {
+fn half_done(files: &MemoryFiles, change: &Change<'_>) -> Vec<MemoryFiles> {
+    match change.op {
+        Op::Write => half_written(files, change).into_iter().collect(),
+        // A folder goes file by file, in any order.
+        Op::Remove => {
+            let halves = [0, 1].map(|skip| half_removed(files, change.path, skip));
+            halves.into_iter().flatten().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn half_written(files: &MemoryFiles, change: &Change<'_>) -> Option<MemoryFiles> {
     use env::Files;
     let half = files.fork();
-    match change.op {
-        Op::Write => {
-            let (offset, parts) = change.write?;
-            let bytes = parts.concat();
-            let file = half.open_write(change.path).ok()?;
-            file.write_at(&bytes[..bytes.len() / 2], offset).ok()?;
-        }
-        Op::Remove => {
-            let below: Vec<PathBuf> = half.paths();
-            let below = below
-                .into_iter()
-                .filter(|path| path.starts_with(change.path) && path != change.path);
-            for path in below.step_by(2) {
-                half.remove_file(&path).ok()?;
-            }
-        }
-        _ => return None,
+    let (offset, parts) = change.write?;
+    let bytes = parts.concat();
+    let file = half.open_write(change.path).ok()?;
+    file.write_at(&bytes[..bytes.len() / 2], offset).ok()?;
+    Some(half)
+}
+
+/// Without every other file of a folder; nothing where there is none.
+fn half_removed(files: &MemoryFiles, dir: &Path, skip: usize) -> Option<MemoryFiles> {
+    use env::Files;
+    let half = files.fork();
+    let paths = half.paths().into_iter();
+    let below = paths.filter(|path| path.starts_with(dir) && path != dir);
+    let mut gone = below.skip(skip).step_by(2).peekable();
+    gone.peek()?;
+    for path in gone {
+        half.remove_file(&path).ok()?;
     }
     Some(half)
 }
