@@ -171,8 +171,16 @@ impl Driver {
             if files < 2 {
                 continue;
             }
-            let begin = self.generator.random.usize(..files - 1);
-            let end = self.generator.random.usize(begin + 2..=files);
+            let random = &mut self.generator.random;
+            let merged = partition.files.iter().rposition(|file| file.id.is_merged());
+            let (begin, end) = match merged {
+                // Of a generation more than the last of its parts.
+                Some(last) if last > 0 && random.bool() => (random.usize(..last), last + 1),
+                _ => {
+                    let begin = random.usize(..files - 1);
+                    (begin, random.usize(begin + 2..=files))
+                }
+            };
             let (core, merged) = (store.core().clone(), partition.clone());
             let merge = move || merge_some(&core, &merged, begin..end);
             match tokio::task::spawn_blocking(merge).await.unwrap() {
