@@ -13,6 +13,7 @@ use testkit::{Change, FaultFiles, ManualClock, MemoryFiles, Op, Plan};
 use super::driver::Driver;
 use super::model::Model;
 use crate::retention::{Policies, Policy, Retention};
+use crate::store::LabelLimits;
 use crate::testing::*;
 use crate::{OpenError, Options, Store};
 
@@ -182,6 +183,11 @@ pub(super) fn options() -> Options {
         background_merges: false,
         merge_bytes: 40_000,
         repeat_window: Duration::from_secs(REPEAT_HOURS * 3_600),
+        // Rows are made long by an attribute, points too.
+        labels: LabelLimits {
+            value_bytes: SEGMENT_BYTES,
+            ..LabelLimits::default()
+        },
         retention: Retention {
             all: Policies {
                 traces: policy,
