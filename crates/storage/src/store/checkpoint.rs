@@ -73,20 +73,21 @@ impl Checkpoint {
         let first = Self::read_file(env, &root.join(Self::NAME));
         match first {
             Ok(Some(read)) => return Ok(Some(read)),
-            Ok(None) | Err(Unread::Damaged(_)) => {}
-            Err(unread) => return Err(unread),
+            Err(unread @ Unread::Later(_)) => return Err(unread),
+            Ok(None) | Err(Unread::Damaged(_) | Unread::Refused(_)) => {}
         }
         match (first, Self::read_file(env, &root.join(Self::SPARE))) {
             // It may not have been written yet, so that it is missing is no damage.
             (Ok(_), Ok(spare)) => Ok(spare),
             (Err(unread), Ok(Some((spare, _)))) => {
-                let Unread::Damaged(reason) = unread else {
-                    return Err(unread);
-                };
-                tracing::error!(reason, "the checkpoint does not read, its spare is used");
+                tracing::error!(?unread, "the checkpoint does not read, its spare is used");
                 Ok(Some((spare, true)))
             }
-            (_, Err(unread @ (Unread::Later(_) | Unread::Refused(_)))) => Err(unread),
+            // What the system does not let be read may be whole.
+            (Err(refused @ Unread::Refused(_)), _) | (_, Err(refused @ Unread::Refused(_))) => {
+                Err(refused)
+            }
+            (_, Err(later @ Unread::Later(_))) => Err(later),
             (Err(unread), _) | (Ok(_), Err(unread)) => Err(unread),
         }
     }
