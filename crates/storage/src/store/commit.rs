@@ -238,9 +238,9 @@ impl Committer {
     /// for what comes while it is being written.
     fn make_room(&mut self) {
         if self.head_bytes >= self.core.options.head_bytes {
-            // At most two heads are in memory: while one is being written, writers wait; where it
-            // cannot be written, they are asked to come again.
-            if self.flusher.failure().is_none() && self.wait_for_flush(1) {
+            // At most two heads are in memory: while one is being written the other may grow by
+            // half, then writers wait; where it cannot be written, they are asked to come again.
+            if self.flusher.failure().is_none() && !self.may_grow() && self.wait_for_flush(1) {
                 self.seal();
             }
         } else if self.journal.bytes() >= self.core.options.wal_bytes / 2
@@ -251,6 +251,14 @@ impl Committer {
         }
     }
 
+    /// Whether the head may become larger than it should, since the one before it is still being
+    /// written: a flush takes about as long as a head to fill where senders are fast, and all of
+    /// them would wait for the one that takes longer.
+    fn may_grow(&self) -> bool {
+        let head_bytes = self.core.options.head_bytes;
+        self.flushing.is_some() && self.head_bytes < head_bytes.saturating_add(head_bytes / 2)
+    }
+
     /// Why a batch of so many bytes cannot be taken now.
     fn no_room(&self, bytes: usize) -> Option<(Refusal, String)> {
         let options = &self.core.options;
@@ -258,7 +266,8 @@ impl Committer {
             let failure = self.flusher.failure();
             failure.map_or_else(String::new, |failure| format!(": {failure}"))
         };
-        if self.flushing.is_some() && self.head_bytes >= options.head_bytes {
+        let full = self.flushing.is_some() && self.head_bytes >= options.head_bytes;
+        if full && (!self.may_grow() || self.flusher.failure().is_some()) {
             let reason = format!("rows in memory cannot be written to files{}", because());
             return Some((Refusal::Head, reason));
         }
