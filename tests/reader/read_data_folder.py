@@ -83,6 +83,8 @@ def rows_of_files(store, flush_max):
 
 def rows_of_log(folder, position):
     for payload in wal.records(folder, *position):
+        if wal.is_checkpoint(payload):
+            continue
         signal, tenant, kind, request, refused, received = wal.request(payload)
         series = {}
         found = remote_write.rows(kind, request, received) if kind else otlp.rows(signal, request)

@@ -61,6 +61,11 @@ def records(folder, segment, offset):
                 yield payload
 
 
+def is_checkpoint(payload):
+    """Whether a record says what the checkpoint says, and has no rows."""
+    return payload[:1] == b"\xff"
+
+
 def request(payload):
     """(signal, tenant, format, request, refused series, time of receipt or 0) of a record; format 0 is
     OTLP."""
