@@ -160,8 +160,15 @@ impl Default for Labels {
 
 impl PartialEq for Labels {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-            || (self.0.hash == other.0.hash && self.0.pairs == other.0.pairs)
+        let (one, other) = (&self.0, &other.0);
+        Arc::ptr_eq(one, other)
+            || (one.hash == other.hash
+                && one.pairs.len() == other.pairs.len()
+                && one
+                    .pairs
+                    .iter()
+                    .zip(&other.pairs)
+                    .all(|(one, other)| same_text(&one.0, &other.0) && same_text(&one.1, &other.1)))
     }
 }
 
@@ -184,8 +191,26 @@ impl Ord for Labels {
         if Arc::ptr_eq(&self.0, &other.0) {
             return std::cmp::Ordering::Equal;
         }
-        self.0.pairs.cmp(&other.0.pairs)
+        for (one, other) in self.0.pairs.iter().zip(&other.0.pairs) {
+            let order = compare(&one.0, &other.0).then_with(|| compare(&one.1, &other.1));
+            if order.is_ne() {
+                return order;
+            }
+        }
+        self.len().cmp(&other.len())
     }
+}
+
+/// Whoever makes many label sets may keep each text once, and texts need not be looked at then.
+fn same_text(one: &Arc<str>, other: &Arc<str>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
+}
+
+fn compare(one: &Arc<str>, other: &Arc<str>) -> std::cmp::Ordering {
+    if Arc::ptr_eq(one, other) {
+        return std::cmp::Ordering::Equal;
+    }
+    one.cmp(other)
 }
 
 /// Whether a metric name needs no quotes.

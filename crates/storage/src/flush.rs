@@ -17,7 +17,7 @@ use crate::partition::{
     BlocksWriter, FileEntry, FileError, FileId, OpenFiles, Partition, PartitionKey, split_terms,
     write_whole,
 };
-use crate::points::{self, head::PointHead};
+use crate::points::{self, KnownSeries, head::PointHead};
 use crate::terms::Collector;
 
 /// Partitions of a tenant and signal that one flush writes at most.
@@ -34,7 +34,24 @@ pub(crate) struct Heads {
 
 impl Heads {
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.points.is_empty()
+        self.rows.is_empty() && self.points.values().all(|head| head.rows() == 0)
+    }
+
+    /// Those that follow when these are sealed. Points go on with the series that are there,
+    /// where these are active, mostly.
+    pub(crate) fn following(&self, known: &KnownSeries) -> Self {
+        let used = self.points.iter().filter(|(_, head)| head.rows() > 0);
+        let points = used.filter_map(|(tenant, head)| {
+            let active = known.find(tenant).map_or(0, |known| known.count());
+            let series = head.series();
+            let follows = !series.is_stale(active);
+            let next = || PointHead::with_series(Arc::clone(series));
+            follows.then(|| (tenant.clone(), Arc::new(next())))
+        });
+        Self {
+            rows: BTreeMap::new(),
+            points: points.collect(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! Everything that OTLP carries comes back as it was sent.
 
 pub(crate) mod block;
+mod buffer;
 mod cache;
 pub(crate) mod codec;
 mod columns;
@@ -22,10 +23,12 @@ pub(crate) mod merge;
 mod numbers;
 pub(crate) mod select;
 mod set;
+mod table;
 mod values;
 
 pub(crate) use cache::BlockCache;
 pub(crate) use columns::{PointValues, Points, Starts};
 pub(crate) use entry::{Entry, SeriesEntry, series_id};
 pub(crate) use flush::{POINTS_PER_ROW, flush};
+pub(crate) use head::Growth;
 pub(crate) use known::{Known, KnownSeries};

@@ -206,6 +206,7 @@ pub(crate) async fn load(arguments: &cli::Load) -> anyhow::Result<()> {
         batch_items: arguments.batch,
         items: arguments.items,
         duration: arguments.duration,
+        series: arguments.series,
         seed: arguments.seed,
         verify_file: arguments.verify_file.clone(),
     })

@@ -79,7 +79,7 @@ pub(crate) enum Command {
     TestRules(TestRules),
     /// Sends deterministic telemetry as fast or at the rate asked for, and reports how it went.
     #[command(
-        after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json\n  throughline load --signal logs --corpus lines --lines /var/log/*.log --items 100000"
+        after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json\n  throughline load --signal logs --corpus lines --lines /var/log/*.log --items 100000\n  throughline load --signal metrics --series 1000000 --items 5000000 --batch 10000 --duration 10m"
     )]
     Load(Load),
     /// Looks at, checks, exports and copies what a collector or `up` has stored.
@@ -343,6 +343,9 @@ pub(crate) struct Load {
     /// Stop after this long.
     #[arg(long, value_parser = config::parse_duration, default_value = "10s")]
     pub duration: std::time::Duration,
+    /// Of metrics: how many series there are; an item is a point of the next of them.
+    #[arg(long, default_value_t = crate::load::SERIES)]
+    pub series: u64,
     /// The items follow from this.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -41,6 +41,7 @@ use sender::{Sender, Shared};
 use verify::VerifyFile;
 
 pub use logs::{COMMON_WORD, PHRASE, RARE_EVERY, RARE_WORD};
+pub use metrics::SERIES;
 pub use report::{AckMilliseconds, LoadReport};
 pub use trace::{TraceKeys, trace_keys};
 
@@ -99,6 +100,8 @@ pub struct LoadOptions {
     pub items: Option<u64>,
     /// Stop after this long.
     pub duration: Duration,
+    /// Of metrics: how many series there are.
+    pub series: u64,
     /// The items follow from this.
     pub seed: u64,
     /// Where to write what became of each request.
@@ -109,6 +112,8 @@ pub struct LoadOptions {
 const CONNECTIONS_MAX: usize = 1024;
 /// Items of one request; more would pass the receiver's default limit of 64 MiB.
 const BATCH_ITEMS_MAX: usize = 65_536;
+/// The generator keeps all series in memory, about half a kilobyte each.
+const SERIES_MAX: u64 = 10_000_000;
 /// The scattered corpus keeps half a minute of its items in memory.
 const SCATTERED_RATE_MAX: u64 = 50_000;
 /// Bytes of requests that are made ahead.
@@ -222,6 +227,15 @@ fn check(options: &LoadOptions) -> anyhow::Result<()> {
     ensure!(
         options.rate != Some(0),
         "the rate must be at least 1 item per second"
+    );
+    ensure!(
+        (1..=SERIES_MAX).contains(&options.series),
+        "series must be 1 to {SERIES_MAX}, not {}",
+        options.series
+    );
+    ensure!(
+        options.series == SERIES || options.signal == Signal::Metrics,
+        "the signal of --series must be metrics"
     );
     ensure!(
         !options.duration.is_zero(),

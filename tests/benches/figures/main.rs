@@ -50,6 +50,9 @@ struct Arguments {
     /// Keep the data folders in this one.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Series of metrics.
+    #[arg(long, default_value_t = throughline::load::SERIES)]
+    series: u64,
     /// The items follow from this.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -126,6 +129,7 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
         corpus,
         lines: arguments.lines.clone(),
         keep: arguments.keep.clone(),
+        series: arguments.series,
         seed: arguments.seed,
     })
 }

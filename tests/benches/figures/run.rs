@@ -20,6 +20,7 @@ pub(crate) struct Plan {
     pub(crate) corpus: CorpusKind,
     pub(crate) lines: Vec<PathBuf>,
     pub(crate) keep: Option<PathBuf>,
+    pub(crate) series: u64,
     pub(crate) seed: u64,
 }
 
@@ -56,6 +57,11 @@ impl Plan {
             },
             items: Some(self.items_of(signal)),
             duration: LOAD_MAX,
+            series: if signal == Signal::Metrics {
+                self.series
+            } else {
+                load::SERIES
+            },
             seed: self.seed,
             verify_file: None,
         }
@@ -150,6 +156,7 @@ pub(crate) async fn remote_write(plan: &Plan) -> anyhow::Result<Vec<Row>> {
     let cpu = process::settled_cpu_seconds(pid)? - before;
     let peak = mib(server.memory_bytes("VmHWM"));
     stop(server)?;
+    let settled = settle(plan, &setup)?;
     let parts = disk::parts(&setup.data_dir())?;
     let bytes = parts.values().sum::<u64>() as f64 / plan.points as f64;
     let row =
@@ -158,6 +165,7 @@ pub(crate) async fn remote_write(plan: &Plan) -> anyhow::Result<Vec<Row>> {
         row("request", report.bytes_per_item, "bytes/item"),
         row("accepted, closed loop", report.items_per_second, "items/s"),
         row("CPU", cpu * 1e6 / report.accepted_items as f64, "s/million").goal(2.0),
+        settled,
         row("peak memory (VmHWM)", peak, "MiB").goal(300.0),
         row("on disk", bytes, "bytes/item").goal(1.5),
     ])

@@ -74,8 +74,8 @@ fn write_points(task: &Task<'_>, id: FileId) -> Result<Written, MergeError> {
         extension => id.path(task.dir, extension),
     };
     let mut into = PointFile::create(task.env, path_of, task.block_rows * POINTS_PER_ROW)?;
-    points::merge::merge(task.files, task.go_on, &mut into)?;
-    into.finish()?;
+    let places = points::merge::merge(task.files, task.go_on, &mut into)?;
+    into.finish(|terms| places.write_terms(task.files, terms))?;
     task.env.files.sync_dir(task.dir)?;
     let file = BlockFile::open_unfinished(task.env, task.dir, task.signal, id);
     let file = file.map_err(FlushError::File)?;

@@ -11,7 +11,7 @@ use env::{Env, File};
 use model::Signal;
 
 use super::block::{CHUNK_ROWS_MAX, PointWriter};
-use super::index::IndexBuilder;
+use super::index::IndexWriter;
 use super::{PointValues, Points, SeriesEntry, fields};
 use crate::chunk::members;
 use crate::fields_table::FieldsTableBuilder;
@@ -37,7 +37,6 @@ pub(crate) struct PointFile<'e> {
     first: u32,
     /// Series so far.
     count: u32,
-    index: IndexBuilder,
     fields: FieldsTableBuilder,
 }
 
@@ -60,22 +59,21 @@ impl<'e> PointFile<'e> {
             series: Vec::new(),
             first: 0,
             count: 0,
-            index: IndexBuilder::default(),
             fields: FieldsTableBuilder::new(),
         })
     }
 
-    /// Begins the next series, of so many points.
-    pub(crate) fn series(&mut self, entry: &SeriesEntry, points: u64) -> Result<(), FlushError> {
+    /// Begins the next series, of so many points, and returns its place in the file.
+    pub(crate) fn series(&mut self, entry: &SeriesEntry, points: u64) -> Result<u32, FlushError> {
         if self.block.is_full(self.block_rows) || self.block.is_full_of_series() {
             self.end_block()?;
             self.first = self.count;
         }
+        let place = self.count;
         self.count += 1;
-        self.index.add(entry);
         fields::count(&mut self.fields, entry, points);
         self.block.series(entry);
-        Ok(())
+        Ok(place)
     }
 
     /// Adds points of the series that was begun last, by time.
@@ -145,13 +143,16 @@ impl<'e> PointFile<'e> {
         Ok(())
     }
 
-    /// Writes the rest, and makes all of it durable but for the names of the files.
-    pub(crate) fn finish(mut self) -> Result<(), FlushError> {
+    /// Writes the rest, and makes all of it durable but for the names of the files. The terms of
+    /// all series come from `terms`.
+    pub(crate) fn finish(mut self, terms: impl FnOnce(&mut IndexWriter)) -> Result<(), FlushError> {
         self.end_block()?;
         let directory = directory(Signal::Metrics, &self.metas, None);
         self.file.write_vectored_at(&[&directory], self.offset)?;
         self.file.sync_data()?;
-        let index = self.index.finish(&self.series);
+        let mut index = IndexWriter::default();
+        terms(&mut index);
+        let index = index.finish(self.count, &self.series);
         write_whole(self.env, &(self.path_of)("series"), &index)?;
         write_whole(self.env, &(self.path_of)("fields"), &self.fields.finish())?;
         Ok(())

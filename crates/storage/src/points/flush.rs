@@ -9,6 +9,7 @@ use model::{Signal, Tenant};
 use super::Points;
 use super::file::PointFile;
 use super::head::PointHead;
+use super::table::ABSENT;
 use crate::flush::{FlushError, make_dir, together};
 use crate::partition::{FileEntry, FileId, OpenFiles, Partition, PartitionKey, day_of};
 
@@ -29,6 +30,7 @@ pub(crate) fn flush(
     let days = head.days();
     let together = together(&days);
     let series = head.ordered();
+    let table = head.series();
     for day in days.keys() {
         // Days that go together go to the latest of them.
         let among = match together.binary_search(day) {
@@ -49,17 +51,18 @@ pub(crate) fn flush(
         let id = FileId::flush(flush);
         let path_of = |extension: &str| id.path(&dir, extension);
         let mut file = PointFile::create(env, path_of, block_rows * POINTS_PER_ROW)?;
+        let mut places = vec![ABSENT; table.count() as usize];
         for (entry, slot) in &series {
             let mut points = head.points_of(*slot);
             if days.len() > 1 {
                 points = of_days(&points, among);
             }
             if !points.is_empty() {
-                file.series(entry, points.len() as u64)?;
+                places[*slot as usize] = file.series(entry, points.len() as u64)?;
                 file.points(entry, &points)?;
             }
         }
-        file.finish()?;
+        file.finish(|terms| table.write_terms(&places, terms))?;
         env.files.sync_dir(&dir)?;
         let mut partition = known.map_or_else(
             || Partition::new(open, root, key),

@@ -14,9 +14,10 @@
 //! [`super::SeriesEntry::order`]. Terms are those of [`super::labels`].
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use bytes::Bytes;
+use tantivy_fst::map::OpBuilder;
 use tantivy_fst::raw::Fst;
 use tantivy_fst::{IntoStreamer, Map, MapBuilder, Streamer};
 
@@ -24,6 +25,7 @@ use super::SeriesEntry;
 use super::labels::Terms;
 use super::select::{Each, TermSource};
 use super::set::Set;
+use super::table::ABSENT;
 use crate::block::ints::{self, Depth};
 use crate::block::wire::{Cursor, Decoded, Malformed, put_varint};
 
@@ -34,11 +36,46 @@ const TRAILER_BYTES: usize = 32;
 /// Marks the place of a set of one series, which is the place.
 const ALONE: u64 = 1;
 
-/// Collects the terms of series: those of a file that is being written, or those of a head.
+/// The series that have a term.
+enum Having {
+    /// Most values of labels are on one series.
+    One(u32),
+    More(Set),
+}
+
+impl Having {
+    fn set(&self) -> Set {
+        match self {
+            Having::One(ordinal) => Set::one(*ordinal),
+            Having::More(set) => set.clone(),
+        }
+    }
+
+    fn push(&mut self, ordinal: u32) {
+        if let Having::One(first) = self {
+            *self = Having::More(Set::one(*first));
+        }
+        if let Having::More(set) = self {
+            set.push(ordinal);
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Having::One(_) => 0,
+            Having::More(set) => set.heap_bytes() + ALLOCATION_BYTES,
+        }
+    }
+}
+
+/// About what an allocator takes for itself.
+const ALLOCATION_BYTES: usize = 16;
+
+/// Collects the terms of series: those of a file that is being written, or those of heads.
 #[derive(Default)]
 pub(crate) struct IndexBuilder {
     terms: Terms,
-    sets: BTreeMap<Box<[u8]>, Set>,
+    sets: BTreeMap<Box<[u8]>, Having>,
     count: u32,
     bytes: usize,
 }
@@ -49,16 +86,15 @@ impl IndexBuilder {
         let ordinal = self.count;
         let (sets, bytes) = (&mut self.sets, &mut self.bytes);
         self.terms.each(entry, |key| {
-            if let Some(set) = sets.get_mut(key) {
-                let before = set.heap_bytes();
-                set.push(ordinal);
-                *bytes += set.heap_bytes() - before;
+            if let Some(having) = sets.get_mut(key) {
+                let before = having.heap_bytes();
+                having.push(ordinal);
+                *bytes += having.heap_bytes() - before;
                 return;
             }
-            let mut set = Set::default();
-            set.push(ordinal);
-            *bytes += key.len() + size_of::<(Box<[u8]>, Set)>() + set.heap_bytes() + 16;
-            sets.insert(key.into(), set);
+            // A node of the tree is two thirds full on average.
+            *bytes += key.len() + ALLOCATION_BYTES + 3 * size_of::<(Box<[u8]>, Having)>() / 2;
+            sets.insert(key.into(), Having::One(ordinal));
         });
         self.count += 1;
     }
@@ -68,25 +104,120 @@ impl IndexBuilder {
         self.bytes
     }
 
+    /// Writes the terms of all series.
+    pub(crate) fn write(&self, into: &mut IndexWriter) {
+        for (key, having) in &self.sets {
+            into.add(key, &having.set());
+        }
+    }
+
+    /// Writes some terms, those that come after one, with the series that have a place in the
+    /// file: places come by ordinal. Returns the last term that was looked at, if any.
+    pub(crate) fn write_some(
+        &self,
+        after: Option<&[u8]>,
+        places: &[u32],
+        into: &mut IndexWriter,
+    ) -> Option<Box<[u8]>> {
+        /// Series of terms that are looked at in one call, about.
+        const WORK: usize = 1 << 16;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut last = None;
+        let mut list = Vec::new();
+        let mut work = 0;
+        for (key, having) in self.sets.range::<[u8], _>((from, Bound::Unbounded)) {
+            list.clear();
+            match having {
+                Having::One(ordinal) => place(places, *ordinal, &mut list),
+                Having::More(set) => set.iter().for_each(|one| place(places, one, &mut list)),
+            }
+            work += 1 + list.len();
+            into.add(key, &Set::of(&mut list));
+            last = Some(key);
+            if work > WORK {
+                break;
+            }
+        }
+        last.cloned()
+    }
+
     /// The index of a file whose blocks have these series.
+    #[cfg(test)]
     pub(crate) fn finish(self, blocks: &[Range<u32>]) -> Vec<u8> {
+        let mut writer = IndexWriter::default();
+        self.write(&mut writer);
+        writer.finish(self.count, blocks)
+    }
+}
+
+/// Adds the place of a series, if it has one.
+fn place(places: &[u32], ordinal: u32, list: &mut Vec<u32>) {
+    match places.get(ordinal as usize) {
+        None | Some(&ABSENT) => {}
+        Some(place) => list.push(*place),
+    }
+}
+
+/// An index that is being written, term by term in their order.
+pub(crate) struct IndexWriter {
+    out: Vec<u8>,
+    terms: MapBuilder<Vec<u8>>,
+}
+
+impl Default for IndexWriter {
+    fn default() -> Self {
         let mut out = Vec::new();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&[0, 0]);
-        let mut terms = MapBuilder::memory();
-        for (key, set) in &self.sets {
-            let place = match set.only() {
-                Some(ordinal) => u64::from(ordinal) << 1 | ALONE,
-                None => (out.len() as u64) << 1,
-            };
-            terms
-                .insert(key, place)
-                .expect("keys come in order, each once");
-            if set.only().is_none() {
-                set.put(&mut out);
-            }
+        Self {
+            out,
+            terms: MapBuilder::memory(),
         }
+    }
+}
+
+impl IndexWriter {
+    /// Adds the next term; one that is on no series is left out.
+    pub(crate) fn add(&mut self, key: &[u8], set: &Set) {
+        if set.is_empty() {
+            return;
+        }
+        let place = match set.only() {
+            Some(ordinal) => u64::from(ordinal) << 1 | ALONE,
+            None => (self.out.len() as u64) << 1,
+        };
+        self.terms
+            .insert(key, place)
+            .expect("keys come in order, each once");
+        if set.only().is_none() {
+            set.put(&mut self.out);
+        }
+    }
+
+    /// Writes the terms of several files as those of the one that they became: the places of the
+    /// series of each file in the new one.
+    pub(crate) fn merge(&mut self, files: &[(&SeriesIndex, &[u32])]) {
+        let mut builder = OpBuilder::new();
+        for (index, _) in files {
+            builder.push(index.terms.stream());
+        }
+        let mut union = builder.union();
+        let mut list = Vec::new();
+        while let Some((key, sets)) = union.next() {
+            list.clear();
+            for found in sets {
+                let (index, places) = files[found.index];
+                let set = index.set(found.value);
+                set.iter().for_each(|one| place(places, one, &mut list));
+            }
+            self.add(key, &Set::of(&mut list));
+        }
+    }
+
+    /// The bytes of the index of so many series.
+    pub(crate) fn finish(self, count: u32, blocks: &[Range<u32>]) -> Vec<u8> {
+        let Self { mut out, terms } = self;
         let at_blocks = out.len() as u64;
         put_varint(&mut out, blocks.len() as u64);
         let first: Vec<u64> = blocks.iter().map(|block| u64::from(block.start)).collect();
@@ -96,7 +227,7 @@ impl IndexBuilder {
         ints::encode_unsigned(&mut out, &counts, Depth::Inner);
         let at_terms = out.len() as u64;
         out.extend(terms.into_inner().expect("writing to memory does not fail"));
-        out.extend_from_slice(&self.count.to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
         out.extend_from_slice(&at_blocks.to_le_bytes());
         out.extend_from_slice(&at_terms.to_le_bytes());
         let checksum = crc32c::crc32c(&out);
@@ -114,19 +245,16 @@ impl TermSource for IndexBuilder {
     }
 
     fn find(&self, key: &[u8]) -> Set {
-        self.sets.get(key).cloned().unwrap_or_default()
+        self.sets.get(key).map(Having::set).unwrap_or_default()
     }
 
     fn scan(&self, prefix: &[u8], each: &mut Each<'_>) {
-        let from = (
-            std::ops::Bound::Included(prefix),
-            std::ops::Bound::Unbounded,
-        );
-        for (key, set) in self.sets.range::<[u8], _>(from) {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        for (key, having) in self.sets.range::<[u8], _>(from) {
             let Some(rest) = key.strip_prefix(prefix) else {
                 return;
             };
-            if !each(rest, &|| set.clone()) {
+            if !each(rest, &|| having.set()) {
                 return;
             }
         }

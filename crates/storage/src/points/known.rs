@@ -68,9 +68,7 @@ impl KnownSeries {
     /// How many each tenant has.
     pub(crate) fn counts(&self) -> Vec<(Tenant, usize)> {
         let tenants = self.tenants.read();
-        let count = |(tenant, known): (&Tenant, &Arc<Known>)| {
-            (tenant.clone(), known.count.load(Ordering::Relaxed))
-        };
+        let count = |(tenant, known): (&Tenant, &Arc<Known>)| (tenant.clone(), known.count());
         tenants.iter().map(count).collect()
     }
 }
@@ -104,6 +102,11 @@ impl Known {
             shards: std::array::from_fn(|_| Mutex::default()),
             swept: Mutex::new(0),
         }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     fn shard(&self, id: u128) -> &Mutex<FxHashMap<u128, Slot>> {

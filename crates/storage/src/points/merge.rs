@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::block::{CHUNK_ROWS_MAX, ChunkPlace, Parts, PointBlock};
 use super::file::PointFile;
+use super::index::{IndexBuilder, IndexWriter};
 use super::{Points, SeriesEntry};
 use crate::block::BlockReader;
 use crate::flush::FlushError;
@@ -27,6 +28,8 @@ struct Source {
     block: Option<Arc<PointBlock>>,
     /// The series at hand, in the block.
     series: u32,
+    /// Where the series so far are in the new file.
+    places: Vec<u32>,
 }
 
 /// A chunk of a block.
@@ -39,6 +42,7 @@ impl Source {
             next: 0,
             block: None,
             series: 0,
+            places: Vec::new(),
         };
         source.next_block(parts)?;
         Ok(source)
@@ -61,11 +65,13 @@ impl Source {
         self.block.as_ref()?.series.get(self.series as usize)
     }
 
-    /// Takes the chunks of the series at hand, also where it goes on in the next block.
-    fn take(&mut self, parts: &Parts, chunks: &mut Vec<Chunk>) -> Result<(), Damage> {
+    /// Takes the chunks of the series at hand, also where it goes on in the next block; the series
+    /// will have this place.
+    fn take(&mut self, parts: &Parts, place: u32, chunks: &mut Vec<Chunk>) -> Result<(), Damage> {
         let Some(id) = self.entry().map(|entry| entry.id) else {
             return Ok(());
         };
+        self.places.push(place);
         while self.entry().is_some_and(|entry| entry.id == id) {
             if let Some(block) = &self.block {
                 let own = block.chunks_of(self.series).iter();
@@ -119,13 +125,33 @@ fn damaged(file: &BlockFile, damage: &Damage) -> MergeError {
     }
 }
 
+/// Where the series of each merged file are in the new one, and the terms of those of files that
+/// have no index of them.
+pub(crate) struct Places {
+    of_files: Vec<Vec<u32>>,
+    /// Of all series, where any file has no index that agrees with it.
+    built: Option<IndexBuilder>,
+}
+
+impl Places {
+    /// Writes the terms of all series of these files, which were merged.
+    pub(crate) fn write_terms(&self, files: &[Arc<BlockFile>], into: &mut IndexWriter) {
+        if let Some(built) = &self.built {
+            return built.write(into);
+        }
+        let indexes = files.iter().filter_map(|file| file.series.as_ref());
+        let places = self.of_files.iter().map(Vec::as_slice);
+        into.merge(&indexes.zip(places).collect::<Vec<_>>());
+    }
+}
+
 /// Writes all points of some files, in the order of their flushes, to one. Whether to go on is
 /// asked now and then.
 pub(crate) fn merge(
     files: &[Arc<BlockFile>],
     go_on: &dyn Fn() -> bool,
     into: &mut PointFile<'_>,
-) -> Result<(), MergeError> {
+) -> Result<Places, MergeError> {
     /// Series between two looks at whether to go on.
     const SERIES_BETWEEN_LOOKS: usize = 256;
     let parts = Parts::default();
@@ -141,6 +167,9 @@ pub(crate) fn merge(
     let mut heap: BinaryHeap<Reverse<Waiting>> = (0..sources.len())
         .filter_map(|at| waiting(&sources, at))
         .collect();
+    let indexed = files.iter().all(|file| file.series.is_some());
+    let mut built = (!indexed).then(IndexBuilder::default);
+    let mut count = 0;
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut looks = (0..SERIES_BETWEEN_LOOKS).cycle();
     while let Some(Reverse(first)) = heap.pop() {
@@ -150,7 +179,7 @@ pub(crate) fn merge(
         chunks.clear();
         let mut at = Some(first.source);
         while let Some(source) = at {
-            let taken = sources[source].take(&parts, &mut chunks);
+            let taken = sources[source].take(&parts, count, &mut chunks);
             taken.map_err(|damage| damaged(&files[source], &damage))?;
             heap.extend(waiting(&sources, source));
             let same = |next: &Reverse<Waiting>| next.0.entry.id == first.entry.id;
@@ -162,8 +191,13 @@ pub(crate) fn merge(
         // Files that have the series are read side by side: the first of them stands for all.
         let failed = |damage: Damage| damaged(&files[first.source], &damage);
         one_series(&first.entry, &mut chunks, &failed, into)?;
+        if let Some(built) = &mut built {
+            built.add(&first.entry);
+        }
+        count += 1;
     }
-    Ok(())
+    let of_files = sources.into_iter().map(|source| source.places).collect();
+    Ok(Places { of_files, built })
 }
 
 /// Writes all chunks of a series.

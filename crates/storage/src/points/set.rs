@@ -24,6 +24,42 @@ impl Set {
         }])
     }
 
+    /// One alone.
+    pub(crate) fn one(ordinal: u32) -> Self {
+        Self(vec![Range {
+            start: ordinal,
+            end: ordinal.saturating_add(1),
+        }])
+    }
+
+    /// These, in any order, in which they do not stay.
+    pub(crate) fn of(list: &mut [u32]) -> Self {
+        /// A bit for each number up to the largest takes less time than sorting, where one in so
+        /// many is in the list.
+        const DENSE: usize = 64;
+        let mut set = Self::default();
+        let words = list.iter().max().map_or(0, |most| *most as usize / 64 + 1);
+        if list.is_sorted() || words * 64 > list.len() * DENSE {
+            list.sort_unstable();
+            list.iter().for_each(|ordinal| set.push(*ordinal));
+            return set;
+        }
+        let mut bits = vec![0u64; words];
+        for ordinal in list.iter() {
+            bits[*ordinal as usize / 64] |= 1 << (ordinal % 64);
+        }
+        for (at, mut word) in (0u32..).zip(bits) {
+            while word != 0 {
+                let first = word.trailing_zeros();
+                let length = (word >> first).trailing_ones();
+                let start = at * 64 + first;
+                set.push_run(start..start + length);
+                word &= u64::MAX.checked_shl(first + length).unwrap_or(0);
+            }
+        }
+        set
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -181,6 +217,13 @@ mod tests {
             let within: BTreeSet<u32> = set_a.within(10..30).collect();
             assert_eq!(within, a.range(10..30).copied().collect());
             assert!((0..60).all(|ordinal| set_a.contains(ordinal) == a.contains(&ordinal)));
+            let mut list: Vec<u32> = a.iter().copied().collect();
+            random.shuffle(&mut list);
+            assert_eq!(Set::of(&mut list), set_a);
+            let mut sparse: Vec<u32> = a.iter().map(|one| one * 1_000_003).collect();
+            let expected = of(&sparse.iter().copied().collect());
+            random.shuffle(&mut sparse);
+            assert_eq!(Set::of(&mut sparse), expected);
             let mut bytes = Vec::new();
             set_a.put(&mut bytes);
             assert_eq!(Set::get(&mut Cursor::new(&bytes), 60), Ok(set_a.clone()));

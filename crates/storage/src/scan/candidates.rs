@@ -184,6 +184,7 @@ pub(super) fn point_heads(view: &View, tenant: &Tenant) -> Vec<Arc<PointHead>> {
     let points = heads.into_iter().flatten();
     points
         .filter_map(|heads| heads.points.get(tenant).cloned())
+        .filter(|head| head.rows() > 0)
         .collect()
 }
 

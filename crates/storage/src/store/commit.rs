@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::stamps::{Before, Stamps};
 use super::{Core, add, record};
 use crate::chunk::Chunk;
+use crate::points::Growth;
 use crate::write::{Ack, Batch, WriteError};
 
 /// Batches that share one sync at most.
@@ -70,7 +71,8 @@ pub(super) struct Committer {
     jobs: UnboundedReceiver<Job>,
     /// The end of the sealed head that is on its way to files.
     flushing: Option<Position>,
-    head_bytes: usize,
+    /// What the head has grown by.
+    growth: Growth,
     /// The last flush that counts.
     flush: u64,
 }
@@ -98,7 +100,7 @@ pub(super) fn start(
         flusher,
         jobs,
         flushing,
-        head_bytes: recovered.head_bytes,
+        growth: recovered.growth,
     };
     if recovered.flush > 0 && !recovered.recorded {
         committer.free(recovered.position);
@@ -237,7 +239,7 @@ impl Committer {
     /// Seals the head when it is full, or has half of what the WAL may hold: the other half is
     /// for what comes while it is being written.
     fn make_room(&mut self) {
-        if self.head_bytes >= self.core.options.head_bytes {
+        if self.growth.is_full(self.core.options.head_bytes) {
             // At most two heads are in memory: while one is being written the other may grow by
             // half, then writers wait; where it cannot be written, they are asked to come again.
             if self.flusher.failure().is_none() && !self.may_grow() && self.wait_for_flush(1) {
@@ -245,7 +247,7 @@ impl Committer {
             }
         } else if self.journal.bytes() >= self.core.options.wal_bytes / 2
             && self.flushing.is_none()
-            && self.head_bytes > 0
+            && self.growth.bytes > 0
         {
             self.seal();
         }
@@ -256,7 +258,8 @@ impl Committer {
     /// them would wait for the one that takes longer.
     fn may_grow(&self) -> bool {
         let head_bytes = self.core.options.head_bytes;
-        self.flushing.is_some() && self.head_bytes < head_bytes.saturating_add(head_bytes / 2)
+        let most = head_bytes.saturating_add(head_bytes / 2);
+        self.flushing.is_some() && !self.growth.is_full(most)
     }
 
     /// Why a batch of so many bytes cannot be taken now.
@@ -266,7 +269,7 @@ impl Committer {
             let failure = self.flusher.failure();
             failure.map_or_else(String::new, |failure| format!(": {failure}"))
         };
-        let full = self.flushing.is_some() && self.head_bytes >= options.head_bytes;
+        let full = self.flushing.is_some() && self.growth.is_full(options.head_bytes);
         if full && (!self.may_grow() || self.flusher.failure().is_some()) {
             let reason = format!("rows in memory cannot be written to files{}", because());
             return Some((Refusal::Head, reason));
@@ -280,7 +283,7 @@ impl Committer {
             let reason = format!("{waiting} files wait to be merged, which has to catch up");
             return Some((Refusal::Merge, reason));
         }
-        let unflushed = self.flushing.is_some() || self.head_bytes > 0;
+        let unflushed = self.flushing.is_some() || self.growth.bytes > 0;
         let length = self.journal.bytes().saturating_add(bytes as u64);
         // A batch longer than the bound must pass some time: then, when nothing else is there.
         if unflushed && length > options.wal_bytes {
@@ -479,7 +482,7 @@ impl Committer {
             let mut view = self.core.view.write();
             let heads = Arc::make_mut(&mut view.active);
             for (key, chunk) in &fresh {
-                self.head_bytes += chunk.heap_bytes();
+                self.growth.bytes += chunk.heap_bytes();
                 push(heads.rows.entry(key.clone()).or_default(), chunk.clone());
             }
         }
@@ -487,7 +490,7 @@ impl Committer {
         self.core
             .counters
             .head_bytes
-            .store(self.head_bytes as u64, Ordering::Relaxed);
+            .store(self.growth.bytes as u64, Ordering::Relaxed);
         for ((tenant, _), chunk) in &fresh {
             self.core.tails.publish(tenant, chunk, &self.core.counters);
         }
@@ -505,7 +508,7 @@ impl Committer {
                 let heads = Arc::make_mut(&mut view.active);
                 Arc::clone(heads.points.entry(tenant).or_default())
             });
-            self.head_bytes += head.append(&chunk);
+            self.growth += head.append(&chunk);
         }
     }
 
@@ -514,11 +517,12 @@ impl Committer {
         let position = self.journal.end();
         let heads = {
             let mut view = self.core.view.write();
-            let heads = std::mem::take(&mut view.active);
+            let next = Arc::new(view.active.following(&self.core.known));
+            let heads = std::mem::replace(&mut view.active, next);
             view.sealed = Some(heads.clone());
             heads
         };
-        self.head_bytes = 0;
+        self.growth = Growth::default();
         self.core.counters.head_bytes.store(0, Ordering::Relaxed);
         self.flushing = Some(position);
         self.flusher.send(Sealed {

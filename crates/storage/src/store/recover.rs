@@ -20,7 +20,7 @@ use super::{Core, OpenError, add, flusher, rebuild, record};
 use crate::chunk::SeriesGate;
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey, day_from_name};
-use crate::points::SeriesEntry;
+use crate::points::{Growth, SeriesEntry};
 use crate::retention;
 
 /// What a store starts with.
@@ -33,7 +33,7 @@ pub(super) struct Recovered {
     pub position: Position,
     /// Whether the log has a record of the checkpoint of that flush.
     pub recorded: bool,
-    pub head_bytes: usize,
+    pub growth: Growth,
     /// A head that could not be written to files while the WAL was replayed.
     pub sealed: Option<Sealed>,
 }
@@ -71,7 +71,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         flush: checkpoint.flush,
         stamps: checkpoint.stamps.clone(),
         heads: Heads::default(),
-        head_bytes: 0,
+        growth: Growth::default(),
         sealed: None,
         recorded: 0,
     };
@@ -84,7 +84,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         flush,
         stamps,
         heads,
-        head_bytes,
+        growth,
         sealed,
         recorded,
         ..
@@ -96,7 +96,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     }
     core.counters
         .head_bytes
-        .store(head_bytes as u64, std::sync::atomic::Ordering::Relaxed);
+        .store(growth.bytes as u64, std::sync::atomic::Ordering::Relaxed);
     let position = Checkpoint::read(&core.env, &core.root)?.0.position();
     let recorded = recorded == flush;
     if recorded && let Err(error) = journal.truncate_before(position) {
@@ -115,7 +115,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         flush,
         position,
         recorded,
-        head_bytes,
+        growth,
         sealed,
     })
 }
@@ -185,7 +185,7 @@ struct Replay<'a> {
     flush: u64,
     stamps: Stamps,
     heads: Heads,
-    head_bytes: usize,
+    growth: Growth,
     sealed: Option<Sealed>,
     /// The flush of the last checkpoint that the log has.
     recorded: u64,
@@ -230,9 +230,9 @@ impl Replay<'_> {
                 add(&self.core.counters.rows[signal_index(batch.signal)], rows);
                 if batch.signal == Signal::Metrics {
                     let head = self.heads.points.entry(batch.tenant).or_default();
-                    self.head_bytes += head.append(&chunk);
+                    self.growth += head.append(&chunk);
                 } else {
-                    self.head_bytes += chunk.heap_bytes();
+                    self.growth.bytes += chunk.heap_bytes();
                     let key = (batch.tenant, batch.signal);
                     push(self.heads.rows.entry(key).or_default(), Arc::new(chunk));
                 }
@@ -242,7 +242,7 @@ impl Replay<'_> {
                 tracing::error!(%error, "a batch in the wal does not decode, left out");
             }
         }
-        if self.head_bytes >= self.core.options.head_bytes && self.sealed.is_none() {
+        if self.growth.is_full(self.core.options.head_bytes) && self.sealed.is_none() {
             self.flush(next);
         }
     }
@@ -251,8 +251,9 @@ impl Replay<'_> {
     /// (the disk is full) the head is kept for the flush thread to try again, and the rest of the
     /// WAL, which is what was in memory before, becomes the head that follows.
     fn flush(&mut self, position: Position) {
-        let heads = std::mem::take(&mut self.heads);
-        self.head_bytes = 0;
+        let next = self.heads.following(&self.core.known);
+        let heads = std::mem::replace(&mut self.heads, next);
+        self.growth = Growth::default();
         let commit = || flusher::commit(self.core, self.flush + 1, &heads, position, &self.stamps);
         let committed = commit().or_else(|error| {
             if self.core.failures.first().is_some() {

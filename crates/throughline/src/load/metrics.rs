@@ -1,4 +1,4 @@
-//! Points of 40,000 series, one after the other, again and again.
+//! Points of 40,000 series, or as many as are wished, one after the other, again and again.
 //!
 //! Three fifths are buckets of classic histograms (counters with the attribute `le`), a fifth
 //! counts requests, and the others are counters and gauges of 38 further metrics. A point is known by its series (the labels
@@ -14,19 +14,13 @@ use super::LoadOptions;
 use super::corpus::{RESOURCES, rng};
 use super::remote_write;
 
-/// How many series there are.
-pub(super) const SERIES: u64 = 40_000;
+/// How many series there are where nothing else is said.
+pub const SERIES: u64 = 40_000;
 const METRICS: usize = 40;
-/// Series of one resource; the last resource has the rest.
-const PER_RESOURCE: usize = (SERIES as usize).div_ceil(RESOURCES);
 /// Bounds of the durations that are counted, in seconds.
 const BOUNDS: [&str; 12] = [
     "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf",
 ];
-/// Series of one resource that count durations, one for each bound.
-const BUCKETS: usize = PER_RESOURCE * 3 / 5 / BOUNDS.len() * BOUNDS.len();
-/// Those that count requests.
-const REQUESTS: usize = PER_RESOURCE / 5;
 const ROUTES: [&str; 7] = [
     "/",
     "/cart",
@@ -44,6 +38,7 @@ const UNPACED_PAST_NANOS: u64 = 86_400_000_000_000;
 /// All series with what their values are made from.
 pub(super) struct SeriesTable {
     seed: u64,
+    shares: Shares,
     series: Vec<Series>,
     /// The labels of each series, for remote write.
     labels: Option<Vec<Vec<u8>>>,
@@ -59,10 +54,12 @@ impl SeriesTable {
         scope: &Arc<Scope>,
     ) -> Self {
         let metrics: Vec<_> = (0..METRICS).map(|index| Arc::new(metric(index))).collect();
-        let series = (0..SERIES as usize).map(|index| {
-            let shape = shape(index);
+        let shares = Shares::new(options.series);
+        let count = usize::try_from(options.series).unwrap_or(usize::MAX);
+        let series = (0..count).map(|index| {
+            let shape = shares.shape(index);
             Series {
-                resource: Arc::clone(&resources[index / PER_RESOURCE]),
+                resource: Arc::clone(&resources[index / shares.per_resource]),
                 scope: Arc::clone(scope),
                 metric: Arc::clone(&metrics[shape.metric]),
                 attributes: attributes(index, &shape),
@@ -70,11 +67,11 @@ impl SeriesTable {
         });
         // A paced run takes as long for a round of all series as the rate says.
         let step_nanos = options.rate.map_or(UNPACED_STEP_NANOS, |rate| {
-            SERIES.saturating_mul(1_000_000_000) / rate
+            options.series.saturating_mul(1_000_000_000) / rate
         });
         let past = match (options.rate, options.items) {
             (Some(_), _) => 0,
-            (None, Some(items)) => items.div_ceil(SERIES).saturating_mul(step_nanos),
+            (None, Some(items)) => items.div_ceil(options.series).saturating_mul(step_nanos),
             (None, None) => UNPACED_PAST_NANOS,
         };
         let series: Vec<Series> = series.collect();
@@ -83,6 +80,7 @@ impl SeriesTable {
             .then(|| series.iter().map(remote_write::labels).collect());
         Self {
             seed: options.seed,
+            shares,
             series,
             labels,
             first_unix_nano: start_unix_nano.saturating_sub(past),
@@ -96,8 +94,8 @@ impl SeriesTable {
             .iter()
             .map(|item| {
                 #[allow(clippy::cast_possible_truncation)]
-                let index = (item % SERIES) as usize;
-                (index, self.point(index, item / SERIES))
+                let index = (item % self.count()) as usize;
+                (index, self.point(index, item / self.count()))
             })
             .collect();
         if let Some(labels) = &self.labels {
@@ -112,13 +110,17 @@ impl SeriesTable {
         otlp::encode::metrics(rows)
     }
 
+    fn count(&self) -> u64 {
+        self.series.len() as u64
+    }
+
     fn point(&self, index: usize, step: u64) -> DataPoint {
         let series = &self.series[index];
         // What the series is like, and what this step adds; buckets of one histogram share it.
-        let bound = shape(index).bound.unwrap_or(0);
+        let bound = self.shares.shape(index).bound.unwrap_or(0);
         let drawn = (index - bound) as u64;
         let mut nature = rng(self.seed, drawn);
-        let noise = rng(self.seed, step * SERIES + drawn).u32(..1_000);
+        let noise = rng(self.seed, step * self.count() + drawn).u32(..1_000);
         let value = if series.metric.kind == MetricKind::Sum {
             // A bucket counts what those below it count, and more.
             let below = i64::try_from(bound).unwrap_or_default() + 1;
@@ -153,23 +155,46 @@ struct Shape {
     bound: Option<usize>,
 }
 
-fn shape(index: usize) -> Shape {
-    let within = index % PER_RESOURCE;
-    if within < BUCKETS {
-        return Shape {
-            metric: 0,
-            variant: within / BOUNDS.len(),
-            bound: Some(within % BOUNDS.len()),
-        };
+/// How the series of a resource are divided among metrics.
+struct Shares {
+    /// Series of one resource; the last resource has the rest.
+    per_resource: usize,
+    /// Those that count durations, one for each bound.
+    buckets: usize,
+    /// Those that count requests.
+    requests: usize,
+}
+
+impl Shares {
+    fn new(series: u64) -> Self {
+        let series = usize::try_from(series).unwrap_or(usize::MAX);
+        let per_resource = series.div_ceil(RESOURCES);
+        Self {
+            per_resource,
+            buckets: per_resource * 3 / 5 / BOUNDS.len() * BOUNDS.len(),
+            requests: per_resource / 5,
+        }
     }
-    let (metric, variant) = match (within - BUCKETS).checked_sub(REQUESTS) {
-        None => (1, within - BUCKETS),
-        Some(rest) => (2 + rest % (METRICS - 2), rest / (METRICS - 2)),
-    };
-    Shape {
-        metric,
-        variant,
-        bound: None,
+
+    fn shape(&self, index: usize) -> Shape {
+        let within = index % self.per_resource;
+        if within < self.buckets {
+            return Shape {
+                metric: 0,
+                variant: within / BOUNDS.len(),
+                bound: Some(within % BOUNDS.len()),
+            };
+        }
+        let counting = within - self.buckets;
+        let (metric, variant) = match counting.checked_sub(self.requests) {
+            None => (1, counting),
+            Some(rest) => (2 + rest % (METRICS - 2), rest / (METRICS - 2)),
+        };
+        Shape {
+            metric,
+            variant,
+            bound: None,
+        }
     }
 }
 

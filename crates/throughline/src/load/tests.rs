@@ -57,6 +57,7 @@ fn options(signal: Signal) -> LoadOptions {
         batch_items: 100,
         items: Some(1_050),
         duration: Duration::from_secs(60),
+        series: SERIES,
         seed: 42,
         verify_file: None,
     }
@@ -149,7 +150,7 @@ async fn points_are_known_by_series_and_time() {
                 .push((point.time_unix_nano, point.value));
         }
     }
-    assert_eq!(points.len() as u64, metrics::SERIES);
+    assert_eq!(points.len() as u64, SERIES);
     for points in points.values_mut() {
         points.sort_by_key(|(time, _)| *time);
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0));
@@ -163,6 +164,28 @@ async fn points_are_known_by_series_and_time() {
         }
     }
     assert_eq!(points.values().map(Vec::len).sum::<usize>(), 90_000);
+}
+
+#[tokio::test]
+async fn there_are_as_many_series_as_wished() {
+    for series in [1, 7, 100] {
+        let options = LoadOptions {
+            series,
+            items: Some(3 * series),
+            ..options(Signal::Metrics)
+        };
+        let (fake, report) = run_against(Fake::default(), options).await;
+        assert_eq!(report.unwrap().accepted_items, 3 * series);
+        let mut points = HashMap::<String, usize>::new();
+        for export in fake.taken.lock().iter() {
+            let rows = Rows::decode(Signal::Metrics, &export.request).unwrap();
+            for (series, _) in rows.points {
+                *points.entry(format!("{series:?}")).or_default() += 1;
+            }
+        }
+        assert_eq!(points.len() as u64, series);
+        assert!(points.values().all(|count| *count == 3));
+    }
 }
 
 #[tokio::test]
@@ -263,6 +286,14 @@ async fn options_are_checked() {
         },
         LoadOptions {
             duration: Duration::ZERO,
+            ..options(Signal::Logs)
+        },
+        LoadOptions {
+            series: 0,
+            ..options(Signal::Metrics)
+        },
+        LoadOptions {
+            series: SERIES + 1,
             ..options(Signal::Logs)
         },
     ];

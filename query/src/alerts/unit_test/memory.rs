@@ -92,12 +92,25 @@ impl SeriesSource for Memory {
         let range = selection.start_ms.saturating_add(1)..=selection.end_ms;
         let found = matching.filter_map(|(labels, stored)| {
             let mut samples = Samples::default();
-            if range.start() <= range.end() {
-                for (time, value) in stored.range(range.clone()) {
-                    match value {
-                        Stored::Float(value) => samples.push(*time, *value),
-                        Stored::Histogram(histogram) => {
-                            samples.push_histogram(*time, Arc::clone(histogram));
+            let mut before: Option<&FloatHistogram> = None;
+            for (time, value) in stored.range(..=range.end()) {
+                let wanted = range.contains(time);
+                match value {
+                    Stored::Float(value) => {
+                        before = None;
+                        if wanted {
+                            samples.push(*time, *value);
+                        }
+                    }
+                    Stored::Histogram(histogram) => {
+                        let before = before.replace(histogram);
+                        if wanted {
+                            let hint = histogram.hint_after(before);
+                            let mut histogram = Arc::clone(histogram);
+                            if histogram.hint != hint {
+                                Arc::make_mut(&mut histogram).hint = hint;
+                            }
+                            samples.push_histogram(*time, histogram);
                         }
                     }
                 }

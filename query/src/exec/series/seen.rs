@@ -9,7 +9,7 @@ use model::metric::{MetricKind, Temporality};
 use model::prometheus::{self, Promotion};
 use parking_lot::Mutex;
 use promql::Labels;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use storage::message::SeriesSamples;
 
 /// Series that are kept; then all are forgotten.
@@ -31,32 +31,66 @@ pub struct Seen {
 
 /// Series by what identifies them.
 #[derive(Debug, Default)]
-pub struct SeenSeries(Mutex<FxHashMap<u128, Arc<Seen>>>);
+pub struct SeenSeries(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    series: FxHashMap<u128, Arc<Seen>>,
+    /// Names and values of their labels, each kept once: label sets of neighbours take little
+    /// beside them, and are compared without looking at the texts that they share.
+    texts: FxHashSet<Arc<str>>,
+}
+
+impl Kept {
+    fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        let text: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&text));
+        text
+    }
+
+    fn labels(&mut self, pairs: &[(String, String)]) -> Labels {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (self.text(name), self.text(value)));
+        let pairs: Vec<(Arc<str>, Arc<str>)> = pairs.collect();
+        Labels::new(pairs)
+    }
+}
 
 impl SeenSeries {
     /// What the series of these samples is.
     pub fn get(&self, part: &SeriesSamples, promotion: &Promotion) -> Arc<Seen> {
-        if let Some(seen) = self.0.lock().get(&part.id) {
+        let mut kept = self.0.lock();
+        if let Some(seen) = kept.series.get(&part.id) {
             return Arc::clone(seen);
+        }
+        if kept.series.len() >= KEPT_MAX {
+            *kept = Kept::default();
         }
         let mut series = (*part.series).clone();
         promotion.apply(&mut series);
         let series = &series;
         let name = prometheus::base_name(series);
         let labels = (!name.is_empty()).then(|| {
-            Labels::new(prometheus::base_labels(series)).with(prometheus::NAME_LABEL, &name)
+            let mut pairs = prometheus::base_labels(series);
+            // As the last of its name it is the one that counts.
+            pairs.push((prometheus::NAME_LABEL.to_owned(), name));
+            kept.labels(&pairs)
         });
         let seen = Arc::new(Seen {
             labels,
-            target: prometheus::target_info(series).map(Labels::new),
+            target: prometheus::target_info(series).map(|pairs| {
+                let owned = |(name, value): (_, _)| (String::from(name), String::from(value));
+                let pairs: Vec<(String, String)> = pairs.into_iter().map(owned).collect();
+                kept.labels(&pairs)
+            }),
             kind: series.metric.kind,
             temporality: series.metric.temporality,
         });
-        let mut kept = self.0.lock();
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(part.id, Arc::clone(&seen));
+        kept.series.insert(part.id, Arc::clone(&seen));
         seen
     }
 }

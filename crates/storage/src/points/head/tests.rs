@@ -16,7 +16,7 @@ fn head_of(sent: &Sent) -> PointHead {
     let head = PointHead::default();
     let mut bytes = 0;
     for part in sent.chunks(37) {
-        bytes += head.append(&chunk(Signal::Metrics, part));
+        bytes += head.append(&chunk(Signal::Metrics, part)).bytes;
     }
     assert_eq!(bytes, head.heap_bytes());
     assert_eq!(head.rows(), sent.len() as u64);
@@ -82,4 +82,30 @@ fn a_block_of_a_head_has_its_series_and_times() {
         .values_mut()
         .for_each(|times| times.sort_unstable());
     assert_eq!(found, expected);
+}
+
+#[test]
+fn heads_that_follow_one_another_share_their_series() {
+    let mut generator = Generator::new(6);
+    let sent: Sent = (0..500).map(|_| generator.point()).collect();
+    let first = head_of(&sent);
+    let second = PointHead::with_series(Arc::clone(first.series()));
+    assert_eq!((second.rows(), second.times()), (0, (u64::MAX, 0)));
+    assert!(read(&second, TimeRange::ALL).is_empty() && second.ordered().is_empty());
+    let half = &sent[..250].to_vec();
+    let growth = second.append(&chunk(Signal::Metrics, half));
+    let series: std::collections::HashSet<String> = half
+        .iter()
+        .map(|(series, _)| format!("{series:?}"))
+        .collect();
+    assert_eq!(growth.allowance, series.len() * SERIES_ALLOWANCE);
+    assert!(
+        growth.is_full(growth.bytes.min(growth.allowance)) == (growth.bytes >= growth.allowance)
+    );
+    assert!(sorted(read(&second, TimeRange::ALL)) == sorted(half.clone()));
+    assert_eq!(second.ordered().len(), series.len());
+    assert_eq!(second.series().count(), first.series().count());
+    // What the first holds is what it held.
+    assert!(sorted(read(&first, TimeRange::ALL)) == sorted(sent));
+    assert!(first.series().is_stale(0) == (first.series().count() > 4_096));
 }

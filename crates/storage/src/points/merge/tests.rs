@@ -8,6 +8,9 @@ use tempfile::tempdir;
 use super::*;
 use crate::partition::FileId;
 use crate::points::head::PointHead;
+use crate::points::select::TermSource;
+use crate::points::set::Set;
+use crate::points::table::ABSENT;
 use crate::testing::{BASE, Generator, chunk, sorted};
 
 type Sent = Vec<(Series, DataPoint)>;
@@ -25,12 +28,14 @@ fn write_file(dir: &std::path::Path, flush: u64, sent: &Sent) -> Arc<BlockFile> 
     let id = FileId::flush(flush);
     let path_of = |extension: &str| id.path(dir, extension);
     let mut file = PointFile::create(&env, path_of, 64).unwrap();
+    let mut places = vec![ABSENT; head.series().count() as usize];
     for (entry, slot) in head.ordered() {
         let points = head.points_of(slot);
-        file.series(&entry, points.len() as u64).unwrap();
+        places[slot as usize] = file.series(&entry, points.len() as u64).unwrap();
         file.points(&entry, &points).unwrap();
     }
-    file.finish().unwrap();
+    let terms = |into: &mut IndexWriter| head.series().write_terms(&places, into);
+    file.finish(terms).unwrap();
     Arc::new(BlockFile::open(&env, dir, Signal::Metrics, id).unwrap())
 }
 
@@ -39,9 +44,61 @@ fn merged(dir: &std::path::Path, flush: u64, files: &[Arc<BlockFile>]) -> Arc<Bl
     let id = FileId::flush(flush);
     let path_of = |extension: &str| id.path(dir, extension);
     let mut file = PointFile::create(&env, path_of, 64).unwrap();
-    merge(files, &|| true, &mut file).unwrap();
-    file.finish().unwrap();
-    Arc::new(BlockFile::open(&env, dir, Signal::Metrics, id).unwrap())
+    let places = merge(files, &|| true, &mut file).unwrap();
+    file.finish(|terms| places.write_terms(files, terms))
+        .unwrap();
+    let file = Arc::new(BlockFile::open(&env, dir, Signal::Metrics, id).unwrap());
+    assert_eq!(terms(file.series.as_ref().unwrap()), expected_terms(&file));
+    file
+}
+
+type Keys = Vec<(Vec<u8>, Set)>;
+
+fn terms(source: &dyn TermSource) -> Keys {
+    let mut found = Keys::new();
+    source.scan(b"", &mut |key, set| {
+        found.push((key.to_vec(), set()));
+        true
+    });
+    found
+}
+
+/// The terms of the series of a file, worked out anew.
+fn expected_terms(file: &BlockFile) -> Keys {
+    let mut builder = IndexBuilder::default();
+    let mut last = None;
+    for ordinal in 0..file.blocks.len() {
+        let reader = BlockReader::open(file.block(ordinal)).unwrap();
+        let block = PointBlock::open(&reader, &Parts::default(), None).unwrap();
+        for entry in &block.series {
+            if last.replace(entry.id) != Some(entry.id) {
+                builder.add(entry);
+            }
+        }
+    }
+    terms(&builder)
+}
+
+#[test]
+fn terms_of_a_flush_and_of_files_without_an_index_are_those_of_their_series() {
+    let dir = tempdir().unwrap();
+    let mut generator = Generator::new(8);
+    let sent: Vec<Sent> = (0..3)
+        .map(|_| (0..300).map(|_| generator.point()).collect())
+        .collect();
+    let mut files: Vec<Arc<BlockFile>> = (1..)
+        .zip(&sent)
+        .map(|(flush, sent)| write_file(dir.path(), flush, sent))
+        .collect();
+    for file in &files {
+        assert_eq!(terms(file.series.as_ref().unwrap()), expected_terms(file));
+    }
+    merged(dir.path(), 10, &files);
+    std::fs::remove_file(FileId::flush(2).path(dir.path(), "series")).unwrap();
+    let again = BlockFile::open(&Env::real(), dir.path(), Signal::Metrics, FileId::flush(2));
+    files[1] = Arc::new(again.unwrap());
+    assert!(files[1].series.is_none());
+    merged(dir.path(), 11, &files);
 }
 
 /// All points of a file, and how many chunks they are in.
