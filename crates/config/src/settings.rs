@@ -220,7 +220,7 @@ section! {
         concurrent_requests: usize = "256", "1" to "65536";
         /// Connections open at once on each listener.
         connections: usize = "4096", "1" to "1000000";
-        /// Rows in memory before they are written as blocks; two such heads may exist, the second up to half as large again while the first is written.
+        /// Rows in memory before they are written as blocks, or 320 bytes for each metric series that goes on from head to head where that is more; two such heads may exist, the second up to half as large again while the first is written.
         head_bytes: ByteSize = "64MiB", "1MiB" to "4GiB";
         /// The write-ahead log on disk; when it is full, ingest is told to retry.
         wal_bytes: ByteSize = "1GiB", "16MiB" to "1PiB";

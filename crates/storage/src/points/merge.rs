@@ -139,7 +139,7 @@ impl Places {
         if let Some(built) = &self.built {
             return built.write(into);
         }
-        let indexes = files.iter().filter_map(|file| file.series.as_ref());
+        let indexes = files.iter().filter_map(|file| file.series());
         let places = self.of_files.iter().map(Vec::as_slice);
         into.merge(&indexes.zip(places).collect::<Vec<_>>());
     }
@@ -167,7 +167,7 @@ pub(crate) fn merge(
     let mut heap: BinaryHeap<Reverse<Waiting>> = (0..sources.len())
         .filter_map(|at| waiting(&sources, at))
         .collect();
-    let indexed = files.iter().all(|file| file.series.is_some());
+    let indexed = files.iter().all(|file| file.series().is_some());
     let mut built = (!indexed).then(IndexBuilder::default);
     let mut count = 0;
     let mut chunks: Vec<Chunk> = Vec::new();

@@ -82,11 +82,7 @@ impl SeenSeries {
         });
         let seen = Arc::new(Seen {
             labels,
-            target: prometheus::target_info(series).map(|pairs| {
-                let owned = |(name, value): (_, _)| (String::from(name), String::from(value));
-                let pairs: Vec<(String, String)> = pairs.into_iter().map(owned).collect();
-                kept.labels(&pairs)
-            }),
+            target: prometheus::target_info(series).map(|pairs| kept.labels(&pairs)),
             kind: series.metric.kind,
             temporality: series.metric.temporality,
         });

@@ -48,7 +48,7 @@ fn merged(dir: &std::path::Path, flush: u64, files: &[Arc<BlockFile>]) -> Arc<Bl
     file.finish(|terms| places.write_terms(files, terms))
         .unwrap();
     let file = Arc::new(BlockFile::open(&env, dir, Signal::Metrics, id).unwrap());
-    assert_eq!(terms(file.series.as_ref().unwrap()), expected_terms(&file));
+    assert_eq!(terms(file.series().unwrap()), expected_terms(&file));
     file
 }
 
@@ -91,13 +91,13 @@ fn terms_of_a_flush_and_of_files_without_an_index_are_those_of_their_series() {
         .map(|(flush, sent)| write_file(dir.path(), flush, sent))
         .collect();
     for file in &files {
-        assert_eq!(terms(file.series.as_ref().unwrap()), expected_terms(file));
+        assert_eq!(terms(file.series().unwrap()), expected_terms(file));
     }
     merged(dir.path(), 10, &files);
     std::fs::remove_file(FileId::flush(2).path(dir.path(), "series")).unwrap();
     let again = BlockFile::open(&Env::real(), dir.path(), Signal::Metrics, FileId::flush(2));
     files[1] = Arc::new(again.unwrap());
-    assert!(files[1].series.is_none());
+    assert!(files[1].series().is_none());
     merged(dir.path(), 11, &files);
 }
 
