@@ -49,7 +49,7 @@ impl Default for ConnectionLimits {
 /// Windows large enough that a batch of a few MiB does not wait for window updates.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// A batch in frames of the protocol's own size, 16 KiB, costs both ends four times the work.
+/// A batch in frames of the protocol's own size, 16 KiB, is four times as many of them for both ends.
 const FRAME_BYTES: u32 = 64 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
