@@ -191,17 +191,26 @@ impl Journal {
     /// replaced by an empty one when it has grown enough to be worth it.
     pub fn truncate_before(&mut self, position: Position) -> Result<u64, JournalError> {
         self.usable()?;
-        let synced = self.synced_end();
-        let position = position.min(synced);
-        let consumed = position == self.end();
-        if consumed && position.offset >= REPLACE_CONSUMED_BYTES.min(self.options.segment_bytes) {
-            self.next_segment(self.active.number + 1)?;
-            // The new segment must outlive a crash, or numbering would start over.
-            self.sync()?;
-        }
+        let position = position.min(self.synced_end());
+        self.leave_consumed(position)?;
         let freed = self.shared.free(position, self.active.number);
         self.failed |= matches!(freed, Err(JournalError::Sync { .. }));
         freed
+    }
+
+    /// Begins a new segment if the current one is synced, holds nothing from `position` on, and has
+    /// grown enough to be worth freeing as a whole; returns whether it did.
+    pub fn leave_consumed(&mut self, position: Position) -> Result<bool, JournalError> {
+        self.usable()?;
+        let consumed = position == self.end() && position == self.synced_end();
+        let worth = position.offset >= REPLACE_CONSUMED_BYTES.min(self.options.segment_bytes);
+        if !consumed || !worth {
+            return Ok(false);
+        }
+        self.next_segment(self.active.number + 1)?;
+        // The new segment must outlive a crash, or numbering would start over.
+        self.sync()?;
+        Ok(true)
     }
 
     /// Makes sure that no record will ever get a position before `position`: if the log ends

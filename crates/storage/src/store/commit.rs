@@ -544,6 +544,17 @@ impl Committer {
 
     /// Frees the log up to a position, before which all is in files.
     fn free(&mut self, position: Position) {
+        // Where all of a segment is in files, what the checkpoint says goes into the next one: it
+        // would keep all of it otherwise.
+        let position = match self.journal.leave_consumed(position) {
+            Ok(true) => self.journal.end(),
+            Ok(false) => position,
+            Err(error) => {
+                self.fail_if_fatal(&error);
+                tracing::warn!(%error, "a used up wal segment stays until the next flush");
+                position
+            }
+        };
         self.record_checkpoint(position);
         if let Err(error) = self.journal.truncate_before(position) {
             self.fail_if_fatal(&error);

@@ -154,6 +154,35 @@ async fn after_a_clean_end_and_before_the_first_flush() {
     check(&store, 1..=3).await;
 }
 
+#[tokio::test]
+async fn a_log_that_is_used_up_is_freed_although_it_says_what_the_checkpoint_says() {
+    let files = MemoryFiles::new();
+    let store = open(&files);
+    let log_bytes = || -> u64 {
+        let paths = files.paths().into_iter();
+        let segments = paths.filter(|path| path.starts_with("/data/wal"));
+        segments
+            .map(|path| files.read(&path).unwrap().len() as u64)
+            .sum()
+    };
+    let mut last = 0;
+    while counted(&store, "wal_bytes") < 1_500_000.0 {
+        last += 1;
+        send(&store, [last]).await;
+    }
+    store.shutdown().await;
+    drop(store);
+    assert!(log_bytes() < 100_000, "{} bytes", log_bytes());
+    lose_checkpoints(&files, None);
+    let store = open(&files);
+    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+    assert_eq!(counted(&store, "wal_lost_bytes_total"), 0.0);
+    check(&store, 1..=last).await;
+    send(&store, [last + 1]).await;
+    drop(store);
+    check(&open(&files), 1..=last + 1).await;
+}
+
 /// Puts the log back as it was in another copy of the folder.
 fn restore_log(files: &MemoryFiles, from: &MemoryFiles) {
     let is_log = |path: &PathBuf| path.starts_with("/data/wal");
