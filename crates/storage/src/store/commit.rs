@@ -1,38 +1,34 @@
 //! The commit thread: group commit, publication, acknowledgement.
 
-use std::collections::BTreeMap;
+mod publish;
+mod sealing;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use journal::{ErrorKind, Journal, JournalError, Position};
 use model::room::Room;
-use model::row::Reject;
-use model::{Signal, Tenant};
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::checkpoint::Checkpoint;
 use super::contents::Content;
-use super::flusher::{Flusher, Sealed};
+use super::flusher::Flusher;
 use super::recover::Recovered;
 use super::refusal::Refusal;
 use super::stamps::{Before, Stamps};
 use super::{Core, add, record};
+
 use crate::chunk::Chunk;
 use crate::points::Growth;
 use crate::write::{Ack, Batch, WriteError};
+
+pub(super) use publish::push;
 
 /// Batches that share one sync at most.
 const GROUP_BATCHES_MAX: usize = 256;
 /// Bytes that share one sync at most, beyond the first batch.
 const GROUP_BYTES_MAX: usize = 16 << 20;
-/// Chunks are joined up to this many rows: joining copies, and senders wait for it.
-const CHUNK_ROWS_MAX: usize = 1_024;
-/// And up to this many bytes.
-const CHUNK_BYTES_MAX: usize = 2 << 20;
-/// How often a flush may fail before whoever waits for it goes on without.
-const FLUSH_PATIENCE: u32 = 3;
 
 /// A batch that waits to be committed.
 pub(super) struct Pending {
@@ -236,67 +232,6 @@ impl Committer {
         Err(error.to_string())
     }
 
-    /// Seals the head when it is full, or has half of what the WAL may hold: the other half is
-    /// for what comes while it is being written.
-    fn make_room(&mut self) {
-        if self.growth.is_full(self.core.options.head_bytes) {
-            // At most two heads are in memory: while one is being written the other may grow by
-            // half, then writers wait; where it cannot be written, they are asked to come again.
-            if self.flusher.failure().is_none() && !self.may_grow() && self.wait_for_flush(1) {
-                self.seal();
-            }
-        } else if self.journal.bytes() >= self.core.options.wal_bytes / 2
-            && self.flushing.is_none()
-            && self.growth.bytes > 0
-        {
-            self.seal();
-        }
-    }
-
-    /// Whether the head may become larger than it should, since the one before it is still being
-    /// written: a flush takes about as long as a head to fill where senders are fast, and all of
-    /// them would wait for the one that takes longer.
-    fn may_grow(&self) -> bool {
-        let head_bytes = self.core.options.head_bytes;
-        let most = head_bytes.saturating_add(head_bytes / 2);
-        self.flushing.is_some() && !self.growth.is_full(most)
-    }
-
-    /// Why a batch of so many bytes cannot be taken now.
-    fn no_room(&self, bytes: usize) -> Option<(Refusal, String)> {
-        let options = &self.core.options;
-        let because = || {
-            let failure = self.flusher.failure();
-            failure.map_or_else(String::new, |failure| format!(": {failure}"))
-        };
-        let full = self.flushing.is_some() && self.growth.is_full(options.head_bytes);
-        if full && (!self.may_grow() || self.flusher.failure().is_some()) {
-            let reason = format!("rows in memory cannot be written to files{}", because());
-            return Some((Refusal::Head, reason));
-        }
-        let waiting = &self.core.counters.waiting_files;
-        let waiting: u64 = waiting
-            .iter()
-            .map(|files| files.load(Ordering::Relaxed))
-            .sum();
-        if waiting > options.unmerged_files {
-            let reason = format!("{waiting} files wait to be merged, which has to catch up");
-            return Some((Refusal::Merge, reason));
-        }
-        let unflushed = self.flushing.is_some() || self.growth.bytes > 0;
-        let length = self.journal.bytes().saturating_add(bytes as u64);
-        // A batch longer than the bound must pass some time: then, when nothing else is there.
-        if unflushed && length > options.wal_bytes {
-            let reason = format!(
-                "the write-ahead log has its {} bytes, and what it holds is not in files yet{}",
-                options.wal_bytes,
-                because()
-            );
-            return Some((Refusal::Wal, reason));
-        }
-        None
-    }
-
     /// Appends one batch to the WAL. Answers those that need no commit.
     fn append(&mut self, pending: Pending) -> Option<Pending> {
         if let Some(reason) = self.core.failures.first() {
@@ -401,238 +336,4 @@ impl Committer {
         let reason = format!("the write-ahead log cannot be made durable: {error}");
         self.core.failures.report(reason);
     }
-
-    fn ack(&self, pending: &Pending) -> Ack {
-        let mut rejected: Vec<(Reject, u64)> = pending
-            .chunk
-            .rejected
-            .iter()
-            .map(|(reason, count)| (*reason, *count))
-            .collect();
-        rejected.sort_unstable();
-        Ack {
-            accepted: pending.chunk.rows() as u64,
-            rejected,
-            duplicate: false,
-            points: pending.chunk.point_counts,
-        }
-    }
-
-    /// Counts a stored batch and remembers up to when its sender is complete.
-    fn note(&self, pending: &Pending) {
-        let counters = &self.core.counters;
-        add(&counters.batches, 1);
-        add(
-            &counters.rows[signal_index(pending.chunk.signal)],
-            pending.chunk.rows() as u64,
-        );
-        add(&counters.duplicate_keys, pending.chunk.duplicate_keys);
-        add(&counters.undated, pending.chunk.undated);
-        add(&counters.ahead, pending.chunk.ahead.len() as u64);
-        for (reason, count) in &pending.chunk.rejected {
-            let index = Reject::ALL
-                .iter()
-                .position(|other| other == reason)
-                .unwrap_or_default();
-            add(&counters.rejected[index], *count);
-        }
-        self.core.acknowledged(pending.batch.stamp.as_ref());
-    }
-
-    /// Makes committed rows visible, then answers.
-    fn publish(&mut self, written: Vec<Pending>) {
-        let mut answers = Vec::with_capacity(written.len());
-        let mut fresh: BTreeMap<(Tenant, Signal), Vec<Chunk>> = BTreeMap::new();
-        let mut points: Vec<(Tenant, Chunk)> = Vec::new();
-        let mut observer = self.core.observer.lock();
-        for pending in written {
-            let ack = self.ack(&pending);
-            self.note(&pending);
-            let Pending {
-                batch,
-                chunk,
-                answer,
-                holds,
-                ..
-            } = pending;
-            if let Some(observer) = observer.as_mut() {
-                chunk.show_spans(&batch.tenant, observer.as_mut());
-            }
-            answers.push((answer, ack, holds));
-            if batch.signal == Signal::Metrics {
-                points.push((batch.tenant, chunk));
-                continue;
-            }
-            let chunks = fresh.entry((batch.tenant, batch.signal)).or_default();
-            match chunks.last_mut() {
-                Some(last) if may_join(last, &chunk) => last.absorb(&chunk),
-                _ => chunks.push(chunk),
-            }
-        }
-        drop(observer);
-        let fresh: Vec<_> = fresh
-            .into_iter()
-            .flat_map(|(key, chunks)| {
-                chunks
-                    .into_iter()
-                    .map(move |chunk| (key.clone(), Arc::new(chunk)))
-            })
-            .collect();
-        {
-            let mut view = self.core.view.write();
-            let heads = Arc::make_mut(&mut view.active);
-            for (key, chunk) in &fresh {
-                self.growth.bytes += chunk.heap_bytes();
-                push(heads.rows.entry(key.clone()).or_default(), chunk.clone());
-            }
-        }
-        self.publish_points(points);
-        self.core
-            .counters
-            .head_bytes
-            .store(self.growth.bytes as u64, Ordering::Relaxed);
-        for ((tenant, _), chunk) in &fresh {
-            self.core.tails.publish(tenant, chunk, &self.core.counters);
-        }
-        for (answer, ack, _holds) in answers {
-            let _ = answer.send(Ok(ack));
-        }
-    }
-
-    /// Adds points to the heads of their tenants, which this thread alone changes.
-    fn publish_points(&mut self, points: Vec<(Tenant, Chunk)>) {
-        for (tenant, chunk) in points {
-            let known = self.core.view.read().active.points.get(&tenant).cloned();
-            let head = known.unwrap_or_else(|| {
-                let mut view = self.core.view.write();
-                let heads = Arc::make_mut(&mut view.active);
-                Arc::clone(heads.points.entry(tenant).or_default())
-            });
-            self.growth += head.append(&chunk);
-        }
-    }
-
-    /// Hands the head to the flush thread.
-    fn seal(&mut self) {
-        let position = self.journal.end();
-        let heads = {
-            let mut view = self.core.view.write();
-            let next = Arc::new(view.active.following(&self.core.known));
-            let heads = std::mem::replace(&mut view.active, next);
-            view.sealed = Some(heads.clone());
-            heads
-        };
-        self.growth = Growth::default();
-        self.core.counters.head_bytes.store(0, Ordering::Relaxed);
-        self.flushing = Some(position);
-        self.flusher.send(Sealed {
-            heads,
-            position,
-            stamps: self.stamps.clone(),
-        });
-    }
-
-    fn flushed(&mut self, position: Position) {
-        // Whoever waited for this flush has dealt with it already.
-        if self.flushing != Some(position) {
-            return;
-        }
-        self.flushing = None;
-        self.flush += 1;
-        self.free(position);
-    }
-
-    /// Frees the log up to a position, before which all is in files.
-    fn free(&mut self, position: Position) {
-        // Where all of a segment is in files, what the checkpoint says goes into the next one: it
-        // would keep all of it otherwise.
-        let position = match self.journal.leave_consumed(position) {
-            Ok(true) => self.journal.end(),
-            Ok(false) => position,
-            Err(error) => {
-                self.fail_if_fatal(&error);
-                tracing::warn!(%error, "a used up wal segment stays until the next flush");
-                position
-            }
-        };
-        self.record_checkpoint(position);
-        if let Err(error) = self.journal.truncate_before(position) {
-            self.fail_if_fatal(&error);
-            tracing::warn!(%error, "wal segments stay until the next flush");
-        }
-        self.core
-            .counters
-            .wal_bytes
-            .store(self.journal.bytes(), Ordering::Relaxed);
-    }
-
-    /// Has the log say what the checkpoint says. That it cannot is no reason to stop: the files of
-    /// the checkpoint say it twice.
-    fn record_checkpoint(&mut self, position: Position) {
-        if self.core.failures.first().is_some() {
-            return;
-        }
-        // Stamps of what came since are in the log, too.
-        let checkpoint = Checkpoint::new(self.flush, position, self.stamps.clone());
-        let Ok(record) = record::checkpoint(&checkpoint) else {
-            return;
-        };
-        let begin = self.journal.end();
-        let appended = self.journal.append(&record);
-        let done = appended.and_then(|_| self.journal.sync());
-        let Err(error) = done else { return };
-        self.fail_if_fatal(&error);
-        tracing::warn!(%error, "the log does not say what the checkpoint says until the next flush");
-        if let Err(error) = self.journal.rollback_to(begin) {
-            self.fail(&error);
-        }
-    }
-
-    /// Waits for the flush under way, if any; false, with it still under way, once it has failed
-    /// so many times.
-    fn wait_for_flush(&mut self, patience: u32) -> bool {
-        let Some(position) = self.flushing else {
-            return true;
-        };
-        let done = self.flusher.wait(position, patience);
-        if done {
-            self.flushed(position);
-        }
-        done
-    }
-
-    /// Writes both heads to files; false where that is impossible.
-    fn flush_all(&mut self) -> bool {
-        if !self.wait_for_flush(FLUSH_PATIENCE) {
-            return false;
-        }
-        if self.core.view.read().active.is_empty() {
-            return true;
-        }
-        self.seal();
-        self.wait_for_flush(FLUSH_PATIENCE)
-    }
-}
-
-/// Adds a chunk, joined with those before it while they are small: like a merge sort, each row
-/// is moved a logarithmic number of times.
-pub(super) fn push(chunks: &mut Vec<Arc<Chunk>>, mut chunk: Arc<Chunk>) {
-    while let Some(last) = chunks.last() {
-        if last.rows() > 2 * chunk.rows() || !may_join(last, &chunk) {
-            break;
-        }
-        chunk = Arc::new(Chunk::joined(last, &chunk));
-        chunks.pop();
-    }
-    chunks.push(chunk);
-}
-
-/// Whether two chunks are small enough to become one.
-fn may_join(one: &Chunk, other: &Chunk) -> bool {
-    one.rows() + other.rows() <= CHUNK_ROWS_MAX
-        && one.list_bytes() + other.list_bytes() <= CHUNK_BYTES_MAX
-}
-
-pub(super) fn signal_index(signal: Signal) -> usize {
-    signal as usize - 1
 }

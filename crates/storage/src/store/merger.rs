@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::commit::signal_index;
+use super::counters::signal_index;
 use super::{Core, add};
 use crate::flush::FlushError;
 use crate::merge::{self, MergeError, Task, Written, policy};

@@ -11,8 +11,9 @@ use model::value::KeyValueRef;
 use model::{Signal, Tenant};
 
 use super::checkpoint::{Checkpoint, Unread};
-use super::commit::{push, signal_index};
+use super::commit::push;
 use super::contents::content_of;
+use super::counters::signal_index;
 use super::flusher::Sealed;
 use super::record::{Logged, Record};
 use super::stamps::Stamps;

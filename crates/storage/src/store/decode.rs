@@ -1,0 +1,167 @@
+//! From the bytes of a batch to rows in memory, within the bounds on memory and series.
+
+use std::sync::Arc;
+
+use model::room::{NoRoom, Room};
+use model::row::Decode;
+use model::row::{Reject, Undecoded};
+use model::value::KeyValueRef;
+
+use super::contents::{Content, content_of};
+use super::refusal::Refusal;
+use super::{Core, LabelLimits, add};
+use crate::chunk::{Chunk, ChunkSink, Clocks, Received, SeriesGate};
+use crate::points::{Known, SeriesEntry};
+use crate::write::{Batch, WriteError};
+
+/// When a batch comes again for which there was no memory, at the earliest.
+const MEMORY_RETRY_MS: u64 = 500;
+/// And how much later at most.
+const MEMORY_RETRY_SPREAD_MS: u64 = 1_000;
+
+/// A new batch, decoded.
+pub(super) struct New {
+    pub batch: Batch,
+    pub chunk: Chunk,
+    /// Series of the request that were refused, by their order in it.
+    pub refused_series: Vec<u32>,
+    pub content: Option<Content>,
+    /// What the chunk takes.
+    pub room: Room,
+    pub received_unix_nano: u64,
+}
+
+/// Lets series in while there is room for them, and notes which are refused.
+struct Gate {
+    known: Arc<Known>,
+    labels: LabelLimits,
+    second: u64,
+    /// How many distinct series there were.
+    place: u32,
+    refused: Vec<u32>,
+}
+
+impl SeriesGate for Gate {
+    fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>> {
+        let entry = self.known.touch(id, self.second)?;
+        self.place += 1;
+        Some(entry)
+    }
+
+    fn admit(
+        &mut self,
+        entry: SeriesEntry,
+        attributes: &[KeyValueRef<'_>],
+    ) -> Result<Arc<SeriesEntry>, Reject> {
+        let (metric, resource) = (&entry.metric.value.name, &entry.resource.value);
+        let admitted = match self.labels.check(metric, resource, attributes) {
+            Ok(()) => self.known.admit(entry, self.second),
+            Err(reason) => Err(reason),
+        };
+        if admitted.is_err() {
+            self.refused.push(self.place);
+        }
+        self.place += 1;
+        admitted
+    }
+}
+
+impl Core {
+    /// Decodes a batch into memory taken from `room`; the gate is asked once about each of its
+    /// distinct series. Rows without a time are of the time when it was received, and those far
+    /// ahead of it are filed under it; 0 where it is not known.
+    pub(super) fn decode(
+        &self,
+        batch: &Batch,
+        gate: &mut dyn SeriesGate,
+        room: &mut Room,
+        received: u64,
+    ) -> Result<Chunk, Undecoded> {
+        let keys = &self.options.correlation;
+        let received = match received {
+            0 => Received::UNKNOWN,
+            received => {
+                let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
+                let ahead = u64::try_from(self.options.time_ahead.as_nanos()).unwrap_or(u64::MAX);
+                Received::at(received, clock.map_or(0, |clock| clock.offset_nano), ahead)
+            }
+        };
+        let sink = ChunkSink::new(batch.signal, keys, gate, room, received);
+        let sink = sink.expecting(&self.expected, batch.request.len());
+        let chunk = decode_batch(&*self.decoder, batch, sink)?;
+        self.expected.note(&chunk, batch.request.len());
+        Ok(chunk)
+    }
+
+    /// Decodes a new batch within the bounds on memory and series.
+    pub(super) fn decode_new(&self, batch: Batch) -> Result<New, WriteError> {
+        let mut room = self.budget.room(self.options.decoded_bytes);
+        let now = self.env.clock.unix_nanos();
+        // Times of rows are by the sender's clock, and put right when they are read.
+        let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
+        let ahead = clock.map_or(0, |clock| clock.offset_nano);
+        let received = now.saturating_add_signed(ahead.saturating_neg());
+        let mut gate = Gate {
+            known: self.known.of(&batch.tenant),
+            labels: self.options.labels,
+            second: now / model::time::NANOS_PER_SECOND,
+            place: 0,
+            refused: Vec::new(),
+        };
+        let chunk = self
+            .decode(&batch, &mut gate, &mut room, received)
+            .map_err(|error| self.undecoded(error))?;
+        let refused = gate.refused;
+        let by_content = batch.stamp.is_none() && chunk.undated == 0 && self.repeat_nanos() > 0;
+        Ok(New {
+            content: by_content.then(|| content_of(&batch)),
+            batch,
+            chunk,
+            refused_series: refused,
+            room,
+            received_unix_nano: received,
+        })
+    }
+
+    /// How long a batch without a stamp is known by its content.
+    pub(super) fn repeat_nanos(&self) -> u64 {
+        u64::try_from(self.options.repeat_window.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts what was not decoded for want of room.
+    fn undecoded(&self, error: Undecoded) -> WriteError {
+        match error {
+            Undecoded::Malformed(error) => WriteError::Malformed(error),
+            Undecoded::NoRoom(no @ NoRoom::Never(_)) => {
+                add(&self.counters.too_large_batches, 1);
+                WriteError::TooLarge(no.to_string())
+            }
+            Undecoded::NoRoom(no @ NoRoom::Now(_)) => {
+                self.counters.retried(Refusal::Memory);
+                WriteError::Retry {
+                    reason: no.to_string(),
+                    after_ms: self.memory_retry_ms(),
+                }
+            }
+        }
+    }
+
+    /// Two large batches that refused each other must not meet again.
+    pub(super) fn memory_retry_ms(&self) -> u64 {
+        MEMORY_RETRY_MS + self.env.random.next_u64() % MEMORY_RETRY_SPREAD_MS
+    }
+}
+
+/// The rows of a batch, by a sink of its signal; see [`Core::decode`].
+pub(crate) fn decode_batch(
+    decoder: &dyn Decode,
+    batch: &Batch,
+    mut sink: ChunkSink<'_>,
+) -> Result<Chunk, Undecoded> {
+    decoder.decode(batch.format, batch.signal, &batch.request, &mut sink)?;
+    let mut chunk = sink.finish()?;
+    if let Some(clock) = batch.stamp.as_ref().and_then(|stamp| stamp.clock) {
+        chunk.clocks = Clocks::all(clock);
+    }
+    Ok(chunk)
+}

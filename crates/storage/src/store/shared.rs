@@ -1,0 +1,111 @@
+//! What the threads and readers of a store share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use env::{Env, Failures, Files};
+use model::room::Budget;
+use model::row::Decode;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+
+use super::tail::Tails;
+use super::{Counters, Options, merger, removals, sources};
+use crate::chunk::Expected;
+use crate::flush::Heads;
+use crate::partition::{OpenFiles, Partition, PartitionKey};
+use crate::points::{BlockCache, KnownSeries};
+use crate::scan::Decoding;
+use crate::scan::series::join::SeriesCache;
+use crate::write::{Observe, Stamp};
+
+/// What readers see at one moment.
+#[derive(Clone, Default)]
+pub(crate) struct View {
+    pub active: Arc<Heads>,
+    pub sealed: Option<Arc<Heads>>,
+    pub partitions: Arc<BTreeMap<PartitionKey, Arc<Partition>>>,
+}
+
+/// What the threads and readers of a store share.
+pub(crate) struct Core {
+    pub env: Env,
+    /// For files beyond the data folder: that these cannot be synced is no failure of the store.
+    pub outside: Arc<dyn Files>,
+    pub root: PathBuf,
+    pub options: Options,
+    pub view: RwLock<View>,
+    pub counters: Counters,
+    pub sources: Mutex<sources::Sources>,
+    pub tails: Tails,
+    /// The metric series that are active.
+    pub known: KnownSeries,
+    /// Blocks of points that were opened lately.
+    pub blocks: BlockCache,
+    /// Series that queries asked for lately.
+    pub series: SeriesCache,
+    /// The files of partitions that are open.
+    pub open: Arc<OpenFiles>,
+    /// Files that go once no query holds them.
+    pub removals: removals::Removals,
+    /// Held by whoever adds files to partitions or drops partitions: one at a time.
+    pub changing: Mutex<()>,
+    /// Held by whoever takes a snapshot.
+    pub snapshots: Mutex<()>,
+    /// How far the log is durable; set once the store is open.
+    pub(super) wal: OnceLock<journal::Tail>,
+    pub merging: merger::Merging,
+    pub(super) observer: Mutex<Option<Box<dyn Observe>>>,
+    /// What the store cannot go on without.
+    pub(super) failures: Failures,
+    pub(super) decoder: Arc<dyn Decode>,
+    /// What the last requests became in memory.
+    pub(super) expected: Expected,
+    pub(super) closing: AtomicBool,
+    pub(super) pending: Arc<Semaphore>,
+    pub(super) budget: Arc<Budget>,
+    /// Memory for blocks that are decoded to be read.
+    pub decoding: Arc<Decoding>,
+}
+
+impl Core {
+    /// Whether the store is about to close.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Notes an acknowledgement, and what the stamp says of its sender.
+    pub(super) fn acknowledged(&self, stamp: Option<&Stamp>) {
+        let now = self.env.clock.unix_nanos();
+        self.sources.lock().acknowledged(stamp, now);
+    }
+
+    /// Everything in the log before this is durable.
+    pub(crate) fn wal_end(&self) -> journal::Position {
+        let tail = self.wal.get();
+        tail.map_or(journal::Position::START, journal::Tail::synced_end)
+    }
+
+    /// Frees what of the log is in files: what lies before this.
+    pub(crate) fn free_log(&self, position: journal::Position) {
+        let freed = self.wal.get().map(|tail| tail.free_before(position));
+        if let Some(Err(error)) = freed {
+            // A failed sync has been reported. Others are tried again after the next flush.
+            tracing::warn!(%error, "wal segments stay until the next flush");
+        }
+    }
+
+    /// Keeps the list of agents for the next start.
+    pub(crate) fn save_sources(&self) {
+        let now = self.env.clock.unix_nanos();
+        let Some(list) = self.sources.lock().take_unsaved(now) else {
+            return;
+        };
+        let path = self.root.join(sources::NAME);
+        if let Err(error) = self.env.files.write_atomic(&path, &list) {
+            tracing::warn!(%error, "the list of agents is not written");
+        }
+    }
+}
