@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use api::Completeness;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use promql::engine::SampleValue;
 
 pub use manager::{AlertsOptions, Manager};
 pub use rule::{Group, Rule, RuleKind};
@@ -36,7 +37,7 @@ pub struct Sample {
     /// Its labels, `__name__` included where it has one.
     pub labels: Labels,
     /// Its value.
-    pub value: f64,
+    pub value: SampleValue,
 }
 
 /// What the queries of one evaluation of a group looked at, and what their answers lack.
@@ -72,8 +73,8 @@ pub trait Evaluate: Send + Sync {
 pub struct Written {
     /// All labels, `__name__` included.
     pub labels: Labels,
-    /// The value; none marks the series as stale.
-    pub value: Option<f64>,
+    /// The value, or the marker that ends the series.
+    pub value: SampleValue,
     /// When.
     pub unix_nano: u64,
 }

@@ -5,6 +5,7 @@
 //! - [`json`] turns OTLP JSON requests into protobuf, so that all behind it sees one encoding.
 //! - [`server`] takes exports over gRPC and HTTP and hands them to an [`server::Accept`].
 //! - [`client`] sends exports and says what became of them.
+//! - [`native`] has the form of native histograms that OTLP cannot say.
 //! - [`exposition`] writes what a process counts in the Prometheus text format.
 //! - [`split`] cuts a request that is too large into requests that are not.
 
@@ -14,6 +15,7 @@ pub mod encode;
 pub mod exposition;
 pub mod inflate;
 pub mod json;
+pub mod native;
 pub mod raw;
 pub mod response;
 pub mod rows;

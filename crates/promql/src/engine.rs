@@ -205,6 +205,36 @@ pub enum SampleValue {
     Histogram(Arc<FloatHistogram>),
 }
 
+impl SampleValue {
+    /// The number, which is 0 for a histogram: so Prometheus has it where only a number fits.
+    pub fn number(&self) -> f64 {
+        match self {
+            SampleValue::Float(value) => *value,
+            SampleValue::Histogram(_) => 0.0,
+        }
+    }
+
+    /// The marker that ends a series whose samples are of this kind.
+    pub fn stale_marker(&self) -> Self {
+        let sum = crate::source::stale_nan();
+        match self {
+            SampleValue::Float(_) => SampleValue::Float(sum),
+            SampleValue::Histogram(_) => SampleValue::Histogram(Arc::new(FloatHistogram {
+                sum,
+                ..FloatHistogram::default()
+            })),
+        }
+    }
+
+    /// Whether it is the marker that ends a series.
+    pub fn is_stale(&self) -> bool {
+        crate::source::is_stale(match self {
+            SampleValue::Float(value) => *value,
+            SampleValue::Histogram(histogram) => histogram.sum,
+        })
+    }
+}
+
 /// A value at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {

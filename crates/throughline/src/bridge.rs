@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use model::metric::{FLAG_NO_RECORDED_VALUE, MetricKind, PointValue, Series, Temporality};
 use model::prometheus::{self, NAME_LABEL, TargetRef};
 use model::{DataPoint, Format, KeyValue, Metric, Resource, Scope, Signal, Tenant};
+use promql::engine::SampleValue;
 use query::alerts;
 use storage::Store;
 use storage::write::{Batch, WriteError};
@@ -72,7 +73,8 @@ impl Destination for LocalStore {
     }
 }
 
-/// What rules yield, written to the store as gauges whose Prometheus name is the rule's.
+/// What rules yield, written to the store under the rule's name: numbers as gauges, histograms as
+/// native ones.
 pub(crate) struct StoreSink {
     pub store: Store,
 }
@@ -122,24 +124,35 @@ fn encode(samples: &[alerts::Written]) -> Bytes {
                 .filter(|(name, _)| *name != NAME_LABEL && !TargetRef::has(name))
                 .map(|(name, value)| KeyValue::new(name, value.as_str()))
                 .collect();
+            let stale = sample.value.is_stale();
+            let (known_as, kind, value) = match &sample.value {
+                SampleValue::Float(_) if stale => ("gauge", MetricKind::Gauge, PointValue::Empty),
+                SampleValue::Float(value) => {
+                    ("gauge", MetricKind::Gauge, PointValue::Double(*value))
+                }
+                SampleValue::Histogram(histogram) => {
+                    let value = PointValue::Native(histogram.to_native());
+                    ("histogram", MetricKind::ExponentialHistogram, value)
+                }
+            };
+            let temporality = match kind {
+                MetricKind::Gauge => Temporality::None,
+                _ => Temporality::Cumulative,
+            };
             let metric = Metric {
                 name: label(NAME_LABEL),
                 description: String::new(),
                 unit: String::new(),
-                kind: MetricKind::Gauge,
-                temporality: Temporality::None,
+                kind,
+                temporality,
                 monotonic: false,
-                metadata: vec![prometheus::mark("gauge")],
+                metadata: vec![prometheus::mark(known_as)],
             };
             let point = DataPoint {
                 start_unix_nano: 0,
                 time_unix_nano: sample.unix_nano,
-                flags: if sample.value.is_none() {
-                    FLAG_NO_RECORDED_VALUE
-                } else {
-                    0
-                },
-                value: sample.value.map_or(PointValue::Empty, PointValue::Double),
+                flags: if stale { FLAG_NO_RECORDED_VALUE } else { 0 },
+                value,
                 exemplars: Vec::new(),
             };
             let series = Series {

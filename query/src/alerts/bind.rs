@@ -133,24 +133,18 @@ pub(super) fn samples(value: Value) -> Result<Vec<Sample>, String> {
     match value {
         Value::Scalar { value, .. } => Ok(vec![Sample {
             labels: Labels::new(),
-            value,
+            value: SampleValue::Float(value),
         }]),
-        Value::Vector(vector) => vector
-            .into_iter()
-            .map(|sample| {
-                let labels = sample
-                    .labels
-                    .iter()
-                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                    .collect();
-                match sample.point.value {
-                    SampleValue::Float(value) => Ok(Sample { labels, value }),
-                    SampleValue::Histogram(_) => {
-                        Err("the expression yields histograms; rules take numbers".to_owned())
-                    }
+        Value::Vector(vector) => {
+            let sample = |sample: promql::VectorSample| {
+                let labels = sample.labels.iter();
+                Sample {
+                    labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+                    value: sample.point.value,
                 }
-            })
-            .collect(),
+            };
+            Ok(vector.into_iter().map(sample).collect())
+        }
         Value::String { .. } | Value::Matrix(_) => {
             Err("the expression yields neither a vector nor a number".into())
         }

@@ -1,6 +1,8 @@
 //! Evaluates the rules of a group, in order, each seeing what the ones before it stored.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use promql::engine::SampleValue;
 
 use super::rule::{Group, Rule, RuleKind, nanos};
 use super::state::{RuleAlerts, State, Timing, Yielded};
@@ -23,8 +25,9 @@ pub struct RuleStatus {
     pub took_nano: u64,
     /// Why that failed.
     pub error: Option<String>,
-    /// Series that the last evaluation stored: those that come no more are marked as stale.
-    stored: BTreeSet<Labels>,
+    /// Series that the last evaluation stored, and what ends them: those that come no more are
+    /// marked as stale.
+    stored: BTreeMap<Labels, SampleValue>,
 }
 
 impl RuleStatus {
@@ -99,7 +102,7 @@ impl Means<'_> {
         group: &Group,
         rule: &Rule,
         at: u64,
-    ) -> Result<BTreeMap<Labels, f64>, String> {
+    ) -> Result<BTreeMap<Labels, SampleValue>, String> {
         let samples = self.query(group, rule, at).await?;
         let added = group.labels_of(rule);
         let mut series = BTreeMap::new();
@@ -131,7 +134,7 @@ impl Means<'_> {
         rule: &Rule,
         at: u64,
         status: &mut RuleStatus,
-    ) -> Result<BTreeMap<Labels, f64>, String> {
+    ) -> Result<BTreeMap<Labels, SampleValue>, String> {
         let RuleKind::Alerting {
             hold,
             keep_firing,
@@ -146,7 +149,7 @@ impl Means<'_> {
         for sample in samples {
             let data = Data {
                 labels: sample.labels.clone(),
-                value: sample.value,
+                value: sample.value.clone(),
                 external_url: self.external_url.to_owned(),
                 external_labels: self.external_labels.clone(),
                 at_unix_nano: at,
@@ -160,7 +163,7 @@ impl Means<'_> {
             yielded.push(Yielded {
                 labels,
                 annotations,
-                value: sample.value,
+                value: sample.value.number(),
             });
         }
         let timing = Timing {
@@ -191,42 +194,45 @@ impl Means<'_> {
 
     async fn store(
         &self,
-        series: BTreeMap<Labels, f64>,
+        series: BTreeMap<Labels, SampleValue>,
         at: u64,
         status: &mut RuleStatus,
     ) -> Result<(), String> {
         let gone = status
             .stored
             .iter()
-            .filter(|labels| !series.contains_key(*labels));
+            .filter(|(labels, _)| !series.contains_key(*labels));
         let mut written: Vec<Written> = gone
-            .map(|labels| Written {
+            .map(|(labels, last)| Written {
                 labels: labels.clone(),
-                value: None,
+                value: last.clone(),
                 unix_nano: at,
             })
             .collect();
         written.extend(series.iter().map(|(labels, value)| Written {
             labels: labels.clone(),
-            value: Some(*value),
+            value: value.clone(),
             unix_nano: at,
         }));
         if !written.is_empty() {
             self.sink.write(written).await?;
         }
-        status.stored = series.into_keys().collect();
+        let markers = series.into_iter();
+        let markers = markers.map(|(labels, value)| (labels, value.stale_marker()));
+        status.stored = markers.collect();
         Ok(())
     }
 }
 
 /// `ALERTS` and `ALERTS_FOR_STATE` of the active alerts.
 #[allow(clippy::cast_precision_loss)]
-fn alert_series(alerts: &RuleAlerts) -> BTreeMap<Labels, f64> {
+fn alert_series(alerts: &RuleAlerts) -> BTreeMap<Labels, SampleValue> {
     let mut series = BTreeMap::new();
     for alert in alerts.active() {
         let mut labels = alert.labels.clone();
         labels.insert("__name__".into(), ALERTS_FOR_STATE.into());
-        series.insert(labels.clone(), (alert.active_at / 1_000_000_000) as f64);
+        let since = (alert.active_at / 1_000_000_000) as f64;
+        series.insert(labels.clone(), SampleValue::Float(since));
         let state = if alert.state == State::Firing {
             "firing"
         } else {
@@ -234,7 +240,7 @@ fn alert_series(alerts: &RuleAlerts) -> BTreeMap<Labels, f64> {
         };
         labels.insert("__name__".into(), ALERTS.into());
         labels.insert("alertstate".into(), state.into());
-        series.insert(labels, 1.0);
+        series.insert(labels, SampleValue::Float(1.0));
     }
     series
 }

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 
 use super::{Account, Evaluate, Labels, Sample};
 use exec::{Executor, Stop};
+use promql::engine::SampleValue;
 use value::Value;
 
 pub use format::{float_e, float_g};
@@ -27,12 +28,12 @@ const QUERIES_MAX: usize = 50;
 const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
 
 /// What a template sees.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Data {
     /// Labels of the sample.
     pub labels: Labels,
     /// Value of the sample.
-    pub value: f64,
+    pub value: SampleValue,
     /// Where this service is reached.
     pub external_url: String,
     /// Labels that name this service.
@@ -107,6 +108,10 @@ fn root(data: &Data) -> Value {
                 .collect(),
         )
     };
+    let value = match &data.value {
+        SampleValue::Float(value) => Value::Float(*value),
+        SampleValue::Histogram(histogram) => Value::Str(histogram.to_string()),
+    };
     Value::Map(
         [
             ("Labels".to_owned(), map(&data.labels)),
@@ -115,7 +120,7 @@ fn root(data: &Data) -> Value {
                 "ExternalURL".to_owned(),
                 Value::Str(data.external_url.clone()),
             ),
-            ("Value".to_owned(), Value::Float(data.value)),
+            ("Value".to_owned(), value),
         ]
         .into(),
     )

@@ -24,6 +24,7 @@ mod promql;
 mod promtool;
 mod read_back;
 mod read_back_metrics;
+mod recorded_histograms;
 mod remote_write;
 mod rule_tests;
 mod samples;

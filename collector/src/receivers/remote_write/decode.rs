@@ -13,7 +13,6 @@
 //! point of their own without a value. Metadata of version 1.0 becomes an undated point of a
 //! metric without samples ([`model::prometheus::FAMILY_KEY`]).
 
-mod histogram;
 mod labels;
 mod samples;
 #[cfg(test)]

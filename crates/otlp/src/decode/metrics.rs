@@ -10,6 +10,7 @@ use model::value::{KeyValue, KeyValueRef};
 use model::wire::{Field, Reader, key_value};
 
 use super::lists::{Peak, push, reserve};
+use crate::native;
 use super::{Rows, attribute, uint32};
 
 /// Lists of the present metric and point.
@@ -31,6 +32,7 @@ struct Spare {
     positive: Vec<u64>,
     negative: Vec<u64>,
     quantiles: Vec<(f64, f64)>,
+    native: native::Histograms,
 }
 
 impl Spare {
@@ -50,10 +52,8 @@ impl Spare {
                 }
             }
             PointValue::Summary(summary) => self.quantiles = emptied(summary.quantiles),
-            PointValue::Empty
-            | PointValue::Int(_)
-            | PointValue::Double(_)
-            | PointValue::Native(_) => {}
+            PointValue::Native(histogram) => self.native.keep(histogram),
+            PointValue::Empty | PointValue::Int(_) | PointValue::Double(_) => {}
         }
     }
 }
@@ -69,6 +69,8 @@ struct Head {
     start_unix_nano: u64,
     time_unix_nano: u64,
     flags: u32,
+    /// Why the value is none.
+    refused: Option<Reject>,
 }
 
 impl<'a> Rows<'a> for Metrics<'a> {
@@ -255,12 +257,10 @@ impl<'a> Metrics<'a> {
             MetricKind::Histogram => {
                 PointValue::Histogram(self.histogram(reader, &mut head, sink)?)
             }
-            MetricKind::ExponentialHistogram => {
-                PointValue::Exponential(self.exponential(reader, &mut head, sink)?)
-            }
+            MetricKind::ExponentialHistogram => self.exponential(reader, &mut head, sink)?,
             MetricKind::Summary => PointValue::Summary(self.summary(reader, &mut head, sink)?),
         };
-        let reject = reject.or(match &value {
+        let reject = reject.or(head.refused).or(match &value {
             _ if head.time_unix_nano == 0 => Some(Reject::ZeroTime),
             PointValue::Histogram(histogram) if !counts_fit(histogram) => {
                 Some(Reject::MalformedHistogram)
@@ -346,8 +346,9 @@ impl<'a> Metrics<'a> {
         mut reader: Reader<'a>,
         head: &mut Head,
         sink: &mut dyn RowSink,
-    ) -> Result<ExponentialHistogram, Undecoded> {
+    ) -> Result<PointValue, Undecoded> {
         let mut value = ExponentialHistogram::default();
+        let mut whole = None;
         while let Some((number, field)) = reader.next()? {
             match number {
                 1 => attribute(&reader, field, &mut self.attributes, sink)?,
@@ -372,10 +373,18 @@ impl<'a> Metrics<'a> {
                 12 => value.min = Some(field.double(&reader)?),
                 13 => value.max = Some(field.double(&reader)?),
                 14 => value.zero_threshold = field.double(&reader)?,
+                native::FIELD => {
+                    let coarsest = native::COARSEST_CALCULATED;
+                    let spare = &mut self.spare.native;
+                    match spare.read(&reader, field, coarsest, sink)? {
+                        Ok(sample) => whole = Some(sample.histogram),
+                        Err(reason) => head.refused = Some(reason),
+                    }
+                }
                 _ => {}
             }
         }
-        Ok(value)
+        Ok(whole.map_or(PointValue::Exponential(value), PointValue::Native))
     }
 
     fn summary(

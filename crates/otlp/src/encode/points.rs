@@ -6,9 +6,11 @@ use model::metric::{
     Buckets, Exemplar, ExemplarValue, ExponentialHistogram, Histogram, MetricKind, PointValue,
     Series, Summary,
 };
+use model::native::NativeHistogram;
 use model::{DataPoint, Metric};
 
 use super::{Envelopes, put_attributes, same};
+use crate::native;
 use crate::proto::{
     begin, bytes, end, fixed64, message, optional_double, packed_fixed64, packed_varint,
     put_double, put_fixed64, text, varint, zigzag,
@@ -97,8 +99,7 @@ fn put_point(out: &mut Vec<u8>, series: &Series, point: &DataPoint) {
         PointValue::Histogram(histogram) => put_histogram(out, histogram),
         PointValue::Exponential(histogram) => put_exponential(out, histogram),
         PointValue::Summary(summary) => put_summary(out, summary),
-        // OTLP has no form for all of it, and nothing that came by another protocol is sent on.
-        PointValue::Native(_) => {}
+        PointValue::Native(histogram) => put_native(out, histogram),
     }
 }
 
@@ -136,6 +137,14 @@ fn put_exponential(out: &mut Vec<u8>, value: &ExponentialHistogram) {
     optional_double(out, 12, value.min);
     optional_double(out, 13, value.max);
     double(out, 14, value.zero_threshold);
+}
+
+/// What OTLP can say of it, and the whole in a field of our own.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn put_native(out: &mut Vec<u8>, value: &NativeHistogram) {
+    fixed64(out, 4, value.counts.count() as u64);
+    put_double(out, 5, value.sum);
+    message(out, native::FIELD, |out| native::put(out, value));
 }
 
 fn put_summary(out: &mut Vec<u8>, value: &Summary) {

@@ -1,8 +1,8 @@
-//! Native histograms as they were sent.
+//! Native histograms as they were sent, and as what is calculated is stored.
 
 use std::sync::Arc;
 
-use model::native::NativeHistogram;
+use model::native::{BucketSpan, NativeCounts, NativeHistogram};
 
 use super::{CUSTOM_SCHEMA, FloatHistogram, IndexedBucket, MAX_SCHEMA};
 
@@ -36,6 +36,44 @@ impl FloatHistogram {
             hint: sent.reset,
         }
     }
+
+    /// The form in which the histogram is stored: [`FloatHistogram::from_native`] makes the same
+    /// of it again.
+    pub fn to_native(&self) -> NativeHistogram {
+        let (positive_spans, positive) = laid_out(&self.positive);
+        let (negative_spans, negative) = laid_out(&self.negative);
+        let bounds = self.bounds.as_deref().filter(|_| self.is_custom());
+        NativeHistogram {
+            schema: self.schema,
+            sum: self.sum,
+            zero_threshold: self.zero_threshold,
+            reset: self.hint,
+            positive_spans,
+            negative_spans,
+            counts: NativeCounts::Float {
+                count: self.count,
+                zero_count: self.zero_count,
+                positive,
+                negative,
+            },
+            custom_bounds: bounds.unwrap_or_default().to_vec(),
+        }
+    }
+}
+
+/// Buckets as runs of such that follow each other, and the counts of all of them.
+fn laid_out(buckets: &[IndexedBucket]) -> (Vec<BucketSpan>, Vec<f64>) {
+    let mut spans: Vec<BucketSpan> = Vec::new();
+    let mut next = 0i32;
+    for bucket in buckets {
+        let offset = bucket.index.wrapping_sub(next);
+        next = bucket.index.wrapping_add(1);
+        match spans.last_mut() {
+            Some(last) if offset == 0 => last.length += 1,
+            _ => spans.push(BucketSpan { offset, length: 1 }),
+        }
+    }
+    (spans, buckets.iter().map(|bucket| bucket.count).collect())
 }
 
 #[cfg(test)]
@@ -77,5 +115,17 @@ mod tests {
             found.positive,
             [bucket(0, 1.0), bucket(1, 2.0), bucket(3, 4.0)]
         );
+        let stored = found.to_native();
+        let span = |offset, length| BucketSpan { offset, length };
+        assert_eq!(stored.positive_spans, [span(0, 2), span(1, 1)]);
+        assert_eq!(FloatHistogram::from_native(&stored), found);
+        let both = FloatHistogram {
+            schema: -2,
+            negative: vec![bucket(-3, 0.25), bucket(-2, -1.0), bucket(7, 2.0)],
+            ..FloatHistogram::default()
+        };
+        let stored = both.to_native();
+        assert_eq!(stored.negative_spans, [span(-3, 2), span(8, 1)]);
+        assert_eq!(FloatHistogram::from_native(&stored), both);
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::alerts::{Labels, Sample, Written};
 use crate::traces::story::ActiveAlerts;
 use futures::future::BoxFuture;
+use promql::FloatHistogram;
 use model::TimeRange;
 use std::collections::HashMap;
 use testkit::{Failure, FaultFiles, Op, Plan};
@@ -44,7 +45,7 @@ impl World {
                 labels: [("__name__", "up"), ("service", *service)]
                     .map(|(k, v)| (k.to_owned(), v.to_owned()))
                     .into(),
-                value: *value,
+                value: SampleValue::Float(*value),
             })
             .collect();
         self.answers.lock().insert(expr.to_owned(), Ok(samples));
@@ -66,8 +67,11 @@ impl Evaluate for World {
             .iter()
             .rev()
             .find(|one| one.labels["__name__"] == expr);
-        let answer = match latest.and_then(|one| Some((one.labels.clone(), one.value?))) {
-            Some((labels, value)) => Ok(vec![Sample { labels, value }]),
+        let answer = match latest.filter(|one| !one.value.is_stale()) {
+            Some(one) => Ok(vec![Sample {
+                labels: one.labels.clone(),
+                value: one.value.clone(),
+            }]),
             None => self
                 .answers
                 .lock()
@@ -218,21 +222,17 @@ async fn alerts_carry_their_labels_and_annotations() {
         .iter()
         .filter(|one| one.labels["__name__"] == "ALERTS")
         .map(|one| {
-            format!(
-                "{} {} {:?}",
-                one.unix_nano / SECOND,
-                one.labels["alertstate"],
-                one.value
-            )
+            let (at, state) = (one.unix_nano / SECOND, &one.labels["alertstate"]);
+            format!("{at} {state} {}", said(&one.value))
         })
         .collect();
     assert_eq!(
         states,
         [
-            "10 pending Some(1.0)",
-            "20 pending Some(1.0)",
-            "30 pending None",
-            "30 firing Some(1.0)"
+            "10 pending 1",
+            "20 pending 1",
+            "30 pending end",
+            "30 firing 1"
         ]
     );
 }
@@ -262,7 +262,53 @@ async fn later_rules_see_what_earlier_ones_stored() {
         .iter()
         .rfind(|one| one.labels["__name__"] == "up:sum")
         .unwrap();
-    assert_eq!(last.value, None, "a series that ended is marked as stale");
+    assert!(last.value.is_stale(), "a series that ended is marked so");
+}
+
+#[tokio::test]
+async fn histograms_are_recorded_and_end_as_histograms() {
+    let setup = Setup::new();
+    let histogram = |count| {
+        let histogram = FloatHistogram {
+            count,
+            ..FloatHistogram::default()
+        };
+        SampleValue::Histogram(histogram.into())
+    };
+    let sample = Sample {
+        labels: labels(&[("service", "shop")]),
+        value: histogram(2.5),
+    };
+    let answer = |samples| {
+        let mut answers = setup.world.answers.lock();
+        answers.insert("sizes".to_owned(), Ok(samples));
+    };
+    answer(vec![sample]);
+    let manager = setup.open(vec![recording("r", "sizes"), alerting("A", "r", 0)]);
+    setup.at(&manager, 10).await;
+    let alerts = manager.alerts().alerts;
+    assert_eq!(alerts[0].value, 0.0, "the value of an alert is a number");
+    assert_eq!(alerts[0].annotations["summary"], "shop at {count:2.5, sum:0}");
+    answer(vec![]);
+    setup.at(&manager, 20).await;
+    let written = setup.world.written.lock();
+    let recorded: Vec<&Written> = written
+        .iter()
+        .filter(|one| one.labels["__name__"] == "r")
+        .collect();
+    assert_eq!(recorded[0].value, histogram(2.5));
+    let SampleValue::Histogram(end) = &recorded[1].value else {
+        panic!("{:?}", recorded[1]);
+    };
+    assert!(promql::source::is_stale(end.sum));
+}
+
+/// A value as a test compares it.
+fn said(value: &SampleValue) -> String {
+    if value.is_stale() {
+        return "end".to_owned();
+    }
+    value.number().to_string()
 }
 
 fn recording(name: &str, expr: &str) -> Rule {
@@ -296,18 +342,18 @@ async fn a_group_with_an_offset_asks_and_stores_as_of_then() {
         .iter()
         .map(|one| {
             let name = &one.labels["__name__"];
-            format!("{} {name} {:?}", one.unix_nano / SECOND, one.value)
+            format!("{} {name} {}", one.unix_nano / SECOND, said(&one.value))
         })
         .collect();
     assert_eq!(
         written,
         [
-            "6 r Some(1.0)",
-            "6 ALERTS Some(1.0)",
-            "6 ALERTS_FOR_STATE Some(10.0)",
-            "16 r None",
-            "16 ALERTS None",
-            "16 ALERTS_FOR_STATE None"
+            "6 r 1",
+            "6 ALERTS 1",
+            "6 ALERTS_FOR_STATE 10",
+            "16 r end",
+            "16 ALERTS end",
+            "16 ALERTS_FOR_STATE end"
         ],
         "an alert is active since the evaluation, not since the time that it looked at"
     );

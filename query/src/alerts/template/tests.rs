@@ -13,7 +13,7 @@ impl Evaluate for Two {
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
         let sample = |id: &str, value| Sample {
             labels: [("id".to_owned(), id.to_owned())].into(),
-            value,
+            value: SampleValue::Float(value),
         };
         let answer = match expr {
             "broken" => Err("no such series".to_owned()),
@@ -31,7 +31,7 @@ fn data() -> Data {
             ("code".to_owned(), "500".to_owned()),
         ]
         .into(),
-        value: 1234567.0,
+        value: SampleValue::Float(1234567.0),
         external_url: "http://here:1/x".into(),
         external_labels: [("region".to_owned(), "north".to_owned())].into(),
         at_unix_nano: 1_600_000_000_000_000_000,

@@ -63,7 +63,7 @@ impl Value {
                     .iter()
                     .map(|(key, value)| format!("{key}:{value}"))
                     .collect();
-                format!("&{{map[{}] {}}}", labels.join(" "), float_g(sample.value))
+                format!("&{{map[{}] {}}}", labels.join(" "), float_g(sample.value.number()))
             }
             Value::Time(seconds) => super::format::timestamp(*seconds).unwrap_or_default(),
         }
@@ -121,7 +121,7 @@ impl Value {
                         .map(|(k, v)| (k.clone(), Value::Str(v.clone())))
                         .collect(),
                 )),
-                "Value" => Ok(Value::Float(sample.value)),
+                "Value" => Ok(Value::Float(sample.value.number())),
                 _ => Err(format!("can't evaluate field {name} in type sample")),
             },
             Value::Nil => Err(format!("nil data; no entry for key {name:?}")),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use promql::engine::SampleValue;
 use promql::notation::SequenceValue;
-use promql::source::{SelectFuture, stale_nan};
+use promql::source::SelectFuture;
 use promql::{
     Engine, Features, FloatHistogram, Labels as Series, Limits, Options, Samples, Selected,
     Selection, SeriesSource,
@@ -147,8 +148,11 @@ impl Sink for Memory {
         for sample in samples {
             let series = Series::new(sample.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
             let time = i64::try_from(sample.unix_nano / 1_000_000).unwrap_or(i64::MAX);
-            let value = sample.value.unwrap_or_else(stale_nan);
-            self.store(series, time, Stored::Float(value));
+            let value = match sample.value {
+                SampleValue::Float(value) => Stored::Float(value),
+                SampleValue::Histogram(histogram) => Stored::Histogram(histogram),
+            };
+            self.store(series, time, value);
         }
         Box::pin(std::future::ready(Ok(())))
     }

@@ -26,6 +26,8 @@ groups:
         expr: sum by (job) (up)
       - alert: FewUp
         expr: job:up:sum < 2
+      - record: job:sizes:rate
+        expr: sum by (job) (rate(sizes[2m]))
 "#;
 
 async fn differences(tests: &str) -> Vec<Difference> {
@@ -121,6 +123,29 @@ tests:
     expr: "up[5m]", time: 1m, err: rule result is not a vector or scalar"#,
         ]
     );
+}
+
+#[tokio::test]
+async fn recorded_histograms_are_read_by_what_follows_and_end() {
+    let tests = r#"
+tests:
+  - interval: 1m
+    input_series:
+      - series: 'sizes{job="a", i="x"}'
+        values: '{{schema:1 count:60 sum:120 buckets:[60]}}+{{schema:1 count:60 sum:120 buckets:[60]}}x5 stale'
+      - series: 'sizes{job="b"}'
+        values: '{{schema:-53 custom_values:[5] count:6 sum:12 buckets:[3 3]}}+{{schema:-53 custom_values:[5] count:6 sum:12 buckets:[3 3]}}x9'
+    promql_expr_test:
+      - expr: job:sizes:rate{job="a"}
+        eval_time: 4m
+        exp_samples:
+          - labels: job:sizes:rate{job="a"}
+            histogram: '{{schema:1 count:1 sum:2 buckets:[1] counter_reset_hint:gauge}}'
+      - {expr: 'histogram_quantile(0.5, job:sizes:rate{job="b"})', eval_time: 4m, exp_samples: [{labels: '{job="b"}', value: 5}]}
+      - {expr: 'histogram_count(sum_over_time(job:sizes:rate{job="a"}[2m]))', eval_time: 4m, exp_samples: [{labels: '{job="a"}', value: 2}]}
+      - {expr: 'count(job:sizes:rate)', eval_time: 9m, exp_samples: [{value: 1}]}
+"#;
+    assert_eq!(differences(tests).await, []);
 }
 
 #[tokio::test]

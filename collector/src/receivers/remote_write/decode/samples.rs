@@ -7,8 +7,8 @@ use model::row::{PointRef, Reject, RowSink, Undecoded};
 use model::value::KeyValueRef;
 use model::wire::{Field, Reader};
 use otlp::decode::lists::Peak;
+use otlp::native::{self, COARSEST_WRITTEN, Histograms};
 
-use super::histogram::Histograms;
 use super::{ExemplarLabels, Fields, Series, metric};
 
 /// The bits of the NaN that says that a series has ended.
@@ -74,7 +74,7 @@ impl<'d, 'a> Samples<'d, 'a> {
                 sample(&reader, field, series, labels, sink)?;
             } else if number == fields.histograms {
                 self.enter(series, MetricKind::ExponentialHistogram, sink)?;
-                let point = self.histograms.read(&reader, field, sink)?;
+                let point = self.histograms.read(&reader, field, COARSEST_WRITTEN, sink)?;
                 self.histogram(point, series, labels, sink)?;
             } else if number == fields.exemplars {
                 if self
@@ -106,7 +106,7 @@ impl<'d, 'a> Samples<'d, 'a> {
 
     fn histogram(
         &mut self,
-        read: Result<super::histogram::Sample, Reject>,
+        read: Result<native::Sample, Reject>,
         series: &Series<'a>,
         labels: &[KeyValueRef<'a>],
         sink: &mut dyn RowSink,

@@ -1,28 +1,43 @@
-//! Native histograms, whose message both versions share: 1 or 2 count (whole, float), 3 sum,
-//! 4 schema, 5 zero threshold, 6 or 7 zero count, 8 negative spans {1 offset, 2 length}, 9 negative
-//! deltas, 10 negative counts, 11 to 13 the same of the positive side, 14 reset hint, 15 time,
-//! 16 custom bounds, 17 start.
+//! A native histogram as a message, laid out as in Prometheus' remote write: 1 count, 2 float count,
+//! 3 sum, 4 schema, 5 zero threshold, 6 zero count, 7 float zero count, 8 negative spans {1 offset,
+//! 2 length}, 9 negative deltas, 10 negative counts, 11 to 13 the same of the positive side, 14 reset
+//! hint, 15 time, 16 custom bounds, 17 start.
+//!
+//! OTLP has no form for float counts, custom bounds, gaps between buckets and reset hints. Between
+//! our own processes a point of an exponential histogram carries the whole in the field [`FIELD`],
+//! beside its count and its sum; whoever does not know the field passes over it.
 
 use model::native::{BucketSpan, CUSTOM_SCHEMA, NativeCounts, NativeHistogram, ResetHint};
 use model::row::{DecodeError, Reject, RowSink, Undecoded};
-use model::wire::{Field, Reader};
+use model::wire::{Field, Reader, put_key, put_varint};
 
-use super::samples::int64;
-use super::{push, reserve};
+use crate::decode::lists::{push, reserve};
+use crate::proto::{int32, message, packed_fixed64, packed_varint, put_double, varint, zigzag};
 
-/// Schemas that have a meaning; those above 8 are merged down when they are read.
-const EXPONENTIAL: std::ops::RangeInclusive<i32> = -4..=52;
+/// The number of the field in a data point of an exponential histogram: of those that Protocol
+/// Buffers leave to the use within one organisation.
+pub const FIELD: u32 = 50_001;
+
+/// The finest schema that has a meaning; those above 8 are merged down when they are read.
+const FINEST: i32 = 52;
+/// The coarsest schema that Prometheus writes.
+pub const COARSEST_WRITTEN: i32 = -4;
+/// The coarsest schema that calculations yield, over histograms of OTLP.
+pub const COARSEST_CALCULATED: i32 = -11;
 
 /// A histogram with its times in milliseconds.
-pub(super) struct Sample {
-    pub(super) histogram: NativeHistogram,
-    pub(super) start_ms: i64,
-    pub(super) time_ms: i64,
+pub struct Sample {
+    /// The histogram.
+    pub histogram: NativeHistogram,
+    /// When its counter began; 0 where not said.
+    pub start_ms: i64,
+    /// Its time.
+    pub time_ms: i64,
 }
 
 /// Lists of the last histogram, for the next one.
 #[derive(Default)]
-pub(super) struct Histograms {
+pub struct Histograms {
     positive_spans: Vec<BucketSpan>,
     negative_spans: Vec<BucketSpan>,
     custom_bounds: Vec<f64>,
@@ -39,7 +54,7 @@ fn emptied<T>(mut list: Vec<T>) -> Vec<T> {
 
 impl Histograms {
     /// Keeps the lists of a histogram that has been handed over.
-    pub(super) fn keep(&mut self, histogram: NativeHistogram) {
+    pub fn keep(&mut self, histogram: NativeHistogram) {
         self.positive_spans = emptied(histogram.positive_spans);
         self.negative_spans = emptied(histogram.negative_spans);
         self.custom_bounds = emptied(histogram.custom_bounds);
@@ -59,11 +74,12 @@ impl Histograms {
         }
     }
 
-    /// One histogram, or why it is none.
-    pub(super) fn read<'a>(
+    /// One histogram of a schema that is not coarser than `coarsest`, or why it is none.
+    pub fn read<'a>(
         &mut self,
         parent: &Reader<'a>,
         field: Field<'a>,
+        coarsest: i32,
         sink: &mut dyn RowSink,
     ) -> Result<Result<Sample, Reject>, Undecoded> {
         // One that is float may have had deltas too.
@@ -119,7 +135,7 @@ impl Histograms {
                 negative: std::mem::take(&mut self.negative),
             },
         };
-        if negative_sum || !is_sound(&out) {
+        if negative_sum || !is_sound(&out, coarsest) {
             self.keep(out);
             return Ok(Err(Reject::MalformedHistogram));
         }
@@ -133,7 +149,7 @@ impl Histograms {
 
 /// Whether spans, counts and bounds fit each other. Whether the counts add up is not asked: what
 /// calculations yield often does not, and nothing depends on it.
-fn is_sound(histogram: &NativeHistogram) -> bool {
+fn is_sound(histogram: &NativeHistogram, coarsest: i32) -> bool {
     let counts = match &histogram.counts {
         NativeCounts::Integer {
             positive, negative, ..
@@ -155,7 +171,7 @@ fn is_sound(histogram: &NativeHistogram) -> bool {
             let first = sides.0.first().map_or(0, |span| span.offset);
             rising && sides.1.is_empty() && first >= 0 && last <= bounds.len() as i64 + 1
         } else {
-            EXPONENTIAL.contains(&histogram.schema) && bounds.is_empty()
+            (coarsest..=FINEST).contains(&histogram.schema) && bounds.is_empty()
         }
 }
 
@@ -253,3 +269,76 @@ fn sint32(coded: u64) -> i32 {
 fn sint64(coded: u64) -> i64 {
     (coded >> 1) as i64 ^ -((coded & 1) as i64)
 }
+
+#[allow(clippy::cast_possible_wrap)]
+fn int64(reader: &Reader<'_>, field: Field<'_>) -> Result<i64, DecodeError> {
+    Ok(field.varint(reader)? as i64)
+}
+
+/// Appends the members of a histogram, without times.
+pub(crate) fn put(out: &mut Vec<u8>, value: &NativeHistogram) {
+    put_double(out, 3, value.sum);
+    varint(out, 4, zigzag(value.schema));
+    put_double(out, 5, value.zero_threshold);
+    let sides = [(8, &value.negative_spans), (11, &value.positive_spans)];
+    for (number, spans) in sides {
+        for span in spans {
+            message(out, number, |out| {
+                varint(out, 1, zigzag(span.offset));
+                varint(out, 2, u64::from(span.length));
+            });
+        }
+    }
+    match &value.counts {
+        NativeCounts::Integer {
+            count,
+            zero_count,
+            positive,
+            negative,
+        } => {
+            put_key(out, 1, 0);
+            put_varint(out, *count);
+            varint(out, 6, *zero_count);
+            packed_varint(out, 9, &coded_deltas(negative));
+            packed_varint(out, 12, &coded_deltas(positive));
+        }
+        NativeCounts::Float {
+            count,
+            zero_count,
+            positive,
+            negative,
+        } => {
+            put_double(out, 2, *count);
+            put_double(out, 7, *zero_count);
+            packed_fixed64(out, 10, negative.iter().map(|count| count.to_bits()));
+            packed_fixed64(out, 13, positive.iter().map(|count| count.to_bits()));
+        }
+    }
+    let hint = match value.reset {
+        ResetHint::Unknown => 0,
+        ResetHint::Reset => 1,
+        ResetHint::NotReset => 2,
+        ResetHint::Gauge => 3,
+    };
+    int32(out, 14, hint);
+    packed_fixed64(
+        out,
+        16,
+        value.custom_bounds.iter().map(|bound| bound.to_bits()),
+    );
+}
+
+/// The differences between counts, the first one to zero, in zigzag code.
+fn coded_deltas(counts: &[u64]) -> Vec<u64> {
+    // A difference has 63 bits and a sign, so that a larger count cannot be written.
+    let counts = counts.iter().map(|count| (*count).min(1 << 62).cast_signed());
+    let before = std::iter::once(0).chain(counts.clone());
+    let coded = |delta: i64| ((delta << 1) ^ (delta >> 63)).cast_unsigned();
+    counts
+        .zip(before)
+        .map(|(count, before)| coded(count - before))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
