@@ -195,8 +195,9 @@ impl<'a> Reader<'a> {
         Ok((key >> 3, key & 7))
     }
 
+    /// The bytes after a length: a field's payload, or a message in a stream of such.
     #[inline]
-    fn delimited(&mut self) -> Result<&'a [u8], DecodeError> {
+    pub fn delimited(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.varint()?;
         let length = usize::try_from(length).map_err(|_| self.error("field length over memory"))?;
         self.take(length)

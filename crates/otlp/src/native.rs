@@ -12,7 +12,7 @@ use model::row::{DecodeError, Reject, RowSink, Undecoded};
 use model::wire::{Field, Reader, put_key, put_varint};
 
 use crate::decode::lists::{push, reserve};
-use crate::proto::{int32, message, packed_fixed64, packed_varint, put_double, varint, zigzag};
+use crate::proto::{fixed64, int32, message, packed_fixed64, packed_varint, put_double, varint, zigzag};
 
 /// The number of the field in a data point of an exponential histogram: of those that Protocol
 /// Buffers leave to the use within one organisation.
@@ -147,9 +147,9 @@ impl Histograms {
     }
 }
 
-/// Whether spans, counts and bounds fit each other. Whether the counts add up is not asked: what
+/// Whether spans, counts and bounds fit each other, and the schema is not coarser than `coarsest`. Whether the counts add up is not asked: what
 /// calculations yield often does not, and nothing depends on it.
-fn is_sound(histogram: &NativeHistogram, coarsest: i32) -> bool {
+pub fn is_sound(histogram: &NativeHistogram, coarsest: i32) -> bool {
     let counts = match &histogram.counts {
         NativeCounts::Integer {
             positive, negative, ..
@@ -275,8 +275,16 @@ fn int64(reader: &Reader<'_>, field: Field<'_>) -> Result<i64, DecodeError> {
     Ok(field.varint(reader)? as i64)
 }
 
+/// Appends the value of a point of an exponential histogram: what OTLP can say of it, and the whole.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+pub fn put_value(out: &mut Vec<u8>, value: &NativeHistogram) {
+    fixed64(out, 4, value.counts.count() as u64);
+    put_double(out, 5, value.sum);
+    message(out, FIELD, |out| put(out, value));
+}
+
 /// Appends the members of a histogram, without times.
-pub(crate) fn put(out: &mut Vec<u8>, value: &NativeHistogram) {
+fn put(out: &mut Vec<u8>, value: &NativeHistogram) {
     put_double(out, 3, value.sum);
     varint(out, 4, zigzag(value.schema));
     put_double(out, 5, value.zero_threshold);

@@ -9,14 +9,11 @@ use otlp::inflate::{Encoding, Inflate, InflateError};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, Response};
 
+use super::protobuf::ProtobufError;
+use super::protocols::{self, Format};
 use super::target::Target;
 use super::text::TextError;
 
-/// What is asked for: OpenMetrics rather than Prometheus' own format, any of them rather than none.
-const FORMATS: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-                       application/openmetrics-text;version=0.0.1;q=0.5,\
-                       text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
-                       text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
 /// A secret in a file is no longer.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
@@ -67,6 +64,12 @@ impl From<TextError> for ScrapeError {
     }
 }
 
+impl From<ProtobufError> for ScrapeError {
+    fn from(error: ProtobufError) -> Self {
+        ScrapeError::Malformed(error.to_string())
+    }
+}
+
 impl From<InflateError> for ScrapeError {
     fn from(error: InflateError) -> Self {
         match error {
@@ -81,10 +84,10 @@ impl From<InflateError> for ScrapeError {
 /// A whole answer.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// The text.
-    pub(super) text: String,
-    /// Whether it is OpenMetrics.
-    pub(super) open_metrics: bool,
+    /// As it came, unpacked.
+    pub(super) body: Vec<u8>,
+    /// How it is read.
+    pub(super) format: Format,
     /// What it takes of the memory of all scrapes, until dropped.
     pub(super) _room: Room,
 }
@@ -96,10 +99,13 @@ pub(super) async fn fetch(
     target: &Target,
     budget: &Arc<Budget>,
 ) -> Result<Answer, ScrapeError> {
-    let request = client.get(&target.url).header(ACCEPT, FORMATS).header(
-        "x-prometheus-scrape-timeout-seconds",
-        target.timeout.as_secs_f64().to_string(),
-    );
+    let request = client
+        .get(&target.url)
+        .header(ACCEPT, protocols::accept(settings))
+        .header(
+            "x-prometheus-scrape-timeout-seconds",
+            target.timeout.as_secs_f64().to_string(),
+        );
     let request = if settings.enable_compression {
         request.header(ACCEPT_ENCODING, "gzip")
     } else {
@@ -117,23 +123,17 @@ pub(super) async fn fetch(
             .get(name)
             .and_then(|value| value.to_str().ok())
     };
-    let open_metrics = header(CONTENT_TYPE)
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|kind| {
-            kind.trim()
-                .eq_ignore_ascii_case("application/openmetrics-text")
-        });
+    let format =
+        protocols::format(header(CONTENT_TYPE), settings).map_err(ScrapeError::Malformed)?;
     let encoding = header(CONTENT_ENCODING).unwrap_or_default();
     let encoding = Encoding::from_name(encoding).ok_or_else(|| {
         ScrapeError::Malformed(format!("the answer is compressed by `{encoding}`"))
     })?;
     let mut room = budget.room(usize::MAX);
-    let bytes = body(response, Inflate::new(encoding, limit)?, &mut room).await?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| ScrapeError::Malformed("it is not UTF-8 text".to_owned()))?;
+    let body = body(response, Inflate::new(encoding, limit)?, &mut room).await?;
     Ok(Answer {
-        text,
-        open_metrics,
+        body,
+        format,
         _room: room,
     })
 }

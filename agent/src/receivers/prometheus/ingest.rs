@@ -4,15 +4,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use config::ScrapeSettings;
+use config::{NameValidation, ScrapeSettings};
+use model::native::NativeHistogram;
 use model::room::Room;
 use model::wire::put_key;
 
 use super::fetch::{Answer, ScrapeError};
 use super::labels::Labels;
 use super::relabel;
-use super::request::{Info, Point, Requests, SeriesId};
-use super::text::{self, Exemplar, Family, Pairs, Sample};
+use super::protobuf::{self, Wanted};
+use super::protocols::{self, Format};
+use super::request::{Info, Kind, Point, PointValue, Requests, SeriesId};
+use super::sample::{Exemplar, Family, Pairs, Sample};
+use super::text;
 use crate::encode::{put_fixed64, put_text_attribute};
 
 const NANOS_PER_MS: u64 = 1_000_000;
@@ -23,7 +27,7 @@ const COPIES: usize = 3;
 /// of the memory of all scrapes.
 #[derive(Debug)]
 pub(super) struct Cache {
-    series: HashMap<SeriesId, Arc<Info>>,
+    series: HashMap<SeriesId, (Arc<Info>, Kind)>,
     room: Room,
 }
 
@@ -38,18 +42,20 @@ impl Cache {
 
     /// Ends all series.
     pub(super) fn end(&mut self, time_unix_nano: u64, requests: &mut Requests) {
-        for (series, info) in self.series.drain() {
-            requests.push(&series, &info, &stale(time_unix_nano));
+        for (series, (info, kind)) in self.series.drain() {
+            requests.push(&series, &info, &stale(kind, time_unix_nano));
         }
         // Nothing cannot be too much.
         let _ = self.room.resize(0);
     }
 }
 
-fn stale(time_unix_nano: u64) -> Point<'static> {
+fn stale(kind: Kind, time_unix_nano: u64) -> Point<'static> {
     Point {
         time_unix_nano,
-        ..Point::default()
+        value: PointValue::End(kind),
+        start_unix_nano: 0,
+        exemplars: &[],
     }
 }
 
@@ -75,7 +81,7 @@ struct Ingest<'a> {
     now_ms: u64,
     before: &'a Cache,
     room: Room,
-    present: HashMap<SeriesId, Arc<Info>>,
+    present: HashMap<SeriesId, (Arc<Info>, Kind)>,
     /// Series with times of their own, which nobody ends.
     timed: HashSet<SeriesId>,
     created: HashMap<String, u64>,
@@ -107,15 +113,7 @@ pub(super) fn ingest(
         requests: Requests::default(),
         counts: Counts::default(),
     };
-    let Answer {
-        text, open_metrics, ..
-    } = &answer;
-    if *open_metrics && text.contains("_created") {
-        let mut note = |family: &Family, sample: Sample<'_>| work.note_created(family, &sample);
-        text::read::<ScrapeError>(text, true, &mut note)?;
-    }
-    let mut take = |family: &Family, sample: Sample<'_>| work.take(family, sample);
-    text::read::<ScrapeError>(text, *open_metrics, &mut take)?;
+    work.read(&answer)?;
     let Ingest {
         present,
         mut requests,
@@ -124,9 +122,9 @@ pub(super) fn ingest(
         ..
     } = work;
     let time = now_ms * NANOS_PER_MS;
-    for (series, info) in &cache.series {
+    for (series, (info, kind)) in &cache.series {
         if !present.contains_key(series) {
-            requests.push(series, info, &stale(time));
+            requests.push(series, info, &stale(*kind, time));
         }
     }
     // What the requests take is let go with them; the list of series stays.
@@ -137,6 +135,29 @@ pub(super) fn ingest(
 }
 
 impl Ingest<'_> {
+    fn read(&mut self, answer: &Answer) -> Result<(), ScrapeError> {
+        let open_metrics = match answer.format {
+            Format::Protobuf => {
+                let wanted = Wanted {
+                    native: self.settings.scrape_native_histograms,
+                    classic: self.settings.always_scrape_classic_histograms,
+                };
+                let mut take = |family: &Family, sample: Sample<'_>| self.take(family, sample);
+                return protobuf::read(&answer.body, wanted, &mut take);
+            }
+            Format::OpenMetrics => true,
+            Format::Text => false,
+        };
+        let text = std::str::from_utf8(&answer.body)
+            .map_err(|_| ScrapeError::Malformed("it is not UTF-8 text".to_owned()))?;
+        if open_metrics && text.contains("_created") {
+            let mut note = |family: &Family, sample: Sample<'_>| self.note_created(family, &sample);
+            text::read::<ScrapeError>(text, true, &mut note)?;
+        }
+        let mut take = |family: &Family, sample: Sample<'_>| self.take(family, sample);
+        text::read::<ScrapeError>(text, open_metrics, &mut take)
+    }
+
     fn note_created(&mut self, family: &Family, sample: &Sample<'_>) -> Result<(), ScrapeError> {
         if !sample.name.ends_with("_created") || sample.name.len() == family.name.len() {
             return Ok(());
@@ -154,7 +175,8 @@ impl Ingest<'_> {
         self.counts.scraped += 1;
         // Its labels are there several times while it is put together, however long they are.
         let labels = sample.labels.iter();
-        let bytes: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
+        let text: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
+        let bytes = text + sample.native.as_deref().map_or(0, native_bytes);
         self.room.take(bytes.saturating_mul(COPIES))?;
         let put = self.put(family, &sample);
         self.room.give_back(bytes.saturating_mul(COPIES));
@@ -185,7 +207,9 @@ impl Ingest<'_> {
                 }
             },
         };
-        if self.present.contains_key(&series) || self.timed.contains(&series) && time.is_none() {
+        // With times of its own a series may be there for several of them.
+        let timed = self.timed.contains(&series);
+        if self.present.contains_key(&series) && !timed || timed && time.is_none() {
             self.counts.repeated += 1;
             return Ok(());
         }
@@ -194,25 +218,30 @@ impl Ingest<'_> {
         }
         let before = self.requests.total_bytes();
         let start_unix_nano = self.start(family, sample);
-        let exemplar = sample
-            .exemplar
-            .as_ref()
-            .map(encode_exemplar)
-            .unwrap_or_default();
+        let exemplars: Vec<Vec<u8>> = sample.exemplars.iter().map(encode_exemplar).collect();
         self.describe(family);
+        let value = match &sample.native {
+            Some(histogram) => PointValue::Native(histogram),
+            None => PointValue::Number(sample.value),
+        };
+        let kind = value.kind();
         let point = Point {
             time_unix_nano: time_ms * NANOS_PER_MS,
             start_unix_nano,
-            value: Some(sample.value),
-            exemplar: &exemplar,
+            value,
+            exemplars: &exemplars,
         };
         self.requests.push(&series, &self.info, &point);
         let grown = self.requests.total_bytes().saturating_sub(before);
         // The list of series doubles as it grows.
-        let entry = series.bytes() + 2 * size_of::<(SeriesId, Arc<Info>)>();
+        let entry = series.bytes() + 2 * size_of::<(SeriesId, (Arc<Info>, Kind))>();
         self.room.take(grown + entry)?;
-        if time.is_none() {
-            self.present.insert(series, Arc::clone(&self.info));
+        if time.is_none() || self.settings.track_timestamps_staleness {
+            let known = (Arc::clone(&self.info), kind);
+            if time.is_some() {
+                self.timed.insert(series.clone());
+            }
+            self.present.insert(series, known);
         } else {
             self.timed.insert(series);
         }
@@ -252,6 +281,9 @@ impl Ingest<'_> {
 
     fn check(&self, labels: &Labels) -> Result<(), ScrapeError> {
         let settings = self.settings;
+        if settings.metric_name_validation_scheme == NameValidation::Legacy {
+            check_classic(labels)?;
+        }
         let over = |limit: usize, length: usize| limit > 0 && length > limit;
         let problem = if over(settings.label_limit, labels.len()) {
             format!("a sample has {} labels", labels.len())
@@ -271,6 +303,9 @@ impl Ingest<'_> {
 
     /// When the counter of a sample began.
     fn start(&self, family: &Family, sample: &Sample<'_>) -> u64 {
+        if sample.start_unix_nano > 0 {
+            return sample.start_unix_nano;
+        }
         if self.created.is_empty() || sample.name.ends_with("_created") {
             return 0;
         }
@@ -302,6 +337,30 @@ impl Ingest<'_> {
             });
         }
     }
+}
+
+/// An error where a name is one that only later versions of Prometheus take.
+fn check_classic(labels: &Labels) -> Result<(), ScrapeError> {
+    let wrong = labels.iter().find_map(|(label, value)| {
+        let (name, metric) = match label {
+            model::prometheus::NAME_LABEL => (value, true),
+            label => (label, false),
+        };
+        (!protocols::is_classic(name, metric)).then_some(name)
+    });
+    let Some(name) = wrong else {
+        return Ok(());
+    };
+    let short: String = name.chars().take(60).collect();
+    Err(ScrapeError::Malformed(format!(
+        "`{short}` is no name under `metric_name_validation_scheme: legacy`"
+    )))
+}
+
+/// About how much memory a native histogram takes.
+fn native_bytes(histogram: &NativeHistogram) -> usize {
+    let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
+    size_of::<u64>() * (spans + histogram.counts.buckets())
 }
 
 /// What a counter and its `_created` have in common.

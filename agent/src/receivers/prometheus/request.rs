@@ -1,21 +1,28 @@
 //! Samples as OTLP requests whose metrics are marked as Prometheus' own: see
 //! [`model::prometheus::TYPE_KEY`].
 //!
-//! Each sample is the point of a gauge, whatever the metric's type, as from remote write, so that
-//! the same series is the same whichever way it comes.
+//! Each number is the point of a gauge, whatever the metric's type, as from remote write, so that
+//! the same series is the same whichever way it comes; a native histogram is the point of an
+//! exponential one, with [`otlp::native`] for what OTLP cannot say of it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use model::metric::FLAG_NO_RECORDED_VALUE;
+use model::native::NativeHistogram;
 use model::prometheus::{NAME_LABEL, TYPE_KEY, TargetRef};
-use model::wire::{put_bytes, put_key, put_varint};
+use model::wire::{Reader, put_bytes, put_field, put_key, put_varint};
 
 use super::labels::Labels;
 use crate::encode::{self, put_envelope, put_fixed64, put_message, put_text_attribute};
 
 /// A request of this size is closed, and another begun.
 const REQUEST_BYTES: usize = 4 << 20;
+
+/// The number of the attributes of a number's point.
+const ATTRIBUTES: u32 = 7;
+/// The temporality of histograms.
+const CUMULATIVE: u64 = 2;
 
 /// What is said of a metric beside its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,7 +55,7 @@ impl SeriesId {
         }
         for (label, value) in labels.iter() {
             if label != NAME_LABEL && !TargetRef::has(label) {
-                put_text_attribute(&mut out, 7, label, value);
+                put_text_attribute(&mut out, ATTRIBUTES, label, value);
             }
         }
         Some(Self(out.into_boxed_slice()))
@@ -76,17 +83,48 @@ impl SeriesId {
     }
 }
 
+/// What the samples of a series are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Numbers.
+    Number,
+    /// Native histograms.
+    Native,
+}
+
+/// The value of a point.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PointValue<'a> {
+    /// A number.
+    Number(f64),
+    /// A native histogram.
+    Native(&'a NativeHistogram),
+    /// None: the series ends.
+    End(Kind),
+}
+
+impl PointValue<'_> {
+    /// Of which kind it is.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            PointValue::Number(_) => Kind::Number,
+            PointValue::Native(_) => Kind::Native,
+            PointValue::End(kind) => kind,
+        }
+    }
+}
+
 /// A point about to be written.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Point<'a> {
     /// When.
     pub(super) time_unix_nano: u64,
     /// When its counter began; 0 where not said.
     pub(super) start_unix_nano: u64,
-    /// The value; none for a stale marker.
-    pub(super) value: Option<f64>,
-    /// An exemplar, encoded.
-    pub(super) exemplar: &'a [u8],
+    /// The value.
+    pub(super) value: PointValue<'a>,
+    /// Exemplars, encoded.
+    pub(super) exemplars: &'a [Vec<u8>],
 }
 
 /// Puts points together to requests.
@@ -98,8 +136,8 @@ pub(super) struct Requests {
     /// Job and instance of `metrics`.
     target: Option<(String, String)>,
     metrics: Vec<u8>,
-    /// Name and description of `points`.
-    metric: Option<(String, Arc<Info>)>,
+    /// Name, description and kind of `points`.
+    metric: Option<(String, Arc<Info>, Kind)>,
     points: Vec<u8>,
 }
 
@@ -107,6 +145,7 @@ impl Requests {
     /// Adds a point.
     pub(super) fn push(&mut self, series: &SeriesId, info: &Arc<Info>, point: &Point<'_>) {
         let ([job, instance, name], attributes) = series.parts();
+        let kind = point.value.kind();
         let same_target = self
             .target
             .as_ref()
@@ -118,29 +157,12 @@ impl Requests {
         let same_metric = self
             .metric
             .as_ref()
-            .is_some_and(|metric| metric.0 == name && *metric.1 == **info);
+            .is_some_and(|metric| metric.0 == name && *metric.1 == **info && metric.2 == kind);
         if !same_metric {
             self.close_metric();
-            self.metric = Some((name.to_owned(), Arc::clone(info)));
+            self.metric = Some((name.to_owned(), Arc::clone(info), kind));
         }
-        put_message(&mut self.points, 1, |out| {
-            put_fixed64(out, 2, point.start_unix_nano);
-            put_fixed64(out, 3, point.time_unix_nano);
-            match point.value {
-                Some(value) => {
-                    put_key(out, 4, 1);
-                    out.extend_from_slice(&value.to_le_bytes());
-                }
-                None => {
-                    put_key(out, 8, 0);
-                    put_varint(out, u64::from(FLAG_NO_RECORDED_VALUE));
-                }
-            }
-            if !point.exemplar.is_empty() {
-                put_bytes(out, 5, point.exemplar);
-            }
-            out.extend_from_slice(attributes);
-        });
+        put_message(&mut self.points, 1, |out| put_point(out, attributes, point));
         self.rows += 1;
         if self.bytes() > REQUEST_BYTES {
             self.close();
@@ -159,15 +181,23 @@ impl Requests {
     }
 
     fn close_metric(&mut self) {
-        let Some((name, info)) = self.metric.take() else {
+        let Some((name, info, kind)) = self.metric.take() else {
             return;
         };
-        let points = std::mem::take(&mut self.points);
+        let mut points = std::mem::take(&mut self.points);
+        let data = match kind {
+            Kind::Number => 5,
+            Kind::Native => {
+                put_key(&mut points, 2, 0);
+                put_varint(&mut points, CUMULATIVE);
+                10
+            }
+        };
         put_message(&mut self.metrics, 2, |out| {
             put_bytes(out, 1, name.as_bytes());
             put_bytes(out, 2, info.help.as_bytes());
             put_bytes(out, 3, info.unit.as_bytes());
-            put_bytes(out, 5, &points);
+            put_bytes(out, data, &points);
             put_text_attribute(out, 12, TYPE_KEY, &info.kind);
         });
     }
@@ -198,5 +228,41 @@ impl Requests {
     pub(super) fn finish(mut self) -> Vec<(Bytes, u64)> {
         self.close();
         self.done
+    }
+}
+
+/// Appends the members of a point.
+fn put_point(out: &mut Vec<u8>, attributes: &[u8], point: &Point<'_>) {
+    put_fixed64(out, 2, point.start_unix_nano);
+    put_fixed64(out, 3, point.time_unix_nano);
+    let kind = point.value.kind();
+    match point.value {
+        PointValue::Number(value) => {
+            put_key(out, 4, 1);
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        PointValue::Native(histogram) => otlp::native::put_value(out, histogram),
+        PointValue::End(kind) => {
+            // Flags have other numbers in each kind of point, as have exemplars and attributes.
+            let flags = if kind == Kind::Number { 8 } else { 10 };
+            put_key(out, flags, 0);
+            put_varint(out, u64::from(FLAG_NO_RECORDED_VALUE));
+        }
+    }
+    let (exemplars, of_attributes) = match kind {
+        Kind::Number => (5, ATTRIBUTES),
+        Kind::Native => (11, 1),
+    };
+    for exemplar in point.exemplars {
+        put_bytes(out, exemplars, exemplar);
+    }
+    let mut reader = Reader::new(attributes);
+    if of_attributes == ATTRIBUTES {
+        out.extend_from_slice(attributes);
+        return;
+    }
+    // They were written for a number, by ourselves.
+    while let Ok(Some((_, field))) = reader.next() {
+        put_field(out, of_attributes, field);
     }
 }

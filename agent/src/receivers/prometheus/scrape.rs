@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::fetch::{Answer, ScrapeError, fetch};
 use super::ingest::{Cache, Counts, ingest};
 use super::labels::Labels;
-use super::request::{Info, Point, Requests, SeriesId};
+use super::request::{Info, Kind, Point, PointValue, Requests, SeriesId};
 use super::target::Target;
 use crate::metrics::{self, Metrics};
 use crate::queue::{AppendError, Entry, Queue};
@@ -232,8 +232,12 @@ impl Scrape {
             });
             let point = Point {
                 time_unix_nano,
-                value: values.map(|values| values[at]),
-                ..Point::default()
+                value: match values {
+                    Some(values) => PointValue::Number(values[at]),
+                    None => PointValue::End(Kind::Number),
+                },
+                start_unix_nano: 0,
+                exemplars: &[],
             };
             requests.push(&series, &info, &point);
         }

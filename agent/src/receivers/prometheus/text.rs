@@ -8,6 +8,8 @@
 
 use std::borrow::Cow;
 
+use super::sample::{Exemplar, Family, Pairs, Sample, check_labels, plain, push_label, settle_bound};
+
 /// Why an answer does not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
@@ -16,65 +18,6 @@ pub(super) struct TextError {
     pub(super) line: usize,
     /// What is wrong there.
     pub(super) reason: &'static str,
-}
-
-/// What is known of the family that samples belong to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Family {
-    /// The name without suffixes.
-    pub(super) name: String,
-    /// The type as it is written; empty for none.
-    pub(super) kind: String,
-    /// The help text.
-    pub(super) help: String,
-    /// The unit.
-    pub(super) unit: String,
-}
-
-impl Family {
-    /// Whether samples of this name are of the family.
-    pub(super) fn has(&self, name: &str) -> bool {
-        let Some(suffix) = name.strip_prefix(self.name.as_str()) else {
-            return false;
-        };
-        match self.kind.as_str() {
-            "counter" => matches!(suffix, "" | "_total" | "_created"),
-            "histogram" => matches!(suffix, "" | "_bucket" | "_sum" | "_count" | "_created"),
-            "gaugehistogram" => matches!(suffix, "" | "_bucket" | "_gsum" | "_gcount"),
-            "summary" => matches!(suffix, "" | "_sum" | "_count" | "_created"),
-            "info" => matches!(suffix, "" | "_info"),
-            _ => suffix.is_empty(),
-        }
-    }
-}
-
-/// Names and values of labels.
-pub(super) type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
-
-/// One sample.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Sample<'a> {
-    /// The metric's name.
-    pub(super) name: Cow<'a, str>,
-    /// Labels as sent.
-    pub(super) labels: Pairs<'a>,
-    /// The value.
-    pub(super) value: f64,
-    /// The time in milliseconds, where it says one.
-    pub(super) time_ms: Option<i64>,
-    /// An example.
-    pub(super) exemplar: Option<Exemplar<'a>>,
-}
-
-/// An example of what was counted.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Exemplar<'a> {
-    /// Labels of its own.
-    pub(super) labels: Pairs<'a>,
-    /// The value.
-    pub(super) value: f64,
-    /// The time in milliseconds, where it says one.
-    pub(super) time_ms: Option<i64>,
 }
 
 /// Reads an answer; `take` is given each sample with what was said of its family.
@@ -105,8 +48,9 @@ pub(super) fn read<E: From<TextError>>(
         if line.trim().is_empty() {
             continue;
         }
-        let sample = sample(line, open_metrics).map_err(at)?;
+        let mut sample = sample(line, open_metrics).map_err(at)?;
         if family.has(&sample.name) {
+            settle_bound(&family, &mut sample.labels);
             take(&family, sample)?;
         } else {
             take(&Family::default(), sample)?;
@@ -181,7 +125,7 @@ fn sample(line: &str, open_metrics: bool) -> Result<Sample<'_>, &'static str> {
         if !open_metrics {
             return Err("an exemplar in a format that has none");
         }
-        sample.exemplar = Some(cursor.exemplar()?);
+        sample.exemplars.push(cursor.exemplar()?);
     }
     cursor.skip_blanks();
     if cursor.0.is_empty() {
@@ -192,9 +136,7 @@ fn sample(line: &str, open_metrics: bool) -> Result<Sample<'_>, &'static str> {
 }
 
 fn number(text: &str) -> Option<f64> {
-    let value: f64 = text.parse().ok()?;
-    // Whatever NaN it is: one of them has a meaning of its own.
-    Some(if value.is_nan() { f64::NAN } else { value })
+    text.parse().ok().map(plain)
 }
 
 /// A text with `\\`, `\n` and `\"` in it.
@@ -286,6 +228,7 @@ impl<'a> Cursor<'a> {
         loop {
             self.skip_blanks();
             if self.eat('}') {
+                check_labels(list)?;
                 return Ok(metric);
             }
             let is_quoted = self.0.starts_with('"');
@@ -301,10 +244,7 @@ impl<'a> Cursor<'a> {
             if self.eat('=') {
                 self.skip_blanks();
                 let value = self.quoted()?;
-                if list.iter().any(|(known, _)| *known == name) {
-                    return Err("a label twice");
-                }
-                list.push((name, value));
+                push_label(list, name, value)?;
             } else if is_quoted && metric.is_none() {
                 metric = Some(name);
             } else {

@@ -37,6 +37,20 @@ section! {
         honor_labels: bool = "false";
         /// Take the times that the target says.
         honor_timestamps: bool = "true";
+        /// End a series whose samples have times of their own, too, when the target no longer has it.
+        track_timestamps_staleness: bool = "false";
+        /// The formats that targets are asked for, the first one rather than the others; nothing means OpenMetrics and then text, and before both protobuf with `scrape_native_histograms`.
+        scrape_protocols: Option<ScrapeProtocols> = "null";
+        /// How an answer is read that does not say its format; nothing means as text.
+        fallback_scrape_protocol: Option<ScrapeProtocol> = "null";
+        /// Take native histograms, which are in protobuf alone; without it their classic series are taken.
+        scrape_native_histograms: bool = "false";
+        /// Take the classic series of a native histogram as well.
+        always_scrape_classic_histograms: bool = "false";
+        /// Which names are taken: any, or those that Prometheus took before version 3.
+        metric_name_validation_scheme: NameValidation = "utf8";
+        /// How targets are asked to write names that are no classic ones; nothing means as they are, or with `metric_name_validation_scheme: legacy` with underscores.
+        metric_name_escaping_scheme: Option<EscapingScheme> = "null";
         /// Ask the target to compress its answer.
         enable_compression: bool = "true";
         /// User and password for every request.
@@ -133,6 +147,40 @@ section! {
 }
 
 choice! {
+    /// A format of answers.
+    pub enum ScrapeProtocol {
+        /// Protocol Buffers.
+        Protobuf = "PrometheusProto",
+        /// OpenMetrics 1.0.0.
+        OpenMetrics1 = "OpenMetricsText1.0.0",
+        /// OpenMetrics 0.0.1.
+        OpenMetrics0 = "OpenMetricsText0.0.1",
+        /// Prometheus' text with names in quotes.
+        Text1 = "PrometheusText1.0.0",
+        /// Prometheus' text.
+        Text0 = "PrometheusText0.0.4",
+    }
+
+    /// Which names are taken.
+    pub enum NameValidation {
+        /// Any.
+        Utf8 = "utf8",
+        /// Letters, digits, underscores, and colons in those of metrics.
+        Legacy = "legacy",
+    }
+
+    /// How names are written that are no classic ones.
+    pub enum EscapingScheme {
+        /// As they are.
+        AllowUtf8 = "allow-utf-8",
+        /// With underscores.
+        Underscores = "underscores",
+        /// Dots as `_dot_`, and other characters as underscores.
+        Dots = "dots",
+        /// Characters as their numbers.
+        Values = "values",
+    }
+
     /// A protocol.
     pub enum Scheme {
         /// Plain.
@@ -194,6 +242,25 @@ impl Value for FilePath {
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let path = PathBuf::read(node, cx)?;
         Some(Self(cx.base_dir.join(path)))
+    }
+}
+
+/// Formats in the order in which they are wanted, each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScrapeProtocols(pub Vec<ScrapeProtocol>);
+
+impl Value for ScrapeProtocols {
+    const KIND: &'static str = "a list of formats, each once";
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let list = Vec::<ScrapeProtocol>::read(node, cx)?;
+        let twice = (1..list.len()).find(|at| list[..*at].contains(&list[*at]));
+        if list.is_empty() || twice.is_some() {
+            let at = twice.and_then(|at| node.items().get(at)).unwrap_or(node);
+            cx.expected(at, Self::KIND, None);
+            return None;
+        }
+        Some(Self(list))
     }
 }
 
@@ -312,6 +379,14 @@ impl Value for ScrapeConfig {
             cx.error(node.get("scrape_timeout").unwrap_or(&node), message, None);
             sound = false;
         }
+        if settings.metric_name_validation_scheme == NameValidation::Legacy
+            && settings.metric_name_escaping_scheme == Some(EscapingScheme::AllowUtf8)
+        {
+            let message = "names in UTF-8 are asked for, and none but legacy ones are taken";
+            let key = node.get("metric_name_escaping_scheme").unwrap_or(&node);
+            cx.error(key, message.to_owned(), None);
+            sound = false;
+        }
         (sound && cx.errors.len() == before).then_some(Self(settings))
     }
 
@@ -321,6 +396,15 @@ impl Value for ScrapeConfig {
 }
 
 impl ScrapeSettings {
+    /// How targets are asked to write names that are no classic ones.
+    pub fn escaping(&self) -> EscapingScheme {
+        let default = match self.metric_name_validation_scheme {
+            NameValidation::Utf8 => EscapingScheme::AllowUtf8,
+            NameValidation::Legacy => EscapingScheme::Underscores,
+        };
+        self.metric_name_escaping_scheme.unwrap_or(default)
+    }
+
     /// How long one scrape may take.
     pub fn timeout(&self) -> Duration {
         let default = Duration::from_secs(10).min(self.scrape_interval);

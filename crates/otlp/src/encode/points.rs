@@ -6,7 +6,6 @@ use model::metric::{
     Buckets, Exemplar, ExemplarValue, ExponentialHistogram, Histogram, MetricKind, PointValue,
     Series, Summary,
 };
-use model::native::NativeHistogram;
 use model::{DataPoint, Metric};
 
 use super::{Envelopes, put_attributes, same};
@@ -99,7 +98,7 @@ fn put_point(out: &mut Vec<u8>, series: &Series, point: &DataPoint) {
         PointValue::Histogram(histogram) => put_histogram(out, histogram),
         PointValue::Exponential(histogram) => put_exponential(out, histogram),
         PointValue::Summary(summary) => put_summary(out, summary),
-        PointValue::Native(histogram) => put_native(out, histogram),
+        PointValue::Native(histogram) => native::put_value(out, histogram),
     }
 }
 
@@ -137,14 +136,6 @@ fn put_exponential(out: &mut Vec<u8>, value: &ExponentialHistogram) {
     optional_double(out, 12, value.min);
     optional_double(out, 13, value.max);
     double(out, 14, value.zero_threshold);
-}
-
-/// What OTLP can say of it, and the whole in a field of our own.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn put_native(out: &mut Vec<u8>, value: &NativeHistogram) {
-    fixed64(out, 4, value.counts.count() as u64);
-    put_double(out, 5, value.sum);
-    message(out, native::FIELD, |out| native::put(out, value));
 }
 
 fn put_summary(out: &mut Vec<u8>, value: &Summary) {

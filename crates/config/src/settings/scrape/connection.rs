@@ -37,7 +37,7 @@ choice! {
 }
 
 /// Keys of Prometheus that mean something which is not done here, and what to do instead.
-const UNSUPPORTED: [(&str, &str); 19] = [
+const UNSUPPORTED: [(&str, &str); 12] = [
     (
         "oauth2",
         "use `authorization` with a `credentials_file`, which is read before each scrape",
@@ -50,43 +50,23 @@ const UNSUPPORTED: [(&str, &str); 19] = [
         "write the proxy's user and password into `proxy_url`",
     ),
     (
-        "track_timestamps_staleness",
-        "series end when the target no longer has them",
-    ),
-    (
         "keep_dropped_targets",
         "remove it: dropped targets are not kept",
     ),
     (
-        "scrape_protocols",
-        "remove it: OpenMetrics and the text format are read",
+        "scrape_classic_histograms",
+        "it is `always_scrape_classic_histograms` since Prometheus 3",
     ),
-    (
-        "fallback_scrape_protocol",
-        "remove it: what is not OpenMetrics is read as the text format",
-    ),
-    ("scrape_native_histograms", TEXT_ONLY),
-    ("scrape_classic_histograms", TEXT_ONLY),
-    ("always_scrape_classic_histograms", TEXT_ONLY),
-    ("convert_classic_histograms_to_nhcb", TEXT_ONLY),
-    ("native_histogram_bucket_limit", TEXT_ONLY),
-    ("native_histogram_min_bucket_factor", TEXT_ONLY),
-    (
-        "metric_name_validation_scheme",
-        "remove it: all names in UTF-8 are taken",
-    ),
-    (
-        "metric_name_escaping_scheme",
-        "remove it: all names in UTF-8 are taken",
-    ),
+    ("convert_classic_histograms_to_nhcb", AS_SENT),
+    ("native_histogram_bucket_limit", AS_SENT),
+    ("native_histogram_min_bucket_factor", AS_SENT),
     ("extra_scrape_metrics", "remove it"),
     (
         "scrape_failure_log_file",
         "remove it: the agent's log says when a target fails",
     ),
 ];
-const TEXT_ONLY: &str = "remove it: targets are asked for text, which has classic histograms; \
-                         native ones come over OTLP and remote write";
+const AS_SENT: &str = "remove it: histograms are stored with the buckets that the target has";
 /// How the keys of service discovery end.
 const DISCOVERY: &str = "_sd_configs";
 

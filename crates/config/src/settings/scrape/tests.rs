@@ -45,13 +45,13 @@ agent:
 #[test]
 fn what_prometheus_has_and_the_agent_does_not_is_told_as_such() {
     let text = "agent:\n  scrape_configs:\n    - job_name: a\n      oauth2: {client_id: x}\n      \
-                kubernetes_sd_configs: [{role: pod}]\n      scrape_protocols: [PrometheusProto]\n      \
+                kubernetes_sd_configs: [{role: pod}]\n      native_histogram_bucket_limit: 160\n      \
                 tls_config: {server_name: x, ca_fil: y}\n";
     let errors = load(text).unwrap_err();
     let expected = [
         "4:7: `oauth2` of Prometheus is not supported",
         "5:7: `kubernetes_sd_configs` of Prometheus is not supported",
-        "6:7: `scrape_protocols` of Prometheus is not supported",
+        "6:7: `native_histogram_bucket_limit` of Prometheus is not supported",
         "7:20: `server_name` of Prometheus is not supported",
         "7:36: unknown key `ca_fil` (did you mean `ca_file`?)",
     ];
