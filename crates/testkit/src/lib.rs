@@ -1,8 +1,9 @@
 //! What tests need to be deterministic: a clock that stands still until told otherwise, files
 //! that forget what was not synced, faults at a chosen system call, and where test material of others
-//! lies, a second writer of remote write, and a sink that keeps no rows. For dev-dependencies only.
+//! lies, second writers of remote write and of Prometheus' protobuf format, and a sink that keeps no rows. For dev-dependencies only.
 
 mod clock;
+pub mod exposition;
 mod fault_files;
 mod memory_files;
 pub mod remote_write;

@@ -29,6 +29,7 @@ mod remote_write;
 mod rule_tests;
 mod samples;
 mod scrape;
+mod scrape_protobuf;
 mod shutdown;
 mod span_metrics;
 mod storage_tools;

@@ -8,7 +8,9 @@ use otlp::rows::Rows;
 use super::fetch::{Answer, ScrapeError};
 use super::ingest::{Cache, Counts, ingest};
 use super::labels::Labels;
-use super::text::{self, Family, Sample, TextError};
+use super::protocols::Format;
+use super::sample::{Exemplar, Family, Sample};
+use super::text::{self, TextError};
 use super::*;
 
 /// The settings of one job, from its lines in YAML.
@@ -74,14 +76,14 @@ fn samples_of_both_formats_are_read() {
     for (line, expected) in cases {
         assert_eq!(one(line, false), format!("{expected:?}"), "{line}");
     }
-    let exemplar = text::Exemplar {
+    let exemplar = Exemplar {
         labels: vec![(Cow::Borrowed("trace_id"), Cow::Borrowed("ab"))],
         value: 0.5,
         time_ms: Some(1_500),
     };
     let expected = Sample {
         time_ms: Some(1_234),
-        exemplar: Some(exemplar),
+        exemplars: vec![exemplar],
         ..sample("a_bucket", &[("le", "1")], 3.0)
     };
     let line = r#"a_bucket{le="1"} 3 1.2341 # {trace_id="ab"} 0.5 1.5"#;
@@ -256,14 +258,14 @@ fn targets_get_their_labels_and_url() {
 }
 
 /// What becomes of an answer: each point with its labels, or why there is none.
-struct Scraped {
+pub(super) struct Scraped {
     settings: ScrapeSettings,
     cache: Cache,
     now_ms: u64,
 }
 
 impl Scraped {
-    fn new(lines: &str) -> Self {
+    pub(super) fn new(lines: &str) -> Self {
         let budget = Arc::new(Budget::new(usize::MAX));
         Self {
             settings: settings(lines),
@@ -281,10 +283,23 @@ impl Scraped {
         text: &str,
         most: usize,
     ) -> Result<(Vec<String>, Counts), ScrapeError> {
+        let format = match text.contains("# EOF") {
+            true => Format::OpenMetrics,
+            false => Format::Text,
+        };
+        self.take_body(text.as_bytes(), format, most)
+    }
+
+    pub(super) fn take_body(
+        &mut self,
+        body: &[u8],
+        format: Format,
+        most: usize,
+    ) -> Result<(Vec<String>, Counts), ScrapeError> {
         let budget = Arc::new(Budget::new(usize::MAX));
         let answer = Answer {
-            text: text.to_owned(),
-            open_metrics: text.contains("# EOF"),
+            body: body.to_vec(),
+            format,
             _room: budget.room(usize::MAX),
         };
         let target: Labels = [("job", "j"), ("instance", "h:1")].into_iter().collect();
@@ -308,11 +323,21 @@ impl Scraped {
                 let value = match point.value {
                     _ if point.is_stale() => "stale".to_owned(),
                     PointValue::Double(value) => value.to_string(),
+                    PointValue::Native(ref histogram) => {
+                        format!("native {:?}", histogram.positive().collect::<Vec<_>>())
+                    }
                     ref other => format!("{other:?}"),
                 };
                 let time = point.time_unix_nano / 1_000_000;
                 let name = prometheus::base_name(series);
-                lines.push(format!("{name}{{{}}} {value} @{time}", labels.join(",")));
+                let mut line = format!("{name}{{{}}} {value} @{time}", labels.join(","));
+                if point.start_unix_nano > 0 {
+                    line.push_str(&format!(" since {}", point.start_unix_nano));
+                }
+                for exemplar in &point.exemplars {
+                    line.push_str(&format!(" # {:?}", exemplar.value.as_f64()));
+                }
+                lines.push(line);
             }
         }
         lines.sort();
@@ -378,8 +403,8 @@ fn created_lines_say_when_counters_began_and_exemplars_stay() {
                 c_created{x=\"1\"} 1.5\n# EOF\n";
     let budget = Arc::new(Budget::new(usize::MAX));
     let answer = Answer {
-        text: text.to_owned(),
-        open_metrics: true,
+        body: text.into(),
+        format: Format::OpenMetrics,
         _room: budget.room(usize::MAX),
     };
     let (requests, _) = ingest(
@@ -403,6 +428,53 @@ fn created_lines_say_when_counters_began_and_exemplars_stay() {
     assert_eq!(point.start_unix_nano, 1_500_000_000);
     assert_eq!(point.exemplars[0].trace_id.len(), 16);
     assert_eq!(point.exemplars[0].time_unix_nano, 1_500_000_000);
+}
+
+#[test]
+fn series_with_times_of_their_own_end_where_that_is_asked_for() {
+    let timed = "t{x=\"1\"} 1 500\nt{x=\"1\"} 2 600\nu 1\n";
+    for (lines, ends) in [
+        ("track_timestamps_staleness: false", false),
+        ("track_timestamps_staleness: true", true),
+    ] {
+        let mut scraped = Scraped::new(lines);
+        let (found, counts) = scraped.take(timed).unwrap();
+        assert_eq!((found.len(), counts.repeated), (3, 0), "{found:?}");
+        let (found, _) = scraped.take("u 1\n").unwrap();
+        let end = "t{instance=h:1,job=j,x=1} stale @2000".to_owned();
+        assert_eq!(found.contains(&end), ends, "{lines}: {found:?}");
+    }
+}
+
+#[test]
+fn bounds_are_the_same_series_however_they_are_written() {
+    let text = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 1\nh_sum{le=\"x\"} 1\n\
+                # TYPE s summary\ns{quantile=\"0.50\"} 1\ng{le=\"1\"} 1\n";
+    let (lines, _) = Scraped::new("honor_labels: false").take(text).unwrap();
+    let has = |line: &str| lines.iter().any(|found| found.starts_with(line));
+    assert!(has("h_bucket{instance=h:1,job=j,le=1.0}"), "{lines:?}");
+    assert!(has("h_bucket{instance=h:1,job=j,le=+Inf}"), "{lines:?}");
+    assert!(has("h_sum{instance=h:1,job=j,le=x}"), "{lines:?}");
+    assert!(has("s{instance=h:1,job=j,quantile=0.5}"), "{lines:?}");
+    assert!(has("g{instance=h:1,job=j,le=1}"), "{lines:?}");
+}
+
+#[test]
+fn legacy_names_are_those_of_before() {
+    let legacy = "metric_name_validation_scheme: legacy";
+    for (text, fine) in [
+        ("a_1:b{c_2=\"x y\"} 1\n", true),
+        ("{\"a.b\"} 1\n", false),
+        ("a{\"c.d\"=\"1\"} 1\n", false),
+        ("a{\"c:d\"=\"1\"} 1\n", false),
+    ] {
+        let taken = Scraped::new(legacy).take(text);
+        assert_eq!(taken.is_ok(), fine, "{text}");
+        assert!(Scraped::new("honor_labels: false").take(text).is_ok());
+        if let Err(error) = taken {
+            assert_eq!(error.label(), "malformed");
+        }
+    }
 }
 
 #[test]

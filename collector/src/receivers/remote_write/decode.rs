@@ -28,7 +28,7 @@ use model::row::{
 use model::value::KeyValueRef;
 use model::wire::Reader;
 use model::{Format, ValueRef, metric::PointValue};
-use otlp::decode::lists::{push, reserve};
+use otlp::decode::lists::push;
 use rustc_hash::FxHashMap;
 
 use samples::Samples;

@@ -3,6 +3,7 @@ use crate::alerts::{Labels, Sample, Written};
 use crate::traces::story::ActiveAlerts;
 use futures::future::BoxFuture;
 use promql::FloatHistogram;
+use promql::engine::SampleValue;
 use model::TimeRange;
 use std::collections::HashMap;
 use testkit::{Failure, FaultFiles, Op, Plan};

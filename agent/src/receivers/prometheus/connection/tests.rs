@@ -62,7 +62,7 @@ async fn scrape(lines: &str) -> Result<String, ScrapeError> {
     let target = target::of_group(&settings, group, None).remove(0).unwrap();
     let budget = Arc::new(Budget::new(1 << 20));
     let answer = fetch(&client, &settings, &target, &budget).await?;
-    Ok(answer.text)
+    Ok(String::from_utf8(answer.body).unwrap())
 }
 
 #[tokio::test]
