@@ -19,10 +19,9 @@ use crate::values::{CapturePattern, Endpoint, PathPattern, Pattern, Url};
 
 pub(crate) use scrape::check_jobs;
 pub use scrape::{
-    Authorization, BasicAuth, FileDiscovery, FilePath, Params, Relabel, RelabelAction,
-    EscapingScheme, NameValidation, RelabelSettings, Scheme, ScrapeConfig, ScrapeProtocol,
-    ScrapeProtocols, ScrapeSettings, TargetGroup, Text, TlsSettings,
-    TlsVersion, WholePattern, read_target_groups,
+    Authorization, BasicAuth, EscapingScheme, FileDiscovery, FilePath, NameValidation, Params,
+    Relabel, RelabelAction, RelabelSettings, Scheme, ScrapeConfig, ScrapeProtocol, ScrapeProtocols,
+    ScrapeSettings, TargetGroup, Text, TlsSettings, TlsVersion, WholePattern, read_target_groups,
 };
 pub use spans::{Bounds, Dimensions, ServiceGraph, SpanHistograms, SpanMetrics};
 

@@ -12,7 +12,9 @@ use model::row::{DecodeError, Reject, RowSink, Undecoded};
 use model::wire::{Field, Reader, put_key, put_varint};
 
 use crate::decode::lists::{push, reserve};
-use crate::proto::{fixed64, int32, message, packed_fixed64, packed_varint, put_double, varint, zigzag};
+use crate::proto::{
+    fixed64, int32, message, packed_fixed64, packed_varint, put_double, varint, zigzag,
+};
 
 /// The number of the field in a data point of an exponential histogram: of those that Protocol
 /// Buffers leave to the use within one organisation.
@@ -339,7 +341,9 @@ fn put(out: &mut Vec<u8>, value: &NativeHistogram) {
 /// The differences between counts, the first one to zero, in zigzag code.
 fn coded_deltas(counts: &[u64]) -> Vec<u64> {
     // A difference has 63 bits and a sign, so that a larger count cannot be written.
-    let counts = counts.iter().map(|count| (*count).min(1 << 62).cast_signed());
+    let counts = counts
+        .iter()
+        .map(|count| (*count).min(1 << 62).cast_signed());
     let before = std::iter::once(0).chain(counts.clone());
     let coded = |delta: i64| ((delta << 1) ^ (delta >> 63)).cast_unsigned();
     counts

@@ -68,7 +68,12 @@ fn sent() -> WriteRequest {
 async fn histograms(http: &Http, expr: &str) -> Vec<(Value, Value)> {
     let at = (now() / SECOND + 1).to_string();
     let found = http.promql(expr, &at).await;
-    let one = |sample: &Value| (sample["metric"]["job"].clone(), sample["histogram"][1].clone());
+    let one = |sample: &Value| {
+        (
+            sample["metric"]["job"].clone(),
+            sample["histogram"][1].clone(),
+        )
+    };
     let mut found: Vec<_> = found.iter().map(one).collect();
     found.sort_by_key(|(job, _)| job.to_string());
     found
@@ -86,12 +91,15 @@ async fn verify(http: &Http) {
     let found = recorded(http, "job:sizes:sum", 2).await;
     assert_eq!(found, histograms(http, "sum by (job) (sizes)").await);
     let buckets = json!([
-        [0, "0", "0.5", "1"],
+        [3, "-Inf", "0.5", "1"],
         [0, "0.5", "2", "3"],
         [0, "2", "+Inf", "0.5"]
     ]);
     assert_eq!(found[0].1["buckets"], buckets);
-    assert_eq!((&found[1].1["count"], &found[1].1["sum"]), (&json!("13"), &json!("20.5")));
+    assert_eq!(
+        (&found[1].1["count"], &found[1].1["sum"]),
+        (&json!("13"), &json!("20.5"))
+    );
     // A later rule of the group reads what the one before it recorded.
     let half = recorded(http, "job:sizes:half", 2).await;
     assert_eq!(half, histograms(http, "sum by (job) (sizes) / 2").await);
@@ -118,6 +126,16 @@ async fn recorded_histograms_are_read_as_those_that_are_sent_and_end() {
     let server = setup.start();
     let http = server.query();
     verify(&http).await;
+    // A rule ends what it stored itself since the start.
+    wait::eventually("an evaluation", wait::LONG, async || {
+        let rules = http.get("/prometheus/api/v1/rules", &[]).await;
+        let rules = rules["data"]["groups"][0]["rules"].as_array()?.clone();
+        rules
+            .iter()
+            .all(|rule| rule["health"] == "ok")
+            .then_some(())
+    })
+    .await;
     let end = Histogram {
         sum: STALE,
         timestamp: now_ms(),
@@ -137,7 +155,10 @@ async fn recorded_histograms_are_read_as_those_that_are_sent_and_end() {
     assert!(http.promql_value(all, &at).await >= 1.0);
     let rules = http.get("/prometheus/api/v1/rules", &[]).await;
     let rule = &rules["data"]["groups"][0]["rules"][0];
-    assert_eq!((&rule["health"], &rule["lastError"]), (&json!("ok"), &Value::Null));
+    assert_eq!(
+        (&rule["health"], &rule["lastError"]),
+        (&json!("ok"), &Value::Null)
+    );
 }
 
 #[tokio::test]

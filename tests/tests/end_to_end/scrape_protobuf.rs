@@ -42,7 +42,9 @@ fn target(body: Vec<u8>) -> Target {
                 body.len()
             );
             // The agent may hang up.
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(&body));
         }
     });
     Target {
@@ -140,7 +142,10 @@ async fn native_histograms_of_targets_are_stored_as_they_are() {
         ]})
     );
     let count = async |promql: &str| one(&query, &format!("count({promql})")).await;
-    assert_eq!(count("{__name__=~\"latency_seconds_.*\", job=\"native\"}").await, None);
+    assert_eq!(
+        count("{__name__=~\"latency_seconds_.*\", job=\"native\"}").await,
+        None
+    );
     assert_eq!(count("latency_seconds{job=\"classic\"}").await, None);
     for job in ["both", "classic"] {
         let buckets = count(&format!("latency_seconds_bucket{{job=\"{job}\"}}")).await;
@@ -162,11 +167,17 @@ async fn native_histograms_of_targets_are_stored_as_they_are() {
     // What is missing from the next answer ends, a histogram as a histogram.
     let counter = families(created).remove(0);
     *target.body.lock().unwrap() = answer(&[counter]);
-    wait::eventually("the end of the histogram", Duration::from_secs(60), async || {
-        one(&query, native).await.is_none().then_some(())
-    })
+    wait::eventually(
+        "the end of the histogram",
+        Duration::from_secs(60),
+        async || one(&query, native).await.is_none().then_some(()),
+    )
     .await;
-    assert!(one(&query, "requests_total{job=\"native\"}").await.is_some());
+    assert!(
+        one(&query, "requests_total{job=\"native\"}")
+            .await
+            .is_some()
+    );
     // What is cut short fails as a whole.
     let cut = answer(&families(created));
     *target.body.lock().unwrap() = cut[..cut.len() - 3].to_vec();

@@ -11,9 +11,9 @@ use model::wire::put_key;
 
 use super::fetch::{Answer, ScrapeError};
 use super::labels::Labels;
-use super::relabel;
 use super::protobuf::{self, Wanted};
 use super::protocols::{self, Format};
+use super::relabel;
 use super::request::{Info, Kind, Point, PointValue, Requests, SeriesId};
 use super::sample::{Exemplar, Family, Pairs, Sample};
 use super::text;

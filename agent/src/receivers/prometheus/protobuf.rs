@@ -16,9 +16,7 @@ use std::borrow::Cow;
 use model::row::DecodeError;
 use model::wire::{Field, Reader};
 
-use super::sample::{
-    Exemplar, Family, Pairs, Sample, bound_text, check_labels, plain, push_label,
-};
+use super::sample::{Exemplar, Family, Pairs, Sample, bound_text, check_labels, plain, push_label};
 
 /// Labels that an exemplar may have: those that are meant have two or three.
 const EXEMPLAR_LABELS_MAX: usize = 64;
@@ -206,9 +204,7 @@ impl<'a> Metric<'a> {
     ) -> Result<(), E> {
         match head.kind {
             Kind::Summary => self.summary(head, take),
-            Kind::Histogram | Kind::GaugeHistogram => {
-                histogram::emit(&self, head, wanted, take)
-            }
+            Kind::Histogram | Kind::GaugeHistogram => histogram::emit(&self, head, wanted, take),
             Kind::Counter | Kind::Gauge | Kind::Untyped => {
                 let sample = self.number(head)?;
                 take(&head.family, sample)
@@ -354,8 +350,7 @@ fn exemplar<'a>(
     let mut reader = parent.nested(field.bytes(parent)?);
     while let Some((number, field)) = reader.next()? {
         match number {
-            1 => label(&reader, field, &mut exemplar.labels)
-                .map_err(|problem| problem.of(head))?,
+            1 => label(&reader, field, &mut exemplar.labels).map_err(|problem| problem.of(head))?,
             2 => exemplar.value = plain(field.double(&reader)?),
             3 => {
                 let nanos = time(&reader, field)?;

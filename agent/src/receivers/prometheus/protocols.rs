@@ -101,7 +101,9 @@ pub(super) fn format(
         };
         if value != expected {
             let shown: String = value.chars().take(60).collect();
-            return Err(format!("it is protobuf of `{shown}`, and not of `{expected}`"));
+            return Err(format!(
+                "it is protobuf of `{shown}`, and not of `{expected}`"
+            ));
         }
     }
     Ok(Format::Protobuf)
@@ -112,7 +114,6 @@ pub(super) fn is_classic(name: &str, metric: bool) -> bool {
     let part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || metric && byte == b':';
     !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.bytes().all(part)
 }
-
 
 #[cfg(test)]
 mod tests;

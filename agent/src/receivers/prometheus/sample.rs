@@ -190,7 +190,10 @@ mod tests {
         push_label(&mut list, "l3".into(), "x".into()).unwrap();
         assert_eq!(check_labels(&list), Err(LABEL_TWICE));
         let mut few = vec![("a".into(), "1".into())];
-        assert_eq!(push_label(&mut few, "a".into(), "2".into()), Err(LABEL_TWICE));
+        assert_eq!(
+            push_label(&mut few, "a".into(), "2".into()),
+            Err(LABEL_TWICE)
+        );
         let mut many = vec![("a".into(), "1".into()); LABELS_MAX];
         assert!(push_label(&mut many, "b".into(), "2".into()).is_err());
     }

@@ -8,7 +8,9 @@
 
 use std::borrow::Cow;
 
-use super::sample::{Exemplar, Family, Pairs, Sample, check_labels, plain, push_label, settle_bound};
+use super::sample::{
+    Exemplar, Family, Pairs, Sample, check_labels, plain, push_label, settle_bound,
+};
 
 /// Why an answer does not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -10,8 +10,8 @@ use model::value::{KeyValue, KeyValueRef};
 use model::wire::{Field, Reader, key_value};
 
 use super::lists::{Peak, push, reserve};
-use crate::native;
 use super::{Rows, attribute, uint32};
+use crate::native;
 
 /// Lists of the present metric and point.
 #[derive(Default)]

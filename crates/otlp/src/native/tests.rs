@@ -46,21 +46,35 @@ fn buckets(spans: &[BucketSpan]) -> usize {
 fn counts(positive: usize, negative: usize) -> impl Strategy<Value = NativeCounts> {
     let whole = || 0u64..1 << 62;
     let float = || prop_oneof![Just(-0.0), Just(f64::INFINITY), -1e9..1e9];
-    let integer = (whole(), whole(), vec(whole(), positive), vec(whole(), negative));
-    let floats = (float(), float(), vec(float(), positive), vec(float(), negative));
+    let integer = (
+        whole(),
+        whole(),
+        vec(whole(), positive),
+        vec(whole(), negative),
+    );
+    let floats = (
+        float(),
+        float(),
+        vec(float(), positive),
+        vec(float(), negative),
+    );
     prop_oneof![
-        integer.prop_map(|(count, zero_count, positive, negative)| NativeCounts::Integer {
-            count,
-            zero_count,
-            positive,
-            negative,
-        }),
-        floats.prop_map(|(count, zero_count, positive, negative)| NativeCounts::Float {
-            count,
-            zero_count,
-            positive,
-            negative,
-        }),
+        integer.prop_map(
+            |(count, zero_count, positive, negative)| NativeCounts::Integer {
+                count,
+                zero_count,
+                positive,
+                negative,
+            }
+        ),
+        floats.prop_map(
+            |(count, zero_count, positive, negative)| NativeCounts::Float {
+                count,
+                zero_count,
+                positive,
+                negative,
+            }
+        ),
     ]
 }
 
@@ -77,18 +91,20 @@ fn histogram() -> impl Strategy<Value = NativeHistogram> {
         spans(),
         prop::sample::select(hints.to_vec()),
     );
-    (shape, -1e9..1e9, 0.0..1.0).prop_flat_map(|((schema, positive, negative, reset), sum, zero)| {
-        counts(buckets(&positive), buckets(&negative)).prop_map(move |counts| NativeHistogram {
-            schema,
-            sum,
-            zero_threshold: zero,
-            reset,
-            positive_spans: positive.clone(),
-            negative_spans: negative.clone(),
-            counts,
-            custom_bounds: Vec::new(),
-        })
-    })
+    (shape, -1e9..1e9, 0.0..1.0).prop_flat_map(
+        |((schema, positive, negative, reset), sum, zero)| {
+            counts(buckets(&positive), buckets(&negative)).prop_map(move |counts| NativeHistogram {
+                schema,
+                sum,
+                zero_threshold: zero,
+                reset,
+                positive_spans: positive.clone(),
+                negative_spans: negative.clone(),
+                counts,
+                custom_bounds: Vec::new(),
+            })
+        },
+    )
 }
 
 proptest! {

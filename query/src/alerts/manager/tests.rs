@@ -2,9 +2,9 @@ use super::*;
 use crate::alerts::{Labels, Sample, Written};
 use crate::traces::story::ActiveAlerts;
 use futures::future::BoxFuture;
+use model::TimeRange;
 use promql::FloatHistogram;
 use promql::engine::SampleValue;
-use model::TimeRange;
 use std::collections::HashMap;
 use testkit::{Failure, FaultFiles, Op, Plan};
 
@@ -289,7 +289,10 @@ async fn histograms_are_recorded_and_end_as_histograms() {
     setup.at(&manager, 10).await;
     let alerts = manager.alerts().alerts;
     assert_eq!(alerts[0].value, 0.0, "the value of an alert is a number");
-    assert_eq!(alerts[0].annotations["summary"], "shop at {count:2.5, sum:0}");
+    assert_eq!(
+        alerts[0].annotations["summary"],
+        "shop at {count:2.5, sum:0}"
+    );
     answer(vec![]);
     setup.at(&manager, 20).await;
     let written = setup.world.written.lock();

@@ -63,7 +63,11 @@ impl Value {
                     .iter()
                     .map(|(key, value)| format!("{key}:{value}"))
                     .collect();
-                format!("&{{map[{}] {}}}", labels.join(" "), float_g(sample.value.number()))
+                format!(
+                    "&{{map[{}] {}}}",
+                    labels.join(" "),
+                    float_g(sample.value.number())
+                )
             }
             Value::Time(seconds) => super::format::timestamp(*seconds).unwrap_or_default(),
         }

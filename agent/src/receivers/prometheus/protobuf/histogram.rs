@@ -97,11 +97,7 @@ impl Parts {
             || self.zero_count > 0
     }
 
-    fn native<'a>(
-        &self,
-        metric: &Metric<'a>,
-        head: &Head,
-    ) -> Result<Sample<'a>, ProtobufError> {
+    fn native<'a>(&self, metric: &Metric<'a>, head: &Head) -> Result<Sample<'a>, ProtobufError> {
         let counts = if self.count_float > 0.0 || self.zero_count_float > 0.0 {
             NativeCounts::Float {
                 count: self.count_float,
@@ -207,7 +203,11 @@ impl Side {
             1 => self.differences(reader, field)?,
             _ => self.floats(reader, field)?,
         }
-        let most = self.spans.len().max(self.counts.len()).max(self.floats.len());
+        let most = self
+            .spans
+            .len()
+            .max(self.counts.len())
+            .max(self.floats.len());
         if most > BUCKETS_MAX {
             return Err(head.wrong(TOO_MANY));
         }
@@ -247,7 +247,8 @@ impl Side {
         }
         let room = (BUCKETS_MAX + 1).saturating_sub(self.floats.len());
         let values = values.iter().take(room);
-        self.floats.extend(values.map(|value| f64::from_le_bytes(*value)));
+        self.floats
+            .extend(values.map(|value| f64::from_le_bytes(*value)));
         Ok(())
     }
 }
@@ -280,11 +281,7 @@ struct Bucket<'a> {
 }
 
 impl<'a> Bucket<'a> {
-    fn read(
-        parent: &Reader<'a>,
-        field: Field<'a>,
-        head: &Head,
-    ) -> Result<Self, ProtobufError> {
+    fn read(parent: &Reader<'a>, field: Field<'a>, head: &Head) -> Result<Self, ProtobufError> {
         let (mut whole, mut float, mut bound) = (0, 0.0, 0.0);
         let mut found = None;
         let mut reader = parent.nested(field.bytes(parent)?);

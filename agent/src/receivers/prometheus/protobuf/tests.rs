@@ -10,7 +10,9 @@ use super::*;
 
 fn scraped(lines: &str, body: &[u8]) -> Result<Vec<String>, String> {
     let taken = Scraped::new(lines).take_body(body, Format::Protobuf, usize::MAX);
-    taken.map(|(lines, _)| lines).map_err(|error| error.to_string())
+    taken
+        .map(|(lines, _)| lines)
+        .map_err(|error| error.to_string())
 }
 
 fn at(seconds: i64, nanos: i32) -> Option<Timestamp> {
@@ -154,7 +156,11 @@ fn histograms_are_native_or_classic_or_both() {
     assert_eq!(found, classic);
     // Its own exemplars come before those of the buckets.
     let own = Histogram {
-        exemplars: vec![example(5.0, at(1, 0)), example(6.0, None), example(7.0, at(2, 0))],
+        exemplars: vec![
+            example(5.0, at(1, 0)),
+            example(6.0, None),
+            example(7.0, at(2, 0)),
+        ],
         ..histogram()
     };
     let found = scraped(NATIVE, &sent(kind::HISTOGRAM, own)).unwrap();
@@ -195,7 +201,10 @@ fn floats_and_gauges_stay_what_they_are() {
     )
     .unwrap();
     assert_eq!(found.reset, model::native::ResetHint::Gauge);
-    assert_eq!((found.counts.count(), found.counts.zero_count()), (2.5, 0.5));
+    assert_eq!(
+        (found.counts.count(), found.counts.zero_count()),
+        (2.5, 0.5)
+    );
     assert_eq!(found.negative().collect::<Vec<_>>(), [(3, 0.25)]);
     // The mark of one that has seen nothing yet.
     let empty = Histogram {
@@ -242,14 +251,26 @@ fn what_cannot_be_fails_the_scrape_with_its_reason() {
     for (family, reason) in [
         (family("", kind::GAUGE, gauge(vec![])), "it has no name"),
         (family("x", 9, gauge(vec![])), "its type is none"),
-        (family("x", kind::COUNTER, gauge(vec![])), "a value of its type is missing"),
-        (family("x", kind::GAUGE, gauge(labels(&[("", "v")]))), "a label without a name"),
+        (
+            family("x", kind::COUNTER, gauge(vec![])),
+            "a value of its type is missing",
+        ),
+        (
+            family("x", kind::GAUGE, gauge(labels(&[("", "v")]))),
+            "a label without a name",
+        ),
         (
             family("x", kind::GAUGE, gauge(labels(&[("a", "1"), ("a", "2")]))),
             "a label twice",
         ),
-        (family("x", kind::GAUGE, gauge(labels(&many))), "more labels"),
-        (family("x", kind::HISTOGRAM, twice), "a label that only its parts"),
+        (
+            family("x", kind::GAUGE, gauge(labels(&many))),
+            "more labels",
+        ),
+        (
+            family("x", kind::HISTOGRAM, twice),
+            "a label that only its parts",
+        ),
     ] {
         let error = scraped(PLAIN, &answer(&[family])).unwrap_err();
         assert!(error.contains(reason), "{error}");

@@ -29,7 +29,10 @@ fn what_is_asked_for_is_what_prometheus_asks_for() {
     let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
                     encoding=delimited;escaping=allow-utf-8;q=0.6,application/openmetrics-text;";
     assert!(native.starts_with(protobuf), "{native}");
-    assert!(native.ends_with("version=0.0.4;q=0.2,*/*;q=0.1"), "{native}");
+    assert!(
+        native.ends_with("version=0.0.4;q=0.2,*/*;q=0.1"),
+        "{native}"
+    );
 }
 
 #[test]
@@ -45,7 +48,11 @@ fn answers_are_read_as_what_they_say_they_are() {
         (Some(protobuf), Format::Protobuf),
         (Some("application/vnd.google.protobuf"), Format::Protobuf),
     ] {
-        assert_eq!(format(content_type, &plain), Ok(expected), "{content_type:?}");
+        assert_eq!(
+            format(content_type, &plain),
+            Ok(expected),
+            "{content_type:?}"
+        );
     }
     let fallback = settings("fallback_scrape_protocol: OpenMetricsText0.0.1");
     assert_eq!(format(None, &fallback), Ok(Format::OpenMetrics));
@@ -55,6 +62,9 @@ fn answers_are_read_as_what_they_say_they_are() {
     for wrong in ["proto=other.Message", "encoding=compact-text"] {
         let content_type = format!("application/vnd.google.protobuf;{wrong}");
         let error = format(Some(&content_type), &plain).unwrap_err();
-        assert!(error.contains("delimited") || error.contains("MetricFamily"), "{error}");
+        assert!(
+            error.contains("delimited") || error.contains("MetricFamily"),
+            "{error}"
+        );
     }
 }

@@ -74,7 +74,9 @@ impl<'d, 'a> Samples<'d, 'a> {
                 sample(&reader, field, series, labels, sink)?;
             } else if number == fields.histograms {
                 self.enter(series, MetricKind::ExponentialHistogram, sink)?;
-                let point = self.histograms.read(&reader, field, COARSEST_WRITTEN, sink)?;
+                let point = self
+                    .histograms
+                    .read(&reader, field, COARSEST_WRITTEN, sink)?;
                 self.histogram(point, series, labels, sink)?;
             } else if number == fields.exemplars {
                 if self
