@@ -29,10 +29,39 @@ pub(crate) enum Test {
     Exists,
     Equal(Forms),
     Order(Op, Forms),
-    AnyOf(FxHashSet<String>, FxHashSet<Vec<u8>>),
+    AnyOf(FxHashSet<String>, Ids),
     Regex(Regex),
     Prefix(String),
     Words(Sought),
+}
+
+/// Ids that are looked for. Most questions name one or two, which are compared one by one.
+#[derive(Debug)]
+pub(crate) enum Ids {
+    Few(Vec<Vec<u8>>),
+    Many(FxHashSet<Vec<u8>>),
+}
+
+impl Ids {
+    const FEW: usize = 8;
+
+    fn contain(&self, id: &[u8]) -> bool {
+        match self {
+            Ids::Few(list) => list.iter().any(|one| one == id),
+            Ids::Many(set) => set.contains(id),
+        }
+    }
+}
+
+impl FromIterator<Vec<u8>> for Ids {
+    fn from_iter<I: IntoIterator<Item = Vec<u8>>>(ids: I) -> Self {
+        let list: Vec<Vec<u8>> = ids.into_iter().collect();
+        if list.len() <= Self::FEW {
+            Ids::Few(list)
+        } else {
+            Ids::Many(list.into_iter().collect())
+        }
+    }
 }
 
 /// The typed forms of an operand.
@@ -135,7 +164,7 @@ impl Test {
                 Op::Ge => order.is_ge(),
             }),
             Test::AnyOf(texts, ids) => match cell {
-                Cell::Id(bytes) => ids.contains(bytes),
+                Cell::Id(bytes) => ids.contain(bytes),
                 Cell::Value(_) => texts.contains(&*cell.text()),
             },
             Test::Regex(regex) => regex.is_match(&cell.text()),

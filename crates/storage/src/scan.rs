@@ -128,7 +128,7 @@ impl<'a> Scan<'a> {
             limits,
             begun: Instant::now(),
             account: Mutex::default(),
-            interned: Arc::default(),
+            interned: core.interned(),
             sender,
         }
     }
@@ -204,6 +204,7 @@ impl<'a> Scan<'a> {
     }
 
     fn end(self, result: Result<(), Stop>) {
+        self.core.trim_interned();
         let last = match result {
             Err(Stop::Cancelled) => return,
             Err(Stop::Invalid(error)) => Err(error),

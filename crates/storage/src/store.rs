@@ -169,6 +169,7 @@ impl Store {
             budget: Arc::new(Budget::new(options.in_flight_bytes)),
             known: KnownSeries::new(options.series, options.metric_series),
             blocks: BlockCache::default(),
+            interned: Mutex::default(),
             series: SeriesCache::default(),
             decoding: Arc::new(Decoding::new(DECODING_BYTES)),
             env,

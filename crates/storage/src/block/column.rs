@@ -168,9 +168,14 @@ impl<const N: usize> FixedColumn<N> {
 
     /// Value `index`. Panics when it is not below [`len`](Self::len).
     pub fn get(&self, index: usize) -> [u8; N] {
+        *self.at(index)
+    }
+
+    /// The same where it lies.
+    pub(crate) fn at(&self, index: usize) -> &[u8; N] {
         match &self.codes {
-            Some(codes) => self.values[codes[index] as usize],
-            None => self.values[index],
+            Some(codes) => &self.values[codes[index] as usize],
+            None => &self.values[index],
         }
     }
 

@@ -178,7 +178,7 @@ impl BlockTable {
             })?]),
             Field::Correlation => self.correlation_picks(),
             Field::TraceId if self.signal != Signal::Metrics => {
-                let ids = self.reader.fixed16("trace_id").map_err(failed)?;
+                let ids = self.reader.fixed16_column("trace_id").map_err(failed)?;
                 self.rows_pick(Source::Ids16(ids.ok_or_else(|| damage("trace_id"))?))
             }
             _ => match self.signal {

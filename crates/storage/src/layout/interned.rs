@@ -1,6 +1,5 @@
-//! Resources, scopes and metrics. Each block has a list of its own, but the blocks of one answer
-//! repeat the same few: a list is read once, and each entry of it is decoded once, where it is
-//! asked for.
+//! Resources, scopes and metrics. Each block has a list of its own, but blocks repeat the same
+//! few: a list is read once, and each entry of it is decoded once, where it is asked for.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,8 +15,10 @@ use crate::table::Damage;
 
 /// Encoded bytes of what is kept for one answer, of each kind; the rest is decoded each time.
 const KEPT_BYTES_MAX: usize = 8 << 20;
+/// And of what is kept for the next answer, of all kinds; more is let go.
+const KEPT_AFTER_BYTES_MAX: usize = 1 << 20;
 
-/// What was decoded for one answer so far.
+/// What was decoded so far.
 #[derive(Default)]
 pub(crate) struct Interned {
     pub(super) resources: Known<Resource>,
@@ -26,6 +27,12 @@ pub(crate) struct Interned {
 }
 
 impl Interned {
+    /// Whether it is more than should be kept while nobody asks.
+    pub(crate) fn is_large(&self) -> bool {
+        let bytes = self.resources.bytes() + self.scopes.bytes() + self.metrics.bytes();
+        bytes > KEPT_AFTER_BYTES_MAX
+    }
+
     /// The resources of a block.
     pub(super) fn resources(&self, reader: &BlockReader) -> Result<Vec<Arc<Resource>>, Damage> {
         self.resources.all(reader, "resources")
@@ -80,6 +87,12 @@ impl<T> Kept<T> {
         let fits = self.bytes.saturating_add(bytes) <= KEPT_BYTES_MAX;
         self.bytes += if fits { bytes } else { 0 };
         fits
+    }
+}
+
+impl<T> Known<T> {
+    fn bytes(&self) -> usize {
+        self.0.lock().bytes
     }
 }
 

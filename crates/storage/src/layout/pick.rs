@@ -6,7 +6,7 @@ use model::ValueRef;
 use rustc_hash::FxHashMap;
 
 use super::TYPES;
-use crate::block::{BlockReader, BytesColumn, TextColumn};
+use crate::block::{BlockReader, BytesColumn, FixedColumn, TextColumn};
 use crate::table::{Cell, Damage, Grouped, Mask, SharedValue};
 
 /// No value.
@@ -24,7 +24,7 @@ pub(super) enum Source {
     Doubles(Vec<f64>),
     Bools(Vec<bool>),
     Ids8(Vec<[u8; 8]>),
-    Ids16(Vec<[u8; 16]>),
+    Ids16(FixedColumn<16>),
     Shared(Vec<Option<SharedValue>>),
     /// As many empty values as there are.
     Empty(usize),
@@ -90,10 +90,11 @@ impl Source {
             Source::Bools(list) => Cell::Value(ValueRef::Bool(list[index])),
             Source::Ids8(list) => Cell::Id(&list[index]),
             Source::Ids16(list) => {
-                if list[index] == [0; 16] {
+                let id = list.at(index);
+                if *id == [0; 16] {
                     return None;
                 }
-                Cell::Id(&list[index])
+                Cell::Id(id)
             }
             Source::Shared(list) => Cell::Value(list[index].as_ref()?.value()),
             Source::Empty(_) => Cell::Value(ValueRef::Empty),
@@ -351,11 +352,12 @@ impl Pick {
         }
     }
 
-    /// Marks the rows with a value that passes; each distinct text is tested once.
+    /// Marks the rows with a value that passes; each distinct text or id is tested once.
     pub(super) fn matching(&self, among: &Mask, test: &dyn Fn(Cell<'_>) -> bool, mask: &mut Mask) {
         let memo_of = match &self.source {
             Source::Text(list) => Some((list.codes(), list.distinct())),
             Source::Bytes(list, _) => Some((list.codes(), list.distinct())),
+            Source::Ids16(list) => list.codes().map(|codes| (codes, list.values().len())),
             _ => None,
         };
         let Some((codes, distinct)) = memo_of else {

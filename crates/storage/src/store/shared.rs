@@ -15,6 +15,7 @@ use super::tail::Tails;
 use super::{Counters, Options, merger, removals, sources};
 use crate::chunk::Expected;
 use crate::flush::Heads;
+use crate::layout::Interned;
 use crate::partition::{OpenFiles, Partition, PartitionKey};
 use crate::points::{BlockCache, KnownSeries};
 use crate::scan::Decoding;
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     pub known: KnownSeries,
     /// Blocks of points that were opened lately.
     pub blocks: BlockCache,
+    /// What rows share, as queries decoded it lately.
+    pub(super) interned: Mutex<Arc<Interned>>,
     /// Series that queries asked for lately.
     pub series: SeriesCache,
     /// The files of partitions that are open.
@@ -80,6 +83,19 @@ impl Core {
     pub(super) fn acknowledged(&self, stamp: Option<&Stamp>) {
         let now = self.env.clock.unix_nanos();
         self.sources.lock().acknowledged(stamp, now);
+    }
+
+    /// What the blocks that are read share. Queries at work at once add to the same.
+    pub(crate) fn interned(&self) -> Arc<Interned> {
+        self.interned.lock().clone()
+    }
+
+    /// Lets go of what an answer decoded, where that is much.
+    pub(crate) fn trim_interned(&self) {
+        let mut interned = self.interned.lock();
+        if interned.is_large() {
+            *interned = Arc::default();
+        }
     }
 
     /// Everything in the log before this is durable.

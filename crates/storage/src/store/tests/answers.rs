@@ -1,8 +1,9 @@
 //! What the store answers: the same from head and files, in order, and within limits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use model::{Signal, Span, Tenant, TimeRange, TraceId, Value};
+use model::{LogRecord, Resource, Signal, Span, Tenant, TimeRange, TraceId, Value};
 use tempfile::tempdir;
 
 use super::{Store, fill};
@@ -355,4 +356,64 @@ async fn series_are_counted_once_over_heads_and_files_with_their_samples_in_the_
     assert!(found.all.series <= 3);
     assert_eq!(cuts, ["series"]);
     store.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_rows_share_is_kept_for_the_next_answer_unless_it_is_much() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let kept = |store: &Store| store.core().interned();
+    let mut generator = Generator::new(31);
+    let mut of_resource = |length: usize| {
+        let resource = Resource {
+            schema_url: "s".repeat(length),
+            ..Resource::default()
+        };
+        LogRecord {
+            resource: Arc::new(resource),
+            ..generator.log()
+        }
+    };
+    write(&store, Signal::Logs, &[of_resource(100)])
+        .await
+        .unwrap();
+    store.flush().await;
+    let all = || selection(Signal::Logs, Filter::All);
+    let first = kept(&store);
+    assert_eq!(logs(&store, all()).await.len(), 1);
+    assert!(Arc::ptr_eq(&first, &kept(&store)), "little is kept");
+    write(&store, Signal::Logs, &[of_resource(2 << 20)])
+        .await
+        .unwrap();
+    store.flush().await;
+    let found = logs(&store, all()).await;
+    assert!(
+        found
+            .iter()
+            .any(|log| log.resource.schema_url.len() == 2 << 20)
+    );
+    assert!(first.is_large(), "the answer decoded it");
+    assert!(!Arc::ptr_eq(&first, &kept(&store)), "and it is let go");
+    assert_eq!(logs(&store, all()).await.len(), 2);
+}
+
+#[tokio::test]
+async fn few_ids_and_many_find_the_same_rows() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let (sent, _) = fill(&store, 32, 300).await;
+    store.flush().await;
+    let mut ids: Vec<String> = sent.iter().map(|span| span.trace_id.to_string()).collect();
+    ids.dedup();
+    for count in [1, 2, 8, 9, 40] {
+        let values = ids[..count].to_vec();
+        let filter = Filter::AnyOf {
+            field: Field::TraceId,
+            values: values.clone(),
+        };
+        let of_these = |span: &&Span| values.contains(&span.trace_id.to_string());
+        let expected: Vec<Span> = sent.iter().filter(of_these).cloned().collect();
+        let found = spans(&store, selection(Signal::Traces, filter)).await;
+        assert_eq!(plain_spans(found), plain_spans(expected), "{count} ids");
+    }
 }
