@@ -20,8 +20,11 @@ pub trait Sink: Send + Sync {
     /// Resolves when the batch is durable and answers queries, or is refused.
     fn write(&self, batch: Batch) -> BoxFuture<'_, Result<Ack, WriteError>>;
 
-    /// Shows every newly stored span to `observer`.
+    /// Shows every newly stored span to `observer`, once it is acknowledged.
     fn observe(&self, observer: Box<dyn Observe>);
+
+    /// Resolves when the observer has seen every span that was acknowledged before the call.
+    fn observed(&self) -> BoxFuture<'_, ()>;
 
     /// The memory that batches in work may take; the requests that they come from count too.
     fn budget(&self) -> Arc<Budget>;
@@ -37,6 +40,10 @@ impl Sink for Store {
 
     fn observe(&self, observer: Box<dyn Observe>) {
         self.set_observer(observer);
+    }
+
+    fn observed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Store::observed(self))
     }
 
     fn budget(&self) -> Arc<Budget> {

@@ -114,9 +114,10 @@ impl SpanMetrics {
         self.shared.interval
     }
 
-    /// Writes what was counted to `sink`. Counts are cumulative, so that a refused write loses
-    /// nothing but a moment's resolution.
+    /// Writes what was counted to `sink`, of all spans that were acknowledged before. Counts are
+    /// cumulative, so that a refused write loses nothing but a moment's resolution.
     pub async fn emit(&self, sink: &dyn Sink) {
+        sink.observed().await;
         let shared = &*self.shared;
         let requests = {
             let mut state = shared.state.lock();

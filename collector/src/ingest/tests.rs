@@ -46,6 +46,10 @@ impl Sink for FakeSink {
         *self.observer.lock() = Some(observer);
     }
 
+    fn observed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
     fn budget(&self) -> Arc<Budget> {
         Arc::new(Budget::new(usize::MAX))
     }
@@ -99,21 +103,24 @@ impl<'a> SpanDetails<'a> for Details<'a> {
 
 /// Shows spans as a store does.
 pub(crate) fn show(observer: &mut dyn Observe, tenant: &Tenant, spans: &[model::Span]) {
-    for span in spans {
-        observer.span(&StoredSpan {
-            tenant,
-            service: span.resource.service(),
-            name: &span.name,
-            kind: span.kind,
-            status: span.status_code,
-            start_unix_nano: span.start_unix_nano,
-            end_unix_nano: span.end_unix_nano,
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-            parent_span_id: span.parent_span_id,
-            details: &Details(span, observer.attributes()),
-        });
-    }
+    let attributes = observer.attributes();
+    observer.spans(&mut |see| {
+        for span in spans {
+            see(&StoredSpan {
+                tenant,
+                service: span.resource.service(),
+                name: &span.name,
+                kind: span.kind,
+                status: span.status_code,
+                start_unix_nano: span.start_unix_nano,
+                end_unix_nano: span.end_unix_nano,
+                trace_id: span.trace_id,
+                span_id: span.span_id,
+                parent_span_id: span.parent_span_id,
+                details: &Details(span, Arc::clone(&attributes)),
+            });
+        }
+    });
 }
 
 fn export(request: Bytes) -> Export {

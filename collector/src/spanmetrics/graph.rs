@@ -11,10 +11,11 @@
 //! - anything else that waited in vain is counted as unpaired.
 
 use std::borrow::Cow;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use model::{SpanId, SpanKind, StatusCode, Tenant, TraceId};
 use storage::write::StoredSpan;
 
@@ -127,33 +128,73 @@ impl Attributes {
 }
 
 /// The span of a caller.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Key {
-    tenant: Tenant,
-    trace_id: TraceId,
+    // First: it differs, mostly.
     span_id: SpanId,
+    trace_id: TraceId,
+    tenant: Tenant,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The ids tell spans apart but for those that tenants have in common.
+        state.write(&self.trace_id.0);
+        state.write(&self.span_id.0);
+    }
 }
 
 /// A span that has come.
+#[derive(Debug, Clone, Copy)]
+struct Side<'a> {
+    service: &'a str,
+    example: Example,
+    failed: bool,
+    messaging: bool,
+}
+
+/// The same while it waits.
 #[derive(Debug)]
-struct Side {
+struct Kept {
     service: Box<str>,
     example: Example,
     failed: bool,
     messaging: bool,
 }
 
+impl Side<'_> {
+    fn keep(self) -> Kept {
+        Kept {
+            service: kept(self.service),
+            example: self.example,
+            failed: self.failed,
+            messaging: self.messaging,
+        }
+    }
+}
+
+impl Kept {
+    fn side(&self) -> Side<'_> {
+        Side {
+            service: &self.service,
+            example: self.example,
+            failed: self.failed,
+            messaging: self.messaging,
+        }
+    }
+}
+
 /// What waits for the other side of a caller's span.
 #[derive(Debug)]
 enum Half {
     Caller {
-        side: Side,
+        side: Kept,
         peer: Option<Box<str>>,
         /// Whether a consumer has come: a message may have several.
         joined: bool,
     },
     /// One span waits mostly, so that the rest takes no memory.
-    Called(Side, Vec<Side>),
+    Called(Kept, Vec<Kept>),
 }
 
 #[derive(Debug)]
@@ -193,7 +234,7 @@ impl Graph {
             attributes,
             wait_nanos: u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX),
             most,
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
             order: VecDeque::new(),
             held: 0,
             next: 0,
@@ -252,34 +293,37 @@ impl Graph {
             self.outcomes.unpaired += 1;
             return;
         }
-        let key = Key {
-            tenant: span.tenant.clone(),
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-        };
+        let key = key(span, span.trace_id, span.span_id);
         let mut joined = false;
-        match self.waiting.entry(key.clone()) {
-            Entry::Occupied(entry) if matches!(entry.get().half, Half::Called(..)) => {
-                if let Half::Called(first, more) = entry.remove().half {
+        match self.waiting.get(&key).map(|waits| &waits.half) {
+            Some(Half::Called(..)) => {
+                if let Some(Waiting {
+                    half: Half::Called(first, more),
+                    ..
+                }) = self.waiting.remove(&key)
+                {
                     self.held -= 1 + more.len();
                     for called in std::iter::once(&first).chain(&more) {
-                        found(span.tenant, join(&side, called));
+                        found(span.tenant, join(side, called.side()));
                     }
                 }
                 joined = true;
             }
             // The same span once more, under the id that it had.
-            Entry::Occupied(_) => {
+            Some(Half::Caller { .. }) => {
                 self.outcomes.unpaired += 1;
                 return;
             }
-            Entry::Vacant(_) => {}
+            None => {}
         }
         // A message may have more consumers, a call has one server.
         if !joined || side.messaging {
             let peer = Attributes::first(span, &self.attributes.peers);
             let peer = peer.map(|(_, name)| kept(&name));
-            self.hold(key, Half::Caller { side, peer, joined }, now, found);
+            let side = side.keep();
+            let until = self.until(now);
+            self.hold(key, Half::Caller { side, peer, joined }, until);
+            self.shrink(found);
         }
     }
 
@@ -291,8 +335,10 @@ impl Graph {
         now: u64,
         found: &mut Found<'_>,
     ) {
-        let keys = callers_of(span, kind);
-        if keys.is_empty() {
+        let linked = linked_by(span, kind);
+        let parent = span.parent_span_id.filter(|_| linked.is_empty());
+        let parent = parent.map(|parent| key(span, span.trace_id, parent));
+        if linked.is_empty() && parent.is_none() {
             let caller = Attributes::first(span, &self.attributes.callers);
             let edge = Edge {
                 client: caller.map_or(Cow::Borrowed(USER), |(_, name)| name),
@@ -304,40 +350,45 @@ impl Graph {
             };
             return found(span.tenant, edge);
         }
-        for key in keys {
-            let called = side(span, kind, example);
-            match self.waiting.entry(key) {
-                Entry::Occupied(mut entry) => match &mut entry.get_mut().half {
-                    Half::Caller { side, joined, .. } => {
-                        found(span.tenant, join(side, &called));
-                        *joined = true;
-                        if !side.messaging {
-                            entry.remove();
-                            self.held -= 1;
-                        }
+        let called = side(span, kind, example);
+        let until = self.until(now);
+        for key in linked.into_iter().chain(parent) {
+            match self.waiting.get_mut(&key) {
+                Some(Waiting {
+                    half: Half::Caller { side, joined, .. },
+                    ..
+                }) => {
+                    found(span.tenant, join(side.side(), called));
+                    *joined = true;
+                    if !side.messaging {
+                        self.waiting.remove(&key);
+                        self.held -= 1;
                     }
-                    Half::Called(_, more) => {
-                        more.push(called);
-                        self.held += 1;
-                        self.shrink(found);
-                    }
-                },
-                Entry::Vacant(entry) => {
-                    let key = entry.key().clone();
-                    self.hold(key, Half::Called(called, Vec::new()), now, found);
                 }
+                Some(Waiting {
+                    half: Half::Called(_, more),
+                    ..
+                }) => {
+                    more.push(called.keep());
+                    self.held += 1;
+                }
+                None => self.hold(key, Half::Called(called.keep(), Vec::new()), until),
             }
+            self.shrink(found);
         }
     }
 
-    fn hold(&mut self, key: Key, half: Half, now: u64, found: &mut Found<'_>) {
+    /// Until when what comes now waits.
+    fn until(&self, now: u64) -> u64 {
+        now.saturating_add(self.wait_nanos)
+    }
+
+    fn hold(&mut self, key: Key, half: Half, until: u64) {
         let number = self.next;
         self.next += 1;
-        let until = now.saturating_add(self.wait_nanos);
         self.order.push_back((until, number, key.clone()));
         self.waiting.insert(key, Waiting { number, half });
         self.held += 1;
-        self.shrink(found);
         // What found its other side has left its place in the order behind.
         if self.order.len() > 2 * self.waiting.len() + 1024 {
             let waiting = &self.waiting;
@@ -412,9 +463,17 @@ impl Graph {
     }
 }
 
-fn side(span: &StoredSpan<'_>, kind: SpanKind, example: Example) -> Side {
+fn key(span: &StoredSpan<'_>, trace_id: TraceId, span_id: SpanId) -> Key {
+    Key {
+        span_id,
+        trace_id,
+        tenant: span.tenant.clone(),
+    }
+}
+
+fn side<'a>(span: &StoredSpan<'a>, kind: SpanKind, example: Example) -> Side<'a> {
     Side {
-        service: kept(span.service),
+        service: span.service,
         example,
         failed: span.status == StatusCode::Error as i32,
         messaging: matches!(kind, SpanKind::Producer | SpanKind::Consumer),
@@ -428,33 +487,24 @@ fn kept(name: &str) -> Box<str> {
     name[..end].into()
 }
 
-/// The spans that may be the other side of a server's or consumer's.
-fn callers_of(span: &StoredSpan<'_>, kind: SpanKind) -> Vec<Key> {
-    let key = |trace_id, span_id| Key {
-        tenant: span.tenant.clone(),
-        trace_id,
-        span_id,
-    };
+/// The producers that a consumer links to, which may be the other side of its request.
+fn linked_by(span: &StoredSpan<'_>, kind: SpanKind) -> Vec<Key> {
     let mut keys = Vec::new();
     if kind == SpanKind::Consumer {
         span.details.links(&mut |trace_id, span_id| {
-            let key = key(trace_id, span_id);
+            let key = key(span, trace_id, span_id);
             if keys.len() < LINKS_MAX && !keys.contains(&key) {
                 keys.push(key);
             }
         });
     }
-    if keys.is_empty() {
-        let parent = span.parent_span_id;
-        keys.extend(parent.map(|parent| key(span.trace_id, parent)));
-    }
     keys
 }
 
-fn join<'a>(client: &'a Side, server: &'a Side) -> Edge<'a> {
+fn join<'a>(client: Side<'a>, server: Side<'a>) -> Edge<'a> {
     Edge {
-        client: Cow::Borrowed(&client.service),
-        server: Cow::Borrowed(&server.service),
+        client: Cow::Borrowed(client.service),
+        server: Cow::Borrowed(server.service),
         connection: if client.messaging || server.messaging {
             Connection::Messaging
         } else {

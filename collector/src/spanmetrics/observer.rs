@@ -23,8 +23,10 @@ impl Observe for Observer {
         Arc::clone(&self.metrics.shared.attributes)
     }
 
-    fn span(&mut self, span: &StoredSpan<'_>) {
+    fn spans(&mut self, show: &mut dyn FnMut(&mut dyn FnMut(&StoredSpan<'_>))) {
         let shared = &self.metrics.shared;
-        shared.state.lock().see(span, shared.now());
+        let now = shared.now();
+        let mut state = shared.state.lock();
+        show(&mut |span| state.see(span, now));
     }
 }

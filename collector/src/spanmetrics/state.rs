@@ -1,8 +1,8 @@
 //! What has been counted so far.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+use hashbrown::HashMap;
 use model::{StatusCode, Tenant};
 use storage::write::StoredSpan;
 
@@ -115,7 +115,7 @@ impl State {
             counted: Counted {
                 spans,
                 edges,
-                tenants: HashMap::new(),
+                tenants: HashMap::default(),
                 totals: Totals::default(),
             },
             graph,

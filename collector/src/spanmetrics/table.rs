@@ -1,9 +1,9 @@
 //! Series by the values of their labels, as many as are allowed and one for the rest.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 
-use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// Longer values are counted in the overflow series, so that they cannot fill the memory.
 pub(super) const VALUE_BYTES_MAX: usize = 1024;
@@ -49,7 +49,7 @@ impl<T> Series<T> {
 #[derive(Debug)]
 pub(super) struct Table<T> {
     series: HashTable<Series<T>>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     overflow: Option<Box<Series<T>>>,
 }
 
@@ -57,7 +57,7 @@ impl<T> Default for Table<T> {
     fn default() -> Self {
         Self {
             series: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             overflow: None,
         }
     }
@@ -74,7 +74,7 @@ pub(super) enum Place {
     Overflow,
 }
 
-fn hash<S: AsRef<str>>(hasher: &RandomState, values: &[S]) -> u64 {
+fn hash<S: AsRef<str>>(hasher: &DefaultHashBuilder, values: &[S]) -> u64 {
     let mut state = hasher.build_hasher();
     for value in values {
         value.as_ref().hash(&mut state);

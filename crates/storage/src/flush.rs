@@ -37,6 +37,13 @@ impl Heads {
         self.rows.is_empty() && self.points.values().all(|head| head.rows() == 0)
     }
 
+    /// Rows and points.
+    pub(crate) fn count(&self) -> u64 {
+        let rows = self.rows.values().flatten();
+        let rows: u64 = rows.map(|chunk| chunk.rows() as u64).sum();
+        rows + self.points.values().map(|head| head.rows()).sum::<u64>()
+    }
+
     /// Those that follow when these are sealed. Points go on with the series that are there,
     /// where these are active, mostly.
     pub(crate) fn following(&self, known: &KnownSeries) -> Self {
@@ -69,7 +76,8 @@ pub(crate) enum FlushError {
 }
 
 /// Writes the heads as flush `flush` and returns the partitions that changed, with the new files
-/// in them. Nothing counts until the checkpoint says so.
+/// in them. Nothing counts until the checkpoint says so. `written` is told of rows and points that
+/// have become blocks.
 pub(crate) fn flush(
     open: &Arc<OpenFiles>,
     root: &Path,
@@ -77,6 +85,7 @@ pub(crate) fn flush(
     block_rows: usize,
     heads: &Heads,
     partitions: &BTreeMap<PartitionKey, Arc<Partition>>,
+    written: &dyn Fn(u64),
 ) -> Result<Vec<Arc<Partition>>, FlushError> {
     let env = &open.env;
     let mut changed = Vec::new();
@@ -90,6 +99,7 @@ pub(crate) fn flush(
             partitions,
             &mut changed,
         )?;
+        written(head.rows());
     }
     for ((tenant, signal), chunks) in &heads.rows {
         for (day, rows) in by_day(chunks) {
@@ -104,7 +114,15 @@ pub(crate) fn flush(
                 make_dir(env, root, &key)?;
             }
             let rows = ordered(*signal, chunks, rows);
-            let shared = write_files(env, &dir, flush, *signal, block_rows, chunks, &rows)?;
+            let files = NewFiles {
+                env,
+                dir: &dir,
+                id: FileId::flush(flush),
+                signal: *signal,
+                block_rows,
+                written,
+            };
+            let shared = files.write(chunks, &rows)?;
             let mut partition = known.map_or_else(
                 || Partition::new(open, root, key),
                 |known| (**known).clone(),
@@ -184,29 +202,34 @@ pub(crate) fn together(rows_of: &BTreeMap<u32, u64>) -> Vec<u32> {
     rare
 }
 
-/// Writes the three files of a flush in one partition, and returns the terms for the index.
-fn write_files(
-    env: &Env,
-    dir: &Path,
-    flush: u64,
+/// The three files of a flush in one partition.
+struct NewFiles<'f> {
+    env: &'f Env,
+    dir: &'f Path,
+    id: FileId,
     signal: Signal,
     block_rows: usize,
-    chunks: &[Arc<Chunk>],
-    rows: &[RowRef],
-) -> Result<Vec<BlockTerms>, FlushError> {
-    let id = FileId::flush(flush);
-    let mut writer = BlocksWriter::create(env, &id.path(dir, "blocks"), signal)?;
-    let mut pairs: Vec<(u64, u32)> = Vec::new();
-    let mut collector = Collector::new();
-    for rows in cut(rows, block_rows) {
-        let ordinal = writer.write_rows(chunks, rows, &mut collector)?;
-        let terms = collector.take_terms().into_iter();
-        pairs.extend(terms.map(|term| (term, ordinal)));
+    written: &'f dyn Fn(u64),
+}
+
+impl NewFiles<'_> {
+    /// Writes them, and returns the terms for the index.
+    fn write(&self, chunks: &[Arc<Chunk>], rows: &[RowRef]) -> Result<Vec<BlockTerms>, FlushError> {
+        let (env, dir, id) = (self.env, self.dir, self.id);
+        let mut writer = BlocksWriter::create(env, &id.path(dir, "blocks"), self.signal)?;
+        let mut pairs: Vec<(u64, u32)> = Vec::new();
+        let mut collector = Collector::new();
+        for rows in cut(rows, self.block_rows) {
+            let ordinal = writer.write_rows(chunks, rows, &mut collector)?;
+            let terms = collector.take_terms().into_iter();
+            pairs.extend(terms.map(|term| (term, ordinal)));
+            (self.written)(rows.len() as u64);
+        }
+        writer.finish(true)?;
+        let (mut single, shared) = split_terms(pairs, id.number());
+        write_whole(env, &id.path(dir, "ids"), &idtable::build(&mut single))?;
+        write_whole(env, &id.path(dir, "fields"), &collector.fields())?;
+        env.files.sync_dir(dir)?;
+        Ok(shared)
     }
-    writer.finish(true)?;
-    let (mut single, shared) = split_terms(pairs, id.number());
-    write_whole(env, &id.path(dir, "ids"), &idtable::build(&mut single))?;
-    write_whole(env, &id.path(dir, "fields"), &collector.fields())?;
-    env.files.sync_dir(dir)?;
-    Ok(shared)
 }

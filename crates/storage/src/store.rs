@@ -266,10 +266,18 @@ impl Store {
         sender.send(job).map_err(|_| WriteError::Closed)
     }
 
-    /// Shows every row stored from now on to `observer`, after it is durable, on the commit
+    /// Shows every span stored from now on to `observer`, after it was acknowledged, on the commit
     /// thread.
     pub fn set_observer(&self, observer: Box<dyn Observe>) {
         *self.handle.core.observer.lock() = Some(observer);
+    }
+
+    /// Returns when the observer has seen every span that was acknowledged before the call.
+    pub async fn observed(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.send(Job::Observed(done)).is_ok() {
+            let _ = wait.await;
+        }
     }
 
     /// Writes the head to files now. Returns when that is done, or has failed several times; it is

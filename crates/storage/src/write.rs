@@ -71,7 +71,7 @@ pub struct Points {
     pub exemplars: u64,
 }
 
-/// A span that has just become durable.
+/// A span that has just been acknowledged.
 #[derive(Clone, Copy)]
 pub struct StoredSpan<'a> {
     /// Whose it is.
@@ -111,14 +111,14 @@ pub trait SpanDetails<'a> {
     fn links(&self, each: &mut dyn FnMut(TraceId, SpanId));
 }
 
-/// Sees every span once it is durable, on the commit thread: whoever waits for an answer waits
-/// for it too.
+/// Sees every span once it is durable and whoever sent it has an answer, on the commit thread: what
+/// is committed next waits for it.
 pub trait Observe: Send {
     /// The attributes that it may ask for.
     fn attributes(&self) -> Arc<[String]>;
 
-    /// A span was stored.
-    fn span(&mut self, span: &StoredSpan<'_>);
+    /// Spans were stored: `show` shows each of them to what it is given.
+    fn spans(&mut self, show: &mut dyn FnMut(&mut dyn FnMut(&StoredSpan<'_>)));
 }
 
 /// The batch was not stored.

@@ -63,26 +63,28 @@ impl Chunk {
         let keys: Vec<Option<u32>> = wanted.iter().map(|key| self.keys.find(key)).collect();
         let resources = self.resources.iter();
         let services: Vec<&str> = resources.map(|entry| entry.value.service()).collect();
-        for (row, trace_id) in self.spans.iter().zip(&self.trace_ids) {
-            let details = Details {
-                chunk: self,
-                row,
-                wanted: &wanted,
-                keys: &keys,
-            };
-            observer.span(&StoredSpan {
-                tenant,
-                service: services[row.resource as usize],
-                name: self.str(row.name),
-                kind: row.kind,
-                status: row.status.unwrap_or_default(),
-                start_unix_nano: row.start,
-                end_unix_nano: row.end,
-                trace_id: *trace_id,
-                span_id: SpanId(row.span_id),
-                parent_span_id: SpanId::from_wire(&row.parent),
-                details: &details,
-            });
-        }
+        observer.spans(&mut |see| {
+            for (row, trace_id) in self.spans.iter().zip(&self.trace_ids) {
+                let details = Details {
+                    chunk: self,
+                    row,
+                    wanted: &wanted,
+                    keys: &keys,
+                };
+                see(&StoredSpan {
+                    tenant,
+                    service: services[row.resource as usize],
+                    name: self.str(row.name),
+                    kind: row.kind,
+                    status: row.status.unwrap_or_default(),
+                    start_unix_nano: row.start,
+                    end_unix_nano: row.end,
+                    trace_id: *trace_id,
+                    span_id: SpanId(row.span_id),
+                    parent_span_id: SpanId::from_wire(&row.parent),
+                    details: &details,
+                });
+            }
+        });
     }
 }

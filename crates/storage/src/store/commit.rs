@@ -47,6 +47,8 @@ pub(super) struct Pending {
 /// Work for the commit thread.
 pub(super) enum Job {
     Write(Box<Pending>),
+    /// Say when the observer has seen what was acknowledged before.
+    Observed(oneshot::Sender<()>),
     /// Write the head to files, if that is possible.
     Flush(oneshot::Sender<()>),
     /// The sealed head is in files: the WAL before this position is not needed.
@@ -152,6 +154,9 @@ impl Committer {
             match other {
                 None => {}
                 Some(Job::Flushed(position)) => self.flushed(position),
+                Some(Job::Observed(done)) => {
+                    let _ = done.send(());
+                }
                 Some(Job::Flush(done)) => {
                     self.flush_all();
                     let _ = done.send(());
@@ -169,6 +174,7 @@ impl Committer {
                 Some(Job::Write(_)) => unreachable!("writes joined the group above"),
             }
             self.make_room();
+            self.keep_pace();
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use journal::Position;
 use parking_lot::{Condvar, Mutex};
@@ -41,6 +42,9 @@ struct Progress {
 struct State {
     /// The end of the last head that is in files.
     done: Option<Position>,
+    /// How many rows and points the head at hand has, and how many of them have become blocks.
+    rows: u64,
+    written: u64,
     /// How often the head at hand could not be written, and why the last time.
     failures: u32,
     failure: String,
@@ -64,6 +68,21 @@ impl Drop for Ending {
     }
 }
 
+/// The part of a head that has become blocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    written: u64,
+    of: u64,
+}
+
+impl Share {
+    /// This share of a number of bytes.
+    pub(super) fn of(self, bytes: usize) -> usize {
+        let part = bytes as u128 * u128::from(self.written) / u128::from(self.of.max(1));
+        usize::try_from(part).map_or(bytes, |part| part.min(bytes))
+    }
+}
+
 impl Flusher {
     /// `last` is the number of the last flush that counts.
     pub(super) fn start(
@@ -83,11 +102,14 @@ impl Flusher {
                 let mut number = last;
                 while let Ok(sealed) = receiver.recv() {
                     number += 1;
+                    let rows = sealed.heads.count();
+                    progress.note(|state| state.rows = rows);
                     if !write(&core, number, &sealed, &jobs, progress) {
                         return;
                     }
                     progress.note(|state| {
                         state.done = Some(sealed.position);
+                        state.rows = 0;
                         state.failures = 0;
                     });
                     // Tells the commit thread if it does not wait already.
@@ -101,6 +123,9 @@ impl Flusher {
     }
 
     pub(super) fn send(&self, sealed: Sealed) {
+        // Until the thread looks at it, nothing of it is written.
+        self.progress
+            .note(|state| (state.rows, state.written) = (u64::MAX, 0));
         // The thread is gone only when the process is about to be.
         let _ = self.sender.send(sealed);
     }
@@ -121,6 +146,23 @@ impl Flusher {
         }
     }
 
+    /// Waits until `enough` holds of the share of the head at hand that has become blocks, or the
+    /// head is in files or cannot be written, but no longer than this.
+    pub(super) fn wait_until(&self, enough: impl Fn(Share) -> bool, most: Duration) {
+        let deadline = Instant::now() + most;
+        let mut state = self.progress.state.lock();
+        while state.rows > 0 && state.failures == 0 && !state.ended {
+            let share = Share {
+                written: state.written,
+                of: state.rows,
+            };
+            let changed = &self.progress.changed;
+            if enough(share) || changed.wait_until(&mut state, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+
     /// Why the head at hand could not be written the last time it was tried.
     pub(super) fn failure(&self) -> Option<String> {
         let state = self.progress.state.lock();
@@ -138,7 +180,9 @@ fn write(
     progress: &Progress,
 ) -> bool {
     loop {
-        match commit(core, number, &sealed.heads, sealed.position, &sealed.stamps) {
+        progress.note(|state| state.written = 0);
+        let written = |rows| progress.note(|state| state.written += rows);
+        match commit(core, number, sealed, &written) {
             Ok(()) => {
                 core.free_log(sealed.position);
                 retention::maintain(core);
@@ -172,15 +216,23 @@ fn write(
 pub(super) fn commit(
     core: &Core,
     number: u64,
-    heads: &Heads,
-    position: Position,
-    stamps: &Stamps,
+    sealed: &Sealed,
+    written: &dyn Fn(u64),
 ) -> Result<(), FlushError> {
     let _changing = core.changing.lock();
     let partitions = core.view.read().partitions.clone();
     let rows = core.options.block_rows.max(1);
-    let changed = flush(&core.open, &core.root, number, rows, heads, &partitions)?;
-    Checkpoint::new(number, position, stamps.clone()).write(&core.env, &core.root)?;
+    let changed = flush(
+        &core.open,
+        &core.root,
+        number,
+        rows,
+        &sealed.heads,
+        &partitions,
+        written,
+    )?;
+    let checkpoint = Checkpoint::new(number, sealed.position, sealed.stamps.clone());
+    checkpoint.write(&core.env, &core.root)?;
     add(&core.counters.flushes, 1);
     let mut view = core.view.write();
     let map = Arc::make_mut(&mut view.partitions);
@@ -189,4 +241,19 @@ pub(super) fn commit(
     }
     view.sealed = None;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_bytes_goes_by_what_is_written() {
+        let share = |written, of| Share { written, of }.of(1_000);
+        assert_eq!(share(0, u64::MAX), 0);
+        assert_eq!(share(1, 4), 250);
+        assert_eq!(share(4, 4), 1_000);
+        assert_eq!(share(9, 4), 1_000);
+        assert_eq!(share(1, 0), 1_000);
+    }
 }

@@ -255,7 +255,12 @@ impl Replay<'_> {
         let next = self.heads.following(&self.core.known);
         let heads = std::mem::replace(&mut self.heads, next);
         self.growth = Growth::default();
-        let commit = || flusher::commit(self.core, self.flush + 1, &heads, position, &self.stamps);
+        let sealed = Sealed {
+            heads: Arc::new(heads),
+            position,
+            stamps: self.stamps.clone(),
+        };
+        let commit = || flusher::commit(self.core, self.flush + 1, &sealed, &|_| ());
         let committed = commit().or_else(|error| {
             if self.core.failures.first().is_some() {
                 return Err(error);
@@ -269,11 +274,7 @@ impl Replay<'_> {
             Err(error) => {
                 add(&self.core.counters.flush_errors, 1);
                 tracing::error!(%error, "rows of the wal cannot be written to files yet");
-                self.sealed = Some(Sealed {
-                    heads: Arc::new(heads),
-                    position,
-                    stamps: self.stamps.clone(),
-                });
+                self.sealed = Some(sealed);
             }
         }
     }

@@ -24,7 +24,6 @@ impl Committer {
         let mut answers = Vec::with_capacity(written.len());
         let mut fresh: BTreeMap<(Tenant, Signal), Vec<Chunk>> = BTreeMap::new();
         let mut points: Vec<(Tenant, Chunk)> = Vec::new();
-        let mut observer = self.core.observer.lock();
         for pending in written {
             let ack = self.ack(&pending);
             self.note(&pending);
@@ -35,9 +34,6 @@ impl Committer {
                 holds,
                 ..
             } = pending;
-            if let Some(observer) = observer.as_mut() {
-                chunk.show_spans(&batch.tenant, observer.as_mut());
-            }
             answers.push((answer, ack, holds));
             if batch.signal == Signal::Metrics {
                 points.push((batch.tenant, chunk));
@@ -49,7 +45,6 @@ impl Committer {
                 _ => chunks.push(chunk),
             }
         }
-        drop(observer);
         let fresh: Vec<_> = fresh
             .into_iter()
             .flat_map(|(key, chunks)| {
@@ -76,6 +71,11 @@ impl Committer {
         }
         for (answer, ack, _holds) in answers {
             let _ = answer.send(Ok(ack));
+        }
+        if let Some(observer) = self.core.observer.lock().as_mut() {
+            for ((tenant, _), chunk) in &fresh {
+                chunk.show_spans(tenant, observer.as_mut());
+            }
         }
     }
 

@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use journal::Position;
 
 use super::super::checkpoint::Checkpoint;
-use super::super::flusher::Sealed;
+use super::super::flusher::{Sealed, Share};
 use super::super::record;
 use super::super::refusal::Refusal;
 use super::Committer;
 use crate::points::Growth;
 
+/// The part of a head that may fill before anything of the one before it is written, as a divisor.
+const AHEAD_OF_FLUSH: usize = 4;
+/// A head that fills faster than the one before it is written makes a group wait for this long at
+/// most.
+const PACE_MAX: Duration = Duration::from_millis(20);
 /// How often a flush may fail before whoever waits for it goes on without.
 const FLUSH_PATIENCE: u32 = 3;
 
@@ -40,6 +46,19 @@ impl Committer {
         let head_bytes = self.core.options.head_bytes;
         let most = head_bytes.saturating_add(head_bytes / 2);
         self.flushing.is_some() && !self.growth.is_full(most)
+    }
+
+    /// While a head is being written the next one fills no faster than that, beyond a part that it
+    /// may always fill: where senders are faster than the disk or the processor each of their
+    /// requests waits for a little, instead of all of them for the rest of a flush.
+    pub(super) fn keep_pace(&self) {
+        if self.flushing.is_none() {
+            return;
+        }
+        let (bytes, most) = (self.growth.bytes, self.core.options.head_bytes);
+        let ahead = most / AHEAD_OF_FLUSH;
+        let may = |share: Share| bytes <= ahead + share.of(most - ahead);
+        self.flusher.wait_until(may, PACE_MAX);
     }
 
     /// Why a batch of so many bytes cannot be taken now.

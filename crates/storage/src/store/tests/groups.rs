@@ -125,3 +125,31 @@ async fn the_log_keeps_what_came_while_files_were_written() {
     drop(store);
     assert!(all(&open(&files)).await == plain_logs(sent));
 }
+
+#[tokio::test]
+async fn what_comes_faster_than_files_are_written_is_slowed_and_not_stopped() {
+    let files = FaultFiles::over(Arc::new(MemoryFiles::new()));
+    let (env, _) = testkit::env(5, Arc::new(files.clone()));
+    let options = Options {
+        head_bytes: 10 * SEGMENT_BYTES,
+        ..Options::default()
+    };
+    let dir = PathBuf::from("/data");
+    let store = Store::open(env, &dir, options, Arc::new(TestDecoder)).unwrap();
+    let mut generator = Generator::new(43);
+    let release = hold_flushes(&files);
+    let mut sent = Vec::new();
+    // A head that is written as soon as it is full, and as much again while it is not.
+    for _ in 0..20 {
+        let row = record(&mut generator, SEGMENT_BYTES);
+        write(&store, Signal::Logs, std::slice::from_ref(&row))
+            .await
+            .unwrap();
+        sent.push(row);
+    }
+    assert_eq!(counted(&store, "flushes_total"), 0.0);
+    release.send(()).unwrap();
+    store.flush().await;
+    assert!(counted(&store, "flushes_total") >= 2.0);
+    assert!(all(&store).await == plain_logs(sent));
+}

@@ -19,7 +19,13 @@ impl Observe for Watch {
         Arc::clone(&self.attributes)
     }
 
-    fn span(&mut self, span: &StoredSpan<'_>) {
+    fn spans(&mut self, show: &mut dyn FnMut(&mut dyn FnMut(&StoredSpan<'_>))) {
+        show(&mut |span| self.seen.lock().push(self.shown(span)));
+    }
+}
+
+impl Watch {
+    fn shown(&self, span: &StoredSpan<'_>) -> String {
         let places = 0..self.attributes.len();
         let own: Vec<_> = places
             .clone()
@@ -32,10 +38,10 @@ impl Observe for Watch {
         span.details
             .links(&mut |trace_id, span_id| links.push(format!("{trace_id}/{span_id}")));
         let parent = span.parent_span_id.map(|id| id.to_string());
-        self.seen.lock().push(format!(
+        format!(
             "{} {} {} {parent:?} {own:?} {resource:?} {links:?}",
             span.tenant, span.service, span.span_id
-        ));
+        )
     }
 }
 
@@ -77,6 +83,7 @@ async fn an_observer_sees_each_span_once_with_what_it_asks_for() {
     write(&store, Signal::Traces, std::slice::from_ref(&span))
         .await
         .unwrap();
+    store.observed().await;
     let expected = "default shop 0202020202020202 Some(\"0303030303030303\") \
          [Some(\"last\"), Some(\"80\"), None, None] [None, None, None, Some(\"shop\")] \
          [\"09090909090909090909090909090909/0404040404040404\"]";
@@ -89,6 +96,7 @@ async fn an_observer_sees_each_span_once_with_what_it_asks_for() {
     store.set_observer(Box::new(watch()));
     assert_eq!(seen.lock().len(), 1);
     write(&store, Signal::Traces, &[span]).await.unwrap();
+    store.observed().await;
     assert_eq!(seen.lock().len(), 2);
     store.shutdown().await;
 }
