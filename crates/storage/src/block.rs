@@ -32,7 +32,8 @@ use std::fmt;
 pub use column::{BytesColumn, FixedColumn, TemplateColumn, TextColumn};
 pub(crate) use distinct::{Distinct, distinct_u64};
 pub use reader::{BlockReader, ColumnInfo, Range};
-pub(crate) use tokens::MAX_VARIABLES;
+pub(crate) use text::Templated;
+pub(crate) use tokens::{MAX_VARIABLES, PLACE};
 pub use writer::{BlockWriter, Values};
 
 /// The first and the last four bytes of a block.

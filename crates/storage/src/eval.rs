@@ -5,6 +5,7 @@ use regex::Regex;
 use rustc_hash::FxHashSet;
 
 use crate::filter::{Field, Filter, Op, Operand};
+use crate::layout::decide;
 use crate::read::ReadError;
 use crate::table::{Cell, Damage, Mask, Table};
 use crate::words::Sought;
@@ -264,6 +265,36 @@ impl Compiled {
         }
     }
 
+    /// Whether it asks for nothing but words of bodies.
+    pub(crate) fn is_of_bodies(&self) -> bool {
+        match self {
+            Compiled::All | Compiled::Leaf(Field::Body, Test::Words(_)) => true,
+            Compiled::Leaf(..) => false,
+            Compiled::And(list) => list.iter().all(Self::is_of_bodies),
+            Compiled::Or(list) => list.iter().all(|(_, one)| one.is_of_bodies()),
+            Compiled::Not(inner) => inner.is_of_bodies(),
+        }
+    }
+
+    /// Whether rows pass whose body has these literals with a variable between each two, if that
+    /// tells, where it asks for nothing but words of bodies.
+    pub(crate) fn passes_bodies(&self, literals: &[&[u8]]) -> Option<bool> {
+        match self {
+            Compiled::All => Some(true),
+            Compiled::Leaf(_, Test::Words(sought)) => decide(literals, sought),
+            Compiled::Leaf(..) => None,
+            Compiled::And(list) => all_pass(
+                list.iter()
+                    .map(|condition| condition.passes_bodies(literals)),
+            ),
+            Compiled::Or(list) => {
+                let passes = list.iter().map(|(_, one)| one.passes_bodies(literals));
+                all_pass(passes.map(|passes| passes.map(|passes| !passes))).map(|none| !none)
+            }
+            Compiled::Not(inner) => inner.passes_bodies(literals).map(|passes| !passes),
+        }
+    }
+
     /// The rows of `among` that pass, where of several alternatives some are known to pass none.
     pub(crate) fn evaluate_some(
         &self,
@@ -306,6 +337,20 @@ impl Compiled {
         }
     }
 }
+
+/// Whether all of several conditions pass: one that does not tells, whatever is not known of others.
+fn all_pass(conditions: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut all = Some(true);
+    for passes in conditions {
+        match passes {
+            Some(true) => {}
+            Some(false) => return Some(false),
+            None => all = None,
+        }
+    }
+    all
+}
+
 /// The rows of `among` that pass any of these.
 fn any<'c>(
     conditions: impl Iterator<Item = &'c Compiled>,

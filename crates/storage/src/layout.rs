@@ -33,7 +33,8 @@
 //! Log records: `observed` (less `time`, wrapping), `trace_id` (zero for none), `span_id`
 //! (`span_id.present`), `severity`, `severity.text`, `body.kind` (as `T`'s position) with
 //! `body` for text and `body.int`, `body.double`, `body.bytes` for the rest, `event_name`,
-//! `flags`, `attr.dropped`.
+//! `flags`, `attr.dropped`; `template.text` and `template.minute`, `template.index`, `template.rows`
+//! count bodies by template and minute, see `bodies.rs`.
 //!
 //! Points: see [`crate::points::block`]. Earlier builds wrote one row a point: `series` (index into
 //! `series.def`), `start` (`time` less it, wrapping), `flags`, `value.kind` (0 int, 1 double, 2
@@ -41,6 +42,7 @@
 //! `resources`, `scopes`, `metrics` that it points to.
 
 mod attributes;
+mod bodies;
 mod clock;
 mod correlation;
 mod encode;
@@ -64,11 +66,12 @@ mod thaw;
 
 use crate::chunk::Val;
 
+pub(crate) use bodies::KnownTemplates;
 pub(crate) use encode::{RowRef, encode};
 pub(crate) use interned::Interned;
 pub(crate) use summary::{KnownKeys, MINUTE_NANOS, Summary};
 pub(crate) use table::BlockTable;
-pub(crate) use templates::Decided;
+pub(crate) use templates::{Decided, decide};
 
 /// Value types in the order of their codes.
 pub(crate) const TYPES: [char; 8] = ['s', 'i', 'd', 'b', 'x', 'a', 'k', 'e'];

@@ -234,6 +234,8 @@ impl<'a> Scan<'a> {
                 }))
             }
         };
+        // Who has the whole answer may count on it that files are not held any more.
+        drop(self.view);
         let _ = self.sender.blocking_send(last);
     }
 
@@ -341,6 +343,17 @@ impl<'a> Scan<'a> {
         let Some(opened) = self.undamaged(self.open(unit)) else {
             return Ok(None);
         };
+        self.select_opened(opened, unit, selection, filter)
+    }
+
+    /// Finds the matching rows of a unit that is open.
+    fn select_opened(
+        &self,
+        opened: Opened,
+        unit: &Unit,
+        selection: &Selection,
+        filter: &Compiled,
+    ) -> Result<Option<(Opened, Mask)>, Stop> {
         let share = self.decoding(&opened)?;
         let opened = opened.with(share);
         let found = Ok(opened).and_then(|opened| {

@@ -22,11 +22,18 @@ const SAMPLE: usize = 96;
 /// Templates that shrink the text at least this many times are taken without comparing them with compression.
 const CLEAR_WIN: usize = 5;
 
-/// What was chosen for a column: whether templates are used, and how many distinct values there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What was chosen for a column: the templates, where these are used, and how many distinct values there are.
+#[derive(Debug)]
 pub(crate) struct Chosen {
-    pub(crate) templates: bool,
+    pub(crate) templates: Option<Templated>,
     pub(crate) distinct: usize,
+}
+
+/// The templates of a column as they are stored, and which of them each distinct value has.
+#[derive(Debug)]
+pub(crate) struct Templated {
+    pub(crate) texts: Strings,
+    pub(crate) of: Vec<u32>,
 }
 
 /// Appends the payload of a column, whose distinct values are known; fails with the bytes of all distinct values when
@@ -45,10 +52,12 @@ pub(crate) fn encode(
     put_varint(out, chosen.len() as u64);
     codes::encode(out, &found.codes, chosen.len());
     let start = out.len();
-    let templates = chosen.len() > MIN_TEMPLATED && encode_templates(out, &chosen);
+    let mut templates = None;
+    if chosen.len() > MIN_TEMPLATED {
+        templates = encode_templates(out, &chosen);
+    }
     let templated = out.len() - start;
-    let mut kept = templates;
-    if !templates {
+    if templates.is_none() {
         encode_strings(out, &chosen);
     } else if templated * CLEAR_WIN > total && may_compress_below(&chosen, total, templated) {
         let mut plain = Vec::new();
@@ -57,11 +66,11 @@ pub(crate) fn encode(
         if plain.len() + plain.len() / 16 < templated {
             out.truncate(start);
             out.extend_from_slice(&plain);
-            kept = false;
+            templates = None;
         }
     }
     Ok(Chosen {
-        templates: kept,
+        templates,
         distinct: chosen.len(),
     })
 }
@@ -87,8 +96,8 @@ fn may_compress_below(values: &[&[u8]], total: usize, bytes: usize) -> bool {
     }
 }
 
-/// Appends values as templates and variables; false, with nothing appended, when the values share no templates.
-fn encode_templates(out: &mut Vec<u8>, values: &[&[u8]]) -> bool {
+/// Appends values as templates and variables; None, with nothing appended, when the values share no templates.
+fn encode_templates(out: &mut Vec<u8>, values: &[&[u8]]) -> Option<Templated> {
     let mut splitter = Splitter::default();
     let mut table = Table::for_entries(256);
     let mut templates = Strings::new();
@@ -107,7 +116,7 @@ fn encode_templates(out: &mut Vec<u8>, values: &[&[u8]]) -> bool {
         template_of.push(number);
         let too_many = |seen: usize| templates.len() * 4 > seen * 3;
         if position + 1 == SAMPLE.min(values.len()) && too_many(position + 1) {
-            return false;
+            return None;
         }
     }
     put_varint(out, templates.len() as u64);
@@ -137,7 +146,10 @@ fn encode_templates(out: &mut Vec<u8>, values: &[&[u8]]) -> bool {
     }
     ints::encode_unsigned(out, &lengths, Depth::Outer);
     out.extend_from_slice(&sections);
-    true
+    Some(Templated {
+        texts: templates,
+        of: template_of,
+    })
 }
 
 /// The values of each template.

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use super::distinct::{Distinct, distinct};
 use super::ints::{self, Depth};
+use super::text::{self, Templated};
 use super::wire::{put_varint, zigzag};
 use super::{
     BlockError, ColumnId, Encoding, Kind, MAGIC, MAX_COLUMNS, MAX_NAME_BYTES, MAX_TEXT_BYTES,
-    MAX_VALUES, VERSION, codes, doubles, text,
+    MAX_VALUES, VERSION, codes, doubles,
 };
 
 /// The values of one column. Their number need not be the number of rows.
@@ -103,16 +104,28 @@ impl BlockWriter {
 
     /// Encodes a column of text and tells which of its values are distinct.
     pub(crate) fn text(&mut self, name: &str, values: &[&str]) -> Distinct {
+        self.templated(name, values).0
+    }
+
+    /// The same, and which templates the distinct values have, where they are stored so.
+    pub(crate) fn templated(
+        &mut self,
+        name: &str,
+        values: &[&str],
+    ) -> (Distinct, Option<Templated>) {
         let bytes: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
         let found = distinct(&bytes);
+        let mut templates = None;
         if self.error.is_none()
             && let Err(error) = self.try_write(name, Kind::Text, bytes.len(), |out, id| {
-                encode_text(out, id, &bytes, &found)
+                let (encoded, chosen) = encode_text(out, id, &bytes, &found)?;
+                templates = chosen;
+                Ok(encoded)
             })
         {
             self.error = Some(error);
         }
-        found
+        (found, templates)
     }
 
     /// How many bytes the encoded columns take so far.
@@ -288,9 +301,9 @@ fn encode(out: &mut Vec<u8>, id: &ColumnId, values: Values<'_>) -> Result<Encode
         }
         Values::Text(values) => {
             let values: Vec<&[u8]> = values.into_iter().map(str::as_bytes).collect();
-            encode_text(out, id, &values, &distinct(&values))?
+            encode_text(out, id, &values, &distinct(&values))?.0
         }
-        Values::Bytes(values) => encode_text(out, id, &values, &distinct(&values))?,
+        Values::Bytes(values) => encode_text(out, id, &values, &distinct(&values))?.0,
         Values::Fixed8(values) => encode_fixed(out, &values),
         Values::Fixed16(values) => encode_fixed(out, &values),
     })
@@ -336,9 +349,9 @@ fn encode_text(
     id: &ColumnId,
     values: &[&[u8]],
     found: &Distinct,
-) -> Result<Encoded, BlockError> {
+) -> Result<(Encoded, Option<Templated>), BlockError> {
     if values.is_empty() {
-        return Ok((Encoding::Empty, Some(0), None));
+        return Ok(((Encoding::Empty, Some(0), None), None));
     }
     let chosen = text::encode(out, values, found).map_err(|value| BlockError::TooLarge {
         column: id.clone(),
@@ -348,10 +361,11 @@ fn encode_text(
     })?;
     let encoding = match chosen.distinct {
         1 => Encoding::Constant,
-        _ if chosen.templates => Encoding::Templates,
+        _ if chosen.templates.is_some() => Encoding::Templates,
         _ => Encoding::Dictionary,
     };
-    Ok((encoding, Some(chosen.distinct as u32), None))
+    let encoded = (encoding, Some(chosen.distinct as u32), None);
+    Ok((encoded, chosen.templates))
 }
 
 /// Ids: a varint count of distinct ids, the ids and codes where that is smaller, else the ids as they are.

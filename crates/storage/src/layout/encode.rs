@@ -6,7 +6,7 @@ use model::Signal;
 use rustc_hash::FxHashMap;
 
 use super::attributes::AttributeColumns;
-use super::{PARENT_RAW, clock, nested, summary, type_code};
+use super::{PARENT_RAW, bodies, clock, nested, summary, type_code};
 use crate::block::{BlockError, BlockWriter, Values};
 use crate::chunk::{Chunk, Corr, Span32, Val};
 use crate::filter::Level;
@@ -422,7 +422,7 @@ fn logs<'a>(
         let found = writer.text("event_name", &event_names);
         terms.record_event_names(&event_names, &found);
     }
-    bodies.write(writer, terms);
+    bodies.write(&common.times, writer, terms);
     common.write(writer, terms);
     clock::encode(chunks, rows, writer);
 }
@@ -454,11 +454,14 @@ impl<'a> Bodies<'a> {
         }
     }
 
-    fn write(self, writer: &mut BlockWriter, terms: &mut Collector<'a>) {
+    fn write(self, times: &[u64], writer: &mut BlockWriter, terms: &mut Collector<'a>) {
         uints(writer, "body.kind", self.kinds);
         if !self.text.is_empty() {
-            let found = writer.text("body", &self.text);
+            let (found, templates) = writer.templated("body", &self.text);
             terms.words(&self.text, &found);
+            if let Some(templates) = templates.filter(|_| self.text.len() == times.len()) {
+                bodies::encode(times, &found, &templates, writer);
+            }
         }
         if !self.ints.is_empty() {
             writer.column("body.int", Values::Int(self.ints.into()));

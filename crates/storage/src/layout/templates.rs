@@ -100,7 +100,7 @@ struct Run {
 
 /// Whether the values of a template have the words, as far as its literals tell. Its variables
 /// stand between the literals.
-fn decide(literals: &[&[u8]], sought: &Sought) -> Option<bool> {
+pub(crate) fn decide(literals: &[&[u8]], sought: &Sought) -> Option<bool> {
     let texts: Vec<&str> = literals
         .iter()
         .map(|literal| str::from_utf8(literal).ok())

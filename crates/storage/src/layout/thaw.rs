@@ -21,7 +21,7 @@ use crate::table::Damage;
 
 /// The columns of blocks of spans and log records but for those of attributes. A block with others was written by a later
 /// build, and what they hold would be lost.
-const COLUMNS: [&str; 51] = [
+const COLUMNS: [&str; 55] = [
     "time",
     "resource",
     "scope",
@@ -31,6 +31,10 @@ const COLUMNS: [&str; 51] = [
     "count.minute",
     "count.resource",
     "count.rows",
+    "template.text",
+    "template.minute",
+    "template.index",
+    "template.rows",
     "trace_id",
     "flags",
     "clock.offset",

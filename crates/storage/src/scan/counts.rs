@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::{Cells, Groups, Opened, Scan, Stop, Unit, parallel};
 use crate::eval::Compiled;
-use crate::filter::{Field, Filter};
-use crate::layout::{KnownKeys, MINUTE_NANOS, Summary};
+use crate::filter::Field;
+use crate::layout::{KnownKeys, KnownTemplates, MINUTE_NANOS, Summary};
 use crate::message::{Count, Reply, Selection};
 use crate::table::{Damage, Mask, Table};
 
@@ -25,6 +25,8 @@ struct Counted {
     cells: usize,
     /// Groups of the block before, and where they are.
     known: KnownKeys,
+    /// What templates of bodies tell of the words that are asked for.
+    templates: KnownTemplates,
     known_places: (Arc<[Vec<String>]>, Vec<usize>),
 }
 
@@ -125,47 +127,65 @@ impl Counted {
         let (first, last) = (buckets.start(min_time), buckets.start(max_time));
         let inside =
             selection.range.contains(min_time) && selection.range.contains(max_time.max(max_end));
-        if selection.filter == Filter::All && inside {
-            // Every row counts.
-            if by.is_empty() && first == last {
-                // All into one bucket: the directory knows how many.
-                scan.check()?;
-                self.add(&[], first, unit.rows());
-                return Ok(());
-            }
-            if first == last || buckets.hold_minutes() {
-                scan.check()?;
-                let counted = scan.open(unit).and_then(|opened| {
-                    let Opened::Block(block) = &opened else {
-                        return Ok(Some(opened));
-                    };
-                    let Some(summary) = block.summary(by, &mut self.known)? else {
-                        return Ok(Some(opened));
-                    };
-                    self.minutes(&summary, |minute| {
-                        if first == last {
-                            first
-                        } else {
-                            buckets.start(minute)
-                        }
-                    });
-                    Ok(None)
-                });
-                let Some(Some(opened)) = scan.undamaged(counted) else {
-                    return Ok(());
-                };
-                let _share = scan.decoding(&opened)?;
-                let mask = Mask::all(opened.table().rows());
-                let counted = self.table(opened.table(), &mask, by, (buckets, first, last));
-                scan.undamaged(counted);
+        scan.check()?;
+        if matches!(filter, Compiled::All) && inside && by.is_empty() && first == last {
+            // Every row counts, all in one bucket: the directory knows how many.
+            self.add(&[], first, unit.rows());
+            return Ok(());
+        }
+        let Some(opened) = scan.undamaged(scan.open(unit)) else {
+            return Ok(());
+        };
+        if inside && (first == last || buckets.hold_minutes()) {
+            let start = |minute| {
+                if first == last {
+                    first
+                } else {
+                    buckets.start(minute)
+                }
+            };
+            let counted = self.by_sums(&opened, filter, by, start);
+            if scan.undamaged(counted).unwrap_or(true) {
                 return Ok(());
             }
         }
-        if let Some((opened, mask)) = scan.select(unit, selection, filter)? {
+        if let Some((opened, mask)) = scan.select_opened(opened, unit, selection, filter)? {
             let counted = self.table(opened.table(), &mask, by, (buckets, first, last));
             scan.undamaged(counted);
         }
         Ok(())
+    }
+
+    /// Counts by sums that a block holds, all of whose rows are in time; false where it holds none
+    /// that tell. The bucket of a minute begins as `start` says.
+    fn by_sums(
+        &mut self,
+        opened: &Opened,
+        filter: &Compiled,
+        by: &[Field],
+        start: impl Fn(u64) -> u64,
+    ) -> Result<bool, Damage> {
+        let Opened::Block(block) = opened else {
+            return Ok(false);
+        };
+        if matches!(filter, Compiled::All) {
+            let summary = block.summary(by, &mut self.known)?;
+            return Ok(summary
+                .map(|summary| self.minutes(&summary, start))
+                .is_some());
+        }
+        if !by.is_empty() || !filter.is_of_bodies() {
+            return Ok(false);
+        }
+        let decide = |literals: &[&[u8]]| filter.passes_bodies(literals);
+        let passing = block.passing_bodies(decide, &mut self.templates)?;
+        let Some(passing) = passing else {
+            return Ok(false);
+        };
+        for (minute, rows) in passing {
+            self.add(&[], start(minute), rows);
+        }
+        Ok(true)
     }
 
     /// Counts by minutes, each of which lies in the bucket that begins as `start` says.
