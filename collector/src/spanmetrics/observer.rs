@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use storage::write::{Observe, StoredSpan};
+use storage::write::{Observe, Show};
 
 use super::SpanMetrics;
 
@@ -23,7 +23,7 @@ impl Observe for Observer {
         Arc::clone(&self.metrics.shared.attributes)
     }
 
-    fn spans(&mut self, show: &mut dyn FnMut(&mut dyn FnMut(&StoredSpan<'_>))) {
+    fn spans(&mut self, show: &mut Show<'_>) {
         let shared = &self.metrics.shared;
         let now = shared.now();
         let mut state = shared.state.lock();

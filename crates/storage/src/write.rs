@@ -111,14 +111,20 @@ pub trait SpanDetails<'a> {
     fn links(&self, each: &mut dyn FnMut(TraceId, SpanId));
 }
 
+/// Takes spans, one after the other.
+pub type See<'s> = dyn FnMut(&StoredSpan<'_>) + 's;
+
+/// Shows spans to what it is given.
+pub type Show<'s> = dyn FnMut(&mut See<'_>) + 's;
+
 /// Sees every span once it is durable and whoever sent it has an answer, on the commit thread: what
 /// is committed next waits for it.
 pub trait Observe: Send {
     /// The attributes that it may ask for.
     fn attributes(&self) -> Arc<[String]>;
 
-    /// Spans were stored: `show` shows each of them to what it is given.
-    fn spans(&mut self, show: &mut dyn FnMut(&mut dyn FnMut(&StoredSpan<'_>)));
+    /// Spans were stored: `show` shows each of them.
+    fn spans(&mut self, show: &mut Show<'_>);
 }
 
 /// The batch was not stored.
