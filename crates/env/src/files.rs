@@ -126,8 +126,16 @@ pub trait Files: Send + Sync + Debug {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// The whole content, mapped where the platform can. Only for files that are never
-    /// shortened or overwritten while the bytes are in use (deleting them is fine).
+    /// shortened or overwritten while the bytes are in use (deleting them is fine). What the disk
+    /// does not give when it is asked for reads as zeroes: see [`Self::is_whole`].
     fn map(&self, path: &Path) -> io::Result<Bytes>;
+
+    /// Whether the disk gave all that was asked so far of what [`Self::map`] returned, of which
+    /// these bytes are a part. Where it did not, some of what was read was zeroes instead.
+    fn is_whole(&self, mapped: &[u8]) -> bool {
+        let _ = mapped;
+        true
+    }
 
     /// What the path stands for, with its size; `None` if there is nothing.
     fn stat(&self, path: &Path) -> io::Result<Option<Entry>>;

@@ -11,6 +11,7 @@ mod clock;
 mod failure;
 mod files;
 mod lock;
+mod mapping;
 mod memory;
 mod priority;
 mod random;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::files::{Entry, EntryKind, File, Files, Lock, Space};
+use crate::mapping::{self, Mapping};
 
 /// Plain system calls, no buffering.
 #[derive(Debug, Default, Clone, Copy)]
@@ -137,12 +138,11 @@ impl Files for RealFiles {
             // An empty mapping is an error to the kernel, but not to us.
             return Ok(Bytes::new());
         }
-        // SAFETY: the contract of `Files::map` is that the file is neither shortened nor
-        // overwritten while the bytes live, so the mapped memory does not change under the
-        // shared slice; a deleted file keeps its pages until it is unmapped.
-        #[expect(unsafe_code, reason = "a mapping is only as immutable as its file")]
-        let map = unsafe { memmap2::Mmap::map(&file)? };
-        Ok(Bytes::from_owner(map))
+        Ok(Bytes::from_owner(Mapping::new(&file)?))
+    }
+
+    fn is_whole(&self, mapped: &[u8]) -> bool {
+        mapping::is_whole(mapped)
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Entry>> {

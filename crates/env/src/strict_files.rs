@@ -112,6 +112,10 @@ impl Files for StrictFiles {
         self.inner.map(path)
     }
 
+    fn is_whole(&self, mapped: &[u8]) -> bool {
+        self.inner.is_whole(mapped)
+    }
+
     fn stat(&self, path: &Path) -> io::Result<Option<Entry>> {
         self.inner.stat(path)
     }

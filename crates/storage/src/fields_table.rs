@@ -335,6 +335,11 @@ impl FieldsTable {
         })
     }
 
+    /// What it reads from.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// All fields, sorted by name and kind.
     pub fn fields(&self) -> &[FieldInfo] {
         &self.fields

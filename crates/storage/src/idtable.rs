@@ -254,6 +254,11 @@ impl IdTable {
         self.pairs
     }
 
+    /// What it reads from.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Whether it has no pairs.
     pub fn is_empty(&self) -> bool {
         self.pairs == 0

@@ -30,6 +30,8 @@ use covered::Covered;
 use directory::IndexFolder;
 pub(crate) use partition::PartitionIndex;
 
+use crate::whole::if_whole;
+
 /// The writer's memory; tantivy's least is 15 MB.
 const WRITER_BYTES: usize = 16_000_000;
 
@@ -94,6 +96,7 @@ impl From<TantivyError> for IndexError {
 /// An open index, as of one commit.
 pub(crate) struct TermIndex {
     index: Index,
+    folder: IndexFolder,
     term: Field,
     block: Field,
     covered: Covered,
@@ -135,8 +138,9 @@ impl TermIndex {
         // A crash may have come between the partition's folder and this one.
         env.files.create_dir_all(dir).map_err(TantivyError::from)?;
         let (schema, ..) = schema();
-        let index = Index::open_or_create(IndexFolder::new(env, dir), schema)?;
-        Self::checked(index, checked)
+        let folder = IndexFolder::new(env, dir);
+        let index = Index::open_or_create(folder.clone(), schema)?;
+        Self::checked(index, folder, checked)
     }
 
     /// Opens the index in a folder without changing anything; nothing where none was made yet.
@@ -145,15 +149,21 @@ impl TermIndex {
         if !Index::exists(&folder).map_err(TantivyError::from)? {
             return Ok(None);
         }
-        Self::checked(Index::open(folder)?, checked).map(Some)
+        let index = Index::open(folder.clone())?;
+        Self::checked(index, folder, checked).map(Some)
     }
 
     /// Opens the index in a folder and checks every byte of it, without changing anything.
     pub(crate) fn open_checked(env: &Env, dir: &Path) -> Result<Self, IndexError> {
-        Self::checked(Index::open(IndexFolder::new(env, dir))?, &[])
+        let folder = IndexFolder::new(env, dir);
+        Self::checked(Index::open(folder.clone())?, folder, &[])
     }
 
-    fn checked(index: Index, checked: &[SegmentId]) -> Result<Self, IndexError> {
+    fn checked(
+        index: Index,
+        folder: IndexFolder,
+        checked: &[SegmentId],
+    ) -> Result<Self, IndexError> {
         let segments = index.searchable_segment_ids()?;
         if !segments.iter().all(|segment| checked.contains(segment))
             && let Some(file) = index.validate_checksum()?.iter().min()
@@ -161,10 +171,10 @@ impl TermIndex {
             let reason = format!("{} does not have its checksum", file.display());
             return Err(IndexError::Damaged(reason));
         }
-        Self::as_of_now(index)
+        Self::as_of_now(index, folder)
     }
 
-    fn as_of_now(index: Index) -> Result<Self, IndexError> {
+    fn as_of_now(index: Index, folder: IndexFolder) -> Result<Self, IndexError> {
         let (_, term, block) = schema();
         let payload = index.load_metas()?.payload;
         let open = |segment| -> Result<Segment, TantivyError> {
@@ -183,7 +193,13 @@ impl TermIndex {
                 .unwrap_or_default(),
             segments: segments.iter().map(open).collect::<Result<_, _>>()?,
             index,
+            folder,
         })
+    }
+
+    /// Whether the disk gave all that was asked of it since it was checked.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.folder.is_whole()
     }
 
     /// Which segments it has.
@@ -242,11 +258,19 @@ impl TermIndex {
         commit.set_payload(&covered.to_string());
         commit.commit()?;
         writer.wait_merging_threads()?;
-        Self::as_of_now(self.index.clone())
+        Self::as_of_now(self.index.clone(), self.folder.clone())
     }
 
     /// Blocks that have the (truncated) term, as (file, ordinal).
     pub(crate) fn lookup(&self, term: u64) -> Result<Vec<(u64, u32)>, IndexError> {
+        let lost = || {
+            let reason = std::io::Error::other("the disk did not give some of it");
+            Err(TantivyError::from(reason).into())
+        };
+        if_whole(|| self.is_whole(), || self.find(term)).unwrap_or_else(lost)
+    }
+
+    fn find(&self, term: u64) -> Result<Vec<(u64, u32)>, IndexError> {
         let term = Term::from_field_bytes(self.term, &term_bytes(term));
         let mut blocks = Vec::new();
         for segment in &self.segments {

@@ -31,6 +31,7 @@ mod terms;
 #[cfg(test)]
 mod testing;
 pub mod verify;
+mod whole;
 pub mod words;
 pub mod write;
 

@@ -420,6 +420,10 @@ impl Files for FaultFiles {
         self.run(Op::Read, path, || self.inner.map(path))
     }
 
+    fn is_whole(&self, mapped: &[u8]) -> bool {
+        self.inner.is_whole(mapped)
+    }
+
     fn stat(&self, path: &Path) -> io::Result<Option<Entry>> {
         self.run(Op::List, path, || self.inner.stat(path))
     }

@@ -99,6 +99,29 @@ fn damage_is_shown_where_it_is() {
 }
 
 #[test]
+fn a_closed_segment_that_is_cut_between_two_records_is_damage() {
+    let files = MemoryFiles::new();
+    let (env, _) = testkit::env(1, Arc::new(files));
+    let (journal, positions) = filled(&env, 20);
+    journal.close().unwrap();
+    let last = positions.iter().rfind(|at| at.segment == 1).unwrap();
+    let path = segment_path(Path::new(DIR), 1);
+    let file = env.files.open_write(&path).unwrap();
+    file.set_size(last.offset).unwrap();
+    let found = items(&env, Position::START);
+    let damage = found
+        .iter()
+        .filter(|item| !matches!(item, Item::Record { .. }));
+    let lost = Item::Damaged {
+        segment: 1,
+        from: last.offset,
+        to: last.offset + 112,
+    };
+    assert_eq!(damage.collect::<Vec<_>>(), [&lost]);
+    assert_eq!(found.len(), 20);
+}
+
+#[test]
 fn what_is_gone_before_the_first_segment_is_shown() {
     let files = MemoryFiles::new();
     let (env, _) = testkit::env(1, Arc::new(files));

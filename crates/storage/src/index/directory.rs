@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use env::{EntryKind, Env, File, Files};
@@ -41,6 +41,8 @@ pub(super) struct IndexFolder {
     files: Arc<dyn Files>,
     dir: PathBuf,
     unsynced: Unsynced,
+    /// What is mapped.
+    mapped: Arc<Mutex<Vec<Weak<Bytes>>>>,
 }
 
 impl IndexFolder {
@@ -49,7 +51,21 @@ impl IndexFolder {
             files: env.files.clone(),
             dir: dir.to_owned(),
             unsynced: Unsynced::default(),
+            mapped: Arc::default(),
         }
+    }
+
+    /// Whether the disk gave all that was asked of what is mapped.
+    pub(super) fn is_whole(&self) -> bool {
+        let mapped = self.mapped.lock();
+        let mut mapped = mapped.iter().filter_map(Weak::upgrade);
+        mapped.all(|bytes| self.files.is_whole(&bytes))
+    }
+
+    fn note(&self, bytes: &Arc<Bytes>) {
+        let mut mapped = self.mapped.lock();
+        mapped.retain(|bytes| bytes.strong_count() > 0);
+        mapped.push(Arc::downgrade(bytes));
     }
 
     /// Makes durable what was written. A commit makes half a dozen files, and nothing depends on
@@ -97,6 +113,8 @@ impl Directory for IndexFolder {
             let cut = io::Error::new(ErrorKind::InvalidData, "it ends before its footer");
             return Err(open_error(cut, path));
         }
+        let bytes = Arc::new(bytes);
+        self.note(&bytes);
         Ok(Arc::new(Mapped(OwnedBytes::new(Stable(bytes)))))
     }
 
@@ -166,7 +184,7 @@ impl Directory for IndexFolder {
 }
 
 /// Bytes whose slice stays where it is when they are moved.
-struct Stable(Bytes);
+struct Stable(Arc<Bytes>);
 
 impl Deref for Stable {
     type Target = [u8];

@@ -10,6 +10,7 @@ use tantivy::index::SegmentId;
 
 use super::{IndexError, TermIndex};
 use crate::partition::{Home, INDEX};
+use crate::whole::if_whole;
 
 /// Ends the name of a folder whose index is damaged.
 const SET_ASIDE_SUFFIX: &str = ".quarantined";
@@ -51,7 +52,10 @@ impl PartitionIndex {
     /// The index as of the last commit; nothing where there is none yet. What the system refuses
     /// is tried again the next time; damage is damage.
     pub(crate) fn get(&self) -> Result<Option<Arc<TermIndex>>, IndexError> {
-        let known = || self.home.open.index(self.serial);
+        let known = || {
+            let index = self.home.open.index(self.serial);
+            index.filter(|index| index.is_whole())
+        };
         if let Some(index) = known() {
             return Ok(Some(index));
         }
@@ -63,6 +67,7 @@ impl PartitionIndex {
         if let Some(index) = known() {
             return Ok(Some(index));
         }
+        self.close(&mut state);
         let env = self.home.env();
         let opened = self.opened(&mut state, |checked| {
             let within = |dir: &Path| TermIndex::open(env, &dir.join(INDEX), checked);
@@ -89,6 +94,14 @@ impl PartitionIndex {
         opened
     }
 
+    /// Closes what the disk did not give whole: it is to be checked anew.
+    fn close(&self, state: &mut State) {
+        if self.home.open.index(self.serial).is_some() {
+            self.home.open.forget(self.serial);
+            state.checked.clear();
+        }
+    }
+
     fn put(&self, index: TermIndex) -> Arc<TermIndex> {
         let index = Arc::new(index);
         self.home.open.put_index(self.serial, &index);
@@ -103,7 +116,15 @@ impl PartitionIndex {
     ) -> Result<(), IndexError> {
         let mut state = self.state.lock();
         let index = self.to_add_to(&mut state)?;
-        let added = add(&index)?;
+        let added = if_whole(|| index.is_whole(), || add(&index));
+        let Some(added) = added else {
+            // What was written of what was read is not to be trusted, whatever its checksum says.
+            self.close(&mut state);
+            self.home.place.within(|dir| self.set_aside(dir))?;
+            *state = State::default();
+            return Ok(());
+        };
+        let added = added?;
         // Checked before, or written just now.
         state.checked = added.segment_ids()?;
         self.put(added);
@@ -117,9 +138,11 @@ impl PartitionIndex {
             self.home.place.within(within)
         };
         if state.damage.is_none() {
-            if let Some(index) = self.home.open.index(self.serial) {
+            let index = self.home.open.index(self.serial);
+            if let Some(index) = index.filter(|index| index.is_whole()) {
                 return Ok(index);
             }
+            self.close(state);
             match self.opened(state, open_or_create) {
                 Err(IndexError::Damaged(_)) => {}
                 opened => return opened.map(Arc::new),

@@ -20,6 +20,7 @@ use crate::order::{cut, ordered};
 use crate::partition::{BlockFile, BlocksWriter, FileId, UNFINISHED, split_terms, write_whole};
 use crate::points::{self, POINTS_PER_ROW, file::PointFile};
 use crate::terms::Collector;
+use crate::whole::if_whole;
 
 /// What is to be merged, and within which bounds.
 pub(crate) struct Task<'a> {
@@ -74,8 +75,13 @@ fn write_points(task: &Task<'_>, id: FileId) -> Result<Written, MergeError> {
         extension => id.path(task.dir, extension),
     };
     let mut into = PointFile::create(task.env, path_of, task.block_rows * POINTS_PER_ROW)?;
-    let places = points::merge::merge(task.files, task.go_on, &mut into)?;
-    into.finish(|terms| places.write_terms(task.files, terms))?;
+    // Chunks and terms are taken from what is mapped.
+    let is_whole = || task.files.iter().all(|file| file.is_whole());
+    let written = if_whole(is_whole, || -> Result<(), MergeError> {
+        let places = points::merge::merge(task.files, task.go_on, &mut into)?;
+        Ok(into.finish(|terms| places.write_terms(task.files, terms))?)
+    });
+    written.ok_or_else(|| std::io::Error::other("the disk did not give a part of a file"))??;
     task.env.files.sync_dir(task.dir)?;
     let file = BlockFile::open_unfinished(task.env, task.dir, task.signal, id);
     let file = file.map_err(FlushError::File)?;

@@ -106,7 +106,11 @@ impl FileEntry {
     pub(crate) fn open(&self) -> Result<Arc<BlockFile>, FileError> {
         let open = &self.home.open;
         if let Some(file) = open.file(self.serial) {
-            return Ok(file);
+            if file.is_whole() {
+                return Ok(file);
+            }
+            // The disk did not give some of it, and may by now.
+            open.forget(self.serial);
         }
         let file = open.with_room(
             || {

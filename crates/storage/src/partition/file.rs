@@ -15,6 +15,7 @@ use crate::fields_table::FieldsTable;
 use crate::idtable::IdTable;
 use crate::points::index::SeriesIndex;
 use crate::terms;
+use crate::whole::if_whole;
 
 /// The files that one name stands for: `ids` not of metrics, `series` of metrics alone.
 pub(crate) const EXTENSIONS: [&str; 4] = ["blocks", "ids", "fields", "series"];
@@ -240,6 +241,39 @@ impl BlockFile {
         })
     }
 
+    /// What is read of the series index; nothing where there is none. Its bytes are checked when it
+    /// is opened and not again.
+    pub(crate) fn with_series<'a, T>(
+        &'a self,
+        read: impl FnOnce(&'a SeriesIndex) -> T,
+    ) -> Option<T> {
+        let index = self.series()?;
+        let files = &self.place.env.files;
+        let found = if_whole(|| files.is_whole(index.bytes()), || read(index));
+        if found.is_none() {
+            self.health.lacks_terms.store(true, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// Whether the disk gave all that was asked of what is mapped.
+    pub(crate) fn is_whole(&self) -> bool {
+        let files = &self.place.env.files;
+        let ids = self.ids.get().and_then(Option::as_ref);
+        let fields = self.fields.get().and_then(Option::as_ref);
+        let series = self.series.get().and_then(Option::as_ref);
+        let mapped = [
+            Some(&*self.bytes),
+            ids.map(IdTable::bytes),
+            fields.map(FieldsTable::bytes),
+            series.map(SeriesIndex::bytes),
+        ];
+        mapped
+            .into_iter()
+            .flatten()
+            .all(|bytes| files.is_whole(bytes))
+    }
+
     /// Opens a file that lies beside the blocks, once. What the system refuses is tried again.
     fn side<'a, T>(
         &self,
@@ -277,7 +311,7 @@ impl BlockFile {
 
     /// The bytes of a block, mapped, once it is known that the disk can read them: of a mapping a
     /// bad sector or a file that was cut short is a signal that ends the process.
-    pub(super) fn sound_block(&self, ordinal: usize) -> Result<Bytes, FileError> {
+    pub(crate) fn sound_block(&self, ordinal: usize) -> Result<Bytes, FileError> {
         let (word, bit) = (&self.sound[ordinal / 64], 1 << (ordinal % 64));
         if word.load(Ordering::Relaxed) & bit == 0 {
             self.read_through(ordinal)?;

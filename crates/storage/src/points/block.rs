@@ -374,6 +374,11 @@ impl PointBlock {
         Ok(times.decoded.get_or_init(|| Arc::new(decoded)))
     }
 
+    /// Bytes that its chunks are read from.
+    pub(crate) fn mapped(&self) -> &[u8] {
+        self.payload.get(0)
+    }
+
     /// The stored bytes of a chunk.
     pub(crate) fn bytes(&self, chunk: &ChunkPlace) -> &[u8] {
         &self.payload.get(0)[chunk.start..chunk.end]

@@ -50,8 +50,11 @@ impl BlockCache {
             kept.now += 1;
             let now = kept.now;
             if let Some(slot) = kept.blocks.get_mut(&key) {
-                slot.seen = now;
-                return Ok(Arc::clone(&slot.block));
+                if file.home.env().files.is_whole(slot.block.mapped()) {
+                    slot.seen = now;
+                    return Ok(Arc::clone(&slot.block));
+                }
+                kept.lose(&key);
             }
         }
         let reader = BlockReader::open(file.block(ordinal)?);
@@ -76,6 +79,12 @@ impl BlockCache {
 }
 
 impl Kept {
+    fn lose(&mut self, key: &(u64, usize)) {
+        if let Some(slot) = self.blocks.remove(key) {
+            self.bytes -= slot.bytes;
+        }
+    }
+
     /// Forgets the half that was not asked for the longest.
     fn forget(&mut self) {
         let mut seen: Vec<u64> = self.blocks.values().map(|slot| slot.seen).collect();

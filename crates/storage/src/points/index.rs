@@ -320,6 +320,11 @@ impl SeriesIndex {
         })
     }
 
+    /// What it reads from.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The series of each block.
     pub(crate) fn blocks(&self) -> &[Range<u32>] {
         &self.blocks

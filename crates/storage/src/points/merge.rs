@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::block::{CHUNK_ROWS_MAX, ChunkPlace, Parts, PointBlock};
@@ -14,7 +15,7 @@ use super::{Points, SeriesEntry};
 use crate::block::BlockReader;
 use crate::flush::FlushError;
 use crate::merge::MergeError;
-use crate::partition::BlockFile;
+use crate::partition::{BlockFile, FileError};
 use crate::table::Damage;
 
 /// A chunk with so many points is not worth being made larger.
@@ -36,7 +37,7 @@ struct Source {
 type Chunk = (Arc<PointBlock>, ChunkPlace);
 
 impl Source {
-    fn open(file: Arc<BlockFile>, parts: &Parts) -> Result<Self, Damage> {
+    fn open(file: Arc<BlockFile>, parts: &Parts) -> Result<Self, MergeError> {
         let mut source = Self {
             file,
             next: 0,
@@ -48,13 +49,17 @@ impl Source {
         Ok(source)
     }
 
-    fn next_block(&mut self, parts: &Parts) -> Result<(), Damage> {
+    fn next_block(&mut self, parts: &Parts) -> Result<(), MergeError> {
         self.block = None;
         self.series = 0;
         if self.next < self.file.blocks.len() {
-            let reader = BlockReader::open(self.file.block(self.next));
-            let reader = reader.map_err(|error| Damage(error.to_string()))?;
-            self.block = Some(Arc::new(PointBlock::open(&reader, parts, None)?));
+            let bytes = self.file.sound_block(self.next);
+            let bytes = bytes.map_err(|error| unread(&self.file, error))?;
+            let failed = |damage: Damage| damaged(&self.file, &damage);
+            let reader = BlockReader::open(bytes);
+            let reader = reader.map_err(|error| failed(Damage(error.to_string())))?;
+            let block = PointBlock::open(&reader, parts, None).map_err(failed)?;
+            self.block = Some(Arc::new(block));
             self.next += 1;
         }
         Ok(())
@@ -67,7 +72,12 @@ impl Source {
 
     /// Takes the chunks of the series at hand, also where it goes on in the next block; the series
     /// will have this place.
-    fn take(&mut self, parts: &Parts, place: u32, chunks: &mut Vec<Chunk>) -> Result<(), Damage> {
+    fn take(
+        &mut self,
+        parts: &Parts,
+        place: u32,
+        chunks: &mut Vec<Chunk>,
+    ) -> Result<(), MergeError> {
         let Some(id) = self.entry().map(|entry| entry.id) else {
             return Ok(());
         };
@@ -118,6 +128,14 @@ impl Ord for Waiting {
     }
 }
 
+/// Of a block that does not read: what the disk refuses now it may give the next time.
+fn unread(file: &BlockFile, error: FileError) -> MergeError {
+    match error {
+        FileError::Io(error) if error.kind() != ErrorKind::UnexpectedEof => error.into(),
+        error => damaged(file, &Damage(error.to_string())),
+    }
+}
+
 fn damaged(file: &BlockFile, damage: &Damage) -> MergeError {
     MergeError::Damaged {
         file: file.id,
@@ -157,8 +175,7 @@ pub(crate) fn merge(
     let parts = Parts::default();
     let mut sources = Vec::with_capacity(files.len());
     for file in files {
-        let source = Source::open(Arc::clone(file), &parts);
-        sources.push(source.map_err(|damage| damaged(file, &damage))?);
+        sources.push(Source::open(Arc::clone(file), &parts)?);
     }
     let waiting = |sources: &[Source], source: usize| {
         let entry = sources[source].entry().map(Arc::clone)?;
@@ -179,8 +196,7 @@ pub(crate) fn merge(
         chunks.clear();
         let mut at = Some(first.source);
         while let Some(source) = at {
-            let taken = sources[source].take(&parts, count, &mut chunks);
-            taken.map_err(|damage| damaged(&files[source], &damage))?;
+            sources[source].take(&parts, count, &mut chunks)?;
             heap.extend(waiting(&sources, source));
             let same = |next: &Reverse<Waiting>| next.0.entry.id == first.entry.id;
             at = match heap.peek().is_some_and(same) {

@@ -24,21 +24,25 @@ pub(super) fn run(
 ) -> Result<(), Stop> {
     let selector = Selector::new(matchers)?;
     let mut found: BTreeSet<String> = BTreeSet::new();
-    let look = |terms: &dyn TermSource, found: &mut BTreeSet<String>| {
+    // What was not found before.
+    let look = |terms: &dyn TermSource, found: &BTreeSet<String>| {
+        let mut new = BTreeSet::new();
         let mut each = |text: &str| {
             if !found.contains(text) {
-                found.insert(text.to_owned());
+                new.insert(text.to_owned());
             }
         };
         match label {
             Some(label) => selector.values(terms, label, &mut each),
             None => selector.names(terms, &mut each),
         }
+        new
     };
     for head in point_heads(&scan.view, tenant) {
         let (min, max) = head.times();
         if range.overlaps(min, max) {
-            head.terms(|terms| look(terms, &mut found));
+            let new = head.terms(|terms| look(terms, &found));
+            found.extend(new);
         }
     }
     let earlier = Matchers::new(matchers)?;
@@ -58,8 +62,8 @@ pub(super) fn run(
         if !file.blocks.iter().any(inside) {
             continue;
         }
-        if let Some(index) = file.series() {
-            look(index, &mut found);
+        if let Some(new) = file.with_series(|index| look(index, &found)) {
+            found.extend(new);
             continue;
         }
         // Without an index of its series each block tells.

@@ -213,16 +213,19 @@ impl<'a> Search<'a> {
             let Some(file) = self.scan.open_file(entry) else {
                 continue;
             };
-            let Some(index) = file.series() else {
+            let found = file.with_series(|index| {
+                let selected = self.selector.series(index);
+                let deltas = index.find(&[DELTA]).intersection(&selected);
+                (selected, deltas, index.blocks())
+            });
+            let Some((selected, deltas, of_blocks)) = found else {
                 unsorted.insert(entry.serial);
                 continue;
             };
-            let selected = self.selector.series(index);
             if selected.is_empty() {
                 continue;
             }
-            let deltas = index.find(&[DELTA]).intersection(&selected);
-            for (ordinal, (block, series)) in file.blocks.iter().zip(index.blocks()).enumerate() {
+            for (ordinal, (block, series)) in file.blocks.iter().zip(of_blocks).enumerate() {
                 let wanted = if self.range.overlaps(block.min_time, block.max_time) {
                     &selected
                 } else if self.of_deltas.overlaps(block.min_time, block.max_time) {
@@ -417,7 +420,10 @@ impl<'a> Search<'a> {
             }
         }
         self.scan.account(1, rows, bytes);
-        Ok(())
+        match self.scan.core.env.files.is_whole(block.mapped()) {
+            true => Ok(()),
+            false => Err(Damage("the disk did not give some of it".to_owned())),
+        }
     }
 
     /// Reads a block of chunks whose file has no index of its series.

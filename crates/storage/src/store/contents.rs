@@ -99,6 +99,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_same_bytes_are_another_content_for_another_tenant_or_signal() {
+        let content = |tenant: &str, signal| {
+            content_of(&Batch {
+                tenant: model::Tenant::new(tenant).unwrap(),
+                signal,
+                format: model::Format::Otlp,
+                request: (&b"request"[..]).into(),
+                stamp: None,
+            })
+        };
+        use model::Signal::{Logs, Traces};
+        let contents = [("a", Traces), ("a", Logs), ("b", Traces), ("b", Logs)];
+        let distinct: FxHashSet<Content> = contents
+            .map(|(tenant, signal)| content(tenant, signal))
+            .into_iter()
+            .collect();
+        assert_eq!(distinct.len(), contents.len());
+        assert_eq!(content("a", Logs), content("a", Logs));
+    }
+
+    #[test]
     fn contents_are_known_for_a_while_and_read_back() {
         let mut contents = Contents::default();
         for (content, now) in [(1_u128 << 100, 10), (2, 20), (2, 25), (3, 30)] {

@@ -180,4 +180,41 @@ mod tests {
         assert!(stamps.contains(&stamp(1, 2_999)), "older epoch");
         assert!(!stamps.contains(&stamp(2, 2)));
     }
+
+    #[test]
+    fn a_number_is_not_taken_for_an_older_one_that_had_its_place() {
+        // Every place is taken, then some numbers are skipped, then more than there are places.
+        for (next, skipped) in [
+            (WINDOW + 6, WINDOW + 1..WINDOW + 6),
+            (2 * WINDOW, WINDOW + 1..2 * WINDOW),
+            (5 * WINDOW, 4 * WINDOW + 1..5 * WINDOW),
+        ] {
+            let mut stamps = Stamps::default();
+            for sequence in 1..=WINDOW {
+                stamps.insert(&stamp(1, sequence));
+            }
+            stamps.insert(&stamp(1, next));
+            for sequence in skipped {
+                assert!(!stamps.contains(&stamp(1, sequence)), "{sequence}");
+            }
+            assert!(stamps.contains(&stamp(1, next)));
+        }
+    }
+
+    #[test]
+    fn of_too_many_agents_the_one_longest_unheard_of_is_forgotten() {
+        let of = |agent: usize, sequence| Stamp {
+            agent: agent.to_string(),
+            ..stamp(1, sequence)
+        };
+        let mut stamps = Stamps::default();
+        for agent in 0..AGENTS_MAX {
+            stamps.insert(&of(agent, 1));
+        }
+        stamps.insert(&of(0, 2));
+        stamps.insert(&of(AGENTS_MAX, 1));
+        assert_eq!(stamps.agents.len(), AGENTS_MAX);
+        assert!(!stamps.contains(&of(1, 1)));
+        assert!(stamps.contains(&of(0, 1)) && stamps.contains(&of(AGENTS_MAX, 1)));
+    }
 }

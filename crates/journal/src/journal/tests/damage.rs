@@ -133,6 +133,31 @@ fn zeroed_stretches_and_cut_closed_segments_are_counted() {
 }
 
 #[test]
+fn a_closed_segment_that_is_cut_between_two_records_is_damage() {
+    let files = MemoryFiles::new();
+    let all = written(&files, 24);
+    let last = all.last().unwrap().0.segment;
+    // The one after the last is begun when the log is opened.
+    let options = Options {
+        segment_min: last + 1,
+        ..small()
+    };
+    let (journal, _) = Journal::open(&env_over(&files), &dir(), options).unwrap();
+    journal.close().unwrap();
+    for number in 1..=last {
+        let cut = files.fork();
+        let mut of_segment = all.iter().rev().filter(|(at, _)| at.segment == number);
+        let (at, payload) = of_segment.next().unwrap();
+        let file = env::Files::open_write(&cut, &segment(number)).unwrap();
+        file.set_size(at.offset).unwrap();
+        let (journal, recovery) = open(&cut);
+        let found = (recovery.corrupt_regions, recovery.corrupt_bytes);
+        assert_eq!(found, (1, payload.len() as u64 + 12), "segment {number}");
+        assert_eq!(lost(&all, &payloads(&journal, Position::START)), 1);
+    }
+}
+
+#[test]
 fn a_segment_without_a_header_is_set_aside_and_its_number_not_used_again() {
     for hit in [2, 5] {
         let files = MemoryFiles::new();

@@ -205,37 +205,3 @@ async fn a_query_reads_what_was_merged_away_or_dropped_since_it_began() {
     let left = spans(&store, selection(Signal::Traces, Filter::All)).await;
     assert!(plain_spans(left) == plain_spans(sent));
 }
-
-#[tokio::test]
-async fn a_file_that_is_cut_short_while_it_is_open_is_damage_and_not_the_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = crate::testing::open(dir.path());
-    let mut generator = Generator::new(8);
-    let rows: Vec<Span> = (0..9_000).map(|n| span_of(&mut generator, 0, n)).collect();
-    write(&store, Signal::Traces, &rows).await.unwrap();
-    store.flush().await;
-    let view = store.core().view.read().clone();
-    let file = view.partitions.values().next().unwrap().files[0].clone();
-    let opened = file.open().unwrap();
-    assert!(opened.blocks.len() > 1);
-    // The kernel takes the pages of the second half away.
-    let path = file.home.place.shown(file.id, "blocks");
-    let cut = std::fs::File::options().write(true).open(path).unwrap();
-    cut.set_len(opened.blocks[0].length.into()).unwrap();
-    let request = Request::Rows {
-        selection: selection(Signal::Traces, Filter::All),
-        order: Order::Oldest,
-        limit: 10_000,
-        traces: None,
-        after: None,
-        columns: Columns::Full,
-    };
-    let (replies, summary) = ask(&store, request).await.unwrap();
-    let cuts: Vec<&str> = summary.cuts.iter().map(|cut| &*cut.limit).collect();
-    assert_eq!(cuts, ["damage"]);
-    let found = replies.iter().map(|reply| match reply {
-        Reply::Spans(spans) => spans.len(),
-        other => panic!("{other:?}"),
-    });
-    assert_eq!(found.sum::<usize>(), opened.blocks[0].rows as usize);
-}

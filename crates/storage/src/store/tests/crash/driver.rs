@@ -19,6 +19,8 @@ use crate::write::{Batch, Stamp, WriteError};
 
 /// Items of a burst, each of which fills half of a segment of the log.
 const BURST: usize = 3;
+/// Files of a row for each signal that follow each other.
+const TRICKLES: usize = 5;
 /// How often anything is tried where the disk fails.
 const TRIES: usize = 200;
 
@@ -105,6 +107,7 @@ impl Driver {
                 Step::Write => self.write(&store, workload.group, false).await,
                 Step::Burst => self.write(&store, BURST, true).await,
                 Step::Flush => store.flush().await,
+                Step::Trickle => self.trickle(&store).await,
                 Step::Merge => {
                     // No rows came for a while, so that any neighbours are merged.
                     let now = self.now.load(Ordering::SeqCst) + 2 * 3_600 * NANOS_PER_SECOND;
@@ -168,8 +171,16 @@ impl Driver {
             if files < 2 {
                 continue;
             }
-            let begin = self.generator.random.usize(..files - 1);
-            let end = self.generator.random.usize(begin + 2..=files);
+            let random = &mut self.generator.random;
+            let merged = partition.files.iter().rposition(|file| file.id.is_merged());
+            let (begin, end) = match merged {
+                // Of a generation more than the last of its parts.
+                Some(last) if last > 0 && random.bool() => (random.usize(..last), last + 1),
+                _ => {
+                    let begin = random.usize(..files - 1);
+                    (begin, random.usize(begin + 2..=files))
+                }
+            };
             let (core, merged) = (store.core().clone(), partition.clone());
             let merge = move || merge_some(&core, &merged, begin..end);
             match tokio::task::spawn_blocking(merge).await.unwrap() {
@@ -185,6 +196,29 @@ impl Driver {
             let most = self.generations.entry(partition.key.signal).or_default();
             let generations = partition.files.iter().map(|file| file.id.generation);
             *most = generations.chain([*most]).max().unwrap_or_default();
+        }
+    }
+
+    /// Writes one row of each signal to a file of its own, several times.
+    async fn trickle(&mut self, store: &Store) {
+        for _ in 0..TRICKLES {
+            for signal in Signal::ALL {
+                let wanted = Wanted {
+                    signal,
+                    rows: 1,
+                    days: vec![self.first_day],
+                    format: Format::Otlp,
+                    stamp: None,
+                    now_unix_nano: self.now.load(Ordering::SeqCst),
+                    padding: 0,
+                };
+                let item = self.model.add(&mut self.generator, wanted);
+                if self.send(store, &item.batch).await {
+                    let event = self.next_event();
+                    self.model.acknowledge(item.number, event);
+                }
+            }
+            store.flush().await;
         }
     }
 

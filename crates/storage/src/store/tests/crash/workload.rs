@@ -43,6 +43,9 @@ pub(super) enum Step {
     /// of the log holds.
     Burst,
     Flush,
+    /// One row of each signal, and again, each in a file of its own: of such files a merge makes
+    /// blocks anew, and does not only copy them.
+    Trickle,
     /// What lies side by side is merged.
     Merge,
     /// Some neighbours of each partition are merged, whether that is worth it or not: what is
@@ -111,12 +114,10 @@ impl Workload {
     /// Merged files of several generations, what a crash leaves of each merge, and merged files
     /// that retention drops, also while they are being merged again.
     pub(super) fn merging(rounds: usize) -> Self {
-        use Step::{Flush, Kill, Merge, MergeDropped, MergeSome, Reopen, Retain, Write};
+        use Step::{Flush, Kill, Merge, MergeDropped, MergeSome, Reopen, Retain, Trickle, Write};
         let mut steps = Vec::new();
         for round in 0..rounds {
-            for _ in 0..4 {
-                steps.extend([Write, Flush]);
-            }
+            steps.extend([Write, Flush, Write, Flush, Trickle, MergeSome, Trickle]);
             steps.extend([MergeSome, Write, Flush, MergeSome, MergeSome]);
             match round % 4 {
                 0 => steps.extend([Write, Flush, Write, Flush, MergeDropped]),
