@@ -9,10 +9,12 @@
 //! else of the agent waits for it.
 
 mod connection;
+mod connector;
 mod discovery;
 mod fetch;
 mod ingest;
 mod labels;
+mod oauth2;
 mod protobuf;
 mod protocols;
 mod relabel;
@@ -30,13 +32,16 @@ use std::time::Duration;
 use config::{ScrapeConfig, ScrapeSettings};
 use env::Env;
 use model::room::Budget;
+use reqwest::Client;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::metrics;
 use crate::queue::Queue;
+use connector::Connector;
 use discovery::Files;
-use scrape::{Scrape, Shared};
+use oauth2::Tokens;
+use scrape::{Access, Scrape, Shared};
 use target::Target;
 
 /// Between two looks at files of targets.
@@ -60,40 +65,25 @@ impl Scraper {
             // The first caller in the process installs the provider; any later one finds it there.
             let _already = rustls::crypto::ring::default_provider().install_default();
         }
+        let plain = connection::client(None)?;
         let shared = Shared {
-            client: connection::client(None)?,
             clock: env.clock.clone(),
             queue: queue.clone(),
             metrics: queue.metrics.clone(),
             budget: Arc::new(Budget::new(MEMORY_BYTES)),
             readers: Arc::new(Semaphore::new(READERS)),
         };
-        let clients = configs
+        let jobs = configs
             .iter()
             .map(|ScrapeConfig(settings)| {
-                if connection::is_plain(settings) {
-                    return Ok(shared.client.clone());
-                }
                 let named = |problem| format!("the job `{}`: {problem}", settings.job_name);
-                connection::client(Some(settings)).map_err(named)
+                Job::new(shared.clone(), Arc::new(settings.clone()), &plain).map_err(named)
             })
             .collect::<Result<Vec<_>, String>>()?;
         let (stop, stopped) = watch::channel(false);
-        let jobs = configs
-            .iter()
-            .zip(clients)
-            .map(|(ScrapeConfig(settings), client)| {
-                let job = Job {
-                    shared: Shared {
-                        client,
-                        ..shared.clone()
-                    },
-                    settings: Arc::new(settings.clone()),
-                    files: Files::new(settings.file_sd_configs.clone()),
-                    running: HashMap::new(),
-                    tasks: JoinSet::new(),
-                    said: Vec::new(),
-                };
+        let jobs = jobs
+            .into_iter()
+            .map(|job| {
                 let guard = queue.failures().guard("a job that scrapes targets");
                 let run = job.run(stopped.clone());
                 tokio::spawn(async move {
@@ -120,6 +110,9 @@ impl Scraper {
 struct Job {
     shared: Shared,
     settings: Arc<ScrapeSettings>,
+    access: Access,
+    /// Says to targets why none of them is asked.
+    refuse: watch::Sender<Option<String>>,
     files: Files,
     running: HashMap<Arc<Target>, watch::Sender<bool>>,
     tasks: JoinSet<()>,
@@ -128,6 +121,42 @@ struct Job {
 }
 
 impl Job {
+    /// The error says what is wrong with the settings.
+    fn new(shared: Shared, settings: Arc<ScrapeSettings>, plain: &Client) -> Result<Self, String> {
+        let connector = if connection::is_plain(&settings) {
+            Connector::plain(Arc::clone(&settings), plain.clone())
+        } else {
+            Connector::new(Arc::clone(&settings))?
+        };
+        let tokens = settings.oauth2.clone().map(Tokens::new).transpose()?;
+        let (refuse, refused) = watch::channel(None);
+        let files = Files::new(settings.file_sd_configs.clone());
+        Ok(Self {
+            shared,
+            settings,
+            access: Access {
+                connector: Arc::new(connector),
+                tokens: tokens.map(Arc::new),
+                refused,
+            },
+            refuse,
+            files,
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+            said: Vec::new(),
+        })
+    }
+
+    /// How a target is asked: by what its certificate is called, where that is another name.
+    fn access(&self, target: &Target) -> Result<Access, String> {
+        let own = Connector::of_target(&self.settings, &target.url).transpose()?;
+        let mut access = self.access.clone();
+        if let Some(own) = own {
+            access.connector = Arc::new(own);
+        }
+        Ok(access)
+    }
+
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut first = true;
         loop {
@@ -201,10 +230,11 @@ impl Job {
             }
         }
         let limit = settings.target_limit;
-        if limit > 0 && wanted.len() > limit {
-            problems.push(format!("{} targets, and {limit} are allowed", wanted.len()));
-            wanted.clear();
-        }
+        // Where there are too many all of them fail, as with Prometheus, so that `up` tells.
+        let over = limit > 0 && wanted.len() > limit;
+        let refusal = over.then(|| format!("{} targets, and {limit} are allowed", wanted.len()));
+        problems.extend(refusal.clone());
+        self.refuse.send_replace(refusal);
         let keep: std::collections::HashSet<&Arc<Target>> = wanted.iter().collect();
         self.running.retain(|target, stop| {
             let kept = keep.contains(target);
@@ -214,10 +244,19 @@ impl Job {
             kept
         });
         for target in &wanted {
+            let access = self.access(target);
             if let Entry::Vacant(free) = self.running.entry(Arc::clone(target)) {
                 let (stop, stopped) = watch::channel(false);
                 let shared = self.shared.clone();
-                let scrape = Scrape::new(shared, Arc::clone(settings), Arc::clone(target));
+                let access = match access {
+                    Ok(access) => access,
+                    Err(problem) => {
+                        problems.push(problem);
+                        continue;
+                    }
+                };
+                let (settings, target) = (Arc::clone(settings), Arc::clone(target));
+                let scrape = Scrape::new(shared, access, settings, target);
                 self.tasks.spawn(scrape.run(stopped));
                 free.insert(stop);
             }

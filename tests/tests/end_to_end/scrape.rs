@@ -94,6 +94,19 @@ async fn targets_of_files_come_and_go() {
         Some(2.5),
     )
     .await;
+    let targets = query.get("/prometheus/api/v1/targets", &[]).await;
+    let targets = targets["data"]["activeTargets"].as_array().unwrap();
+    let target = targets
+        .iter()
+        .find(|target| target["labels"]["file"] == "one");
+    let target = target.unwrap();
+    assert_eq!(target["scrapeUrl"], format!("http://{first}/metrics"));
+    assert_eq!(target["discoveredLabels"]["__address__"], first);
+    assert_eq!(target["discoveredLabels"]["zone"], "z");
+    assert_eq!(
+        (&target["scrapeInterval"], &target["health"]),
+        (&"200ms".into(), &"up".into())
+    );
     // A file that does not read leaves its targets as they are.
     std::fs::write(files.join("two.json"), "[{").unwrap();
     let counted = "throughline_agent_discovery_errors_total{job=\"files\"}";

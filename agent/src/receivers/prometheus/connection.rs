@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use config::{FilePath, ScrapeSettings, Text, TlsSettings, TlsVersion};
+use config::{FilePath, ScrapeSettings, Text, TlsSettings, TlsVersion, Url};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, redirect, tls};
 
 /// Redirects that are followed.
@@ -20,6 +20,31 @@ pub(super) fn is_plain(settings: &ScrapeSettings) -> bool {
 
 /// What sends the requests of a job. The error says what is wrong with its settings.
 pub(super) fn client(settings: Option<&ScrapeSettings>) -> Result<Client, String> {
+    builder(settings)?.build().map_err(|error| told(&error))
+}
+
+/// What sends other requests than those to targets.
+pub(super) fn other_client(
+    tls: Option<&TlsSettings>,
+    proxy: Option<&Url>,
+) -> Result<Client, String> {
+    let mut builder = builder(None)?;
+    if let Some(url) = proxy {
+        builder = proxied(builder, url)?;
+    }
+    if let Some(tls) = tls {
+        builder = secured(builder, tls)?;
+    }
+    builder.build().map_err(|error| told(&error))
+}
+
+fn proxied(builder: ClientBuilder, url: &Url) -> Result<ClientBuilder, String> {
+    let proxy = Proxy::all(&url.0).map_err(|error| format!("proxy_url: {error}"))?;
+    Ok(builder.proxy(proxy))
+}
+
+/// What a client is made of.
+pub(super) fn builder(settings: Option<&ScrapeSettings>) -> Result<ClientBuilder, String> {
     let mut builder = Client::builder()
         .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
         // The limit on what is unpacked is ours.
@@ -36,14 +61,13 @@ pub(super) fn client(settings: Option<&ScrapeSettings>) -> Result<Client, String
             builder = builder.http1_only();
         }
         if let Some(url) = &settings.proxy_url {
-            let proxy = Proxy::all(&url.0).map_err(|error| format!("proxy_url: {error}"))?;
-            builder = builder.proxy(proxy);
+            builder = proxied(builder, url)?;
         }
         if let Some(tls) = &settings.tls_config {
             builder = secured(builder, tls)?;
         }
     }
-    builder.build().map_err(|error| told(&error))
+    Ok(builder)
 }
 
 fn secured(mut builder: ClientBuilder, settings: &TlsSettings) -> Result<ClientBuilder, String> {
@@ -92,7 +116,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// The innermost reason: those around it say only that something failed.
-fn told(error: &reqwest::Error) -> String {
+pub(super) fn told(error: &reqwest::Error) -> String {
     let mut source: &dyn std::error::Error = error;
     while let Some(next) = source.source() {
         source = next;

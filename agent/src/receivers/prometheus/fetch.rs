@@ -6,9 +6,12 @@ use std::sync::Arc;
 use config::ScrapeSettings;
 use model::room::{Budget, NoRoom, Room};
 use otlp::inflate::{Encoding, Inflate, InflateError};
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue,
+};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
+use super::oauth2::Tokens;
 use super::protobuf::ProtobufError;
 use super::protocols::{self, Format};
 use super::target::Target;
@@ -92,28 +95,52 @@ pub(super) struct Answer {
     pub(super) _room: Room,
 }
 
+/// How a target is asked.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    /// Sends the request.
+    pub(super) client: Client,
+    /// The URL with the name of the target's certificate, and what the target is called itself.
+    pub(super) named: Option<(String, String)>,
+    /// Where the request needs a token.
+    pub(super) tokens: Option<&'a Tokens>,
+}
+
 /// Asks a target; the time limit is the caller's.
 pub(super) async fn fetch(
-    client: &Client,
+    asked: &Asked<'_>,
     settings: &ScrapeSettings,
     target: &Target,
     budget: &Arc<Budget>,
 ) -> Result<Answer, ScrapeError> {
-    let request = client
-        .get(&target.url)
-        .header(ACCEPT, protocols::accept(settings))
-        .header(
-            "x-prometheus-scrape-timeout-seconds",
-            target.timeout.as_secs_f64().to_string(),
-        );
+    let request = match &asked.named {
+        None => asked.client.get(&target.url),
+        Some((url, host)) => asked.client.get(url).header(HOST, host),
+    };
+    let request = request.header(ACCEPT, protocols::accept(settings)).header(
+        "x-prometheus-scrape-timeout-seconds",
+        target.timeout.as_secs_f64().to_string(),
+    );
     let request = if settings.enable_compression {
         request.header(ACCEPT_ENCODING, "gzip")
     } else {
         request
     };
-    let request = authorized(request, settings).await?;
+    let token = match asked.tokens {
+        Some(tokens) => Some(tokens.header().await?),
+        None => None,
+    };
+    let request = match &token {
+        Some(token) => request.header(AUTHORIZATION, sensitive(token)?),
+        None => authorized(request, settings).await?,
+    };
     let response = request.send().await.map_err(connect)?;
     if !response.status().is_success() {
+        if let (StatusCode::UNAUTHORIZED, Some(tokens), Some(token)) =
+            (response.status(), asked.tokens, &token)
+        {
+            tokens.forget(token).await;
+        }
         return Err(ScrapeError::Status(response.status().as_u16()));
     }
     let limit = usize::try_from(settings.body_size_limit.0).unwrap_or(usize::MAX);
@@ -186,14 +213,19 @@ async fn authorized(
         (None, None) => String::new(),
     };
     let value = format!("{} {credentials}", auth.r#type);
-    let mut value = reqwest::header::HeaderValue::from_str(value.trim())
+    Ok(request.header(AUTHORIZATION, sensitive(&value)?))
+}
+
+/// The value of a header that no log shows.
+fn sensitive(text: &str) -> Result<HeaderValue, ScrapeError> {
+    let mut value = HeaderValue::from_str(text.trim())
         .map_err(|_| ScrapeError::Credentials("they cannot be in a header".to_owned()))?;
     value.set_sensitive(true);
-    Ok(request.header(reqwest::header::AUTHORIZATION, value))
+    Ok(value)
 }
 
 /// What a file says, without the end of its line.
-async fn secret(path: &Path) -> Result<String, ScrapeError> {
+pub(super) async fn secret(path: &Path) -> Result<String, ScrapeError> {
     let named =
         |error: std::io::Error| ScrapeError::Credentials(format!("{}: {error}", path.display()));
     let length = tokio::fs::metadata(path).await.map_err(named)?.len();

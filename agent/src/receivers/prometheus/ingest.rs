@@ -334,6 +334,7 @@ impl Ingest<'_> {
                 kind: kind.to_owned(),
                 help: family.help.clone(),
                 unit: family.unit.clone(),
+                target: String::new(),
             });
         }
     }

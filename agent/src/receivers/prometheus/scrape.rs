@@ -7,12 +7,13 @@ use config::ScrapeSettings;
 use env::Clock;
 use model::Signal;
 use model::room::Budget;
-use reqwest::Client;
 use tokio::sync::{Semaphore, watch};
 
-use super::fetch::{Answer, ScrapeError, fetch};
+use super::connector::Connector;
+use super::fetch::{Answer, Asked, ScrapeError, fetch};
 use super::ingest::{Cache, Counts, ingest};
 use super::labels::Labels;
+use super::oauth2::Tokens;
 use super::request::{Info, Kind, Point, PointValue, Requests, SeriesId};
 use super::target::Target;
 use crate::metrics::{self, Metrics};
@@ -23,7 +24,6 @@ const NANOS_PER_MS: u64 = 1_000_000;
 /// What all scrapes share.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
-    pub(super) client: Client,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) queue: Queue,
     pub(super) metrics: Metrics,
@@ -33,9 +33,21 @@ pub(super) struct Shared {
     pub(super) readers: Arc<Semaphore>,
 }
 
+/// How the targets of a job are asked.
+#[derive(Debug, Clone)]
+pub(super) struct Access {
+    /// Knows the client.
+    pub(super) connector: Arc<Connector>,
+    /// Where requests need a token.
+    pub(super) tokens: Option<Arc<Tokens>>,
+    /// Why no target is asked; nothing where they are.
+    pub(super) refused: watch::Receiver<Option<String>>,
+}
+
 /// A target on its way from scrape to scrape.
 pub(super) struct Scrape {
     shared: Shared,
+    access: Access,
     settings: Arc<ScrapeSettings>,
     target: Arc<Target>,
     cache: Option<Cache>,
@@ -54,10 +66,16 @@ struct Report {
 
 impl Scrape {
     /// Nothing is scraped yet.
-    pub(super) fn new(shared: Shared, settings: Arc<ScrapeSettings>, target: Arc<Target>) -> Self {
+    pub(super) fn new(
+        shared: Shared,
+        access: Access,
+        settings: Arc<ScrapeSettings>,
+        target: Arc<Target>,
+    ) -> Self {
         let cache = Cache::new(shared.budget.room(usize::MAX));
         Self {
             shared,
+            access,
             settings,
             target,
             cache: Some(cache),
@@ -99,12 +117,7 @@ impl Scrape {
         let began = Instant::now();
         let now_ms = self.shared.clock.unix_nanos() / NANOS_PER_MS;
         self.begun = true;
-        let asked = fetch(
-            &self.shared.client,
-            &self.settings,
-            &self.target,
-            &self.shared.budget,
-        );
+        let asked = self.ask();
         let answer = tokio::select! {
             biased;
             () = stopped(stop) => return false,
@@ -145,6 +158,41 @@ impl Scrape {
         self.report(Some(&report), time, &mut requests);
         self.append(requests).await;
         true
+    }
+
+    /// Asks the target, unless that is refused to all of the job.
+    async fn ask(&self) -> Result<Answer, ScrapeError> {
+        if let Some(reason) = self.access.refused.borrow().clone() {
+            return Err(ScrapeError::TooLarge(reason));
+        }
+        let asked = Asked {
+            client: self.client().await,
+            named: self.access.connector.named(&self.target.url),
+            tokens: self.access.tokens.as_deref(),
+        };
+        fetch(&asked, &self.settings, &self.target, &self.shared.budget).await
+    }
+
+    /// The client, after a look at the files that it is made of.
+    async fn client(&self) -> reqwest::Client {
+        let connector = &self.access.connector;
+        if !connector.has_files() {
+            return connector.client();
+        }
+        let looking = Arc::clone(connector);
+        let Ok((client, problem)) = tokio::task::spawn_blocking(move || looking.look()).await
+        else {
+            return connector.client();
+        };
+        if let Some(problem) = problem {
+            let job = self.settings.job_name.as_str();
+            tracing::warn!(
+                job,
+                problem,
+                "changed certificates do not read, the old ones stay"
+            );
+        }
+        client
     }
 
     /// Reads an answer on a thread for such work.
@@ -229,6 +277,10 @@ impl Scrape {
                 kind: "gauge".to_owned(),
                 help: help.to_owned(),
                 unit: unit.to_owned(),
+                target: match name {
+                    UP => self.target.description(),
+                    _ => String::new(),
+                },
             });
             let point = Point {
                 time_unix_nano,
@@ -286,9 +338,11 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
+/// The series that says whether a target answers.
+const UP: &str = "up";
 /// The series about each scrape: name, help, unit.
 const REPORTED: [(&str, &str, &str); 5] = [
-    ("up", "Whether the last scrape of the target succeeded.", ""),
+    (UP, "Whether the last scrape of the target succeeded.", ""),
     (
         "scrape_duration_seconds",
         "How long the target took to answer.",

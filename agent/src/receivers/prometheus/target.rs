@@ -1,5 +1,6 @@
 //! From what the configuration and discovery say to the targets that are scraped.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -19,9 +20,39 @@ pub(super) struct Target {
     pub(super) interval: Duration,
     /// How long that may take.
     pub(super) timeout: Duration,
+    /// Labels before relabeling, to be shown.
+    pub(super) discovered: Discovered,
+}
+
+/// Labels that tell no target from another one.
+#[derive(Debug, Clone)]
+pub(super) struct Discovered(Labels);
+
+impl PartialEq for Discovered {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Discovered {}
+
+impl Hash for Discovered {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl Target {
+    /// What Prometheus' API has of a target beside its labels, as JSON.
+    pub(super) fn description(&self) -> String {
+        let discovered: BTreeMap<&str, &str> = self.discovered.0.iter().collect();
+        let description = serde_json::json!({
+            "discoveredLabels": discovered,
+            "scrapeUrl": self.url,
+            "scrapeInterval": config::format_duration(self.interval),
+            "scrapeTimeout": config::format_duration(self.timeout),
+        });
+        description.to_string()
+    }
+
     /// How far into each interval it is scraped, so that not all are at once and each always is at
     /// the same moment.
     pub(super) fn offset(&self) -> Duration {
@@ -83,13 +114,18 @@ fn build(
         let first = values.first().map_or("", String::as_str);
         labels.set_missing(&format!("__param_{name}"), first);
     }
+    let discovered = Discovered(labels.clone());
     if !relabel::apply(&settings.relabel_configs, &mut labels) {
         return Ok(None);
     }
-    finish(settings, labels).map(Some)
+    finish(settings, labels, discovered).map(Some)
 }
 
-fn finish(settings: &ScrapeSettings, mut labels: Labels) -> Result<Target, String> {
+fn finish(
+    settings: &ScrapeSettings,
+    mut labels: Labels,
+    discovered: Discovered,
+) -> Result<Target, String> {
     let address = labels.get("__address__").to_owned();
     if address.is_empty() || address.contains(['/', ' ', '@', '?', '#']) {
         return Err(format!("`{address}` is not the address of a target"));
@@ -125,6 +161,7 @@ fn finish(settings: &ScrapeSettings, mut labels: Labels) -> Result<Target, Strin
         url,
         interval,
         timeout: timeout.min(interval),
+        discovered,
     })
 }
 
@@ -143,7 +180,7 @@ fn parameters(settings: &ScrapeSettings, labels: &Labels) -> Vec<(String, String
 }
 
 /// Text as part of a query string.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

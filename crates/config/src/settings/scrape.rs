@@ -16,7 +16,7 @@ use crate::units::ByteSize;
 use crate::values::{PathPattern, Url};
 use crate::yaml::{self, Node};
 
-pub use connection::{TlsSettings, TlsVersion};
+pub use connection::{OAuth2, TlsSettings, TlsVersion};
 
 section! {
     /// Targets that are scraped alike.
@@ -61,6 +61,8 @@ section! {
         bearer_token: Option<Text> = "null";
         /// Short for `authorization` with this file of credentials.
         bearer_token_file: Option<FilePath> = "null";
+        /// A token of a token server in every request.
+        oauth2: Option<OAuth2> = "null";
         /// TLS with the targets.
         tls_config: Option<TlsSettings> = "null";
         /// The proxy that requests go through; without it they go straight, whatever the environment says.

@@ -103,7 +103,22 @@ pub(crate) struct Notes {
     pub(crate) infos: Vec<String>,
 }
 
+/// So many warnings, and as many infos, are told, as by Prometheus.
+const NOTES_MAX: usize = 10;
+
 impl Notes {
+    /// What an evaluation notes; of many the first.
+    pub(crate) fn of_evaluation(mut warnings: Vec<String>, mut infos: Vec<String>) -> Self {
+        for (list, what) in [(&mut warnings, "warnings"), (&mut infos, "infos")] {
+            let more = list.len().saturating_sub(NOTES_MAX);
+            if more > 0 {
+                list.truncate(NOTES_MAX);
+                list.push(format!("{more} more {what} are left out"));
+            }
+        }
+        Self { warnings, infos }
+    }
+
     /// Cuts a list to the limit that was asked for, and says so.
     pub(crate) fn limit<T>(&mut self, items: &mut Vec<T>, limit: Option<usize>) {
         if let Some(limit) = limit

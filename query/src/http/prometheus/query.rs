@@ -110,10 +110,7 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
             format!("the evaluation failed: {problem}"),
         ))
     })??;
-    let mut notes = Notes {
-        warnings: answer.warnings,
-        infos: answer.infos,
-    };
+    let mut notes = Notes::of_evaluation(answer.warnings, answer.infos);
     let mut value = answer.value;
     match &mut value {
         Value::Vector(samples) => notes.limit(samples, limit),

@@ -1,14 +1,16 @@
 //! What is scraped, and whom Prometheus would alert.
 //!
 //! Agents scrape, and what they say of it is stored: a target is one whose `up` has a sample of the
-//! last minutes. Its address and the labels that discovery had are known to the agent alone, and
-//! targets that relabeling dropped to nobody. Alerts are told to webhooks, so there is no
+//! last minutes, and the metadata of that say where it is. Targets that relabeling dropped are known
+//! to the agent alone. Alerts are told to webhooks, so there is no
 //! Alertmanager.
 
 use std::collections::BTreeMap;
 
 use axum::extract::State as Extract;
-use model::prometheus::NAME_LABEL;
+use model::Value;
+use model::prometheus::{self, NAME_LABEL, TARGET_KEY};
+use model::value::last;
 use promql::source::is_stale;
 use promql::{Labels, MatchOp, Matcher};
 use serde_json::{Value as Json, json};
@@ -51,37 +53,78 @@ async fn current(
     Ok(last.collect())
 }
 
-/// Every target that was scraped lately: labels, its `up`, how long its scrape took.
-async fn active(
-    state: &State,
+/// A target that was scraped lately.
+struct Active {
+    labels: Labels,
+    up: Last,
+    /// How long its scrape took.
+    took: Option<Last>,
+    /// Where it is, as its agent says.
+    described: Json,
+}
+
+/// What agents say of their targets, by labels.
+async fn described(
     running: &Running,
-) -> Result<Vec<(Labels, Last, Option<Last>)>, Refused> {
+    (first_ms, now_ms): (i64, i64),
+) -> Result<BTreeMap<Labels, Json>, Refused> {
+    let matcher = Matcher::new(NAME_LABEL, MatchOp::Eq, UP)
+        .map_err(|problem| bad_parameter("match", problem))?;
+    let reader = SeriesReader(running.context());
+    let range = range_of_ms(first_ms, now_ms);
+    let parts = reader.read(&[matcher], range, false).await?;
+    let described = parts.iter().filter_map(|part| {
+        let series = &part.series;
+        let text = last(&series.metric.metadata, TARGET_KEY).and_then(Value::as_str)?;
+        let described: Json = serde_json::from_str(text).ok()?;
+        described
+            .is_object()
+            .then(|| (Labels::new(prometheus::base_labels(series)), described))
+    });
+    Ok(described.collect())
+}
+
+/// Every target that was scraped lately.
+async fn active(state: &State, running: &Running) -> Result<Vec<Active>, Refused> {
     let now_ms = i64::try_from(state.now() / 1_000_000).unwrap_or(i64::MAX);
     let range = (now_ms - state.options().promql.lookback_ms, now_ms);
     let up = current(running, UP, range).await?;
     let durations = current(running, DURATION, range).await?;
-    let targets = up.into_iter().map(|(labels, up)| {
-        let took = durations.get(&labels).copied();
-        (labels, up, took)
+    let mut described = described(running, range).await?;
+    let targets = up.into_iter().map(|(labels, up)| Active {
+        took: durations.get(&labels).copied(),
+        described: described.remove(&labels).unwrap_or_else(|| json!({})),
+        labels,
+        up,
     });
     Ok(targets.collect())
 }
 
-fn as_json((labels, up, took): &(Labels, Last, Option<Last>)) -> Json {
+fn as_json(target: &Active) -> Json {
+    let Active {
+        labels,
+        up,
+        took,
+        described,
+    } = target;
     let is_up = up.value != 0.0;
     let failed = "the last scrape failed; the log of the agent says why";
     let scraped = u64::try_from(up.time_ms).unwrap_or_default() * 1_000_000;
     let names: BTreeMap<&str, &str> = labels.iter().collect();
+    let said = |key: &str| described[key].as_str().unwrap_or_default();
+    let discovered = described["discoveredLabels"].as_object().cloned();
     json!({
-        "discoveredLabels": {},
+        "discoveredLabels": discovered.unwrap_or_default(),
         "labels": names,
         "scrapePool": labels.value("job"),
-        "scrapeUrl": "",
-        "globalUrl": "",
+        "scrapeUrl": said("scrapeUrl"),
+        "globalUrl": said("scrapeUrl"),
         "lastError": if is_up { "" } else { failed },
         "lastScrape": rfc3339(scraped),
         "lastScrapeDuration": took.map_or(0.0, |took| took.value),
         "health": if is_up { "up" } else { "down" },
+        "scrapeInterval": said("scrapeInterval"),
+        "scrapeTimeout": said("scrapeTimeout"),
     })
 }
 
@@ -97,7 +140,7 @@ pub(crate) async fn targets(Extract(state): Extract<State>, form: Form) -> Answe
         targets = active(&state, &running).await?;
     }
     if let Some(pool) = form.text("scrapePool") {
-        targets.retain(|(labels, ..)| labels.value("job") == pool);
+        targets.retain(|target| target.labels.value("job") == pool);
     }
     let targets: Vec<Json> = targets.iter().map(as_json).collect();
     let data = json!({
@@ -114,7 +157,7 @@ pub(crate) async fn scrape_pools(Extract(state): Extract<State>) -> Answer {
     let targets = active(&state, &running).await?;
     let mut pools: Vec<&str> = targets
         .iter()
-        .map(|(labels, ..)| labels.value("job"))
+        .map(|target| target.labels.value("job"))
         .collect();
     pools.sort_unstable();
     pools.dedup();

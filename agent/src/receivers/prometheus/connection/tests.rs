@@ -6,7 +6,8 @@ use model::room::Budget;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::super::fetch::{ScrapeError, fetch};
+use super::super::connector::Connector;
+use super::super::fetch::{Asked, ScrapeError, fetch};
 use super::super::target;
 use super::super::tests::settings;
 use super::*;
@@ -57,11 +58,18 @@ where
 async fn scrape(lines: &str) -> Result<String, ScrapeError> {
     let settings = settings(lines);
     let _already = rustls::crypto::ring::default_provider().install_default();
-    let client = client(Some(&settings)).unwrap();
+    let connector = Connector::new(Arc::new(settings.clone())).unwrap();
     let group = &settings.static_configs[0];
     let target = target::of_group(&settings, group, None).remove(0).unwrap();
     let budget = Arc::new(Budget::new(1 << 20));
-    let answer = fetch(&client, &settings, &target, &budget).await?;
+    let own = Connector::of_target(&Arc::new(settings.clone()), &target.url);
+    let connector = own.map_or(connector, Result::unwrap);
+    let asked = Asked {
+        client: connector.look().0,
+        named: connector.named(&target.url),
+        tokens: None,
+    };
+    let answer = fetch(&asked, &settings, &target, &budget).await?;
     Ok(String::from_utf8(answer.body).unwrap())
 }
 
@@ -96,6 +104,36 @@ async fn a_target_is_known_by_the_certificates_that_are_configured() {
         let text = scrape(&format!("{target}tls_config: {tls}")).await;
         assert_eq!(text.unwrap(), "a 1\n", "{tls}");
     }
+    // The certificate has to have the name that is said, whatever the address.
+    let target = format!("scheme: https\nstatic_configs: [{{targets: ['{address}']}}]\n");
+    for (name, fine) in [("localhost", true), ("elsewhere", false)] {
+        let tls = format!("{{ca: {CA:?}, server_name: {name}}}");
+        let text = scrape(&format!("{target}tls_config: {tls}")).await;
+        assert_eq!(text.is_ok(), fine, "{name}: {text:?}");
+    }
+}
+
+#[test]
+fn clients_follow_the_files_that_they_are_made_of() {
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    std::fs::write(&ca, CA).unwrap();
+    let lines = format!("tls_config: {{ca_file: '{}'}}", ca.display());
+    let connector = Connector::new(Arc::new(settings(&lines))).unwrap();
+    assert!(connector.has_files());
+    assert_eq!(connector.look().1, None);
+    // What does not read leaves what there is, and is told once.
+    std::fs::write(&ca, "half a certificate").unwrap();
+    let problem = connector.look().1.unwrap();
+    assert!(problem.contains("ca"), "{problem}");
+    assert_eq!(connector.look().1, None);
+    std::fs::remove_file(&ca).unwrap();
+    assert!(connector.look().1.is_some());
+    std::fs::write(&ca, format!("{CA}\n")).unwrap();
+    assert_eq!(connector.look().1, None);
+    let none = Connector::new(Arc::new(settings("scheme: https"))).unwrap();
+    assert!(!none.has_files());
 }
 
 #[tokio::test]

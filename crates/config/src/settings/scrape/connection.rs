@@ -1,11 +1,14 @@
 //! How targets are connected to, and what of Prometheus' own configuration is not there.
 
+use std::collections::BTreeMap;
+
 use super::{Authorization, FilePath, ScrapeSettings, Text};
 use crate::section::{Context, choice, section};
+use crate::values::Url;
 use crate::yaml::{Content, Node};
 
 section! {
-    /// TLS with targets. Files are read when the agent starts.
+    /// TLS. Files are read again when they change.
     pub struct TlsSettings {
         /// Certificates in PEM by which targets are known, in place of those of the system.
         ca_file: Option<FilePath> = "null";
@@ -19,10 +22,32 @@ section! {
         key_file: Option<FilePath> = "null";
         /// The same in this file.
         key: Option<Text> = "null";
+        /// The name that the certificate of a target has to have, in place of that in its address.
+        server_name: Option<String> = "null";
         /// Take any certificate that a target shows.
         insecure_skip_verify: bool = "false";
         /// The oldest version that is spoken.
         min_version: Option<TlsVersion> = "null";
+    }
+
+    /// A token for every request, by the client's own credentials.
+    pub struct OAuth2 {
+        /// Who the agent is to the token server.
+        client_id: String = required;
+        /// Its secret.
+        client_secret: Option<Text> = "null";
+        /// A file that holds the secret, read before each request for a token.
+        client_secret_file: Option<FilePath> = "null";
+        /// What the token should be good for.
+        scopes: Vec<String> = "[]";
+        /// Where tokens are given.
+        token_url: Url = required;
+        /// Further parameters of requests for a token.
+        endpoint_params: BTreeMap<String, String> = "{}";
+        /// TLS with the token server.
+        tls_config: Option<TlsSettings> = "null";
+        /// The proxy that requests for a token go through.
+        proxy_url: Option<Url> = "null";
     }
 }
 
@@ -37,11 +62,7 @@ choice! {
 }
 
 /// Keys of Prometheus that mean something which is not done here, and what to do instead.
-const UNSUPPORTED: [(&str, &str); 12] = [
-    (
-        "oauth2",
-        "use `authorization` with a `credentials_file`, which is read before each scrape",
-    ),
+const UNSUPPORTED: [(&str, &str); 11] = [
     ("http_headers", "use `authorization`, or `params`"),
     ("no_proxy", "leave `proxy_url` out where none is to be used"),
     ("proxy_from_environment", "write the proxy into `proxy_url`"),
@@ -74,7 +95,7 @@ const DISCOVERY: &str = "_sd_configs";
 pub(super) fn supported(node: &Node, cx: &mut Context<'_>) -> Node {
     let mut node = node.clone();
     if let Content::Map(entries) = &mut node.content {
-        entries.retain_mut(|(key, value)| {
+        entries.retain(|(key, _)| {
             let name = key.as_text().unwrap_or_default();
             let hint = if name.ends_with(DISCOVERY) && name != "file_sd_configs" {
                 Some("list the targets in files for `file_sd_configs`: they are read again when they change")
@@ -82,9 +103,6 @@ pub(super) fn supported(node: &Node, cx: &mut Context<'_>) -> Node {
                 let known = UNSUPPORTED.iter().find(|(known, _)| *known == name);
                 known.map(|(_, hint)| *hint)
             };
-            if name == "tls_config" {
-                without_server_name(value, cx);
-            }
             if let Some(hint) = hint {
                 let message = format!("`{name}` of Prometheus is not supported");
                 cx.error(key, message, Some(hint.to_owned()));
@@ -93,20 +111,6 @@ pub(super) fn supported(node: &Node, cx: &mut Context<'_>) -> Node {
         });
     }
     node
-}
-
-fn without_server_name(tls: &mut Node, cx: &mut Context<'_>) {
-    if let Content::Map(entries) = &mut tls.content {
-        entries.retain(|(key, _)| {
-            let found = key.as_text() == Some("server_name");
-            if found {
-                let message = "`server_name` of Prometheus is not supported".to_owned();
-                let hint = "scrape the target by the name that its certificate has";
-                cx.error(key, message, Some(hint.to_owned()));
-            }
-            !found
-        });
-    }
 }
 
 /// Complains about what contradicts, and makes a bearer token what it is short for.
@@ -120,6 +124,7 @@ pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Contex
     ways.extend(settings.authorization.is_some().then_some("authorization"));
     ways.extend(token.0.is_some().then_some("bearer_token"));
     ways.extend(token.1.is_some().then_some("bearer_token_file"));
+    ways.extend(settings.oauth2.is_some().then_some("oauth2"));
     let mut wrong: Vec<(&str, String)> = Vec::new();
     if let [first, second, ..] = ways[..] {
         wrong.push((second, format!("both `{first}` and `{second}` are given")));
@@ -152,21 +157,71 @@ pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Contex
             ("credentials_file", file),
         );
     }
-    if let Some(tls) = &settings.tls_config {
-        let ca_file = ("ca_file", tls.ca_file.is_some());
-        both("tls_config", ("ca", tls.ca.is_some()), ca_file);
-        let cert_file = ("cert_file", tls.cert_file.is_some());
-        both("tls_config", ("cert", tls.cert.is_some()), cert_file);
-        let key_file = ("key_file", tls.key_file.is_some());
-        both("tls_config", ("key", tls.key.is_some()), key_file);
-        let has_cert = tls.cert.is_some() || tls.cert_file.is_some();
-        if has_cert != (tls.key.is_some() || tls.key_file.is_some()) {
-            let message = "a certificate needs its key, and a key its certificate";
-            wrong.push(("tls_config", message.to_owned()));
-        }
+    if let Some(oauth2) = &settings.oauth2 {
+        let file = oauth2.client_secret_file.is_some();
+        both(
+            "oauth2",
+            ("client_secret", oauth2.client_secret.is_some()),
+            ("client_secret_file", file),
+        );
     }
+    let own = settings.tls_config.as_ref().map(|tls| ("tls_config", tls));
+    let of_tokens = settings.oauth2.as_ref();
+    let of_tokens = of_tokens.and_then(|oauth2| Some(("oauth2", oauth2.tls_config.as_ref()?)));
+    for (section, tls) in own.into_iter().chain(of_tokens) {
+        let ca_file = ("ca_file", tls.ca_file.is_some());
+        both(section, ("ca", tls.ca.is_some()), ca_file);
+        let cert_file = ("cert_file", tls.cert_file.is_some());
+        both(section, ("cert", tls.cert.is_some()), cert_file);
+        let key_file = ("key_file", tls.key_file.is_some());
+        both(section, ("key", tls.key.is_some()), key_file);
+    }
+    wrong.extend(unpaired(settings));
+    wrong.extend(unsound_name(settings));
     for (key, message) in &wrong {
         cx.error(node.get(key).unwrap_or(node), message.clone(), None);
     }
     wrong.is_empty()
+}
+
+/// Certificates without keys, and keys without certificates.
+fn unpaired(settings: &ScrapeSettings) -> Option<(&'static str, String)> {
+    let of_tokens = settings.oauth2.as_ref();
+    let sections = [
+        ("tls_config", settings.tls_config.as_ref()),
+        (
+            "oauth2",
+            of_tokens.and_then(|oauth2| oauth2.tls_config.as_ref()),
+        ),
+    ];
+    sections.into_iter().find_map(|(section, tls)| {
+        let tls = tls?;
+        let has_cert = tls.cert.is_some() || tls.cert_file.is_some();
+        let has_key = tls.key.is_some() || tls.key_file.is_some();
+        let message = "a certificate needs its key, and a key its certificate";
+        (has_cert != has_key).then(|| (section, message.to_owned()))
+    })
+}
+
+/// What is wrong with the name that certificates are to have.
+fn unsound_name(settings: &ScrapeSettings) -> Option<(&'static str, String)> {
+    let of_tokens = settings
+        .oauth2
+        .as_ref()
+        .and_then(|oauth2| oauth2.tls_config.as_ref());
+    if of_tokens.is_some_and(|tls| tls.server_name.is_some()) {
+        let message = "`server_name` is for targets; name the token server as its certificate does";
+        return Some(("oauth2", message.to_owned()));
+    }
+    let name = settings.tls_config.as_ref()?.server_name.as_ref()?;
+    let problem = if name.is_empty() || name.contains(['/', ':', ' ']) {
+        "is no name"
+    } else if name.parse::<std::net::IpAddr>().is_ok() {
+        "is an address, and certificates are looked for by name"
+    } else if settings.proxy_url.is_some() {
+        "cannot be looked for through a proxy, which connects by the name itself"
+    } else {
+        return None;
+    };
+    Some(("tls_config", format!("`server_name` {name} {problem}")))
 }

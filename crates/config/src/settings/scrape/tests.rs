@@ -44,16 +44,15 @@ agent:
 
 #[test]
 fn what_prometheus_has_and_the_agent_does_not_is_told_as_such() {
-    let text = "agent:\n  scrape_configs:\n    - job_name: a\n      oauth2: {client_id: x}\n      \
+    let text = "agent:\n  scrape_configs:\n    - job_name: a\n      http_headers: {x: {}}\n      \
                 kubernetes_sd_configs: [{role: pod}]\n      native_histogram_bucket_limit: 160\n      \
-                tls_config: {server_name: x, ca_fil: y}\n";
+                tls_config: {ca_fil: y}\n";
     let errors = load(text).unwrap_err();
     let expected = [
-        "4:7: `oauth2` of Prometheus is not supported",
+        "4:7: `http_headers` of Prometheus is not supported",
         "5:7: `kubernetes_sd_configs` of Prometheus is not supported",
         "6:7: `native_histogram_bucket_limit` of Prometheus is not supported",
-        "7:20: `server_name` of Prometheus is not supported",
-        "7:36: unknown key `ca_fil` (did you mean `ca_file`?)",
+        "7:20: unknown key `ca_fil` (did you mean `ca_file`?)",
     ];
     assert_eq!(errors.len(), expected.len(), "{errors:#?}");
     for (error, expected) in errors.iter().zip(expected) {
@@ -82,6 +81,15 @@ fn a_bearer_token_is_an_authorization() {
         "{job_name: a, bearer_token: x, basic_auth: {username: u}}",
         "{job_name: a, tls_config: {ca: x, ca_file: y}}",
         "{job_name: a, tls_config: {cert_file: y}}",
+        "{job_name: a, tls_config: {server_name: 10.0.0.1}}",
+        "{job_name: a, tls_config: {server_name: x}, proxy_url: 'http://p:1'}",
+        "{job_name: a, oauth2: {client_id: x, token_url: 'http://t/', client_secret: y, client_secret_file: z}}",
+        "{job_name: a, oauth2: {client_id: x, token_url: 'http://t/', tls_config: {key: y}}}",
+        "{job_name: a, oauth2: {client_id: x, token_url: 'http://t/', tls_config: {server_name: y}}}",
+        "{job_name: a, oauth2: {client_id: x, token_url: 'http://t/'}, bearer_token: x}",
+        "{job_name: a, scrape_protocols: []}",
+        "{job_name: a, scrape_protocols: [PrometheusProto, PrometheusProto]}",
+        "{job_name: a, metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}",
     ] {
         let text = format!("agent:\n  scrape_configs:\n    - {wrong}\n");
         let errors = load(&text).unwrap_err();
