@@ -9,7 +9,7 @@ use super::*;
 const KEY: &str = "00112233445566778899aabbccddeeff";
 
 fn admin(dir: &Path) -> Admin {
-    let decoder = Arc::new(crate::Decoder);
+    let decoder = Arc::new(crate::Decoder::default());
     let store = Store::open(Env::real(), dir, storage::Options::default(), decoder).unwrap();
     Admin::new(store, KEY.to_owned())
 }

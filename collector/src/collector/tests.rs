@@ -102,7 +102,7 @@ async fn the_real_store_answers_through_the_collector() {
         env.clone(),
         dir.path(),
         storage::Options::default(),
-        Arc::new(crate::Decoder),
+        Arc::new(crate::Decoder::default()),
     )
     .unwrap();
     let bind = || TcpListener::bind("127.0.0.1:0");

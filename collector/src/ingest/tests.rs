@@ -65,7 +65,7 @@ impl Sink for FakeSink {
 
 fn decoded(batch: &Batch) -> Result<otlp::rows::Rows, Undecoded> {
     let mut rows = otlp::rows::Rows::default();
-    crate::Decoder.decode(batch.format, batch.signal, &batch.request, &mut rows)?;
+    crate::Decoder::default().decode(batch.format, batch.signal, &batch.request, &mut rows)?;
     Ok(rows)
 }
 

@@ -7,6 +7,7 @@ use model::metric::{
     DataPoint, Exemplar, ExemplarValue, ExponentialHistogram, MetricKind, PointValue, Series,
     Temporality,
 };
+use model::prometheus::Naming;
 use model::{KeyValue, Metric, Resource, Scope};
 
 use super::histogram::{Example, Latency};
@@ -80,7 +81,8 @@ fn metric(name: &str, description: &str, kind: MetricKind) -> Arc<Metric> {
         kind,
         temporality: Temporality::Cumulative,
         monotonic: kind == MetricKind::Sum,
-        metadata: Vec::new(),
+        // Dashboards know them by these names, however other metrics are named.
+        metadata: vec![Naming::fixed()],
     })
 }
 

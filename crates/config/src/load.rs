@@ -178,8 +178,8 @@ fn check_collectors(config: &Config, root: &Node, cx: &mut Context<'_>) {
 
 /// A list that would do nothing is a mistake.
 fn check_promotion(config: &Config, root: &Node, cx: &mut Context<'_>) {
-    let promql = &config.promql;
-    let all = promql.promote_all_resource_attributes;
+    let otlp = &config.otlp;
+    let all = otlp.promote_all_resource_attributes;
     let (useless, message) = if all {
         let message = "has no effect beside `promote_all_resource_attributes`";
         ("promote_resource_attributes", message)
@@ -188,12 +188,12 @@ fn check_promotion(config: &Config, root: &Node, cx: &mut Context<'_>) {
         ("ignore_resource_attributes", message)
     };
     let list = if all {
-        &promql.promote_resource_attributes
+        &otlp.promote_resource_attributes
     } else {
-        &promql.ignore_resource_attributes
+        &otlp.ignore_resource_attributes
     };
     if !list.is_empty() {
-        let node = root.at(&format!("promql.{useless}")).unwrap_or(root);
+        let node = root.at(&format!("otlp.{useless}")).unwrap_or(root);
         cx.error(node, format!("`{useless}` {message}"), None);
     }
 }

@@ -19,9 +19,10 @@ use crate::values::{CapturePattern, Endpoint, PathPattern, Pattern, Url};
 
 pub(crate) use scrape::check_jobs;
 pub use scrape::{
-    Authorization, BasicAuth, EscapingScheme, FileDiscovery, FilePath, NameValidation, Params,
-    Relabel, RelabelAction, RelabelSettings, Scheme, ScrapeConfig, ScrapeProtocol, ScrapeProtocols,
-    ScrapeSettings, TargetGroup, Text, TlsSettings, TlsVersion, WholePattern, read_target_groups,
+    Authorization, BasicAuth, EscapingScheme, FileDiscovery, FilePath, NameValidation, OAuth2,
+    Params, Relabel, RelabelAction, RelabelSettings, Scheme, ScrapeConfig, ScrapeProtocol,
+    ScrapeProtocols, ScrapeSettings, TargetGroup, Text, TlsSettings, TlsVersion, WholePattern,
+    read_target_groups,
 };
 pub use spans::{Bounds, Dimensions, ServiceGraph, SpanHistograms, SpanMetrics};
 
@@ -48,6 +49,10 @@ section! {
         limits: Limits = "{}";
         /// PromQL.
         promql: Promql = "{}";
+        /// How metrics of OTLP look to Prometheus, in the shape that Prometheus has it.
+        otlp: Otlp = "{}";
+        /// Metrics as a collector stores them.
+        metrics: MetricStorage = "{}";
         /// Metrics that a collector derives from spans.
         span_metrics: SpanMetrics = "{}";
         /// Metrics of the requests between services, which a collector derives from spans.
@@ -278,14 +283,36 @@ section! {
     pub struct Promql {
         /// Allow functions, aggregations and modifiers that Prometheus calls experimental.
         experimental: bool = "true";
+        /// How old a sample may be to count as current.
+        lookback_delta: Duration = "5m", "1s" to "1d";
+    }
+
+    /// How metrics of OTLP look to Prometheus. What is promoted holds for all that is stored, the rest for what comes from then on.
+    pub struct Otlp {
+        /// How the names of metrics and labels are made.
+        translation_strategy: TranslationStrategy = "UnderscoreEscapingWithSuffixes";
         /// Attributes of resources that are labels of every metric of the resource, as they are in `target_info`.
         promote_resource_attributes: Vec<String> = "[]";
         /// Make labels of all attributes of resources.
         promote_all_resource_attributes: bool = "false";
         /// With `promote_all_resource_attributes`: these are not.
         ignore_resource_attributes: Vec<String> = "[]";
-        /// How old a sample may be to count as current.
-        lookback_delta: Duration = "5m", "1s" to "1d";
+        /// Keep `service.name`, `service.namespace` and `service.instance.id` in `target_info`, beside `job` and `instance`.
+        keep_identifying_resource_attributes: bool = "false";
+        /// Make labels of the instrumentation scope: `otel_scope_name`, `otel_scope_version`, `otel_scope_schema_url` and its attributes.
+        promote_scope_metadata: bool = "true";
+        /// Show histograms with bounds as native ones with custom buckets.
+        convert_histograms_to_nhcb: bool = "false";
+        /// Put `key` before the names of labels that start with one underscore.
+        label_name_underscore_sanitization: bool = "true";
+        /// Keep several underscores in a row in the names of labels.
+        label_name_preserve_multiple_underscores: bool = "true";
+    }
+
+    /// Metrics as a collector stores them.
+    pub struct MetricStorage {
+        /// Store a zero where a counter, histogram or summary says that it began, up to an hour before its point, so that rates see the first increase.
+        start_zero_samples: bool = "false";
     }
 }
 
@@ -304,6 +331,18 @@ choice! {
         Cri = "cri",
         /// Docker's json-file driver.
         Docker = "docker",
+    }
+
+    /// How names of OTLP become those of Prometheus.
+    pub enum TranslationStrategy {
+        /// Classic names with unit and type.
+        UnderscoreEscapingWithSuffixes = "UnderscoreEscapingWithSuffixes",
+        /// Classic names.
+        UnderscoreEscapingWithoutSuffixes = "UnderscoreEscapingWithoutSuffixes",
+        /// Names as sent, with unit and type.
+        NoUtf8EscapingWithSuffixes = "NoUTF8EscapingWithSuffixes",
+        /// Names as sent.
+        NoTranslation = "NoTranslation",
     }
 
     /// Where to start in a new file.

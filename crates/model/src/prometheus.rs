@@ -5,17 +5,17 @@
 //! specification and of Prometheus' OTLP receiver. Everything here is a pure function of strings,
 //! so that ingest, queries and the user interface agree on names without sharing state.
 
+mod naming;
 mod promote;
 mod series;
 mod target;
 mod units;
 
-use std::collections::BTreeMap;
-
+pub use naming::{NAMING_KEY, Naming};
 pub use promote::Promotion;
 pub use series::{
-    FAMILY_KEY, Family, TYPE_KEY, base_labels, base_name, family, is_verbatim, mark,
-    resource_labels, target_info,
+    FAMILY_KEY, Family, TARGET_KEY, TYPE_KEY, base_labels, base_name, family, is_verbatim, mark,
+    naming, resource_labels, target_info, view_kind,
 };
 pub use target::TargetRef;
 pub use units::unit_name;
@@ -86,6 +86,23 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// All of them by their names.
+    pub const NAMED: [(&'static str, Self); 4] = [
+        (
+            "UnderscoreEscapingWithSuffixes",
+            Self::UnderscoreEscapingWithSuffixes,
+        ),
+        (
+            "UnderscoreEscapingWithoutSuffixes",
+            Self::UnderscoreEscapingWithoutSuffixes,
+        ),
+        (
+            "NoUTF8EscapingWithSuffixes",
+            Self::NoUtf8EscapingWithSuffixes,
+        ),
+        ("NoTranslation", Self::NoTranslation),
+    ];
+
     fn escapes(self) -> bool {
         matches!(
             self,
@@ -113,94 +130,6 @@ impl Strategy {
             }
             (false, false) => prefixed(namespace, name),
         }
-    }
-
-    /// The Prometheus name of an attribute.
-    pub fn label_name(self, name: &str) -> String {
-        if self.escapes() {
-            label_name(name)
-        } else {
-            name.to_owned()
-        }
-    }
-
-    /// The labels of a series, sorted by name, without the metric name.
-    ///
-    /// Of the resource only `job` and `instance` are taken (the rest is in [`TARGET_INFO`]).
-    /// Attributes that become the same label are joined with `;` in the order of their OTLP names.
-    pub fn labels<'a, R, P>(self, resource: R, scope: &Scope<'_>, point: P) -> Vec<(String, String)>
-    where
-        R: IntoIterator<Item = (&'a str, String)>,
-        P: IntoIterator<Item = (&'a str, String)>,
-    {
-        let mut sorted: Vec<(&str, String)> = point.into_iter().collect();
-        sorted.sort_by(|a, b| a.0.cmp(b.0));
-        let mut labels = BTreeMap::new();
-        for (key, value) in sorted {
-            self.join(&mut labels, key, value);
-        }
-        for (key, value) in &scope.attributes {
-            let name = format!("otel_scope_{key}");
-            labels.insert(self.label_name(&name), value.clone());
-        }
-        let identity = [
-            ("otel_scope_name", scope.name),
-            ("otel_scope_version", scope.version),
-            ("otel_scope_schema_url", scope.schema_url),
-        ];
-        for (name, value) in identity {
-            if !value.is_empty() {
-                labels.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        let target = Target::of(resource);
-        labels.extend(target.labels());
-        labels
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .collect()
-    }
-
-    /// The labels of [`TARGET_INFO`] for a resource, sorted by name; `None` for a resource
-    /// without an identity (no `job` and no `instance`) or without any further attribute.
-    pub fn target_info<'a, R>(self, resource: R) -> Option<Vec<(String, String)>>
-    where
-        R: IntoIterator<Item = (&'a str, String)>,
-    {
-        let mut sorted: Vec<(&str, String)> = resource.into_iter().collect();
-        sorted.sort_by(|a, b| a.0.cmp(b.0));
-        let target = Target::of(sorted.iter().map(|(key, value)| (*key, value.clone())));
-        let mut labels = BTreeMap::new();
-        for (key, value) in sorted {
-            if !IDENTITY.contains(&key) {
-                self.join(&mut labels, key, value);
-            }
-        }
-        let identity: Vec<_> = target.labels().collect();
-        if labels.is_empty() || identity.is_empty() {
-            return None;
-        }
-        labels.extend(identity);
-        Some(
-            labels
-                .into_iter()
-                .filter(|(_, value)| !value.is_empty())
-                .collect(),
-        )
-    }
-
-    fn join(self, labels: &mut BTreeMap<String, String>, key: &str, value: String) {
-        let name = self.label_name(key);
-        if name.is_empty() {
-            return;
-        }
-        labels
-            .entry(name)
-            .and_modify(|joined: &mut String| {
-                joined.push(';');
-                joined.push_str(&value);
-            })
-            .or_insert(value);
     }
 }
 
@@ -275,32 +204,9 @@ pub fn metric_name(name: &str, unit: &str, kind: MetricKind) -> String {
     Strategy::default().metric_name("", name, unit, kind)
 }
 
-/// The name of a label under the default strategy: characters outside `[a-zA-Z0-9_]` become `_`;
-/// `key_` precedes a digit and `key` a single underscore at the start. Empty where nothing but
-/// underscores would be left of a name that had other characters.
+/// The name of a label under the default naming.
 pub fn label_name(name: &str) -> String {
-    let mut label: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    if label.bytes().all(|byte| byte == b'_') {
-        return if label == name { label } else { String::new() };
-    }
-    if label.as_bytes()[0].is_ascii_digit() {
-        label.insert_str(0, "key_");
-    } else if label.starts_with('_') && !label.starts_with("__") {
-        label.insert_str(0, "key");
-    }
-    label
-}
-
-/// The labels of a series under the default strategy.
-pub fn labels<'a, R, P>(resource: R, scope: &Scope<'_>, point: P) -> Vec<(String, String)>
-where
-    R: IntoIterator<Item = (&'a str, String)>,
-    P: IntoIterator<Item = (&'a str, String)>,
-{
-    Strategy::default().labels(resource, scope, point)
+    Naming::default().label_name(name)
 }
 
 fn prefixed(namespace: &str, name: &str) -> String {

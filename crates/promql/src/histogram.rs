@@ -7,6 +7,7 @@
 
 mod arithmetic;
 mod native;
+mod otlp;
 mod quantile;
 mod total;
 mod trim;
@@ -147,42 +148,6 @@ impl FloatHistogram {
             || self.zero_count.is_infinite()
             || side(&self.positive)
             || side(&self.negative)
-    }
-
-    /// The histogram that an OTLP exponential data point is. Scales finer than the finest schema
-    /// are merged down; those coarser than the coarsest have the same buckets as that.
-    #[allow(clippy::cast_precision_loss)]
-    pub fn from_exponential(point: &model::metric::ExponentialHistogram) -> Self {
-        let schema = point.scale.clamp(MIN_SCHEMA, MAX_SCHEMA);
-        let shift = point.scale.saturating_sub(schema).clamp(0, 31);
-        let side = |buckets: &Option<model::metric::Buckets>| {
-            let mut merged: Vec<IndexedBucket> = Vec::new();
-            let Some(buckets) = buckets else {
-                return merged;
-            };
-            for (position, &count) in (0i32..).zip(&buckets.bucket_counts) {
-                // OTLP numbers a bucket by its lower bound, this type by its upper one.
-                let index = (buckets.offset.saturating_add(position) >> shift).saturating_add(1);
-                let count = count as f64;
-                match merged.last_mut() {
-                    Some(last) if last.index == index => last.count += count,
-                    _ if count != 0.0 => merged.push(IndexedBucket { index, count }),
-                    _ => {}
-                }
-            }
-            merged
-        };
-        Self {
-            schema,
-            zero_threshold: point.zero_threshold,
-            zero_count: point.zero_count as f64,
-            count: point.count as f64,
-            sum: point.sum.unwrap_or(0.0),
-            positive: side(&point.positive),
-            negative: side(&point.negative),
-            bounds: None,
-            hint: ResetHint::Unknown,
-        }
     }
 }
 

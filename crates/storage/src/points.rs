@@ -23,6 +23,7 @@ pub(crate) mod merge;
 mod numbers;
 pub(crate) mod select;
 mod set;
+mod starts;
 mod table;
 mod values;
 

@@ -23,11 +23,9 @@ pub(crate) fn own_names(series: &Series) -> Vec<String> {
         return Vec::new();
     }
     let suffixed = |suffix: &str| format!("{base}{suffix}");
-    let mut names = match metric.kind {
-        MetricKind::Gauge | MetricKind::Sum => Vec::new(),
-        MetricKind::Histogram | MetricKind::ExponentialHistogram => {
-            vec![suffixed("_bucket"), suffixed("_sum"), suffixed("_count")]
-        }
+    let mut names = match prometheus::view_kind(metric) {
+        MetricKind::Gauge | MetricKind::Sum | MetricKind::ExponentialHistogram => Vec::new(),
+        MetricKind::Histogram => vec![suffixed("_bucket"), suffixed("_sum"), suffixed("_count")],
         MetricKind::Summary => vec![suffixed("_sum"), suffixed("_count")],
     };
     names.push(base);

@@ -163,6 +163,7 @@ impl Store {
         env.files.create_dir_all(&root).map_err(folder)?;
         let maps_max = options.open_files.unwrap_or(env.files.maps_max());
         let core = Arc::new(Core {
+            opened_unix_nano: env.clock.unix_nanos(),
             open: Arc::new(OpenFiles::new(&env, maps_max)),
             removals: removals::Removals::default(),
             pending: Arc::new(Semaphore::new(options.pending_bytes)),

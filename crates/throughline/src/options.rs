@@ -82,6 +82,7 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
             value_bytes: bytes(config.limits.label_value_bytes),
         },
         time_ahead: config.limits.time_ahead,
+        start_zero_samples: config.metrics.start_zero_samples,
         unmerged_files: config.limits.unmerged_files,
         repeat_window: config.limits.repeat_window.unwrap_or_default(),
         pending_bytes: (request_bytes * 2).clamp(1, u32::MAX as usize),
@@ -109,19 +110,39 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.promql.lookback_ms =
         i64::try_from(config.promql.lookback_delta.as_millis()).unwrap_or(i64::MAX);
     options.promql.features = crate::check::features(config.promql.experimental);
-    options.promotion = promotion(&config.promql);
+    options.promotion = promotion(&config.otlp);
     options.promql_limits.max_samples = limits.query_samples;
     options.promql_limits.max_steps = limits.query_steps;
     options.promql_limits.max_series = limits.query_series;
     options
 }
 
-fn promotion(promql: &config::Promql) -> model::prometheus::Promotion {
+fn promotion(otlp: &config::Otlp) -> model::prometheus::Promotion {
     use model::prometheus::Promotion;
-    if promql.promote_all_resource_attributes {
-        Promotion::AllBut(promql.ignore_resource_attributes.clone())
+    if otlp.promote_all_resource_attributes {
+        Promotion::AllBut(otlp.ignore_resource_attributes.clone())
     } else {
-        Promotion::Listed(promql.promote_resource_attributes.clone())
+        Promotion::Listed(otlp.promote_resource_attributes.clone())
+    }
+}
+
+/// How metrics of OTLP that come from now on are named.
+pub(crate) fn naming(config: &Config) -> model::prometheus::Naming {
+    use config::TranslationStrategy as Of;
+    use model::prometheus::{Naming, Strategy};
+    let otlp = &config.otlp;
+    Naming {
+        strategy: match otlp.translation_strategy {
+            Of::UnderscoreEscapingWithSuffixes => Strategy::UnderscoreEscapingWithSuffixes,
+            Of::UnderscoreEscapingWithoutSuffixes => Strategy::UnderscoreEscapingWithoutSuffixes,
+            Of::NoUtf8EscapingWithSuffixes => Strategy::NoUtf8EscapingWithSuffixes,
+            Of::NoTranslation => Strategy::NoTranslation,
+        },
+        scope: otlp.promote_scope_metadata,
+        native_bounds: otlp.convert_histograms_to_nhcb,
+        identity: otlp.keep_identifying_resource_attributes,
+        guard_underscore: otlp.label_name_underscore_sanitization,
+        keep_underscores: otlp.label_name_preserve_multiple_underscores,
     }
 }
 

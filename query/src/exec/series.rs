@@ -12,8 +12,8 @@ pub mod view;
 
 use std::collections::BTreeSet;
 
-use model::TimeRange;
 use model::metric::MetricKind;
+use model::{TimeRange, prometheus};
 use promql::source::SelectFuture;
 use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
 use storage::message::{self, Request, SeriesPoints, SeriesSamples};
@@ -176,7 +176,7 @@ impl SeriesReader<'_> {
             let parts = self.promoted(matchers, range, false).await?;
             let has_buckets = |part: &SeriesPoints| {
                 matches!(
-                    part.series.metric.kind,
+                    prometheus::view_kind(&part.series.metric),
                     MetricKind::Histogram | MetricKind::Summary
                 )
             };

@@ -186,7 +186,7 @@ async fn ranges_labels_and_errors_have_prometheus_shape() {
 #[tokio::test]
 async fn resource_attributes_become_labels_by_configuration() {
     let config =
-        "agent: {host: {enabled: false}}\npromql: {promote_resource_attributes: [k8s.pod.name]}\n";
+        "agent: {host: {enabled: false}}\notlp: {promote_resource_attributes: [k8s.pod.name]}\n";
     let setup = up().config(config);
     let server = setup.start();
     let resource = attributes(&[

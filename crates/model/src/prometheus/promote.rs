@@ -1,6 +1,6 @@
 //! Resource attributes that become labels of every series of the resource, by configuration.
 
-use super::{is_verbatim, label_name};
+use super::{Naming, is_verbatim};
 use crate::metric::Series;
 
 /// Which resource attributes become labels, beside `job` and `instance`. The others are in
@@ -38,13 +38,14 @@ impl Promotion {
         if self.is_none() || is_verbatim(&series.metric) {
             return;
         }
+        let naming = Naming::of(&series.metric);
         let own: Vec<String> = series
             .attributes
             .iter()
-            .map(|kv| label_name(&kv.key))
+            .map(|kv| naming.label_name(&kv.key))
             .collect();
         let promoted = series.resource.attributes.iter().filter(|kv| {
-            let label = label_name(&kv.key);
+            let label = naming.label_name(&kv.key);
             self.takes(&kv.key) && !own.contains(&label)
         });
         series.attributes.extend(promoted.cloned());

@@ -4,7 +4,7 @@
 //! OpenTelemetry's compatibility rules have it: its name and its labels are Prometheus' own and
 //! come back as they were, without a suffix, and nothing of them is escaped.
 
-use super::{MetricKind, NAME_LABEL, Scope, Strategy};
+use super::{MetricKind, NAME_LABEL, Naming, Scope};
 use crate::metric::{self, Metric, Series};
 use crate::value::{KeyValue, Value, last};
 
@@ -15,6 +15,10 @@ pub const TYPE_KEY: &str = "prometheus.type";
 /// The metadata key of a metric that describes a family and has no samples: remote write 1.0 sends
 /// type, help and unit apart from them.
 pub const FAMILY_KEY: &str = "prometheus.family";
+
+/// The metadata key of the metric `up` of a scraped target that says where the target is: an object in
+/// JSON with what Prometheus' API has of a target beside its labels.
+pub const TARGET_KEY: &str = "prometheus.target";
 
 /// The mark of a metric of this Prometheus type.
 pub fn mark(kind: &str) -> KeyValue {
@@ -34,11 +38,22 @@ pub fn is_verbatim(metric: &Metric) -> bool {
     own_type(metric).is_some()
 }
 
-fn strategy(metric: &Metric) -> Strategy {
+/// How the metric and its labels are named.
+pub fn naming(metric: &Metric) -> Naming {
     if is_verbatim(metric) {
-        Strategy::NoTranslation
+        Naming::VERBATIM
     } else {
-        Strategy::default()
+        Naming::of(metric)
+    }
+}
+
+/// The kind that a metric has to Prometheus, where histograms with bounds may be native ones.
+pub fn view_kind(metric: &Metric) -> metric::MetricKind {
+    match metric.kind {
+        metric::MetricKind::Histogram if naming(metric).native_bounds => {
+            metric::MetricKind::ExponentialHistogram
+        }
+        kind => kind,
     }
 }
 
@@ -50,7 +65,8 @@ pub fn base_name(series: &Series) -> String {
         return String::new();
     }
     let kind = MetricKind::of(metric.kind, metric.monotonic);
-    strategy(metric).metric_name("", &metric.name, &metric.unit, kind)
+    let strategy = naming(metric).strategy;
+    strategy.metric_name("", &metric.name, &metric.unit, kind)
 }
 
 fn texts(attributes: &[KeyValue]) -> impl Iterator<Item = (&str, String)> {
@@ -67,7 +83,7 @@ pub fn base_labels(series: &Series) -> Vec<(String, String)> {
         schema_url: &series.scope.schema_url,
         attributes: texts(&series.scope.attributes).collect(),
     };
-    strategy(&series.metric).labels(
+    naming(&series.metric).labels(
         texts(&series.resource.attributes),
         &scope,
         texts(&series.attributes),
@@ -77,7 +93,8 @@ pub fn base_labels(series: &Series) -> Vec<(String, String)> {
 /// The labels of the `target_info` that stands for the resource of the series, its name among them,
 /// sorted by name; none where it has none.
 pub fn target_info(series: &Series) -> Option<Vec<(String, String)>> {
-    let mut labels = Strategy::default().target_info(texts(&series.resource.attributes))?;
+    let naming = Naming::of(&series.metric);
+    let mut labels = naming.target_info(texts(&series.resource.attributes))?;
     let name = (NAME_LABEL.to_owned(), super::TARGET_INFO.to_owned());
     let at = labels.partition_point(|(label, _)| label.as_str() < NAME_LABEL);
     labels.insert(at, name);
@@ -86,9 +103,10 @@ pub fn target_info(series: &Series) -> Option<Vec<(String, String)>> {
 
 /// Every attribute of the resource as the label that it would be, whether it is one or not.
 pub fn resource_labels(series: &Series) -> Vec<(String, String)> {
+    let naming = Naming::of(&series.metric);
     let pairs = texts(&series.resource.attributes);
     pairs
-        .map(|(key, value)| (super::label_name(key), value))
+        .map(|(key, value)| (naming.label_name(key), value))
         .filter(|(label, value)| !label.is_empty() && !value.is_empty())
         .collect()
 }

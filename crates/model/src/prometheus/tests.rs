@@ -101,7 +101,7 @@ fn labels_join_collisions_and_take_the_identity_from_the_resource() {
         ("job", "overwritten".to_owned()),
         ("empty", String::new()),
     ];
-    let got = labels(resource.clone(), &scope, point);
+    let got = Naming::default().labels(resource.clone(), &scope, point);
     let want = [
         ("a_b", "first;second"),
         ("instance", "i-1"),
@@ -116,7 +116,7 @@ fn labels_join_collisions_and_take_the_identity_from_the_resource() {
         .collect();
     assert_eq!(got, want);
 
-    let info = Strategy::default().target_info(resource).unwrap();
+    let info = Naming::default().target_info(resource).unwrap();
     let want = [
         ("host_name", "h"),
         ("instance", "i-1"),
@@ -128,11 +128,11 @@ fn labels_join_collisions_and_take_the_identity_from_the_resource() {
         .collect();
     assert_eq!(info, want);
     assert_eq!(
-        Strategy::default().target_info([("service.name", "x".to_owned())]),
+        Naming::default().target_info([("service.name", "x".to_owned())]),
         None
     );
     assert_eq!(
-        Strategy::default().target_info([("host.name", "x".to_owned())]),
+        Naming::default().target_info([("host.name", "x".to_owned())]),
         None
     );
 }

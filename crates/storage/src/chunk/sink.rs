@@ -1,6 +1,7 @@
 //! Fills a chunk from a request.
 
 mod attributes;
+mod zero;
 
 use std::sync::Arc;
 
@@ -302,6 +303,11 @@ impl<'k> ChunkSink<'k> {
 
 /// Where series of requests come from, and who decides whether their points are taken.
 pub(crate) trait SeriesGate {
+    /// Whether a zero is to be stored where a counter says that it began, before its point of this
+    /// time.
+    fn begins(&mut self, _id: u128, _start: u64, _time: u64) -> bool {
+        false
+    }
     /// A series that was let in before, of which points have come again.
     fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>>;
     /// Lets in a series that is not known, with these attributes, or says why not.
@@ -471,6 +477,9 @@ impl RowSink for ChunkSink<'_> {
                 return Ok(());
             }
         };
+        if point.start_unix_nano > 0 && self.begins(series, &metric.value, point) {
+            self.zero(series, point)?;
+        }
         reserve(&mut self.chunk.points, 1);
         self.grown()?;
         let counts = &mut self.chunk.point_counts;

@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::SeriesEntry;
+use super::starts::CounterStarts;
 
 /// A series of which no point came for this long is not active any more.
 const ACTIVE_SECONDS: u64 = 3_600;
@@ -83,6 +84,8 @@ pub(crate) struct Known {
     metrics: Mutex<FxHashMap<u64, usize>>,
     shards: [Mutex<FxHashMap<u128, Slot>>; SHARDS],
     swept: Mutex<u64>,
+    /// When they began, where that is asked for.
+    pub(crate) starts: CounterStarts,
 }
 
 #[derive(Debug)]
@@ -101,6 +104,7 @@ impl Known {
             metrics: Mutex::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
             swept: Mutex::new(0),
+            starts: CounterStarts::default(),
         }
     }
 

@@ -14,10 +14,11 @@
 //!
 //! `le` and `quantile` of classic histograms and summaries are in their points and have no term.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use model::metric::{MetricKind, Series, Temporality};
-use model::prometheus::{self, NAME_LABEL};
+use model::prometheus::{self, NAME_LABEL, Naming};
 use rustc_hash::FxHashMap;
 
 use super::SeriesEntry;
@@ -55,24 +56,24 @@ pub(crate) fn key(tag: u8, name: &str, value: Option<&str>) -> Vec<u8> {
 /// Makes the terms of series. What many series share is worked out once.
 #[derive(Default)]
 pub(crate) struct Terms {
-    /// By hash of a resource.
-    targets: FxHashMap<u64, Arc<[Vec<u8>]>>,
+    /// By hash of a resource, and how it is named.
+    targets: FxHashMap<(u64, Naming), Arc<[Vec<u8>]>>,
     /// By hash of a metric.
     names: FxHashMap<u64, Arc<[Vec<u8>]>>,
     scratch: Vec<u8>,
 }
 
-fn kept(
-    known: &mut FxHashMap<u64, Arc<[Vec<u8>]>>,
-    hash: u64,
+fn kept<K: Eq + Hash>(
+    known: &mut FxHashMap<K, Arc<[Vec<u8>]>>,
+    key: K,
     make: impl FnOnce() -> Vec<Vec<u8>>,
 ) -> Arc<[Vec<u8>]> {
-    if let Some(terms) = known.get(&hash) {
+    if let Some(terms) = known.get(&key) {
         return Arc::clone(terms);
     }
     let terms: Arc<[Vec<u8>]> = make().into();
     if known.len() < KEPT_MAX {
-        known.insert(hash, Arc::clone(&terms));
+        known.insert(key, Arc::clone(&terms));
     }
     terms
 }
@@ -81,9 +82,8 @@ impl Terms {
     /// Calls `each` with every key of a series.
     pub(crate) fn each(&mut self, entry: &SeriesEntry, mut each: impl FnMut(&[u8])) {
         let series = entry.series();
-        let targets = kept(&mut self.targets, entry.resource.hash, || {
-            target_keys(&series)
-        });
+        let target = (entry.resource.hash, Naming::of(&series.metric));
+        let targets = kept(&mut self.targets, target, || target_keys(&series));
         let names = kept(&mut self.names, entry.metric.hash, || name_keys(&series));
         targets.iter().chain(names.iter()).for_each(|key| each(key));
         for (name, value) in prometheus::base_labels(&series) {
@@ -115,7 +115,7 @@ fn name_keys(series: &Series) -> Vec<Vec<u8>> {
     if metric.temporality == Temporality::Delta {
         keys.push(vec![DELTA]);
     }
-    if metric.kind == MetricKind::Histogram
+    if prometheus::view_kind(metric) == MetricKind::Histogram
         && let Some(base) = names.pop()
     {
         keys.push(key(ALIAS, NAME_LABEL, Some(&base)));

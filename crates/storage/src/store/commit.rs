@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use journal::{ErrorKind, Journal, JournalError, Position};
+use model::Signal;
 use model::room::Room;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -261,7 +262,9 @@ impl Committer {
         // Replayed, a row without a time must not become one of another time, nor one that is far
         // ahead be filed elsewhere.
         let timely = pending.chunk.undated == 0 && pending.chunk.ahead.is_empty();
-        let received = (!timely).then_some(pending.received_unix_nano);
+        // Which zeros went before its points depends on it, too.
+        let zeros = self.core.options.start_zero_samples && pending.batch.signal == Signal::Metrics;
+        let received = (!timely || zeros).then_some(pending.received_unix_nano);
         let header = record::header(&pending.batch, &pending.refused_series, received);
         if let Some((refusal, reason)) = self.no_room(header.len() + pending.batch.request.len()) {
             self.refuse(pending, refusal, reason);

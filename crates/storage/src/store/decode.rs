@@ -39,9 +39,17 @@ struct Gate {
     /// How many distinct series there were.
     place: u32,
     refused: Vec<u32>,
+    /// Since when all is known of counters, where zeros are stored where they began.
+    zeros: Option<u64>,
 }
 
 impl SeriesGate for Gate {
+    fn begins(&mut self, id: u128, start: u64, time: u64) -> bool {
+        let known = &self.known.starts;
+        self.zeros
+            .is_some_and(|since| known.begins(id, (start, time), since))
+    }
+
     fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>> {
         let entry = self.known.touch(id, self.second)?;
         self.place += 1;
@@ -107,6 +115,10 @@ impl Core {
             second: now / model::time::NANOS_PER_SECOND,
             place: 0,
             refused: Vec::new(),
+            zeros: self
+                .options
+                .start_zero_samples
+                .then_some(self.opened_unix_nano),
         };
         let chunk = self
             .decode(&batch, &mut gate, &mut room, received)

@@ -44,6 +44,8 @@ pub struct Options {
     pub retention: Retention,
     /// Rows that are further ahead of the clock are filed under the day on which they came.
     pub time_ahead: Duration,
+    /// Store a zero where a counter says that it began.
+    pub start_zero_samples: bool,
     /// While more files than this are due to be merged, batches are asked to come again.
     pub unmerged_files: u64,
     /// How many files may be mapped at once, about, beside those that queries hold; by default as
@@ -73,6 +75,7 @@ impl Default for Options {
             correlation: Arc::new(CorrelationKeys::default()),
             retention: Retention::default(),
             time_ahead: Duration::from_secs(86_400),
+            start_zero_samples: false,
             unmerged_files: 20_000,
             open_files: None,
             repeat_window: Duration::ZERO,

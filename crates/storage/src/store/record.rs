@@ -4,9 +4,9 @@
 //! length of the agent's id (2; 0 for no stamp), and with a stamp: agent id, epoch (8),
 //! sequence (8), and with a clock offset the offset (8) and error (8) of the agent's clock. Then,
 //! where series of the request were refused, how many (4) and for each its place (4) among the
-//! distinct series of the request in the order of their first points; then, where rows of the
-//! request have no time, when it was received (8); then, where it is not OTLP, its format (1); then
-//! the request.
+//! distinct series of the request in the order of their first points; then, where what becomes of the
+//! request depends on it (rows without a time or far ahead, zeros where counters began), when it was
+//! received (8); then, where it is not OTLP, its format (1); then the request.
 //!
 //! The version less one says in its bits what is there: 1 a clock offset, 2 refused series, 4 the
 //! time of receipt, 8 the format.
@@ -36,7 +36,7 @@ pub(crate) struct Record {
     pub batch: Batch,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
-    /// When the request was received, where rows of it have no time.
+    /// When the request was received, where what becomes of it depends on that.
     pub received_unix_nano: Option<u64>,
 }
 

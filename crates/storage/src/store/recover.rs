@@ -21,7 +21,7 @@ use super::{Core, OpenError, add, flusher, rebuild, record};
 use crate::chunk::SeriesGate;
 use crate::flush::Heads;
 use crate::partition::{Partition, PartitionKey, day_from_name};
-use crate::points::{Growth, SeriesEntry};
+use crate::points::{Growth, Known, SeriesEntry};
 use crate::retention;
 
 /// What a store starts with.
@@ -75,6 +75,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         growth: Growth::default(),
         sealed: None,
         recorded: 0,
+        since: None,
     };
     let mut reader = journal.read_from(checkpoint.position());
     for item in &mut reader {
@@ -154,15 +155,26 @@ pub(crate) struct Again<'a> {
     /// Places of those that were not, ascending.
     refused: &'a [u32],
     place: u32,
+    /// Of whom zeros are stored where counters began, and since when all is known of these.
+    zeros: Option<(Arc<Known>, u64)>,
 }
 
 impl<'a> Again<'a> {
     pub(crate) fn new(refused: &'a [u32]) -> Self {
-        Self { refused, place: 0 }
+        Self {
+            refused,
+            place: 0,
+            zeros: None,
+        }
     }
 }
 
 impl SeriesGate for Again<'_> {
+    fn begins(&mut self, id: u128, start: u64, time: u64) -> bool {
+        let known = self.zeros.as_ref();
+        known.is_some_and(|(known, since)| known.starts.begins(id, (start, time), *since))
+    }
+
     fn known(&mut self, _: u128) -> Option<Arc<SeriesEntry>> {
         None
     }
@@ -190,6 +202,8 @@ struct Replay<'a> {
     sealed: Option<Sealed>,
     /// The flush of the last checkpoint that the log has.
     recorded: u64,
+    /// When the first record was received.
+    since: Option<u64>,
 }
 
 impl Replay<'_> {
@@ -215,6 +229,11 @@ impl Replay<'_> {
             let _ = self.stamps.insert(stamp);
         }
         let mut gate = Again::new(&refused);
+        if self.core.options.start_zero_samples {
+            // What is in files is not looked at: all is known since the first record.
+            let since = *self.since.get_or_insert(received.unwrap_or(u64::MAX));
+            gate.zeros = Some((self.core.known.of(&batch.tenant), since));
+        }
         // It was let in before, when there was room.
         let mut room = Room::unlimited();
         match self

@@ -32,6 +32,8 @@ pub(crate) struct View {
 
 /// What the threads and readers of a store share.
 pub(crate) struct Core {
+    /// When the store was opened.
+    pub opened_unix_nano: u64,
     pub env: Env,
     /// For files beyond the data folder: that these cannot be synced is no failure of the store.
     pub outside: Arc<dyn Files>,

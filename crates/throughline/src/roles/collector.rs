@@ -37,9 +37,10 @@ impl Gateway {
         // know it when it is lost.
         let name = reached_at(internal.local_addr()?);
         let store_options = options::store(config, name.clone());
+        let decoder = Arc::new(collector::Decoder::new(options::naming(config)));
         let opening = {
             let env = env.clone();
-            move || Store::open_locked(env, lock, store_options, Arc::new(collector::Decoder))
+            move || Store::open_locked(env, lock, store_options, decoder)
         };
         // Replaying a WAL takes as long as it is.
         let store = tokio::task::spawn_blocking(opening)

@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &cli::Export) -> anyhow::Result<ExitCode> {
     let done = storage::export::export(
         &Env::real(),
         &dir,
-        &collector::Decoder,
+        &collector::Decoder::default(),
         &keys,
         &selection,
         &mut take,

@@ -13,7 +13,7 @@ use crate::output::line;
 
 pub(super) fn run(arguments: &cli::Stat) -> anyhow::Result<ExitCode> {
     let dir = data_dir(&arguments.folder)?;
-    let stat = storage::stat::stat(&Env::real(), &dir, &collector::Decoder)?;
+    let stat = storage::stat::stat(&Env::real(), &dir, &collector::Decoder::default())?;
     if arguments.json {
         line(&serde_json::to_string_pretty(&stat)?)?;
     } else {

@@ -12,7 +12,7 @@ use crate::output::line;
 
 pub(super) fn run(arguments: &cli::Verify) -> anyhow::Result<ExitCode> {
     let dir = data_dir(&arguments.folder)?;
-    let report = storage::verify::verify(&Env::real(), &dir, &collector::Decoder)?;
+    let report = storage::verify::verify(&Env::real(), &dir, &collector::Decoder::default())?;
     if arguments.json {
         line(&serde_json::to_string_pretty(&report)?)?;
     } else {

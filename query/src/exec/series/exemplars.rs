@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::metric::{Exemplar, PointValue};
+use model::metric::{Exemplar, MetricKind, PointValue};
+use model::prometheus::Naming;
 use model::time::NANOS_PER_SECOND;
 use model::{TimeRange, prometheus};
 use promql::{Labels, Matcher};
@@ -97,7 +98,9 @@ fn collect(
     }
     let base =
         Labels::new(prometheus::base_labels(&part.series)).with(prometheus::NAME_LABEL, &name);
+    let native = prometheus::view_kind(&part.series.metric) != MetricKind::Histogram;
     let bucket = base.with(prometheus::NAME_LABEL, &format!("{name}_bucket"));
+    let naming = prometheus::naming(&part.series.metric);
     let mut without_value = 0;
     for point in &part.points {
         for exemplar in &point.exemplars {
@@ -110,6 +113,7 @@ fn collect(
             }
             let value = exemplar.value.as_f64();
             let labels = match (&point.value, value) {
+                _ if native => base.clone(),
                 (PointValue::Histogram(histogram), Some(value)) => {
                     bucket.with("le", &bucket_of(&histogram.explicit_bounds, value))
                 }
@@ -124,7 +128,7 @@ fn collect(
                 collected.entry(labels).or_default().insert(Found {
                     time_unix_nano,
                     value_bits: value.to_bits(),
-                    labels: own_labels(exemplar, prometheus::is_verbatim(&part.series.metric)),
+                    labels: own_labels(exemplar, naming),
                 });
             }
         }
@@ -138,14 +142,10 @@ fn bucket_of(bounds: &[f64], value: f64) -> String {
     bound_text(bound.unwrap_or(f64::INFINITY))
 }
 
-fn own_labels(exemplar: &Exemplar, verbatim: bool) -> BTreeMap<String, String> {
+fn own_labels(exemplar: &Exemplar, naming: Naming) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for kv in &exemplar.filtered_attributes {
-        let name = if verbatim {
-            kv.key.clone()
-        } else {
-            prometheus::label_name(&kv.key)
-        };
+        let name = naming.label_name(&kv.key);
         let value = kv.value.to_text();
         if !name.is_empty() && !value.is_empty() {
             labels.insert(name, value);

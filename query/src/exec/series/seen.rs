@@ -23,7 +23,7 @@ pub struct Seen {
     pub labels: Option<Labels>,
     /// Labels of the `target_info` of its resource.
     pub target: Option<Labels>,
-    /// Kind of the metric.
+    /// Kind of the metric, as it is shown.
     pub kind: MetricKind,
     /// Its temporality.
     pub temporality: Temporality,
@@ -83,7 +83,7 @@ impl SeenSeries {
         let seen = Arc::new(Seen {
             labels,
             target: prometheus::target_info(series).map(|pairs| kept.labels(&pairs)),
-            kind: series.metric.kind,
+            kind: prometheus::view_kind(&series.metric),
             temporality: series.metric.temporality,
         });
         kept.series.insert(part.id, Arc::clone(&seen));

@@ -32,7 +32,7 @@ pub fn selects(part: &SeriesPoints, matchers: &[Matcher]) -> bool {
             .map(|bound| labels.with(label, &bound_text(bound)))
             .any(|labels| all_match(matchers, &labels))
     };
-    match part.series.metric.kind {
+    match prometheus::view_kind(&part.series.metric) {
         MetricKind::Gauge | MetricKind::Sum | MetricKind::ExponentialHistogram => matches(""),
         MetricKind::Histogram => {
             matches("") || matches("_count") || matches("_sum") || bounded("_bucket", "le")

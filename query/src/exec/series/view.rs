@@ -1,7 +1,8 @@
 //! OTLP series and points as Prometheus series and samples.
 //!
 //! - gauge and sum: one series; a delta sum is added up;
-//! - histogram: `_bucket` with `le`, `_count`, `_sum`, added up where delta;
+//! - histogram: `_bucket` with `le`, `_count`, `_sum`, added up where delta, or one series of native
+//!   histograms with custom bounds where its naming has it so;
 //! - exponential histogram: one series of native histograms;
 //! - summary: one series per `quantile`, `_count`, `_sum`;
 //! - each resource with attributes beyond its identity: `target_info`.
@@ -42,7 +43,7 @@ pub fn label_sets(parts: &[SeriesPoints], matchers: &[Matcher]) -> Vec<Labels> {
     for part in parts {
         let name = prometheus::base_name(&part.series);
         let is_plain = !matches!(
-            part.series.metric.kind,
+            prometheus::view_kind(&part.series.metric),
             MetricKind::Histogram | MetricKind::Summary
         );
         if is_plain && !name.is_empty() {
@@ -59,7 +60,7 @@ pub fn label_sets(parts: &[SeriesPoints], matchers: &[Matcher]) -> Vec<Labels> {
 #[cfg(test)]
 pub(crate) fn all_labels(part: &SeriesPoints) -> Vec<(String, String)> {
     let name = prometheus::base_name(&part.series);
-    let suffixes: &[&str] = match part.series.metric.kind {
+    let suffixes: &[&str] = match prometheus::view_kind(&part.series.metric) {
         MetricKind::Histogram => &["_bucket", "_sum", "_count"],
         MetricKind::Summary => &["", "_sum", "_count"],
         _ => &[""],
@@ -68,7 +69,7 @@ pub(crate) fn all_labels(part: &SeriesPoints) -> Vec<(String, String)> {
     labels.extend(prometheus::target_info(&part.series).into_iter().flatten());
     let named = |suffix: &&str| (prometheus::NAME_LABEL.to_owned(), format!("{name}{suffix}"));
     labels.extend(suffixes.iter().map(named));
-    match part.series.metric.kind {
+    match prometheus::view_kind(&part.series.metric) {
         MetricKind::Histogram => labels.push(("le".to_owned(), String::new())),
         MetricKind::Summary => labels.push(("quantile".to_owned(), String::new())),
         _ => {}

@@ -86,6 +86,7 @@ fn native(labels: &Labels, points: &[DataPoint], delta: bool, output: &mut Outpu
             },
             PointValue::Native(sent) => FloatHistogram::from_native(sent),
             PointValue::Exponential(sent) => FloatHistogram::from_exponential(sent),
+            PointValue::Histogram(sent) => FloatHistogram::from_bounded(sent),
             _ => continue,
         };
         let histogram = if delta && !point.is_stale() {
