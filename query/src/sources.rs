@@ -24,7 +24,7 @@ use rustc_hash::FxHashMap;
 use storage::filter::Field;
 use storage::message::{
     Cardinality, CardinalityOf, Columns, Count, Durations, FieldCount, Order, Place, Reply,
-    Request, Selection, SeriesPoints, Source, SourceKind, SourceState, Status, TraceSpans,
+    Request, Selection, SeriesPoints, Source, SourceKind, SourceState, Stats, Status, TraceSpans,
     ValueCount,
 };
 use storage::read::{Read, ReadError};
@@ -122,13 +122,14 @@ impl Sources {
     }
 
     /// Asks every source and hands each part of their answers to `on` with the source's index,
-    /// in the order of arrival. The ends of the answers go to `work`.
+    /// in the order of arrival. The ends of the answers go to `work`; what they took all together is
+    /// returned.
     pub async fn each(
         &self,
         request: Request,
         work: &Work,
         on: impl FnMut(usize, Reply),
-    ) -> Result<(), QueryError> {
+    ) -> Result<Stats, QueryError> {
         let mut on = on;
         let take = |source, reply| {
             on(source, reply);
@@ -144,7 +145,7 @@ impl Sources {
         request: impl Fn(usize) -> Request,
         work: &Work,
         mut on: impl FnMut(usize, Reply) -> Result<(), QueryError>,
-    ) -> Result<(), QueryError> {
+    ) -> Result<Stats, QueryError> {
         let limits = work.remaining()?;
         let patience = Duration::from_millis(limits.timeout_ms) + self.grace;
         let deadline = tokio::time::Instant::now() + patience;
@@ -160,6 +161,7 @@ impl Sources {
         let mut all: stream::SelectAll<BoxStream<'_, _>> = stream::select_all(streams);
         let mut open: Vec<bool> = vec![true; self.readers.len()];
         let mut answered = 0;
+        let mut stats = Stats::default();
         let mut lost: Vec<(usize, String)> = Vec::new();
         loop {
             let next = match tokio::time::timeout_at(deadline, all.next()).await {
@@ -179,6 +181,7 @@ impl Sources {
                 Some(Ok(Reply::End(summary))) => {
                     open[index] = false;
                     answered += 1;
+                    stats.add(summary.stats);
                     work.add(summary);
                 }
                 Some(Ok(reply)) => on(index, reply)?,
@@ -195,7 +198,8 @@ impl Sources {
                 }
             }
         }
-        self.report_lost(answered, &lost, work)
+        self.report_lost(answered, &lost, work)?;
+        Ok(stats)
     }
 
     fn report_lost(

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use storage::digest;
 use storage::filter::Field;
 use storage::message::{
-    Columns, Count, Cut, Durations, FieldCount, Limits, Order, Place, Reply, Request,
+    BucketStats, Columns, Count, Cut, Durations, FieldCount, Limits, Order, Place, Reply, Request,
     STALE_NAN_BITS, Selection, SeriesPoints, SeriesSamples, Source, SourceKind, SourceState, Stats,
     Status, Summary, Tail, TraceSpans, ValueCount,
 };
@@ -300,6 +300,7 @@ impl Memory {
             let mut hasher = DefaultHasher::new();
             format!("{:?}", part.series).hash(&mut hasher);
             let mut samples = SeriesSamples {
+                counts: Vec::new(),
                 id: u128::from(hasher.finish()),
                 series: Arc::new(part.series.clone()),
                 times_ms: Arc::default(),
@@ -518,6 +519,7 @@ impl Read for Memory {
             rows: 2,
             bytes: 3,
             elapsed_ms: 4,
+            buckets: BucketStats::default(),
         };
         let cuts = (limits.scanned_bytes < *self.cost_bytes.lock()).then(|| Cut {
             limit: "bytes".to_owned(),

@@ -176,6 +176,36 @@ fn check_collectors(config: &Config, root: &Node, cx: &mut Context<'_>) {
     }
 }
 
+/// Metrics that are dropped before they are downsampled are gone.
+fn check_downsampling(config: &Config, root: &Node, cx: &mut Context<'_>) {
+    let Some(after) = config.retention.downsampling.after else {
+        return;
+    };
+    let of_tenants = config.retention.tenants.iter().enumerate();
+    let of_tenants = of_tenants.map(|(at, tenant)| {
+        let list = root.at("retention.tenants");
+        let node = list.and_then(|list| list.items().get(at));
+        (
+            format!("retention.tenants[{at}].metrics.age"),
+            node,
+            tenant.metrics.age,
+        )
+    });
+    let everybody = (
+        "retention.metrics.age".to_owned(),
+        root.at("retention.metrics.age"),
+        config.retention.metrics.age,
+    );
+    for (key, node, age) in std::iter::once(everybody).chain(of_tenants) {
+        if age.is_some_and(|age| age <= after) {
+            let node = node.or_else(|| root.at("retention.downsampling.after"));
+            let message = format!("{key} is no longer than retention.downsampling.after");
+            let hint = "keep every sample for longer, since buckets are made from them".to_owned();
+            cx.error(node.unwrap_or(root), message, Some(hint));
+        }
+    }
+}
+
 /// A list that would do nothing is a mistake.
 fn check_promotion(config: &Config, root: &Node, cx: &mut Context<'_>) {
     let otlp = &config.otlp;
@@ -232,6 +262,7 @@ fn check_together(config: &Config, root: &Node, cx: &mut Context<'_>) {
         let hint = "the log must hold at least one head".to_owned();
         cx.error(node.unwrap_or(root), message, Some(hint));
     }
+    check_downsampling(config, root, cx);
     check_promotion(config, root, cx);
     check_collectors(config, root, cx);
     crate::settings::check_jobs(&config.agent.scrape_configs, root, cx);

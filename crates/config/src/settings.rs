@@ -189,10 +189,22 @@ section! {
         logs: RetentionPolicy = "{}";
         /// Metrics.
         metrics: RetentionPolicy = "{}";
+        /// What is kept of old metrics in buckets of time, beside or instead of every sample.
+        downsampling: Downsampling = "{}";
         /// Tenants that keep other than that.
         tenants: Vec<TenantRetention> = "[]";
         /// Space kept free on the disk, or a tenth of the disk where that is less; below it the oldest partitions are dropped.
         reserve_bytes: ByteSize = "5GiB";
+    }
+
+    /// What is kept of old metrics in buckets of time.
+    pub struct Downsampling {
+        /// How long after its end a day of metrics is downsampled to buckets of five minutes and of an hour; nothing means never.
+        after: Option<Duration> = "null", "1h" to "290y";
+        /// Days of buckets of five minutes that are older are dropped; nothing means never.
+        age_5m: Option<Duration> = "null", "1h" to "290y";
+        /// Days of buckets of an hour that are older are dropped; nothing means never.
+        age_1h: Option<Duration> = "null", "1h" to "290y";
     }
 
     /// What one tenant keeps: an age instead of everybody's, and a bound on its own bytes.

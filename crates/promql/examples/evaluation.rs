@@ -68,7 +68,7 @@ impl SeriesSource for Memory {
         let series = self.0.clone();
         Box::pin(std::future::ready(Ok(Selected {
             series,
-            warnings: Vec::new(),
+            ..Selected::default()
         })))
     }
 }

@@ -404,7 +404,9 @@ impl Collector<'_> {
             } else {
                 0
             },
+            first_ms: first,
             range_ms: range_ms.unwrap_or(0),
+            extended: selector.extend != Extend::No,
             function: hints.function,
             grouping: hints.grouping.to_vec(),
             by: hints.by,
@@ -431,6 +433,7 @@ impl Collector<'_> {
                     known.grouping.clear();
                     known.by = false;
                 }
+                known.extended |= selection.extended;
                 index
             }
             None => {

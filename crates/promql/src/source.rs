@@ -32,6 +32,9 @@ pub struct Samples {
     pub times: Arc<Vec<i64>>,
     /// Values of the floats.
     pub floats: Vec<f64>,
+    /// How many samples each float is the sum of, where a source has sums of old samples: none
+    /// where each is one. Averages and counts of ranges go by them.
+    pub counts: Vec<f64>,
     /// Times of the histograms in milliseconds since 1970.
     pub histogram_times: Vec<i64>,
     /// The histograms.
@@ -82,8 +85,12 @@ pub struct Selection {
     pub end_ms: i64,
     /// Hint: distance between evaluation times; 0 for one evaluation.
     pub step_ms: i64,
+    /// Hint: the first evaluation time, the offset taken away. Ranges end there and each step later.
+    pub first_ms: i64,
     /// Hint: length of the range, 0 for an instant selector.
     pub range_ms: i64,
+    /// Hint: samples beyond the ends of ranges are looked at, too (`anchored`, `smoothed`).
+    pub extended: bool,
     /// Hint: the function or aggregation around the selector, empty for none.
     pub function: &'static str,
     /// Hint: labels that the aggregation around the selector keeps or drops.
@@ -97,8 +104,20 @@ pub struct Selection {
 pub struct Selected {
     /// Series, each label set once.
     pub series: Vec<Series>,
+    /// Which samples are further apart than they were taken.
+    pub sparse: Sparse,
     /// What the user should know about the completeness of the answer.
     pub warnings: Vec<String>,
+}
+
+/// Samples of which a source keeps one in a while. The last one of a series may be as much older
+/// at a step as they are apart. By default there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sparse {
+    /// How far they are apart.
+    pub apart_ms: i64,
+    /// They are those before this time.
+    pub until_ms: i64,
 }
 
 /// What to do about a failed selection.

@@ -61,7 +61,7 @@ impl SeriesSource for Fixed {
         let series = self.0.iter().filter(holds).cloned().collect();
         Box::pin(std::future::ready(Ok(Selected {
             series,
-            warnings: Vec::new(),
+            ..Selected::default()
         })))
     }
 }

@@ -75,7 +75,9 @@ pub fn export(
     // One partition is open at a time: of all of them there may be too many files.
     for listed in std::mem::take(&mut folder.partitions) {
         let key = &listed.key;
-        if key.tenant != selection.tenant || key.signal != selection.signal {
+        let is_wanted = key.tenant == selection.tenant && key.signal == selection.signal;
+        // Buckets are no rows.
+        if !is_wanted || key.resolution.is_some() {
             continue;
         }
         let Some(partition) = folder.partition(key, &listed.dir)? else {

@@ -106,6 +106,7 @@ pub(crate) fn flush(
             let key = PartitionKey {
                 tenant: tenant.clone(),
                 signal: *signal,
+                resolution: None,
                 day,
             };
             let dir = key.dir(root);

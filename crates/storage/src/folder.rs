@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 
 use env::{Entry, EntryKind, Env};
 use journal::JournalError;
+use model::Tenant;
 use model::correlation::CorrelationKeys;
 use model::room::Room;
 use model::row::Decode;
-use model::{Signal, Tenant};
 
 use crate::OpenError;
 use crate::chunk::{Chunk, ChunkSink, Received};
 use crate::partition::{
-    BlockFile, EXTENSIONS, FileError, FileId, Listed, PartitionKey, day_from_dropped, day_from_name,
+    BlockFile, EXTENSIONS, FileError, FileId, Listed, PartitionKey, day_from_dropped,
+    day_from_name, of_folder,
 };
 use crate::store::rebuild::SET_ASIDE;
 use crate::store::{Again, Checkpoint, Record, SOURCES, decode_batch};
@@ -311,7 +312,7 @@ impl Look<'_> {
     fn tenant(&mut self, tenant: &Tenant, dir: &Path) -> Result<(), FolderError> {
         for entry in self.list(dir)? {
             let dir = dir.join(&entry.name);
-            let Some(signal) = Signal::from_name(&entry.name) else {
+            let Some((signal, resolution)) = of_folder(&entry.name) else {
                 self.stray(&dir, "not the folder of a signal");
                 continue;
             };
@@ -322,6 +323,7 @@ impl Look<'_> {
                     let key = PartitionKey {
                         tenant,
                         signal,
+                        resolution,
                         day,
                     };
                     self.partition(key, dir)?;

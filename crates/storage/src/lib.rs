@@ -4,6 +4,7 @@ pub mod block;
 pub mod cardinality;
 mod chunk;
 pub mod digest;
+pub mod downsampling;
 mod eval;
 pub mod export;
 pub mod fields_table;

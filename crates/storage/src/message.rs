@@ -166,6 +166,8 @@ pub enum Request {
         range: TimeRange,
         /// As for [`Request::Series`].
         matchers: Vec<Matcher>,
+        /// What is wanted where samples are downsampled.
+        rollup: Rollup,
         /// How many series at most.
         limit: usize,
     },
@@ -221,6 +223,43 @@ pub struct CardinalityOf {
     pub series: usize,
     /// How many metrics, labels and values are listed each.
     pub listed: usize,
+}
+
+/// What is wanted where samples were downsampled: buckets instead of every sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollup {
+    /// Buckets may be so long; 0 where every sample is wanted. Where these are gone, buckets come
+    /// all the same, the finest that are there.
+    pub resolution_ms: u64,
+    /// What of each bucket.
+    pub aggregate: Aggregate,
+}
+
+impl Rollup {
+    /// Every sample, else the last of each bucket.
+    pub const EVERYTHING: Self = Self {
+        resolution_ms: 0,
+        aggregate: Aggregate::Last,
+    };
+}
+
+/// What of a bucket of samples is wanted. Series that are not plain numbers come as points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Aggregate {
+    /// The last sample.
+    Last,
+    /// The first and the last.
+    Ends,
+    /// Samples that make a counter grow as all of them do.
+    Counter,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// The sum.
+    Sum,
+    /// The sum and, in [`SeriesSamples::counts`], of how many: samples count once each.
+    Average,
 }
 
 /// How a label is compared.
@@ -372,6 +411,8 @@ pub struct SeriesSamples {
     /// Values of a gauge or sum that is not delta. A point without a recorded value is a NaN with
     /// the bits of [`STALE_NAN_BITS`].
     pub values: Vec<f64>,
+    /// How many samples each of the values stands for, where that was asked for.
+    pub counts: Vec<f64>,
     /// Points of all other series, by time.
     pub points: Vec<DataPoint>,
 }
@@ -494,6 +535,52 @@ pub struct Stats {
     pub bytes: u64,
     /// Wall time.
     pub elapsed_ms: u64,
+    /// What of it is downsampled.
+    pub buckets: BucketStats,
+}
+
+impl Stats {
+    /// Adds what another source or request took.
+    pub fn add(&mut self, other: Stats) {
+        let Stats {
+            blocks,
+            rows,
+            bytes,
+            elapsed_ms,
+            buckets,
+        } = other;
+        self.blocks += blocks;
+        self.rows += rows;
+        self.bytes += bytes;
+        self.elapsed_ms = self.elapsed_ms.max(elapsed_ms);
+        self.buckets.add(buckets);
+    }
+}
+
+/// What of an answer is made of buckets of downsampled samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BucketStats {
+    /// How long the longest are; 0 where all samples are as they were sent.
+    pub longest_ms: u64,
+    /// No day that is answered from them ends later.
+    pub until_unix_nano: u64,
+    /// Whether any are of series that are no plain numbers: of deltas these have the sum, of other
+    /// points the first, the last and those around resets.
+    pub points: bool,
+}
+
+impl BucketStats {
+    /// Adds those of another part.
+    pub fn add(&mut self, other: BucketStats) {
+        let BucketStats {
+            longest_ms,
+            until_unix_nano,
+            points,
+        } = other;
+        self.longest_ms = self.longest_ms.max(longest_ms);
+        self.until_unix_nano = self.until_unix_nano.max(until_unix_nano);
+        self.points |= points;
+    }
 }
 
 /// Something that an answer lacks.

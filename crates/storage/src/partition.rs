@@ -12,7 +12,8 @@
 //!   but one block.
 //!
 //! Rows lie in the partition of their day, except where a flush has rows of very many days: see
-//! [`crate::flush`].
+//! [`crate::flush`]. What is kept of old metrics in buckets of time has partitions of its own,
+//! `TENANT/metrics-5m/YYYY-MM-DD`: see [`crate::downsampling`].
 //!
 //! Of each file the store keeps an [`entry`] in memory, which tells where in time its rows lie; files
 //! are opened when they are asked for ([`open_files`]).
@@ -37,6 +38,7 @@ use env::{Entry, Env};
 use model::{Signal, Tenant};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::downsampling::Resolution;
 use crate::index::PartitionIndex;
 
 pub(crate) use directory::{BlockMeta, directory};
@@ -57,6 +59,8 @@ const DROPPED_SUFFIX: &str = ".dropped";
 pub(crate) struct PartitionKey {
     pub tenant: Tenant,
     pub signal: Signal,
+    /// How long the buckets are that it holds in place of rows; nothing where it holds rows.
+    pub resolution: Option<Resolution>,
     /// UTC days since the epoch.
     pub day: u32,
 }
@@ -65,8 +69,13 @@ impl PartitionKey {
     /// The folder below the store's.
     pub(crate) fn dir(&self, root: &Path) -> PathBuf {
         root.join(self.tenant.as_str())
-            .join(self.signal.name())
+            .join(self.folder_name())
             .join(day_name(self.day))
+    }
+
+    /// The name of the folder of its signal.
+    pub(crate) fn folder_name(&self) -> String {
+        folder_name(self.signal, self.resolution)
     }
 
     /// What the folder is called while it is being removed.
@@ -74,6 +83,23 @@ impl PartitionKey {
         self.dir(root)
             .with_file_name(format!("{}{DROPPED_SUFFIX}", day_name(self.day)))
     }
+}
+
+/// The folder of a signal below that of a tenant, or of one of its resolutions.
+fn folder_name(signal: Signal, resolution: Option<Resolution>) -> String {
+    match resolution {
+        None => signal.name().to_owned(),
+        Some(resolution) => format!("{}-{}", signal.name(), resolution.name()),
+    }
+}
+
+/// What a folder of this name below that of a tenant holds.
+pub(crate) fn of_folder(name: &str) -> Option<(Signal, Option<Resolution>)> {
+    let buckets = Resolution::ALL.map(Some).into_iter();
+    let buckets = buckets.map(|resolution| (Signal::Metrics, resolution));
+    let rows = Signal::ALL.into_iter().map(|signal| (signal, None));
+    rows.chain(buckets)
+        .find(|(signal, resolution)| folder_name(*signal, *resolution) == name)
 }
 
 /// The UTC day of a time.

@@ -4,7 +4,8 @@
 //! for each series ([`head`]), a block holds the points of each series as chunks of up to
 //! [`block::CHUNK_ROWS_MAX`] points ([`block`], [`codec`]), and lists of times that series share
 //! are stored once. Series are found through their Prometheus labels ([`index`], [`select`]).
-//! Everything that OTLP carries comes back as it was sent.
+//! Everything that OTLP carries comes back as it was sent. Of old points less can be kept beside
+//! them, or alone ([`reduce`]).
 
 pub(crate) mod block;
 mod buffer;
@@ -21,6 +22,7 @@ mod known;
 pub(crate) mod labels;
 pub(crate) mod merge;
 mod numbers;
+pub(crate) mod reduce;
 pub(crate) mod select;
 mod set;
 mod starts;

@@ -8,13 +8,17 @@
 //! current UTC day and later ones: a disk that others filled must not empty the store of what it
 //! has just been told.
 //!
+//! Downsampled metrics have ages of their own. They share the bytes of their signal with its rows:
+//! the oldest rows go first, and buckets older than these once buckets take half. For the reserve
+//! they go last, since they are little and all that is left of their days.
+//!
 //! A partition leaves the view first; queries that hold it keep its files mapped. Then its folder
 //! is renamed to `YYYY-MM-DD.dropped`, that name is made durable, and only then is the folder
 //! removed, so that after a crash a folder of a day is whole or has no such name. What a crash
 //! leaves of dropped folders is removed when the store opens. Rows that come later for a dropped
 //! day make a new partition, until retention drops that too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +26,7 @@ use std::time::Duration;
 use env::{EntryKind, Space};
 use model::{Signal, Tenant};
 
-use crate::partition::{Partition, PartitionKey, day_from_dropped, day_name, day_of};
+use crate::partition::{Partition, PartitionKey, day_from_dropped, day_name, day_of, of_folder};
 use crate::store::{Core, add};
 
 #[cfg(test)]
@@ -138,13 +142,10 @@ fn drop_old(core: &Core) {
     }
 }
 
-/// The partitions that `wanted` picks, the oldest day first.
+/// The partitions that `wanted` picks, the oldest day first, and of a day rows first.
 fn oldest_first(core: &Core, wanted: impl Fn(&PartitionKey) -> bool) -> Vec<Arc<Partition>> {
     let view = core.view.read();
-    let wanted = view
-        .partitions
-        .values()
-        .filter(|partition| wanted(&partition.key));
+    let wanted = view.all().filter(|partition| wanted(&partition.key));
     let mut list: Vec<Arc<Partition>> = wanted.cloned().collect();
     list.sort_by_key(|partition| partition.key.day);
     list
@@ -154,34 +155,63 @@ fn by_age(core: &Core, signal: Signal) {
     let retention = &core.options.retention;
     let now = core.env.clock.unix_nanos();
     for partition in oldest_first(core, |key| key.signal == signal) {
-        let Some(age) = retention.age(&partition.key.tenant, signal) else {
+        let key = &partition.key;
+        // Buckets go by the end of their day: while it counts as young they may be made anew.
+        let (age, newest) = match key.resolution {
+            None => (
+                retention.age(&key.tenant, signal),
+                partition.newest_unix_nano(),
+            ),
+            Some(resolution) => (
+                core.options.downsampling.age(resolution),
+                (u64::from(key.day) + 1).saturating_mul(model::time::NANOS_PER_DAY),
+            ),
+        };
+        let Some(age) = age else {
             continue;
         };
         let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
         let limit = now.checked_sub(age);
-        if limit.is_some_and(|limit| partition.newest_unix_nano() < limit) {
+        if limit.is_some_and(|limit| newest < limit) {
             drop_partition(core, &partition, Reason::Age);
         }
     }
 }
 
 fn by_bytes(core: &Core, most: u64, wanted: impl Fn(&PartitionKey) -> bool) {
-    let partitions = oldest_first(core, wanted);
-    let sizes: Vec<u64> = partitions
-        .iter()
-        .map(|partition| bytes_of(core, partition))
-        .collect();
-    let mut total: u64 = sizes.iter().sum();
-    for (partition, bytes) in partitions.iter().zip(sizes) {
-        if total <= most {
+    let partitions = oldest_first(core, wanted).into_iter();
+    let sized = partitions.map(|partition| {
+        let bytes = bytes_of(core, &partition);
+        (partition, bytes)
+    });
+    let is_of_rows = |(partition, _): &Weighed| partition.key.resolution.is_none();
+    let (mut rows, mut buckets): (VecDeque<Weighed>, VecDeque<Weighed>) =
+        sized.partition(is_of_rows);
+    let sum = |list: &VecDeque<Weighed>| list.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    let (mut of_rows, mut of_buckets) = (sum(&rows), sum(&buckets));
+    while of_rows + of_buckets > most {
+        let older = match (rows.front(), buckets.front()) {
+            (Some((row, _)), Some((bucket, _))) => bucket.key.day < row.key.day,
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        let gives_way = rows.is_empty() || older && of_buckets > most / 2;
+        let (list, total) = match gives_way {
+            true => (&mut buckets, &mut of_buckets),
+            false => (&mut rows, &mut of_rows),
+        };
+        let Some((partition, bytes)) = list.pop_front() else {
+            return;
+        };
+        if !drop_partition(core, &partition, Reason::Bytes) {
             return;
         }
-        if !drop_partition(core, partition, Reason::Bytes) {
-            return;
-        }
-        total -= bytes;
+        *total -= bytes;
     }
 }
+
+/// A partition and its bytes on disk.
+type Weighed = (Arc<Partition>, u64);
 
 fn by_reserve(core: &Core, space: Space) {
     let reserve = core
@@ -196,7 +226,9 @@ fn by_reserve(core: &Core, space: Space) {
     // it mapped is done, and more must not go meanwhile.
     let mut free = space.free_bytes;
     let today = day_of(core.env.clock.unix_nanos());
-    for partition in oldest_first(core, |key| key.day < today) {
+    let of_rows = oldest_first(core, |key| key.day < today && key.resolution.is_none());
+    let of_buckets = oldest_first(core, |key| key.resolution.is_some());
+    for partition in of_rows.into_iter().chain(of_buckets) {
         if free >= reserve {
             return;
         }
@@ -237,21 +269,25 @@ fn drop_partition(core: &Core, partition: &Arc<Partition>, reason: Reason) -> bo
     let key = &partition.key;
     let dropped = key.dropped_dir(&core.root);
     let (rows, bytes) = (partition.rows(), partition.size_bytes());
-    Arc::make_mut(&mut core.view.write().partitions).remove(key);
+    core.view.write().remove(key);
     let renamed = partition
         .home
         .place
         .rename(&dropped, |dir| rename_away(core, dir, &dropped));
     if let Err(error) = renamed {
-        Arc::make_mut(&mut core.view.write().partitions).insert(key.clone(), partition.clone());
+        core.view.write().put(Arc::clone(partition));
         failed(core);
         tracing::error!(dir = %key.dir(&core.root).display(), %error,
             "a partition is to be dropped and its folder cannot be renamed, it stays");
         return false;
     }
-    add(&core.counters.dropped_partitions[reason as usize], 1);
-    add(&core.counters.dropped_rows[reason as usize], rows);
-    tracing::warn!(tenant = %key.tenant, signal = %key.signal, day = day_name(key.day), rows,
+    if key.resolution.is_some() {
+        add(&core.counters.dropped_buckets[reason as usize], 1);
+    } else {
+        add(&core.counters.dropped_partitions[reason as usize], 1);
+        add(&core.counters.dropped_rows[reason as usize], rows);
+    }
+    tracing::warn!(tenant = %key.tenant, signal = key.folder_name(), day = day_name(key.day), rows,
         bytes, reason = reason.label(), "dropped a partition");
     core.removals.dropped(dropped, &partition.home);
     true
@@ -270,7 +306,7 @@ pub(crate) fn remove_folder(core: &Core, dropped: &Path) {
 #[cfg(test)]
 pub(crate) fn drop_now(core: &Core, key: &PartitionKey) {
     let _changing = core.changing.lock();
-    let partition = core.view.read().partitions.get(key).cloned();
+    let partition = core.view.read().get(key).cloned();
     if let Some(partition) = partition {
         drop_partition(core, &partition, Reason::Age);
     }
@@ -313,11 +349,12 @@ fn try_remove_dropped(core: &Core) -> std::io::Result<()> {
         if tenant.kind != EntryKind::Dir || Tenant::new(&tenant.name).is_none() {
             continue;
         }
-        for signal in Signal::ALL {
-            let dir = core.root.join(&tenant.name).join(signal.name());
-            if files.stat(&dir)?.is_none() {
+        let tenant = core.root.join(&tenant.name);
+        for signal in files.list(&tenant)? {
+            if signal.kind != EntryKind::Dir || of_folder(&signal.name).is_none() {
                 continue;
             }
+            let dir = tenant.join(&signal.name);
             for entry in files.list(&dir)? {
                 if entry.kind == EntryKind::Dir && day_from_dropped(&entry.name).is_some() {
                     remove(core, &dir.join(&entry.name))?;

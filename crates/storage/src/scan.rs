@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 use crate::eval::Compiled;
 use crate::layout::Interned;
-use crate::message::{Cut, Limits, Reply, Request, Selection, Stats, Summary};
+use crate::message::{BucketStats, Cut, Limits, Reply, Request, Selection, Stats, Summary};
 use crate::partition::{BlockFile, FileEntry};
 use crate::read::{Read, ReadError, Replies};
 use crate::store::{Core, Store, View, add};
@@ -186,8 +186,9 @@ impl<'a> Scan<'a> {
                 tenant,
                 range,
                 matchers,
+                rollup,
                 limit,
-            } => series::samples(self, (&tenant, range), &matchers, limit),
+            } => series::samples(self, (&tenant, range), &matchers, rollup, limit),
             Request::Labels {
                 tenant,
                 range,
@@ -244,6 +245,11 @@ impl<'a> Scan<'a> {
         self.sender
             .blocking_send(Ok(reply))
             .map_err(|_| Stop::Cancelled)
+    }
+
+    /// Notes that buckets are in the answer.
+    fn downsampled(&self, buckets: BucketStats) {
+        self.account.lock().stats.buckets.add(buckets);
     }
 
     fn cut(&self, limit: &str, value: impl ToString, hint: &str) {

@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 
 use env::{EntryKind, Env, Files, LockFile};
 use journal::Position;
-use model::{Signal, Tenant};
+use model::Tenant;
 use serde::{Deserialize, Serialize};
 
-use crate::partition::{Listed, day_from_name};
+use crate::partition::{self, Listed, day_from_name};
 use crate::store::{Checkpoint, Core, SOURCES};
 
 #[cfg(test)]
@@ -393,7 +393,7 @@ impl Copier<'_> {
             }
             let below = Path::new(&tenant);
             for (signal, _) in self.list(&from.join(below), EntryKind::Dir)? {
-                if Signal::from_name(&signal).is_none() {
+                if partition::of_folder(&signal).is_none() {
                     continue;
                 }
                 let below = below.join(&signal);

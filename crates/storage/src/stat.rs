@@ -25,7 +25,7 @@ mod tests;
 pub struct Stat {
     /// The last flush that counts.
     pub flush: u64,
-    /// By tenant, signal and day.
+    /// By tenant, signal or resolution, and day.
     pub partitions: Vec<PartitionStat>,
     /// Rows that are in the log alone, by tenant and signal.
     pub head: Vec<HeadStat>,
@@ -39,6 +39,8 @@ pub struct Stat {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct PartitionStat {
     pub tenant: String,
+    /// `traces`, `logs`, `metrics`; `metrics-5m` and `metrics-1h` of downsampled metrics, whose rows
+    /// are values of buckets.
     pub signal: String,
     /// `YYYY-MM-DD`, UTC.
     pub day: String,
@@ -146,7 +148,7 @@ pub fn stat(env: &Env, dir: &Path, decoder: &dyn Decode) -> Result<Stat, FolderE
 fn of_partition(folder: &Folder, partition: &PartitionFiles) -> Result<PartitionStat, FolderError> {
     let mut stat = PartitionStat {
         tenant: partition.key.tenant.to_string(),
-        signal: partition.key.signal.name().to_owned(),
+        signal: partition.key.folder_name(),
         day: day_name(partition.key.day),
         ..PartitionStat::default()
     };

@@ -72,6 +72,10 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
             tenants: tenants.collect(),
             reserve_bytes: keep.reserve_bytes.0,
         },
+        downsampling: storage::downsampling::Downsampling {
+            after: keep.downsampling.after,
+            ages: [keep.downsampling.age_5m, keep.downsampling.age_1h],
+        },
         head_bytes: bytes(config.limits.head_bytes),
         wal_bytes: config.limits.wal_bytes.0,
         series: config.limits.series,

@@ -6,6 +6,7 @@
 //! from there on.
 
 pub mod exemplars;
+mod rollup;
 pub mod seen;
 pub mod selects;
 pub mod view;
@@ -16,7 +17,7 @@ use model::metric::MetricKind;
 use model::{TimeRange, prometheus};
 use promql::source::SelectFuture;
 use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
-use storage::message::{self, Request, SeriesPoints, SeriesSamples};
+use storage::message::{self, BucketStats, Request, Rollup, SeriesPoints, SeriesSamples};
 
 use super::Context;
 use crate::error::{ErrorKind, QueryError};
@@ -97,11 +98,23 @@ impl SeriesReader<'_> {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<promql::Series>, QueryError> {
+        let (series, _) = self.rolled_up(matchers, range, Rollup::EVERYTHING).await?;
+        Ok(series)
+    }
+
+    /// The same, or what is wanted of buckets where samples are downsampled; and which are.
+    async fn rolled_up(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        rollup: Rollup,
+    ) -> Result<(Vec<promql::Series>, BucketStats), QueryError> {
         let context = self.0;
         let request = Request::Samples {
             tenant: context.tenant.clone(),
             range,
             matchers: source_matchers(matchers),
+            rollup,
             limit: context.sizes.series,
         };
         let mut parts: Vec<SeriesSamples> = Vec::new();
@@ -110,14 +123,19 @@ impl SeriesReader<'_> {
                 parts.extend(more);
             }
         };
-        context.sources.each(request, context.work, take).await?;
-        let seen = context.sources.seen();
-        Ok(view::series(
-            parts,
-            (seen, context.promotion),
-            matchers,
-            range,
-        ))
+        let stats = context.sources.each(request, context.work, take).await?;
+        // Of buckets the last samples come that stand for the beginning of the range.
+        let before = stats
+            .buckets
+            .longest_ms
+            .saturating_mul(NANOS_PER_MS.unsigned_abs());
+        let range = TimeRange {
+            start: range.start.saturating_sub(before),
+            ..range
+        };
+        let seen = (context.sources.seen(), context.promotion);
+        let series = view::series(parts, seen, matchers, range);
+        Ok((series, stats.buckets))
     }
 
     /// Names of labels of the series that match any of the selectors, or values of one label.
@@ -197,15 +215,19 @@ impl SeriesReader<'_> {
 impl promql::SeriesSource for SeriesReader<'_> {
     fn select<'a>(&'a self, selection: &'a Selection) -> SelectFuture<'a> {
         Box::pin(async move {
+            let wanted = rollup::wanted(selection);
             let first = selection.start_ms.saturating_add(1);
             let range = range_of_ms(first, selection.end_ms);
-            let series = self
-                .samples(&selection.matchers, range)
+            let (series, buckets) = self
+                .rolled_up(&selection.matchers, range, wanted.rollup)
                 .await
                 .map_err(source_error)?;
             Ok(Selected {
                 series,
-                warnings: Vec::new(),
+                sparse: rollup::sparse(buckets, wanted),
+                warnings: rollup::warning(buckets, selection, wanted)
+                    .into_iter()
+                    .collect(),
             })
         })
     }

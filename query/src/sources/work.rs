@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::Completeness;
 use model::room::{Budget, Room};
 use parking_lot::Mutex;
-use storage::message::{Cut, Limits, Source, SourceKind, SourceState, Stats, Summary};
+use storage::message::{Cut, Limits, Source, SourceKind, SourceState, Summary};
 use tokio::time::Instant;
 
 use crate::error::{ErrorKind, QueryError};
@@ -139,15 +139,7 @@ impl Work {
     /// earlier time: the whole answer is as complete as its least complete part.
     pub fn add(&self, other: Summary) {
         let mut summary = self.summary.lock();
-        let Stats {
-            blocks,
-            rows,
-            bytes,
-            elapsed_ms: _,
-        } = other.stats;
-        summary.stats.blocks += blocks;
-        summary.stats.rows += rows;
-        summary.stats.bytes += bytes;
+        summary.stats.add(other.stats);
         for cut in other.cuts {
             push_cut(&mut summary, cut);
         }

@@ -12,6 +12,7 @@ mod crash;
 mod damage;
 mod demo;
 mod distributed;
+mod downsampling;
 mod formats;
 mod hostile;
 mod jaeger;

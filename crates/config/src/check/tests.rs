@@ -221,6 +221,14 @@ fn each_kind_of_mistake_says_what_was_expected() {
             "listen: {query: '127.0.0.1:4317'}",
             "listen.query and listen.otlp_grpc are both",
         ),
+        (
+            "retention: {metrics: {age: 2d}, downsampling: {after: 2d}}",
+            "retention.metrics.age is no longer than retention.downsampling.after",
+        ),
+        (
+            "retention: {downsampling: {after: 2d}, tenants: [{tenant: a, metrics: {age: 1d}}]}",
+            "retention.tenants[0].metrics.age is no longer than",
+        ),
         ("zzz: 1", "known here: data_dir, listen"),
         ("a: b: c", "invalid YAML"),
     ] {

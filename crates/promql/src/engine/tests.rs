@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures::executor::block_on;
 
 use super::*;
-use crate::source::{Samples, SelectFuture, Selected, Selection, Series};
+use crate::source::{Samples, SelectFuture, Selected, Selection, Series, Sparse};
 
 /// Some series of ones, and what was asked for.
 struct Ones {
@@ -37,6 +37,7 @@ impl SeriesSource for Ones {
         let selected = Selected {
             series: series.collect(),
             warnings: vec!["half of it".into()],
+            ..Selected::default()
         };
         Box::pin(std::future::ready(Ok(selected)))
     }
@@ -223,10 +224,75 @@ impl SeriesSource for Varied {
         });
         let selected = Selected {
             series: series.collect(),
+            ..Selected::default()
+        };
+        Box::pin(std::future::ready(Ok(selected)))
+    }
+}
+
+/// A source that keeps of each ten minutes the last sample, their sum and how many there were.
+struct Buckets {
+    sums: bool,
+}
+
+impl SeriesSource for Buckets {
+    fn select<'a>(&'a self, _: &'a Selection) -> SelectFuture<'a> {
+        let mut samples = Samples::default();
+        for (time_ms, sum, count) in [(600_000, 30.0, 10.0), (1_200_000, 10.0, 2.0)] {
+            samples.push(time_ms, if self.sums { sum } else { sum / count });
+            samples.counts.extend(self.sums.then_some(count));
+        }
+        let series = Series {
+            labels: Labels::new([("__name__", "kept")]),
+            samples,
+        };
+        let selected = Selected {
+            series: vec![series],
+            sparse: Sparse {
+                apart_ms: 600_000,
+                until_ms: 1_200_001,
+            },
             warnings: Vec::new(),
         };
         Box::pin(std::future::ready(Ok(selected)))
     }
+}
+
+#[test]
+fn sums_of_samples_count_as_many_as_they_are_of() {
+    let value = |query: &str, sums: bool, time_ms: i64| {
+        let query = Query::parse(query).unwrap();
+        let (engine, source) = (Engine::default(), Buckets { sums });
+        let answer = engine.instant(&query, time_ms, &source, Limits::default());
+        match block_on(answer).unwrap().value {
+            Value::Vector(samples) => samples.first().map(|sample| sample.point.value.clone()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let float = |value: f64| Some(SampleValue::Float(value));
+    assert_eq!(
+        value("avg_over_time(kept[20m])", true, 1_200_000),
+        float(40.0 / 12.0)
+    );
+    assert_eq!(
+        value("avg_over_time(kept[10m])", true, 1_200_000),
+        float(5.0)
+    );
+    assert_eq!(
+        value("count_over_time(kept[20m])", true, 1_200_000),
+        float(12.0)
+    );
+    assert_eq!(
+        value("sum_over_time(kept[20m])", true, 1_200_000),
+        float(40.0)
+    );
+    assert_eq!(
+        value("count_over_time(kept[20m])", false, 1_200_000),
+        float(2.0)
+    );
+    // The last sample may be as old as the usual and a bucket together.
+    assert_eq!(value("kept", false, 2_099_999), float(5.0));
+    assert_eq!(value("kept", false, 2_100_000), None);
 }
 
 #[test]

@@ -78,6 +78,9 @@ fn avg(env: &Env<'_>, window: &Window<'_>) -> Outcome {
     }
     let mut sum = Compensated::default();
     window.floats.iter().for_each(|value| sum.add(*value));
+    if !window.counts.is_empty() {
+        return float(sum.total() / window.counts.iter().sum::<f64>());
+    }
     if sum.sum.is_finite() {
         // It was finite all along.
         let count = window.floats.len() as f64;
@@ -103,7 +106,11 @@ fn sum_of_histograms(env: &Env<'_>, window: &Window<'_>, average: bool) -> Optio
 
 #[allow(clippy::cast_precision_loss)]
 fn count(_: &Env<'_>, window: &Window<'_>) -> Outcome {
-    float((window.floats.len() + window.histograms.len()) as f64)
+    let floats = match window.counts {
+        [] => window.floats.len() as f64,
+        counts => counts.iter().sum(),
+    };
+    float(floats + window.histograms.len() as f64)
 }
 
 fn present(_: &Env<'_>, _: &Window<'_>) -> Outcome {

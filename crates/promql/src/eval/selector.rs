@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::column::{Column, Row, Rows};
-use super::windows::{Newest, Windows};
+use super::windows::{Lookback, Newest, Windows};
 use super::{Cell, Context, drop_names, eval_rows, extended};
 use crate::ast::{Expr, ExprKind, Extend, Selector, Subquery};
 use crate::engine::{Error, MatrixSeries, Point, SampleValue, Value};
 use crate::histogram::ResetHint;
 use crate::labels::Labels;
 use crate::plan::{Grid, subquery_grid};
-use crate::source::{Samples, Series, is_stale, stale_nan};
+use crate::source::{Samples, Series, Sparse, is_stale, stale_nan};
 
 impl<'a> Context<'a> {
     pub(super) fn series(&self, selector: &Selector) -> &'a [Series] {
@@ -23,6 +23,18 @@ impl<'a> Context<'a> {
         {
             Some(selected) => &selected.series,
             None => &[],
+        }
+    }
+
+    /// How far back a selector looks for the last sample.
+    fn lookback(&self, selector: &Selector) -> Lookback {
+        let selected = self
+            .by_selector
+            .get(selector.id)
+            .and_then(|&index| self.data.get(index));
+        Lookback {
+            usual_ms: self.options.lookback_ms,
+            sparse: selected.map_or_else(Sparse::default, |selected| selected.sparse),
         }
     }
 }
@@ -51,8 +63,8 @@ pub(super) fn each(
     emit: &mut dyn FnMut(Row) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let fixed_ms = context.bounds.resolve(selector.at);
-    let lookback_ms = context.options.lookback_ms;
-    let mut newest = Newest::new(grid, selector.offset_ms, fixed_ms, lookback_ms);
+    let lookback = context.lookback(selector);
+    let mut newest = Newest::new(grid, selector.offset_ms, fixed_ms, lookback);
     for series in context.series(selector) {
         context.limits.check()?;
         let samples = &series.samples;
@@ -68,7 +80,7 @@ pub(super) fn each(
             walk(
                 samples,
                 grid,
-                (selector.offset_ms, fixed_ms, lookback_ms),
+                (selector.offset_ms, fixed_ms, lookback),
                 timestamps,
             )
         };
@@ -87,11 +99,11 @@ pub(super) fn each(
 fn walk(
     samples: &Samples,
     grid: Grid,
-    (offset_ms, fixed_ms, lookback_ms): (i64, Option<i64>, i64),
+    (offset_ms, fixed_ms, lookback): (i64, Option<i64>, Lookback),
     timestamps: bool,
 ) -> Column {
     let mut column = Column::absent(grid.count);
-    let mut cursor = Cursor::new(samples, lookback_ms);
+    let mut cursor = Cursor::new(samples, lookback);
     for (index, time_ms) in grid.times().enumerate() {
         let Some((sample_ms, cell)) = cursor.at(fixed_ms.unwrap_or(time_ms) - offset_ms) else {
             continue;
@@ -110,17 +122,17 @@ fn walk(
 /// Walks along the samples of a series with rising times.
 struct Cursor<'a> {
     samples: &'a Samples,
-    lookback_ms: i64,
+    lookback: Lookback,
     /// Number of floats and histograms at or before the last time asked for.
     floats: usize,
     histograms: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(samples: &'a Samples, lookback_ms: i64) -> Self {
+    fn new(samples: &'a Samples, lookback: Lookback) -> Self {
         Self {
             samples,
-            lookback_ms,
+            lookback,
             floats: 0,
             histograms: 0,
         }
@@ -135,7 +147,7 @@ impl<'a> Cursor<'a> {
         let float_ms = float.map(|index| self.samples.times[index]);
         let histogram_ms = histogram.map(|index| self.samples.histogram_times[index]);
         let sample_ms = float_ms.max(histogram_ms)?;
-        if sample_ms <= time_ms - self.lookback_ms {
+        if !self.lookback.reaches(sample_ms, time_ms) {
             return None;
         }
         if histogram_ms == Some(sample_ms) {
@@ -222,9 +234,10 @@ pub(super) fn without_stale(samples: &Samples) -> Cow<'_, Samples> {
         return Cow::Borrowed(samples);
     }
     let mut kept = Samples::default();
-    for (time_ms, value) in samples.times.iter().zip(&samples.floats) {
+    for (index, (time_ms, value)) in samples.times.iter().zip(&samples.floats).enumerate() {
         if !is_stale(*value) {
             kept.push(*time_ms, *value);
+            kept.counts.extend(samples.counts.get(index));
         }
     }
     for (time_ms, histogram) in samples.histogram_times.iter().zip(&samples.histograms) {

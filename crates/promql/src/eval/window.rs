@@ -17,6 +17,8 @@ use crate::source::Samples;
 pub(super) struct Window<'a> {
     pub(super) times: &'a [i64],
     pub(super) floats: &'a [f64],
+    /// How many samples each float is the sum of; none where each is one.
+    pub(super) counts: &'a [f64],
     pub(super) histogram_times: &'a [i64],
     pub(super) histograms: &'a [Arc<FloatHistogram>],
     /// Exclusive.
@@ -197,6 +199,7 @@ fn slide(
         let window = Window {
             times: &samples.times[floats.0..floats.1],
             floats: &samples.floats[floats.0..floats.1],
+            counts: samples.counts.get(floats.0..floats.1).unwrap_or_default(),
             histogram_times: &samples.histogram_times[histograms.0..histograms.1],
             histograms: &samples.histograms[histograms.0..histograms.1],
             start_ms,

@@ -7,6 +7,7 @@ use super::rate::seconds;
 use super::selector::{RangeSource, advance};
 use crate::ast::Extend;
 use crate::plan::Grid;
+use crate::source::Sparse;
 
 /// The first sample of a window and one past its last.
 pub(super) type Bounds = (usize, usize);
@@ -154,24 +155,49 @@ impl Windows {
     }
 }
 
+/// How old the last sample of a series may be at a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lookback {
+    pub(super) usual_ms: i64,
+    pub(super) sparse: Sparse,
+}
+
+impl Lookback {
+    /// Whether a sample is recent enough.
+    pub(super) fn reaches(self, sample_ms: i64, time_ms: i64) -> bool {
+        let sparse = self.sparse;
+        let more_ms = if sample_ms < sparse.until_ms {
+            sparse.apart_ms
+        } else {
+            0
+        };
+        sample_ms > time_ms.saturating_sub(self.usual_ms.saturating_add(more_ms))
+    }
+}
+
 /// The position, from one, of the newest sample of each step; zero where there is none within the
 /// lookback.
 pub(super) struct Newest {
     grid: Grid,
     offset_ms: i64,
     fixed_ms: Option<i64>,
-    lookback_ms: i64,
+    lookback: Lookback,
     times: Arc<Vec<i64>>,
     positions: Vec<usize>,
 }
 
 impl Newest {
-    pub(super) fn new(grid: Grid, offset_ms: i64, fixed_ms: Option<i64>, lookback_ms: i64) -> Self {
+    pub(super) fn new(
+        grid: Grid,
+        offset_ms: i64,
+        fixed_ms: Option<i64>,
+        lookback: Lookback,
+    ) -> Self {
         Self {
             grid,
             offset_ms,
             fixed_ms,
-            lookback_ms,
+            lookback,
             times: Arc::default(),
             positions: vec![0; grid.count],
         }
@@ -184,7 +210,7 @@ impl Newest {
             for step in 0..self.positions.len() {
                 let at = self.fixed_ms.unwrap_or_else(|| self.grid.time(step)) - self.offset_ms;
                 position = advance(times, position, at);
-                let recent = position > 0 && times[position - 1] > at - self.lookback_ms;
+                let recent = position > 0 && self.lookback.reaches(times[position - 1], at);
                 self.positions[step] = if recent { position } else { 0 };
             }
         }

@@ -144,7 +144,7 @@ impl SeriesSource for Store {
         }
         Box::pin(std::future::ready(Ok(Selected {
             series,
-            warnings: Vec::new(),
+            ..Selected::default()
         })))
     }
 }

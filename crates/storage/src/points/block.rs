@@ -8,6 +8,7 @@
 //! | `chunk.series` | unsigned, per chunk | which series; chunks of one series follow one another, by time |
 //! | `chunk.times` | unsigned, per chunk | which list of times; it says how many points there are |
 //! | `chunk.bytes` | unsigned, per chunk | its length |
+//! | `chunk.held` | unsigned, per chunk | what it holds of the series ([`Held`]); missing where all are points as they were sent |
 //! | `chunks` | bytes, one value | all chunks one after the other, see [`super::codec`] |
 //!
 //! A block has as many rows as its chunks have points, in their order.
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::numbers::{get_times, put_times};
+use super::reduce::Held;
 use super::{Entry, Known, Points, SeriesEntry, codec, series_id};
 use crate::block::wire::{Cursor, Malformed, put_varint};
 use crate::block::{BlockError, BlockReader, BlockWriter, BytesColumn, Values};
@@ -76,6 +78,7 @@ pub(crate) struct PointWriter {
     chunk_series: Vec<u64>,
     chunk_times: Vec<u64>,
     chunk_bytes: Vec<u64>,
+    chunk_held: Vec<u64>,
     chunks: Vec<u8>,
     rows: usize,
     times_range: Option<(u64, u64)>,
@@ -114,18 +117,23 @@ impl PointWriter {
 
     /// Adds points of the series that was begun last, by time, no more than a chunk may have.
     pub(crate) fn points(&mut self, points: &Points) {
+        self.held(Held::Sent, points);
+    }
+
+    /// The same of what is kept of the series.
+    pub(crate) fn held(&mut self, held: Held, points: &Points) {
         let start = self.chunks.len();
         codec::encode(&mut self.chunks, points);
-        self.chunk(&points.times, self.chunks.len() - start);
+        self.chunk(&points.times, self.chunks.len() - start, held);
     }
 
     /// Adds a chunk of the series that was begun last as it is.
     pub(crate) fn encoded(&mut self, times: &[u64], chunk: &[u8]) {
         self.chunks.extend_from_slice(chunk);
-        self.chunk(times, chunk.len());
+        self.chunk(times, chunk.len(), Held::Sent);
     }
 
-    fn chunk(&mut self, times: &[u64], bytes: usize) {
+    fn chunk(&mut self, times: &[u64], bytes: usize, held: Held) {
         let words = times.iter().flat_map(|time| time.to_le_bytes());
         let hash = xxh3_128(&words.collect::<Vec<u8>>());
         let next = self.times.len() as u64;
@@ -139,6 +147,7 @@ impl PointWriter {
         self.chunk_series.push(self.series.len() as u64 - 1);
         self.chunk_times.push(list);
         self.chunk_bytes.push(bytes as u64);
+        self.chunk_held.push(held as u64);
         self.rows += times.len();
         let (first, last) = (times[0], times[times.len() - 1]);
         let (min, max) = self.times();
@@ -159,6 +168,9 @@ impl PointWriter {
             .column("chunk.times", Values::UInt(self.chunk_times.into()))
             .column("chunk.bytes", Values::UInt(self.chunk_bytes.into()))
             .column("chunks", Values::Bytes(vec![&self.chunks]));
+        if self.chunk_held.iter().any(|held| *held != 0) {
+            writer.column("chunk.held", Values::UInt(self.chunk_held.into()));
+        }
         writer.finish()
     }
 }
@@ -274,6 +286,7 @@ pub(crate) fn has_chunks(reader: &BlockReader) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChunkPlace {
     pub series: u32,
+    pub held: Held,
     times: u32,
     start: usize,
     end: usize,
@@ -317,6 +330,14 @@ impl PointBlock {
         let times = times.iter().map(times_of).collect::<Result<Vec<_>, _>>()?;
         let (of_series, of_times) = (uints("chunk.series")?, uints("chunk.times")?);
         let lengths = uints("chunk.bytes")?;
+        let held = reader.uints("chunk.held");
+        let held = held.map_err(|error| Damage(error.to_string()))?;
+        if held
+            .as_ref()
+            .is_some_and(|held| held.len() != lengths.len())
+        {
+            return Err(Damage("chunks are not as many as stated".to_owned()));
+        }
         if payload.len() != 1 || [of_times.len(), lengths.len()] != [of_series.len(); 2] {
             return Err(Damage("chunks are not as many as stated".to_owned()));
         }
@@ -333,8 +354,12 @@ impl PointBlock {
             let start = chunks.last().map_or(0, |last| last.end);
             let length = usize::try_from(*length).map_err(|_| wrong())?;
             let end = start.checked_add(length).ok_or_else(wrong)?;
+            let held = held.as_ref().map_or(0, |held| held[at]);
+            let held = usize::try_from(held).ok();
+            let held = held.and_then(|held| Held::ALL.get(held));
             let place = ChunkPlace {
                 series: below(of_series[at], series.len())?,
+                held: *held.ok_or_else(wrong)?,
                 times: below(of_times[at], times.len())?,
                 start,
                 end,

@@ -12,6 +12,7 @@ use model::Signal;
 
 use super::block::{CHUNK_ROWS_MAX, PointWriter};
 use super::index::IndexWriter;
+use super::reduce::Held;
 use super::{PointValues, Points, SeriesEntry, fields};
 use crate::chunk::members;
 use crate::fields_table::FieldsTableBuilder;
@@ -92,6 +93,25 @@ impl<'e> PointFile<'e> {
             self.room(entry)?;
             let end = points.len().min(first + rows);
             self.block.points(&points.slice(first..end));
+        }
+        Ok(())
+    }
+
+    /// Adds what is kept of the series that was begun last. Columns of its buckets, which are read
+    /// together, stay in one block: they are short.
+    pub(crate) fn held(
+        &mut self,
+        entry: &SeriesEntry,
+        held: Held,
+        points: &Points,
+    ) -> Result<(), FlushError> {
+        let rows = chunk_rows(points);
+        for first in (0..points.len()).step_by(rows) {
+            if held == Held::Sent {
+                self.room(entry)?;
+            }
+            let end = points.len().min(first + rows);
+            self.block.held(held, &points.slice(first..end));
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ pub(crate) fn flush(
         let key = PartitionKey {
             tenant: tenant.clone(),
             signal: Signal::Metrics,
+            resolution: None,
             day: *day,
         };
         let dir = key.dir(root);

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use super::block::{CHUNK_ROWS_MAX, ChunkPlace, Parts, PointBlock};
 use super::file::PointFile;
 use super::index::{IndexBuilder, IndexWriter};
+use super::reduce::reduce;
+use super::table::ABSENT;
 use super::{Points, SeriesEntry};
 use crate::block::BlockReader;
 use crate::flush::FlushError;
@@ -170,6 +172,54 @@ pub(crate) fn merge(
     go_on: &dyn Fn() -> bool,
     into: &mut PointFile<'_>,
 ) -> Result<Places, MergeError> {
+    each_series(files, go_on, &mut |entry, chunks, failed| {
+        one_series(entry, chunks, failed, into)?;
+        Ok(true)
+    })
+}
+
+/// Writes what is kept of all points of some files in buckets of these lengths, to a file for each.
+pub(crate) fn downsample(
+    files: &[Arc<BlockFile>],
+    go_on: &dyn Fn() -> bool,
+    into: &mut [(u64, PointFile<'_>)],
+) -> Result<Places, MergeError> {
+    each_series(files, go_on, &mut |entry, chunks, failed| {
+        let mut points = Points::default();
+        for (block, chunk) in chunks.iter() {
+            points.append(&block.points(chunk).map_err(failed)?);
+        }
+        points.sort();
+        let mut written = false;
+        for (resolution, file) in into.iter_mut() {
+            let temporality = entry.metric.value.temporality;
+            let kept = reduce(&points, temporality, *resolution);
+            if kept.is_empty() {
+                continue;
+            }
+            written = true;
+            let rows = kept.iter().map(|(_, list)| list.len() as u64).sum();
+            file.series(entry, rows)?;
+            for (held, list) in &kept {
+                file.held(entry, *held, list)?;
+            }
+        }
+        Ok(written)
+    })
+}
+
+/// Says what is wrong with the files of a series.
+type Failed<'a> = dyn Fn(Damage) -> MergeError + 'a;
+
+/// Takes a series and all of its chunks, and says whether the series goes on in the new file.
+type Each<'a> =
+    dyn FnMut(&Arc<SeriesEntry>, &mut [Chunk], &Failed<'_>) -> Result<bool, MergeError> + 'a;
+
+fn each_series(
+    files: &[Arc<BlockFile>],
+    go_on: &dyn Fn() -> bool,
+    each: &mut Each<'_>,
+) -> Result<Places, MergeError> {
     /// Series between two looks at whether to go on.
     const SERIES_BETWEEN_LOOKS: usize = 256;
     let parts = Parts::default();
@@ -188,15 +238,18 @@ pub(crate) fn merge(
     let mut built = (!indexed).then(IndexBuilder::default);
     let mut count = 0;
     let mut chunks: Vec<Chunk> = Vec::new();
+    let mut holding: Vec<usize> = Vec::new();
     let mut looks = (0..SERIES_BETWEEN_LOOKS).cycle();
     while let Some(Reverse(first)) = heap.pop() {
         if looks.next() == Some(0) && !go_on() {
             return Err(MergeError::Cancelled);
         }
         chunks.clear();
+        holding.clear();
         let mut at = Some(first.source);
         while let Some(source) = at {
             sources[source].take(&parts, count, &mut chunks)?;
+            holding.push(source);
             heap.extend(waiting(&sources, source));
             let same = |next: &Reverse<Waiting>| next.0.entry.id == first.entry.id;
             at = match heap.peek().is_some_and(same) {
@@ -206,11 +259,17 @@ pub(crate) fn merge(
         }
         // Files that have the series are read side by side: the first of them stands for all.
         let failed = |damage: Damage| damaged(&files[first.source], &damage);
-        one_series(&first.entry, &mut chunks, &failed, into)?;
-        if let Some(built) = &mut built {
-            built.add(&first.entry);
+        if each(&first.entry, &mut chunks, &failed)? {
+            if let Some(built) = &mut built {
+                built.add(&first.entry);
+            }
+            count += 1;
+        } else {
+            for source in &holding {
+                let place = sources[*source].places.last_mut();
+                *place.expect("it was just taken") = ABSENT;
+            }
         }
-        count += 1;
     }
     let of_files = sources.into_iter().map(|source| source.places).collect();
     Ok(Places { of_files, built })
@@ -220,7 +279,7 @@ pub(crate) fn merge(
 fn one_series(
     entry: &SeriesEntry,
     chunks: &mut [Chunk],
-    failed: &dyn Fn(Damage) -> MergeError,
+    failed: &Failed<'_>,
     into: &mut PointFile<'_>,
 ) -> Result<(), MergeError> {
     let mut ranges = Vec::with_capacity(chunks.len());

@@ -7,9 +7,10 @@ use model::prometheus::NAME_LABEL;
 use model::{Signal, Tenant, TimeRange, prometheus};
 
 use super::candidates::point_heads;
+use super::series::buckets;
 use super::{Opened, Scan, Stop, Unit};
 use crate::eval::Branches;
-use crate::message::{Matcher, Reply};
+use crate::message::{Matcher, Reply, Rollup};
 use crate::partition::BlockMeta;
 use crate::points::select::{Selector, TermSource};
 use crate::series_view::{self, Matchers};
@@ -50,7 +51,9 @@ pub(super) fn run(
     let own = partitions.filter(|partition| {
         partition.key.tenant == *tenant && partition.key.signal == Signal::Metrics
     });
-    for entry in own.flat_map(|partition| &partition.files) {
+    let days = buckets::days(&scan.view, tenant, range, Rollup::EVERYTHING);
+    let kept = days.iter().flat_map(|day| &day.kept.files);
+    for entry in own.flat_map(|partition| &partition.files).chain(kept) {
         if !range.overlaps(entry.min_time, entry.max_time) {
             continue;
         }

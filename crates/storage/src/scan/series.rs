@@ -4,30 +4,30 @@
 //! hold any of them within the range are read, on several threads; what different places hold of
 //! a series is joined at the end.
 
+pub(super) mod buckets;
 pub(super) mod cardinality;
 pub(crate) mod join;
+mod places;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use model::metric::Temporality;
 use model::time::NANOS_PER_DAY;
 use model::{DataPoint, Signal, Tenant, TimeRange};
 use parking_lot::Mutex;
-use rustc_hash::FxHashSet;
 
 use super::candidates::{self, point_heads};
 use super::{Opened, Scan, Stop, Unit, parallel};
-use crate::message::{Matcher, Reply, STALE_NAN_BITS, SeriesPoints};
-use crate::partition::{BlockMeta, FileEntry, Partition};
+use crate::downsampling::Resolution;
+use crate::message::{Matcher, Reply, Rollup, STALE_NAN_BITS, SeriesPoints};
+use crate::partition::FileEntry;
 use crate::points::head::PointHead;
-use crate::points::labels::DELTA;
-use crate::points::select::{Selector, TermSource};
+use crate::points::select::Selector;
 use crate::points::{Known, PointValues, Points, SeriesEntry};
 use crate::series_view::Matchers;
 use crate::table::Damage;
-use crate::terms::need_of_matchers;
 use join::{Found, Join, Numbers};
+use places::Place;
 
 /// Series in one reply.
 const SERIES_PER_REPLY: usize = 500;
@@ -42,40 +42,6 @@ enum Wanted {
     Samples,
 }
 
-/// A place where points of selected series are.
-enum Place {
-    Head(Arc<PointHead>),
-    /// These series of a block, by their place in the file.
-    Block {
-        file: Arc<FileEntry>,
-        ordinal: usize,
-        block: BlockMeta,
-        /// All series of the block.
-        among: Range<u32>,
-        series: Vec<u32>,
-    },
-    /// A block that does not say which of its series may match.
-    Unsorted(Unit),
-}
-
-impl Place {
-    fn rows(&self) -> u64 {
-        match self {
-            Place::Head(head) => head.rows(),
-            Place::Block {
-                block,
-                among,
-                series,
-                ..
-            } => {
-                let in_block = among.len().max(1) as u64;
-                u64::from(block.rows) * series.len() as u64 / in_block
-            }
-            Place::Unsorted(unit) => unit.rows(),
-        }
-    }
-}
-
 /// One question about series.
 struct Search<'a> {
     scan: &'a Scan<'a>,
@@ -83,6 +49,7 @@ struct Search<'a> {
     /// The range of series of deltas.
     of_deltas: TimeRange,
     wanted: Wanted,
+    rollup: Rollup,
     limit: usize,
     selector: Selector,
     matchers: Matchers,
@@ -103,6 +70,7 @@ pub(super) fn points(
     } else {
         Wanted::Nothing
     };
+    let wanted = (wanted, Rollup::EVERYTHING);
     let search = Search::new(scan, tenant, range, matchers, wanted, limit)?;
     let stopped = search.run(tenant, matchers)?;
     let mut list = search.found.into_inner().into_list();
@@ -125,9 +93,11 @@ pub(super) fn samples(
     scan: &Scan<'_>,
     (tenant, range): (&Tenant, TimeRange),
     matchers: &[Matcher],
+    rollup: Rollup,
     limit: usize,
 ) -> Result<(), Stop> {
-    let search = Search::new(scan, tenant, range, matchers, Wanted::Samples, limit)?;
+    let wanted = (Wanted::Samples, rollup);
+    let search = Search::new(scan, tenant, range, matchers, wanted, limit)?;
     let stopped = search.run(tenant, matchers)?;
     let list = search.found.into_inner().into_list();
     let rows = list.iter().map(Found::rows).sum();
@@ -148,7 +118,7 @@ impl<'a> Search<'a> {
         tenant: &Tenant,
         range: TimeRange,
         matchers: &[Matcher],
-        wanted: Wanted,
+        (wanted, rollup): (Wanted, Rollup),
         limit: usize,
     ) -> Result<Self, Stop> {
         let midnight = range.start - range.start % NANOS_PER_DAY;
@@ -165,6 +135,7 @@ impl<'a> Search<'a> {
             range,
             of_deltas,
             wanted,
+            rollup,
             limit,
             selector: Selector::new(matchers)?,
             matchers: Matchers::new(matchers)?,
@@ -176,11 +147,20 @@ impl<'a> Search<'a> {
     /// Looks everywhere; the inner error is a limit that was reached.
     fn run(&self, tenant: &Tenant, matchers: &[Matcher]) -> Result<Result<(), Stop>, Stop> {
         let mut places: Vec<Place> = Vec::new();
+        let days = match self.wanted {
+            // Buckets are no points as they were sent.
+            Wanted::Points | Wanted::Counts => Vec::new(),
+            _ => buckets::days(&self.scan.view, tenant, self.of_deltas, self.rollup),
+        };
         let partitions = self.scan.view.partitions.values();
         for partition in partitions {
             if partition.key.tenant == *tenant && partition.key.signal == Signal::Metrics {
-                self.places_of(partition, matchers, &mut places)?;
+                let day = days.iter().find(|day| day.day == partition.key.day);
+                self.places_of(partition, day, matchers, &mut places)?;
             }
+        }
+        for day in &days {
+            self.places_of_buckets(day, &mut places)?;
         }
         for head in point_heads(&self.scan.view, tenant) {
             let (min, max) = head.times();
@@ -195,77 +175,22 @@ impl<'a> Search<'a> {
         Ok(stopped)
     }
 
-    /// The blocks of a partition that may hold selected series, in the order of the flushes.
-    fn places_of(
-        &self,
-        partition: &Partition,
-        matchers: &[Matcher],
-        places: &mut Vec<Place>,
-    ) -> Result<(), Stop> {
-        // Files without an index of their series. What the system refused once it may give the next
-        // time, so these are looked at without one whatever it says then.
-        let mut unsorted: FxHashSet<u64> = FxHashSet::default();
-        for entry in &partition.files {
-            if !self.of_deltas.overlaps(entry.min_time, entry.max_time) {
-                continue;
-            }
-            self.scan.check()?;
-            let Some(file) = self.scan.open_file(entry) else {
-                continue;
-            };
-            let found = file.with_series(|index| {
-                let selected = self.selector.series(index);
-                let deltas = index.find(&[DELTA]).intersection(&selected);
-                (selected, deltas, index.blocks())
-            });
-            let Some((selected, deltas, of_blocks)) = found else {
-                unsorted.insert(entry.serial);
-                continue;
-            };
-            if selected.is_empty() {
-                continue;
-            }
-            for (ordinal, (block, series)) in file.blocks.iter().zip(of_blocks).enumerate() {
-                let wanted = if self.range.overlaps(block.min_time, block.max_time) {
-                    &selected
-                } else if self.of_deltas.overlaps(block.min_time, block.max_time) {
-                    &deltas
-                } else {
-                    continue;
-                };
-                let list: Vec<u32> = wanted.within(series.clone()).collect();
-                if !list.is_empty() {
-                    places.push(Place::Block {
-                        file: Arc::clone(entry),
-                        ordinal,
-                        block: *block,
-                        among: series.clone(),
-                        series: list,
-                    });
-                }
-            }
-        }
-        if !unsorted.is_empty() {
-            let need = need_of_matchers(matchers);
-            let mut found = candidates::Found::default();
-            let wanted = candidates::Wanted::all(&need);
-            candidates::of_partition(partition, self.of_deltas, &wanted, &mut found);
-            self.scan.account.lock().unread_files += found.unread;
-            let is_unsorted = |unit: &Unit| match unit {
-                Unit::Block { file, .. } => unsorted.contains(&file.serial),
-                _ => false,
-            };
-            let units = found.units.into_iter().filter(is_unsorted);
-            places.extend(units.map(Place::Unsorted));
-        }
-        Ok(())
+    /// The ranges of samples and of deltas, in buckets where these are meant.
+    fn ranges(&self, buckets: Option<Resolution>) -> (TimeRange, TimeRange) {
+        let buckets = buckets.filter(|_| self.wanted == Wanted::Samples);
+        let Some(resolution) = buckets else {
+            return (self.range, self.of_deltas);
+        };
+        let earlier = |range| buckets::range_in(range, self.rollup, resolution);
+        (earlier(self.range), earlier(self.of_deltas))
     }
 
-    fn range_of(&self, entry: &SeriesEntry) -> TimeRange {
+    fn range_of(&self, entry: &SeriesEntry, buckets: Option<Resolution>) -> TimeRange {
+        let (range, of_deltas) = self.ranges(buckets);
         if entry.metric.value.temporality == Temporality::Delta {
-            self.of_deltas
+            of_deltas
         } else {
-            self.range
+            range
         }
     }
 
@@ -278,9 +203,16 @@ impl<'a> Search<'a> {
                 ordinal,
                 among,
                 series,
+                buckets,
                 ..
             } => {
-                let read = self.read_block(number, file, *ordinal, among.start, series);
+                let (first, ordinal) = (among.start, *ordinal);
+                let read = match buckets {
+                    Some(length) => {
+                        self.read_buckets(number, (file, ordinal, *length), first, series)
+                    }
+                    None => self.read_block(number, file, ordinal, first, series),
+                };
                 self.scan.undamaged(read);
                 Ok(())
             }
@@ -309,7 +241,7 @@ impl<'a> Search<'a> {
         let mut rows = 0u64;
         let read = head.read(&self.selector, self.of_deltas, points, |entry, points| {
             rows += points.len() as u64;
-            let range = self.range_of(entry);
+            let range = self.range_of(entry, None);
             let part = self.part_of(entry, points, range);
             if let Some(part) = part {
                 self.add(number, entry, part);
@@ -377,7 +309,7 @@ impl<'a> Search<'a> {
                 .series
                 .get(at as usize)
                 .ok_or_else(|| Damage("a series that is not there".to_owned()))?;
-            let range = self.range_of(entry);
+            let range = self.range_of(entry, None);
             for chunk in block.chunks_of(at) {
                 let times = block.times(chunk)?;
                 let (min, max) = (times[0], times[times.len() - 1]);
@@ -465,7 +397,7 @@ impl<'a> Search<'a> {
         }
         for (entry, mut points) in entries.iter().zip(by_series) {
             points.sort();
-            let range = self.range_of(entry);
+            let range = self.range_of(entry, None);
             let any = points.times.iter().any(|time| range.contains(*time));
             if any && let Some(part) = self.part_of(entry, points, range) {
                 self.add(number, entry, part);

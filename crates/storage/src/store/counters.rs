@@ -49,7 +49,11 @@ pub(crate) struct Counters {
     /// By [`retention::Reason`].
     pub dropped_partitions: [AtomicU64; retention::Reason::ALL.len()],
     pub dropped_rows: [AtomicU64; retention::Reason::ALL.len()],
+    /// Days of buckets of one resolution.
+    pub dropped_buckets: [AtomicU64; retention::Reason::ALL.len()],
     pub retention_errors: AtomicU64,
+    pub downsampled_days: AtomicU64,
+    pub downsampling_errors: AtomicU64,
     pub head_bytes: AtomicU64,
 }
 
@@ -114,11 +118,11 @@ impl Core {
     fn partitions(&self, out: &mut Gathered) {
         let view = self.view.read().clone();
         let (mut indexes, mut tables) = (0, 0);
-        for partition in view.partitions.values() {
+        for partition in view.all() {
             indexes += u64::from(partition.lacks_index());
             tables += partition.lacking_tables();
             let labels = [
-                ("signal", partition.key.signal.name()),
+                ("signal", &*partition.key.folder_name()),
                 ("tenant", partition.key.tenant.as_str()),
             ];
             out.add("partition_rows", &labels, partition.rows());
@@ -148,6 +152,8 @@ impl Counters {
             let (partitions, rows) = (&self.dropped_partitions[at], &self.dropped_rows[at]);
             out.add("dropped_partitions_total", &labels, get(partitions));
             out.add("dropped_rows_total", &labels, get(rows));
+            let buckets = &self.dropped_buckets[at];
+            out.add("dropped_downsampled_days_total", &labels, get(buckets));
         }
     }
 
@@ -178,6 +184,8 @@ impl Counters {
             ("rebuilt_checkpoints_total", &self.rebuilt_checkpoints),
             ("damaged_blocks_total", &self.damaged_blocks),
             ("retention_errors_total", &self.retention_errors),
+            ("downsampled_days_total", &self.downsampled_days),
+            ("downsampling_errors_total", &self.downsampling_errors),
             ("head_bytes", &self.head_bytes),
         ] {
             out.add(name, &[], get(counter));

@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::counters::signal_index;
 use super::{Core, add};
+use crate::downsampling;
 use crate::flush::FlushError;
 use crate::merge::{self, MergeError, Task, Written, policy};
 use crate::partition::{
@@ -89,6 +90,10 @@ pub(crate) fn merge_all(core: &Core) {
             return;
         }
     }
+    if downsampling::run(core) {
+        core.removals.sweep(core);
+        core.merging.wake();
+    }
 }
 
 /// Merges these files of a partition, due or not.
@@ -130,12 +135,16 @@ fn due(core: &Core, key: &PartitionKey) -> Option<(Arc<Partition>, Range<usize>)
         .iter()
         .map(|file| file.size_bytes)
         .sum();
-    // What is merged is there twice for a moment, and must not take the room of what comes in.
+    has_room(core, bytes).then_some((partition, files))
+}
+
+/// Whether the disk has room for so many bytes more: what is merged is there twice for a moment,
+/// and must not take the room of what comes in.
+pub(crate) fn has_room(core: &Core, bytes: u64) -> bool {
     let reserve = core.options.retention.reserve_bytes;
-    let room = core.env.files.space(&core.root).is_ok_and(|space| {
+    core.env.files.space(&core.root).is_ok_and(|space| {
         space.free_bytes >= reserve.min(space.total_bytes / 10).saturating_add(bytes)
-    });
-    room.then_some((partition, files))
+    })
 }
 
 fn failed(core: &Core, partition: &Partition, error: &MergeError) {
@@ -209,7 +218,7 @@ fn merge_files(
 
 /// Does work on a thread that stands back where others have some. The merge thread itself does not:
 /// a flush would wait for it while it exchanges files, and whoever writes for the flush.
-fn standing_back<T: Send>(
+pub(crate) fn standing_back<T: Send>(
     work: impl FnOnce() -> Result<T, MergeError> + Send,
 ) -> Result<T, MergeError> {
     std::thread::scope(|scope| {
@@ -224,7 +233,8 @@ fn standing_back<T: Send>(
     })
 }
 
-fn open(file: &FileEntry) -> Result<Arc<BlockFile>, MergeError> {
+/// Opens a file that is to be read whole.
+pub(crate) fn open(file: &FileEntry) -> Result<Arc<BlockFile>, MergeError> {
     file.open().map_err(|error| match error {
         FileError::Damaged(reason) => MergeError::Damaged {
             file: file.id,
@@ -236,7 +246,7 @@ fn open(file: &FileEntry) -> Result<Arc<BlockFile>, MergeError> {
 
 /// Removes what a merge wrote that did not come to its end. What stays is removed at the next
 /// start, or written over.
-fn give_up(core: &Core, dir: &Path, id: FileId) {
+pub(crate) fn give_up(core: &Core, dir: &Path, id: FileId) {
     let files = &core.env.files;
     // Once it has its name it counts.
     if let Ok(None) = files.stat(&id.path(dir, "blocks"))
@@ -312,12 +322,13 @@ fn exchange(
 }
 
 /// What is known of a rename that failed.
-enum Renamed {
+pub(crate) enum Renamed {
     No,
     Unknown,
 }
 
-fn rename(core: &Core, dir: &Path, id: FileId) -> Result<(), (std::io::Error, Renamed)> {
+/// Gives a blocks file that is written the name under which it counts.
+pub(crate) fn rename(core: &Core, dir: &Path, id: FileId) -> Result<(), (std::io::Error, Renamed)> {
     let files = &core.env.files;
     let path = id.path(dir, "blocks");
     let Err(error) = files.rename(&id.path(dir, UNFINISHED), &path) else {
@@ -331,9 +342,7 @@ fn rename(core: &Core, dir: &Path, id: FileId) -> Result<(), (std::io::Error, Re
 }
 
 fn show(core: &Core, partition: Partition) {
-    let mut view = core.view.write();
-    let map = Arc::make_mut(&mut view.partitions);
-    map.insert(partition.key.clone(), Arc::new(partition));
+    core.view.write().put(partition);
 }
 
 /// Gives the partition's index the terms of blocks that were written anew.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::correlation::CorrelationKeys;
 
 use super::LabelLimits;
+use crate::downsampling::Downsampling;
 use crate::retention::Retention;
 
 /// How a store is opened.
@@ -42,6 +43,8 @@ pub struct Options {
     pub correlation: Arc<CorrelationKeys>,
     /// What is kept for how long.
     pub retention: Retention,
+    /// Which metrics are downsampled.
+    pub downsampling: Downsampling,
     /// Rows that are further ahead of the clock are filed under the day on which they came.
     pub time_ahead: Duration,
     /// Store a zero where a counter says that it began.
@@ -74,6 +77,7 @@ impl Default for Options {
             decoded_bytes: 192 << 20,
             correlation: Arc::new(CorrelationKeys::default()),
             retention: Retention::default(),
+            downsampling: Downsampling::default(),
             time_ahead: Duration::from_secs(86_400),
             start_zero_samples: false,
             unmerged_files: 20_000,

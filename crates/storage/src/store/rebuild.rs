@@ -200,7 +200,11 @@ impl Seen {
 fn last_flushes(core: &Core) -> std::io::Result<LastFlushes> {
     let mut found = LastFlushes::default();
     let files = &core.env.files;
-    super::recover::each_partition(core, &mut |_, dir| {
+    super::recover::each_partition(core, &mut |key, dir| {
+        // What is downsampled follows from the rows.
+        if key.resolution.is_some() {
+            return Ok(());
+        }
         for entry in files.list(dir)? {
             let parsed = FileId::parse(&entry.name);
             let blocks = parsed.filter(|(_, extension)| *extension == "blocks");

@@ -19,8 +19,9 @@ use super::record::{Logged, Record};
 use super::stamps::Stamps;
 use super::{Core, OpenError, add, flusher, rebuild, record};
 use crate::chunk::SeriesGate;
+use crate::downsampling;
 use crate::flush::Heads;
-use crate::partition::{Partition, PartitionKey, day_from_name};
+use crate::partition::{self, Partition, PartitionKey, day_from_name};
 use crate::points::{Growth, Known, SeriesEntry};
 use crate::retention;
 
@@ -44,6 +45,10 @@ pub(super) struct Recovered {
 pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenError> {
     let checkpoint = find_checkpoint(core, wal_dir)?;
     open_partitions(core, checkpoint.flush).map_err(|source| OpenError::Folder {
+        dir: core.root.clone(),
+        source,
+    })?;
+    downsampling::open(core, checkpoint.flush).map_err(|source| OpenError::Folder {
         dir: core.root.clone(),
         source,
     })?;
@@ -303,6 +308,9 @@ fn open_partitions(core: &Core, flush_max: u64) -> std::io::Result<()> {
     let mut view = core.view.write();
     let partitions = Arc::make_mut(&mut view.partitions);
     each_partition(core, &mut |key, _| {
+        if key.resolution.is_some() {
+            return Ok(());
+        }
         let partition = Partition::open(&core.open, &core.root, key.clone(), flush_max)?;
         add(&core.counters.damaged_files, partition.unread.len() as u64);
         partitions.insert(key, Arc::new(partition));
@@ -310,8 +318,8 @@ fn open_partitions(core: &Core, flush_max: u64) -> std::io::Result<()> {
     })
 }
 
-/// Shows every folder of a partition.
-pub(super) fn each_partition(
+/// Shows every folder of a partition, of rows and of buckets.
+pub(crate) fn each_partition(
     core: &Core,
     see: &mut dyn FnMut(PartitionKey, &Path) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
@@ -327,7 +335,7 @@ pub(super) fn each_partition(
         };
         let tenant_dir = core.root.join(&tenant_name);
         for signal_name in dirs(&tenant_dir)? {
-            let Some(signal) = Signal::from_name(&signal_name) else {
+            let Some((signal, resolution)) = partition::of_folder(&signal_name) else {
                 continue;
             };
             for day_name in dirs(&tenant_dir.join(&signal_name))? {
@@ -337,6 +345,7 @@ pub(super) fn each_partition(
                 let key = PartitionKey {
                     tenant: tenant.clone(),
                     signal,
+                    resolution,
                     day,
                 };
                 let dir = key.dir(&core.root);

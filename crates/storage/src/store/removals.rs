@@ -42,7 +42,7 @@ impl Removal {
 
 impl Removals {
     /// Has files removed that were merged into another one, whose name lasts.
-    pub(super) fn merged_away(&self, dir: &Path, files: &[Arc<FileEntry>]) {
+    pub(crate) fn merged_away(&self, dir: &Path, files: &[Arc<FileEntry>]) {
         let removals = files.iter().map(|file| Removal::File {
             dir: dir.to_owned(),
             id: file.id,

@@ -1,8 +1,6 @@
 //! Files that did not read when the store opened are tried again: what a disk refuses once it may
 //! give the next time.
 
-use std::sync::Arc;
-
 use super::{Core, add};
 use crate::partition::{FileEntry, FileError, Partition, PartitionKey};
 
@@ -10,15 +8,12 @@ use crate::partition::{FileEntry, FileError, Partition, PartitionKey};
 pub(crate) fn reread(core: &Core) {
     let lacking: Vec<PartitionKey> = {
         let view = core.view.read();
-        let lacking = view
-            .partitions
-            .values()
-            .filter(|p| p.apart().next().is_some());
+        let lacking = view.all().filter(|p| p.apart().next().is_some());
         lacking.map(|partition| partition.key.clone()).collect()
     };
     for key in lacking {
         let _changing = core.changing.lock();
-        let Some(known) = core.view.read().partitions.get(&key).cloned() else {
+        let Some(known) = core.view.read().get(&key).cloned() else {
             continue;
         };
         let mut partition = (*known).clone();
@@ -26,9 +21,7 @@ pub(crate) fn reread(core: &Core) {
             tracing::warn!(dir = %key.dir(&core.root).display(), %error,
                 "files that did not read cannot be tried again yet");
         }
-        let mut view = core.view.write();
-        let map = Arc::make_mut(&mut view.partitions);
-        map.insert(key, Arc::new(partition));
+        core.view.write().put(partition);
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::tail::Tails;
 use super::{Counters, Options, merger, removals, sources};
 use crate::chunk::Expected;
+use crate::downsampling;
 use crate::flush::Heads;
 use crate::layout::Interned;
 use crate::partition::{OpenFiles, Partition, PartitionKey};
@@ -28,6 +29,42 @@ pub(crate) struct View {
     pub active: Arc<Heads>,
     pub sealed: Option<Arc<Heads>>,
     pub partitions: Arc<BTreeMap<PartitionKey, Arc<Partition>>>,
+    /// What is kept of old metrics in buckets.
+    pub downsampled: Arc<downsampling::Catalog>,
+}
+
+impl View {
+    /// Every partition: those of rows, then those of buckets.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.partitions.values().chain(self.downsampled.values())
+    }
+
+    /// A partition of rows or of buckets.
+    pub(crate) fn get(&self, key: &PartitionKey) -> Option<&Arc<Partition>> {
+        match key.resolution {
+            None => self.partitions.get(key),
+            Some(_) => self.downsampled.get(key),
+        }
+    }
+
+    /// Shows a partition, in the place of what there was of it.
+    pub(crate) fn put(&mut self, partition: impl Into<Arc<Partition>>) {
+        let partition = partition.into();
+        self.map(&partition.key)
+            .insert(partition.key.clone(), partition);
+    }
+
+    /// Shows a partition no more.
+    pub(crate) fn remove(&mut self, key: &PartitionKey) {
+        self.map(key).remove(key);
+    }
+
+    fn map(&mut self, key: &PartitionKey) -> &mut BTreeMap<PartitionKey, Arc<Partition>> {
+        match key.resolution {
+            None => Arc::make_mut(&mut self.partitions),
+            Some(_) => Arc::make_mut(&mut self.downsampled),
+        }
+    }
 }
 
 /// What the threads and readers of a store share.
@@ -64,7 +101,7 @@ pub(crate) struct Core {
     pub merging: merger::Merging,
     pub(super) observer: Mutex<Option<Box<dyn Observe>>>,
     /// What the store cannot go on without.
-    pub(super) failures: Failures,
+    pub failures: Failures,
     pub(super) decoder: Arc<dyn Decode>,
     /// What the last requests became in memory.
     pub(super) expected: Expected,

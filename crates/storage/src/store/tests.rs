@@ -3,6 +3,7 @@
 mod answers;
 mod crash;
 mod cut_short;
+mod downsampling;
 mod failure;
 mod groups;
 mod merging;

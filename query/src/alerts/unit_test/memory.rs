@@ -123,7 +123,7 @@ impl SeriesSource for Memory {
         });
         let selected = Selected {
             series: found.collect(),
-            warnings: Vec::new(),
+            ..Selected::default()
         };
         Box::pin(std::future::ready(Ok(selected)))
     }

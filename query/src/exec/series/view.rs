@@ -108,6 +108,7 @@ pub fn series(
             let samples = Samples {
                 times: part.times_ms,
                 floats: part.values,
+                counts: part.counts,
                 ..Samples::default()
             };
             output.add(labels, samples);

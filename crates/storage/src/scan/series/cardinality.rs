@@ -4,14 +4,14 @@ use model::{Tenant, TimeRange};
 
 use super::{Scan, Search, Stop, Wanted};
 use crate::cardinality::{Counter, VALUES_MAX};
-use crate::message::{CardinalityOf, Reply};
+use crate::message::{CardinalityOf, Reply, Rollup};
 
 pub(in crate::scan) fn run(
     scan: &Scan<'_>,
     (tenant, range): (&Tenant, TimeRange),
     ask: &CardinalityOf,
 ) -> Result<(), Stop> {
-    let wanted = Wanted::Counts;
+    let wanted = (Wanted::Counts, Rollup::EVERYTHING);
     let search = Search::new(scan, tenant, range, &ask.matchers, wanted, ask.series)?;
     let stopped = search.run(tenant, &ask.matchers)?;
     let mut counter = Counter::default();

@@ -22,6 +22,8 @@ pub(super) struct Numbers {
     values: Vec<f64>,
     /// Values, by their place among all times, that are none.
     empty: Vec<u32>,
+    /// How many samples each value stands for; one each without.
+    counts: Vec<f64>,
 }
 
 impl Numbers {
@@ -32,7 +34,32 @@ impl Numbers {
             first: 0,
             values,
             empty,
+            counts: Vec::new(),
         }
+    }
+
+    /// Values that stand for as many samples as these others say, which have the same times.
+    pub(super) fn with_counts(self, counts: Self) -> Self {
+        // What was written together is of one length.
+        let mut counts = counts.values;
+        counts.resize(self.values.len(), 1.0);
+        Self { counts, ..self }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Times and values but for those that are none.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (u64, f64)> + '_ {
+        let there = |at: usize| {
+            let row = self.first + at;
+            !self.empty.iter().any(|empty| *empty as usize == row)
+        };
+        let pairs = self.times().iter().zip(&self.values).enumerate();
+        pairs
+            .filter(move |(at, _)| there(*at))
+            .map(|(_, (time, value))| (*time, *value))
     }
 
     /// Marks the points without a recorded value.
@@ -51,8 +78,10 @@ impl Numbers {
         let first = self.times.partition_point(|time| *time < range.start);
         let end = self.times.partition_point(|time| *time < range.end);
         self.values.truncate(end);
+        self.counts.truncate(end);
         if first > 0 {
             self.values.drain(..first.min(self.values.len()));
+            self.counts.drain(..first.min(self.counts.len()));
         }
         self.first = first;
         self
@@ -74,7 +103,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    fn rows(&self) -> u64 {
+    pub(super) fn rows(&self) -> u64 {
         match self {
             Part::Nothing => 0,
             Part::Count(rows) => *rows,
@@ -244,47 +273,65 @@ impl Found {
                 _ => None,
             })
             .collect();
-        let (times_ms, values) = joined(&runs, shared);
+        let (times_ms, values, counts) = joined(&runs, shared);
         let points = self.points();
         SeriesSamples {
             id: self.entry.id,
             series: series.get(&self.entry),
             times_ms,
             values,
+            counts,
             points: (0..points.len()).map(|row| points.point(row)).collect(),
         }
     }
 }
 
+/// Times, values, and counts where any run has them.
+type Joined = (Arc<Vec<i64>>, Vec<f64>, Vec<f64>);
+
 /// Runs as one. Where two values have the same millisecond the later one counts.
-fn joined(runs: &[&Numbers], shared: &mut Shared) -> (Arc<Vec<i64>>, Vec<f64>) {
+fn joined(runs: &[&Numbers], shared: &mut Shared) -> Joined {
+    let counted = runs.iter().any(|run| !run.counts.is_empty());
     if runs.iter().all(|run| run.empty.is_empty())
         && let Some(times) = shared.times(runs)
     {
         let mut values = Vec::with_capacity(times.len());
-        runs.iter()
-            .for_each(|run| values.extend_from_slice(&run.values));
-        return (times, values);
+        let mut counts = Vec::new();
+        for run in runs {
+            values.extend_from_slice(&run.values);
+            counts.extend_from_slice(&run.counts);
+            if counted {
+                counts.resize(values.len(), 1.0);
+            }
+        }
+        return (times, values, counts);
     }
-    let mut samples: Vec<(i64, f64)> = Vec::new();
+    let mut samples: Vec<(i64, f64, f64)> = Vec::new();
     for run in runs {
-        for (at, (time, value)) in run.times().iter().zip(&run.values).enumerate() {
+        let counts = run.counts.iter().copied().chain(std::iter::repeat(1.0));
+        let rows = run.times().iter().zip(&run.values).zip(counts);
+        for (at, ((time, value), count)) in rows.enumerate() {
             let row = run.first + at;
             let is_empty = |empty: &u32| *empty as usize == row;
             if !run.empty.iter().any(is_empty) {
-                samples.push((milliseconds(*time), *value));
+                samples.push((milliseconds(*time), *value, count));
             }
         }
     }
-    samples.sort_by_key(|(time, _)| *time);
-    let (mut times, mut values): (Vec<i64>, Vec<f64>) = (Vec::new(), Vec::new());
-    for (time, value) in samples {
-        if times.last() == Some(&time) {
-            values.pop();
-            times.pop();
+    samples.sort_by_key(|(time, _, _)| *time);
+    // Of each millisecond the last stays.
+    let kept = samples.iter().enumerate().filter(|(at, sample)| {
+        let next = samples.get(at + 1);
+        next.is_none_or(|next| next.0 != sample.0)
+    });
+    let mut joined: Joined = Default::default();
+    let times = Arc::make_mut(&mut joined.0);
+    for (_, (time, value, count)) in kept {
+        times.push(*time);
+        joined.1.push(*value);
+        if counted {
+            joined.2.push(*count);
         }
-        times.push(time);
-        values.push(value);
     }
-    (Arc::new(times), values)
+    joined
 }

@@ -155,15 +155,20 @@ impl Targets {
 }
 
 enum Sample {
-    Float(f64),
+    /// A value, and how many samples it stands for.
+    Float(f64, f64),
     Histogram(Arc<FloatHistogram>),
 }
 
 /// What several places have of a series; of one time, what comes last counts.
 fn merged(parts: impl Iterator<Item = Samples>) -> Samples {
     let mut by_time: BTreeMap<i64, Sample> = BTreeMap::new();
+    let mut counted = false;
     for part in parts {
-        let floats = part.floats.into_iter().map(Sample::Float);
+        counted |= !part.counts.is_empty();
+        let counts = part.counts.into_iter().chain(std::iter::repeat(1.0));
+        let floats = part.floats.into_iter().zip(counts);
+        let floats = floats.map(|(value, count)| Sample::Float(value, count));
         by_time.extend(part.times.iter().copied().zip(floats));
         let histograms = part.histograms.into_iter().map(Sample::Histogram);
         by_time.extend(part.histogram_times.into_iter().zip(histograms));
@@ -171,7 +176,10 @@ fn merged(parts: impl Iterator<Item = Samples>) -> Samples {
     let mut samples = Samples::default();
     for (time_ms, sample) in by_time {
         match sample {
-            Sample::Float(value) => samples.push(time_ms, value),
+            Sample::Float(value, count) => {
+                samples.push(time_ms, value);
+                samples.counts.extend(counted.then_some(count));
+            }
             Sample::Histogram(histogram) => samples.push_histogram(time_ms, histogram),
         }
     }

@@ -1,0 +1,195 @@
+//! Where points of the selected series are: heads, and blocks of files, of which an index says which
+//! series they have.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::TimeRange;
+use rustc_hash::FxHashSet;
+
+use super::buckets::Day;
+use super::{Search, Stop, Unit, candidates};
+use crate::downsampling::Resolution;
+use crate::message::{BucketStats, Matcher};
+use crate::partition::{BlockMeta, FileEntry, Partition};
+use crate::points::head::PointHead;
+use crate::points::labels::DELTA;
+use crate::points::select::TermSource;
+use crate::terms::need_of_matchers;
+
+/// A place where points of selected series are.
+pub(super) enum Place {
+    Head(Arc<PointHead>),
+    /// These series of a block, by their place in the file.
+    Block {
+        file: Arc<FileEntry>,
+        ordinal: usize,
+        block: BlockMeta,
+        /// All series of the block.
+        among: Range<u32>,
+        series: Vec<u32>,
+        /// Where it has buckets of samples, how long these are.
+        buckets: Option<Resolution>,
+    },
+    /// A block that does not say which of its series may match.
+    Unsorted(Unit),
+}
+
+impl Place {
+    pub(super) fn rows(&self) -> u64 {
+        match self {
+            Place::Head(head) => head.rows(),
+            Place::Block {
+                block,
+                among,
+                series,
+                ..
+            } => {
+                let in_block = among.len().max(1) as u64;
+                u64::from(block.rows) * series.len() as u64 / in_block
+            }
+            Place::Unsorted(unit) => unit.rows(),
+        }
+    }
+}
+
+fn overlaps(block: &BlockMeta, range: TimeRange) -> bool {
+    range.overlaps(block.min_time, block.max_time)
+}
+
+impl Search<'_> {
+    /// The blocks of a partition that may hold selected series, in the order of the flushes; of one
+    /// whose day is answered from buckets those that came later.
+    pub(super) fn places_of(
+        &self,
+        partition: &Partition,
+        day: Option<&Day>,
+        matchers: &[Matcher],
+        places: &mut Vec<Place>,
+    ) -> Result<(), Stop> {
+        let wanted = |file: &FileEntry| day.is_none_or(|day| day.lacks(file));
+        // Files without an index of their series. What the system refused once it may give the next
+        // time, so these are looked at without one whatever it says then.
+        let mut unsorted: FxHashSet<u64> = FxHashSet::default();
+        for file in partition.files.iter().filter(|file| wanted(file)) {
+            if !self.places_in(file, None, places)? {
+                unsorted.insert(file.serial);
+            }
+        }
+        if !unsorted.is_empty() {
+            let need = need_of_matchers(matchers);
+            let mut found = candidates::Found::default();
+            let wanted = candidates::Wanted::all(&need);
+            candidates::of_partition(partition, self.of_deltas, &wanted, &mut found);
+            self.scan.account.lock().unread_files += found.unread;
+            let is_unsorted = |unit: &Unit| match unit {
+                Unit::Block { file, .. } => unsorted.contains(&file.serial),
+                _ => false,
+            };
+            let units = found.units.into_iter().filter(is_unsorted);
+            places.extend(units.map(Place::Unsorted));
+        }
+        Ok(())
+    }
+
+    /// The blocks of buckets of a day, which the answer then says it is made of.
+    pub(super) fn places_of_buckets(&self, day: &Day, places: &mut Vec<Place>) -> Result<(), Stop> {
+        let before = places.len();
+        self.scan.account.lock().unread_files += day.kept.unread.len() as u64;
+        for file in &day.kept.files {
+            if !self.places_in(file, Some(day.resolution), places)? {
+                self.places_in_blocks(file, day.resolution, places);
+            }
+        }
+        if places.len() > before {
+            self.scan.downsampled(BucketStats {
+                longest_ms: day.resolution.milliseconds(),
+                until_unix_nano: day.kept.day_unix_nano().1,
+                points: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// The same of a file of buckets without an index, whose series are looked at one by one.
+    fn places_in_blocks(
+        &self,
+        entry: &Arc<FileEntry>,
+        resolution: Resolution,
+        places: &mut Vec<Place>,
+    ) {
+        let (_, range) = self.ranges(Some(resolution));
+        let Some(file) = self.scan.open_file(entry) else {
+            return;
+        };
+        for (ordinal, meta) in file.blocks.iter().enumerate() {
+            if !overlaps(meta, range) {
+                continue;
+            }
+            let known = self.known.as_deref();
+            let block = self.scan.core.blocks.open(entry, ordinal, known);
+            let Some(block) = self.scan.undamaged(block) else {
+                continue;
+            };
+            let series = (0..).zip(&block.series);
+            let may = series.filter(|(_, entry)| self.matchers.may_match(&entry.series()));
+            places.push(Place::Block {
+                file: Arc::clone(entry),
+                ordinal,
+                block: *meta,
+                among: 0..u32::try_from(block.series.len()).unwrap_or(u32::MAX),
+                series: may.map(|(at, _)| at).collect(),
+                buckets: Some(resolution),
+            });
+        }
+    }
+
+    /// The blocks of a file that may hold selected series; false where it does not say which.
+    fn places_in(
+        &self,
+        entry: &Arc<FileEntry>,
+        buckets: Option<Resolution>,
+        places: &mut Vec<Place>,
+    ) -> Result<bool, Stop> {
+        let (range, of_deltas) = self.ranges(buckets);
+        if !of_deltas.overlaps(entry.min_time, entry.max_time) {
+            return Ok(true);
+        }
+        self.scan.check()?;
+        let Some(file) = self.scan.open_file(entry) else {
+            return Ok(true);
+        };
+        let found = file.with_series(|index| {
+            let selected = self.selector.series(index);
+            let deltas = index.find(&[DELTA]).intersection(&selected);
+            (selected, deltas, index.blocks())
+        });
+        let Some((selected, deltas, of_blocks)) = found else {
+            return Ok(false);
+        };
+        if selected.is_empty() {
+            return Ok(true);
+        }
+        for (ordinal, (block, series)) in file.blocks.iter().zip(of_blocks).enumerate() {
+            let wanted = if overlaps(block, range) {
+                &selected
+            } else if overlaps(block, of_deltas) {
+                &deltas
+            } else {
+                continue;
+            };
+            let list: Vec<u32> = wanted.within(series.clone()).collect();
+            if !list.is_empty() {
+                places.push(Place::Block {
+                    file: Arc::clone(entry),
+                    ordinal,
+                    block: *block,
+                    among: series.clone(),
+                    series: list,
+                    buckets,
+                });
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,382 @@
+//! Buckets say what the samples say that they were made from, whatever happens meanwhile.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{Files, RealFiles};
+use model::metric::{MetricKind, PointValue, Series, Temporality};
+use model::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
+use model::{DataPoint, KeyValue, Metric, Signal, Tenant, TimeRange};
+use parking_lot::Mutex;
+use tempfile::tempdir;
+use testkit::{FaultFiles, Loss, ManualClock, MemoryFiles};
+
+use super::{counted, merge};
+use crate::downsampling::Downsampling;
+use crate::message::{Aggregate, Reply, Request, Rollup, SeriesSamples};
+use crate::retention::{Policies, Policy, Retention};
+use crate::testing::*;
+use crate::{Options, Store};
+
+type Sent = Vec<(Series, DataPoint)>;
+
+const HOUR: u64 = 3_600 * NANOS_PER_SECOND;
+/// The day of the samples begins here.
+const DAY: u64 = 20_000 * NANOS_PER_DAY;
+const HOURS: Duration = Duration::from_secs(3_600);
+
+fn options() -> Options {
+    Options {
+        block_rows: 64,
+        background_merges: false,
+        downsampling: Downsampling {
+            after: Some(HOURS),
+            ages: [Some(10 * 24 * HOURS), None],
+        },
+        retention: Retention {
+            all: Policies {
+                metrics: Policy {
+                    age: Some(5 * 24 * HOURS),
+                    bytes: None,
+                },
+                ..Policies::default()
+            },
+            ..Retention::default()
+        },
+        ..Options::default()
+    }
+}
+
+fn open_at(files: Arc<dyn Files>, dir: &Path, now: u64) -> (Store, Arc<ManualClock>) {
+    let (env, clock) = testkit::env(3, files);
+    clock.set_unix(now);
+    let store = Store::open(env, dir, options(), Arc::new(TestDecoder));
+    (store.unwrap(), clock)
+}
+
+fn series(name: &str, number: i64, kind: MetricKind, temporality: Temporality) -> Series {
+    Series {
+        resource: Arc::default(),
+        scope: Arc::default(),
+        metric: Arc::new(Metric {
+            name: name.to_owned(),
+            description: String::new(),
+            unit: String::new(),
+            kind,
+            temporality,
+            monotonic: kind == MetricKind::Sum,
+            metadata: Vec::new(),
+        }),
+        attributes: vec![KeyValue::new("number", number)],
+    }
+}
+
+/// A few hours of counters that are reset now and then, of gauges and of deltas.
+fn samples(random: &mut fastrand::Rng, from: u64, hours: u64) -> Sent {
+    let mut sent = Sent::new();
+    for number in 0..4 {
+        let counter = series("counter", number, MetricKind::Sum, Temporality::Cumulative);
+        let gauge = series("gauge", number, MetricKind::Gauge, Temporality::None);
+        let delta = series("delta", number, MetricKind::Sum, Temporality::Delta);
+        let (mut count, mut time) = (0i64, from);
+        while time < from + hours * HOUR {
+            time += random.u64(10..90) * NANOS_PER_SECOND;
+            count = if random.u32(..40) == 0 {
+                0
+            } else {
+                count + random.i64(0..50)
+            };
+            let gauged = (random.f64() * 1_000.0).round() / 8.0;
+            let values = [
+                (&counter, PointValue::Int(count)),
+                (&gauge, PointValue::Double(gauged)),
+                (&delta, PointValue::Int(random.i64(0..9))),
+            ];
+            sent.extend(values.into_iter().map(|(series, value)| {
+                let point = DataPoint {
+                    start_unix_nano: 0,
+                    time_unix_nano: time,
+                    flags: 0,
+                    value,
+                    exemplars: Vec::new(),
+                };
+                (series.clone(), point)
+            }));
+        }
+    }
+    sent
+}
+
+async fn store_all(store: &Store, sent: &Sent) {
+    for part in sent.chunks(500) {
+        write(store, Signal::Metrics, part).await.unwrap();
+    }
+    store.flush().await;
+}
+
+/// The samples of each series, and how long the longest buckets among them are.
+async fn read(
+    store: &Store,
+    resolution_ms: u64,
+    aggregate: Aggregate,
+) -> (BTreeMap<String, SeriesSamples>, u64) {
+    let request = Request::Samples {
+        tenant: Tenant::default(),
+        range: TimeRange::ALL,
+        matchers: Vec::new(),
+        rollup: Rollup {
+            resolution_ms,
+            aggregate,
+        },
+        limit: 1_000,
+    };
+    let (replies, summary) = ask(store, request).await.unwrap();
+    assert_eq!(summary.cuts, []);
+    let lists = replies.into_iter().map(|reply| match reply {
+        Reply::Samples(list) => list,
+        other => panic!("{other:?}"),
+    });
+    let name =
+        |one: &SeriesSamples| format!("{} {:?}", one.series.metric.name, one.series.attributes);
+    let found = lists.flatten().map(|one| (name(&one), one)).collect();
+    (found, summary.stats.buckets.longest_ms)
+}
+
+/// Values by bucket.
+fn by_bucket(samples: &SeriesSamples, length_ms: i64) -> BTreeMap<i64, Vec<f64>> {
+    let mut buckets: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    for (time, value) in samples.times_ms.iter().zip(&samples.values) {
+        buckets
+            .entry((time - 1) / length_ms)
+            .or_default()
+            .push(*value);
+    }
+    buckets
+}
+
+fn increase(values: &[f64]) -> f64 {
+    let step = |pair: &[f64]| {
+        if pair[1] < pair[0] {
+            pair[1]
+        } else {
+            pair[1] - pair[0]
+        }
+    };
+    values.windows(2).map(step).sum()
+}
+
+fn delta_total(samples: &SeriesSamples) -> i64 {
+    let value = |point: &DataPoint| match point.value {
+        PointValue::Int(int) => int,
+        _ => panic!("{point:?}"),
+    };
+    samples.points.iter().map(value).sum()
+}
+
+/// What an aggregate makes of the values of a bucket.
+type Reduce = fn(&[f64]) -> f64;
+
+/// Holds buckets of one length to samples.
+async fn hold(store: &Store, raw: &BTreeMap<String, SeriesSamples>, length_ms: i64, when: &str) {
+    let checks: [(Aggregate, Reduce); 4] = [
+        (Aggregate::Last, |rows| rows[rows.len() - 1]),
+        (Aggregate::Min, |rows| {
+            rows.iter().copied().fold(f64::INFINITY, f64::min)
+        }),
+        (Aggregate::Max, |rows| {
+            rows.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+        }),
+        (Aggregate::Sum, |rows| rows.iter().sum()),
+    ];
+    let resolution = u64::try_from(length_ms).unwrap();
+    for (aggregate, expected) in checks {
+        let (found, longest) = read(store, resolution, aggregate).await;
+        assert_eq!(longest, resolution, "{when}");
+        assert_eq!(found.len(), raw.len(), "{when}");
+        for (name, samples) in found.iter().filter(|(name, _)| !name.starts_with("delta")) {
+            let buckets = by_bucket(&raw[name], length_ms);
+            let expected: Vec<f64> = buckets.values().map(|rows| expected(rows)).collect();
+            assert_eq!(samples.values, expected, "{when}, {aggregate:?} of {name}");
+        }
+    }
+    let (averages, _) = read(store, resolution, Aggregate::Average).await;
+    let (counters, _) = read(store, resolution, Aggregate::Counter).await;
+    for (name, raw) in raw {
+        if name.starts_with("delta") {
+            assert_eq!(delta_total(&counters[name]), delta_total(raw), "{when}");
+            assert!(counters[name].points.len() * 3 < raw.points.len(), "{when}");
+            continue;
+        }
+        let counts: Vec<f64> = by_bucket(raw, length_ms)
+            .values()
+            .map(|rows| rows.len() as f64)
+            .collect();
+        assert_eq!(averages[name].counts, counts, "{when}");
+        if name.starts_with("counter") {
+            let (kept, all) = (increase(&counters[name].values), increase(&raw.values));
+            assert!((kept - all).abs() < 1e-6, "{when}: {kept}, not {all}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn buckets_say_what_samples_say() {
+    let dir = tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    let (store, clock) = open_at(Arc::new(RealFiles), dir.path(), DAY + 20 * HOUR);
+    store_all(&store, &samples(&mut random, DAY + HOUR, 6)).await;
+    merge(&store).await;
+    assert_eq!(counted(&store, "downsampled_days_total"), 0.0);
+    clock.set_unix(DAY + 26 * HOUR);
+    merge(&store).await;
+    assert_eq!(counted(&store, "downsampled_days_total"), 1.0);
+    let (raw, longest) = read(&store, 0, Aggregate::Last).await;
+    assert_eq!((raw.len(), longest), (12, 0));
+    for length in [300_000, 3_600_000] {
+        hold(&store, &raw, length, "at first").await;
+    }
+    // Steps between two resolutions take the finer one.
+    assert_eq!(read(&store, 1_000_000, Aggregate::Last).await.1, 300_000);
+
+    // Rows that come late are in the buckets once none came for a while, and until then beside.
+    store_all(&store, &samples(&mut random, DAY + 9 * HOUR, 2)).await;
+    merge(&store).await;
+    let (raw, _) = read(&store, 0, Aggregate::Last).await;
+    let (both, _) = read(&store, 300_000, Aggregate::Sum).await;
+    let name = raw.keys().find(|name| name.starts_with("gauge")).unwrap();
+    let sum = |samples: &SeriesSamples| samples.values.iter().sum::<f64>();
+    assert_eq!(sum(&both[name]), sum(&raw[name]));
+    clock.set_unix(DAY + 28 * HOUR);
+    merge(&store).await;
+    hold(&store, &raw, 300_000, "with late rows").await;
+    let copy = dir.path().join("copy");
+    store.snapshot(&copy).await.unwrap();
+    drop(store);
+    let (store, _) = open_at(Arc::new(RealFiles), &copy, DAY + 28 * HOUR);
+    hold(&store, &raw, 3_600_000, "a snapshot").await;
+    drop(store);
+    let (store, clock) = open_at(Arc::new(RealFiles), dir.path(), DAY + 28 * HOUR);
+    hold(&store, &raw, 3_600_000, "opened again").await;
+
+    // Every sample goes, and buckets stay: finer ones shorter than longer ones.
+    clock.set_unix(DAY + 7 * 24 * HOUR);
+    store.maintain().await;
+    assert!(points(&store).await.is_empty());
+    hold(&store, &raw, 300_000, "without samples").await;
+    assert_eq!(read(&store, 0, Aggregate::Last).await.1, 300_000);
+    clock.set_unix(DAY + 12 * 24 * HOUR);
+    store.maintain().await;
+    hold(&store, &raw, 3_600_000, "of hours alone").await;
+    assert_eq!(read(&store, 300_000, Aggregate::Last).await.1, 3_600_000);
+    drop(store);
+    let (store, _) = open_at(Arc::new(RealFiles), dir.path(), DAY + 12 * 24 * HOUR);
+    hold(&store, &raw, 3_600_000, "of hours alone, opened again").await;
+    assert!(
+        !dir.path()
+            .join("store/default/metrics-5m/2024-10-04")
+            .exists()
+    );
+}
+
+/// Rows go before buckets that are as old, and buckets share the bytes of their signal.
+#[tokio::test]
+async fn buckets_share_the_bytes_of_metrics() {
+    let dir = tempdir().unwrap();
+    let root = dir.path().join("store/default");
+    let now = DAY + 4 * NANOS_PER_DAY;
+    let mut random = fastrand::Rng::with_seed(4);
+    let (store, clock) = open_at(Arc::new(RealFiles), dir.path(), DAY + 20 * HOUR);
+    for day in 0..3 {
+        let from = DAY + day * NANOS_PER_DAY + HOUR;
+        store_all(&store, &samples(&mut random, from, 2)).await;
+    }
+    clock.set_unix(now);
+    for _ in 0..3 {
+        merge(&store).await;
+    }
+    assert_eq!(counted(&store, "downsampled_days_total"), 3.0);
+    let bytes = |folder: &str| -> u64 {
+        let days = std::fs::read_dir(root.join(folder)).unwrap();
+        let files = days.flat_map(|day| std::fs::read_dir(day.unwrap().path()).unwrap());
+        files
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum()
+    };
+    let days = |folder: &str| std::fs::read_dir(root.join(folder)).unwrap().count();
+    let folders = ["metrics", "metrics-5m", "metrics-1h"];
+    let total: u64 = folders.iter().map(|folder| bytes(folder)).sum();
+    drop(store);
+    for (most, left) in [(total, [3, 3, 3]), (total - 1, [2, 3, 3]), (1, [0, 0, 0])] {
+        let mut options = options();
+        options.retention.all.metrics = Policy {
+            age: None,
+            bytes: Some(most),
+        };
+        let (env, clock) = testkit::env(3, Arc::new(RealFiles));
+        clock.set_unix(now);
+        let store = Store::open(env, dir.path(), options, Arc::new(TestDecoder)).unwrap();
+        store.maintain().await;
+        assert_eq!(folders.map(days), left, "at most {most} of {total} bytes");
+        if most == 1 {
+            assert_eq!(counted(&store, "dropped_partitions_total"), 2.0);
+            assert_eq!(counted(&store, "dropped_downsampled_days_total"), 6.0);
+        }
+    }
+}
+
+/// What a kill or a power cut leaves while a day is downsampled, and again with late rows.
+#[tokio::test]
+async fn a_crash_leaves_buckets_that_are_right_or_none() {
+    let dir = Path::new("/data");
+    let files = MemoryFiles::new();
+    let faults = FaultFiles::over(Arc::new(files.clone()));
+    let mut random = fastrand::Rng::with_seed(2);
+    let moments: Arc<Mutex<Vec<(MemoryFiles, String)>>> = Arc::default();
+    let (store, clock) = open_at(Arc::new(faults.clone()), dir, DAY + 20 * HOUR);
+    store_all(&store, &samples(&mut random, DAY + HOUR, 2)).await;
+    let mut raws = Vec::new();
+    let mut ends = Vec::new();
+    for round in 0..2 {
+        if round == 1 {
+            store_all(&store, &samples(&mut random, DAY + 9 * HOUR, 1)).await;
+        }
+        clock.set_unix(DAY + (26 + round) * HOUR);
+        let recorded = Arc::clone(&moments);
+        let forked = files.clone();
+        faults.watch(move |change| {
+            let what = format!("{:?} of {}", change.op, change.path.display());
+            recorded.lock().push((forked.fork(), what));
+        });
+        merge(&store).await;
+        faults.watch(|_| {});
+        raws.push(read(&store, 0, Aggregate::Last).await.0);
+        hold(&store, &raws[raws.len() - 1], 300_000, "as it goes").await;
+        ends.push(moments.lock().len());
+    }
+    drop(store);
+    let moments = std::mem::take(&mut *moments.lock());
+    assert!(moments.len() > 20, "{}", moments.len());
+    for (at, (moment, what)) in moments.iter().enumerate() {
+        let raw = &raws[usize::from(at >= ends[0])];
+        for loss in [Loss::Nothing, Loss::All, Loss::Random(at as u64)] {
+            let files = moment.fork();
+            files.power_cut(loss);
+            let when = format!("{loss:?} before {what} (moment {at})");
+            let (store, _) = open_at(Arc::new(files), dir, DAY + 40 * HOUR);
+            assert_eq!(counted(&store, "damaged_files_total"), 0.0, "{when}");
+            assert!(read(&store, 0, Aggregate::Last).await.0 == *raw, "{when}");
+            // Late rows may not be in the buckets yet, but they are beside them.
+            let (found, _) = read(&store, 300_000, Aggregate::Sum).await;
+            let sum = |samples: &SeriesSamples| samples.values.iter().sum::<f64>();
+            for (name, found) in found.iter().filter(|(name, _)| name.starts_with("gauge")) {
+                assert_eq!(sum(found), sum(&raw[name]), "{when}: {name}");
+            }
+            merge(&store).await;
+            for length in [300_000, 3_600_000] {
+                hold(&store, raw, length, &when).await;
+            }
+        }
+    }
+}
