@@ -37,8 +37,10 @@ use crate::engine::{
 };
 use crate::plan::{Bounds, Grid};
 use crate::source::Selected;
-use column::{Cell, Column, OwnedCell, Row, Rows};
+pub(crate) use call::is_over_range;
+use column::{Cell, Column, OwnedCell, Passing, Row, Rows};
 pub(crate) use info::info_selector;
+pub(crate) use running::takes_any_order;
 
 /// What an evaluation reads and notes.
 pub(crate) struct Context<'a> {
@@ -316,7 +318,7 @@ fn each_row(
     context: &Context<'_>,
     expr: &Expr,
     grid: Grid,
-    emit: &mut dyn FnMut(Row) -> Result<(), Error>,
+    emit: &mut dyn FnMut(Passing<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     match &expr.unwrap_parens().kind {
         ExprKind::Selector(selector) if selector.extend == Extend::No => {
@@ -330,7 +332,13 @@ fn each_row(
         }
         _ => eval_rows(context, expr, grid)?
             .into_iter()
-            .try_for_each(emit),
+            .try_for_each(|row| {
+                emit(Passing {
+                    labels: &row.labels,
+                    drop_name: row.drop_name,
+                    column: row.column,
+                })
+            }),
     }
 }
 

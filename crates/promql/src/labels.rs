@@ -18,6 +18,8 @@ type Pair = (Arc<str>, Arc<str>);
 
 struct Inner {
     hash: u64,
+    /// Where the labels of [`METADATA`] are: they are asked for most.
+    metadata: [Option<u32>; METADATA.len()],
     pairs: Box<[Pair]>,
 }
 
@@ -55,8 +57,13 @@ impl Labels {
     fn sorted(pairs: Vec<Pair>) -> Self {
         let mut hasher = FxHasher::default();
         pairs.hash(&mut hasher);
+        let place = |wanted: &str| {
+            let found = pairs.binary_search_by(|(name, _)| (**name).cmp(wanted));
+            found.ok().and_then(|index| u32::try_from(index).ok())
+        };
         Self(Arc::new(Inner {
             hash: hasher.finish(),
+            metadata: METADATA.map(place),
             pairs: pairs.into(),
         }))
     }
@@ -68,6 +75,11 @@ impl Labels {
 
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
+        if name.starts_with("__")
+            && let Some(known) = METADATA.iter().position(|known| *known == name)
+        {
+            return self.metadata(known);
+        }
         let index = self
             .0
             .pairs
@@ -78,7 +90,18 @@ impl Labels {
 
     /// The metric name, empty when absent.
     pub fn metric_name(&self) -> &str {
-        self.value(METRIC_NAME)
+        self.metadata(0).unwrap_or("")
+    }
+
+    /// The value of one of [`METADATA`].
+    fn metadata(&self, known: usize) -> Option<&str> {
+        let index = self.0.metadata[known]?;
+        Some(&self.0.pairs[index as usize].1)
+    }
+
+    /// A number that is the same for sets that are equal, for as long as the process runs.
+    pub(crate) fn quick_hash(&self) -> u64 {
+        self.0.hash
     }
 
     /// Pairs in the order of their names.
@@ -118,7 +141,7 @@ impl Labels {
 
     /// Whether there is a label about the metric itself.
     pub(crate) fn has_metadata(&self) -> bool {
-        METADATA.iter().any(|name| self.get(name).is_some())
+        self.0.metadata.iter().any(Option::is_some)
     }
 
     /// With one label set, or removed when the value is empty.

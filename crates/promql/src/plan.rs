@@ -121,6 +121,7 @@ impl Plan {
         resolve_durations(&mut query, bounds, is_range.then_some(grid.step_ms))?;
         let mut collector = Collector {
             bounds,
+            is_range,
             options: &options,
             limits: &limits,
             selections: Vec::new(),
@@ -165,9 +166,15 @@ impl Plan {
         )
         .await?;
         let mut stats = Stats::default();
-        for selected in &mut data {
-            // Results are in the order of the labels; sources need not be.
-            selected.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        for (selection, selected) in self.selections.iter().zip(&mut data) {
+            // Results are in the order of the labels; sources need not be. Where that does not
+            // matter any order is good that is the same each time, since sums of the same numbers
+            // in another order differ in their last bits.
+            let series = &mut selected.series;
+            match selection.unordered {
+                true => series.sort_by_cached_key(|series| series.labels.quick_hash()),
+                false => series.sort_by(|a, b| a.labels.cmp(&b.labels)),
+            }
             stats.series += selected.series.len();
             stats.samples += selected
                 .series
@@ -215,7 +222,7 @@ const STEPS_PER_PART: usize = 100;
 impl Fetched {
     /// Calculates the answer. This may use processors for as long as the limits allow and does
     /// not wait for anything, so call it where blocking is allowed.
-    pub fn evaluate(self) -> Result<Answer, Error> {
+    pub fn evaluate(&self) -> Result<Answer, Error> {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let most = self.plan.options.threads.min(threads);
         let parts = most
@@ -226,14 +233,13 @@ impl Fetched {
 
     /// Calculates the answer in parts of neighbouring steps, each on a thread. No step needs
     /// another one, so the parts put together are what one evaluation would give.
-    pub(crate) fn evaluate_in(self, parts: usize) -> Result<Answer, Error> {
+    pub(crate) fn evaluate_in(&self, parts: usize) -> Result<Answer, Error> {
         let Fetched { plan, data, stats } = self;
-        let grids = parts_of(&plan, parts);
+        let grids = parts_of(plan, parts);
         let evaluated: Vec<Evaluated> = if grids.len() == 1 {
-            vec![evaluate_part(&plan, &data, plan.grid)?]
+            vec![evaluate_part(plan, data, plan.grid)?]
         } else {
             std::thread::scope(|scope| {
-                let (plan, data) = (&plan, &data);
                 let handles: Vec<_> = grids
                     .into_iter()
                     .map(|grid| scope.spawn(move || evaluate_part(plan, data, grid)))
@@ -267,7 +273,7 @@ impl Fetched {
             value,
             warnings,
             infos,
-            stats,
+            stats: *stats,
         })
     }
 }
@@ -318,10 +324,12 @@ struct Hints<'a> {
     function: &'static str,
     grouping: &'a [String],
     by: bool,
+    unordered: bool,
 }
 
 struct Collector<'a> {
     bounds: Bounds,
+    is_range: bool,
     options: &'a Options,
     limits: &'a Limits,
     selections: Vec<Selection>,
@@ -357,6 +365,7 @@ impl Collector<'_> {
                     function: aggregate.op.name(),
                     grouping: &aggregate.grouping,
                     by: !aggregate.without,
+                    unordered: self.is_range && eval::takes_any_order(aggregate.op),
                 };
                 if let Some(param) = &aggregate.param {
                     self.collect(param, grid, Hints::default())?;
@@ -366,6 +375,7 @@ impl Collector<'_> {
             ExprKind::Call(call) => {
                 let hints = Hints {
                     function: call.function.name,
+                    unordered: hints.unordered && eval::is_over_range(call),
                     ..Hints::default()
                 };
                 if call.function.name == "info" {
@@ -410,6 +420,7 @@ impl Collector<'_> {
             function: hints.function,
             grouping: hints.grouping.to_vec(),
             by: hints.by,
+            unordered: hints.unordered,
         };
         if grid.count == 0 && fixed.is_none() {
             selection.end_ms = selection.start_ms;
@@ -434,6 +445,7 @@ impl Collector<'_> {
                     known.by = false;
                 }
                 known.extended |= selection.extended;
+                known.unordered &= selection.unordered;
                 index
             }
             None => {

@@ -97,6 +97,8 @@ pub struct Selection {
     pub grouping: Vec<String>,
     /// Hint: whether `grouping` names the labels that are kept.
     pub by: bool,
+    /// Whether the answer does not depend on the order of the series.
+    pub unordered: bool,
 }
 
 /// What a source found.

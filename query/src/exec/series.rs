@@ -17,10 +17,11 @@ use model::metric::MetricKind;
 use model::{TimeRange, prometheus};
 use promql::source::SelectFuture;
 use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
-use storage::message::{self, BucketStats, Request, Rollup, SeriesPoints, SeriesSamples};
+use storage::message::{self, BucketStats, Request, Rollup, SeriesPoints};
 
 use super::Context;
 use crate::error::{ErrorKind, QueryError};
+use view::View;
 
 const NANOS_PER_MS: i64 = 1_000_000;
 
@@ -117,10 +118,10 @@ impl SeriesReader<'_> {
             rollup,
             limit: context.sizes.series,
         };
-        let mut parts: Vec<SeriesSamples> = Vec::new();
+        let mut view = View::new((context.sources.seen(), context.promotion), matchers);
         let take = |_, reply| {
             if let message::Reply::Samples(more) = reply {
-                parts.extend(more);
+                view.add(more);
             }
         };
         let stats = context.sources.each(request, context.work, take).await?;
@@ -133,9 +134,7 @@ impl SeriesReader<'_> {
             start: range.start.saturating_sub(before),
             ..range
         };
-        let seen = (context.sources.seen(), context.promotion);
-        let series = view::series(parts, seen, matchers, range);
-        Ok((series, stats.buckets))
+        Ok((view.finish(range), stats.buckets))
     }
 
     /// Names of labels of the series that match any of the selectors, or values of one label.

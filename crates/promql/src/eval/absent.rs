@@ -26,14 +26,14 @@ pub(super) fn absent_over_time(
     let mut present = vec![false; grid.count];
     for series in &source.series {
         context.limits.check()?;
+        let samples = series.samples();
         for (index, time_ms) in grid.times().enumerate() {
             let end_ms = source.fixed_ms.unwrap_or(time_ms) - source.offset_ms;
             let inside = |times: &[i64]| {
                 advance(times, 0, end_ms) > advance(times, 0, end_ms - source.range_ms)
             };
-            present[index] = present[index]
-                || inside(&series.samples.times)
-                || inside(&series.samples.histogram_times);
+            present[index] =
+                present[index] || inside(&samples.times) || inside(&samples.histogram_times);
         }
     }
     Ok(ones(arg, present.into_iter().map(|present| !present)))

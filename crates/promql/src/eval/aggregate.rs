@@ -33,13 +33,18 @@ impl<'a> Grouping<'a> {
 
     /// The number of the group of a series; the next one where it is the first of its group.
     pub(super) fn position(&mut self, labels: &Labels) -> usize {
-        let kept = || labels.iter().filter(|(name, _)| self.keeps(name));
         let mut hasher = FxHasher::default();
-        kept().for_each(|pair| pair.hash(&mut hasher));
+        if self.operation.without {
+            self.kept(labels).for_each(|pair| pair.hash(&mut hasher));
+        } else {
+            // Finding few labels takes less than looking at all.
+            let names = self.operation.grouping.iter();
+            names.for_each(|name| labels.get(name).hash(&mut hasher));
+        }
         let mut hash = hasher.finish();
         loop {
             match self.by_hash.get(&hash) {
-                Some(&position) if self.labels[position].iter().eq(kept()) => return position,
+                Some(&position) if self.is_of(position, labels) => return position,
                 // Another group with the same hash: the next one is tried.
                 Some(_) => hash = hash.wrapping_add(1),
                 None => break,
@@ -51,8 +56,21 @@ impl<'a> Grouping<'a> {
         position
     }
 
-    fn keeps(&self, name: &str) -> bool {
-        keeps(self.operation, name)
+    fn kept<'l>(&self, labels: &'l Labels) -> impl Iterator<Item = (&'l str, &'l str)> {
+        let operation = self.operation;
+        labels
+            .iter()
+            .filter(move |(name, _)| keeps(operation, name))
+    }
+
+    /// Whether a series belongs to a group.
+    fn is_of(&self, position: usize, labels: &Labels) -> bool {
+        let group = &self.labels[position];
+        if self.operation.without {
+            return group.iter().eq(self.kept(labels));
+        }
+        let mut names = self.operation.grouping.iter();
+        names.all(|name| group.get(name) == labels.get(name))
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn eval(
 }
 
 /// Whether each series of the result is a function of the ranges of one series.
-pub(super) fn is_over_range(call: &Call) -> bool {
+pub(crate) fn is_over_range(call: &Call) -> bool {
     call.function.name != "absent_over_time" && call.function.args.contains(&ValueType::Matrix)
 }
 

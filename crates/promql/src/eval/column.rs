@@ -182,6 +182,26 @@ pub(crate) struct Row {
 
 pub(crate) type Rows = Vec<Row>;
 
+/// A row that is looked at and let go of. Threads that look at the same series would wait for one
+/// another to count how many hold its labels.
+#[derive(Debug)]
+pub(crate) struct Passing<'a> {
+    pub(crate) labels: &'a Labels,
+    pub(crate) drop_name: bool,
+    pub(crate) column: Column,
+}
+
+impl Passing<'_> {
+    /// The row, to be kept.
+    pub(crate) fn kept(self) -> Row {
+        Row {
+            labels: self.labels.clone(),
+            drop_name: self.drop_name,
+            column: self.column,
+        }
+    }
+}
+
 /// Merges rows with the same labels; fails when two of them have a value at the same step. Rows of
 /// which only one is to lose its name stay apart, as their labels will differ.
 pub(crate) fn merge(rows: Rows) -> Result<Rows, Error> {

@@ -1,5 +1,6 @@
 //! Changes of counters and gauges over a range: `rate`, `increase`, `delta`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::column::{Column, OwnedCell};
@@ -107,6 +108,7 @@ pub(super) fn of_floats(
     samples: &Samples,
     range_ms: i64,
 ) -> Column {
+    let (first, end) = windows.span(&samples.times);
     let floats = &samples.floats[..];
     let per_second = if kind == Kind::Rate {
         seconds(range_ms)
@@ -115,7 +117,7 @@ pub(super) fn of_floats(
     };
     let (bounds, reaches) = windows.reaches(&samples.times, per_second);
     let resets = if kind.is_counter() {
-        resets(floats)
+        resets(floats, first..end)
     } else {
         Vec::new()
     };
@@ -142,8 +144,9 @@ pub(super) fn of_floats(
     Column::from_floats(column)
 }
 
-/// The indices of the values that are smaller than those before them.
-fn resets(floats: &[f64]) -> Vec<usize> {
+/// The indices, among these, of the values that are smaller than those before them.
+fn resets(floats: &[f64], among: Range<usize>) -> Vec<usize> {
+    let (first, floats) = (among.start, &floats[among]);
     // Most counters are never reset, and looking at all values without a branch is faster.
     let is_reset = |pair: &[f64]| pair[1] < pair[0];
     if !floats
@@ -152,7 +155,7 @@ fn resets(floats: &[f64]) -> Vec<usize> {
     {
         return Vec::new();
     }
-    let indices = (1..).zip(floats.windows(2));
+    let indices = (first + 1..).zip(floats.windows(2));
     indices
         .filter(|(_, pair)| is_reset(pair))
         .map(|(index, _)| index)

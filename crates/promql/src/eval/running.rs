@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::aggregate::Grouping;
-use super::column::{Cell, Column, Row, Rows};
+use super::column::{Cell, Column, Passing, Row, Rows};
 use super::sums::{HistogramSum, Mean};
 use super::{Context, each_row};
 use crate::ast::{Aggregate, AggregateOp};
@@ -12,6 +12,19 @@ use crate::compensated::Compensated;
 use crate::engine::Error;
 use crate::histogram::FloatHistogram;
 use crate::plan::Grid;
+
+/// Whether an aggregation makes the same of its series in any order, but for the last bits.
+pub(crate) fn takes_any_order(op: AggregateOp) -> bool {
+    matches!(
+        op,
+        AggregateOp::Sum
+            | AggregateOp::Avg
+            | AggregateOp::Min
+            | AggregateOp::Max
+            | AggregateOp::Count
+            | AggregateOp::Group
+    )
+}
 
 pub(super) fn eval(
     context: &Context<'_>,
@@ -175,7 +188,7 @@ impl<R: Running> Group<R> {
         }
     }
 
-    fn add(&mut self, row: &Row, folding: &Folding<'_>) {
+    fn add(&mut self, row: &Passing<'_>, folding: &Folding<'_>) {
         if row.column.has_histograms() {
             let cells = row.column.cells().enumerate();
             for (index, cell) in cells {
@@ -212,7 +225,7 @@ impl<R: Running> Group<R> {
         &mut self,
         index: usize,
         histogram: &FloatHistogram,
-        row: &Row,
+        row: &Passing<'_>,
         folding: &Folding<'_>,
     ) {
         let Folding { context, operation } = folding;
@@ -284,7 +297,7 @@ fn run<R: Running>(
     let mut grouping = Grouping::new(operation);
     let mut groups: Vec<Group<R>> = Vec::new();
     each_row(context, &operation.expr, grid, &mut |row| {
-        let position = grouping.position(&row.labels);
+        let position = grouping.position(row.labels);
         if position == groups.len() {
             context.check_size(groups.len() + 1, grid)?;
             let tracks_names = grouping.labels[position].has_metadata();
@@ -318,5 +331,9 @@ fn run<R: Running>(
         result.extend([row(false, kept), row(true, dropped)]);
     }
     result.retain(|row| row.column.has_any());
+    if context.is_range {
+        // The series may have come in any order.
+        result.sort_by(|one, other| one.labels.cmp(&other.labels));
+    }
     Ok(result)
 }

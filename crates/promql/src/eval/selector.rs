@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::column::{Column, Row, Rows};
+use super::column::{Column, Passing, Row, Rows};
 use super::windows::{Lookback, Newest, Windows};
 use super::{Cell, Context, drop_names, eval_rows, extended};
 use crate::ast::{Expr, ExprKind, Extend, Selector, Subquery};
@@ -48,7 +48,7 @@ pub(super) fn instant(
 ) -> Result<Rows, Error> {
     let mut rows = Vec::new();
     each(context, selector, grid, timestamps, &mut |row| {
-        rows.push(row);
+        rows.push(row.kept());
         context.check_size(rows.len(), grid)
     })?;
     Ok(rows)
@@ -60,7 +60,7 @@ pub(super) fn each(
     selector: &Selector,
     grid: Grid,
     timestamps: bool,
-    emit: &mut dyn FnMut(Row) -> Result<(), Error>,
+    emit: &mut dyn FnMut(Passing<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let fixed_ms = context.bounds.resolve(selector.at);
     let lookback = context.lookback(selector);
@@ -85,8 +85,8 @@ pub(super) fn each(
             )
         };
         if column.has_any() {
-            emit(Row {
-                labels: series.labels.clone(),
+            emit(Passing {
+                labels: &series.labels,
                 drop_name: timestamps,
                 column,
             })?;
@@ -174,10 +174,26 @@ pub(super) fn advance(times: &[i64], from: usize, time_ms: i64) -> usize {
 
 /// A series whose samples are looked at in ranges.
 pub(super) struct RangeSeries<'a> {
-    pub(super) labels: Labels,
+    pub(super) labels: Cow<'a, Labels>,
     pub(super) drop_name: bool,
-    /// Without stale markers.
-    pub(super) samples: Cow<'a, Samples>,
+    /// Stale markers among them.
+    all: Cow<'a, Samples>,
+}
+
+impl RangeSeries<'_> {
+    /// Its samples without stale markers.
+    pub(super) fn samples(&self) -> Cow<'_, Samples> {
+        without_stale(&self.all)
+    }
+
+    /// The same, where nothing beyond the windows is looked at.
+    pub(super) fn samples_in(&self, windows: &mut Windows) -> Cow<'_, Samples> {
+        let (first, end) = windows.span(&self.all.times);
+        if self.all.histograms.is_empty() && !has_stale(&self.all.floats[first..end]) {
+            return Cow::Borrowed(&self.all);
+        }
+        self.samples()
+    }
 }
 
 /// Series and where their ranges lie.
@@ -197,9 +213,9 @@ impl<'a> RangeSource<'a> {
             ExprKind::Matrix(matrix) => {
                 let selector = &matrix.selector;
                 let series = context.series(selector).iter().map(|series| RangeSeries {
-                    labels: series.labels.clone(),
+                    labels: Cow::Borrowed(&series.labels),
                     drop_name: false,
-                    samples: without_stale(&series.samples),
+                    all: Cow::Borrowed(&series.samples),
                 });
                 Ok(Self {
                     series: series.collect(),
@@ -224,8 +240,15 @@ impl<'a> RangeSource<'a> {
     }
 }
 
+/// Looked at without a branch, which is faster where there are none.
+fn has_stale(floats: &[f64]) -> bool {
+    floats
+        .iter()
+        .fold(false, |any, value| any | is_stale(*value))
+}
+
 pub(super) fn without_stale(samples: &Samples) -> Cow<'_, Samples> {
-    let stale = samples.floats.iter().any(|value| is_stale(*value))
+    let stale = has_stale(&samples.floats)
         || samples
             .histograms
             .iter()
@@ -276,11 +299,10 @@ fn subquery_series<'a>(
             }
         }
         if !samples.is_empty() {
-            let samples = Cow::Owned(samples);
             series.push(RangeSeries {
-                labels: row.labels,
+                labels: Cow::Owned(row.labels),
                 drop_name: row.drop_name,
-                samples,
+                all: Cow::Owned(samples),
             });
         }
     }
@@ -292,7 +314,7 @@ pub(super) fn range_answer(context: &Context<'_>, expr: &Expr, grid: Grid) -> Re
     let source = RangeSource::new(context, expr, grid)?;
     // Names dropped inside a subquery can make labels the same; merging works on columns only.
     let marker = |series: &RangeSeries<'_>| Row {
-        labels: series.labels.clone(),
+        labels: Labels::clone(&series.labels),
         drop_name: series.drop_name,
         column: Column::from_floats(vec![0.0]),
     };
@@ -300,7 +322,7 @@ pub(super) fn range_answer(context: &Context<'_>, expr: &Expr, grid: Grid) -> Re
     let mut windows = Windows::new(&source, grid, context.options.lookback_ms);
     let mut answer = Vec::new();
     for (series, row) in source.series.iter().zip(labels) {
-        let points = range_points(&series.samples, &mut windows, source.extend)?;
+        let points = range_points(&series.samples(), &mut windows, source.extend)?;
         if !points.is_empty() {
             answer.push(MatrixSeries {
                 labels: row.labels,

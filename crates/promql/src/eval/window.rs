@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::column::{Column, OwnedCell, Row, Rows};
+use super::column::{Column, OwnedCell, Passing, Rows};
 use super::selector::RangeSource;
 use super::windows::Windows;
 use super::{Context, eval_scalar, neighbours, over_time, rate, regression};
@@ -75,7 +75,7 @@ const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 pub(super) fn eval(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {
     let mut rows = Vec::new();
     each(context, call, grid, &mut |row| {
-        rows.push(row);
+        rows.push(row.kept());
         context.check_size(rows.len(), grid)
     })?;
     context.settle(rows)
@@ -86,7 +86,7 @@ pub(super) fn each(
     context: &Context<'_>,
     call: &Call,
     grid: Grid,
-    emit: &mut dyn FnMut(Row) -> Result<(), Error>,
+    emit: &mut dyn FnMut(Passing<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let name = call.function.name;
     let Some(function) = find(name) else {
@@ -112,12 +112,12 @@ pub(super) fn each(
             range_ms: source.range_ms,
             extend: source.extend,
         };
-        let samples = &series.samples;
+        let samples = series.samples_in(&mut windows);
         let column = match kind {
             Some(kind) if samples.histogram_times.is_empty() => {
-                rate::of_floats(kind, &mut windows, samples, source.range_ms)
+                rate::of_floats(kind, &mut windows, &samples, source.range_ms)
             }
-            _ => slide(&env, &mut windows, samples, (function, &params), grid)?,
+            _ => slide(&env, &mut windows, &samples, (function, &params), grid)?,
         };
         if !column.has_any() {
             continue;
@@ -125,8 +125,8 @@ pub(super) fn each(
         if is_rate && column.has_floats() {
             suspects.look_at(&env, &series.labels);
         }
-        emit(Row {
-            labels: series.labels.clone(),
+        emit(Passing {
+            labels: &series.labels,
             drop_name: series.drop_name || !keeps_name,
             column,
         })?;

@@ -108,6 +108,14 @@ impl Windows {
         &self.bounds
     }
 
+    /// From the first to one past the last sample of any window.
+    pub(super) fn span(&mut self, times: &Arc<Vec<i64>>) -> Bounds {
+        self.follow(times);
+        let first = self.bounds.first().map_or(0, |(first, _)| *first);
+        let end = self.bounds.last().map_or(0, |(_, end)| *end);
+        (first.min(end), end)
+    }
+
     /// The windows in a list of times, and what those of at least two samples stand for, with the
     /// factor that follows from it, divided by `divisor`, which is the same at all calls.
     pub(super) fn reaches(

@@ -65,17 +65,20 @@ fn unpack_narrow(from: &mut Cursor<'_>, values: &mut [u32], width: u8) -> Decode
         return Ok(());
     }
     let mask = (1u64 << width) - 1;
-    let mut pending = 0u64;
-    let mut bits = 0;
-    let mut bytes = bytes.iter();
+    let mut bit = 0;
     for value in values {
-        while bits < u32::from(width) {
-            pending |= u64::from(bytes.next().copied().unwrap_or(0)) << bits;
-            bits += 8;
-        }
-        *value = (pending & mask) as u32;
-        pending >>= width;
-        bits -= u32::from(width);
+        // Eight bytes hold any value, wherever in the first of them it begins.
+        let rest = &bytes[bit / 8..];
+        let word = match rest.first_chunk() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => {
+                let mut word = [0; 8];
+                word[..rest.len()].copy_from_slice(rest);
+                u64::from_le_bytes(word)
+            }
+        };
+        *value = (word >> (bit % 8) & mask) as u32;
+        bit += usize::from(width);
     }
     Ok(())
 }

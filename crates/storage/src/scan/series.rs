@@ -21,6 +21,7 @@ use super::{Opened, Scan, Stop, Unit, parallel};
 use crate::downsampling::Resolution;
 use crate::message::{Matcher, Reply, Rollup, STALE_NAN_BITS, SeriesPoints};
 use crate::partition::FileEntry;
+use crate::points::block::{ChunkPlace, PointBlock};
 use crate::points::head::PointHead;
 use crate::points::select::Selector;
 use crate::points::{Known, PointValues, Points, SeriesEntry};
@@ -75,11 +76,13 @@ pub(super) fn points(
     let stopped = search.run(tenant, matchers)?;
     let mut list = search.found.into_inner().into_list();
     list.sort_unstable_by(|one, other| one.entry.order().cmp(&other.entry.order()));
-    for part in list.chunks(SERIES_PER_REPLY) {
-        let part = part.iter().map(|found| {
-            let points = found.points();
+    let mut list = list.into_iter();
+    while list.len() > 0 {
+        let part = list.by_ref().take(SERIES_PER_REPLY).map(|found| {
+            let series = found.entry.series();
+            let points = found.into_points();
             SeriesPoints {
-                series: found.entry.series(),
+                series,
                 points: (0..points.len()).map(|row| points.point(row)).collect(),
             }
         });
@@ -101,11 +104,15 @@ pub(super) fn samples(
     let stopped = search.run(tenant, matchers)?;
     let list = search.found.into_inner().into_list();
     let rows = list.iter().map(Found::rows).sum();
-    let parts: Vec<&[Found]> = list.chunks(SERIES_PER_REPLY).collect();
-    let each = |threads: &mut join::Shared, part: &&[Found]| {
-        let samples = part
-            .iter()
-            .map(|found| found.samples(threads, &scan.core.series));
+    // Who makes a reply takes what was found away: values are handed on as they are.
+    let mut parts: Vec<Mutex<Vec<Found>>> = Vec::with_capacity(list.len() / SERIES_PER_REPLY + 1);
+    let mut list = list.into_iter();
+    while list.len() > 0 {
+        parts.push(Mutex::new(list.by_ref().take(SERIES_PER_REPLY).collect()));
+    }
+    let each = |shared: &mut join::Shared, part: &Mutex<Vec<Found>>| {
+        let found = std::mem::take(&mut *part.lock()).into_iter();
+        let samples = found.map(|found| found.into_samples(shared, &scan.core.series));
         scan.reply(Reply::Samples(samples.collect()))
     };
     let (_, joined) = parallel::over(&parts, rows, each)?;
@@ -229,8 +236,21 @@ impl<'a> Search<'a> {
 
     /// Adds what a place has of a series.
     fn add(&self, number: usize, entry: &Arc<SeriesEntry>, part: join::Part) {
-        let added = self.found.lock().add(number, entry, part, self.limit);
-        if !added {
+        self.add_all(number, [(entry, part)]);
+    }
+
+    /// Adds what a place has of series.
+    fn add_all<'e>(
+        &self,
+        number: usize,
+        parts: impl IntoIterator<Item = (&'e Arc<SeriesEntry>, join::Part)>,
+    ) {
+        let mut found = self.found.lock();
+        let mut all = true;
+        for (entry, part) in parts {
+            all &= found.add(number, entry, part, self.limit);
+        }
+        if !all {
             let hint = "select fewer series";
             self.scan.cut("series", self.limit, hint);
         }
@@ -297,65 +317,80 @@ impl<'a> Search<'a> {
         first: u32,
         series: &[u32],
     ) -> Result<(), Damage> {
-        let block = self
-            .scan
-            .core
-            .blocks
-            .open(file, ordinal, self.known.as_deref())?;
-        let (mut rows, mut bytes) = (0u64, 0u64);
-        for ordinal in series {
-            let at = ordinal - first;
-            let entry = block
-                .series
-                .get(at as usize)
-                .ok_or_else(|| Damage("a series that is not there".to_owned()))?;
-            let range = self.range_of(entry, None);
-            for chunk in block.chunks_of(at) {
-                let times = block.times(chunk)?;
-                let (min, max) = (times[0], times[times.len() - 1]);
-                if !range.overlaps(min, max) {
-                    continue;
-                }
-                if self.wanted == Wanted::Nothing {
-                    if times.iter().any(|time| range.contains(*time)) {
-                        self.add(number, entry, join::Part::Nothing);
-                        break;
+        let known = self.known.as_deref();
+        let block = self.scan.core.blocks.open(file, ordinal, known)?;
+        let mut found = Vec::with_capacity(series.len());
+        let (mut rows, mut bytes) = (0, 0);
+        let mut read = || {
+            for ordinal in series {
+                let at = ordinal - first;
+                let entry = block.series.get(at as usize);
+                let entry = entry.ok_or_else(|| Damage("a series that is not there".to_owned()))?;
+                let range = self.range_of(entry, None);
+                for chunk in block.chunks_of(at) {
+                    let times = block.times(chunk)?;
+                    if !range.overlaps(times[0], times[times.len() - 1]) {
+                        continue;
                     }
-                    continue;
-                }
-                rows += times.len() as u64;
-                if self.wanted == Wanted::Counts {
-                    let first = times.partition_point(|time| *time < range.start);
-                    let end = times.partition_point(|time| *time < range.end);
-                    if first < end {
-                        self.add(number, entry, join::Part::Count((end - first) as u64));
+                    let part = self.part_of_chunk(&block, entry, chunk, range)?;
+                    if self.wanted != Wanted::Nothing {
+                        rows += times.len() as u64;
+                        bytes += block.bytes(chunk).len() as u64;
                     }
-                    continue;
-                }
-                bytes += block.bytes(chunk).len() as u64;
-                let plain = self.wanted == Wanted::Samples
-                    && entry.metric.value.temporality != Temporality::Delta;
-                let doubles = match plain {
-                    true => block.doubles(chunk, STALE_NAN_BITS)?,
-                    false => None,
-                };
-                let part = match doubles {
-                    Some((values, empty)) => {
-                        let numbers = Numbers::new(Arc::clone(times), values, empty);
-                        Some(join::Part::Numbers(numbers.within(range)))
-                    }
-                    None => self.part_of(entry, block.points(chunk)?, range),
-                };
-                if let Some(part) = part {
-                    self.add(number, entry, part);
+                    found.extend(part.map(|part| (entry, part)));
                 }
             }
-        }
+            Ok(())
+        };
+        let read = read();
         self.scan.account(1, rows, bytes);
-        match self.scan.core.env.files.is_whole(block.mapped()) {
-            true => Ok(()),
-            false => Err(Damage("the disk did not give some of it".to_owned())),
+        self.add_whole(number, &block, found)?;
+        read
+    }
+
+    /// Adds what was read of a block, if the disk gave all of it.
+    fn add_whole(
+        &self,
+        number: usize,
+        block: &PointBlock,
+        found: Vec<(&Arc<SeriesEntry>, join::Part)>,
+    ) -> Result<(), Damage> {
+        if !self.scan.core.env.files.is_whole(block.mapped()) {
+            return Err(Damage("the disk did not give some of it".to_owned()));
         }
+        self.add_all(number, found);
+        Ok(())
+    }
+
+    /// What is wanted of a chunk.
+    fn part_of_chunk(
+        &self,
+        block: &PointBlock,
+        entry: &SeriesEntry,
+        chunk: &ChunkPlace,
+        range: TimeRange,
+    ) -> Result<Option<join::Part>, Damage> {
+        let times = block.times(chunk)?;
+        let inside = || {
+            let first = times.partition_point(|time| *time < range.start);
+            let end = times.partition_point(|time| *time < range.end);
+            end.saturating_sub(first)
+        };
+        match self.wanted {
+            Wanted::Nothing => return Ok((inside() > 0).then_some(join::Part::Nothing)),
+            Wanted::Counts => {
+                let rows = inside() as u64;
+                return Ok((rows > 0).then_some(join::Part::Count(rows)));
+            }
+            Wanted::Points | Wanted::Samples => {}
+        }
+        let plain =
+            self.wanted == Wanted::Samples && entry.metric.value.temporality != Temporality::Delta;
+        if plain && let Some((values, empty)) = block.doubles(chunk, STALE_NAN_BITS)? {
+            let numbers = Numbers::new(Arc::clone(times), values, empty);
+            return Ok(Some(join::Part::Numbers(numbers.within(range))));
+        }
+        Ok(self.part_of(entry, block.points(chunk)?, range))
     }
 
     /// Reads a block of chunks whose file has no index of its series.

@@ -122,6 +122,7 @@ mod tests {
             function,
             grouping: Vec::new(),
             by: false,
+            unordered: false,
         }
     }
 

@@ -61,12 +61,19 @@ impl Kept {
 }
 
 impl SeenSeries {
-    /// What the series of these samples is.
-    pub fn get(&self, part: &SeriesSamples, promotion: &Promotion) -> Arc<Seen> {
+    /// What the series of these samples are, in their order.
+    pub fn all(&self, parts: &[SeriesSamples], promotion: &Promotion) -> Vec<Arc<Seen>> {
         let mut kept = self.0.lock();
-        if let Some(seen) = kept.series.get(&part.id) {
+        parts.iter().map(|part| kept.get(part, promotion)).collect()
+    }
+}
+
+impl Kept {
+    fn get(&mut self, part: &SeriesSamples, promotion: &Promotion) -> Arc<Seen> {
+        if let Some(seen) = self.series.get(&part.id) {
             return Arc::clone(seen);
         }
+        let kept = self;
         if kept.series.len() >= KEPT_MAX {
             *kept = Kept::default();
         }

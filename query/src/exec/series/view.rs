@@ -19,7 +19,7 @@ use promql::{Labels, Matcher, Samples};
 use rustc_hash::FxHashMap;
 use storage::message::{SeriesPoints, SeriesSamples};
 
-use super::seen::SeenSeries;
+use super::seen::{Seen, SeenSeries};
 use convert::convert;
 use output::{Output, Targets};
 
@@ -77,32 +77,54 @@ pub(crate) fn all_labels(part: &SeriesPoints) -> Vec<(String, String)> {
     labels
 }
 
-/// The Prometheus series that match, with their samples in the range.
-pub fn series(
-    parts: Vec<SeriesSamples>,
-    (seen, promotion): (&SeenSeries, &Promotion),
-    matchers: &[Matcher],
-    range: TimeRange,
-) -> Vec<promql::Series> {
-    let mut output = Output::new(matchers, range);
-    let info = Labels::new([(prometheus::NAME_LABEL, prometheus::TARGET_INFO)]);
-    let mut by_name = matchers
-        .iter()
-        .filter(|matcher| matcher.name == prometheus::NAME_LABEL);
-    let wants_info = by_name.all(|matcher| matcher.matches_labels(&info));
-    let mut targets = Targets::default();
-    let mut joined: FxHashMap<Identity, Vec<DataPoint>> = FxHashMap::default();
-    for part in parts {
-        let seen = seen.get(&part, promotion);
-        if wants_info && let Some(labels) = &seen.target {
-            targets.add(labels, &part.times_ms);
+/// Prometheus series in the making, from parts of the answers of sources as they come.
+pub(super) struct View<'a> {
+    seen: &'a SeenSeries,
+    promotion: &'a Promotion,
+    output: Output<'a>,
+    wants_info: bool,
+    targets: Targets,
+    joined: FxHashMap<Identity, Vec<DataPoint>>,
+}
+
+impl<'a> View<'a> {
+    /// Of series that match.
+    pub(super) fn new(
+        (seen, promotion): (&'a SeenSeries, &'a Promotion),
+        matchers: &'a [Matcher],
+    ) -> Self {
+        let info = Labels::new([(prometheus::NAME_LABEL, prometheus::TARGET_INFO)]);
+        let mut by_name = matchers
+            .iter()
+            .filter(|matcher| matcher.name == prometheus::NAME_LABEL);
+        Self {
+            seen,
+            promotion,
+            output: Output::new(matchers),
+            wants_info: by_name.all(|matcher| matcher.matches_labels(&info)),
+            targets: Targets::default(),
+            joined: FxHashMap::default(),
+        }
+    }
+
+    /// Takes a part of an answer.
+    pub(super) fn add(&mut self, parts: Vec<SeriesSamples>) {
+        let seen = self.seen.all(&parts, self.promotion);
+        for (part, seen) in parts.into_iter().zip(seen) {
+            self.add_one(part, &seen);
+        }
+    }
+
+    fn add_one(&mut self, part: SeriesSamples, seen: &Seen) {
+        if self.wants_info
+            && let Some(labels) = &seen.target
+        {
+            self.targets.add(labels, &part.times_ms);
             let times = part.points.iter().map(|point| point.time_unix_nano);
-            for time_ms in times.filter_map(|time| output.time(time)) {
-                targets.add_one(labels, time_ms);
-            }
+            times.for_each(|time| self.targets.add_one(labels, time));
         }
         let Some(labels) = &seen.labels else {
-            continue;
+            return;
         };
         if !part.values.is_empty() {
             let samples = Samples {
@@ -111,7 +133,7 @@ pub fn series(
                 counts: part.counts,
                 ..Samples::default()
             };
-            output.add(labels, samples);
+            self.output.add(labels, samples);
         }
         if !part.points.is_empty() {
             let identity = Identity {
@@ -123,25 +145,30 @@ pub fn series(
             let points = part.points.into_iter();
             let points =
                 points.filter(|point| point.is_stale() || point.value != PointValue::Empty);
-            joined.entry(identity).or_default().extend(points);
+            self.joined.entry(identity).or_default().extend(points);
         }
     }
-    targets.finish(&mut output);
-    for (identity, mut points) in joined {
-        points.sort_by_key(|point| (point.time_unix_nano, point.start_unix_nano));
-        // Two sources may hold the same point; of a series there is one at a time, the last that
-        // was stored.
-        points.dedup_by(|later, kept| {
-            let same = (later.time_unix_nano, later.start_unix_nano)
-                == (kept.time_unix_nano, kept.start_unix_nano);
-            if same {
-                std::mem::swap(later, kept);
-            }
-            same
-        });
-        convert(&identity, &points, &mut output);
+
+    /// The series, with their samples in the range.
+    pub(super) fn finish(mut self, range: TimeRange) -> Vec<promql::Series> {
+        self.output.range = range;
+        self.targets.finish(&mut self.output);
+        for (identity, mut points) in self.joined {
+            points.sort_by_key(|point| (point.time_unix_nano, point.start_unix_nano));
+            // Two sources may hold the same point; of a series there is one at a time, the last
+            // that was stored.
+            points.dedup_by(|later, kept| {
+                let same = (later.time_unix_nano, later.start_unix_nano)
+                    == (kept.time_unix_nano, kept.start_unix_nano);
+                if same {
+                    std::mem::swap(later, kept);
+                }
+                same
+            });
+            convert(&identity, &points, &mut self.output);
+        }
+        self.output.finish()
     }
-    output.finish()
 }
 
 /// A bound as the value of `le` or `quantile`: digits without an exponent.

@@ -103,12 +103,16 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
         .await
         .map_err(|_| Refused::from(promql::Error::Timeout))??;
     let prepared = Instant::now();
-    let evaluated = tokio::task::spawn_blocking(move || fetched.evaluate()).await;
-    let answer = evaluated.map_err(|problem| {
-        Refused::from(QueryError::new(
-            ErrorKind::Internal,
-            format!("the evaluation failed: {problem}"),
-        ))
+    let (done, evaluated) = tokio::sync::oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        // Nobody may wait for it any more.
+        let _ = done.send(fetched.evaluate());
+        // Millions of samples take a while to be let go of: the answer is on its way before.
+        drop(fetched);
+    });
+    let answer = evaluated.await.map_err(|_| {
+        let message = "the evaluation failed; see the log";
+        Refused::from(QueryError::new(ErrorKind::Internal, message))
     })??;
     let mut notes = Notes::of_evaluation(answer.warnings, answer.infos);
     let mut value = answer.value;

@@ -152,7 +152,8 @@ impl Join {
                 self.by_id.insert(entry.id, next);
                 self.list.push(Found {
                     entry: Arc::clone(entry),
-                    parts: Vec::with_capacity(2),
+                    // Most series lie in one place.
+                    parts: Vec::with_capacity(1),
                 });
                 next
             }
@@ -201,20 +202,23 @@ type Origin = Vec<(usize, usize, usize)>;
 pub(super) struct Shared {
     /// That of the last series; neighbours share theirs, mostly.
     last: Option<(Origin, Arc<Vec<i64>>)>,
+    /// That of the one at hand.
+    origin: Origin,
     /// By hash.
     times: FxHashMap<u64, Arc<Vec<i64>>>,
 }
 
 impl Shared {
     /// The times of these runs one after the other; none where they do not rise.
-    fn times(&mut self, runs: &[&Numbers]) -> Option<Arc<Vec<i64>>> {
-        let of = |run: &&Numbers| {
+    fn times(&mut self, runs: &[Numbers]) -> Option<Arc<Vec<i64>>> {
+        let of = |run: &Numbers| {
             let list = Arc::as_ptr(&run.times) as usize;
             (list, run.first, run.values.len())
         };
-        let origin: Origin = runs.iter().map(of).collect();
+        self.origin.clear();
+        self.origin.extend(runs.iter().map(of));
         if let Some((last, times)) = &self.last
-            && *last == origin
+            && *last == self.origin
         {
             return Some(Arc::clone(times));
         }
@@ -230,7 +234,7 @@ impl Shared {
             *known = Arc::new(list);
         }
         let times = Arc::clone(known);
-        self.last = Some((origin, Arc::clone(&times)));
+        self.last = Some((std::mem::take(&mut self.origin), Arc::clone(&times)));
         Some(times)
     }
 }
@@ -245,36 +249,30 @@ impl Found {
     }
 
     /// The parts in the order of their times; of the same time, those of earlier flushes first.
-    fn ordered(&self) -> Vec<&Part> {
-        let mut parts: Vec<&(usize, Part)> = self.parts.iter().collect();
+    /// Numbers and points, each together.
+    fn split(mut parts: Vec<(usize, Part)>) -> (Vec<Numbers>, Points) {
         parts.sort_by_key(|(number, part)| (part.first_time(), *number));
-        parts.into_iter().map(|(_, part)| part).collect()
+        let (mut runs, mut points) = (Vec::new(), Points::default());
+        for (_, part) in parts {
+            match part {
+                Part::Numbers(numbers) => runs.push(numbers),
+                Part::Points(more) if points.is_empty() => points = more,
+                Part::Points(more) => points.append(&more),
+                Part::Nothing | Part::Count(_) => {}
+            }
+        }
+        points.sort();
+        (runs, points)
     }
 
     /// All points by time.
-    pub(super) fn points(&self) -> Points {
-        let mut all = Points::default();
-        for part in self.ordered() {
-            match part {
-                Part::Points(points) => all.append(points),
-                Part::Nothing | Part::Count(_) | Part::Numbers(_) => {}
-            }
-        }
-        all.sort();
-        all
+    pub(super) fn into_points(self) -> Points {
+        Self::split(self.parts).1
     }
 
-    pub(super) fn samples(&self, shared: &mut Shared, series: &SeriesCache) -> SeriesSamples {
-        let parts = self.ordered();
-        let runs: Vec<&Numbers> = parts
-            .iter()
-            .filter_map(|part| match part {
-                Part::Numbers(numbers) => Some(numbers),
-                _ => None,
-            })
-            .collect();
-        let (times_ms, values, counts) = joined(&runs, shared);
-        let points = self.points();
+    pub(super) fn into_samples(self, shared: &mut Shared, series: &SeriesCache) -> SeriesSamples {
+        let (runs, points) = Self::split(self.parts);
+        let (times_ms, values, counts) = joined(runs, shared);
         SeriesSamples {
             id: self.entry.id,
             series: series.get(&self.entry),
@@ -290,14 +288,19 @@ impl Found {
 type Joined = (Arc<Vec<i64>>, Vec<f64>, Vec<f64>);
 
 /// Runs as one. Where two values have the same millisecond the later one counts.
-fn joined(runs: &[&Numbers], shared: &mut Shared) -> Joined {
+fn joined(mut runs: Vec<Numbers>, shared: &mut Shared) -> Joined {
     let counted = runs.iter().any(|run| !run.counts.is_empty());
     if runs.iter().all(|run| run.empty.is_empty())
-        && let Some(times) = shared.times(runs)
+        && let Some(times) = shared.times(&runs)
     {
+        if let [_] = runs[..]
+            && let Some(run) = runs.pop()
+        {
+            return (times, run.values, run.counts);
+        }
         let mut values = Vec::with_capacity(times.len());
         let mut counts = Vec::new();
-        for run in runs {
+        for run in &runs {
             values.extend_from_slice(&run.values);
             counts.extend_from_slice(&run.counts);
             if counted {
@@ -307,7 +310,7 @@ fn joined(runs: &[&Numbers], shared: &mut Shared) -> Joined {
         return (times, values, counts);
     }
     let mut samples: Vec<(i64, f64, f64)> = Vec::new();
-    for run in runs {
+    for run in &runs {
         let counts = run.counts.iter().copied().chain(std::iter::repeat(1.0));
         let rows = run.times().iter().zip(&run.values).zip(counts);
         for (at, ((time, value), count)) in rows.enumerate() {

@@ -24,7 +24,8 @@ struct Slot {
 /// The series so far.
 pub(super) struct Output<'a> {
     matchers: &'a [Matcher],
-    range: TimeRange,
+    /// Of the samples that are made of points.
+    pub(super) range: TimeRange,
     slots: Vec<Slot>,
     by_labels: FxHashMap<Labels, usize>,
 }
@@ -51,11 +52,11 @@ impl Column {
 }
 
 impl<'a> Output<'a> {
-    /// Takes series that satisfy all matchers, and samples in the range.
-    pub(super) fn new(matchers: &'a [Matcher], range: TimeRange) -> Self {
+    /// Takes series that satisfy all matchers.
+    pub(super) fn new(matchers: &'a [Matcher]) -> Self {
         Self {
             matchers,
-            range,
+            range: TimeRange::ALL,
             slots: Vec::new(),
             by_labels: FxHashMap::default(),
         }
@@ -121,6 +122,8 @@ impl<'a> Output<'a> {
 #[derive(Default)]
 pub(super) struct Targets {
     seen: FxHashMap<Labels, BTreeSet<i64>>,
+    /// Those of points, in unix nanoseconds.
+    points: FxHashMap<Labels, BTreeSet<u64>>,
     /// What was added last: series of one target share their times, mostly.
     last: Option<(Labels, Arc<Vec<i64>>)>,
 }
@@ -137,12 +140,20 @@ impl Targets {
         seen.extend(times.iter());
     }
 
-    pub(super) fn add_one(&mut self, labels: &Labels, time_ms: i64) {
-        self.seen.entry(labels.clone()).or_default().insert(time_ms);
+    /// Notes the time of a point, which may be one that is not asked for.
+    pub(super) fn add_one(&mut self, labels: &Labels, unix_nano: u64) {
+        let points = self.points.entry(labels.clone()).or_default();
+        points.insert(unix_nano);
     }
 
     /// Adds the series that say so.
-    pub(super) fn finish(self, output: &mut Output<'_>) {
+    pub(super) fn finish(mut self, output: &mut Output<'_>) {
+        for (labels, times) in self.points {
+            let times: Vec<i64> = times.iter().filter_map(|time| output.time(*time)).collect();
+            if !times.is_empty() {
+                self.seen.entry(labels).or_default().extend(times);
+            }
+        }
         for (labels, times) in self.seen {
             let samples = Samples {
                 floats: vec![1.0; times.len()],
