@@ -141,6 +141,19 @@ impl From<ReadError> for QueryError {
         match error {
             ReadError::Invalid(message) => Self::new(ErrorKind::InvalidQuery, message),
             ReadError::TooLarge(most) => crate::sources::too_large(most),
+            ReadError::TooManySamples(most) => {
+                let message = format!(
+                    "query processing would load too many samples into memory in query execution \
+                     (the limit is {most})"
+                );
+                Self::new(ErrorKind::TooLarge, message)
+                    .hint("narrow the selectors or the range, or raise limits.query_samples")
+            }
+            ReadError::TooManySeries(most) => {
+                let message = format!("a selector matches too many series (the limit is {most})");
+                Self::new(ErrorKind::TooLarge, message)
+                    .hint("narrow the selectors, or raise limits.query_selected_series")
+            }
             ReadError::Unavailable(message) => Self::new(ErrorKind::Unavailable, message),
         }
     }

@@ -45,6 +45,8 @@ pub struct Sizes {
     pub tail_buffer: usize,
     /// Metric series of one PromQL selector.
     pub series: usize,
+    /// Samples of one PromQL selector.
+    pub samples: usize,
 }
 
 impl Default for Sizes {
@@ -57,7 +59,8 @@ impl Default for Sizes {
             outside_traces: 20_000,
             summary_spans: 1_000_000,
             tail_buffer: 10_000,
-            series: 50_000,
+            series: 500_000,
+            samples: 50_000_000,
         }
     }
 }

@@ -185,13 +185,12 @@ impl Sources {
                     work.add(summary);
                 }
                 Some(Ok(reply)) => on(index, reply)?,
-                Some(Err(error @ (ReadError::Invalid(_) | ReadError::TooLarge(_)))) => {
-                    return Err(error.into());
-                }
                 Some(Err(ReadError::Unavailable(reason))) => {
                     open[index] = false;
                     lost.push((index, reason));
                 }
+                // Whatever the others say.
+                Some(Err(error)) => return Err(error.into()),
                 None => {
                     open[index] = false;
                     lost.push((index, "the answer broke off".to_owned()));

@@ -271,6 +271,8 @@ section! {
         query_steps: usize = "11000", "1" to "10000000";
         /// Series in the answer of a PromQL query.
         query_series: usize = "100000", "1" to "10000000";
+        /// Series that one selector of a PromQL query may match.
+        query_selected_series: usize = "500000", "1" to "100000000";
         /// How many times a story follows ids from row to row.
         story_depth: usize = "4", "1" to "16";
         /// Traces in one story.

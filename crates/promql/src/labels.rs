@@ -99,11 +99,6 @@ impl Labels {
         Some(&self.0.pairs[index as usize].1)
     }
 
-    /// A number that is the same for sets that are equal, for as long as the process runs.
-    pub(crate) fn quick_hash(&self) -> u64 {
-        self.0.hash
-    }
-
     /// Pairs in the order of their names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.pairs.iter().map(|(name, value)| (&**name, &**value))

@@ -167,13 +167,10 @@ impl Plan {
         .await?;
         let mut stats = Stats::default();
         for (selection, selected) in self.selections.iter().zip(&mut data) {
-            // Results are in the order of the labels; sources need not be. Where that does not
-            // matter any order is good that is the same each time, since sums of the same numbers
-            // in another order differ in their last bits.
-            let series = &mut selected.series;
-            match selection.unordered {
-                true => series.sort_by_cached_key(|series| series.labels.quick_hash()),
-                false => series.sort_by(|a, b| a.labels.cmp(&b.labels)),
+            // Results are in the order of the labels; sources need not be.
+            if !selection.unordered {
+                let series = &mut selected.series;
+                series.sort_by(|a, b| a.labels.cmp(&b.labels));
             }
             stats.series += selected.series.len();
             stats.samples += selected

@@ -97,7 +97,8 @@ pub struct Selection {
     pub grouping: Vec<String>,
     /// Hint: whether `grouping` names the labels that are kept.
     pub by: bool,
-    /// Whether the answer does not depend on the order of the series.
+    /// Series are not put in order. They have to come in the same order each time, since sums of the
+    /// same numbers in another order differ in their last bits.
     pub unordered: bool,
 }
 

@@ -168,6 +168,8 @@ pub enum Request {
         matchers: Vec<Matcher>,
         /// What is wanted where samples are downsampled.
         rollup: Rollup,
+        /// With more samples than this, or more series than `limit`, there is an error.
+        samples: usize,
         /// How many series at most.
         limit: usize,
     },

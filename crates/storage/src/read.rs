@@ -28,4 +28,10 @@ pub enum ReadError {
     /// The rows asked for take more memory than an answer may: so many bytes.
     #[error("the answer takes more than {0} bytes")]
     TooLarge(u64),
+    /// More samples match than who asks holds. With some of them sums and counts would be wrong.
+    #[error("more than {0} samples match")]
+    TooManySamples(usize),
+    /// The same of series.
+    #[error("more than {0} series match")]
+    TooManySeries(usize),
 }

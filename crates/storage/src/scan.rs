@@ -187,8 +187,12 @@ impl<'a> Scan<'a> {
                 range,
                 matchers,
                 rollup,
+                samples,
                 limit,
-            } => series::samples(self, (&tenant, range), &matchers, rollup, limit),
+            } => {
+                let most = (limit, samples);
+                series::samples(self, (&tenant, range), &matchers, rollup, most)
+            }
             Request::Labels {
                 tenant,
                 range,

@@ -116,6 +116,8 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.promql.features = crate::check::features(config.promql.experimental);
     options.promotion = promotion(&config.otlp);
     options.promql_limits.max_samples = limits.query_samples;
+    options.sizes.samples = limits.query_samples;
+    options.sizes.series = limits.query_selected_series;
     options.promql_limits.max_steps = limits.query_steps;
     options.promql_limits.max_series = limits.query_series;
     options

@@ -12,11 +12,13 @@ pub mod selects;
 pub mod view;
 
 use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 
 use model::metric::MetricKind;
 use model::{TimeRange, prometheus};
 use promql::source::SelectFuture;
 use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
+use rustc_hash::FxBuildHasher;
 use storage::message::{self, BucketStats, Request, Rollup, SeriesPoints};
 
 use super::Context;
@@ -24,6 +26,9 @@ use crate::error::{ErrorKind, QueryError};
 use view::View;
 
 const NANOS_PER_MS: i64 = 1_000_000;
+/// Series that are listed in full, and names or values of labels: the answer says where there are
+/// more.
+const LISTED_MAX: usize = 50_000;
 
 /// The sources as PromQL reads them.
 pub struct SeriesReader<'a>(pub Context<'a>);
@@ -68,7 +73,7 @@ impl SeriesReader<'_> {
         points: bool,
     ) -> Result<Vec<SeriesPoints>, QueryError> {
         let context = self.0;
-        let limit = context.sizes.series;
+        let limit = context.sizes.series.min(LISTED_MAX);
         let request = Request::Series {
             tenant: context.tenant.clone(),
             range,
@@ -116,6 +121,7 @@ impl SeriesReader<'_> {
             range,
             matchers: source_matchers(matchers),
             rollup,
+            samples: context.sizes.samples,
             limit: context.sizes.series,
         };
         let mut view = View::new((context.sources.seen(), context.promotion), matchers);
@@ -170,7 +176,7 @@ impl SeriesReader<'_> {
                 range,
                 matchers: source_matchers(matchers),
                 label: label.map(str::to_owned),
-                limit: context.sizes.series,
+                limit: context.sizes.series.min(LISTED_MAX),
             };
             let take = |_, reply| {
                 if let message::Reply::Labels(more) = reply {
@@ -217,10 +223,14 @@ impl promql::SeriesSource for SeriesReader<'_> {
             let wanted = rollup::wanted(selection);
             let first = selection.start_ms.saturating_add(1);
             let range = range_of_ms(first, selection.end_ms);
-            let (series, buckets) = self
+            let (mut series, buckets) = self
                 .rolled_up(&selection.matchers, range, wanted.rollup)
                 .await
                 .map_err(source_error)?;
+            // Each source has an order, and none comes before another.
+            if selection.unordered && self.0.sources.len() > 1 {
+                series.sort_by_cached_key(|series| FxBuildHasher.hash_one(&series.labels));
+            }
             Ok(Selected {
                 series,
                 sparse: rollup::sparse(buckets, wanted),
@@ -236,6 +246,7 @@ fn source_error(error: QueryError) -> SourceError {
     let kind = match error.kind {
         ErrorKind::Timeout => SourceErrorKind::Timeout,
         ErrorKind::Unavailable | ErrorKind::Overloaded => SourceErrorKind::Unavailable,
+        ErrorKind::TooLarge => SourceErrorKind::Limit,
         _ => SourceErrorKind::Internal,
     };
     SourceError {

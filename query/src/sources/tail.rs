@@ -229,9 +229,12 @@ impl Watch {
                 Some(Ok(Reply::End(_))) | None => self.lose("the tail ended".to_owned()),
                 Some(Ok(_)) => None,
                 Some(Err(ReadError::Unavailable(reason))) => self.lose(reason),
-                Some(Err(error @ (ReadError::Invalid(_) | ReadError::TooLarge(_)))) => {
-                    Some(TailPart::Failed(error))
-                }
+                Some(Err(
+                    error @ (ReadError::Invalid(_)
+                    | ReadError::TooLarge(_)
+                    | ReadError::TooManySamples(_)
+                    | ReadError::TooManySeries(_)),
+                )) => Some(TailPart::Failed(error)),
             };
             if let Some(part) = part {
                 return Some((part, self));

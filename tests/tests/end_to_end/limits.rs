@@ -145,10 +145,11 @@ async fn series_beyond_what_metrics_and_labels_may_be_are_refused_with_the_key_t
 
 #[tokio::test]
 async fn queries_with_too_many_steps_samples_or_series_say_which_limit_it_is() {
-    let limits = "query_steps: 10, query_samples: 1000, query_series: 2";
+    let limits = "query_steps: 10, query_samples: 1000, query_series: 2, query_selected_series: 3";
     let config = format!("agent: {{host: {{enabled: false}}}}\nlimits: {{{limits}}}\n");
     let server = Setup::new(PROGRAM, "up").config(&config).start();
-    let sent: Vec<Value> = ["1", "2", "3"].map(|n| labelled("a", &[("n", n)])).into();
+    let mut sent: Vec<Value> = ["1", "2", "3"].map(|n| labelled("a", &[("n", n)])).into();
+    sent.push(labelled("b", &[("n", "4")]));
     server
         .otlp()
         .export("metrics", &metrics("shop", &sent))
@@ -179,6 +180,16 @@ async fn queries_with_too_many_steps_samples_or_series_say_which_limit_it_is() {
     let (status, message) = refused(path, &[("query", "a")]).await;
     assert_eq!(status, 422);
     assert!(message.contains("series"), "{message}");
+    let (status, message) = refused(path, &[("query", "sum({n=~\".+\"} or b)")]).await;
+    assert_eq!(status, 422);
+    assert!(
+        message.contains("too many series (the limit is 3)"),
+        "{message}"
+    );
+    assert!(
+        message.contains("limits.query_selected_series"),
+        "{message}"
+    );
     let many = "count_over_time(vector(1)[1h:1s])";
     let (status, message) = refused(path, &[("query", many)]).await;
     assert_eq!(status, 422);

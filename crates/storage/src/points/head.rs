@@ -151,18 +151,22 @@ impl PointHead {
         self.series.terms(look)
     }
 
-    /// Calls `each` with every series that may match and its points in the range, if any. Without
+    /// The series that may match, by their places.
+    pub(crate) fn selected(&self, selector: &Selector) -> Vec<u32> {
+        self.terms(|terms| selector.series(terms)).iter().collect()
+    }
+
+    /// Calls `each` with these series and their points in the range, if they have any. Without
     /// `points` these are left empty. Stops with the first error.
     pub(crate) fn read<E>(
         &self,
-        selector: &Selector,
+        selected: &[u32],
         range: TimeRange,
         points: bool,
         mut each: impl FnMut(&Arc<SeriesEntry>, Points) -> Result<(), E>,
     ) -> Result<(), E> {
         /// Series that are read while writers wait.
         const AT_ONCE: usize = 256;
-        let selected: Vec<u32> = self.terms(|terms| selector.series(terms)).iter().collect();
         for part in selected.chunks(AT_ONCE) {
             let mut found = Vec::with_capacity(part.len());
             {

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::Stop;
 
@@ -59,8 +60,65 @@ pub(super) fn over<U: Sync, T: Default + Send>(
     }
 }
 
+/// How long a thread waits for its turn before it looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Lets threads do something in the order of their units.
+#[derive(Default)]
+pub(super) struct Turns {
+    next: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Turns {
+    /// Does `work` when all those before it are done; there is one for each number from 0 on.
+    /// `wanted` is asked now and then whether to go on waiting.
+    pub(super) fn take(
+        &self,
+        turn: usize,
+        wanted: impl Fn() -> Result<(), Stop>,
+        work: impl FnOnce() -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let mut next = self.next.lock();
+        while *next != turn {
+            if self.changed.wait_for(&mut next, LOOK).timed_out() {
+                wanted()?;
+            }
+        }
+        drop(next);
+        let done = work();
+        *self.next.lock() += 1;
+        self.changed.notify_all();
+        done
+    }
+}
+
 fn threads(rows: u64) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let worth = usize::try_from(rows / ROWS_PER_THREAD).unwrap_or(usize::MAX);
     worth.min(cores).clamp(1, THREADS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_have_their_turns_in_order_whoever_takes_them() {
+        let units: Vec<usize> = (0..200).collect();
+        let (turns, done) = (Turns::default(), Mutex::new(Vec::new()));
+        let each = |(): &mut (), turn: &usize| {
+            let note = || {
+                done.lock().push(*turn);
+                Ok(())
+            };
+            turns.take(*turn, || Ok(()), note)
+        };
+        over(&units, u64::MAX, each).unwrap().1.unwrap();
+        assert_eq!(*done.lock(), units);
+        // Where those before never come, it ends once it is no longer wanted.
+        let never = Turns::default();
+        let taken = never.take(1, || Err(Stop::Cancelled), || Ok(()));
+        assert!(matches!(taken, Err(Stop::Cancelled)));
+    }
 }

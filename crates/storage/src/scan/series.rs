@@ -9,7 +9,9 @@ pub(super) mod cardinality;
 pub(crate) mod join;
 mod places;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use model::metric::Temporality;
 use model::time::NANOS_PER_DAY;
@@ -25,6 +27,7 @@ use crate::points::block::{ChunkPlace, PointBlock};
 use crate::points::head::PointHead;
 use crate::points::select::Selector;
 use crate::points::{Known, PointValues, Points, SeriesEntry};
+use crate::read::ReadError;
 use crate::series_view::Matchers;
 use crate::table::Damage;
 use join::{Found, Join, Numbers};
@@ -51,7 +54,12 @@ struct Search<'a> {
     of_deltas: TimeRange,
     wanted: Wanted,
     rollup: Rollup,
+    /// Series at most.
     limit: usize,
+    /// Samples at most, of which there are so many so far.
+    samples_max: usize,
+    samples: AtomicUsize,
+    too_many_series: AtomicBool,
     selector: Selector,
     matchers: Matchers,
     known: Option<Arc<Known>>,
@@ -97,23 +105,28 @@ pub(super) fn samples(
     (tenant, range): (&Tenant, TimeRange),
     matchers: &[Matcher],
     rollup: Rollup,
-    limit: usize,
+    (series, samples): (usize, usize),
 ) -> Result<(), Stop> {
     let wanted = (Wanted::Samples, rollup);
-    let search = Search::new(scan, tenant, range, matchers, wanted, limit)?;
+    let mut search = Search::new(scan, tenant, range, matchers, wanted, series)?;
+    search.samples_max = samples;
     let stopped = search.run(tenant, matchers)?;
     let list = search.found.into_inner().into_list();
     let rows = list.iter().map(Found::rows).sum();
     // Who makes a reply takes what was found away: values are handed on as they are.
-    let mut parts: Vec<Mutex<Vec<Found>>> = Vec::with_capacity(list.len() / SERIES_PER_REPLY + 1);
+    let mut parts: Vec<(usize, Mutex<Vec<Found>>)> = Vec::new();
     let mut list = list.into_iter();
     while list.len() > 0 {
-        parts.push(Mutex::new(list.by_ref().take(SERIES_PER_REPLY).collect()));
+        let part = list.by_ref().take(SERIES_PER_REPLY).collect();
+        parts.push((parts.len(), Mutex::new(part)));
     }
-    let each = |shared: &mut join::Shared, part: &Mutex<Vec<Found>>| {
+    // The same question about the same files has the same answer, in the same order.
+    let turns = parallel::Turns::default();
+    let each = |shared: &mut join::Shared, (turn, part): &(usize, Mutex<Vec<Found>>)| {
         let found = std::mem::take(&mut *part.lock()).into_iter();
         let samples = found.map(|found| found.into_samples(shared, &scan.core.series));
-        scan.reply(Reply::Samples(samples.collect()))
+        let reply = Reply::Samples(samples.collect());
+        turns.take(*turn, || scan.check(), || scan.reply(reply))
     };
     let (_, joined) = parallel::over(&parts, rows, each)?;
     stopped.and(joined)
@@ -144,6 +157,9 @@ impl<'a> Search<'a> {
             wanted,
             rollup,
             limit,
+            samples_max: usize::MAX,
+            samples: AtomicUsize::new(0),
+            too_many_series: AtomicBool::new(false),
             selector: Selector::new(matchers)?,
             matchers: Matchers::new(matchers)?,
             known: scan.core.known.find(tenant),
@@ -170,11 +186,9 @@ impl<'a> Search<'a> {
             self.places_of_buckets(day, &mut places)?;
         }
         for head in point_heads(&self.scan.view, tenant) {
-            let (min, max) = head.times();
-            if self.of_deltas.overlaps(min, max) {
-                places.push(Place::Head(head));
-            }
+            self.places_of_head(&head, &mut places);
         }
+        self.found.lock().expect_parts(places::wholes(&places));
         let rows = places.iter().map(Place::rows).sum();
         let numbered: Vec<(usize, Place)> = places.into_iter().enumerate().collect();
         let each = |(): &mut (), (number, place): &(usize, Place)| self.read(*number, place);
@@ -201,10 +215,27 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn read(&self, number: usize, place: &Place) -> Result<(), Stop> {
+    /// Whether there are too many series or samples for an answer to be right.
+    fn check(&self) -> Result<(), Stop> {
         self.scan.check()?;
+        if self.samples.load(Ordering::Relaxed) > self.samples_max {
+            return Err(ReadError::TooManySamples(self.samples_max).into());
+        }
+        if self.wanted == Wanted::Samples && self.too_many_series.load(Ordering::Relaxed) {
+            return Err(ReadError::TooManySeries(self.limit).into());
+        }
+        Ok(())
+    }
+
+    fn read(&self, number: usize, place: &Place) -> Result<(), Stop> {
+        self.read_place(number, place)?;
+        self.check()
+    }
+
+    fn read_place(&self, number: usize, place: &Place) -> Result<(), Stop> {
+        self.check()?;
         match place {
-            Place::Head(head) => self.read_head(number, head),
+            Place::Head { head, series } => self.read_head(number, head, series),
             Place::Block {
                 file,
                 ordinal,
@@ -240,48 +271,59 @@ impl<'a> Search<'a> {
     }
 
     /// Adds what a place has of series.
-    fn add_all<'e>(
+    fn add_all(
         &self,
         number: usize,
-        parts: impl IntoIterator<Item = (&'e Arc<SeriesEntry>, join::Part)>,
+        parts: impl IntoIterator<Item = (impl Borrow<Arc<SeriesEntry>>, join::Part)>,
     ) {
         let mut found = self.found.lock();
-        let mut all = true;
-        for (entry, part) in parts {
-            all &= found.add(number, entry, part, self.limit);
+        let (mut all, mut rows) = (true, 0);
+        for (at, (entry, part)) in parts.into_iter().enumerate() {
+            rows += usize::try_from(part.rows()).unwrap_or(usize::MAX);
+            all &= found.add((number, at), entry.borrow(), part, self.limit);
         }
-        if !all {
+        self.samples.fetch_add(rows, Ordering::Relaxed);
+        if all {
+            return;
+        }
+        self.too_many_series.store(true, Ordering::Relaxed);
+        if self.wanted != Wanted::Samples {
             let hint = "select fewer series";
             self.scan.cut("series", self.limit, hint);
         }
     }
 
-    fn read_head(&self, number: usize, head: &PointHead) -> Result<(), Stop> {
+    fn read_head(&self, number: usize, head: &PointHead, series: &[u32]) -> Result<(), Stop> {
+        /// Series between two looks at whether to go on.
+        const BETWEEN_LOOKS: usize = 64;
         let points = self.wanted != Wanted::Nothing;
         let mut rows = 0u64;
-        let read = head.read(&self.selector, self.of_deltas, points, |entry, points| {
+        let mut found: Vec<(Arc<SeriesEntry>, join::Part)> = Vec::with_capacity(series.len());
+        let mut times = Arc::default();
+        let read = head.read(series, self.of_deltas, points, |entry, points| {
             rows += points.len() as u64;
             let range = self.range_of(entry, None);
-            let part = self.part_of(entry, points, range);
-            if let Some(part) = part {
-                self.add(number, entry, part);
-            }
-            if rows.is_multiple_of(64) {
-                self.scan.check()?;
+            let part = self.part_of(entry, points, range, &mut times);
+            found.extend(part.map(|part| (Arc::clone(entry), part)));
+            if found.len() % BETWEEN_LOOKS == BETWEEN_LOOKS - 1 {
+                self.check()?;
             }
             Ok(())
         });
+        self.add_all(number, found);
         self.scan.account(1, rows, rows * 16);
         read
     }
 
-    /// Points as they are wanted, those outside of the range left out.
+    /// Points as they are wanted, those outside of the range left out. Numbers with the same times
+    /// as those before, mostly, share the list of these.
     #[allow(clippy::cast_precision_loss)]
     fn part_of(
         &self,
         entry: &SeriesEntry,
         mut points: Points,
         range: TimeRange,
+        times: &mut Arc<Vec<u64>>,
     ) -> Option<join::Part> {
         if self.wanted == Wanted::Nothing {
             return Some(join::Part::Nothing);
@@ -300,12 +342,15 @@ impl<'a> Search<'a> {
         }
         let plain =
             self.wanted == Wanted::Samples && entry.metric.value.temporality != Temporality::Delta;
-        let values: Vec<f64> = match &points.values {
-            PointValues::Int(list) if plain => list.iter().map(|int| *int as f64).collect(),
-            PointValues::Double(list) if plain => list.clone(),
+        let values: Vec<f64> = match points.values {
+            PointValues::Int(list) if plain => list.into_iter().map(|int| int as f64).collect(),
+            PointValues::Double(list) if plain => list,
             _ => return Some(join::Part::Points(points)),
         };
-        let numbers = Numbers::new(points.times.into(), values, points.empty);
+        if **times != points.times {
+            *times = Arc::new(points.times);
+        }
+        let numbers = Numbers::new(Arc::clone(times), values, points.empty);
         Some(join::Part::Numbers(numbers.with_flags(&points.flags)))
     }
 
@@ -390,7 +435,8 @@ impl<'a> Search<'a> {
             let numbers = Numbers::new(Arc::clone(times), values, empty);
             return Ok(Some(join::Part::Numbers(numbers.within(range))));
         }
-        Ok(self.part_of(entry, block.points(chunk)?, range))
+        let points = block.points(chunk)?;
+        Ok(self.part_of(entry, points, range, &mut Arc::default()))
     }
 
     /// Reads a block of chunks whose file has no index of its series.
@@ -434,7 +480,7 @@ impl<'a> Search<'a> {
             points.sort();
             let range = self.range_of(entry, None);
             let any = points.times.iter().any(|time| range.contains(*time));
-            if any && let Some(part) = self.part_of(entry, points, range) {
+            if any && let Some(part) = self.part_of(entry, points, range, &mut Arc::default()) {
                 self.add(number, entry, part);
             }
         }

@@ -29,7 +29,8 @@ fn everything() -> Selector {
 
 fn read(head: &PointHead, range: TimeRange) -> Sent {
     let mut found = Vec::new();
-    head.read(&everything(), range, true, |entry, points| {
+    let selected = head.selected(&everything());
+    head.read(&selected, range, true, |entry, points| {
         assert!(points.times.is_sorted());
         let series = entry.series();
         found.extend((0..points.len()).map(|row| (series.clone(), points.point(row))));

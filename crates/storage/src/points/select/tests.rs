@@ -195,7 +195,8 @@ fn selection_agrees_with_looking_at_every_series() {
             assert!(!missing, "{round}: {matchers:?}");
         }
         let mut in_head: Vec<u128> = Vec::new();
-        head.read(&selector, model::TimeRange::ALL, false, |entry, _| {
+        let selected = head.selected(&selector);
+        head.read(&selected, model::TimeRange::ALL, false, |entry, _| {
             in_head.push(entry.id);
             Ok::<(), ()>(())
         })

@@ -116,7 +116,8 @@ impl Search<'_> {
     ) -> Result<(), Damage> {
         let known = self.known.as_deref();
         let block = self.scan.core.blocks.open(file, ordinal, known)?;
-        let (mut rows, mut points, mut parts) = (0, false, Vec::new());
+        let (mut rows, mut points) = (0, false);
+        let (mut parts, mut found) = (Vec::new(), Vec::with_capacity(series.len()));
         for ordinal in series {
             let at = ordinal - first;
             let entry = block.series.get(at as usize);
@@ -125,10 +126,11 @@ impl Search<'_> {
             for part in parts.drain(..) {
                 rows += part.rows();
                 points |= matches!(part, Part::Points(_));
-                self.add(number, entry, part);
+                found.push((entry, part));
             }
         }
         self.scan.account(1, rows, rows * 8);
+        self.add_whole(number, &block, found)?;
         if points {
             self.scan.downsampled(BucketStats {
                 points,
@@ -159,7 +161,8 @@ impl Search<'_> {
             return Ok(());
         }
         for chunk in chunks.iter().filter(|chunk| chunk.held == Held::Sent) {
-            parts.extend(self.part_of(entry, block.points(chunk)?, range));
+            let points = block.points(chunk)?;
+            parts.extend(self.part_of(entry, points, range, &mut Arc::default()));
         }
         let numbers: Vec<Numbers> = match self.rollup.aggregate {
             Aggregate::Last => columns(block, chunks, Held::Last)?,

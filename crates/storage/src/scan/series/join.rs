@@ -124,6 +124,8 @@ impl Part {
 /// A series with what was found of it.
 pub(super) struct Found {
     pub entry: Arc<SeriesEntry>,
+    /// The number of the first of its places, and which series it is there.
+    first: (usize, usize),
     /// Each with the number of its place: later places are of later flushes.
     parts: Vec<(usize, Part)>,
 }
@@ -131,15 +133,24 @@ pub(super) struct Found {
 /// Everything that was found.
 #[derive(Default)]
 pub(super) struct Join {
+    /// How many parts a series may have, about.
+    parts: usize,
     by_id: FxHashMap<u128, usize>,
     list: Vec<Found>,
 }
 
 impl Join {
-    /// Adds a part; false where that would be one series too many.
+    /// Has room for so many parts of each series, or for a few.
+    pub(super) fn expect_parts(&mut self, parts: usize) {
+        const PARTS_MAX: usize = 4;
+        self.parts = parts.clamp(1, PARTS_MAX);
+    }
+
+    /// Adds a part that is at this place of the place of this number; false where that would be one
+    /// series too many.
     pub(super) fn add(
         &mut self,
-        number: usize,
+        (number, place): (usize, usize),
         entry: &Arc<SeriesEntry>,
         part: Part,
         limit: usize,
@@ -152,13 +163,15 @@ impl Join {
                 self.by_id.insert(entry.id, next);
                 self.list.push(Found {
                     entry: Arc::clone(entry),
-                    // Most series lie in one place.
-                    parts: Vec::with_capacity(1),
+                    first: (number, place),
+                    parts: Vec::with_capacity(self.parts),
                 });
                 next
             }
         };
-        let parts = &mut self.list[at].parts;
+        let found = &mut self.list[at];
+        found.first = found.first.min((number, place));
+        let parts = &mut found.parts;
         match (parts.last_mut(), part) {
             // Whose order does not matter takes no memory for each place.
             (Some((_, Part::Count(rows))), Part::Count(more)) => *rows += more,
@@ -167,8 +180,11 @@ impl Join {
         true
     }
 
+    /// What was found, in an order that does not depend on which thread was first.
     pub(super) fn into_list(self) -> Vec<Found> {
-        self.list
+        let mut list = self.list;
+        list.sort_by_key(|found| found.first);
+        list
     }
 }
 

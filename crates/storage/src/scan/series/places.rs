@@ -17,9 +17,16 @@ use crate::points::labels::DELTA;
 use crate::points::select::TermSource;
 use crate::terms::need_of_matchers;
 
+/// Series of a head that are read at once.
+const HEAD_SERIES: usize = 1_024;
+
 /// A place where points of selected series are.
 pub(super) enum Place {
-    Head(Arc<PointHead>),
+    /// These series of a head.
+    Head {
+        head: Arc<PointHead>,
+        series: Vec<u32>,
+    },
     /// These series of a block, by their place in the file.
     Block {
         file: Arc<FileEntry>,
@@ -38,7 +45,10 @@ pub(super) enum Place {
 impl Place {
     pub(super) fn rows(&self) -> u64 {
         match self {
-            Place::Head(head) => head.rows(),
+            Place::Head { head, series } => {
+                let in_head = u64::from(head.series().count()).max(1);
+                head.rows() * series.len() as u64 / in_head
+            }
             Place::Block {
                 block,
                 among,
@@ -51,6 +61,21 @@ impl Place {
             Place::Unsorted(unit) => unit.rows(),
         }
     }
+
+    /// What tells the file or head from others.
+    fn whole(&self) -> usize {
+        match self {
+            Place::Head { head, .. } => Arc::as_ptr(head).addr(),
+            Place::Block { file, .. } => Arc::as_ptr(file).addr(),
+            Place::Unsorted(_) => 0,
+        }
+    }
+}
+
+/// How many files and heads these places are of, in which each comes once.
+pub(super) fn wholes(places: &[Place]) -> usize {
+    let changes = |pair: &[Place]| pair[0].whole() != pair[1].whole();
+    1 + places.windows(2).filter(|pair| changes(pair)).count()
 }
 
 fn overlaps(block: &BlockMeta, range: TimeRange) -> bool {
@@ -90,6 +115,19 @@ impl Search<'_> {
             places.extend(units.map(Place::Unsorted));
         }
         Ok(())
+    }
+
+    /// The series of a head that may match, in parts that threads share.
+    pub(super) fn places_of_head(&self, head: &Arc<PointHead>, places: &mut Vec<Place>) {
+        let (min, max) = head.times();
+        if !self.of_deltas.overlaps(min, max) {
+            return;
+        }
+        let selected = head.selected(&self.selector);
+        places.extend(selected.chunks(HEAD_SERIES).map(|series| Place::Head {
+            head: Arc::clone(head),
+            series: series.to_vec(),
+        }));
     }
 
     /// The blocks of buckets of a day, which the answer then says it is made of.

@@ -417,3 +417,43 @@ async fn few_ids_and_many_find_the_same_rows() {
         assert_eq!(plain_spans(found), plain_spans(expected), "{count} ids");
     }
 }
+
+/// Some of what matches would make sums wrong, so there is none.
+#[tokio::test]
+async fn too_many_series_or_samples_are_an_error() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let mut generator = Generator::new(72);
+    let points: Vec<_> = (0..400).map(|_| generator.point()).collect();
+    let samples = async |limit, samples| {
+        let request = Request::Samples {
+            tenant: Tenant::default(),
+            range: TimeRange::ALL,
+            matchers: Vec::new(),
+            rollup: Rollup::EVERYTHING,
+            samples,
+            limit,
+        };
+        ask(&store, request).await.map(|(replies, _)| {
+            let series = replies.into_iter().map(|reply| match reply {
+                Reply::Samples(list) => list.len(),
+                other => panic!("{other:?}"),
+            });
+            series.sum::<usize>()
+        })
+    };
+    write(&store, Signal::Metrics, &points[..200])
+        .await
+        .unwrap();
+    store.flush().await;
+    write(&store, Signal::Metrics, &points[200..])
+        .await
+        .unwrap();
+    let all = samples(1_000, 400).await.unwrap();
+    assert!(all > 3, "{all}");
+    assert_eq!(samples(all, 400).await, Ok(all));
+    let few = crate::read::ReadError::TooManySeries(all - 1);
+    assert_eq!(samples(all - 1, 400).await, Err(few));
+    let few = crate::read::ReadError::TooManySamples(399);
+    assert_eq!(samples(all, 399).await, Err(few));
+}

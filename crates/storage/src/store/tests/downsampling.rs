@@ -130,6 +130,7 @@ async fn read(
             resolution_ms,
             aggregate,
         },
+        samples: 1_000_000,
         limit: 1_000,
     };
     let (replies, summary) = ask(store, request).await.unwrap();
