@@ -10,6 +10,7 @@
 
 mod connection;
 mod connector;
+mod convert;
 mod discovery;
 mod fetch;
 mod ingest;

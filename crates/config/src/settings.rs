@@ -19,10 +19,10 @@ use crate::values::{CapturePattern, Endpoint, PathPattern, Pattern, Url};
 
 pub(crate) use scrape::check_jobs;
 pub use scrape::{
-    Authorization, BasicAuth, EscapingScheme, FileDiscovery, FilePath, NameValidation, OAuth2,
-    Params, Relabel, RelabelAction, RelabelSettings, Scheme, ScrapeConfig, ScrapeProtocol,
-    ScrapeProtocols, ScrapeSettings, TargetGroup, Text, TlsSettings, TlsVersion, WholePattern,
-    read_target_groups,
+    Authorization, BasicAuth, EscapingScheme, Factor, FileDiscovery, FilePath, HeaderValues,
+    HttpHeaders, NameValidation, OAuth2, Params, Relabel, RelabelAction, RelabelSettings, Scheme,
+    ScrapeConfig, ScrapeProtocol, ScrapeProtocols, ScrapeSettings, TargetGroup, Text, TlsSettings,
+    TlsVersion, WholePattern, read_target_groups,
 };
 pub use spans::{Bounds, Dimensions, ServiceGraph, SpanHistograms, SpanMetrics};
 

@@ -142,6 +142,98 @@ impl NativeHistogram {
     }
 }
 
+impl NativeHistogram {
+    /// How many buckets it has, those without a count among them.
+    pub fn buckets(&self) -> usize {
+        self.counts.buckets()
+    }
+
+    /// The same with the coarser buckets of a lower schema; one with custom bounds, or that is as
+    /// coarse already, stays as it is.
+    pub fn coarser(&self, schema: i32) -> Self {
+        if self.schema == CUSTOM_SCHEMA || schema >= self.schema {
+            return self.clone();
+        }
+        let shift = u32::try_from(self.schema.saturating_sub(schema)).map_or(31, |by| by.min(31));
+        let (positive_spans, negative_spans, counts);
+        match &self.counts {
+            NativeCounts::Integer {
+                count,
+                zero_count,
+                positive,
+                negative,
+            } => {
+                let up = merged(&self.positive_spans, positive, shift, u64::saturating_add);
+                let down = merged(&self.negative_spans, negative, shift, u64::saturating_add);
+                (positive_spans, negative_spans) = (up.0, down.0);
+                counts = NativeCounts::Integer {
+                    count: *count,
+                    zero_count: *zero_count,
+                    positive: up.1,
+                    negative: down.1,
+                };
+            }
+            NativeCounts::Float {
+                count,
+                zero_count,
+                positive,
+                negative,
+            } => {
+                let up = merged(&self.positive_spans, positive, shift, |a, b| a + b);
+                let down = merged(&self.negative_spans, negative, shift, |a, b| a + b);
+                (positive_spans, negative_spans) = (up.0, down.0);
+                counts = NativeCounts::Float {
+                    count: *count,
+                    zero_count: *zero_count,
+                    positive: up.1,
+                    negative: down.1,
+                };
+            }
+        }
+        Self {
+            schema,
+            positive_spans,
+            negative_spans,
+            counts,
+            ..self.clone()
+        }
+    }
+}
+
+/// Buckets of one side, 2 to the power of `shift` of them at a time added up to one.
+fn merged<T: Copy>(
+    spans: &[BucketSpan],
+    counts: &[T],
+    shift: u32,
+    add: impl Fn(T, T) -> T,
+) -> (Vec<BucketSpan>, Vec<T>) {
+    let (mut runs, mut sums): (Vec<BucketSpan>, Vec<T>) = (Vec::new(), Vec::new());
+    let mut last = None;
+    let mut next = 0i32;
+    let mut counts = counts.iter();
+    for span in spans {
+        next = next.wrapping_add(span.offset);
+        for count in counts.by_ref().take(span.length as usize) {
+            // A bucket reaches up to its index: the last of those that become one has its bound.
+            let index = (next.wrapping_sub(1) >> shift).wrapping_add(1);
+            next = next.wrapping_add(1);
+            match (last, sums.last_mut()) {
+                (Some(before), Some(sum)) if before == index => *sum = add(*sum, *count),
+                _ => {
+                    let offset = index.wrapping_sub(last.map_or(0, |before: i32| before + 1));
+                    match runs.last_mut() {
+                        Some(run) if offset == 0 => run.length += 1,
+                        _ => runs.push(BucketSpan { offset, length: 1 }),
+                    }
+                    sums.push(*count);
+                    last = Some(index);
+                }
+            }
+        }
+    }
+    (runs, sums)
+}
+
 #[derive(Clone, Copy)]
 enum Side<'a> {
     Integer(&'a [u64]),
@@ -174,6 +266,41 @@ fn indexed<'a>(spans: &'a [BucketSpan], counts: Side<'a>) -> impl Iterator<Item 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn coarser_buckets_hold_what_the_finer_ones_held() {
+        let span = |offset, length| BucketSpan { offset, length };
+        let fine = NativeHistogram {
+            schema: 2,
+            positive_spans: vec![span(-3, 4), span(2, 1)],
+            negative_spans: vec![span(1, 2)],
+            counts: NativeCounts::Integer {
+                count: 30,
+                zero_count: 1,
+                positive: vec![1, 2, 3, 4, 5],
+                negative: vec![6, 7],
+            },
+            ..NativeHistogram::default()
+        };
+        // -3, -2 | -1, 0 | 3
+        let half = fine.coarser(1);
+        let positive: Vec<_> = half.positive().collect();
+        assert_eq!(positive, [(-1, 3.0), (0, 7.0), (2, 5.0)]);
+        assert_eq!(half.negative().collect::<Vec<_>>(), [(1, 13.0)]);
+        assert_eq!((half.buckets(), half.counts.count()), (4, 30.0));
+        assert_eq!(half.positive_spans, [span(-1, 2), span(1, 1)]);
+        let whole = fine.coarser(-4);
+        assert_eq!(whole.positive().collect::<Vec<_>>(), [(0, 10.0), (1, 5.0)]);
+        assert_eq!(fine.coarser(2), fine);
+        let custom = NativeHistogram {
+            schema: CUSTOM_SCHEMA,
+            ..fine.clone()
+        };
+        assert_eq!(custom.coarser(-60), custom);
+        let NativeCounts::Integer { .. } = half.counts else {
+            panic!("whole counts stay whole");
+        };
+    }
 
     #[test]
     fn spans_place_counts() {

@@ -126,6 +126,7 @@ pub(super) async fn fetch(
     } else {
         request
     };
+    let request = further(request, settings).await?;
     let token = match asked.tokens {
         Some(tokens) => Some(tokens.header().await?),
         None => None,
@@ -214,6 +215,22 @@ async fn authorized(
     };
     let value = format!("{} {credentials}", auth.r#type);
     Ok(request.header(AUTHORIZATION, sensitive(&value)?))
+}
+
+/// Adds the headers that the job has of its own.
+async fn further(
+    mut request: RequestBuilder,
+    settings: &ScrapeSettings,
+) -> Result<RequestBuilder, ScrapeError> {
+    for (name, values) in &settings.http_headers.0 {
+        for text in values.values.iter().chain(&values.secrets) {
+            request = request.header(name, sensitive(&text.0)?);
+        }
+        for file in &values.files {
+            request = request.header(name, sensitive(&secret(&file.0).await?)?);
+        }
+    }
+    Ok(request)
 }
 
 /// The value of a header that no log shows.

@@ -1,6 +1,7 @@
 //! From the text of an answer to requests: labels of the target, relabeling, limits, and what has
 //! ended since the scrape before.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,7 +9,9 @@ use config::{NameValidation, ScrapeSettings};
 use model::native::NativeHistogram;
 use model::room::Room;
 use model::wire::put_key;
+use otlp::native::COARSEST_WRITTEN;
 
+use super::convert::{Converter, Partial};
 use super::fetch::{Answer, ScrapeError};
 use super::labels::Labels;
 use super::protobuf::{self, Wanted};
@@ -72,6 +75,8 @@ pub(super) struct Counts {
     pub(super) repeated: u64,
     /// Samples at times that cannot be stored.
     pub(super) out_of_range: u64,
+    /// Classic histograms that make no native ones.
+    pub(super) malformed: u64,
 }
 
 /// One answer on its way.
@@ -85,6 +90,7 @@ struct Ingest<'a> {
     /// Series with times of their own, which nobody ends.
     timed: HashSet<SeriesId>,
     created: HashMap<String, u64>,
+    converter: Converter,
     info: Arc<Info>,
     requests: Requests,
     counts: Counts,
@@ -109,11 +115,13 @@ pub(super) fn ingest(
         present: HashMap::with_capacity(cache.series.len()),
         timed: HashSet::new(),
         created: HashMap::new(),
+        converter: Converter::default(),
         info: Arc::default(),
         requests: Requests::default(),
         counts: Counts::default(),
     };
     work.read(&answer)?;
+    work.convert_last()?;
     let Ingest {
         present,
         mut requests,
@@ -173,12 +181,45 @@ impl Ingest<'_> {
 
     fn take(&mut self, family: &Family, sample: Sample<'_>) -> Result<(), ScrapeError> {
         self.counts.scraped += 1;
+        if self.settings.convert_classic_histograms_to_nhcb {
+            let (part, ended) = self.converter.take(family, &sample);
+            if let Some(ended) = ended {
+                self.put_converted(ended)?;
+            }
+            if part && !self.settings.always_scrape_classic_histograms {
+                return Ok(());
+            }
+        }
+        self.put_within(family, &sample)
+    }
+
+    /// Takes the histogram that the last series of the answer make.
+    fn convert_last(&mut self) -> Result<(), ScrapeError> {
+        match self.converter.finish() {
+            Some(ended) => self.put_converted(ended),
+            None => Ok(()),
+        }
+    }
+
+    fn put_converted(&mut self, partial: Partial) -> Result<(), ScrapeError> {
+        let (family, sample) = partial.finish();
+        match sample {
+            Some(sample) => self.put_within(&family, &sample),
+            None => {
+                self.counts.malformed += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a sample within the memory that there is.
+    fn put_within(&mut self, family: &Family, sample: &Sample<'_>) -> Result<(), ScrapeError> {
         // Its labels are there several times while it is put together, however long they are.
         let labels = sample.labels.iter();
         let text: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
         let bytes = text + sample.native.as_deref().map_or(0, native_bytes);
         self.room.take(bytes.saturating_mul(COPIES))?;
-        let put = self.put(family, &sample);
+        let put = self.put(family, sample);
         self.room.give_back(bytes.saturating_mul(COPIES));
         put
     }
@@ -220,7 +261,11 @@ impl Ingest<'_> {
         let start_unix_nano = self.start(family, sample);
         let exemplars: Vec<Vec<u8>> = sample.exemplars.iter().map(encode_exemplar).collect();
         self.describe(family);
-        let value = match &sample.native {
+        let limited = match &sample.native {
+            Some(histogram) => Some(limited(histogram, self.settings)?),
+            None => None,
+        };
+        let value = match &limited {
             Some(histogram) => PointValue::Native(histogram),
             None => PointValue::Number(sample.value),
         };
@@ -356,6 +401,38 @@ fn check_classic(labels: &Labels) -> Result<(), ScrapeError> {
     Err(ScrapeError::Malformed(format!(
         "`{short}` is no name under `metric_name_validation_scheme: legacy`"
     )))
+}
+
+/// A native histogram no finer, and with no more buckets, than the job takes.
+fn limited<'a>(
+    histogram: &'a NativeHistogram,
+    settings: &ScrapeSettings,
+) -> Result<Cow<'a, NativeHistogram>, ScrapeError> {
+    let mut limited = Cow::Borrowed(histogram);
+    let finest = finest_schema(settings.native_histogram_min_bucket_factor.0);
+    if histogram.schema > finest {
+        limited = Cow::Owned(histogram.coarser(finest));
+    }
+    let limit = settings.native_histogram_bucket_limit;
+    while limit > 0 && limited.buckets() > limit {
+        if limited.schema <= COARSEST_WRITTEN {
+            let problem = format!("a native histogram has more than {limit} buckets");
+            return Err(ScrapeError::TooLarge(problem));
+        }
+        limited = Cow::Owned(limited.coarser(limited.schema - 1));
+    }
+    Ok(limited)
+}
+
+/// The finest schema whose bounds grow by at least this factor: by 2 to the power of 2^-schema.
+#[allow(clippy::cast_possible_truncation)]
+fn finest_schema(factor: f64) -> i32 {
+    if factor <= 1.0 {
+        return i32::MAX;
+    }
+    let finest = (-factor.log2().log2()).floor();
+    // What a histogram of Prometheus can have.
+    finest.clamp(f64::from(COARSEST_WRITTEN), 8.0) as i32
 }
 
 /// About how much memory a native histogram takes.

@@ -234,6 +234,7 @@ impl Scrape {
             for (reason, count) in [
                 ("repeated_sample", counts.repeated),
                 ("time_out_of_range", counts.out_of_range),
+                ("malformed_histogram", counts.malformed),
             ] {
                 self.shared
                     .metrics

@@ -274,7 +274,7 @@ impl Scraped {
         }
     }
 
-    fn take(&mut self, text: &str) -> Result<(Vec<String>, Counts), ScrapeError> {
+    pub(super) fn take(&mut self, text: &str) -> Result<(Vec<String>, Counts), ScrapeError> {
         self.take_within(text, usize::MAX)
     }
 

@@ -47,12 +47,20 @@ section! {
         scrape_native_histograms: bool = "false";
         /// Take the classic series of a native histogram as well.
         always_scrape_classic_histograms: bool = "false";
+        /// Make native histograms with custom buckets of classic ones, in place of their series, or with `always_scrape_classic_histograms` beside them.
+        convert_classic_histograms_to_nhcb: bool = "false";
+        /// Buckets of a native histogram; one with more is made coarser, and where that does not help the scrape fails. 0 means no limit.
+        native_histogram_bucket_limit: usize = "0";
+        /// The factor between the bounds of a native histogram's buckets; a finer one is made coarser. 0 means as it is.
+        native_histogram_min_bucket_factor: Factor = "0";
         /// Which names are taken: any, or those that Prometheus took before version 3.
         metric_name_validation_scheme: NameValidation = "utf8";
         /// How targets are asked to write names that are no classic ones; nothing means as they are, or with `metric_name_validation_scheme: legacy` with underscores.
         metric_name_escaping_scheme: Option<EscapingScheme> = "null";
         /// Ask the target to compress its answer.
         enable_compression: bool = "true";
+        /// Further headers of every request, each with `values`, `secrets` or `files` that hold them, read before each scrape.
+        http_headers: HttpHeaders = "{}";
         /// User and password for every request.
         basic_auth: Option<BasicAuth> = "null";
         /// The `Authorization` header of every request.
@@ -244,6 +252,80 @@ impl Value for FilePath {
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let path = PathBuf::read(node, cx)?;
         Some(Self(cx.base_dir.join(path)))
+    }
+}
+
+/// A factor that is at least 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factor(pub f64);
+
+impl Value for Factor {
+    const KIND: &'static str = "a number that is not below 0";
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let number = node.as_text().and_then(|text| text.parse::<f64>().ok());
+        let number = number.filter(|number| number.is_finite() && *number >= 0.0);
+        if number.is_none() {
+            cx.expected(node, Self::KIND, None);
+        }
+        number.map(Self)
+    }
+}
+
+section! {
+    /// The values of a header.
+    pub struct HeaderValues {
+        /// As they are.
+        values: Vec<Text> = "[]";
+        /// The same, not to be shown.
+        secrets: Vec<Text> = "[]";
+        /// Files that hold one each.
+        files: Vec<FilePath> = "[]";
+    }
+}
+
+/// Headers by name.
+#[derive(Clone, Debug, Default)]
+pub struct HttpHeaders(pub Vec<(String, HeaderValues)>);
+
+/// Headers that requests have anyway, or that have keys of their own.
+const RESERVED_HEADERS: [&str; 9] = [
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "user-agent",
+    "x-prometheus-scrape-timeout-seconds",
+];
+
+impl Value for HttpHeaders {
+    const KIND: &'static str = "a map of headers to their values";
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        let Some(entries) = node.as_map() else {
+            cx.expected(node, Self::KIND, None);
+            return None;
+        };
+        let read: Vec<Option<(String, HeaderValues)>> = entries
+            .iter()
+            .map(|(name, values)| {
+                let text = String::read(name, cx)?;
+                let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                let problem = if text.is_empty() || !text.bytes().all(token) {
+                    "is not the name of a header"
+                } else if RESERVED_HEADERS.contains(&text.to_ascii_lowercase().as_str()) {
+                    "cannot be set here"
+                } else {
+                    return Some((text, HeaderValues::read(values, cx)?));
+                };
+                cx.error(name, format!("`{text}` {problem}"), None);
+                None
+            })
+            .collect();
+        Some(Self(read.into_iter().collect::<Option<_>>()?))
     }
 }
 

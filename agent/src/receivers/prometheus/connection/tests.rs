@@ -17,7 +17,7 @@ const CA: &str = include_str!("testdata/ca.pem");
 const CERTIFICATE: &str = include_str!("testdata/target.pem");
 const KEY: &str = include_str!("testdata/target.key");
 
-/// Reads a request and answers it; returns its first line.
+/// Reads a request and answers it; returns its head.
 fn answer(mut stream: impl Read + Write, head: &str) -> String {
     let mut request = Vec::new();
     let mut buffer = [0; 1024];
@@ -33,8 +33,7 @@ fn answer(mut stream: impl Read + Write, head: &str) -> String {
         format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
     let _ = stream.write_all(answer.as_bytes());
     let _ = stream.flush();
-    let request = String::from_utf8_lossy(&request).into_owned();
-    request.lines().next().unwrap_or_default().to_owned()
+    String::from_utf8_lossy(&request).into_owned()
 }
 
 /// Answers each connection on a thread; what asked first is told.
@@ -113,6 +112,28 @@ async fn a_target_is_known_by_the_certificates_that_are_configured() {
     }
 }
 
+#[tokio::test]
+async fn requests_have_the_headers_of_their_job() {
+    let (address, told) = serve(|stream| answer(stream, "200 OK"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tenant");
+    std::fs::write(&file, "from a file\n").unwrap();
+    let lines = format!(
+        "static_configs: [{{targets: ['{address}']}}]\nhttp_headers:\n  X-Scope-OrgID: {{values: [a], \
+         secrets: [b], files: ['{}']}}",
+        file.display()
+    );
+    scrape(&lines).await.unwrap();
+    let asked = told.recv().unwrap();
+    for value in ["a", "b", "from a file"] {
+        let header = format!("x-scope-orgid: {value}\r\n");
+        assert!(asked.contains(&header), "{asked}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    let error = scrape(&lines).await.unwrap_err();
+    assert_eq!(error.label(), "credentials");
+}
+
 #[test]
 fn clients_follow_the_files_that_they_are_made_of() {
     let _already = rustls::crypto::ring::default_provider().install_default();
@@ -143,10 +164,9 @@ async fn requests_go_through_the_proxy_and_redirects_are_followed_where_they_may
         "proxy_url: http://{proxy}\nstatic_configs: [{{targets: [\"target.invalid:80\"]}}]"
     );
     assert_eq!(scrape(&lines).await.unwrap(), "a 1\n");
-    assert_eq!(
-        told.recv().unwrap(),
-        "GET http://target.invalid/metrics HTTP/1.1"
-    );
+    let asked = told.recv().unwrap();
+    let line = asked.lines().next();
+    assert_eq!(line, Some("GET http://target.invalid/metrics HTTP/1.1"));
 
     let (moved, _told) = serve(move |stream| {
         answer(

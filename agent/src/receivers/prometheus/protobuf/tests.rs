@@ -183,6 +183,31 @@ fn native(kind: i32, histogram: Histogram) -> Result<model::native::NativeHistog
 }
 
 #[test]
+fn histograms_are_made_coarser_where_the_job_wants_that() {
+    let body = sent(kind::HISTOGRAM, histogram());
+    let buckets = |lines: &str| {
+        let found = scraped(&format!("{NATIVE}\n{lines}"), &body)?;
+        let at = found[0].find('[').unwrap();
+        Ok::<_, String>(found[0][at..=found[0].find(']').unwrap()].to_owned())
+    };
+    let fine = "[(-1, 2.0), (0, 3.0), (3, 4.0)]";
+    assert_eq!(buckets("native_histogram_bucket_limit: 3").unwrap(), fine);
+    let half = "[(0, 5.0), (2, 4.0)]";
+    assert_eq!(buckets("native_histogram_bucket_limit: 2").unwrap(), half);
+    // 2^(2^-2) is 1.189.
+    assert_eq!(
+        buckets("native_histogram_min_bucket_factor: 1.18").unwrap(),
+        fine
+    );
+    assert_eq!(
+        buckets("native_histogram_min_bucket_factor: 1.3").unwrap(),
+        half
+    );
+    let error = buckets("native_histogram_bucket_limit: 1").unwrap_err();
+    assert!(error.contains("more than 1 buckets"), "{error}");
+}
+
+#[test]
 fn floats_and_gauges_stay_what_they_are() {
     let found = native(
         kind::GAUGE_HISTOGRAM,

@@ -62,8 +62,7 @@ choice! {
 }
 
 /// Keys of Prometheus that mean something which is not done here, and what to do instead.
-const UNSUPPORTED: [(&str, &str); 11] = [
-    ("http_headers", "use `authorization`, or `params`"),
+const UNSUPPORTED: [(&str, &str); 7] = [
     ("no_proxy", "leave `proxy_url` out where none is to be used"),
     ("proxy_from_environment", "write the proxy into `proxy_url`"),
     (
@@ -78,16 +77,12 @@ const UNSUPPORTED: [(&str, &str); 11] = [
         "scrape_classic_histograms",
         "it is `always_scrape_classic_histograms` since Prometheus 3",
     ),
-    ("convert_classic_histograms_to_nhcb", AS_SENT),
-    ("native_histogram_bucket_limit", AS_SENT),
-    ("native_histogram_min_bucket_factor", AS_SENT),
     ("extra_scrape_metrics", "remove it"),
     (
         "scrape_failure_log_file",
         "remove it: the agent's log says when a target fails",
     ),
 ];
-const AS_SENT: &str = "remove it: histograms are stored with the buckets that the target has";
 /// How the keys of service discovery end.
 const DISCOVERY: &str = "_sd_configs";
 

@@ -44,14 +44,14 @@ agent:
 
 #[test]
 fn what_prometheus_has_and_the_agent_does_not_is_told_as_such() {
-    let text = "agent:\n  scrape_configs:\n    - job_name: a\n      http_headers: {x: {}}\n      \
-                kubernetes_sd_configs: [{role: pod}]\n      native_histogram_bucket_limit: 160\n      \
+    let text = "agent:\n  scrape_configs:\n    - job_name: a\n      no_proxy: x\n      \
+                kubernetes_sd_configs: [{role: pod}]\n      extra_scrape_metrics: true\n      \
                 tls_config: {ca_fil: y}\n";
     let errors = load(text).unwrap_err();
     let expected = [
-        "4:7: `http_headers` of Prometheus is not supported",
+        "4:7: `no_proxy` of Prometheus is not supported",
         "5:7: `kubernetes_sd_configs` of Prometheus is not supported",
-        "6:7: `native_histogram_bucket_limit` of Prometheus is not supported",
+        "6:7: `extra_scrape_metrics` of Prometheus is not supported",
         "7:20: unknown key `ca_fil` (did you mean `ca_file`?)",
     ];
     assert_eq!(errors.len(), expected.len(), "{errors:#?}");
@@ -88,6 +88,10 @@ fn a_bearer_token_is_an_authorization() {
         "{job_name: a, oauth2: {client_id: x, token_url: 'http://t/', tls_config: {server_name: y}}}",
         "{job_name: a, oauth2: {client_id: x, token_url: 'http://t/'}, bearer_token: x}",
         "{job_name: a, scrape_protocols: []}",
+        "{job_name: a, http_headers: {Authorization: {values: [x]}}}",
+        "{job_name: a, http_headers: {'a b': {values: [x]}}}",
+        "{job_name: a, http_headers: {a: {value: [x]}}}",
+        "{job_name: a, native_histogram_min_bucket_factor: -1}",
         "{job_name: a, scrape_protocols: [PrometheusProto, PrometheusProto]}",
         "{job_name: a, metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}",
     ] {
