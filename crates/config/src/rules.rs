@@ -242,7 +242,7 @@ impl Reader<'_> {
         let given = |key| node.get(key).filter(|value: &&Node| !value.is_null());
         let hold = self.optional(node, "for");
         let keep_firing_for = self.optional(node, "keep_firing_for");
-        let annotations = self.annotations(node);
+        let annotations = self.text_map(node, "annotations");
         match (given("alert"), given("record")) {
             (Some(_), Some(record)) => {
                 let message = "both `alert` and `record` in one rule".to_owned();
@@ -281,67 +281,30 @@ impl Reader<'_> {
         }
     }
 
+    /// Any text names a metric, but braces are a sign of an expression in the wrong place.
     fn check_metric_name(&mut self, node: &Node, name: &str) {
-        if is_name(name, true) {
-            return;
+        if name.contains(['{', '}']) {
+            let hint = "an expression belongs under `expr`".to_owned();
+            let message = format!("`{name}` is not a metric name");
+            self.cx.error(node, message, Some(hint));
         }
-        let hint = if name.contains(['{', '(', ' ']) {
-            "an expression belongs under `expr`"
-        } else {
-            "letters, digits, `_`, `:` and `.`, not starting with a digit"
-        };
-        self.cx.error(
-            node,
-            format!("`{name}` is not a metric name"),
-            Some(hint.to_owned()),
-        );
     }
 
     fn labels(&mut self, node: &Node) -> BTreeMap<String, String> {
         let labels = self.text_map(node, "labels");
-        let entries = node
-            .get("labels")
-            .and_then(Node::as_map)
-            .unwrap_or_default();
-        for (key, _) in entries {
-            let name = key.as_text().unwrap_or_default();
-            if name == "__name__" {
+        for (key, _) in entries(node, "labels") {
+            if key.as_text() == Some("__name__") {
                 let hint = "the name of a recorded metric belongs under `record`".to_owned();
                 self.cx
                     .error(key, "`__name__` may not be set".to_owned(), Some(hint));
-            } else if !is_name(name, false) {
-                let hint = "letters, digits, `_` and `.`, not starting with a digit".to_owned();
-                self.cx
-                    .error(key, format!("`{name}` is not a label name"), Some(hint));
             }
         }
         labels
     }
 
-    fn annotations(&mut self, node: &Node) -> BTreeMap<String, String> {
-        let annotations = self.text_map(node, "annotations");
-        let entries = node
-            .get("annotations")
-            .and_then(Node::as_map)
-            .unwrap_or_default();
-        for (key, _) in entries {
-            let name = key.as_text().unwrap_or_default();
-            if !is_name(name, false) {
-                let hint = "letters, digits, `_` and `.`, not starting with a digit".to_owned();
-                self.cx.error(
-                    key,
-                    format!("`{name}` is not an annotation name"),
-                    Some(hint),
-                );
-            }
-        }
-        annotations
-    }
-
     /// Checks the values of a map of templates.
     fn templates(&mut self, node: &Node, key: &str) {
-        let entries = node.get(key).and_then(Node::as_map).unwrap_or_default();
-        for (_, value) in entries {
+        for (_, value) in entries(node, key) {
             if let Some(Err(reason)) = value.as_text().map(|text| self.syntax.template(text)) {
                 self.cx
                     .error(value, format!("invalid template: {reason}"), None);
@@ -368,7 +331,11 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            map.insert(name.as_text().unwrap_or_default().to_owned(), text);
+            let Some(label) = name.as_text().filter(|label| !label.is_empty()) else {
+                self.cx.expected(name, "a name", None);
+                continue;
+            };
+            map.insert(label.to_owned(), text);
         }
         map
     }
@@ -402,13 +369,9 @@ impl Reader<'_> {
     }
 }
 
-/// Names that can be written in a query without quotes, with dots and letters of any script
-/// besides.
-fn is_name(name: &str, is_metric: bool) -> bool {
-    let mut chars = name.chars();
-    let starts = |c: char| c.is_alphabetic() || c == '_' || (is_metric && c == ':');
-    let continues = |c: char| starts(c) || c.is_alphanumeric() || c == '.';
-    chars.next().is_some_and(starts) && chars.all(continues)
+/// The entries of the map under a key.
+fn entries<'n>(node: &'n Node, key: &str) -> &'n [(Node, Node)] {
+    node.get(key).and_then(Node::as_map).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -91,6 +91,8 @@ section! {
     pub struct Alerts {
         /// Where people reach the query service, for the links in alerts and `externalURL` in templates; nothing means its address, or its host's name where it listens on every interface.
         external_url: Option<Url> = "null";
+        /// Labels that name this installation: `externalLabels` in templates, and labels of every alert told to webhooks that has none of that name itself.
+        external_labels: BTreeMap<String, String> = "{}";
         /// Receivers of alerts, in Alertmanager's webhook format.
         webhooks: Vec<Webhook> = "[]";
     }

@@ -175,12 +175,19 @@ pub(crate) fn alerts(config: &Config, url: String) -> anyhow::Result<alerts::Ale
     Ok(alerts::AlertsOptions {
         groups,
         alerts_max: config.limits.rule_alerts,
+        external_labels: external_labels(config),
         notifier: alerts::notifier::NotifierOptions {
             webhooks,
             external_url: url,
             ..alerts::notifier::NotifierOptions::default()
         },
     })
+}
+
+/// Labels that name this installation; one without a value is none.
+fn external_labels(config: &Config) -> alerts::Labels {
+    let labels = config.alerts.external_labels.clone().into_iter();
+    labels.filter(|(_, value)| !value.is_empty()).collect()
 }
 
 /// What the query service says of itself in Prometheus' API.

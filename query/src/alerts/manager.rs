@@ -1,6 +1,7 @@
 //! Runs the rule groups, keeps their state over restarts and answers questions about them.
 
 mod metrics;
+mod restore;
 mod views;
 
 use std::path::Path;
@@ -15,12 +16,13 @@ use tokio::task::JoinHandle;
 
 use super::group::{Means, RuleStatus};
 use super::notifier::{HttpSender, Notice, Notifier, NotifierOptions};
-use super::rule::{Group, Rule, RuleKind, nanos};
-use super::state::{Alert, State, Timing};
+use super::rule::{Group, Rule, nanos};
+use super::state::{Alert, State};
 use super::stop::{Stop, Stopper, stop};
 use super::store::{SavedRule, SavedRules, StateFile};
 use super::supervise::guarded;
 use super::{Account, Evaluate, Labels, Sink};
+use restore::{Restored, equals_before};
 
 pub(crate) use views::RuleTiming;
 
@@ -34,6 +36,8 @@ pub struct AlertsOptions {
     pub groups: Vec<Group>,
     /// Alerts that one rule may have, whatever its group allows; 0 for any number.
     pub alerts_max: usize,
+    /// Labels that name this service, for templates and receivers.
+    pub external_labels: Labels,
     /// Who is told.
     pub notifier: NotifierOptions,
 }
@@ -71,6 +75,7 @@ pub struct Manager {
     sink: Arc<dyn Sink>,
     notifier: Arc<Notifier>,
     external_url: String,
+    external_labels: Labels,
     alerts_max: usize,
     file: StateFile,
     saving: tokio::sync::Mutex<()>,
@@ -93,13 +98,14 @@ impl Manager {
         let told = StateFile::new(env.clone(), dir, "notifications.json")?;
         let now = env.clock.unix_nanos();
         let saved: SavedRules = file.load()?;
-        let status = options
-            .groups
-            .iter()
-            .map(|group| restore(group, &saved, now))
-            .collect();
+        let Restored { status, orphans } = restore::restore(&options.groups, saved, now);
         let external_url = options.notifier.external_url.clone();
-        let notifier = Notifier::open(env.clone(), options.notifier, told)?;
+        let notifier_options = NotifierOptions {
+            external_labels: options.external_labels.clone(),
+            ..options.notifier
+        };
+        let notifier = Notifier::open(env.clone(), notifier_options, told)?;
+        notifier.end(&orphans, now);
         let (stopper, stop) = stop();
         Ok(Arc::new(Self {
             env,
@@ -109,6 +115,7 @@ impl Manager {
             sink,
             notifier: Arc::new(notifier),
             external_url,
+            external_labels: options.external_labels,
             alerts_max: options.alerts_max,
             file,
             saving: tokio::sync::Mutex::new(()),
@@ -235,7 +242,7 @@ impl Manager {
             account: &account,
             sink: &*self.sink,
             external_url: &self.external_url,
-            external_labels: &Labels::new(),
+            external_labels: &self.external_labels,
             alerts_max: self.alerts_max,
         };
         let mut notices = Vec::new();
@@ -318,13 +325,16 @@ impl Manager {
         let status = self.status.lock();
         let mut rules = Vec::new();
         for (group, known) in self.groups.iter().zip(status.iter()) {
-            for (rule, known) in group.rules.iter().zip(&known.rules) {
+            let numbers = equals_before(group);
+            for ((rule, known), number) in group.rules.iter().zip(&known.rules).zip(numbers) {
                 let alerts: Vec<Alert> = known.alerts.all().cloned().collect();
                 if !alerts.is_empty() {
                     rules.push(SavedRule {
                         group: group.key(),
                         name: rule.name.clone(),
                         expr: rule.expr.clone(),
+                        labels: Some(group.labels_of(rule)),
+                        number,
                         evaluated_at: known.evaluated_at,
                         alerts,
                     });
@@ -348,46 +358,6 @@ impl Manager {
     pub fn missed_evaluations(&self) -> u64 {
         let status = self.status.lock();
         status.iter().map(|group| group.counts.missed).sum()
-    }
-}
-
-fn restore(group: &Group, saved: &SavedRules, now: u64) -> GroupStatus {
-    let key = group.key();
-    let rules = group
-        .rules
-        .iter()
-        .map(|rule| {
-            let mut status = RuleStatus::default();
-            let RuleKind::Alerting {
-                hold, keep_firing, ..
-            } = rule.kind
-            else {
-                return status;
-            };
-            let timing = Timing {
-                hold,
-                keep_firing,
-                limit: group.limit,
-            };
-            let known = saved.rules.iter().filter(|known| {
-                known.group == key && known.name == rule.name && known.expr == rule.expr
-            });
-            for known in known {
-                for alert in &known.alerts {
-                    status
-                        .alerts
-                        .restore(alert.clone(), timing, known.evaluated_at, now);
-                }
-            }
-            status
-        })
-        .collect();
-    GroupStatus {
-        rules,
-        evaluated_at: 0,
-        took_nano: 0,
-        completeness: Completeness::default(),
-        counts: GroupCounts::default(),
     }
 }
 

@@ -57,6 +57,9 @@ pub struct NotifierOptions {
     pub tracked_max: usize,
     /// Where this service is reached.
     pub external_url: String,
+    /// Labels of every alert that has none of that name. They are put into messages alone, so that
+    /// an alert stays the same one when they change.
+    pub external_labels: Labels,
 }
 
 impl Default for NotifierOptions {
@@ -70,6 +73,7 @@ impl Default for NotifierOptions {
             alerts_max: 0,
             tracked_max: 10_000,
             external_url: String::new(),
+            external_labels: Labels::new(),
         }
     }
 }
@@ -163,6 +167,20 @@ impl Notifier {
         }
         for wake in &self.wake {
             wake.notify_one();
+        }
+    }
+
+    /// Ends the alerts with these labels, of which nothing will be heard again.
+    pub fn end(&self, alerts: &[Labels], now: u64) {
+        if alerts.is_empty() || self.options.webhooks.is_empty() {
+            return;
+        }
+        let mut books = self.books.lock();
+        for (book, webhook) in books.iter_mut().zip(&self.options.webhooks) {
+            book.end(alerts, now, webhook.send_resolved);
+        }
+        if let Err(error) = self.file.save_here(&*books) {
+            tracing::error!(%error, "notification state cannot be saved; a restart may repeat messages");
         }
     }
 

@@ -12,6 +12,7 @@ use env::Env;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::Labels;
 use super::state::Alert;
 
 /// Format of both files.
@@ -33,8 +34,15 @@ pub struct SavedRule {
     pub group: String,
     /// Name.
     pub name: String,
-    /// Expression: a rule of the same name with another one is another rule.
+    /// Expression.
     pub expr: String,
+    /// Labels that it adds, those of its group among them, as the file has them. Files of before
+    /// this was written have none.
+    #[serde(default)]
+    pub labels: Option<Labels>,
+    /// How many rules before it in the group have the same name, expression and labels.
+    #[serde(default)]
+    pub number: usize,
     /// When it was last evaluated.
     pub evaluated_at: u64,
     /// Its alerts, resolved ones included.
@@ -111,14 +119,21 @@ impl StateFile {
 
     /// Replaces the file durably, on a thread that may block.
     pub async fn save<T: Serialize>(&self, data: &T) -> std::io::Result<()> {
-        let bytes = serde_json::to_vec(&Versioned {
-            version: VERSION,
-            data,
-        })?;
+        let bytes = encode(data)?;
         let file = self.clone();
         let write = move || file.env.files.write_atomic(&file.path, &bytes);
         tokio::task::spawn_blocking(write)
             .await
             .map_err(std::io::Error::other)?
     }
+
+    /// Replaces the file durably, on this thread.
+    pub fn save_here<T: Serialize>(&self, data: &T) -> std::io::Result<()> {
+        self.env.files.write_atomic(&self.path, &encode(data)?)
+    }
+}
+
+fn encode<T: Serialize>(data: &T) -> std::io::Result<Vec<u8>> {
+    let version = VERSION;
+    Ok(serde_json::to_vec(&Versioned { version, data })?)
 }

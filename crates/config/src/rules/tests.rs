@@ -112,7 +112,7 @@ fn all_mistakes_of_a_file_come_at_once_each_in_its_place() {
          \x20 - alert: z\n\
          \x20   for: 5\n\
          \x20   lables: {}\n\
-         \x20 - record: 0bad\n\
+         \x20 - record: b{a}d\n\
          \x20   expr: up + BAD\n\
          \x20   for: 1m\n\
          - name: a\n\
@@ -128,8 +128,7 @@ fn all_mistakes_of_a_file_come_at_once_each_in_its_place() {
             "r.yml:8:10: expected a duration: `5` has no unit \
              (write it as in 500ms, 30s, 5m, 1h30m or 7d)",
             "r.yml:9:5: unknown key `lables` (did you mean `labels`?)",
-            "r.yml:10:13: `0bad` is not a metric name \
-             (letters, digits, `_`, `:` and `.`, not starting with a digit)",
+            "r.yml:10:13: `b{a}d` is not a metric name (an expression belongs under `expr`)",
             "r.yml:11:16: invalid expression: bad word",
             "r.yml:12:5: `for` in a recording rule (only alerting rules have it)",
             "r.yml:14:3: unknown key `intervall` (did you mean `interval`?)",
@@ -143,14 +142,35 @@ fn all_mistakes_of_a_file_come_at_once_each_in_its_place() {
 fn groups_and_labels_are_named_once_and_well() {
     let errors = errors_of(
         "groups:\n- name: a\n- name: a\n- name: b\n  rules:\n  - alert: A\n    expr: x\n    \
-         labels: {bad-name: 1, __name__: x, ok: [1]}\n    annotations: {1st: x}\n",
+         labels: {'': 1, __name__: x, ok: [1]}\n    annotations: {'': x}\n",
     );
     assert_eq!(errors.len(), 5, "{errors:?}");
     assert!(errors[0].starts_with("r.yml:3:9: group `a` is there twice (first on line 2"));
-    assert!(errors[1].starts_with("r.yml:8:14: `bad-name` is not a label name"));
-    assert!(errors[2].starts_with("r.yml:8:27: `__name__` may not be set"));
-    assert!(errors[3].starts_with("r.yml:8:44: expected text, found a list"));
-    assert!(errors[4].starts_with("r.yml:9:19: `1st` is not an annotation name"));
+    assert!(errors[1].starts_with("r.yml:8:14: expected a name"));
+    assert!(errors[2].starts_with("r.yml:8:21: `__name__` may not be set"));
+    assert!(errors[3].starts_with("r.yml:8:38: expected text, found a list"));
+    assert!(errors[4].starts_with("r.yml:9:19: expected a name"));
+}
+
+#[test]
+fn any_text_is_a_name() {
+    let text = "groups:\n- name: g\n  rules:\n  - record: \"0 b.é\"\n    expr: 1\n    \
+                labels: {\"x y\": z, 1st: a-b}\n  - alert: A\n    expr: 1\n    \
+                labels: {größe: b}\n    annotations: {\"1 2\": c}\n";
+    let file = parse_rule_file("r", text, &fine).unwrap();
+    let rules = &file.groups[0].rules;
+    let record = RuleKind::Record {
+        name: "0 b.é".into(),
+    };
+    assert_eq!(rules[0].kind, record);
+    assert_eq!(
+        (&*rules[0].labels["x y"], &*rules[0].labels["1st"]),
+        ("z", "a-b")
+    );
+    assert_eq!(rules[1].labels["größe"], "b");
+    assert!(
+        matches!(&rules[1].kind, RuleKind::Alert { annotations, .. } if annotations["1 2"] == "c")
+    );
 }
 
 #[test]
@@ -181,7 +201,7 @@ fn structures_of_the_wrong_kind_are_named() {
             "`expr` is empty",
         ),
         (
-            "groups: [{name: a, rules: [{record: 'sum(x)', expr: 1}]}]",
+            "groups: [{name: a, rules: [{record: 'x{a=1}', expr: 1}]}]",
             "belongs under `expr`",
         ),
         ("group: []", "unknown key `group` (did you mean `groups`?)"),

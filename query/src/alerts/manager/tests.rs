@@ -1,4 +1,7 @@
+mod restarts;
+
 use super::*;
+use crate::alerts::rule::RuleKind;
 use crate::alerts::{Labels, Sample, Written};
 use crate::traces::story::ActiveAlerts;
 use futures::future::BoxFuture;
@@ -449,43 +452,6 @@ async fn a_failed_evaluation_changes_no_alert() {
         manager.rules().groups[0].rules[0]
             .last_error
             .contains("same labelset")
-    );
-}
-
-#[tokio::test]
-async fn a_restart_keeps_pending_and_firing_alerts() {
-    let setup = Setup::new();
-    setup.world.set("x", &[("shop", 1.0)]);
-    setup.world.set("y", &[("shop", 1.0)]);
-    let rules = || vec![alerting("Slow", "x", 60), alerting("Fast", "y", 0)];
-    let manager = setup.open(rules());
-    for second in [10, 20, 30, 40, 50] {
-        setup.at(&manager, second).await;
-    }
-    drop(manager);
-    setup.clock.0.store(100 * SECOND, Ordering::Relaxed);
-    let manager = setup.open(rules());
-    let states: Vec<_> = manager
-        .alerts()
-        .alerts
-        .iter()
-        .map(|alert| (alert.name.clone(), alert.state.clone()))
-        .collect();
-    assert_eq!(
-        states,
-        [
-            ("Fast".into(), "firing".into()),
-            ("Slow".to_owned(), "pending".to_owned())
-        ]
-    );
-    setup.at(&manager, 100).await;
-    setup.at(&manager, 110).await;
-    assert_eq!(manager.rules().groups[0].rules[0].state, "pending");
-    setup.at(&manager, 120).await;
-    assert_eq!(
-        manager.rules().groups[0].rules[0].state,
-        "firing",
-        "40 s were earned before"
     );
 }
 

@@ -1,6 +1,6 @@
 //! What one receiver was told and has yet to be told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,19 @@ impl Book {
             alert.is_told = false;
         }
         Ok(returned || ended || again)
+    }
+
+    /// Ends the alerts with these labels that still fire.
+    pub(super) fn end(&mut self, labels: &[Labels], now: u64, send_resolved: bool) {
+        let ended: HashSet<&Labels> = labels.iter().collect();
+        self.alerts.retain_mut(|alert| {
+            if alert.ends_at != 0 || !ended.contains(&alert.labels) {
+                return true;
+            }
+            alert.ends_at = now;
+            alert.is_told = false;
+            send_resolved
+        });
     }
 
     /// The group that has to be told now, if any; else when to look again.

@@ -64,7 +64,9 @@ pub fn message(due: &Due, options: &NotifierOptions) -> Message {
         0 => due.alerts.len(),
         limit => due.alerts.len().min(limit),
     };
-    let labels: Vec<&Labels> = due.alerts.iter().map(|alert| &alert.labels).collect();
+    let whole = |labels: &Labels| with(&options.external_labels, labels);
+    let labels: Vec<Labels> = due.alerts.iter().map(|told| whole(&told.labels)).collect();
+    let common_labels = common(&labels.iter().collect::<Vec<_>>());
     let annotations: Vec<&Labels> = due.alerts.iter().map(|alert| &alert.annotations).collect();
     Message {
         version: "4".into(),
@@ -73,26 +75,37 @@ pub fn message(due: &Due, options: &NotifierOptions) -> Message {
         status: status(firing).into(),
         receiver: RECEIVER.into(),
         group_labels: due.group_labels.clone(),
-        common_labels: common(&labels),
+        common_labels,
         common_annotations: common(&annotations),
         external_url: options.external_url.clone(),
-        alerts: due.alerts[..shown].iter().map(alert).collect(),
+        alerts: due.alerts[..shown]
+            .iter()
+            .zip(labels)
+            .map(|(told, labels)| alert(told, labels))
+            .collect(),
     }
+}
+
+/// The labels, and those of `external` that they lack.
+fn with(external: &Labels, labels: &Labels) -> Labels {
+    let mut whole = external.clone();
+    whole.extend(labels.clone());
+    whole
 }
 
 fn status(firing: bool) -> &'static str {
     if firing { "firing" } else { "resolved" }
 }
 
-fn alert(told: &Told) -> MessageAlert {
+fn alert(told: &Told, labels: Labels) -> MessageAlert {
     MessageAlert {
         status: status(told.ends_at == 0).into(),
-        labels: told.labels.clone(),
         annotations: told.annotations.clone(),
         starts_at: rfc3339(told.starts_at),
         ends_at: rfc3339(told.ends_at),
         generator_url: told.generator_url.clone(),
-        fingerprint: fingerprint(&told.labels),
+        fingerprint: fingerprint(&labels),
+        labels,
     }
 }
 

@@ -251,3 +251,32 @@ fn memory_is_bounded_and_unknown_ends_are_no_news() {
         "an end that is not to be told is forgotten"
     );
 }
+
+#[test]
+fn messages_carry_the_external_labels_that_alerts_lack() {
+    let mut book = Book::new("http://there");
+    for instance in ["a", "b"] {
+        let mut one = notice("Down", instance, START, 0);
+        if instance == "b" {
+            one.labels.insert("region".into(), "south".into());
+        }
+        book.take(&one, true, 10).unwrap();
+    }
+    let external = [("region", "north"), ("cluster", "one")];
+    let options = NotifierOptions {
+        external_labels: external.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        ..options("http://there")
+    };
+    let due = book.due(START, 1, &options.group_by).0.unwrap();
+    let message = message(&due, &options);
+    let regions: Vec<&str> = message
+        .alerts
+        .iter()
+        .map(|alert| alert.labels["region"].as_str())
+        .collect();
+    assert_eq!(regions, ["north", "south"], "a rule's label wins");
+    assert_eq!(message.common_labels["cluster"], "one");
+    assert!(!message.common_labels.contains_key("region"));
+    let first = &message.alerts[0];
+    assert_eq!(first.fingerprint, payload::fingerprint(&first.labels));
+}
