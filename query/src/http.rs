@@ -7,6 +7,7 @@
 
 pub mod alerts;
 mod completeness;
+mod cors;
 pub mod jaeger;
 pub mod native;
 pub mod openapi;
@@ -44,6 +45,10 @@ pub type MetricsSource = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct About {
     /// Where people reach it.
     pub external_url: String,
+    /// Labels that name this installation.
+    pub external_labels: crate::alerts::Labels,
+    /// The name of the machine that it runs on.
+    pub host_name: String,
     /// Where it keeps its files.
     pub data_dir: String,
     /// The rule files.
@@ -87,6 +92,8 @@ pub struct Options {
     pub random: Arc<dyn Random>,
     /// Further sources of `/metrics`.
     pub metrics: Vec<MetricsSource>,
+    /// Origins of the web pages that may read answers under `/prometheus`; none for no page.
+    pub cors_origin: Option<regex::Regex>,
     /// What the service says of itself.
     pub about: About,
 }
@@ -110,6 +117,7 @@ impl Options {
             clock,
             random: Arc::new(RealRandom),
             metrics: Vec::new(),
+            cors_origin: None,
             about: About::default(),
         }
     }
@@ -275,10 +283,12 @@ pub fn router(state: State, more: Router) -> Router {
         router = router.route(route.path, route.handler);
     }
     let counted = axum::middleware::from_fn_with_state(state.clone(), respond::count);
+    let shared = axum::middleware::from_fn_with_state(state.clone(), cors::allow);
     router
         .merge(more.with_state(()))
         .fallback(respond::unknown_path)
         .method_not_allowed_fallback(respond::wrong_method)
+        .layer(shared)
         .layer(counted)
         .layer(CompressionLayer::new())
         .with_state(state)

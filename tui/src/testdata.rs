@@ -200,6 +200,7 @@ pub(crate) fn alert(state: &str) -> AlertView {
         } else {
             0
         },
+        keep_firing_since_unix_nano: 0,
         query: "errors / requests > 0.1".to_owned(),
     }
 }

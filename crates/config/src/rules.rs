@@ -30,6 +30,11 @@ pub trait Syntax {
 
     /// Checks the template of an alert's label or annotation; the error is one sentence.
     fn template(&self, text: &str) -> Result<(), String>;
+
+    /// Whether keys of rule files that nobody knows are passed over.
+    fn ignores_unknown_keys(&self) -> bool {
+        false
+    }
 }
 
 /// A rule file.
@@ -145,7 +150,7 @@ impl Reader<'_> {
             self.cx.expected(root, "a map with `groups`", None);
             return Vec::new();
         }
-        refuse_unknown(root, &FILE_KEYS, &mut self.cx);
+        self.refuse_unknown(root, &FILE_KEYS);
         let mut names: BTreeMap<String, u32> = BTreeMap::new();
         let mut groups = Vec::new();
         for node in self.list(root, "groups", "a list of groups") {
@@ -161,6 +166,12 @@ impl Reader<'_> {
             groups.push(group);
         }
         groups
+    }
+
+    fn refuse_unknown(&mut self, node: &Node, known: &[&str]) {
+        if !self.syntax.ignores_unknown_keys() {
+            refuse_unknown(node, known, &mut self.cx);
+        }
     }
 
     /// The elements of a list under a key; nothing there is an empty list.
@@ -187,7 +198,7 @@ impl Reader<'_> {
                 .expected(node, "a group with `name` and `rules`", None);
             return None;
         }
-        refuse_unknown(node, &GROUP_KEYS, &mut self.cx);
+        self.refuse_unknown(node, &GROUP_KEYS);
         let name = node.get("name").filter(|name| !name.is_null());
         if name.is_none() {
             self.cx
@@ -222,7 +233,7 @@ impl Reader<'_> {
             self.cx.expected(node, kind, None);
             return None;
         }
-        refuse_unknown(node, &RULE_KEYS, &mut self.cx);
+        self.refuse_unknown(node, &RULE_KEYS);
         let kind = self.kind(node);
         let labels = self.labels(node);
         if let Some(RuleKind::Alert { .. }) = kind {

@@ -181,6 +181,8 @@ section! {
         collectors: Vec<Endpoint> = "[]";
         /// The collector that stores what rules record, at its OTLP gRPC address; for a stand-alone query service.
         write_to: Option<Endpoint> = "null";
+        /// Web pages of these origins may read answers under `/prometheus` in a browser: a regular expression of a whole origin, `.*` for any. Nothing means none, since whoever opens a page on the machine would let it read everything.
+        cors_origin: Option<WholePattern> = "null";
     }
 
     /// When stored data is dropped; without an age and a size, only when the disk runs full.

@@ -169,13 +169,15 @@ impl Receiver {
     /// The OTLP/HTTP routes, to be mounted on another server's port.
     pub fn http_router(&self) -> Router {
         let mut router = Router::new();
-        for signal in Signal::ALL {
+        let paths = Signal::ALL.map(|signal| format!("/v1/{signal}"));
+        let alias = http::PROMETHEUS_METRICS.to_owned();
+        for path in paths.into_iter().chain([alias]) {
             let receiver = self.clone();
             let handler = move |request: Request<Body>| {
                 let receiver = receiver.clone();
                 async move { receiver.http(request).await }
             };
-            router = router.route(&format!("/v1/{signal}"), axum::routing::any(handler));
+            router = router.route(&path, axum::routing::any(handler));
         }
         router
     }

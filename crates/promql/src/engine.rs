@@ -25,6 +25,8 @@ pub struct Options {
     pub features: Features,
     /// How many threads a query may be evaluated on.
     pub threads: usize,
+    /// Whether answers say how many samples each step looked at.
+    pub count_samples: bool,
 }
 
 impl Default for Options {
@@ -35,6 +37,7 @@ impl Default for Options {
             delayed_name_removal: true,
             features: Features::Experimental,
             threads: 4,
+            count_samples: false,
         }
     }
 }
@@ -294,6 +297,23 @@ pub struct Stats {
     pub series: usize,
 }
 
+/// How many samples a query looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Those of each step, with its time in milliseconds since 1970.
+    pub per_step: Vec<(i64, u64)>,
+    /// Most values in any one result, or looked at by one step, on the way.
+    pub peak: u64,
+}
+
+impl Counts {
+    /// Those of all steps.
+    pub fn total(&self) -> u64 {
+        let steps = self.per_step.iter().map(|(_, samples)| samples);
+        steps.fold(0, |sum, samples| sum.saturating_add(*samples))
+    }
+}
+
 /// The answer to a query.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -305,6 +325,8 @@ pub struct Answer {
     pub infos: Vec<String>,
     /// What it did.
     pub stats: Stats,
+    /// What it looked at; nothing unless [`Options::count_samples`] is set.
+    pub counts: Counts,
 }
 
 /// Times beyond this (about 285,000 years) are refused, so that adding ranges and offsets to them

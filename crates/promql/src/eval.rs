@@ -10,6 +10,7 @@ mod binary;
 mod call;
 mod choose;
 mod column;
+mod count;
 mod dates;
 mod extended;
 mod histogram_calls;
@@ -39,6 +40,7 @@ use crate::plan::{Bounds, Grid};
 use crate::source::Selected;
 pub(crate) use call::is_over_range;
 use column::{Cell, Column, OwnedCell, Passing, Row, Rows};
+use count::Counter;
 pub(crate) use info::info_selector;
 pub(crate) use running::takes_any_order;
 
@@ -53,6 +55,7 @@ pub(crate) struct Context<'a> {
     grid: Grid,
     is_range: bool,
     notes: RefCell<Annotations>,
+    counter: Counter,
 }
 
 impl<'a> Context<'a> {
@@ -62,6 +65,7 @@ impl<'a> Context<'a> {
         data: &'a [Selected],
         (by_selector, infos): (&'a [usize], &'a [(usize, usize)]),
         (bounds, grid, is_range): (Bounds, Grid, bool),
+        steps: usize,
     ) -> Self {
         let notes = RefCell::default();
         Self {
@@ -74,6 +78,7 @@ impl<'a> Context<'a> {
             grid,
             is_range,
             notes,
+            counter: Counter::new(options.count_samples.then_some(steps)),
         }
     }
 
@@ -81,9 +86,9 @@ impl<'a> Context<'a> {
         self.notes.borrow_mut()
     }
 
-    /// What was noted.
-    pub(crate) fn into_notes(self) -> Annotations {
-        self.notes.into_inner()
+    /// What was noted, how many samples each step looked at, and how many values were held at once.
+    pub(crate) fn finish(self) -> (Annotations, (Vec<u64>, u64)) {
+        (self.notes.into_inner(), self.counter.into_counts())
     }
 
     /// The selector of what the call of `info` at this place reads.
@@ -105,7 +110,9 @@ impl<'a> Context<'a> {
 
     /// Whether this many rows on a grid may be held.
     fn check_size(&self, rows: usize, grid: Grid) -> Result<(), Error> {
-        self.limits.check_samples(rows.saturating_mul(grid.count))
+        let values = rows.saturating_mul(grid.count);
+        self.counter.held(values);
+        self.limits.check_samples(values)
     }
 
     /// Gives rows whose quantity changed their final labels, unless names are dropped at the end.

@@ -29,8 +29,8 @@ mod tree;
 
 pub use ast::Expr;
 pub use engine::{
-    Answer, Engine, Error, ErrorKind, Limits, MatrixSeries, Options, Point, Query, SampleValue,
-    Stats, Value, VectorSample,
+    Answer, Counts, Engine, Error, ErrorKind, Limits, MatrixSeries, Options, Point, Query,
+    SampleValue, Stats, Value, VectorSample,
 };
 pub use histogram::FloatHistogram;
 pub use labels::Labels;

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use crate::annotation::{Annotations, Severity};
 use crate::ast::{At, Expr, ExprKind, Extend, Selector, Subquery};
 use crate::duration::{self, QueryTimes};
-use crate::engine::{Answer, Error, Limits, Options, Query, Stats, Value};
+use crate::engine::{Answer, Counts, Error, Limits, Options, Query, Stats, Value};
 use crate::eval;
 use crate::source::{Selected, Selection, SeriesSource};
 
@@ -251,12 +251,14 @@ impl Fetched {
             })?
         };
         let mut evaluated = evaluated.into_iter();
-        let (mut value, mut notes) = evaluated
+        let (mut value, mut notes, mut counts) = evaluated
             .next()
             .ok_or_else(|| Error::Execution("there is no step to evaluate".to_owned()))?;
-        for (next, more) in evaluated {
+        for (next, more, counted) in evaluated {
             value = eval::join(value, next);
             notes.merge(more);
+            counts.per_step.extend(counted.per_step);
+            counts.peak = counts.peak.saturating_add(counted.peak);
         }
         eval::check_series(&value, &plan.limits)?;
         let mut warnings = notes.render(Severity::Warning, &plan.query.text);
@@ -271,11 +273,12 @@ impl Fetched {
             warnings,
             infos,
             stats: *stats,
+            counts,
         })
     }
 }
 
-type Evaluated = (Value, Annotations);
+type Evaluated = (Value, Annotations, Counts);
 
 fn evaluate_part(plan: &Plan, data: &[Selected], grid: Grid) -> Result<Evaluated, Error> {
     let context = eval::Context::new(
@@ -284,9 +287,12 @@ fn evaluate_part(plan: &Plan, data: &[Selected], grid: Grid) -> Result<Evaluated
         data,
         (&plan.by_selector, &plan.infos),
         (plan.bounds, plan.grid, plan.is_range),
+        grid.count,
     );
     let value = eval::answer(&context, &plan.query.expr, grid, plan.is_range)?;
-    Ok((value, context.into_notes()))
+    let (notes, (steps, peak)) = context.finish();
+    let per_step = grid.times().zip(steps).collect();
+    Ok((value, notes, Counts { per_step, peak }))
 }
 
 /// The steps of a query in so many parts. A range that is longer than the query would be gone

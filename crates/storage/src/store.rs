@@ -21,6 +21,7 @@ pub(crate) mod rebuild;
 mod record;
 mod recover;
 mod refusal;
+mod refused;
 mod removals;
 pub(crate) mod reread;
 mod shared;

@@ -305,6 +305,15 @@ pub(crate) struct TestRules {
     /// Show line by line what is missing (-) and what is there instead (+).
     #[arg(long)]
     pub diff: bool,
+    /// Show every series at the end of each test.
+    #[arg(long)]
+    pub debug: bool,
+    /// Pass over keys of rule files that nobody knows.
+    #[arg(long)]
+    pub ignore_unknown_fields: bool,
+    /// Also write how the tests went to this file, in JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -115,6 +115,7 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
         i64::try_from(config.promql.lookback_delta.as_millis()).unwrap_or(i64::MAX);
     options.promql.features = crate::check::features(config.promql.experimental);
     options.promotion = promotion(&config.otlp);
+    options.cors_origin = config.query.cors_origin.as_ref().map(|of| of.0.clone());
     options.promql_limits.max_samples = limits.query_samples;
     options.sizes.samples = limits.query_samples;
     options.sizes.series = limits.query_selected_series;
@@ -196,6 +197,11 @@ pub(crate) fn about(config: &Config, dir: &Path, url: String) -> query::http::Ab
     let files = config.rule_files().unwrap_or_default();
     query::http::About {
         external_url: url,
+        external_labels: external_labels(config),
+        host_name: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
         data_dir: dir.display().to_string(),
         rule_files: files
             .iter()

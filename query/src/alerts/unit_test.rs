@@ -25,23 +25,44 @@ pub use report::{Alert, Difference, Mismatch, Sample};
 
 const NANOS_PER_MS: u64 = 1_000_000;
 
-/// What did not go as expected in the tests of a file, test by test.
-pub async fn run(tests: &RuleTests, wanted: &dyn Fn(&str) -> bool) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    for test in tests.tests.iter().filter(|test| wanted(&test.name)) {
-        differences.extend(run_one(tests, test).await);
-    }
-    differences
+/// How a test went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Its name, or empty.
+    pub test: String,
+    /// What is not as it expects.
+    pub differences: Vec<Difference>,
+    /// Every series at its end, one a line: what was given, and what rules wrote. Empty unless wanted.
+    pub series: String,
 }
 
-async fn run_one(tests: &RuleTests, test: &RuleTest) -> Vec<Difference> {
+/// Runs the tests of a file whose names are wanted.
+pub async fn run(
+    tests: &RuleTests,
+    wanted: &dyn Fn(&str) -> bool,
+    shows_series: bool,
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for test in tests.tests.iter().filter(|test| wanted(&test.name)) {
+        outcomes.push(run_one(tests, test, shows_series).await);
+    }
+    outcomes
+}
+
+async fn run_one(tests: &RuleTests, test: &RuleTest, shows_series: bool) -> Outcome {
+    let outcome = |differences, series| Outcome {
+        test: test.name.clone(),
+        differences,
+        series,
+    };
     let difference = |mismatch| Difference {
         test: test.name.clone(),
         mismatch,
     };
     let memory = Memory::new(Features::Experimental);
     if let Err(problem) = load(&memory, test) {
-        return vec![difference(Mismatch::Input(problem))];
+        let problem = difference(Mismatch::Input(problem));
+        return outcome(vec![problem], String::new());
     }
     let run = Run {
         test,
@@ -50,7 +71,9 @@ async fn run_one(tests: &RuleTests, test: &RuleTest) -> Vec<Difference> {
         fuzzy: tests.fuzzy_compare,
         groups: groups(tests),
     };
-    run.all().await.into_iter().map(difference).collect()
+    let differences = run.all().await.into_iter().map(difference).collect();
+    let series = shows_series.then(|| run.memory.to_string());
+    outcome(differences, series.unwrap_or_default())
 }
 
 /// The groups of all files, in the order in which they are evaluated.

@@ -8,6 +8,7 @@
 mod answer;
 pub(super) mod exemplars;
 pub(super) mod expression;
+pub(super) mod federate;
 mod form;
 pub(super) mod labels;
 pub(super) mod metadata;

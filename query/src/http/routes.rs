@@ -2,7 +2,9 @@
 
 use axum::routing::{MethodRouter, get};
 
-use super::prometheus::{exemplars, expression, labels, metadata, query, status, targets, tsdb};
+use super::prometheus::{
+    exemplars, expression, federate, labels, metadata, query, status, targets, tsdb,
+};
 use super::{State, native, openapi, plain, tail};
 
 /// A route.
@@ -119,6 +121,15 @@ fn prometheus() -> Vec<Route> {
         route("/prometheus/api/v1/status/flags", get(status::flags)),
         route("/prometheus/api/v1/status/config", get(status::config)),
         route("/prometheus/api/v1/status/tsdb", get(tsdb::tsdb)),
+        route(
+            "/prometheus/api/v1/status/walreplay",
+            get(status::walreplay),
+        ),
+        route(
+            "/prometheus/api/v1/notifications",
+            get(status::notifications),
+        ),
+        route("/prometheus/federate", get(federate::federate)),
         route("/prometheus/-/healthy", get(status::healthy)),
         route("/prometheus/-/ready", get(plain::readyz)),
     ]

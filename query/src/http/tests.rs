@@ -1,6 +1,7 @@
 //! The API over a real loopback server, with rows in memory.
 
 mod completeness;
+mod cors;
 mod errors;
 mod logs;
 mod prometheus;

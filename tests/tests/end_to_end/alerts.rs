@@ -21,16 +21,20 @@ groups:
         labels: {severity: page}
         annotations:
           summary: "{{ $labels.job }} has {{ $value }} waiting"
+          where: "{{ $externalLabels.region }}"
       - alert: QueueLongForAnHour
         expr: queue_depth > 5
         for: 1h
       - alert: Quiet
         expr: queue_depth > 1000
+      - record: "queue of 1 é"
+        expr: queue_depth
+        labels: {"x y": z}
 "#;
 
 fn setup(webhook: &Webhook) -> Setup {
     let setup = Setup::new(PROGRAM, "up").config(&format!(
-        "rules: {{files: [rules.yml], interval: 1s}}\nalerts: {{webhooks: [{{url: '{}'}}]}}\nagent: {{host: {{enabled: false}}}}\n",
+        "rules: {{files: [rules.yml], interval: 1s}}\nalerts: {{external_labels: {{region: north, severity: none}}, webhooks: [{{url: '{}'}}]}}\nagent: {{host: {{enabled: false}}}}\n",
         webhook.url()
     ));
     std::fs::write(setup.folder().join("rules.yml"), RULES).unwrap();
@@ -86,6 +90,12 @@ async fn an_alert_fires_and_its_webhook_is_told_until_it_listens() {
             "{post}"
         );
         assert!(post["groupKey"].is_string(), "{post}");
+        let labels = &post["alerts"][0]["labels"];
+        assert_eq!(
+            (&labels["region"], &labels["severity"]),
+            (&"north".into(), &"page".into())
+        );
+        assert_eq!(post["alerts"][0]["annotations"]["where"], "north", "{post}");
     }
     let rules = query.get("/api/v1/rules", &[]).await;
     let rules = rules["groups"][0]["rules"].as_array().unwrap().clone();
@@ -103,9 +113,13 @@ async fn an_alert_fires_and_its_webhook_is_told_until_it_listens() {
         "QueueTooLong",
         "QueueLongForAnHour",
         "Quiet",
+        "queue of 1 é",
     ];
     assert_eq!(states, expected.map(|name| (name, "ok")));
     assert!(alert(&query, "Quiet", "firing").await.is_none());
+    let recorded = [("query", r#"{"queue of 1 é", "x y"="z"}"#)];
+    let answer = query.get("/prometheus/api/v1/query", &recorded).await;
+    assert_eq!(answer["data"]["result"][0]["value"][1], "8", "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

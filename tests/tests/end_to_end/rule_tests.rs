@@ -148,3 +148,37 @@ fn tests_are_chosen_by_name_and_differences_shown_line_by_line() {
         "{err}"
     );
 }
+
+#[test]
+fn an_empty_file_passes_and_the_outcome_is_written_for_other_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("empty.yml", "");
+    let rules =
+        "groups: [{name: g, owner: me, rules: [{record: 'a b', expr: x, labels: {\"l m\": n}}]}]\n";
+    write("rules.yml", rules);
+    let tests = "rule_files: [rules.yml]\ntests:\n- name: one\n  \
+                 input_series: [{series: x, values: '1 2'}]\n  promql_expr_test:\n  \
+                 - {expr: '{\"a b\", \"l m\"=\"n\"}', eval_time: 1m, exp_samples: [{labels: '{\"a b\", \"l m\"=\"n\"}', value: 2}]}\n";
+    write("tests.yml", tests);
+    let (code, out, err) = run(&["empty.yml"], folder.path());
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (code, _, err) = run(&["tests.yml"], folder.path());
+    assert_eq!(code, Some(1));
+    assert!(err.contains("unknown key `owner`"), "{err}");
+    let options = ["--ignore-unknown-fields", "--debug", "--junit", "out.xml"];
+    let arguments: Vec<&str> = options
+        .into_iter()
+        .chain(["empty.yml", "tests.yml"])
+        .collect();
+    let (code, out, err) = run(&arguments, folder.path());
+    assert_eq!(code, Some(0), "{out}{err}");
+    let series = "DEBUG: test \"one\"\n{__name__=\"a b\", \"l m\"=\"n\"} 1@0 2@60000\n";
+    assert!(err.contains(series), "{err}");
+    let xml = std::fs::read_to_string(folder.path().join("out.xml")).unwrap();
+    assert!(
+        xml.contains("<testsuite name=\"empty.yml\" tests=\"0\""),
+        "{xml}"
+    );
+    assert!(xml.contains("<testcase name=\"one\"/>"), "{xml}");
+}

@@ -97,6 +97,8 @@ pub struct AlertView {
     pub active_since_unix_nano: u64,
     /// Since when it fires; 0 while pending.
     pub firing_since_unix_nano: u64,
+    /// Since when it fires on although its condition ended; 0 while that holds.
+    pub keep_firing_since_unix_nano: u64,
     /// Expression.
     pub query: String,
 }

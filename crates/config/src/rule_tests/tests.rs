@@ -63,6 +63,7 @@ tests:
         ["t.yml:1:8: expected a list, found a map"]
     );
     assert!(errors_of("tests: []\nrule_files: ['/nowhere/*.yml']\n").is_empty());
+    assert!(errors_of("").is_empty() && errors_of("# nothing yet\n").is_empty());
 }
 
 #[test]

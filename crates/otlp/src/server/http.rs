@@ -204,13 +204,18 @@ pub(super) fn over_long(headers: &HeaderMap, limits: &ServerLimits) -> Option<Ve
         .then(|| Verdict::TooLarge(format!("{length} bytes, the limit is {limit}")))
 }
 
+/// Where Prometheus takes OTLP metrics: senders that were set up for it need no change.
+pub(super) const PROMETHEUS_METRICS: &str = "/prometheus/api/v1/otlp/v1/metrics";
+
 /// What is checked before the body is read.
 fn check(
     head: &http::request::Parts,
     transport: Option<Transport>,
 ) -> Result<(Signal, Encoding), (Option<Signal>, Failure)> {
     let path = head.uri.path();
-    let Some(signal) = path.strip_prefix("/v1/").and_then(Signal::from_name) else {
+    let own = path.strip_prefix("/v1/").and_then(Signal::from_name);
+    let alias = (path == PROMETHEUS_METRICS).then_some(Signal::Metrics);
+    let Some(signal) = own.or(alias) else {
         let reason = format!("there is no {path}: OTLP is at /v1/traces, /v1/metrics, /v1/logs");
         return Err((
             None,

@@ -199,6 +199,27 @@ async fn the_router_serves_on_another_port() {
 }
 
 #[tokio::test]
+async fn metrics_are_taken_where_prometheus_takes_them() {
+    let receiver = Receiver::new(Arc::new(Fake::default()), ServerLimits::default());
+    let send = async |path: &str| {
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .body(Body::from("{}"))
+            .unwrap();
+        receiver
+            .http_router()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .status()
+    };
+    assert_eq!(send("/prometheus/api/v1/otlp/v1/metrics").await, 200);
+    assert_eq!(send("/prometheus/api/v1/otlp/v1/logs").await, 404);
+    let counted = receiver.counters().snapshot();
+    assert!(counted.iter().all(|count| count.signal == Signal::Metrics));
+}
+
+#[tokio::test]
 async fn the_budget_of_bytes_in_flight_is_kept() {
     let gate = tokio::sync::Semaphore::new(0);
     let limits = ServerLimits {

@@ -158,6 +158,64 @@ fn wrong_times_and_types_are_refused() {
     assert!(prepare("one offset 100y", -(1 << 53), -(1 << 53), 1).is_ok());
 }
 
+/// What Prometheus counts for the same samples.
+#[test]
+fn samples_are_counted_by_step() {
+    let options = Options {
+        count_samples: true,
+        ..Options::default()
+    };
+    let engine = Engine::new(options);
+    let source = Ones::new(2);
+    let ranged = |text: &str| {
+        let query = Query::parse(text).unwrap();
+        let times = (300_000, 420_000, 60_000);
+        let answer = engine.range(&query, times, &source, Limits::default());
+        block_on(answer).unwrap().counts
+    };
+    for (query, each) in [
+        ("1 + 1", 0),
+        ("one", 2),
+        ("one offset 1m", 2),
+        ("one @ 60", 2),
+        ("timestamp(one)", 2),
+        ("absent(one)", 2),
+        ("one + one", 4),
+        ("rate(one[1m])", 12),
+        ("absent_over_time(one[1m])", 12),
+        ("sum(rate(one[1m])) + count(one)", 14),
+        ("max_over_time(one[1m:20s])", 6),
+        ("max_over_time(sum(one)[1m:20s])", 3),
+        ("max_over_time(max_over_time(one[1m:1s])[1m:20s])", 6),
+    ] {
+        let counts = ranged(query);
+        let steps = [(300_000, each), (360_000, each), (420_000, each)];
+        assert_eq!(counts.per_step, steps, "{query}");
+        assert_eq!(counts.total(), 3 * each, "{query}");
+    }
+    assert_eq!(ranged("one").peak, 6);
+    assert_eq!(
+        ranged("sum(rate(one[5m]))").peak,
+        60,
+        "the windows of a step"
+    );
+    let instant = |text: &str| {
+        let query = Query::parse(text).unwrap();
+        let answer = engine.instant(&query, 300_000, &source, Limits::default());
+        block_on(answer).unwrap().counts.per_step
+    };
+    for (query, samples) in [
+        ("one", 2),
+        ("one[1m]", 12),
+        ("one[1m:20s]", 6),
+        ("max_over_time(one[30s])[1m:20s]", 18),
+    ] {
+        assert_eq!(instant(query), [(300_000, samples)], "{query}");
+    }
+    let silent = range("one", &source, Limits::default()).unwrap();
+    assert!(silent.counts.per_step.is_empty());
+}
+
 #[test]
 fn names_may_be_dropped_at_once() {
     let options = Options {

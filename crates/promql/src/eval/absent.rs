@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::column::{Column, Row, Rows};
 use super::selector::{RangeSource, advance};
+use super::windows::Windows;
 use super::{Context, eval_rows};
 use crate::ast::{Expr, ExprKind, Selector};
 use crate::engine::Error;
@@ -23,10 +24,12 @@ pub(super) fn absent_over_time(
     grid: Grid,
 ) -> Result<Rows, Error> {
     let source = RangeSource::new(context, arg, grid)?;
+    let mut windows = Windows::new(&source, grid, context.options.lookback_ms);
     let mut present = vec![false; grid.count];
     for series in &source.series {
         context.limits.check()?;
         let samples = series.samples();
+        context.counter.ranges(&mut windows, &samples);
         for (index, time_ms) in grid.times().enumerate() {
             let end_ms = source.fixed_ms.unwrap_or(time_ms) - source.offset_ms;
             let inside = |times: &[i64]| {

@@ -85,6 +85,7 @@ pub(super) fn each(
             )
         };
         if column.has_any() {
+            context.counter.picked(&column);
             emit(Passing {
                 labels: &series.labels,
                 drop_name: timestamps,
@@ -279,7 +280,9 @@ fn subquery_series<'a>(
     if grid.count == 0 {
         return Ok(Vec::new());
     }
-    let rows = eval_rows(context, &subquery.expr, grid)?;
+    let rows = context
+        .counter
+        .within(|| eval_rows(context, &subquery.expr, grid))?;
     let mut series = Vec::with_capacity(rows.len());
     for row in rows {
         let mut samples = Samples::default();
@@ -321,8 +324,16 @@ pub(super) fn range_answer(context: &Context<'_>, expr: &Expr, grid: Grid) -> Re
     let labels = drop_names(source.series.iter().map(marker).collect())?;
     let mut windows = Windows::new(&source, grid, context.options.lookback_ms);
     let mut answer = Vec::new();
+    let is_subquery = matches!(expr.kind, ExprKind::Subquery(_));
+    if is_subquery {
+        context.counter.add_inside();
+    }
     for (series, row) in source.series.iter().zip(labels) {
-        let points = range_points(&series.samples(), &mut windows, source.extend)?;
+        let samples = series.samples();
+        if !is_subquery {
+            context.counter.ranges(&mut windows, &samples);
+        }
+        let points = range_points(&samples, &mut windows, source.extend)?;
         if !points.is_empty() {
             answer.push(MatrixSeries {
                 labels: row.labels,

@@ -43,6 +43,7 @@ pub(super) fn instant(
             }
         }
         if column.has_any() {
+            context.counter.picked(&column);
             rows.push(Row {
                 labels: series.labels.clone(),
                 drop_name: false,

@@ -113,6 +113,7 @@ pub(super) fn each(
             extend: source.extend,
         };
         let samples = series.samples_in(&mut windows);
+        context.counter.ranges(&mut windows, &samples);
         let column = match kind {
             Some(kind) if samples.histogram_times.is_empty() => {
                 rate::of_floats(kind, &mut windows, &samples, source.range_ms)

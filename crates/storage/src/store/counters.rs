@@ -7,6 +7,7 @@ use model::row::Reject;
 
 use super::Core;
 use super::refusal::Refusal;
+use super::refused::Refused;
 use crate::retention;
 
 /// A counter or gauge: name, labels, value.
@@ -19,6 +20,8 @@ pub(crate) struct Counters {
     pub duplicate_batches: AtomicU64,
     pub rows: [AtomicU64; 3],
     pub rejected: [AtomicU64; Reject::ALL.len()],
+    /// What the log says of them.
+    pub refused: Refused,
     pub duplicate_keys: AtomicU64,
     pub undated: AtomicU64,
     pub ahead: AtomicU64,

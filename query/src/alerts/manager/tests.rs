@@ -696,3 +696,21 @@ async fn a_rule_that_panics_says_so_and_the_others_go_on() {
         "{metrics}"
     );
 }
+
+#[tokio::test]
+async fn an_alert_that_is_kept_firing_says_since_when() {
+    let setup = Setup::new();
+    setup.world.set("x", &[("shop", 1.0)]);
+    let mut rule = alerting("A", "x", 0);
+    if let RuleKind::Alerting { keep_firing, .. } = &mut rule.kind {
+        *keep_firing = Duration::from_secs(60);
+    }
+    let manager = setup.open(vec![rule]);
+    let since = || manager.alerts().alerts[0].keep_firing_since_unix_nano;
+    setup.at(&manager, 10).await;
+    assert_eq!(since(), 0);
+    setup.world.set("x", &[]);
+    setup.at(&manager, 20).await;
+    setup.at(&manager, 30).await;
+    assert_eq!(since(), 20 * SECOND);
+}

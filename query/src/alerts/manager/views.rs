@@ -175,6 +175,7 @@ fn alert_view(rule: &Rule, alert: &Alert) -> AlertView {
         value: alert.value(),
         active_since_unix_nano: alert.active_at,
         firing_since_unix_nano: alert.fired_at,
+        keep_firing_since_unix_nano: alert.keep_firing_since,
         query: rule.expr.clone(),
     }
 }

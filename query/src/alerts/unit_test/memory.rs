@@ -1,11 +1,13 @@
 //! Series in memory: what a test gives and what its rules write, read by PromQL.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use promql::engine::SampleValue;
+use promql::format;
 use promql::notation::SequenceValue;
 use promql::source::SelectFuture;
 use promql::{
@@ -80,6 +82,23 @@ impl Memory {
             .await
             .map(|answer| answer.value)
             .map_err(|error| error.to_string())
+    }
+}
+
+/// A series a line, with its samples as values at milliseconds.
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (series, samples) in self.series.lock().iter() {
+            write!(f, "{series}")?;
+            for (time_ms, value) in samples {
+                match value {
+                    Stored::Float(value) => write!(f, " {}@{time_ms}", format::value(*value))?,
+                    Stored::Histogram(histogram) => write!(f, " {histogram}@{time_ms}")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        Ok(())
     }
 }
 

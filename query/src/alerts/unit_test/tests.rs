@@ -36,7 +36,11 @@ async fn differences(tests: &str) -> Vec<Difference> {
     let file = folder.path().join("tests.yml");
     std::fs::write(&file, format!("rule_files: [rules.yml]\n{tests}")).unwrap();
     let tests = config::load_rule_tests(&file, &Any).unwrap();
-    run(&tests, &|_| true).await
+    let outcomes = run(&tests, &|_| true, false).await;
+    outcomes
+        .into_iter()
+        .flat_map(|outcome| outcome.differences)
+        .collect()
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `labels`, `label/{name}/values` and `series`.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extract};
 
 use super::super::{Running, State};
@@ -35,9 +36,11 @@ pub(crate) async fn names(Extract(state): Extract<State>, form: Form) -> Answer 
 /// `GET label/{name}/values`
 pub(crate) async fn values(
     Extract(state): Extract<State>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     form: Form,
 ) -> Answer {
+    let Path(name) =
+        name.map_err(|_| bad_data("invalid label name: it is not UTF-8 in the address"))?;
     let name = unescaped(&name);
     if name.is_empty() {
         return Err(bad_data("invalid label name: \"\""));

@@ -81,11 +81,7 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
     let query = engine
         .query(form.text("query").unwrap_or_default())
         .map_err(|problem| bad_parameter("query", problem))?;
-    let own = Duration::from_millis(options.limits.timeout_ms);
-    let timeout = match form.duration_ms("timeout")? {
-        Some(ms) => Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(own),
-        None => own,
-    };
+    let timeout = timeout(options.limits.timeout_ms, form)?;
     let running = state.begin().await?;
     let queued = Instant::now();
     let cancel = CancelOnDrop(Arc::default());
@@ -129,8 +125,19 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
     };
     let stats = form
         .text("stats")
-        .map(|_| statistics(answer.stats, &timings));
+        .map(|asked| statistics(&answer.counts, asked == "all", &timings));
     success(&running, Data { value, stats }, notes)
+}
+
+/// How long the query may take: as long as is asked for, but no longer than any may.
+fn timeout(most_ms: u64, form: &Form) -> Result<Duration, Refused> {
+    let Some(ms) = form.duration_ms("timeout")? else {
+        return Ok(Duration::from_millis(most_ms));
+    };
+    match u64::try_from(ms) {
+        Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms.min(most_ms))),
+        _ => Err(bad_parameter("timeout", "it has to be longer than nothing")),
+    }
 }
 
 /// The engine, with the lookback of this request. One that is not positive means the default.
@@ -141,12 +148,13 @@ fn engine(state: &State, form: &Form) -> Result<Engine, Refused> {
     {
         options.lookback_ms = lookback;
     }
+    options.count_samples = form.text("stats").is_some();
     Ok(Engine::new(options))
 }
 
-/// What Prometheus says of a query's cost. All samples are read before the evaluation begins, so
-/// the peak is their number.
-fn statistics(stats: promql::Stats, timings: &Timings) -> Json {
+/// What Prometheus says of a query's cost, step by step where all of it is asked for.
+#[allow(clippy::cast_precision_loss)]
+fn statistics(counts: &promql::Counts, all: bool, timings: &Timings) -> Json {
     let seconds = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64();
     let Timings {
         began,
@@ -154,6 +162,15 @@ fn statistics(stats: promql::Stats, timings: &Timings) -> Json {
         prepared,
         evaluated,
     } = *timings;
+    let mut samples = json!({
+        "totalQueryableSamples": counts.total(),
+        "peakSamples": counts.peak,
+    });
+    if all {
+        let steps = counts.per_step.iter();
+        let step = |(time_ms, samples): &(i64, u64)| json!([*time_ms as f64 / 1000.0, samples]);
+        samples["totalQueryableSamplesPerStep"] = steps.map(step).collect();
+    }
     json!({
         "timings": {
             "evalTotalTime": seconds(queued, evaluated),
@@ -163,9 +180,6 @@ fn statistics(stats: promql::Stats, timings: &Timings) -> Json {
             "execQueueTime": seconds(began, queued),
             "execTotalTime": seconds(began, evaluated),
         },
-        "samples": {
-            "totalQueryableSamples": stats.samples,
-            "peakSamples": stats.samples,
-        },
+        "samples": samples,
     })
 }

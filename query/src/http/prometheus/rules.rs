@@ -210,11 +210,15 @@ fn rule(view: &RuleView, timing: RuleTiming, with_alerts: bool) -> Json {
 }
 
 fn alert(view: &AlertView) -> Json {
-    json!({
+    let mut alert = json!({
         "labels": view.labels,
         "annotations": view.annotations,
         "state": view.state,
         "activeAt": rfc3339(view.active_since_unix_nano),
         "value": float_e(view.value),
-    })
+    });
+    if view.keep_firing_since_unix_nano > 0 {
+        alert["keepFiringSince"] = rfc3339(view.keep_firing_since_unix_nano).into();
+    }
+    alert
 }

@@ -1,5 +1,5 @@
-//! `status/{buildinfo,runtimeinfo,flags,config}`, and the health pages of Prometheus: what clients
-//! decide by what they can ask for.
+//! `status/{buildinfo,runtimeinfo,flags,config,walreplay}`, `notifications`, and the health pages of
+//! Prometheus: what clients decide by what they can ask for.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -30,7 +30,7 @@ pub(crate) async fn buildinfo() -> Answer {
     }))
 }
 
-/// `GET status/runtimeinfo`. What only a program in Go has is not there.
+/// `GET status/runtimeinfo`. What only a program in Go has says that nothing is set.
 pub(crate) async fn runtimeinfo(Extract(state): Extract<State>) -> Answer {
     let started = rfc3339(state.started());
     let about = &state.options().about;
@@ -42,12 +42,40 @@ pub(crate) async fn runtimeinfo(Extract(state): Extract<State>) -> Answer {
         "startTime": started,
         "serverTime": rfc3339(state.now()),
         "CWD": about.data_dir,
+        "hostname": about.host_name,
         "reloadConfigSuccess": true,
         "lastConfigTime": started,
+        "corruptionCount": counted(&state, "throughline_storage_wal_malformed_records_total"),
         "goroutineCount": tasks,
         "GOMAXPROCS": processors,
+        "GOMEMLIMIT": i64::MAX,
+        "GOGC": "",
+        "GODEBUG": "",
         "storageRetention": about.retention.map(text).unwrap_or_default(),
     }))
+}
+
+/// What the parts of this process count under a name, in all.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn counted(state: &State, name: &str) -> u64 {
+    let texts = state.options().metrics.iter().map(|source| source());
+    let sums = texts.map(|text| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(name));
+        let lines = lines.filter(|rest| rest.starts_with([' ', '{']));
+        let values = lines.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum::<f64>()
+    });
+    sums.sum::<f64>() as u64
+}
+
+/// `GET status/walreplay`: whoever can ask finds it done.
+pub(crate) async fn walreplay() -> Answer {
+    known(json!({"min": 0, "max": 0, "current": 0}))
+}
+
+/// `GET notifications`: what Prometheus' own pages would show at their top.
+pub(crate) async fn notifications() -> Answer {
+    known(json!([]))
 }
 
 /// `GET status/flags`: what this service has in the place of Prometheus' flags.
@@ -72,6 +100,14 @@ pub(crate) async fn flags(Extract(state): Extract<State>) -> Answer {
         (
             "storage.tsdb.retention.time",
             text(about.retention.unwrap_or_default()),
+        ),
+        (
+            "web.cors.origin",
+            options
+                .cors_origin
+                .as_ref()
+                .map_or("", regex::Regex::as_str)
+                .to_owned(),
         ),
         ("web.external-url", about.external_url.clone()),
     ]);

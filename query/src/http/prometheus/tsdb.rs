@@ -1,9 +1,10 @@
 //! `status/tsdb`: which names and labels have most series.
 //!
-//! Series are counted as they are stored: a histogram counts once, not once a bucket.
+//! Series are counted as they are stored: a histogram counts once, not once a bucket. All that is
+//! stored counts, not what is in memory alone.
 
 use axum::extract::State as Extract;
-use model::TimeRange;
+use model::{Signal, TimeRange};
 use serde_json::{Value as Json, json};
 use storage::message::{Cardinality, ValueWeight};
 
@@ -37,7 +38,25 @@ pub(crate) async fn tsdb(Extract(state): Extract<State>, form: Form) -> Answer {
         limit: listed.max(COMPARED),
     };
     let found = cardinality::count(running.context(), ask).await?;
-    success(&running, told(found, listed), Notes::default())
+    let tenant = state.options().tenant.clone();
+    let held = state.sources().status(tenant, running.work()).await?;
+    let days = held.iter().flat_map(|(_, status)| &status.partitions);
+    let days = days.filter(|partition| partition.signal == Signal::Metrics);
+    let (first_ms, last_ms) = times(days.map(|partition| partition.day), state.now());
+    let mut data = told(found, listed);
+    data["headStats"]["minTime"] = first_ms.into();
+    data["headStats"]["maxTime"] = last_ms.into();
+    success(&running, data, Notes::default())
+}
+
+/// Between which milliseconds the samples lie, as far as the days that there are say. What is in memory
+/// is of today.
+fn times(days: impl Iterator<Item = u32>, now_unix_nano: u64) -> (u64, u64) {
+    const DAY_MS: u64 = 86_400_000;
+    let now_ms = now_unix_nano / 1_000_000;
+    let first = days.map(|day| u64::from(day) * DAY_MS).min();
+    let today = now_ms - now_ms % DAY_MS;
+    (first.map_or(today, |first| first.min(today)), now_ms)
 }
 
 /// The counts as Prometheus names them. Its pairs have those of the name among them.
@@ -68,6 +87,8 @@ fn told(found: Cardinality, listed: usize) -> Json {
         "headStats": {
             "numSeries": found.all.series,
             "numLabelPairs": found.pairs,
+            // Every series has one that grows, and how many full ones it has is not counted.
+            "chunkCount": found.all.series,
         },
         "seriesCountByMetricName": metrics.collect::<Vec<_>>(),
         "labelValueCountByLabelName": values.collect::<Vec<_>>(),

@@ -576,3 +576,37 @@ async fn targets_are_known_by_what_was_scraped_of_them_lately() {
         serde_json::json!(["cart", "shop"])
     );
 }
+
+#[tokio::test]
+async fn the_latest_samples_are_given_to_another_prometheus() {
+    let memory = Memory::new("a");
+    *memory.series.lock() = all();
+    let server = serve(&[&memory], |options| {
+        let labels = [("region", "north"), ("zone", "not this")];
+        options.about.external_labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    })
+    .await;
+    let federate = async |query: &str| {
+        let url = format!("{}/prometheus/federate?{query}", server.base);
+        let response = server.client.get(url).send().await.unwrap();
+        let status = response.status().as_u16();
+        let kind = response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (status, kind, response.text().await.unwrap())
+    };
+    let (status, kind, text) =
+        federate("match[]=temperature&match[]={__name__=~\"temp.*|sizes.*\"}").await;
+    assert_eq!(status, 200, "{text}");
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    assert_eq!(
+        text,
+        "# TYPE temperature untyped\n\
+         temperature{job=\"shop\",region=\"north\",zone=\"z1\"} 2.5 960000\n"
+    );
+    let (status, _, text) = federate("").await;
+    assert_eq!((status, text.as_str()), (200, ""));
+    let (status, kind, _) = federate("match[]={").await;
+    assert_eq!((status, kind.as_str()), (400, "application/json"));
+}

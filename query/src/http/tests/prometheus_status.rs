@@ -11,6 +11,7 @@ async fn server() -> Server {
             rule_files: vec!["a \"b\".yml".to_owned()],
             rule_interval: Duration::from_secs(90),
             retention: Some(Duration::from_hours(15 * 24)),
+            ..About::default()
         };
     })
     .await
@@ -123,13 +124,73 @@ async fn statistics_are_given_to_who_asks() {
         .await;
     let stats = &body["data"]["stats"];
     assert_eq!(stats["samples"]["totalQueryableSamples"], 0, "{body}");
+    assert_eq!(
+        stats["samples"]["totalQueryableSamplesPerStep"],
+        serde_json::json!([[1000.0, 0]]),
+        "{body}"
+    );
     assert!(
         stats["timings"]["execTotalTime"].as_f64().unwrap() > 0.0,
         "{body}"
     );
     assert_eq!(body["data"]["resultType"], "scalar", "{body}");
+    let (_, body) = server
+        .get("/prometheus/api/v1/query?query=1&stats=some")
+        .await;
+    let samples = &body["data"]["stats"]["samples"];
+    assert!(samples["peakSamples"].is_u64(), "{body}");
+    assert!(
+        samples.get("totalQueryableSamplesPerStep").is_none(),
+        "{body}"
+    );
     let (_, body) = server.get("/prometheus/api/v1/query?query=1").await;
     assert!(body["data"].get("stats").is_none(), "{body}");
+}
+
+#[tokio::test]
+async fn a_query_without_time_and_a_label_that_is_no_text_are_refused_in_json() {
+    let server = server().await;
+    for path in [
+        "query?query=1&timeout=0",
+        "query?query=1&timeout=-5s",
+        "label/a%ff/values",
+    ] {
+        let (status, body) = server.get(&format!("/prometheus/api/v1/{path}")).await;
+        let expected = (400, &"bad_data".into());
+        assert_eq!((status, &body["errorType"]), expected, "{path}: {body}");
+    }
+    let (status, _) = server
+        .get("/prometheus/api/v1/query?query=1&timeout=")
+        .await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn what_clients_read_of_a_prometheus_is_there() {
+    let count = "throughline_storage_wal_malformed_records_total";
+    let server = serve(&[&Memory::new("a")], |options| {
+        options.about.host_name = "node-7".to_owned();
+        let text =
+            format!("# TYPE {count} counter\n{count} 2\n{count}{{a=\"b\"}} 3\n{count}_x 9\n");
+        options.metrics.push(Arc::new(move || text.clone()));
+    })
+    .await;
+    let data = async |path: &str| {
+        let (status, body) = server.get(&format!("/prometheus/api/v1/{path}")).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body["data"].clone()
+    };
+    let info = data("status/runtimeinfo").await;
+    let seen = (&info["hostname"], &info["corruptionCount"], &info["GOGC"]);
+    assert_eq!(seen, (&"node-7".into(), &5.into(), &"".into()));
+    assert!(info["GOMEMLIMIT"].is_i64(), "{info}");
+    let head = &data("status/tsdb").await["headStats"];
+    assert_eq!(head["chunkCount"], head["numSeries"]);
+    let times = (&head["minTime"], &head["maxTime"]);
+    assert_eq!(times, (&0.into(), &1_000_000.into()), "the day, until now");
+    let replay = serde_json::json!({"min": 0, "max": 0, "current": 0});
+    assert_eq!(data("status/walreplay").await, replay);
+    assert_eq!(data("notifications").await, serde_json::json!([]));
 }
 
 #[tokio::test]

@@ -125,6 +125,8 @@ impl Committer {
                 .position(|other| other == reason)
                 .unwrap_or_default();
             add(&counters.rejected[index], *count);
+            let now = self.core.env.clock.monotonic_nanos();
+            counters.refused.note(index, *count, now);
         }
         self.core.acknowledged(pending.batch.stamp.as_ref());
     }
