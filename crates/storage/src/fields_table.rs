@@ -18,12 +18,16 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use crate::block::Kind;
-use crate::block::codes::{decode_strings, encode_strings};
+use crate::block::codes::decode_strings;
 use crate::block::ints::{self, Depth};
-use crate::block::wire::{Cursor, Decoded, Malformed, put_varint};
+use crate::block::wire::{Cursor, Decoded, Malformed};
 
 #[cfg(test)]
 mod tests;
+mod writer;
+
+pub(crate) use writer::FieldsTableWriter;
+use writer::Rest;
 
 const MAGIC: [u8; 4] = *b"TLFT";
 const VERSION: u16 = 1;
@@ -205,71 +209,18 @@ impl FieldsTableBuilder {
     pub fn finish(self) -> Vec<u8> {
         let mut fields: Vec<((Box<str>, Kind), Followed)> = self.fields.into_iter().collect();
         fields.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut out = MAGIC.to_vec();
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&[0, 0]);
-        let mut directory = Vec::new();
-        put_varint(&mut directory, self.unlisted_field_rows);
-        put_varint(&mut directory, fields.len() as u64);
-        let mut previous: &[u8] = &[];
-        for ((name, kind), field) in &fields {
-            let name = name.as_bytes();
-            let shared = name
-                .iter()
-                .zip(previous)
-                .take_while(|(a, b)| a == b)
-                .count();
-            put_varint(&mut directory, shared as u64);
-            put_varint(&mut directory, (name.len() - shared) as u64);
-            directory.extend_from_slice(&name[shared..]);
-            field.write(*kind, &mut out, &mut directory);
-            previous = name;
+        let mut writer = FieldsTableWriter::new();
+        writer.unlisted_field_rows = self.unlisted_field_rows;
+        for ((name, kind), field) in fields {
+            let values = field.values.iter().map(|(value, rows)| (&**value, *rows));
+            let rest = Rest {
+                rows: field.unlisted_rows,
+                at_least: field.at_least,
+                bounded: field.bounded,
+            };
+            writer.write(&name, kind, values.collect(), rest);
         }
-        let checksum = crc32c::crc32c(&directory);
-        out.extend_from_slice(&directory);
-        out.extend_from_slice(&(directory.len() as u32).to_le_bytes());
-        out.extend_from_slice(&checksum.to_le_bytes());
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&[0, 0]);
-        out.extend_from_slice(&MAGIC);
-        out
-    }
-}
-
-impl Followed {
-    /// Appends the section to `out` and the rest of the directory entry to `directory`.
-    fn write(&self, kind: Kind, out: &mut Vec<u8>, directory: &mut Vec<u8>) {
-        let mut values: Vec<(&str, u64)> = self
-            .values
-            .iter()
-            .map(|(value, rows)| (&**value, *rows))
-            .collect();
-        let distinct = (values.len() as u64).max(self.at_least);
-        let mut unlisted_rows = self.unlisted_rows;
-        if values.len() > MAX_LISTED_VALUES {
-            values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-            let cut = values.drain(MAX_LISTED_VALUES..).map(|(_, rows)| rows);
-            unlisted_rows = cut.fold(unlisted_rows, u64::saturating_add);
-        }
-        values.sort_unstable();
-        let start = out.len();
-        let counts: Vec<u64> = values.iter().map(|(_, rows)| *rows).collect();
-        let texts: Vec<&str> = values.iter().map(|(value, _)| *value).collect();
-        encode_strings(out, &texts);
-        ints::encode_unsigned(out, &counts, Depth::Outer);
-        directory.push(kind as u8 | if self.bounded { LOWER_BOUND } else { 0 });
-        put_varint(
-            directory,
-            counts
-                .iter()
-                .copied()
-                .fold(unlisted_rows, u64::saturating_add),
-        );
-        put_varint(directory, distinct);
-        put_varint(directory, unlisted_rows);
-        put_varint(directory, values.len() as u64);
-        put_varint(directory, (out.len() - start) as u64);
-        directory.extend_from_slice(&crc32c::crc32c(&out[start..]).to_le_bytes());
+        writer.finish()
     }
 }
 

@@ -8,10 +8,12 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
+
 use super::MINUTE_NANOS;
 use super::pick::damage;
 use super::table::{BlockTable, failed};
-use crate::block::{BlockWriter, Distinct, Kind, PLACE, Templated, Values};
+use crate::block::{BlockWriter, Distinct, PLACE, Templated, Values};
 use crate::table::Damage;
 
 /// There are at least so many rows for each cell.
@@ -68,13 +70,32 @@ pub(super) fn encode(
         .column("template.rows", Values::UInt(rows.into()));
 }
 
-/// What is known of the templates of the block before: blocks of one file often have the same.
+/// What is known of templates: blocks have the same ones, mostly.
 #[derive(Default)]
-pub(crate) struct KnownTemplates {
-    /// The stored bytes of the templates.
-    stored: Vec<u8>,
-    /// Of each whether bodies pass, as far as it tells.
-    passes: Vec<Option<bool>>,
+pub(crate) struct KnownTemplates(FxHashMap<Box<[u8]>, Option<bool>>);
+
+impl KnownTemplates {
+    /// Templates that are kept; others are looked at each time.
+    const KEPT_MAX: usize = 4_096;
+    /// Longer ones are not kept.
+    const BYTES_MAX: usize = 1_024;
+
+    /// Whether bodies of a template pass, as far as it tells.
+    fn passes(
+        &mut self,
+        template: &[u8],
+        decide: impl Fn(&[&[u8]]) -> Option<bool>,
+    ) -> Option<bool> {
+        if let Some(passes) = self.0.get(template) {
+            return *passes;
+        }
+        let literals: Vec<&[u8]> = template.split(|byte| *byte == PLACE).collect();
+        let passes = decide(&literals);
+        if self.0.len() < Self::KEPT_MAX && template.len() <= Self::BYTES_MAX {
+            self.0.insert(template.into(), passes);
+        }
+        passes
+    }
 }
 
 impl BlockTable {
@@ -86,25 +107,21 @@ impl BlockTable {
         decide: impl Fn(&[&[u8]]) -> Option<bool>,
         known: &mut KnownTemplates,
     ) -> Result<Option<Vec<(u64, u64)>>, Damage> {
-        let stored = self.reader.payload("template.text", Kind::Bytes);
-        let Some(stored) = stored.map_err(failed)? else {
+        let texts = self.reader.bytes("template.text").map_err(failed)?;
+        let Some(texts) = texts else {
             return Ok(None);
         };
-        let missing = || damage("template columns");
-        if known.passes.is_empty() || known.stored != stored[..] {
-            let texts = self.reader.bytes("template.text").map_err(failed)?;
-            let texts = texts.ok_or_else(missing)?;
-            let literals = |text: &[u8]| {
-                let literals: Vec<&[u8]> = text.split(|byte| *byte == PLACE).collect();
-                decide(&literals)
+        let mut passes = Vec::with_capacity(texts.len());
+        for text in texts.iter() {
+            let Some(one) = known.passes(text, &decide) else {
+                return Ok(None);
             };
-            known.passes = texts.iter().map(literals).collect();
-            // A part of the block would keep its file mapped.
-            known.stored = stored.to_vec();
+            passes.push(one);
         }
+        let missing = || damage("template columns");
         let uints = |name: &str| self.reader.uints(name).map_err(failed)?.ok_or_else(missing);
         let (minutes, rows) = (uints("template.minute")?, uints("template.rows")?);
-        let index = self.reader.indices("template.index", known.passes.len());
+        let index = self.reader.indices("template.index", passes.len());
         let index = index.map_err(failed)?.ok_or_else(missing)?;
         let all = rows
             .iter()
@@ -117,10 +134,7 @@ impl BlockTable {
         }
         let mut passing: Vec<(u64, u64)> = Vec::new();
         for ((minute, index), rows) in minutes.into_iter().zip(index).zip(rows) {
-            let Some(passes) = known.passes[index as usize] else {
-                return Ok(None);
-            };
-            if passes {
+            if passes[index as usize] {
                 passing.push((minute.saturating_mul(MINUTE_NANOS), rows));
             }
         }

@@ -3,12 +3,14 @@
 //! It is shown whole columns with their distinct values, so that a value is hashed once per
 //! block however many rows have it.
 
+use std::collections::BTreeMap;
+
 use model::{Value, ValueRef};
 use rustc_hash::FxHashMap;
 
 use super::{Of, seed, term, value_term, word_term};
 use crate::block::{Distinct, Kind, distinct_u64};
-use crate::fields_table::FieldsTableBuilder;
+use crate::fields_table::FieldsTableWriter;
 use crate::filter::Level;
 use crate::words;
 
@@ -358,28 +360,32 @@ impl<'a> Collector<'a> {
         });
     }
 
-    /// The table of field values of all blocks seen.
+    /// The table of field values of all blocks seen. Each field is let go of once it is written:
+    /// there may be thousands, with up to a thousand values each.
     pub(crate) fn fields(self) -> Vec<u8> {
-        let mut builder = FieldsTableBuilder::new();
+        let mut fields: BTreeMap<(String, Kind), Values<'a>> = BTreeMap::new();
         for ((name, value), rows) in self.intrinsics {
-            builder.add(name, Kind::Text, value, rows);
+            let field = fields.entry((name.to_owned(), Kind::Text)).or_default();
+            field.counts.insert(value, rows);
         }
         for ((name, code), rows) in self.unnamed {
-            builder.add(name, Kind::Int, &code.to_string(), rows);
+            let field = fields.entry((name.to_owned(), Kind::Int)).or_default();
+            field.numbers.insert(i64::from(code), rows);
         }
         for ((level, key, kind), values) in self.fields {
-            let name = table_name(level, key);
-            for (value, rows) in values.counts {
-                builder.add(&name, kind, value, rows);
-            }
-            for (value, rows) in values.numbers {
-                builder.add(&name, kind, &value.to_string(), rows);
-            }
-            if values.unlisted > 0 {
-                builder.add_unlisted(&name, kind, values.unlisted, 1);
-            }
+            fields.insert((table_name(level, key), kind), values);
         }
-        builder.finish()
+        let mut writer = FieldsTableWriter::new();
+        for ((name, kind), values) in fields {
+            let numbers = values.numbers.into_iter();
+            let numbers: Vec<(String, u64)> = numbers
+                .map(|(number, rows)| (number.to_string(), rows))
+                .collect();
+            let listed = numbers.iter().map(|(text, rows)| (text.as_str(), *rows));
+            let listed = values.counts.into_iter().chain(listed).collect();
+            writer.field(&name, kind, listed, values.unlisted);
+        }
+        writer.finish()
     }
 }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use model::{LogRecord, Signal, Value};
 
 use super::*;
+use crate::block::Kind;
 use crate::eval::Compiled;
 use crate::filter::Filter;
 use crate::layout::{RowRef, encode as encode_block};
