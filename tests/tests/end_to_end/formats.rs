@@ -140,7 +140,7 @@ fn sorted(mut rows: Vec<String>) -> Vec<String> {
     rows
 }
 
-fn assert_same(found: &[String], sent: &[String], what: &str) {
+pub(crate) fn assert_same(found: &[String], sent: &[String], what: &str) {
     let odd = found.iter().zip(sent).find(|(found, sent)| found != sent);
     if let Some((found, sent)) = odd {
         panic!("{what}:\n found {found}\n sent  {sent}");
@@ -398,7 +398,7 @@ async fn asked(query: &Http, sent: &[Sent]) -> Vec<String> {
 }
 
 /// What the reader in `tests/reader` prints for a data folder.
-fn read_by_stranger(data: &Path) -> Vec<String> {
+pub(crate) fn read_by_stranger(data: &Path) -> Vec<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reader/read_data_folder.py");
     let output = Command::new("python3")
         .arg("-B")
@@ -420,7 +420,7 @@ fn read_by_stranger(data: &Path) -> Vec<String> {
 }
 
 /// Whether this machine can run that reader.
-fn has_reader() -> bool {
+pub(crate) fn has_reader() -> bool {
     let script = "import sys; sys.path.insert(0, sys.argv[1]); import checksum; sys.exit(not checksum.can_unzstd())";
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("reader");
     let run = Command::new("python3")
@@ -458,7 +458,7 @@ async fn a_reader_made_from_the_documents_finds_every_row_of_merged_files() {
 }
 
 /// Requests of remote write, of both versions, with everything that one can hold.
-fn remote_write_requests(begin_ms: i64) -> [(&'static str, Vec<u8>); 3] {
+pub(crate) fn remote_write_requests(begin_ms: i64) -> [(&'static str, Vec<u8>); 3] {
     let series = |name: &'static str, count: i64| TimeSeries {
         labels: labels(&[("__name__", name), ("instance", "a:1"), ("job", "x/y")]),
         samples: (0..count)
@@ -594,19 +594,22 @@ async fn a_reader_made_from_the_documents_finds_what_remote_write_brought() {
     assert_same(&brought(), &in_log, "remote write in files and in the log");
 }
 
-/// The folders of earlier builds.
-fn golden() -> Vec<PathBuf> {
+/// The folders of earlier builds whose names are wanted.
+pub(crate) fn folders_of(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     let entries = std::fs::read_dir(folder).unwrap();
     let mut folders: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.unwrap())
+        .filter(|entry| wanted(&entry.file_name().to_string_lossy()))
+        .map(|entry| entry.path())
         .filter(|path| path.is_dir())
         .collect();
     folders.sort();
+    assert!(!folders.is_empty());
     folders
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -620,13 +623,11 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// When everything in the folders of earlier builds happened.
-const THEN: u64 = 1_768_435_200 * SECOND;
+pub(crate) const THEN: u64 = 1_768_435_200 * SECOND;
 
 #[tokio::test]
 async fn folders_of_earlier_builds_are_read_whole_and_added_to() {
-    let folders = golden();
-    assert!(!folders.is_empty());
-    for folder in folders {
+    for folder in folders_of(|name| !name.ends_with("records")) {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         let sent = material(THEN).concat();
         if has_reader() {
@@ -682,6 +683,11 @@ async fn make_a_golden_folder_of_this_build() {
     } else {
         fill(&setup, &material(THEN)).await;
     }
+    keep(&setup, &name);
+}
+
+/// Keeps a data folder in the repository, and returns where.
+pub(crate) fn keep(setup: &Setup, name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("golden")
         .join(name);
@@ -699,4 +705,5 @@ async fn make_a_golden_folder_of_this_build() {
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_len((end as u64).next_multiple_of(4_096)).unwrap();
     }
+    folder
 }

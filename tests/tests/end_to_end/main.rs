@@ -27,6 +27,7 @@ mod promtool;
 mod read_back;
 mod read_back_metrics;
 mod recorded_histograms;
+mod records;
 mod remote_write;
 mod rule_tests;
 mod samples;

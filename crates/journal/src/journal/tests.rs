@@ -181,6 +181,30 @@ fn truncation_frees_whole_segments_and_replaces_a_consumed_one() {
 }
 
 #[test]
+fn a_segment_is_left_once_it_is_synced_used_up_and_worth_it() {
+    let files = MemoryFiles::new();
+    let (mut journal, _) = open(&files);
+    journal.append(b"short").unwrap();
+    let end = journal.sync().unwrap();
+    assert!(!journal.leave_consumed(end).unwrap(), "not worth it");
+    let long = journal.append(&[7; 500]).unwrap();
+    let end = journal.end();
+    assert!(!journal.leave_consumed(end).unwrap(), "not synced");
+    journal.sync().unwrap();
+    assert!(!journal.leave_consumed(long).unwrap(), "not used up");
+    assert!(journal.leave_consumed(end).unwrap());
+    assert_eq!(journal.synced_end(), journal.end());
+    assert!(journal.end() > end);
+    // What is left is still there, and numbering goes on after a crash.
+    let begun = journal.end();
+    drop(journal);
+    files.power_cut(testkit::Loss::All);
+    let (journal, recovery) = open(&files);
+    assert_eq!((recovery.records, recovery.is_damaged()), (2, false));
+    assert_eq!(journal.end(), begun);
+}
+
+#[test]
 fn numbering_starts_where_positions_kept_elsewhere_end() {
     let files = MemoryFiles::new();
     let options = Options {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use env::EntryKind;
-use journal::{ErrorKind, Journal, Position};
+use journal::{ErrorKind, Item, Journal, Log, Position};
 use model::room::Room;
 use model::row::Reject;
 use model::value::KeyValueRef;
@@ -59,15 +59,19 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         record_bytes_max: core.options.in_flight_bytes,
         ..journal::Options::default()
     };
+    let gone = gone_before(core, wal_dir, checkpoint.position());
     let (mut journal, recovery) = Journal::open(&core.env, wal_dir, options)?;
     // Should the end of the log be lost, new records must not get positions that count as written.
     journal.advance_to(checkpoint.position())?;
-    let lost = recovery.corrupt_bytes;
+    let lost = recovery.corrupt_bytes + gone.bytes;
+    let lost_segments = recovery.missing_segments + gone.segments;
     add(&core.counters.wal_lost_bytes, lost);
+    add(&core.counters.wal_lost_segments, lost_segments);
     add(&core.counters.wal_torn_bytes, recovery.torn_bytes);
-    if recovery.is_damaged() {
+    if recovery.is_damaged() || lost_segments > 0 {
         tracing::error!(
             lost_bytes = lost,
+            lost_segments,
             regions = recovery.corrupt_regions,
             "the wal is damaged, the rest of it is replayed"
         );
@@ -147,6 +151,47 @@ fn find_checkpoint(core: &Core, wal_dir: &Path) -> Result<Checkpoint, OpenError>
         Err(Unread::Damaged(reason)) => rebuild::rebuild(core, wal_dir, &reason),
         Err(unread) => Err(unread.of(&core.root)),
     }
+}
+
+/// What is gone from a log.
+#[derive(Default)]
+struct Gone {
+    /// Where the next segment says how long it was.
+    bytes: u64,
+    segments: u64,
+}
+
+/// What is gone between the position where the log is to go on and the first segment that is
+/// there: to the log alone it looks as if it had been freed.
+fn gone_before(core: &Core, wal_dir: &Path, position: Position) -> Gone {
+    let mut gone = Gone::default();
+    // What is wrong with it is said when it is opened to be written.
+    let Ok(log) = Log::open(&core.env, wal_dir, position) else {
+        return gone;
+    };
+    if !matches!(
+        core.env.files.stat(&log.path_of(position.segment)),
+        Ok(None)
+    ) {
+        return gone;
+    }
+    let looked = log.each(&mut |item| {
+        match item {
+            Item::Missing { after, segments } if after == position.segment => {
+                gone.segments = segments;
+            }
+            Item::Damaged { segment, from, to } if segment == position.segment => {
+                gone.bytes = to - from;
+                gone.segments = 1;
+            }
+            _ => {}
+        }
+        false
+    });
+    if let Err(error) = looked {
+        tracing::warn!(%error, "whether the log lacks its beginning is not known");
+    }
+    gone
 }
 
 /// Several segments, so that space comes back in parts.

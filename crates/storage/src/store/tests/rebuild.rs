@@ -276,3 +276,152 @@ async fn rows_that_were_in_a_lost_log_alone_are_all_that_is_lost() {
     assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
     send(&store, [81]).await;
 }
+
+/// Damages every record of the log that is a checkpoint.
+fn forget_checkpoints(files: &MemoryFiles) {
+    let needle = b"\xff{\"version\"";
+    let mut found = 0;
+    for path in files.paths() {
+        if !path.starts_with("/data/wal") {
+            continue;
+        }
+        let bytes = files.read(&path).unwrap();
+        let windows = bytes.windows(needle.len()).enumerate();
+        for (at, _) in windows.filter(|(_, window)| window == needle) {
+            files.flip_bit(&path, at + 4, 0);
+            found += 1;
+        }
+    }
+    assert!(found > 0);
+}
+
+#[tokio::test]
+async fn that_there_was_a_flush_shows_also_where_the_log_does_not_say_it() {
+    // The log does not begin with its first segment.
+    let files = MemoryFiles::new();
+    let store = open(&files);
+    let mut last = 0;
+    while counted(&store, "wal_bytes") < 1_500_000.0 {
+        last += 1;
+        send(&store, [last]).await;
+    }
+    store.shutdown().await;
+    drop(store);
+    forget_checkpoints(&files);
+    lose_checkpoints(&files, None);
+    let store = open(&files);
+    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+    check(&store, 1..=last).await;
+
+    // Files were merged.
+    let files = MemoryFiles::new();
+    let store = filled(&files).await;
+    drop(store);
+    forget_checkpoints(&files);
+    lose_checkpoints(&files, None);
+    let store = open(&files);
+    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+    check(&store, sent().filter(|sequence| *sequence < 41)).await;
+
+    // A file was merged of which the log does not know. What it says of agents still holds, also
+    // of what it does not hold any more.
+    let files = MemoryFiles::new();
+    let store = open(&files);
+    send(&store, 1..=last).await;
+    store.flush().await;
+    let before = files.fork();
+    send(&store, [last + 1]).await;
+    store.flush().await;
+    drop(merged(&files, store).await);
+    restore_log(&files, &before);
+    lose_checkpoints(&files, None);
+    let store = open(&files);
+    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+    for sequence in 1..=last {
+        let rows = request(sequence);
+        let ack = write_stamped(&store, Signal::Traces, &rows, stamp(sequence)).await;
+        assert!(ack.unwrap().duplicate, "{sequence}");
+    }
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    let expected = (1..=last + 1).flat_map(request).collect();
+    assert!(plain_spans(found) == plain_spans(expected));
+
+    // There is no log.
+    let files = MemoryFiles::new();
+    let store = open(&files);
+    send(&store, 1..=3).await;
+    store.flush().await;
+    drop(store);
+    for path in files.paths() {
+        if path.starts_with("/data/wal") {
+            files.remove_file(&path).unwrap();
+        }
+    }
+    lose_checkpoints(&files, None);
+    let store = open(&files);
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans((1..=3).flat_map(request).collect()));
+}
+
+#[tokio::test]
+async fn segments_of_the_log_that_are_gone_are_counted() {
+    let files = MemoryFiles::new();
+    let env = testkit::env(1, Arc::new(files.clone())).0;
+    let options = Options {
+        wal_bytes: 16 << 20,
+        background_merges: false,
+        ..Options::default()
+    };
+    let open = |files: &MemoryFiles| {
+        let env = testkit::env(1, Arc::new(files.clone())).0;
+        Store::open(
+            env,
+            Path::new("/data"),
+            options.clone(),
+            Arc::new(TestDecoder),
+        )
+        .unwrap()
+    };
+    let store = open(&files);
+    send(&store, [1]).await;
+    store.flush().await;
+    let mut last = 1;
+    while counted(&store, "wal_bytes") < 7_500_000.0 {
+        last += 1;
+        send(&store, [last]).await;
+    }
+    drop(store);
+    let position = Checkpoint::read(&env, Path::new("/data/store"))
+        .unwrap()
+        .0
+        .position();
+    let segment = |number: u64| Path::new("/data/wal").join(format!("{number:020}.seg"));
+    for (gone, segments, bytes) in [
+        (vec![position.segment], 1.0, true),
+        (vec![position.segment + 1], 1.0, false),
+        (vec![position.segment, position.segment + 1], 1.0, false),
+        (vec![], 0.0, false),
+    ] {
+        let files = files.fork();
+        for number in &gone {
+            files.remove_file(&segment(*number)).unwrap();
+        }
+        let store = open(&files);
+        assert_eq!(
+            counted(&store, "wal_lost_segments_total"),
+            segments,
+            "{gone:?}"
+        );
+        assert_eq!(
+            counted(&store, "wal_lost_bytes_total") > 0.0,
+            bytes,
+            "{gone:?}"
+        );
+        let found = spans(&store, selection(Signal::Traces, Filter::All))
+            .await
+            .len();
+        let all = last as usize * request(1).len();
+        assert_eq!(found < all, !gone.is_empty(), "{gone:?}: {found} of {all}");
+        assert!(found > request(1).len(), "{gone:?}: {found}");
+    }
+}
