@@ -311,7 +311,8 @@ async fn that_there_was_a_flush_shows_also_where_the_log_does_not_say_it() {
     lose_checkpoints(&files, None);
     let store = open(&files);
     assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
-    check(&store, 1..=last).await;
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans((1..=last).flat_map(request).collect()));
 
     // Files were merged.
     let files = MemoryFiles::new();
@@ -423,5 +424,76 @@ async fn segments_of_the_log_that_are_gone_are_counted() {
         let all = last as usize * request(1).len();
         assert_eq!(found < all, !gone.is_empty(), "{gone:?}: {found} of {all}");
         assert!(found > request(1).len(), "{gone:?}: {found}");
+    }
+}
+
+/// A store whose log has small segments.
+fn open_small(files: &MemoryFiles) -> Store {
+    let env = testkit::env(1, Arc::new(files.clone())).0;
+    let options = Options {
+        wal_bytes: 512 << 10,
+        background_merges: false,
+        ..Options::default()
+    };
+    Store::open(env, Path::new("/data"), options, Arc::new(TestDecoder)).unwrap()
+}
+
+#[tokio::test]
+async fn a_log_with_a_gap_is_used_only_where_no_later_flush_had_what_is_gone() {
+    let files = MemoryFiles::new();
+    let store = open_small(&files);
+    send(&store, [1]).await;
+    store.flush().await;
+    let mut last = 1;
+    while counted(&store, "wal_bytes") < 220_000.0 {
+        last += 1;
+        send(&store, [last]).await;
+    }
+    let before = files.fork();
+    store.flush().await;
+    drop(store);
+    // The first checkpoint is in the last segment, too, as where rows came during its flush.
+    let env = testkit::env(1, Arc::new(before.clone())).0;
+    let known = Checkpoint::read(&env, Path::new("/data/store")).unwrap().0;
+    let record = crate::store::record::checkpoint(&known).unwrap();
+    let options = journal::Options::default();
+    let (mut log, _) = journal::Journal::open(&env, Path::new("/data/wal"), options).unwrap();
+    log.append(&record).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    restore_log(&files, &before);
+    let all: Vec<Span> = (1..=last).flat_map(request).collect();
+    for gone in 1..=3 {
+        let path = Path::new("/data/wal").join(format!("{gone:020}.seg"));
+        let aside = Path::new("/data/wal.quarantined-1");
+        // All rows are in files, some of which the log does not know.
+        let flushed = files.fork();
+        flushed.remove_file(&path).unwrap();
+        lose_checkpoints(&flushed, None);
+        let store = open_small(&flushed);
+        assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+        let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+        assert!(
+            plain_spans(found) == plain_spans(all.clone()),
+            "without segment {gone}"
+        );
+        assert!(flushed.stat(aside).unwrap().is_some());
+        if gone == 1 {
+            continue;
+        }
+        // There was no such flush: what is left of the log is replayed.
+        let unflushed = before.fork();
+        unflushed.remove_file(&path).unwrap();
+        lose_checkpoints(&unflushed, None);
+        let store = open_small(&unflushed);
+        let found = spans(&store, selection(Signal::Traces, Filter::All))
+            .await
+            .len();
+        assert!(
+            found > all.len() / 2 && found < all.len(),
+            "without segment {gone}: {found} of {}",
+            all.len()
+        );
+        assert!(unflushed.stat(aside).unwrap().is_none());
     }
 }
