@@ -153,6 +153,22 @@ async fn answers_are_the_same_where_what_lies_beside_the_blocks_is_cut_short() {
         check("cut, again").await;
         restore(&files);
         check("restored").await;
+        // What is opened anew is checked anew.
+        for (path, content) in &files {
+            cut(path, left.min(content.len()));
+        }
+        check("cut once more").await;
+        let mut damaged = files.clone();
+        for (_, content) in &mut damaged {
+            let middle = content.len() / 2;
+            let end = content.len().min(middle + 64);
+            content[middle..end]
+                .iter_mut()
+                .for_each(|byte| *byte = !*byte);
+        }
+        restore(&damaged);
+        check("damaged").await;
+        restore(&files);
         // What comes next goes into an index of its own where the old one is not to be trusted.
         for (path, content) in &files {
             cut(path, left.min(content.len()));

@@ -205,3 +205,49 @@ async fn a_query_reads_what_was_merged_away_or_dropped_since_it_began() {
     let left = spans(&store, selection(Signal::Traces, Filter::All)).await;
     assert!(plain_spans(left) == plain_spans(sent));
 }
+
+#[tokio::test]
+async fn those_that_were_asked_for_longest_ago_are_closed_first() {
+    let files = MemoryFiles::new();
+    // Three files may be open.
+    let store = open(&files, 9);
+    let mut generator = Generator::new(11);
+    let rows: Vec<Span> = (0..4).map(|day| span_of(&mut generator, day, 0)).collect();
+    write(&store, Signal::Traces, &rows).await.unwrap();
+    store.flush().await;
+    let ask = async |day| spans(&store, within(day..day + 1, Filter::All)).await;
+    for day in [0, 1, 2, 0, 3] {
+        assert_eq!(ask(day).await.len(), 1);
+    }
+    opened(&files);
+    for day in [0, 3] {
+        ask(day).await;
+        assert_eq!(opened(&files), 0, "{day}");
+    }
+    ask(1).await;
+    assert!(opened(&files) > 0);
+}
+
+#[tokio::test]
+async fn what_is_gone_is_not_counted_as_open() {
+    let files = MemoryFiles::new();
+    let store = open(&files, 1_000);
+    let mut generator = Generator::new(12);
+    // Each flush opens the index anew, which several blocks share.
+    for flush in 0..4 {
+        let rows: Vec<Span> = (0..40)
+            .map(|n| span_of(&mut generator, 0, flush * 100 + n))
+            .collect();
+        write(&store, Signal::Traces, &rows).await.unwrap();
+        store.flush().await;
+        spans(&store, selection(Signal::Traces, Filter::All)).await;
+    }
+    assert!(counted(&store, "open_files") > 0.0);
+    let core = store.core();
+    let key = core.view.read().partitions.keys().next().cloned().unwrap();
+    crate::retention::drop_now(core, &key);
+    core.removals.sweep(core);
+    assert_eq!(counted(&store, "removals_waiting"), 0.0);
+    assert_eq!(counted(&store, "open_files"), 0.0);
+    assert_eq!(files.maps().0, 0);
+}
