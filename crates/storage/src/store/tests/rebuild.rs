@@ -324,29 +324,6 @@ async fn that_there_was_a_flush_shows_also_where_the_log_does_not_say_it() {
     assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
     check(&store, sent().filter(|sequence| *sequence < 41)).await;
 
-    // A file was merged of which the log does not know. What it says of agents still holds, also
-    // of what it does not hold any more.
-    let files = MemoryFiles::new();
-    let store = open(&files);
-    send(&store, 1..=last).await;
-    store.flush().await;
-    let before = files.fork();
-    send(&store, [last + 1]).await;
-    store.flush().await;
-    drop(merged(&files, store).await);
-    restore_log(&files, &before);
-    lose_checkpoints(&files, None);
-    let store = open(&files);
-    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
-    for sequence in 1..=last {
-        let rows = request(sequence);
-        let ack = write_stamped(&store, Signal::Traces, &rows, stamp(sequence)).await;
-        assert!(ack.unwrap().duplicate, "{sequence}");
-    }
-    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
-    let expected = (1..=last + 1).flat_map(request).collect();
-    assert!(plain_spans(found) == plain_spans(expected));
-
     // There is no log.
     let files = MemoryFiles::new();
     let store = open(&files);
