@@ -16,7 +16,7 @@ use futures::stream::{self, BoxStream};
 use otlp::raw::BytesCodec;
 use otlp::server::{ConnectionLimits, Handler, listen};
 use storage::filter::Filter;
-use storage::message::{Cardinality, Limits, Reply, Request, SeriesPoints};
+use storage::message::{Cardinality, CountGroup, Counts, Limits, Reply, Request, SeriesPoints};
 use storage::read::{Read, ReadError};
 use tokio::net::TcpListener;
 use tonic::server::{Grpc, ServerStreamingService};
@@ -171,7 +171,10 @@ fn halves(reply: Reply) -> Option<(Reply, Reply)> {
     match reply {
         Reply::Spans(list) => cut(list, Reply::Spans),
         Reply::Logs(list) => cut(list, Reply::Logs),
-        Reply::Counts(list) => cut(list, Reply::Counts),
+        Reply::Counts(counts) => {
+            let (first, second) = halves_of(counts)?;
+            Some((Reply::Counts(first), Reply::Counts(second)))
+        }
         Reply::Durations(list) => cut(list, Reply::Durations),
         Reply::Traces(list) => cut(list, Reply::Traces),
         Reply::Fields(list) => cut(list, Reply::Fields),
@@ -202,6 +205,19 @@ fn halves(reply: Reply) -> Option<(Reply, Reply)> {
         }
         Reply::Tail(_) | Reply::Status(_) | Reply::End(_) => None,
     }
+}
+
+/// Counts in two parts, which are added up again: a group may come in both.
+fn halves_of(mut counts: Counts) -> Option<(Counts, Counts)> {
+    let groups = match &mut counts.groups[..] {
+        [group] if group.buckets.len() > 1 => vec![CountGroup {
+            key: group.key.clone(),
+            buckets: second_half(&mut group.buckets),
+        }],
+        [] | [_] => return None,
+        _ => second_half(&mut counts.groups),
+    };
+    Some((counts, Counts { groups, other: 0 }))
 }
 
 fn second_half<T>(list: &mut Vec<T>) -> Vec<T> {

@@ -23,7 +23,7 @@ use model::{LogRecord, Span, TimeRange, TraceId};
 use rustc_hash::FxHashMap;
 use storage::filter::Field;
 use storage::message::{
-    Cardinality, CardinalityOf, Columns, Count, Durations, FieldCount, Order, Place, Reply,
+    Cardinality, CardinalityOf, Columns, Counts, Durations, FieldCount, Order, Place, Reply,
     Request, Selection, SeriesPoints, Source, SourceKind, SourceState, Stats, Status, TraceSpans,
     ValueCount,
 };
@@ -273,7 +273,7 @@ impl Sources {
         Ok(parts)
     }
 
-    /// Rows counted by time and fields, by bucket and key.
+    /// Rows counted by time and fields.
     pub async fn counts(
         &self,
         selection: Selection,
@@ -281,21 +281,30 @@ impl Sources {
         by: Vec<Field>,
         groups: usize,
         work: &Work,
-    ) -> Result<Vec<Count>, QueryError> {
-        let mut merged = merge::Counts::default();
+    ) -> Result<Counts, QueryError> {
+        let mut merged = merge::Summed::default();
+        let mut held = Held::new(work.answer_bytes());
         let request = Request::Counts {
             selection,
             step_nano,
             by,
             groups,
         };
-        self.each(request, work, |_, reply| {
+        let take = |_, reply| {
             if let Reply::Counts(counts) = reply {
+                held.add(&counts.groups, work)?;
                 merged.add(counts);
             }
-        })
-        .await?;
-        Ok(merged.finish())
+            Ok(())
+        };
+        self.each_its_own(|_| request.clone(), work, take).await?;
+        let counts = merged.finish();
+        if counts.other > 0 && self.len() > 1 {
+            let hint = "each source leaves out the groups that are small in it: the counts of \
+                        those that are here may lack rows, which are in `other`";
+            work.cut("groups", groups, hint);
+        }
+        Ok(counts)
     }
 
     /// Span durations by group, by key.
@@ -307,20 +316,20 @@ impl Sources {
         work: &Work,
     ) -> Result<Vec<Durations>, QueryError> {
         let mut merged = merge::DurationGroups::default();
-        self.each(
-            Request::Durations {
-                selection,
-                by,
-                groups,
-            },
-            work,
-            |_, reply| {
-                if let Reply::Durations(durations) = reply {
-                    merged.add(durations);
-                }
-            },
-        )
-        .await?;
+        let mut held = Held::new(work.answer_bytes());
+        let request = Request::Durations {
+            selection,
+            by,
+            groups,
+        };
+        let take = |_, reply| {
+            if let Reply::Durations(durations) = reply {
+                held.add(&durations, work)?;
+                merged.add(durations);
+            }
+            Ok(())
+        };
+        self.each_its_own(|_| request.clone(), work, take).await?;
         Ok(merged.finish())
     }
 
@@ -379,18 +388,21 @@ impl Sources {
         work: &Work,
     ) -> Result<Vec<ValueCount>, QueryError> {
         let mut merged = merge::Values::default();
+        let mut held = Held::new(work.answer_bytes());
         let request = Request::Values {
             selection,
             field,
             prefix,
             limit,
         };
-        self.each(request, work, |_, reply| {
+        let take = |_, reply| {
             if let Reply::Values(values) = reply {
+                held.add(&values, work)?;
                 merged.add(values);
             }
-        })
-        .await?;
+            Ok(())
+        };
+        self.each_its_own(|_| request.clone(), work, take).await?;
         Ok(merged.finish(limit))
     }
 

@@ -16,9 +16,9 @@ use parking_lot::Mutex;
 use storage::digest;
 use storage::filter::Field;
 use storage::message::{
-    BucketStats, Columns, Count, Cut, Durations, FieldCount, Limits, Order, Place, Reply, Request,
-    STALE_NAN_BITS, Selection, SeriesPoints, SeriesSamples, Source, SourceKind, SourceState, Stats,
-    Status, Summary, Tail, TraceSpans, ValueCount,
+    BucketStats, Columns, CountGroup, Counts, Cut, Durations, FieldCount, Limits, Order, Place,
+    Reply, Request, STALE_NAN_BITS, Selection, SeriesPoints, SeriesSamples, Source, SourceKind,
+    SourceState, Stats, Status, Summary, Tail, TraceSpans, ValueCount,
 };
 use storage::read::{Read, ReadError, Replies};
 use tokio::sync::{broadcast, watch};
@@ -168,21 +168,25 @@ impl Memory {
                 selection,
                 step_nano,
                 by,
-                groups: _,
+                groups,
             } => {
-                let mut counts: BTreeMap<(u64, Vec<String>), u64> = BTreeMap::new();
+                let mut counts: BTreeMap<Vec<String>, BTreeMap<u64, u64>> = BTreeMap::new();
                 for (time, key) in self.texts(&selection, &by) {
                     let start = step_nano.map_or(0, |step| time / step * step);
                     let key = key.into_iter().map(Option::unwrap_or_default).collect();
-                    *counts.entry((start, key)).or_default() += 1;
+                    *counts.entry(key).or_default().entry(start).or_default() += 1;
                 }
-                let counts = counts.into_iter();
-                let counts = counts.map(|((start_unix_nano, key), count)| Count {
-                    start_unix_nano,
+                let counts = counts.into_iter().map(|(key, buckets)| CountGroup {
                     key,
-                    count,
+                    buckets: buckets.into_iter().collect(),
                 });
-                vec![Reply::Counts(counts.collect())]
+                let mut list: Vec<CountGroup> = counts.collect();
+                list.sort_by_key(|group| std::cmp::Reverse(group.rows()));
+                let left_out = list.split_off(groups.min(list.len()));
+                vec![Reply::Counts(Counts {
+                    groups: list,
+                    other: left_out.iter().map(CountGroup::rows).sum(),
+                })]
             }
             Request::Traces {
                 selection, limit, ..

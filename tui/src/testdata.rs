@@ -298,6 +298,7 @@ pub(crate) fn answer(request: &Request, completeness: Completeness) -> Answer {
                     series("error", vec![(T0 + 300_000 * MS, 9)]),
                 ],
                 total: 619,
+                other: 0,
                 completeness,
             })
         }

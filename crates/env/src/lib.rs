@@ -24,7 +24,7 @@ pub use clock::{Clock, RealClock};
 pub use failure::{Failure, Failures, PanicGuard};
 pub use files::{Entry, EntryKind, File, Files, Lock, Space};
 pub use lock::LockFile;
-pub use memory::share_heaps;
+pub use memory::{give_back_memory, share_heaps};
 pub use priority::yield_to_other_threads;
 pub use random::{Random, RealRandom, SeededRandom};
 pub use real_files::RealFiles;

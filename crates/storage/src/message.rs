@@ -34,7 +34,8 @@ pub struct Limits {
     /// Decoded bytes held or looked at.
     pub scanned_bytes: u64,
     /// Memory that the rows of the answer may take, once they are built. More is no answer but
-    /// [`ReadError::TooLarge`](crate::read::ReadError::TooLarge): who asks holds them all.
+    /// [`ReadError::TooLarge`](crate::read::ReadError::TooLarge): who asks holds them all. Groups
+    /// take no more either: the smallest are left out.
     pub answer_bytes: u64,
 }
 
@@ -105,7 +106,7 @@ pub enum Request {
         step_nano: Option<u64>,
         /// Group by the text of these; a row without the field has an empty text.
         by: Vec<Field>,
-        /// How many groups at most; the smallest are cut.
+        /// How many groups at most; the rows of the smallest are [`Counts::other`].
         groups: usize,
     },
     /// Span durations by group. Answered by [`Reply::Durations`].
@@ -295,8 +296,8 @@ pub enum Reply {
     Spans(Vec<Span>),
     /// Log records, in order within and between parts.
     Logs(Vec<LogRecord>),
-    /// Counts per bucket and group.
-    Counts(Vec<Count>),
+    /// Counts per group and bucket.
+    Counts(Counts),
     /// Durations per group.
     Durations(Vec<Durations>),
     /// Traces.
@@ -321,15 +322,29 @@ pub enum Reply {
     Cardinality(Box<Cardinality>),
 }
 
-/// Rows in one bucket and group.
+/// Rows by group. Those of the groups and the others are together all that were read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// The largest groups, each with all of its rows; by key.
+    pub groups: Vec<CountGroup>,
+    /// Rows of groups that are left out.
+    pub other: u64,
+}
+
+/// Rows of one group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// Start of the bucket in unix nanoseconds; 0 without buckets.
-    pub start_unix_nano: u64,
-    /// The group's texts.
+pub struct CountGroup {
+    /// The group's texts. One of more than 1,024 bytes is its beginning, length and digest.
     pub key: Vec<String>,
+    /// Starts of buckets in unix nanoseconds, 0 without buckets, and how many rows lie in each.
+    pub buckets: Vec<(u64, u64)>,
+}
+
+impl CountGroup {
     /// How many rows.
-    pub count: u64,
+    pub fn rows(&self) -> u64 {
+        self.buckets.iter().map(|(_, rows)| rows).sum()
+    }
 }
 
 /// Span durations of one group, mergeable.

@@ -9,22 +9,24 @@ mod candidates;
 mod counts;
 mod durations;
 mod fields;
+mod groups;
 mod labels;
 mod memory;
 mod parallel;
 mod rows;
 pub(crate) mod series;
 mod status;
+mod tally;
 mod traces;
 mod unit;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use model::{Signal, Tenant, TimeRange};
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use crate::eval::Compiled;
@@ -33,7 +35,7 @@ use crate::message::{BucketStats, Cut, Limits, Reply, Request, Selection, Stats,
 use crate::partition::{BlockFile, FileEntry};
 use crate::read::{Read, ReadError, Replies};
 use crate::store::{Core, Store, View, add};
-use crate::table::{Damage, Grouped, Mask, Table};
+use crate::table::{Damage, Mask, Table};
 use crate::terms::Need;
 
 pub(crate) use memory::{Decoding, Share};
@@ -56,7 +58,9 @@ impl Read for Store {
         tokio::task::spawn_blocking(move || {
             let scan = Scan::new(&core, limits, sender);
             let result = scan.run(request);
+            let took_much = scan.took_much.load(Ordering::Relaxed);
             scan.end(result);
+            memory::give_back(took_much);
         });
         futures::stream::unfold(receiver, |mut receiver| async move {
             receiver.recv().await.map(|item| (item, receiver))
@@ -106,6 +110,8 @@ pub(crate) struct Scan<'a> {
     begun: Instant,
     account: Mutex<Account>,
     interned: Arc<Interned>,
+    /// Whether it took so much memory that what is free afterwards had better not stay.
+    took_much: AtomicBool,
     sender: mpsc::Sender<Result<Reply, ReadError>>,
 }
 
@@ -129,6 +135,7 @@ impl<'a> Scan<'a> {
             begun: Instant::now(),
             account: Mutex::default(),
             interned: core.interned(),
+            took_much: AtomicBool::new(false),
             sender,
         }
     }
@@ -414,95 +421,4 @@ pub(crate) fn in_range(
         }
     }
     Ok(mask)
-}
-
-/// Rows of a table by the texts of some fields.
-struct Groups {
-    /// Per row the index of its group; meaningful for the rows that were asked for.
-    of_row: Vec<u32>,
-    /// Per group the texts, in the order of the fields; empty where a row has no such field.
-    keys: Vec<Vec<String>>,
-}
-
-impl Groups {
-    /// Groups the rows of a mask. Each distinct text is kept once, however many rows show it.
-    fn new(table: &dyn Table, mask: &Mask, by: &[crate::filter::Field]) -> Result<Self, Damage> {
-        let mut fields = by.iter();
-        let mut groups = match fields.next() {
-            Some(first) => {
-                let Grouped { codes, texts } = table.group(first, mask)?;
-                Self {
-                    of_row: codes,
-                    keys: texts.into_iter().map(|text| vec![text]).collect(),
-                }
-            }
-            None => Self {
-                of_row: vec![0; table.rows()],
-                keys: vec![Vec::new()],
-            },
-        };
-        for field in fields {
-            let Grouped { codes, texts } = table.group(field, mask)?;
-            groups.split(mask, &codes, &texts);
-        }
-        Ok(groups)
-    }
-
-    /// Splits each group by one more field.
-    fn split(&mut self, mask: &Mask, codes: &[u32], texts: &[String]) {
-        const UNKNOWN: u32 = u32::MAX;
-        let mut keys: Vec<Vec<String>> = Vec::new();
-        let mut known = Cells::new(self.keys.len().saturating_mul(texts.len()), UNKNOWN);
-        for row in mask.iter() {
-            let (group, code) = (self.of_row[row] as usize, codes[row] as usize);
-            let cell = known.at(group * texts.len() + code);
-            if *cell == UNKNOWN {
-                let mut key = self.keys[group].clone();
-                key.push(texts[code].clone());
-                *cell = index32(keys.len());
-                keys.push(key);
-            }
-            self.of_row[row] = *cell;
-        }
-        self.keys = keys;
-    }
-}
-
-/// Numbers by place: the first places lie side by side, where there are too many for that the
-/// others are found by hash.
-struct Cells {
-    near: Vec<u32>,
-    far: FxHashMap<usize, u32>,
-    fill: u32,
-}
-
-impl Cells {
-    /// Places that lie side by side at most.
-    const NEAR_MAX: usize = 1 << 16;
-
-    /// Places below `count`, each with the number `fill`.
-    fn new(count: usize, fill: u32) -> Self {
-        Self {
-            near: vec![fill; count.min(Self::NEAR_MAX)],
-            far: FxHashMap::default(),
-            fill,
-        }
-    }
-
-    #[inline]
-    fn at(&mut self, place: usize) -> &mut u32 {
-        match self.near.get_mut(place) {
-            Some(near) => near,
-            None => self.far.entry(place).or_insert(self.fill),
-        }
-    }
-
-    /// Every place with its number, in no order.
-    fn into_iter(self) -> impl Iterator<Item = (usize, u32)> {
-        self.near.into_iter().enumerate().chain(self.far)
-    }
-}
-
-fn index32(index: usize) -> u32 {
-    u32::try_from(index).expect("a table has fewer than 2^32 rows, and so many texts at most")
 }

@@ -68,6 +68,8 @@ pub(crate) use tail::Tails;
 
 /// Memory for the blocks that all readers decode at once. An ordinary block takes a megabyte or two.
 const DECODING_BYTES: u64 = 256 << 20;
+/// Memory for what all readers group and count at once: eight of them get all that one may take.
+const GROUPING_BYTES: usize = 256 << 20;
 
 /// A shorter request is decoded by who brings it, without a thread of its own.
 const INLINE_BYTES: usize = 64 << 10;
@@ -174,6 +176,7 @@ impl Store {
             interned: Mutex::default(),
             series: SeriesCache::default(),
             decoding: Arc::new(Decoding::new(DECODING_BYTES)),
+            grouping: Arc::new(Budget::new(GROUPING_BYTES)),
             env,
             outside,
             root,

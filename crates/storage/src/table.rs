@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use model::{LogRecord, Span, ValueRef};
 use rustc_hash::{FxHashMap, FxHashSet};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::filter::Field;
 use crate::message::Columns;
@@ -149,6 +150,43 @@ impl<'a> Cell<'a> {
 #[error("damaged block: {0}")]
 pub(crate) struct Damage(pub String);
 
+/// Longer texts are shortened where rows are grouped to be counted.
+pub(crate) const SHOWN_BYTES_MAX: usize = 1 << 10;
+
+/// How the texts are wanted by which rows are grouped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Texts {
+    /// As they are.
+    Whole,
+    /// Those of more than [`SHOWN_BYTES_MAX`] by their beginning, length and digest, which tell
+    /// them apart wherever they lie: a group takes little memory, however long its text.
+    Shown,
+}
+
+impl Texts {
+    pub(crate) fn of(self, text: Cow<'_, str>) -> String {
+        if self == Texts::Whole || text.len() <= SHOWN_BYTES_MAX {
+            return text.into_owned();
+        }
+        shown(&text).into_owned()
+    }
+}
+
+/// A text as [`Texts::Shown`].
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    if text.len() <= SHOWN_BYTES_MAX {
+        return text.into();
+    }
+    // Whatever has this form is longer than any text that is whole, and so never the same.
+    let beginning = &text[..text.ceil_char_boundary(SHOWN_BYTES_MAX)];
+    let digest = xxh3_128(text.as_bytes());
+    format!(
+        "{beginning}... ({} bytes, digest {digest:032x})",
+        text.len()
+    )
+    .into()
+}
+
 /// Rows of a table by a text of each.
 pub(crate) struct Grouped {
     /// Per row the index of its text; meaningful for the rows that were asked for.
@@ -214,7 +252,7 @@ pub(crate) trait Table {
     }
 
     /// The rows of `among` by the text of a field.
-    fn group(&self, field: &Field, among: &Mask) -> Result<Grouped, Damage> {
+    fn group(&self, field: &Field, among: &Mask, texts: Texts) -> Result<Grouped, Damage> {
         let mut grouped = Grouped::new(self.rows());
         let mut known: FxHashMap<String, u32> = FxHashMap::default();
         self.visit(field, among, &mut |row, cell| {
@@ -223,11 +261,16 @@ pub(crate) trait Table {
             if grouped.codes[row] != 0 || text.is_empty() {
                 return;
             }
-            grouped.codes[row] = match known.get(&*text) {
+            if let Some(code) = known.get(&*text) {
+                grouped.codes[row] = *code;
+                return;
+            }
+            let text = texts.of(text);
+            grouped.codes[row] = match known.get(&text) {
                 Some(code) => *code,
                 None => {
-                    let code = grouped.add(text.clone().into_owned());
-                    known.insert(text.into_owned(), code);
+                    let code = grouped.add(text.clone());
+                    known.insert(text, code);
                     code
                 }
             };

@@ -90,36 +90,31 @@ pub async fn count(context: Context<'_>, ask: Histogram) -> Result<HistogramAnsw
         .sources
         .counts(selection, Some(step_nano), ask.by, ask.limit, context.work)
         .await?;
-    let mut series: Vec<HistogramSeries> = Vec::new();
-    // Counts come by key and time, so a group is a run.
-    for count in counts {
-        let fits = series.last().is_some_and(|last| last.key == count.key);
-        if !fits {
-            series.push(HistogramSeries {
-                key: count.key,
-                ..HistogramSeries::default()
-            });
-        }
-        if let Some(last) = series.last_mut() {
-            last.total += count.count;
-            last.buckets.push((count.start_unix_nano, count.count));
-        }
-    }
-    let total = series.iter().map(|series| series.total).sum();
+    let mut other = counts.other;
+    let groups = counts.groups.into_iter().map(|group| HistogramSeries {
+        total: group.rows(),
+        key: group.key,
+        buckets: group.buckets,
+    });
+    let mut series: Vec<HistogramSeries> = groups.collect();
     series.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.key.cmp(&b.key)));
     if series.len() > ask.limit {
-        context.work.cut(
-            "groups",
-            ask.limit,
-            "the smallest groups are left out; add conditions",
+        let left_out = series.split_off(ask.limit);
+        let (number, most) = (left_out.len(), left_out[0].total);
+        let hint = format!(
+            "{number} more, of at most {most} rows each, are left out; raise the limit or add \
+             conditions"
         );
-        series.truncate(ask.limit);
+        context.work.cut("groups", ask.limit, hint);
+        other += left_out.iter().map(|series| series.total).sum::<u64>();
     }
+    let shown: u64 = series.iter().map(|series| series.total).sum();
     Ok(HistogramAnswer {
         step_nano,
         by,
         series,
-        total,
+        total: shown + other,
+        other,
         completeness: context.work.completeness(),
     })
 }

@@ -111,8 +111,8 @@ pub async fn services(
     for group in &requests {
         measure(view(&mut views, &group.key), group, seconds);
     }
-    for group in &logs {
-        view(&mut views, &group.key).logs += group.count;
+    for group in &logs.groups {
+        view(&mut views, &group.key).logs += group.rows();
     }
     Ok(ServicesAnswer {
         services: views.into_values().collect(),

@@ -1,6 +1,9 @@
-//! How much memory the rows of an answer take, roughly: enough to stop before it is too much.
+//! How much memory the rows and groups of an answer take, roughly: enough to stop before it is too
+//! much.
 
+use model::room::allocation;
 use model::{LogRecord, Span};
+use storage::message::{CountGroup, Durations, ValueCount};
 
 use super::Work;
 use crate::error::{ErrorKind, QueryError};
@@ -32,12 +35,12 @@ impl Held {
 pub(crate) fn too_large(most: u64) -> QueryError {
     let message = format!("the answer takes more than {most} bytes");
     QueryError::new(ErrorKind::TooLarge, message).hint(
-        "ask for less with start and end, or with limit where rows are listed, or raise \
-               limits.response_bytes",
+        "ask for less with start and end, with limit where rows or groups are listed, or with a \
+               wider step, or raise limits.response_bytes",
     )
 }
 
-/// A row that takes memory.
+/// A row, or what is known of several, that takes memory.
 pub(super) trait Row {
     fn bytes(&self) -> usize;
 }
@@ -51,5 +54,33 @@ impl Row for LogRecord {
 impl Row for Span {
     fn bytes(&self) -> usize {
         self.held_bytes()
+    }
+}
+
+/// What a tree of numbers takes for each, roughly: pairs of eight bytes lie in nodes that are at
+/// least half full.
+const NUMBER_BYTES: usize = 40;
+
+/// What a list of texts takes, with its place in a tree.
+fn key_bytes(key: &[String]) -> usize {
+    let texts = key.iter().map(|text| allocation(text.len()));
+    96 + allocation(size_of_val(key)) + texts.sum::<usize>()
+}
+
+impl Row for CountGroup {
+    fn bytes(&self) -> usize {
+        key_bytes(&self.key) + NUMBER_BYTES * self.buckets.len()
+    }
+}
+
+impl Row for Durations {
+    fn bytes(&self) -> usize {
+        key_bytes(&self.key) + NUMBER_BYTES * self.buckets.len()
+    }
+}
+
+impl Row for ValueCount {
+    fn bytes(&self) -> usize {
+        key_bytes(std::slice::from_ref(&self.value))
     }
 }

@@ -6,7 +6,7 @@ use model::{LogRecord, Span, SpanId, TraceId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use storage::digest;
 use storage::filter::Field;
-use storage::message::{Count, Durations, FieldCount, Order, ValueCount};
+use storage::message::{CountGroup, Counts, Durations, FieldCount, Order, ValueCount};
 
 /// Rows in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,29 +101,31 @@ fn truncate<T>(rows: &mut Vec<T>, limit: usize) -> bool {
 
 /// Adds up counts.
 #[derive(Default)]
-pub(super) struct Counts(BTreeMap<(Vec<String>, u64), u64>);
+pub(super) struct Summed {
+    groups: BTreeMap<Vec<String>, BTreeMap<u64, u64>>,
+    other: u64,
+}
 
-impl Counts {
-    pub(super) fn add(&mut self, counts: Vec<Count>) {
-        for Count {
-            start_unix_nano,
-            key,
-            count,
-        } in counts
-        {
-            *self.0.entry((key, start_unix_nano)).or_default() += count;
+impl Summed {
+    pub(super) fn add(&mut self, counts: Counts) {
+        self.other += counts.other;
+        for CountGroup { key, buckets } in counts.groups {
+            let group = self.groups.entry(key).or_default();
+            for (start_unix_nano, rows) in buckets {
+                *group.entry(start_unix_nano).or_default() += rows;
+            }
         }
     }
 
-    pub(super) fn finish(self) -> Vec<Count> {
-        let counts = self.0.into_iter();
-        counts
-            .map(|((key, start_unix_nano), count)| Count {
-                start_unix_nano,
-                key,
-                count,
-            })
-            .collect()
+    pub(super) fn finish(self) -> Counts {
+        let groups = self.groups.into_iter().map(|(key, buckets)| CountGroup {
+            key,
+            buckets: buckets.into_iter().collect(),
+        });
+        Counts {
+            groups: groups.collect(),
+            other: self.other,
+        }
     }
 }
 

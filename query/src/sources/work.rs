@@ -57,7 +57,7 @@ impl Work {
         }
     }
 
-    /// Takes memory for rows until the query ends. One that is alone gets what it asks for: rows
+    /// Takes memory for rows and groups until the query ends. One that is alone gets what it asks for: rows
     /// that it let go of meanwhile count as well, and each of its requests has a bound of its own.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
         let (budget, room) = &mut *self.memory.lock();
@@ -66,7 +66,7 @@ impl Work {
             return Ok(());
         }
         taken.map_err(|_| {
-            let message = "other queries hold the memory that there is for rows";
+            let message = "other queries hold the memory that there is for rows and groups";
             QueryError::new(ErrorKind::Overloaded, message)
                 .hint("try again shortly, or ask for less with limit, start and end")
         })

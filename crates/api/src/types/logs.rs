@@ -89,10 +89,13 @@ pub struct HistogramAnswer {
     pub step_nano: u64,
     /// The fields grouped by.
     pub by: Vec<String>,
-    /// One per group, each with its non-empty buckets by time.
+    /// One per group, the largest first, each with its non-empty buckets by time and all of its
+    /// rows.
     pub series: Vec<HistogramSeries>,
-    /// Sum of all counts.
+    /// All matching rows that were read: those of the series and the others.
     pub total: u64,
+    /// Rows of groups that are left out; `cut` says why.
+    pub other: u64,
     /// Completeness.
     #[serde(flatten)]
     pub completeness: Completeness,
@@ -102,7 +105,8 @@ pub struct HistogramAnswer {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HistogramSeries {
-    /// The group's values, in the order of `by`.
+    /// The group's values, in the order of `by`. A text of more than 1,024 bytes is its beginning,
+    /// length and digest.
     pub key: Vec<String>,
     /// Sum of the counts.
     pub total: u64,

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::TYPES;
 use crate::block::{BlockReader, BytesColumn, FixedColumn, TextColumn};
-use crate::table::{Cell, Damage, Grouped, Mask, SharedValue};
+use crate::table::{Cell, Damage, Grouped, Mask, SharedValue, Texts};
 
 /// No value.
 pub(super) const NONE: u32 = u32::MAX;
@@ -193,7 +193,7 @@ impl Pick {
 
     /// The rows by the texts of this alone, where that takes no look at single rows: values that
     /// are stored as codes, of which there are not many more than rows asked for.
-    pub(super) fn groups(&self, among: &Mask, rows: usize) -> Option<Grouped> {
+    pub(super) fn groups(&self, among: &Mask, rows: usize, as_wanted: Texts) -> Option<Grouped> {
         let wanted = among.count();
         let (mut least, mut numbers) = (0, Vec::new());
         let (codes, distinct) = match &self.source {
@@ -238,13 +238,14 @@ impl Pick {
                 group_of.push(0);
                 continue;
             }
+            let text = as_wanted.of(text);
             let next = index32(texts.len());
             let group = match &self.source {
                 Source::Text(_) | Source::Ints(_) => next,
-                _ => *known.entry(text.clone().into_owned()).or_insert(next),
+                _ => *known.entry(text.clone()).or_insert(next),
             };
             if group == next {
-                texts.push(text.into_owned());
+                texts.push(text);
             }
             group_of.push(group);
         }
@@ -268,20 +269,24 @@ impl Pick {
 
     /// Gives each row without a code yet that of its first text that is not empty; the text of
     /// each distinct value is made once.
-    pub(super) fn group(&self, among: &Mask, grouped: &mut Grouped) {
+    pub(super) fn group(&self, among: &Mask, grouped: &mut Grouped, as_wanted: Texts) {
         match &self.source {
             Source::Text(list) => {
                 let codes = list.codes();
-                self.group_by(among, grouped, list.distinct(), |at| codes[at] as usize);
+                self.group_by(among, (grouped, as_wanted), list.distinct(), |at| {
+                    codes[at] as usize
+                });
             }
             Source::Bytes(list, _) => {
                 let codes = list.codes();
-                self.group_by(among, grouped, list.distinct(), |at| codes[at] as usize);
+                self.group_by(among, (grouped, as_wanted), list.distinct(), |at| {
+                    codes[at] as usize
+                });
             }
             Source::Ints(list) | Source::Mapped(list, _) => {
                 if let Some((least, span)) = narrow(list) {
                     let number = |at: usize| list[at].wrapping_sub(least) as usize;
-                    return self.group_by(among, grouped, span, number);
+                    return self.group_by(among, (grouped, as_wanted), span, number);
                 }
                 let mut known: FxHashMap<i64, usize> = FxHashMap::default();
                 let number = |int: &i64| {
@@ -289,13 +294,13 @@ impl Pick {
                     *known.entry(*int).or_insert(next)
                 };
                 let numbers: Vec<usize> = list.iter().map(number).collect();
-                self.group_by(among, grouped, known.len(), |at| numbers[at]);
+                self.group_by(among, (grouped, as_wanted), known.len(), |at| numbers[at]);
             }
             Source::Bools(list) => {
-                self.group_by(among, grouped, 2, |at| usize::from(list[at]));
+                self.group_by(among, (grouped, as_wanted), 2, |at| usize::from(list[at]));
             }
-            Source::Empty(_) => self.group_by(among, grouped, 1, |_| 0),
-            other => self.group_by(among, grouped, other.len(), |at| at),
+            Source::Empty(_) => self.group_by(among, (grouped, as_wanted), 1, |_| 0),
+            other => self.group_by(among, (grouped, as_wanted), other.len(), |at| at),
         }
     }
 
@@ -303,7 +308,7 @@ impl Pick {
     fn group_by(
         &self,
         among: &Mask,
-        grouped: &mut Grouped,
+        (grouped, as_wanted): (&mut Grouped, Texts),
         distinct: usize,
         value: impl Fn(usize) -> usize,
     ) {
@@ -317,7 +322,7 @@ impl Pick {
             let code = &mut by_value[value(at)];
             if *code == UNKNOWN {
                 let text = self.source.cell(at).map(|cell| cell.text());
-                let text = text.unwrap_or_default().into_owned();
+                let text = as_wanted.of(text.unwrap_or_default());
                 *code = *by_text.entry(text).or_insert_with_key(|text| {
                     texts.push(text.clone());
                     u32::try_from(texts.len() - 1).expect("a table has fewer than 2^32 rows")

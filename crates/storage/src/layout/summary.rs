@@ -15,7 +15,7 @@ use super::pick::damage;
 use super::table::{BlockTable, failed};
 use crate::block::{BlockWriter, Kind, Values};
 use crate::filter::{Field, Level};
-use crate::table::{Cell, Damage, shared_value};
+use crate::table::{Cell, Damage, Texts, shared_value};
 
 /// The width of a cell in time, in nanoseconds.
 pub(crate) const MINUTE_NANOS: u64 = 60_000_000_000;
@@ -156,11 +156,12 @@ impl BlockTable {
         let Field::Attribute { key, .. } = field else {
             let services = self.reader.text("resource.service").map_err(failed)?;
             let services = services.ok_or_else(|| damage("resource.service"))?;
-            return Ok(services.iter().map(str::to_owned).collect());
+            let text = |text: &str| Texts::Shown.of(text.into());
+            return Ok(services.iter().map(text).collect());
         };
         let text = |resource: &Arc<Resource>| {
             let value = shared_value(&resource.attributes, key);
-            let text = value.map(|value| Cell::Value(value.value()).text().into_owned());
+            let text = value.map(|value| Texts::Shown.of(Cell::Value(value.value()).text()));
             text.unwrap_or_default()
         };
         Ok(self.all_resources()?.into_iter().map(text).collect())

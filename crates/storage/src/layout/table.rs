@@ -18,7 +18,7 @@ use crate::message::Columns;
 use crate::points::SeriesEntry;
 use crate::points::block::{Parts, PointBlock, has_chunks};
 use crate::scan::Share;
-use crate::table::{Cell, Damage, Grouped, Mask, Table};
+use crate::table::{Cell, Damage, Grouped, Mask, Table, Texts};
 use crate::words::Sought;
 
 /// An open block whose columns are decoded when they are asked for.
@@ -266,7 +266,7 @@ impl Table for BlockTable {
         super::templates::matching(&column, sought, among).map_err(failed)
     }
 
-    fn group(&self, field: &Field, among: &Mask) -> Result<Grouped, Damage> {
+    fn group(&self, field: &Field, among: &Mask, texts: Texts) -> Result<Grouped, Damage> {
         let mut grouped = Grouped::new(self.rows());
         if among.is_empty() {
             return Ok(grouped);
@@ -274,9 +274,9 @@ impl Table for BlockTable {
         let mut groups = 0;
         self.each_pick(field, among, &mut |pick, among| {
             groups += 1;
-            match pick.groups(among, self.rows()) {
+            match pick.groups(among, self.rows(), texts) {
                 Some(alone) if groups == 1 => grouped = alone,
-                _ => pick.group(among, &mut grouped),
+                _ => pick.group(among, &mut grouped, texts),
             }
         })?;
         Ok(grouped)

@@ -1,84 +1,65 @@
 //! Span durations by group, as mergeable histograms.
+//!
+//! Buckets are those of an `HdrHistogram` of two significant digits over nanoseconds: up to 255 each
+//! value has its own, beyond that each power of two is cut into 128.
 
-use std::collections::BTreeMap;
+use parking_lot::Mutex;
 
-use hdrhistogram::Histogram;
-
-use super::{Groups, Scan, Stop, Unit, parallel};
+use super::groups::{Cells, Groups};
+use super::tally::{Place, Tally};
+use super::{Scan, Stop, Unit, parallel};
 use crate::eval::Compiled;
 use crate::filter::Field;
 use crate::message::{Durations, Reply, Selection};
 use crate::table::{Damage, Mask, Table, duration};
 
-/// Groups held while counting; rows of later groups are cut.
-const GROUPS_MAX: usize = 20_000;
-/// Significant digits of the histograms.
-const DIGITS: u8 = 2;
+/// Parts of a power of two.
+const PARTS: u64 = 128;
+/// How many buckets there are.
+const BUCKETS: usize = 58 * PARTS as usize;
 
-struct Group {
-    errors: u64,
-    histogram: Histogram<u64>,
+/// The bucket of a duration.
+fn bucket_of(nanos: u64) -> usize {
+    let shift = (u64::BITS - nanos.leading_zeros()).saturating_sub(8);
+    let bucket = u64::from(shift) * PARTS + (nanos >> shift);
+    usize::try_from(bucket).expect("there are few buckets")
 }
 
-impl Default for Group {
-    fn default() -> Self {
-        Self {
-            errors: 0,
-            histogram: Histogram::new(DIGITS).expect("2 digits are allowed"),
-        }
-    }
+/// The longest duration of a bucket.
+fn longest_of(bucket: usize) -> u64 {
+    let bucket = bucket as u64;
+    let shift = (bucket / PARTS).saturating_sub(1);
+    let part = bucket - shift * PARTS;
+    part << shift | ((1 << shift) - 1)
 }
 
-impl Group {
-    fn record(&mut self, nanos: u64) {
-        self.histogram
-            .record(nanos)
-            .expect("the histogram grows to hold any value");
+/// Counts the durations of rows, and of those the failed ones.
+fn rows(tally: &Mutex<Tally>, table: &dyn Table, mask: &Mask, by: &[Field]) -> Result<(), Damage> {
+    let (times, ends) = (table.times()?, table.ends()?);
+    let failed = table.matching(&Field::Status, mask, &|cell| cell.text() == "error")?;
+    let groups = Groups::new(table, mask, by)?;
+    let mut cells = Cells::new(groups.len().saturating_mul(BUCKETS), 0);
+    for row in mask.iter() {
+        let nanos = duration(times[row], ends[row]).unsigned_abs();
+        *cells.at(groups.of_row[row] as usize * BUCKETS + bucket_of(nanos)) += 1;
     }
-
-    fn add(&mut self, other: &Group) {
-        self.errors += other.errors;
-        self.histogram
-            .add(&other.histogram)
-            .expect("the histogram grows to hold any value");
+    let mut errors = vec![0u64; groups.len()];
+    for row in failed.iter() {
+        errors[groups.of_row[row] as usize] += 1;
     }
-}
-
-/// What one thread found.
-#[derive(Default)]
-struct Found {
-    groups: BTreeMap<Vec<String>, Group>,
-    /// Whether a group was left out.
-    full: bool,
-}
-
-impl Found {
-    fn add(&mut self, key: Vec<String>, group: &Group) {
-        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&key) {
-            self.full = true;
-            return;
-        }
-        self.groups.entry(key).or_default().add(group);
+    let mut tally = tally.lock();
+    let mut places: Vec<Option<Place>> = vec![None; groups.len()];
+    for (cell, rows) in cells.into_iter().filter(|(_, rows)| *rows > 0) {
+        let group = cell / BUCKETS;
+        let place = *places[group].get_or_insert_with(|| tally.place(&groups.key(group)));
+        tally.add(place, longest_of(cell % BUCKETS), u64::from(rows));
     }
-
-    fn rows(&mut self, table: &dyn Table, mask: &Mask, by: &[Field]) -> Result<(), Damage> {
-        let (times, ends) = (table.times()?, table.ends()?);
-        let failed = table.matching(&Field::Status, mask, &|cell| cell.text() == "error")?;
-        let groups = Groups::new(table, mask, by)?;
-        let mut here: Vec<Group> = groups.keys.iter().map(|_| Group::default()).collect();
-        for row in mask.iter() {
-            let nanos = duration(times[row], ends[row]).unsigned_abs();
-            here[groups.of_row[row] as usize].record(nanos);
+    for (place, errors) in places.into_iter().zip(errors) {
+        if let Some(place) = place {
+            tally.add_errors(place, errors);
         }
-        for row in failed.iter() {
-            here[groups.of_row[row] as usize].errors += 1;
-        }
-        let seen = groups.keys.into_iter().zip(here);
-        for (key, group) in seen.filter(|(_, group)| !group.histogram.is_empty()) {
-            self.add(key, &group);
-        }
-        Ok(())
     }
+    Ok(())
 }
 
 pub(super) fn run(
@@ -89,47 +70,50 @@ pub(super) fn run(
 ) -> Result<(), Stop> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
     let units = scan.units(selection);
-    let each = |found: &mut Found, unit: &Unit| {
+    let tally = Mutex::new(Tally::new(scan));
+    let each = |(): &mut (), unit: &Unit| {
         if let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
-            scan.undamaged(found.rows(opened.table(), &mask, by));
+            scan.undamaged(rows(&tally, opened.table(), &mask, by));
         }
         Ok(())
     };
-    let (threads, stopped) = parallel::over(&units, units.iter().map(Unit::rows).sum(), each)?;
-    let mut all = Found::default();
-    for found in threads {
-        all.full |= found.full;
-        for (key, group) in found.groups {
-            all.add(key, &group);
-        }
-    }
-    let Found {
-        groups: found,
-        full,
-    } = all;
-    if full || found.len() > groups {
-        let value = groups.min(GROUPS_MAX);
-        scan.cut(
-            "groups",
-            value,
-            "the smallest groups are left out; raise the limit",
-        );
-    }
-    let mut list: Vec<Durations> = found
-        .into_iter()
-        .map(|(key, group)| Durations {
-            key,
-            count: group.histogram.len(),
-            errors: group.errors,
-            buckets: group
-                .histogram
-                .iter_recorded()
-                .map(|value| (value.value_iterated_to(), value.count_at_value()))
-                .collect(),
-        })
-        .collect();
+    let (_, stopped) = parallel::over(&units, units.iter().map(Unit::rows).sum(), each)?;
+    let largest = tally.into_inner().largest(groups);
+    largest.note(scan, "groups", groups);
+    let list = largest.groups.into_iter().map(|group| Durations {
+        key: group.key,
+        count: group.rows,
+        errors: group.errors,
+        buckets: group.buckets,
+    });
+    let mut list: Vec<Durations> = list.collect();
     list.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.key.cmp(&b.key)));
-    list.truncate(groups);
     scan.reply(Reply::Durations(list))?;
     stopped
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::Histogram;
+
+    use super::*;
+
+    #[test]
+    fn buckets_are_those_of_the_histogram() {
+        let mut random = fastrand::Rng::with_seed(1);
+        // No duration is longer than 63 bits hold.
+        let powers = (0..63).flat_map(|power| {
+            let one = 1u64 << power;
+            [one - 1, one, one + 1]
+        });
+        let others = (0..2_000).map(|_| random.u64(..) >> random.u32(1..64));
+        for nanos in powers.chain(others).chain([i64::MAX.unsigned_abs()]) {
+            let mut histogram: Histogram<u64> = Histogram::new(2).unwrap();
+            histogram.record(nanos).unwrap();
+            let expected = histogram.iter_recorded().next().unwrap();
+            let bucket = bucket_of(nanos);
+            assert!(bucket < BUCKETS, "{nanos}");
+            assert_eq!(longest_of(bucket), expected.value_iterated_to(), "{nanos}");
+        }
+    }
 }

@@ -4,10 +4,9 @@
 //! values; everything else is counted row by row. A value that a table does not list makes its
 //! file be counted row by row too, so that counts are exact.
 
-use std::collections::BTreeMap;
-
 use rustc_hash::FxHashMap;
 
+use super::tally::Tally;
 use super::{Scan, Stop, Unit};
 use crate::block::Kind;
 use crate::eval::Compiled;
@@ -15,10 +14,8 @@ use crate::fields_table::FieldsTable;
 use crate::filter::{Field, Filter, Level};
 use crate::message::{FieldCount, Reply, Selection, ValueCount};
 use crate::partition::FileEntry;
+use crate::table::shown;
 use crate::terms::table_name;
-
-/// Distinct values held while counting; more are cut.
-const VALUES_MAX: usize = 1_000_000;
 
 /// The intrinsic fields, by the name they have in a table of field values.
 const INTRINSICS: [(&str, Field); 6] = [
@@ -194,24 +191,17 @@ pub(super) fn values(
     let filter = Compiled::new(&selection.filter, selection.signal)?;
     let units = scan.units(selection);
     let mut tables: FxHashMap<u64, bool> = FxHashMap::default();
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut tally = Tally::new(scan);
     let mut stopped = Ok(());
     for unit in &units {
         if let Some(file) = whole_file(selection, unit) {
-            let from_table =
-                *tables
-                    .entry(file.serial)
-                    .or_insert_with(|| match listed(file, field) {
-                        Some(values) => {
-                            for (value, rows) in values {
-                                if value.starts_with(prefix) {
-                                    *counts.entry(value).or_default() += rows;
-                                }
-                            }
-                            true
-                        }
-                        None => false,
-                    });
+            let from_table = *tables.entry(file.serial).or_insert_with(|| {
+                let values = listed(file, field);
+                for (value, rows) in values.iter().flatten() {
+                    add_value(&mut tally, value, prefix, *rows);
+                }
+                values.is_some()
+            });
             if from_table {
                 continue;
             }
@@ -220,14 +210,7 @@ pub(super) fn values(
             Ok(None) => {}
             Ok(Some((opened, mask))) => {
                 let counted = opened.table().visit(field, &mask, &mut |_, cell| {
-                    let text = cell.text();
-                    if !text.starts_with(prefix) {
-                        return;
-                    }
-                    match counts.get_mut(&*text) {
-                        Some(count) => *count += 1,
-                        None => drop(counts.insert(text.into_owned(), 1)),
-                    }
+                    add_value(&mut tally, &cell.text(), prefix, 1);
                 });
                 scan.undamaged(counted);
             }
@@ -237,25 +220,24 @@ pub(super) fn values(
             }
             Err(other) => return Err(other),
         }
-        if counts.len() > VALUES_MAX {
-            scan.cut(
-                "values",
-                VALUES_MAX,
-                "narrow the range or give a longer prefix",
-            );
-            stopped = Err(Stop::Limit);
-            break;
-        }
     }
-    let mut list: Vec<ValueCount> = counts
-        .into_iter()
-        .map(|(value, count)| ValueCount { value, count })
-        .collect();
+    let largest = tally.largest(limit);
+    largest.note(scan, "values", limit);
+    let list = largest.groups.into_iter().filter_map(|group| {
+        let value = group.key.into_iter().next()?;
+        let count = group.rows;
+        Some(ValueCount { value, count })
+    });
+    let mut list: Vec<ValueCount> = list.collect();
     list.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-    if list.len() > limit {
-        scan.cut("values", limit, "raise the limit or give a longer prefix");
-        list.truncate(limit);
-    }
     scan.reply(Reply::Values(list))?;
     stopped
+}
+
+/// Counts rows of a value, if it begins as those asked for.
+fn add_value(tally: &mut Tally, value: &str, prefix: &str, rows: u64) {
+    if rows > 0 && value.starts_with(prefix) {
+        let place = tally.place(&[shown(value)]);
+        tally.add(place, 0, rows);
+    }
 }

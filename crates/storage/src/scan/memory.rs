@@ -1,7 +1,9 @@
-//! Memory that reading takes: what decoding blocks may take in all scans together, and what the
-//! rows of one answer may.
+//! Memory that reading takes: what decoding blocks may take in all scans together, what the rows of
+//! one answer may, and what goes back to the system once much of it was taken. For groups see
+//! [`super::tally`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -15,6 +17,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Rows whose lists take more than this are built one by one.
 const TOGETHER_BYTES_MAX: usize = 8 << 20;
+
+/// Where a scan took as much at once, what is free afterwards goes back to the system.
+const MUCH_BYTES: u64 = 8 << 20;
 
 /// Memory for decoded blocks. Whoever does not get any waits: there is always one who works.
 #[derive(Debug)]
@@ -78,15 +83,27 @@ impl Scan<'_> {
             return Ok(None);
         };
         let bytes = block.decoded_bytes();
+        self.took(bytes);
         let share = self.core.decoding.take(bytes, || self.check());
         share.map(Some)
     }
 
     /// Counts rows that were built for the answer.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), Stop> {
-        let held = &mut self.account.lock().held_bytes;
-        *held = held.saturating_add(bytes as u64);
-        self.within(*held)
+        let held = {
+            let held = &mut self.account.lock().held_bytes;
+            *held = held.saturating_add(bytes as u64);
+            *held
+        };
+        self.took(held);
+        self.within(held)
+    }
+
+    /// Notes that so many bytes were held for one purpose.
+    pub(super) fn took(&self, bytes: u64) {
+        if bytes >= MUCH_BYTES {
+            self.took_much.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Refuses rows that are too large for the answer before they are built.
@@ -101,6 +118,13 @@ impl Scan<'_> {
             return Err(ReadError::TooLarge(most).into());
         }
         Ok(())
+    }
+}
+
+/// Gives memory back to the system, if a scan that has ended took much.
+pub(super) fn give_back(took_much: bool) {
+    if took_much {
+        env::give_back_memory();
     }
 }
 

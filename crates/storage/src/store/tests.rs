@@ -5,6 +5,7 @@ mod crash;
 mod cut_short;
 mod downsampling;
 mod failure;
+mod grouping;
 mod groups;
 mod merging;
 mod observer;

@@ -8,7 +8,7 @@ use super::{Of, seed, term, truncated, value_term, word_term};
 use crate::filter::{Field, Level};
 use crate::layout::BlockTable;
 use crate::series_view;
-use crate::table::{Cell, Damage, Grouped, Mask, Table};
+use crate::table::{Cell, Damage, Grouped, Mask, Table, Texts};
 use crate::words;
 
 /// A search that some row of a block passes.
@@ -118,7 +118,7 @@ impl Finder<'_, '_> {
 
     /// A field of one text per row.
     fn texts(&mut self, field: &Field, of: Of, name: &'static str) -> Result<(), Damage> {
-        let grouped = self.table.group(field, &self.all)?;
+        let grouped = self.table.group(field, &self.all, Texts::Whole)?;
         for text in texts_of_rows(&grouped).filter(|text| !text.is_empty()) {
             // What has no name is a number, and those have no term.
             if !matches!(of, Of::Kind | Of::Status) || text.parse::<i64>().is_err() {
@@ -147,7 +147,7 @@ impl Finder<'_, '_> {
     }
 
     fn words(&mut self, field: &Field) -> Result<(), Damage> {
-        let grouped = self.table.group(field, &self.all)?;
+        let grouped = self.table.group(field, &self.all, Texts::Whole)?;
         let seed = seed(Of::Word, "");
         for text in texts_of_rows(&grouped) {
             words::each(text, &mut |word| {

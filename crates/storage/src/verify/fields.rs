@@ -11,7 +11,7 @@ use crate::fields_table::{Distinct, FieldsTable, FieldsTableError, MAX_VALUE_BYT
 use crate::filter::{Field, Level};
 use crate::layout::BlockTable;
 use crate::partition::BlockFile;
-use crate::table::{Cell, Damage, Mask, Table};
+use crate::table::{Cell, Damage, Mask, Table, Texts};
 use crate::terms::table_name;
 
 /// Fields that are not in the table and followed all the same.
@@ -117,7 +117,7 @@ impl Tally {
         with_empty: bool,
     ) -> Result<(), Damage> {
         let all = Mask::all(table.rows());
-        let grouped = table.group(field, &all)?;
+        let grouped = table.group(field, &all, Texts::Whole)?;
         let mut rows = vec![0u64; grouped.texts.len()];
         for code in &grouped.codes {
             rows[*code as usize] += 1;

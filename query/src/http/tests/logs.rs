@@ -143,6 +143,71 @@ async fn histograms_choose_their_step_and_group() {
 }
 
 #[tokio::test]
+async fn a_total_is_of_all_groups_also_of_those_left_out() {
+    let (one, two) = (Memory::new("a"), Memory::new("b"));
+    thirty(&[&one]);
+    let server = serve(&[&one], |_| {}).await;
+    let query = [("by", "level"), ("step", "5s"), ("limit", "1")];
+    let answer = server.ok("logs/histogram", &query).await;
+    assert_eq!(answer["series"][0]["total"], 24);
+    assert_eq!(
+        (&answer["total"], &answer["other"]),
+        (&30.into(), &6.into())
+    );
+    let query = [("by", "level"), ("step", "5s")];
+    let answer = server.ok("logs/histogram", &query).await;
+    assert_eq!(
+        (&answer["total"], &answer["other"]),
+        (&30.into(), &0.into())
+    );
+    assert_eq!(answer["cut"], serde_json::json!([]));
+
+    // Of two sources each leaves out another one.
+    thirty(&[&two]);
+    two.logs.lock().retain(|log| log.severity_number == 17);
+    let server = serve(&[&one, &two], |_| {}).await;
+    let query = [("by", "level"), ("step", "5s"), ("limit", "1")];
+    let answer = server.ok("logs/histogram", &query).await;
+    assert_eq!(answer["series"][0]["total"], 24);
+    assert_eq!(
+        (&answer["total"], &answer["other"]),
+        (&36.into(), &12.into())
+    );
+    let cuts = answer["cut"].as_array().unwrap();
+    assert!(
+        cuts.iter().any(|cut| cut["hint"]
+            == "1 more, of at most 6 rows each, are left out; raise the limit or add conditions"),
+        "{cuts:?}"
+    );
+    assert!(cuts.iter().any(|cut| {
+        let hint = cut["hint"].as_str().unwrap();
+        hint.starts_with("each source leaves out")
+    }));
+}
+
+/// What several sources send of groups is held to the same bound as rows.
+#[tokio::test]
+async fn groups_of_several_sources_are_bounded() {
+    let memories = [Memory::new("a"), Memory::new("b")];
+    for (at, memory) in (0..).zip(&memories) {
+        let body = |n: u64| format!("{at}-{n}-{}", "x".repeat(600));
+        let logs = (0..60).map(|n| log("shop", 100 + n, 9, &body(n)));
+        memory.logs.lock().extend(logs);
+    }
+    let small = |options: &mut Options| options.answer_bytes = 64 << 10;
+    let server = serve(&[&memories[0]], small).await;
+    let path = "/api/v1/logs/histogram?by=body&step=1h&limit=1000";
+    let (status, body) = server.get(path).await;
+    assert_eq!((status, &body["total"]), (200, &Json::from(60)), "{body}");
+    let server = serve(&[&memories[0], &memories[1]], small).await;
+    let (status, body) = server.get(path).await;
+    assert_eq!(
+        (status, &body["error"]["kind"]),
+        (422, &Json::from("too_large"))
+    );
+}
+
+#[tokio::test]
 async fn fields_values_and_completion() {
     let memory = Memory::new("a");
     thirty(&[&memory]);
