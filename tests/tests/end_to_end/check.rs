@@ -28,11 +28,11 @@ const RULES: &str = r#"groups:
     rules:
       - alert: A
         expr: sum(rate(x[5m])
-      - record: "not a name"
+      - record: "up{}"
         expr: up
       - alert: B
         expr: up == 0
-        labels: {"0bad": x}
+        labels: {"": x}
       - expr: up
 "#;
 
