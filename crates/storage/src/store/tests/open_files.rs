@@ -251,3 +251,72 @@ async fn what_is_gone_is_not_counted_as_open() {
     assert_eq!(counted(&store, "open_files"), 0.0);
     assert_eq!(files.maps().0, 0);
 }
+
+#[tokio::test]
+async fn what_is_known_of_a_file_is_that_of_all_its_blocks() {
+    let files = MemoryFiles::new();
+    let store = open(&files, 1_000);
+    let mut generator = Generator::new(13);
+    let mut rows: Vec<Span> = (0..60).map(|n| span_of(&mut generator, 0, n)).collect();
+    // It lasts longer than the others.
+    rows[30].end_unix_nano = day_start(0) + NANOS_PER_DAY / 2;
+    write(&store, Signal::Traces, &rows).await.unwrap();
+    store.flush().await;
+    drop(store);
+    let store = open(&files, 1_000);
+    let view = store.core().view.read().clone();
+    let file = &view.partitions.values().next().unwrap().files[0];
+    let opened = file.open().unwrap();
+    let blocks = || opened.blocks.iter();
+    assert!(blocks().count() > 1);
+    assert_eq!(
+        Some(file.min_time),
+        blocks().map(|block| block.min_time).min()
+    );
+    assert_eq!(
+        Some(file.max_time),
+        blocks().map(|block| block.max_time).max()
+    );
+    assert_eq!(
+        Some(file.max_end),
+        blocks().map(|block| block.max_end).max()
+    );
+    assert_eq!(file.rows(), 60);
+    let hour = NANOS_PER_DAY / 24;
+    let later = Selection {
+        range: TimeRange {
+            start: day_start(0) + hour,
+            end: day_start(0) + 2 * hour,
+        },
+        ..selection(Signal::Traces, Filter::All)
+    };
+    let found = spans(&store, later).await;
+    assert!(plain_spans(found) == plain_spans(vec![rows[30].clone()]));
+}
+
+#[tokio::test]
+async fn a_day_is_not_dropped_again_while_a_query_reads_what_was_dropped() {
+    let files = MemoryFiles::new();
+    let store = open(&files, 3);
+    let mut generator = Generator::new(14);
+    let mut send = async || {
+        let rows: Vec<Span> = (0..20).map(|n| span_of(&mut generator, 0, n)).collect();
+        write(&store, Signal::Traces, &rows).await.unwrap();
+        store.flush().await;
+    };
+    send().await;
+    let core = store.core();
+    let view = core.view.read().clone();
+    let key = view.partitions.keys().next().cloned().unwrap();
+    let is_there = || core.view.read().partitions.contains_key(&key);
+    crate::retention::drop_now(core, &key);
+    assert!(!is_there());
+    send().await;
+    crate::retention::drop_now(core, &key);
+    assert!(is_there(), "the name of its folder is taken");
+    view.partitions[&key].files[0].block(0).unwrap();
+    drop(view);
+    core.removals.sweep(core);
+    crate::retention::drop_now(core, &key);
+    assert!(!is_there());
+}

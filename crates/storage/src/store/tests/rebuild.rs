@@ -10,6 +10,7 @@ use testkit::MemoryFiles;
 use super::{counted, merge};
 use crate::filter::Filter;
 use crate::store::Checkpoint;
+use crate::store::merger::merge_some;
 use crate::testing::*;
 use crate::write::Stamp;
 use crate::{Options, Store};
@@ -323,6 +324,38 @@ async fn that_there_was_a_flush_shows_also_where_the_log_does_not_say_it() {
     let store = open(&files);
     assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
     check(&store, sent().filter(|sequence| *sequence < 41)).await;
+
+    // A file was merged of which the log does not know. What it says of agents still holds, also
+    // of what it does not hold any more.
+    let files = MemoryFiles::new();
+    let store = open(&files);
+    send(&store, 1..=last).await;
+    store.flush().await;
+    let before = files.fork();
+    send(&store, [last + 1]).await;
+    store.flush().await;
+    let core = store.core().clone();
+    let merge = move || {
+        let partitions = core.view.read().partitions.clone();
+        let of_both = partitions.values().filter(|part| part.files.len() == 2);
+        of_both
+            .map(|part| merge_some(&core, part, 0..2).unwrap())
+            .count()
+    };
+    assert!(tokio::task::spawn_blocking(merge).await.unwrap() > 0);
+    drop(store);
+    restore_log(&files, &before);
+    lose_checkpoints(&files, None);
+    let store = open(&files);
+    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+    for sequence in 1..=last {
+        let rows = request(sequence);
+        let ack = write_stamped(&store, Signal::Traces, &rows, stamp(sequence)).await;
+        assert!(ack.unwrap().duplicate, "{sequence}");
+    }
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    let expected = (1..=last + 1).flat_map(request).collect();
+    assert!(plain_spans(found) == plain_spans(expected));
 
     // There is no log.
     let files = MemoryFiles::new();
