@@ -150,11 +150,9 @@ pub enum Reject {
     EmptyMetricName,
     /// A histogram whose counts do not fit its bounds.
     MalformedHistogram,
-    /// A sample of a series whose labels are not in the order of their names.
-    UnsortedLabels,
     /// A sample of a series with a label twice.
     DuplicateLabel,
-    /// A sample of a series with a label without a name or a value.
+    /// A sample of a series with a label without a name.
     EmptyLabel,
     /// A sample of a series without `__name__`.
     MissingName,
@@ -178,14 +176,13 @@ pub enum Reject {
 
 impl Reject {
     /// Every reason.
-    pub const ALL: [Reject; 18] = [
+    pub const ALL: [Reject; 17] = [
         Reject::InvalidTraceId,
         Reject::InvalidSpanId,
         Reject::UnspecifiedTemporality,
         Reject::ZeroTime,
         Reject::EmptyMetricName,
         Reject::MalformedHistogram,
-        Reject::UnsortedLabels,
         Reject::DuplicateLabel,
         Reject::EmptyLabel,
         Reject::MissingName,
@@ -208,7 +205,6 @@ impl Reject {
             Reject::ZeroTime => "zero_time",
             Reject::EmptyMetricName => "empty_metric_name",
             Reject::MalformedHistogram => "malformed_histogram",
-            Reject::UnsortedLabels => "unsorted_labels",
             Reject::DuplicateLabel => "duplicate_label",
             Reject::EmptyLabel => "empty_label",
             Reject::MissingName => "missing_name",
@@ -236,9 +232,8 @@ impl Reject {
             Reject::MalformedHistogram => {
                 "histogram whose bucket counts do not fit its bounds or spans"
             }
-            Reject::UnsortedLabels => "sample whose labels are not sorted by name",
             Reject::DuplicateLabel => "sample with a label twice",
-            Reject::EmptyLabel => "sample with a label that has an empty name or value",
+            Reject::EmptyLabel => "sample with a label that has an empty name",
             Reject::MissingName => "sample without a metric name",
             Reject::UnknownSymbol => "sample that refers to a symbol that is not in the request",
             Reject::TimeOutOfRange => "sample before 1970 or after 2553",

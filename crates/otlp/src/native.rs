@@ -149,16 +149,30 @@ impl Histograms {
     }
 }
 
-/// Whether spans, counts and bounds fit each other, and the schema is not coarser than `coarsest`. Whether the counts add up is not asked: what
-/// calculations yield often does not, and nothing depends on it.
+/// Whether spans, counts and bounds fit each other, no count is negative, and the schema is not
+/// coarser than `coarsest`. Whether the counts add up is not asked: what calculations yield often
+/// does not, and nothing depends on it.
 pub fn is_sound(histogram: &NativeHistogram, coarsest: i32) -> bool {
     let counts = match &histogram.counts {
         NativeCounts::Integer {
             positive, negative, ..
         } => (positive.len(), negative.len()),
         NativeCounts::Float {
-            positive, negative, ..
-        } => (positive.len(), negative.len()),
+            count,
+            zero_count,
+            positive,
+            negative,
+        } => {
+            let single = [count, zero_count].into_iter();
+            if single
+                .chain(positive)
+                .chain(negative)
+                .any(|count| *count < 0.0)
+            {
+                return false;
+            }
+            (positive.len(), negative.len())
+        }
     };
     let sides = (&histogram.positive_spans[..], &histogram.negative_spans[..]);
     let custom = histogram.schema == CUSTOM_SCHEMA;

@@ -134,11 +134,15 @@ impl Plan {
         });
         collector.collect(&query.expr, grid, Hints::default())?;
         let Collector {
-            selections,
+            mut selections,
             by_selector,
             infos,
             ..
         } = collector;
+        let earliest = selections.iter().map(|one| one.start_ms).min();
+        for selection in &mut selections {
+            selection.earliest_ms = earliest.unwrap_or(selection.start_ms);
+        }
         Ok(Self {
             query,
             bounds,
@@ -412,6 +416,8 @@ impl Collector<'_> {
             matchers: selector.matchers.clone(),
             start_ms: first - before,
             end_ms: last + after,
+            // Known once all selectors are.
+            earliest_ms: first - before,
             step_ms: if grid.count > 1 && fixed.is_none() {
                 grid.step_ms
             } else {

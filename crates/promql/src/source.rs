@@ -83,6 +83,9 @@ pub struct Selection {
     pub start_ms: i64,
     /// Samples after this time are not needed (inclusive).
     pub end_ms: i64,
+    /// Samples at this time or before are needed by no selector of the query (exclusive). What is
+    /// counted from a beginning on should begin at the same for all of them.
+    pub earliest_ms: i64,
     /// Hint: distance between evaluation times; 0 for one evaluation.
     pub step_ms: i64,
     /// Hint: the first evaluation time, the offset taken away. Ranges end there and each step later.

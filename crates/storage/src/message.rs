@@ -162,9 +162,11 @@ pub enum Request {
     Samples {
         /// Whose.
         tenant: Tenant,
-        /// When. Series of deltas come with all of their points since midnight UTC before it, so
-        /// that totals can be counted.
+        /// When.
         range: TimeRange,
+        /// Series of deltas come with all of their points since this, so that totals can be
+        /// counted, if it is before the range.
+        deltas_since: u64,
         /// As for [`Request::Series`].
         matchers: Vec<Matcher>,
         /// What is wanted where samples are downsampled.

@@ -192,13 +192,15 @@ impl<'a> Scan<'a> {
             Request::Samples {
                 tenant,
                 range,
+                deltas_since,
                 matchers,
                 rollup,
                 samples,
                 limit,
             } => {
                 let most = (limit, samples);
-                series::samples(self, (&tenant, range), &matchers, rollup, most)
+                let times = (range, deltas_since);
+                series::samples(self, &tenant, times, &matchers, rollup, most)
             }
             Request::Labels {
                 tenant,

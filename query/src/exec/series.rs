@@ -2,8 +2,8 @@
 //!
 //! Numbers come as columns that are handed on as they are; points of all other series come as they
 //! were sent, and [`view`] turns them into samples. Delta points become running totals, which
-//! begin at midnight UTC before the first instant that a selection asks for: sources send them
-//! from there on.
+//! begin for all selectors of a query at one midnight UTC, an hour at least before the first
+//! instant that one of them asks for: sources send them from there on.
 
 pub mod exemplars;
 mod rollup;
@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 
 use model::metric::MetricKind;
+use model::time::NANOS_PER_SECOND;
 use model::{TimeRange, prometheus};
 use promql::source::SelectFuture;
 use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
@@ -29,6 +30,9 @@ const NANOS_PER_MS: i64 = 1_000_000;
 /// Series that are listed in full, and names or values of labels: the answer says where there are
 /// more.
 const LISTED_MAX: usize = 50_000;
+/// Between where totals of deltas begin and the first sample of one that is seen, at least: rates
+/// suppose that a counter was 0 not long before its first sample if it is small as yet.
+const TOTALS_BEFORE_MS: i64 = 3_600_000;
 
 /// The sources as PromQL reads them.
 pub struct SeriesReader<'a>(pub Context<'a>);
@@ -44,6 +48,12 @@ pub fn range_of_ms(first: i64, last: i64) -> TimeRange {
         start: nanos(first),
         end: nanos(last.saturating_add(1)),
     }
+}
+
+/// Where totals begin in a query that needs no sample before this.
+fn totals_since(earliest_ms: i64) -> u64 {
+    let begin = nanos(earliest_ms.saturating_sub(TOTALS_BEFORE_MS));
+    begin - begin % (86_400 * NANOS_PER_SECOND)
 }
 
 /// Matchers as the sources take them. Patterns are passed on as they were compiled, so that
@@ -98,13 +108,16 @@ impl SeriesReader<'_> {
         Ok(parts)
     }
 
-    /// Prometheus series with their samples.
+    /// Prometheus series with their samples, for a query that needs none before `earliest_ms`.
     pub async fn samples(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
+        earliest_ms: i64,
     ) -> Result<Vec<promql::Series>, QueryError> {
-        let (series, _) = self.rolled_up(matchers, range, Rollup::EVERYTHING).await?;
+        let (series, _) = self
+            .rolled_up(matchers, (range, earliest_ms), Rollup::EVERYTHING)
+            .await?;
         Ok(series)
     }
 
@@ -112,13 +125,14 @@ impl SeriesReader<'_> {
     async fn rolled_up(
         &self,
         matchers: &[Matcher],
-        range: TimeRange,
+        (range, earliest_ms): (TimeRange, i64),
         rollup: Rollup,
     ) -> Result<(Vec<promql::Series>, BucketStats), QueryError> {
         let context = self.0;
         let request = Request::Samples {
             tenant: context.tenant.clone(),
             range,
+            deltas_since: totals_since(earliest_ms),
             matchers: source_matchers(matchers),
             rollup,
             samples: context.sizes.samples,
@@ -150,14 +164,10 @@ impl SeriesReader<'_> {
         range: TimeRange,
         label: Option<&str>,
     ) -> Result<BTreeSet<String>, QueryError> {
-        // Bounds and quantiles are in the points, and what is promoted is not known to sources.
+        // Bounds and quantiles are in the points.
         let in_points = |name: &str| matches!(name, "le" | "quantile");
         let matched = selectors.iter().flatten();
-        let promotes = !self.0.promotion.is_none();
-        if promotes
-            || label.is_some_and(in_points)
-            || matched.into_iter().any(|m| in_points(&m.name))
-        {
+        if label.is_some_and(in_points) || matched.into_iter().any(|m| in_points(&m.name)) {
             let sets = self.label_sets(selectors, range).await?;
             let labels = sets.iter().flat_map(Labels::iter);
             return Ok(match label {
@@ -170,6 +180,20 @@ impl SeriesReader<'_> {
         }
         let context = self.0;
         let mut found = BTreeSet::new();
+        // What is promoted is not known to sources.
+        if !context.promotion.is_none() {
+            for matchers in selectors {
+                let parts = self.promoted(matchers, range, false).await?;
+                view::labels_without_bounds(&parts, matchers, &mut |name, value| match label {
+                    None => {
+                        found.insert(name.to_owned());
+                    }
+                    Some(wanted) if wanted == name => found.extend(value.map(str::to_owned)),
+                    Some(_) => {}
+                });
+            }
+            return Ok(found);
+        }
         for matchers in selectors {
             let request = Request::Labels {
                 tenant: context.tenant.clone(),
@@ -205,7 +229,9 @@ impl SeriesReader<'_> {
             };
             // Bounds and quantiles are in the points.
             if parts.iter().any(has_buckets) {
-                let series = self.samples(matchers, range).await?;
+                let first = range.start / NANOS_PER_MS.unsigned_abs();
+                let first_ms = i64::try_from(first).unwrap_or(i64::MAX);
+                let series = self.samples(matchers, range, first_ms).await?;
                 all.extend(series.into_iter().map(|series| series.labels));
             } else {
                 all.extend(view::label_sets(&parts, matchers));
@@ -224,7 +250,11 @@ impl promql::SeriesSource for SeriesReader<'_> {
             let first = selection.start_ms.saturating_add(1);
             let range = range_of_ms(first, selection.end_ms);
             let (mut series, buckets) = self
-                .rolled_up(&selection.matchers, range, wanted.rollup)
+                .rolled_up(
+                    &selection.matchers,
+                    (range, selection.earliest_ms),
+                    wanted.rollup,
+                )
                 .await
                 .map_err(source_error)?;
             // Each source has an order, and none comes before another.

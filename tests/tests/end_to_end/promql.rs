@@ -197,10 +197,31 @@ async fn resource_attributes_become_labels_by_configuration() {
     let point = json!({"asDouble": 2.5, "timeUnixNano": BEGIN.to_string()});
     let export = json!({"resourceMetrics": [{
         "resource": {"attributes": resource},
-        "scopeMetrics": [{"scope": {}, "metrics": [{"name": "load", "gauge": {"dataPoints": [point]}}]}],
+        "scopeMetrics": [{"scope": {}, "metrics": [
+            {"name": "load", "gauge": {"dataPoints": [point]}},
+            {"name": "wait", "histogram": {"aggregationTemporality": 2, "dataPoints": [{
+                "count": "1", "sum": 1, "bucketCounts": ["1", "0"], "explicitBounds": [2],
+                "timeUnixNano": BEGIN.to_string()}]}},
+        ]}],
     }]});
     server.otlp().export("metrics", &export).await;
     let at = (BEGIN / SECOND).to_string();
+    let labels_of = async |path: &str, selector: &str| {
+        let path = format!("/prometheus/api/v1/{path}");
+        let range = [("match[]", selector), ("start", &at), ("end", &at)];
+        server.query().get(&path, &range).await["data"].clone()
+    };
+    let pods = "label/k8s_pod_name/values";
+    for (path, selector, expected) in [
+        (pods, "load", json!(["p-1"])),
+        (pods, "wait_bucket", json!(["p-1"])),
+        (pods, "wait", json!([])),
+        ("label/le/values", "wait_bucket", json!(["+Inf", "2"])),
+        ("labels", "wait_sum", json!(["__name__", "job", "k8s_pod_name"])),
+        ("labels", "wait_bucket", json!(["__name__", "job", "k8s_pod_name", "le"])),
+    ] {
+        assert_eq!(labels_of(path, selector).await, expected, "{path} of {selector}");
+    }
     let labels = json!({"__name__": "load", "job": "api", "k8s_pod_name": "p-1"});
     // In memory, and in files, where the index has to find it.
     let found = server
@@ -266,4 +287,99 @@ async fn a_point_without_a_recorded_value_ends_its_series() {
             assert_eq!(found.len(), count, "{name} after {second} s: {found:?}");
         }
     }
+}
+
+/// A sum of deltas of one pod, one point a minute: the minute's number and what was counted in it.
+fn deltas(pod: &str, name: &str, points: &[(u64, u64)]) -> Value {
+    let resource = attributes(&[
+        ("service.name", "checkout"),
+        ("service.instance.id", "one"),
+        ("k8s.pod.name", pod),
+    ]);
+    let points: Vec<Value> = points
+        .iter()
+        .map(|(minute, count)| {
+            json!({
+                "timeUnixNano": (minute * 60 * SECOND).to_string(),
+                "startTimeUnixNano": ((minute - 1) * 60 * SECOND).to_string(),
+                "asInt": count.to_string(),
+            })
+        })
+        .collect();
+    let sum = json!({"aggregationTemporality": 1, "isMonotonic": true, "dataPoints": points});
+    json!({"resourceMetrics": [{
+        "resource": {"attributes": resource},
+        "scopeMetrics": [{"scope": {"name": "tests"}, "metrics": [{"name": name, "sum": sum}]}],
+    }]})
+}
+
+#[tokio::test]
+async fn totals_of_deltas_begin_at_the_same_time_for_a_whole_query() {
+    const MIDNIGHT: u64 = 1_700_006_400 / 60;
+    let server = up().start();
+    let steady: Vec<_> = (MIDNIGHT - 60..=MIDNIGHT + 6).map(|at| (at, 10)).collect();
+    let mut burst: Vec<_> = (MIDNIGHT - 60..MIDNIGHT).map(|at| (at, 10)).collect();
+    burst.extend([(MIDNIGHT + 2, 1)]);
+    burst.extend((MIDNIGHT + 3..=MIDNIGHT + 6).map(|at| (at, 10)));
+    for (name, points) in [("steady", &steady), ("burst", &burst)] {
+        let export = deltas("a", name, points);
+        server.otlp().export("metrics", &export).await;
+    }
+    let query = server.query();
+    let at = ((MIDNIGHT + 6) * 60).to_string();
+    for (ask, expected) in [
+        ("steady_total - steady_total offset 5m", 50.0),
+        (
+            "delta(steady_total[4m:1m]) - delta(steady_total[4m:1m] offset 10m)",
+            0.0,
+        ),
+        (
+            "last_over_time(steady_total[2d]) - steady_total @ end()",
+            0.0,
+        ),
+        ("increase(steady_total[5m])", 50.0),
+    ] {
+        near(query.promql_value(ask, &at).await, expected);
+    }
+    let answer = query
+        .get(
+            "/prometheus/api/v1/query_range",
+            &[
+                ("query", "increase(burst_total[5m])"),
+                ("start", (MIDNIGHT * 60).to_string().as_str()),
+                ("end", at.as_str()),
+                ("step", "60"),
+            ],
+        )
+        .await;
+    let of_range = answer["data"]["result"][0]["values"].as_array().unwrap();
+    let last: f64 = of_range.last().unwrap()[1]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    near(
+        query.promql_value("increase(burst_total[5m])", &at).await,
+        last,
+    );
+}
+
+#[tokio::test]
+async fn deltas_of_several_resources_with_the_same_labels_are_added() {
+    const BEGIN: u64 = 1_700_000_000 / 60;
+    let server = up().start();
+    for (pod, count) in [("a", 1), ("b", 10)] {
+        let points: Vec<_> = (BEGIN..=BEGIN + 5).map(|at| (at, count)).collect();
+        let export = deltas(pod, "clicks", &points);
+        server.otlp().export("metrics", &export).await;
+        // A sender that was not answered sends it again.
+        server.otlp().export("metrics", &export).await;
+    }
+    let query = server.query();
+    let at = ((BEGIN + 5) * 60).to_string();
+    near(query.promql_value("clicks_total", &at).await, 66.0);
+    near(
+        query.promql_value("increase(clicks_total[5m])", &at).await,
+        55.0,
+    );
 }

@@ -191,7 +191,7 @@ async fn what_is_wrong_is_told_apart_from_what_may_come_again() {
     let partly = WriteRequest {
         timeseries: vec![
             one(&[("__name__", "fine")], BEGIN * 1_000, 1.0),
-            one(&[("b", "1"), ("a", "1")], BEGIN * 1_000, 1.0),
+            one(&[("b", "1"), ("b", "2")], BEGIN * 1_000, 1.0),
         ],
         metadata: vec![],
     };
@@ -201,10 +201,10 @@ async fn what_is_wrong_is_told_apart_from_what_may_come_again() {
         (400, [1, 0, 0])
     );
     let reason = response.text().await.unwrap();
-    assert!(reason.contains("not sorted"), "{reason}");
+    assert!(reason.contains("twice"), "{reason}");
     assert_eq!(result(&server, "fine", BEGIN).await.len(), 1);
     let metrics = port.get_any("/metrics", &[]).await.1;
-    let counted = "throughline_collector_rejected_rows_total{signal=\"metrics\",reason=\"unsorted_labels\"} 1";
+    let counted = "throughline_collector_rejected_rows_total{signal=\"metrics\",reason=\"duplicate_label\"} 1";
     assert!(metrics.as_str().unwrap().contains(counted), "{metrics}");
 
     let body = block(&partly);

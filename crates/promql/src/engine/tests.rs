@@ -70,6 +70,8 @@ fn each_selection_is_read_once_and_says_what_it_needs() {
         (inner.start_ms, inner.end_ms),
         (-3_507_000 - 300_000, 84_000)
     );
+    let earliest = |one: &Selection| one.earliest_ms == inner.start_ms;
+    assert!(asked.iter().all(earliest), "{asked:?}");
 }
 
 #[test]

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use model::metric::Temporality;
-use model::time::NANOS_PER_DAY;
 use model::{DataPoint, Signal, Tenant, TimeRange};
 use parking_lot::Mutex;
 
@@ -102,7 +101,8 @@ pub(super) fn points(
 /// Samples of series that may match.
 pub(super) fn samples(
     scan: &Scan<'_>,
-    (tenant, range): (&Tenant, TimeRange),
+    tenant: &Tenant,
+    (range, deltas_since): (TimeRange, u64),
     matchers: &[Matcher],
     rollup: Rollup,
     (series, samples): (usize, usize),
@@ -110,6 +110,7 @@ pub(super) fn samples(
     let wanted = (Wanted::Samples, rollup);
     let mut search = Search::new(scan, tenant, range, matchers, wanted, series)?;
     search.samples_max = samples;
+    search.of_deltas.start = range.start.min(deltas_since);
     let stopped = search.run(tenant, matchers)?;
     let list = search.found.into_inner().into_list();
     let rows = list.iter().map(Found::rows).sum();
@@ -141,19 +142,10 @@ impl<'a> Search<'a> {
         (wanted, rollup): (Wanted, Rollup),
         limit: usize,
     ) -> Result<Self, Stop> {
-        let midnight = range.start - range.start % NANOS_PER_DAY;
-        let of_deltas = TimeRange {
-            start: if wanted == Wanted::Samples {
-                midnight
-            } else {
-                range.start
-            },
-            ..range
-        };
         Ok(Self {
             scan,
             range,
-            of_deltas,
+            of_deltas: range,
             wanted,
             rollup,
             limit,

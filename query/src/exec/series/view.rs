@@ -56,24 +56,54 @@ pub fn label_sets(parts: &[SeriesPoints], matchers: &[Matcher]) -> Vec<Labels> {
     sets
 }
 
+/// Suffixes of the Prometheus series that a series yields, and the label that those of the first
+/// have besides, with a value for each bucket or quantile.
+fn suffixes(kind: MetricKind) -> (&'static [&'static str], Option<&'static str>) {
+    match kind {
+        MetricKind::Histogram => (&["_bucket", "_sum", "_count"], Some("le")),
+        MetricKind::Summary => (&["", "_sum", "_count"], Some("quantile")),
+        _ => (&[""], None),
+    }
+}
+
+/// The labels of all Prometheus series that match, for matchers that look at no bound or quantile:
+/// these have no value here.
+pub fn labels_without_bounds(
+    parts: &[SeriesPoints],
+    matchers: &[Matcher],
+    see: &mut dyn FnMut(&str, Option<&str>),
+) {
+    for part in parts {
+        let name = prometheus::base_name(&part.series);
+        let labels = Labels::new(prometheus::base_labels(&part.series));
+        let (suffixes, bound) = suffixes(prometheus::view_kind(&part.series.metric));
+        for (at, suffix) in suffixes.iter().enumerate() {
+            let labels = labels.with(prometheus::NAME_LABEL, &format!("{name}{suffix}"));
+            if name.is_empty() || !all_match(matchers, &labels) {
+                continue;
+            }
+            labels.iter().for_each(|(name, value)| see(name, Some(value)));
+            if let Some(bound) = bound.filter(|_| at == 0) {
+                see(bound, None);
+            }
+        }
+        let target = prometheus::target_info(&part.series).map(Labels::new);
+        for labels in target.filter(|labels| all_match(matchers, labels)) {
+            labels.iter().for_each(|(name, value)| see(name, Some(value)));
+        }
+    }
+}
+
 /// Every label that a Prometheus series of these points has, but for bounds and quantiles.
 #[cfg(test)]
 pub(crate) fn all_labels(part: &SeriesPoints) -> Vec<(String, String)> {
     let name = prometheus::base_name(&part.series);
-    let suffixes: &[&str] = match prometheus::view_kind(&part.series.metric) {
-        MetricKind::Histogram => &["_bucket", "_sum", "_count"],
-        MetricKind::Summary => &["", "_sum", "_count"],
-        _ => &[""],
-    };
+    let (suffixes, bound) = suffixes(prometheus::view_kind(&part.series.metric));
     let mut labels = prometheus::base_labels(&part.series);
     labels.extend(prometheus::target_info(&part.series).into_iter().flatten());
     let named = |suffix: &&str| (prometheus::NAME_LABEL.to_owned(), format!("{name}{suffix}"));
     labels.extend(suffixes.iter().map(named));
-    match prometheus::view_kind(&part.series.metric) {
-        MetricKind::Histogram => labels.push(("le".to_owned(), String::new())),
-        MetricKind::Summary => labels.push(("quantile".to_owned(), String::new())),
-        _ => {}
-    }
+    labels.extend(bound.map(|bound| (bound.to_owned(), String::new())));
     labels
 }
 
@@ -84,7 +114,7 @@ pub(super) struct View<'a> {
     output: Output<'a>,
     wants_info: bool,
     targets: Targets,
-    joined: FxHashMap<Identity, Vec<DataPoint>>,
+    joined: FxHashMap<Identity, Vec<(u128, DataPoint)>>,
 }
 
 impl<'a> View<'a> {
@@ -145,6 +175,12 @@ impl<'a> View<'a> {
             let points = part.points.into_iter();
             let points =
                 points.filter(|point| point.is_stale() || point.value != PointValue::Empty);
+            // What several resources count under the same labels is added up.
+            let of = match seen.temporality {
+                Temporality::Delta => part.id,
+                _ => 0,
+            };
+            let points = points.map(|point| (of, point));
             self.joined.entry(identity).or_default().extend(points);
         }
     }
@@ -154,17 +190,20 @@ impl<'a> View<'a> {
         self.output.range = range;
         self.targets.finish(&mut self.output);
         for (identity, mut points) in self.joined {
-            points.sort_by_key(|point| (point.time_unix_nano, point.start_unix_nano));
+            let place = |(of, point): &(u128, DataPoint)| {
+                (point.time_unix_nano, point.start_unix_nano, *of)
+            };
+            points.sort_by_key(place);
             // Two sources may hold the same point; of a series there is one at a time, the last
             // that was stored.
             points.dedup_by(|later, kept| {
-                let same = (later.time_unix_nano, later.start_unix_nano)
-                    == (kept.time_unix_nano, kept.start_unix_nano);
+                let same = place(later) == place(kept);
                 if same {
                     std::mem::swap(later, kept);
                 }
                 same
             });
+            let points: Vec<DataPoint> = points.into_iter().map(|(_, point)| point).collect();
             convert(&identity, &points, &mut self.output);
         }
         self.output.finish()

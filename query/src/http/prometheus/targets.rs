@@ -43,7 +43,7 @@ async fn current(
     })?;
     let reader = SeriesReader(running.context());
     let series = reader
-        .samples(&[matcher], range_of_ms(first_ms, now_ms))
+        .samples(&[matcher], range_of_ms(first_ms, now_ms), first_ms)
         .await?;
     let last = series.into_iter().filter_map(|series| {
         let samples = &series.samples;

@@ -1,16 +1,20 @@
 //! The labels of a series: checked as they are read.
 
+use std::cmp::Ordering;
+
 use model::prometheus::NAME_LABEL;
 use model::row::{Reject, RowSink, Undecoded};
 use model::value::{KeyValueRef, ValueRef};
 
 use super::{MetricInfo, Series, push};
 
-/// Takes the labels of one series, which have to come sorted by name.
+/// Takes the labels of one series. Senders sort them by name, as they should, but for those that
+/// were written by hand.
 pub(super) struct Labels<'l, 'a> {
     list: &'l mut Vec<KeyValueRef<'a>>,
     series: Series<'a>,
     before: Option<&'a str>,
+    sorted: bool,
 }
 
 impl<'l, 'a> Labels<'l, 'a> {
@@ -32,6 +36,7 @@ impl<'l, 'a> Labels<'l, 'a> {
             },
             list,
             before: None,
+            sorted: true,
         }
     }
 
@@ -51,19 +56,32 @@ impl<'l, 'a> Labels<'l, 'a> {
         value: &'a str,
         sink: &mut dyn RowSink,
     ) -> Result<(), Undecoded> {
-        if name.is_empty() || value.is_empty() {
+        if name.is_empty() {
             self.refuse(Reject::EmptyLabel);
         }
         match self.before.replace(name).map(|before| before.cmp(name)) {
-            None | Some(std::cmp::Ordering::Less) => {}
-            Some(std::cmp::Ordering::Equal) => self.refuse(Reject::DuplicateLabel),
-            Some(std::cmp::Ordering::Greater) => self.refuse(Reject::UnsortedLabels),
+            None | Some(Ordering::Less) => {}
+            Some(Ordering::Equal) => self.refuse(Reject::DuplicateLabel),
+            Some(Ordering::Greater) => self.sorted = false,
         }
-        match name {
-            NAME_LABEL => self.series.metric.name = value,
-            "job" => self.series.target.job = value,
-            "instance" => self.series.target.instance = value,
-            _ => {
+        if value.is_empty() {
+            // The same as none.
+            return Ok(());
+        }
+        let own = match name {
+            NAME_LABEL => Some(&mut self.series.metric.name),
+            "job" => Some(&mut self.series.target.job),
+            "instance" => Some(&mut self.series.target.instance),
+            _ => None,
+        };
+        match own {
+            Some(own) => {
+                let repeated = !std::mem::replace(own, value).is_empty();
+                if repeated {
+                    self.refuse(Reject::DuplicateLabel);
+                }
+            }
+            None => {
                 let value = ValueRef::Str(value);
                 push(self.list, KeyValueRef { key: name, value }, sink)?;
             }
@@ -77,6 +95,13 @@ impl<'l, 'a> Labels<'l, 'a> {
             self.refuse(Reject::MissingName);
         }
         let first = self.series.labels.0;
+        if !self.sorted {
+            let labels = &mut self.list[first as usize..];
+            labels.sort_by_key(|label| label.key);
+            if labels.windows(2).any(|pair| pair[0].key == pair[1].key) {
+                self.refuse(Reject::DuplicateLabel);
+            }
+        }
         if self.series.refused.is_some() {
             self.list.truncate(first as usize);
         }

@@ -257,7 +257,15 @@ fn what_does_not_fit_is_refused_alone() {
         ..Histogram::default()
     };
     type Change = fn(&mut Histogram);
-    let changes: [Change; 9] = [
+    let changes: [Change; 11] = [
+        |h| {
+            (h.count_int, h.count_float) = (None, Some(1.0));
+            h.positive_counts = vec![-1.0];
+        },
+        |h| {
+            (h.count_int, h.count_float) = (None, Some(-1.0));
+            h.positive_counts = vec![1.0];
+        },
         |h| h.schema = 53,
         |h| h.schema = -5,
         |h| h.positive_deltas = vec![],
@@ -280,14 +288,22 @@ fn what_does_not_fit_is_refused_alone() {
     }
     let fine = [("__name__", "x"), ("a", "1")];
     type Pairs<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(Pairs<'_>, i64, Reject); 8] = [
-        (&[("a", "1"), ("__name__", "x")], 1, Reject::UnsortedLabels),
+    let cases: [(Pairs<'_>, i64, Reject); 9] = [
+        (
+            &[("a", "1"), ("__name__", "x"), ("a", "2")],
+            1,
+            Reject::DuplicateLabel,
+        ),
+        (
+            &[("job", "1"), ("__name__", "x"), ("job", "2")],
+            1,
+            Reject::DuplicateLabel,
+        ),
         (
             &[("__name__", "x"), ("a", "1"), ("a", "2")],
             1,
             Reject::DuplicateLabel,
         ),
-        (&[("__name__", "x"), ("a", "")], 1, Reject::EmptyLabel),
         (&[("", "x"), ("__name__", "x")], 1, Reject::EmptyLabel),
         (&[("a", "1")], 1, Reject::MissingName),
         (&[], 1, Reject::MissingName),
@@ -320,6 +336,36 @@ fn what_does_not_fit_is_refused_alone() {
     unknown.timeseries[0].labels_refs.truncate(3);
     let found = rows(Format::RemoteWrite2, &unknown);
     assert_eq!(found.rejected, [(Reject::EmptyLabel, 1)], "half a pair");
+}
+
+#[test]
+fn labels_in_any_order_and_empty_ones_are_taken() {
+    let sorted = [("__name__", "x"), ("a", "1"), ("b", "2"), ("job", "j")];
+    let loose = [
+        ("b", "2"),
+        ("job", "j"),
+        ("c", ""),
+        ("a", "1"),
+        ("__name__", "x"),
+        ("instance", ""),
+    ];
+    let request = |labels: &[(&str, &str)]| WriteRequest {
+        timeseries: vec![one(labels, 1, 1.0)],
+        metadata: vec![],
+    };
+    for (one, other) in [
+        (
+            rows(Format::RemoteWrite1, &request(&sorted)),
+            rows(Format::RemoteWrite1, &request(&loose)),
+        ),
+        (
+            rows(Format::RemoteWrite2, &version_2(&request(&sorted), None)),
+            rows(Format::RemoteWrite2, &version_2(&request(&loose), None)),
+        ),
+    ] {
+        assert_eq!(other.rejected, []);
+        assert_eq!(one.points, other.points);
+    }
 }
 
 fn bounded(format: Format, message: &[u8], most: usize) -> Result<(), Undecoded> {
