@@ -172,11 +172,15 @@ pub enum Reject {
     LongLabelName,
     /// A point of a series with a name, or a label's value, that is too long.
     LongLabelValue,
+    /// A row with more attribute keys than can be stored.
+    TooManyAttributes,
+    /// A row with an attribute key that is too long to be stored.
+    LongAttributeKey,
 }
 
 impl Reject {
     /// Every reason.
-    pub const ALL: [Reject; 17] = [
+    pub const ALL: [Reject; 19] = [
         Reject::InvalidTraceId,
         Reject::InvalidSpanId,
         Reject::UnspecifiedTemporality,
@@ -194,6 +198,8 @@ impl Reject {
         Reject::TooManyLabels,
         Reject::LongLabelName,
         Reject::LongLabelValue,
+        Reject::TooManyAttributes,
+        Reject::LongAttributeKey,
     ];
 
     /// The reason as a counter's label.
@@ -216,6 +222,8 @@ impl Reject {
             Reject::TooManyLabels => "too_many_labels",
             Reject::LongLabelName => "long_label_name",
             Reject::LongLabelValue => "long_label_value",
+            Reject::TooManyAttributes => "too_many_attributes",
+            Reject::LongAttributeKey => "long_attribute_key",
         }
     }
 
@@ -256,6 +264,12 @@ impl Reject {
             Reject::LongLabelValue => {
                 "data point of a series with a name or label value longer than \
                  limits.label_value_bytes"
+            }
+            Reject::TooManyAttributes => {
+                "span or log record with more than 8192 distinct attribute keys"
+            }
+            Reject::LongAttributeKey => {
+                "span or log record with an attribute key of more than 32768 bytes"
             }
         }
     }

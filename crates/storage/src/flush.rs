@@ -220,7 +220,7 @@ impl NewFiles<'_> {
         let mut writer = BlocksWriter::create(env, &id.path(dir, "blocks"), self.signal)?;
         let mut pairs: Vec<(u64, u32)> = Vec::new();
         let mut collector = Collector::new();
-        for rows in cut(rows, self.block_rows) {
+        for rows in cut(self.signal, chunks, rows, self.block_rows) {
             let ordinal = writer.write_rows(chunks, rows, &mut collector)?;
             let terms = collector.take_terms().into_iter();
             pairs.extend(terms.map(|term| (term, ordinal)));

@@ -333,13 +333,27 @@ pub(crate) fn duration(start: u64, end: u64) -> i64 {
     i64::try_from(end.saturating_sub(start)).unwrap_or(i64::MAX)
 }
 
+/// So many keys are compared with each other; there may be as many as a request has room for.
+const COMPARED_MAX: usize = 32;
+
 /// The attributes that queries see: of those that share a key, the last.
 pub(crate) fn visible(attributes: &[model::KeyValue]) -> Vec<&model::KeyValue> {
+    if attributes.len() <= COMPARED_MAX {
+        let last = |(at, attribute): &(usize, &model::KeyValue)| {
+            let later = &attributes[at + 1..];
+            later.iter().all(|later| later.key != attribute.key)
+        };
+        let list = attributes.iter().enumerate().filter(last);
+        return list.map(|(_, attribute)| attribute).collect();
+    }
     let mut keys = FxHashSet::default();
-    let last_first = attributes.iter().rev();
-    last_first
+    let mut list: Vec<&model::KeyValue> = attributes
+        .iter()
+        .rev()
         .filter(|attribute| keys.insert(attribute.key.as_str()))
-        .collect()
+        .collect();
+    list.reverse();
+    list
 }
 
 /// A value of a shared thing (resource or scope), found once and used for all of its rows.

@@ -217,10 +217,22 @@ async fn resource_attributes_become_labels_by_configuration() {
         (pods, "wait_bucket", json!(["p-1"])),
         (pods, "wait", json!([])),
         ("label/le/values", "wait_bucket", json!(["+Inf", "2"])),
-        ("labels", "wait_sum", json!(["__name__", "job", "k8s_pod_name"])),
-        ("labels", "wait_bucket", json!(["__name__", "job", "k8s_pod_name", "le"])),
+        (
+            "labels",
+            "wait_sum",
+            json!(["__name__", "job", "k8s_pod_name"]),
+        ),
+        (
+            "labels",
+            "wait_bucket",
+            json!(["__name__", "job", "k8s_pod_name", "le"]),
+        ),
     ] {
-        assert_eq!(labels_of(path, selector).await, expected, "{path} of {selector}");
+        assert_eq!(
+            labels_of(path, selector).await,
+            expected,
+            "{path} of {selector}"
+        );
     }
     let labels = json!({"__name__": "load", "job": "api", "k8s_pod_name": "p-1"});
     // In memory, and in files, where the index has to find it.

@@ -1,6 +1,7 @@
 //! Fills a chunk from a request.
 
 mod attributes;
+mod storable;
 mod zero;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::points::{Entry, SeriesEntry, series_id};
 const LARGE_BYTES: usize = 1 << 20;
 /// What has more members than this is measured before it is encoded.
 const MEMBERS_MEASURED: usize = 256;
+
 /// When a request was received.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Received {
@@ -351,6 +353,10 @@ impl RowSink for ChunkSink<'_> {
     }
 
     fn span(&mut self, span: &SpanRef<'_>) -> Result<(), NoRoom> {
+        if let Some(reason) = storable::refusal(span.attributes, span.nested_attributes) {
+            self.reject(reason, 1);
+            return Ok(());
+        }
         let nested = span.nested_attributes.len();
         reserve(&mut self.chunk.attributes, span.attributes.len() + nested);
         reserve(&mut self.chunk.events, span.events.len());
@@ -401,6 +407,10 @@ impl RowSink for ChunkSink<'_> {
     }
 
     fn log(&mut self, log: &LogRef<'_>) -> Result<(), NoRoom> {
+        if let Some(reason) = storable::refusal(log.attributes, &[]) {
+            self.reject(reason, 1);
+            return Ok(());
+        }
         reserve(&mut self.chunk.attributes, log.attributes.len());
         reserve(&mut self.chunk.trace_ids, 1);
         reserve(&mut self.chunk.logs, 1);

@@ -297,11 +297,7 @@ impl BlockTable {
                 (Level::Scope, &series.scope.attributes),
             ];
             for (level, list) in levels {
-                for (at, attribute) in list.iter().enumerate() {
-                    let again = |later: &model::KeyValue| later.key == attribute.key;
-                    if list[at + 1..].iter().any(again) {
-                        continue;
-                    }
+                for attribute in visible(list) {
                     let kind = kind_name(SharedValue::new(&attribute.value).value());
                     let field = Field::Attribute {
                         level,

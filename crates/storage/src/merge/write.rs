@@ -231,7 +231,7 @@ impl Merge<'_> {
         });
         let rows = ordered(self.task.signal, &chunks, rows.collect());
         let mut collector = Collector::new();
-        for rows in cut(&rows, self.task.block_rows) {
+        for rows in cut(self.task.signal, &chunks, &rows, self.task.block_rows) {
             if !(self.task.go_on)() {
                 return Err(MergeError::Cancelled);
             }

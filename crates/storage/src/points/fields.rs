@@ -6,6 +6,7 @@ use super::SeriesEntry;
 use crate::block::Kind;
 use crate::fields_table::{FieldsTableBuilder, MAX_VALUE_BYTES};
 use crate::filter::Level;
+use crate::table::visible;
 use crate::terms::table_name;
 
 /// Counts the fields of a series of so many points.
@@ -27,14 +28,7 @@ pub(super) fn count(fields: &mut FieldsTableBuilder, entry: &SeriesEntry, rows: 
 }
 
 fn attributes(fields: &mut FieldsTableBuilder, level: Level, list: &[KeyValue], rows: u64) {
-    for (at, attribute) in list.iter().enumerate() {
-        // Queries see the last of those of one key.
-        if list[at + 1..]
-            .iter()
-            .any(|later| later.key == attribute.key)
-        {
-            continue;
-        }
+    for attribute in visible(list) {
         let name = table_name(level, &attribute.key);
         match &attribute.value {
             Value::Str(text) => fields.add(&name, Kind::Text, text, rows),

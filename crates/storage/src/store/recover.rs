@@ -17,7 +17,7 @@ use super::counters::signal_index;
 use super::flusher::Sealed;
 use super::record::{Logged, Record};
 use super::stamps::Stamps;
-use super::{Core, OpenError, add, flusher, rebuild, record};
+use super::{Core, OpenError, Options, add, flusher, rebuild, record};
 use crate::chunk::SeriesGate;
 use crate::downsampling;
 use crate::flush::Heads;
@@ -54,7 +54,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     })?;
     let options = journal::Options {
         segment_min: checkpoint.wal_segment.max(1),
-        segment_bytes: segment_bytes(core.options.wal_bytes),
+        segment_bytes: segment_bytes(&core.options),
         // What there was memory for can be written down.
         record_bytes_max: core.options.in_flight_bytes,
         ..journal::Options::default()
@@ -194,10 +194,12 @@ fn gone_before(core: &Core, wal_dir: &Path, position: Position) -> Gone {
     gone
 }
 
-/// Several segments, so that space comes back in parts.
-fn segment_bytes(wal_bytes: u64) -> u64 {
+/// Several segments, so that space comes back in parts, and none much longer than a head: what of
+/// it is in files takes space for as long as the rest is not.
+fn segment_bytes(options: &Options) -> u64 {
     let most = journal::Options::default().segment_bytes;
-    (wal_bytes / 8).clamp(64 << 10, most)
+    let bytes = (options.wal_bytes / 8).min(options.head_bytes as u64);
+    bytes.clamp(64 << 10, most)
 }
 
 /// Lets in the series that were let in before.

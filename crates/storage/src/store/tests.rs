@@ -4,6 +4,7 @@ mod answers;
 mod crash;
 mod cut_short;
 mod downsampling;
+mod extremes;
 mod failure;
 mod grouping;
 mod groups;

@@ -12,6 +12,7 @@ use super::{Of, seed, term, value_term, word_term};
 use crate::block::{Distinct, Kind, distinct_u64};
 use crate::fields_table::FieldsTableWriter;
 use crate::filter::Level;
+use crate::table::visible;
 use crate::words;
 
 /// A key whose integers take more distinct values in a block is marked as unindexed.
@@ -208,35 +209,26 @@ impl<'a> Collector<'a> {
 
     /// A resource or scope that this many rows have.
     pub(crate) fn shared(&mut self, level: Level, attributes: &'a [model::KeyValue], rows: u64) {
-        for (at, attribute) in attributes.iter().enumerate() {
+        for attribute in attributes {
             let key: &'a str = &attribute.key;
             self.push(term(Of::Has, key, &[level as u8]));
             let seed = seed(Of::Attribute, key);
-            let seen = attributes[at + 1..].iter().all(|later| later.key != *key);
-            let kind = match &attribute.value {
-                Value::Str(text) => {
-                    self.push(value_term(seed, text.as_bytes()));
-                    Kind::Text
-                }
-                Value::Bool(flag) => {
-                    self.push(value_term(seed, flag_text(*flag).as_bytes()));
-                    Kind::Bool
-                }
-                Value::Int(int) => {
-                    self.push(value_term(seed, int.to_string().as_bytes()));
-                    Kind::Int
-                }
-                other => {
-                    self.push(term(Of::Unindexed, key, &[Of::Attribute as u8]));
-                    match other {
-                        Value::Double(_) => Kind::Double,
-                        _ => Kind::Bytes,
-                    }
-                }
-            };
-            if !seen {
-                continue;
+            match &attribute.value {
+                Value::Str(text) => self.push(value_term(seed, text.as_bytes())),
+                Value::Bool(flag) => self.push(value_term(seed, flag_text(*flag).as_bytes())),
+                Value::Int(int) => self.push(value_term(seed, int.to_string().as_bytes())),
+                _ => self.push(term(Of::Unindexed, key, &[Of::Attribute as u8])),
             }
+        }
+        for attribute in visible(attributes) {
+            let key: &'a str = &attribute.key;
+            let kind = match &attribute.value {
+                Value::Str(_) => Kind::Text,
+                Value::Bool(_) => Kind::Bool,
+                Value::Int(_) => Kind::Int,
+                Value::Double(_) => Kind::Double,
+                _ => Kind::Bytes,
+            };
             let field = self.fields.entry((level, key, kind)).or_default();
             match &attribute.value {
                 Value::Str(text) => field.text(text, rows),

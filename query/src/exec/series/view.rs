@@ -82,14 +82,18 @@ pub fn labels_without_bounds(
             if name.is_empty() || !all_match(matchers, &labels) {
                 continue;
             }
-            labels.iter().for_each(|(name, value)| see(name, Some(value)));
+            labels
+                .iter()
+                .for_each(|(name, value)| see(name, Some(value)));
             if let Some(bound) = bound.filter(|_| at == 0) {
                 see(bound, None);
             }
         }
         let target = prometheus::target_info(&part.series).map(Labels::new);
         for labels in target.filter(|labels| all_match(matchers, labels)) {
-            labels.iter().for_each(|(name, value)| see(name, Some(value)));
+            labels
+                .iter()
+                .for_each(|(name, value)| see(name, Some(value)));
         }
     }
 }
