@@ -90,7 +90,7 @@ pub fn labels_without_bounds(
             }
         }
         let target = prometheus::target_info(&part.series).map(Labels::new);
-        for labels in target.filter(|labels| all_match(matchers, labels)) {
+        if let Some(labels) = target.filter(|labels| all_match(matchers, labels)) {
             labels
                 .iter()
                 .for_each(|(name, value)| see(name, Some(value)));
