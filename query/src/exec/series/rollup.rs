@@ -115,6 +115,7 @@ mod tests {
             matchers: Vec::new(),
             start_ms: 0,
             end_ms: 0,
+            earliest_ms: 0,
             step_ms: step * 60_000,
             first_ms: first * 60_000,
             range_ms: range * 60_000,

@@ -429,6 +429,7 @@ async fn too_many_series_or_samples_are_an_error() {
         let request = Request::Samples {
             tenant: Tenant::default(),
             range: TimeRange::ALL,
+            deltas_since: 0,
             matchers: Vec::new(),
             rollup: Rollup::EVERYTHING,
             samples,

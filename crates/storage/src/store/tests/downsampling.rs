@@ -125,6 +125,7 @@ async fn read(
     let request = Request::Samples {
         tenant: Tenant::default(),
         range: TimeRange::ALL,
+        deltas_since: 0,
         matchers: Vec::new(),
         rollup: Rollup {
             resolution_ms,
