@@ -40,10 +40,11 @@ pub(crate) async fn federate(
     let running = state.begin().await?;
     let reader = SeriesReader(running.context());
     let now_ms = i64::try_from(state.now() / 1_000_000).unwrap_or(i64::MAX);
-    let range = range_of_ms(now_ms - options.promql.lookback_ms + 1, now_ms);
+    let first_ms = now_ms - options.promql.lookback_ms + 1;
+    let range = range_of_ms(first_ms, now_ms);
     let mut latest = Latest::new();
     for matchers in &selectors {
-        for series in reader.samples(matchers, range).await? {
+        for series in reader.samples(matchers, range, first_ms).await? {
             let samples = &series.samples;
             let Some((time_ms, value)) = samples.times.last().zip(samples.floats.last()) else {
                 continue;
