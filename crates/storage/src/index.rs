@@ -11,19 +11,23 @@ mod covered;
 mod directory;
 mod partition;
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
 use env::Env;
 use tantivy::columnar::Column;
 use tantivy::directory::error::{OpenReadError, OpenWriteError};
+use tantivy::fastfield::AliveBitSet;
 use tantivy::index::SegmentId;
 use tantivy::indexer::LogMergePolicy;
+use tantivy::query::RangeQuery;
 use tantivy::schema::{BytesOptions, Field, IndexRecordOption, Schema};
 use tantivy::{
-    DocSet, Index, InvertedIndexReader, SegmentReader, TERMINATED, TantivyDocument, TantivyError,
-    Term,
+    DocSet, Index, IndexWriter, InvertedIndexReader, SegmentReader, TERMINATED, TantivyDocument,
+    TantivyError, Term,
 };
 
 use covered::Covered;
@@ -37,6 +41,9 @@ const WRITER_BYTES: usize = 16_000_000;
 
 /// Where a document's block is: the file in the upper, the block's ordinal in the lower bits.
 const ORDINAL_BITS: u32 = 24;
+
+/// Segments are written anew where more of their documents than this are of files that are gone.
+const GONE_RATIO: f32 = 0.3;
 
 /// Files of a segment that are mapped while it is open.
 const MAPS_OF_SEGMENT: usize = 6;
@@ -108,6 +115,20 @@ struct Segment {
     inverted: Arc<InvertedIndexReader>,
     /// Where the blocks of the documents are.
     blocks: Column<u64>,
+    /// Documents that were not removed; missing where none was.
+    alive: Option<AliveBitSet>,
+}
+
+impl Segment {
+    fn is_alive(&self, doc: u32) -> bool {
+        self.alive.as_ref().is_none_or(|alive| alive.is_alive(doc))
+    }
+
+    /// The files of its documents.
+    fn files(&self) -> impl Iterator<Item = u64> {
+        let docs = (0..self.blocks.num_docs()).filter(|doc| self.is_alive(*doc));
+        docs.filter_map(|doc| Some(self.blocks.first(doc)? >> ORDINAL_BITS))
+    }
 }
 
 /// One block for the index.
@@ -182,6 +203,7 @@ impl TermIndex {
             Ok(Segment {
                 inverted: reader.inverted_index(term)?,
                 blocks: reader.fast_fields().u64("block")?,
+                alive: reader.alive_bitset().cloned(),
             })
         };
         let segments = index.searchable_segments()?;
@@ -241,8 +263,7 @@ impl TermIndex {
     }
 
     fn add(&self, covered: &Covered, blocks: &[BlockTerms]) -> Result<Self, IndexError> {
-        let mut writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
-        writer.set_merge_policy(Box::new(LogMergePolicy::default()));
+        let writer = self.writer()?;
         for block in blocks {
             let mut document = TantivyDocument::default();
             document.add_u64(
@@ -254,6 +275,42 @@ impl TermIndex {
             }
             writer.add_document(document)?;
         }
+        self.commit(writer, covered)
+    }
+
+    /// Removes the documents of files that are not needed and commits, durably; returns the index
+    /// as of then, or nothing where there are none. What is covered stays so: nobody asks for
+    /// those files any more.
+    pub(crate) fn without_others(
+        &self,
+        needed: impl Fn(u64) -> bool,
+    ) -> Result<Option<Self>, IndexError> {
+        let there: BTreeSet<u64> = self.segments.iter().flat_map(Segment::files).collect();
+        let there: Vec<u64> = there.into_iter().collect();
+        let runs = there.chunk_by(|one, other| needed(*one) == needed(*other));
+        let gone: Vec<&[u64]> = runs.filter(|run| !needed(run[0])).collect();
+        if gone.is_empty() {
+            return Ok(None);
+        }
+        let writer = self.writer()?;
+        for run in gone {
+            let at = |file: u64| Term::from_field_u64(self.block, file << ORDINAL_BITS);
+            let begin = Bound::Included(at(run[0]));
+            let end = Bound::Excluded(at(run[run.len() - 1] + 1));
+            writer.delete_query(Box::new(RangeQuery::new(begin, end)))?;
+        }
+        self.commit(writer, &self.covered).map(Some)
+    }
+
+    fn writer(&self) -> Result<IndexWriter, IndexError> {
+        let writer = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
+        let mut policy = LogMergePolicy::default();
+        policy.set_del_docs_ratio_before_merge(GONE_RATIO);
+        writer.set_merge_policy(Box::new(policy));
+        Ok(writer)
+    }
+
+    fn commit(&self, mut writer: IndexWriter, covered: &Covered) -> Result<Self, IndexError> {
         let mut commit = writer.prepare_commit()?;
         commit.set_payload(&covered.to_string());
         commit.commit()?;
@@ -283,7 +340,8 @@ impl TermIndex {
             };
             let mut doc = postings.doc();
             while doc != TERMINATED {
-                if let Some(block) = segment.blocks.first(doc) {
+                let block = segment.blocks.first(doc);
+                if let Some(block) = block.filter(|_| segment.is_alive(doc)) {
                     let ordinal = block & ((1 << ORDINAL_BITS) - 1);
                     blocks.push((
                         block >> ORDINAL_BITS,

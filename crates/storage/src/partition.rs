@@ -19,8 +19,9 @@
 //! are opened when they are asked for ([`open_files`]).
 //!
 //! A file of a flush later than the store's checkpoint does not count and is removed when the
-//! store opens, and so is one whose rows are in a merged file. Files never change; a partition is
-//! an immutable list of them, and readers keep the list they began with.
+//! store opens, and so is one whose rows are in a merged file, and one that retention dropped.
+//! Files never change; a partition is an immutable list of them, and readers keep the list they
+//! began with. Of a file whose blocks are gone and whose others are there the rows are missing.
 
 mod directory;
 mod entry;
@@ -50,6 +51,9 @@ pub(crate) use write::{BlocksWriter, split_terms, write_whole};
 
 /// The folder of the index in that of a partition.
 pub(crate) const INDEX: &str = "index";
+
+/// What the blocks file of a file that retention dropped is called while the others go.
+const DROPPED: &str = "blocks.dropped";
 
 /// Ends the name of a folder whose partition was dropped and that is being removed.
 const DROPPED_SUFFIX: &str = ".dropped";
@@ -189,10 +193,12 @@ impl Partition {
         let mut partition = Self::new(open, root, key);
         let entries = env.files.list(&dir)?;
         let names = entries.iter().map(|entry| entry.name.as_str());
-        let Listed { files, leftovers } = Listed::new(names, flush_max);
-        for name in leftovers {
-            env.files.remove_file(&dir.join(name))?;
-        }
+        let Listed {
+            files,
+            missing,
+            leftovers,
+        } = Listed::new(names, flush_max);
+        remove_leftovers(env, &dir, &leftovers)?;
         let sizes = sizes_of(&entries);
         let (mut merged, mut merged_away) = (Vec::new(), Vec::new());
         for id in files {
@@ -221,6 +227,12 @@ impl Partition {
                 remove_files(env, &dir, id)?;
             }
         }
+        for id in &missing {
+            tracing::error!(file = %id.path(&dir, "blocks").display(),
+                "blocks file is gone while the files beside it are there, its rows are missing \
+                 from answers");
+        }
+        partition.unread.extend(missing);
         partition.files.sort_by_key(|file| file.id);
         // Files of one block have none.
         if entries.iter().any(|entry| entry.name == INDEX) {
@@ -276,10 +288,18 @@ impl Partition {
         self.files.iter().map(|file| file.size_bytes).sum()
     }
 
-    /// Bytes of everything in the partition's folder: the index and damaged files too.
+    /// Bytes of everything in the partition's folder that counts: the index and damaged files too,
+    /// but neither what is being written nor what goes once no query holds it.
     pub(crate) fn disk_bytes(&self, env: &Env, root: &Path) -> std::io::Result<u64> {
         let dir = self.key.dir(root);
-        let mut bytes: u64 = env.files.list(&dir)?.iter().map(|entry| entry.bytes).sum();
+        let files = self.files.iter().map(|file| &file.id);
+        let known: FxHashSet<FileId> = files.chain(self.apart()).copied().collect();
+        let counts = |entry: &Entry| {
+            let file = FileId::parse(&entry.name);
+            file.is_none_or(|(id, extension)| extension != UNFINISHED && known.contains(&id))
+        };
+        let entries = env.files.list(&dir)?.into_iter();
+        let mut bytes: u64 = entries.filter(counts).map(|entry| entry.bytes).sum();
         let index = dir.join(INDEX);
         if env.files.stat(&index)?.is_some() {
             bytes += env
@@ -312,39 +332,57 @@ impl Partition {
 pub(crate) struct Listed<'n> {
     /// The blocks files that are to be opened, each before those that may be a part of it.
     pub files: Vec<FileId>,
-    /// Files that do not count: those of later flushes, and what a merge left that did not come to
-    /// its end.
+    /// Files that count and whose blocks are gone: those beside them are there.
+    pub missing: Vec<FileId>,
+    /// Files that do not count: those of later flushes, what a merge left that did not come to
+    /// its end, and what retention dropped.
     pub leftovers: Vec<&'n str>,
 }
 
 impl<'n> Listed<'n> {
     /// Sorts out names; flushes up to `flush_max` count.
     pub(crate) fn new(names: impl Iterator<Item = &'n str> + Clone, flush_max: u64) -> Self {
-        let known = || {
-            names
-                .clone()
-                .filter_map(|name| Some((name, FileId::parse(name)?)))
+        let known: Vec<(&'n str, FileId, &'n str)> = names
+            .filter_map(|name| FileId::parse(name).map(|(id, extension)| (name, id, extension)))
+            .collect();
+        let with = |wanted: &'static str| {
+            let named = known.iter().filter(move |(.., known)| *known == wanted);
+            named.map(|(_, id, _)| *id)
         };
-        let mut files: Vec<FileId> = Vec::new();
-        for (_, (id, extension)) in known() {
-            if extension == "blocks" && (id.is_merged() || id.last <= flush_max) {
-                files.push(id);
-            }
-        }
+        let dropped: Vec<FileId> = with(DROPPED).collect();
+        // What a file was merged from may have outlived it.
+        let is_dropped = |id: FileId| {
+            let mut dropped = dropped.iter();
+            dropped.any(|other| id == *other || id.is_part_of(*other))
+        };
+        let later = |id: FileId| !id.is_merged() && id.last > flush_max;
+        let counted = with("blocks").filter(|id| !later(*id) && !is_dropped(*id));
+        let mut files: Vec<FileId> = counted.collect();
         files.sort_unstable_by_key(|id| (id.first, Reverse(id.last)));
         let there: FxHashSet<FileId> = files.iter().copied().collect();
-        let leftover = |id: FileId, extension: &str| {
-            if extension == UNFINISHED || !id.is_merged() && id.last > flush_max {
-                return true;
-            }
-            let alone = !there.contains(&id);
-            alone && (id.is_merged() || files.iter().any(|other| id.is_part_of(*other)))
+        let begun: FxHashSet<FileId> = with(UNFINISHED).collect();
+        // A merge that did not come to its end has left what it was to replace.
+        let undone = |id: FileId| {
+            let mut parts = files.iter().filter(|other| other.is_part_of(id));
+            id.is_merged() && (begun.contains(&id) || parts.next().is_some())
         };
-        let leftovers = known()
-            .filter(|(_, (id, extension))| leftover(*id, extension))
-            .map(|(name, _)| name);
-        let leftovers = leftovers.collect();
-        Self { files, leftovers }
+        let merged_away = |id: FileId| files.iter().any(|other| id.is_part_of(*other));
+        let (mut missing, mut leftovers) = (Vec::new(), Vec::new());
+        for (name, id, extension) in &known {
+            let (id, alone) = (*id, !there.contains(id));
+            let for_now = [UNFINISHED, DROPPED].contains(extension);
+            let is_over = later(id) || is_dropped(id) || alone && (undone(id) || merged_away(id));
+            if for_now || is_over {
+                leftovers.push(*name);
+            } else if alone && EXTENSIONS.contains(extension) && !missing.contains(&id) {
+                missing.push(id);
+            }
+        }
+        Self {
+            files,
+            missing,
+            leftovers,
+        }
     }
 
     /// Whether its rows are in a file that they were merged into.
@@ -370,6 +408,46 @@ pub(crate) fn remove_files(env: &Env, dir: &Path, id: FileId) -> std::io::Result
         }
     }
     Ok(())
+}
+
+/// Removes files that do not count, durably: once more files are written, a flush of their number
+/// may count. What says of a file that it was dropped goes last.
+fn remove_leftovers(env: &Env, dir: &Path, leftovers: &[&str]) -> std::io::Result<()> {
+    if leftovers.is_empty() {
+        return Ok(());
+    }
+    let is_mark = |name: &&str| FileId::parse(name).is_some_and(|(_, of)| of == DROPPED);
+    let (marks, others): (Vec<&str>, Vec<&str>) = leftovers.iter().partition(|name| is_mark(name));
+    for name in others {
+        env.files.remove_file(&dir.join(name))?;
+    }
+    env.files.sync_dir(dir)?;
+    let mut marks = marks.into_iter();
+    marks.try_for_each(|name| env.files.remove_file(&dir.join(name)))
+}
+
+/// Removes a file that retention dropped. Its blocks get another name first, which is durable
+/// before anything goes: a crash leaves the whole file, or what is removed at the next start. With
+/// it goes what it was merged from, as far as that could not be removed before.
+pub(crate) fn remove_dropped(env: &Env, dir: &Path, id: FileId) -> std::io::Result<()> {
+    let files = &env.files;
+    let mark = id.path(dir, DROPPED);
+    match files.rename(&id.path(dir, "blocks"), &mark) {
+        // It went with its partition.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    files.sync_dir(dir)?;
+    for entry in files.list(dir)? {
+        let of_it = FileId::parse(&entry.name).is_some_and(|(other, extension)| {
+            extension != DROPPED && (other == id || other.is_part_of(id))
+        });
+        if of_it {
+            files.remove_file(&dir.join(&entry.name))?;
+        }
+    }
+    files.sync_dir(dir)?;
+    files.remove_file(&mark)
 }
 
 /// Bytes of the files of each name in a listing, in the order of [`EXTENSIONS`].
@@ -414,7 +492,7 @@ mod tests {
         let undone = FileId::merged(&[merged, FileId::flush(4)]).unwrap();
         let names = [
             format!("{}.blocks", FileId::flush(2)),
-            format!("{}.ids", FileId::flush(4)),
+            format!("{}.blocks", FileId::flush(4)),
             format!("{}.blocks", FileId::flush(5)),
             format!("{merged}.blocks"),
             format!("{merged}.fields"),
@@ -425,10 +503,42 @@ mod tests {
             "note.txt".to_owned(),
         ];
         let listed = Listed::new(names.iter().map(String::as_str), 4);
-        assert_eq!(listed.files, [merged, FileId::flush(2)]);
+        assert_eq!(listed.files, [merged, FileId::flush(2), FileId::flush(4)]);
+        assert_eq!(listed.missing, []);
         let leftovers = [&names[2], &names[5], &names[6], &names[7]];
         assert_eq!(listed.leftovers, leftovers);
         let counting = names.iter().filter(|name| listed.counts(name));
         assert!(counting.eq([&names[1], &names[3], &names[4]]));
+    }
+
+    #[test]
+    fn files_without_blocks_are_missing_unless_a_merge_or_retention_says_why() {
+        let merged = FileId::merged(&[FileId::flush(1), FileId::flush(3)]).unwrap();
+        let listed = |names: &[String]| {
+            let listed = Listed::new(names.iter().map(String::as_str), 9);
+            let leftovers: Vec<String> = listed.leftovers.iter().map(|n| n.to_string()).collect();
+            (listed.files, listed.missing, leftovers)
+        };
+        let of = |id: FileId, extension: &str| format!("{id}.{extension}");
+        let flush = FileId::flush;
+        // The table of fields is not needed to tell.
+        let names = [of(flush(4), "ids"), of(flush(4), "fields"), of(merged, "fields")];
+        assert_eq!(listed(&names), (vec![], vec![flush(4), merged], vec![]));
+        // What a merge was to replace is there, or what it wrote.
+        for other in [of(flush(3), "blocks"), of(merged, "blocks.tmp")] {
+            let names = [of(merged, "ids"), other];
+            let (_, missing, leftovers) = listed(&names);
+            assert_eq!(missing, [], "{names:?}");
+            assert!(leftovers.contains(&names[0]), "{leftovers:?}");
+        }
+        // Parts of what was dropped are dropped, too.
+        let names = [
+            of(merged, "blocks.dropped"),
+            of(merged, "ids"),
+            of(flush(3), "blocks"),
+            of(flush(1), "fields"),
+            of(flush(4), "blocks"),
+        ];
+        assert_eq!(listed(&names), (vec![flush(4)], vec![], names[..4].to_vec()));
     }
 }

@@ -1,8 +1,9 @@
 //! Retention: which partitions are dropped, and how.
 //!
 //! Whole partitions go, the oldest day first: those whose newest row is older than the signal's
-//! age, the oldest of a signal while it takes more bytes than it may, and the oldest of all while
-//! the file system has less room than its reserve. A tenant may have an age of its own, and a bound
+//! age, and the oldest of all while the file system has less room than its reserve. While a signal
+//! takes more bytes than it may its oldest go, too, and of the last day that has to give way no more
+//! than its oldest files ([`bytes`]). A tenant may have an age of its own, and a bound
 //! on its own bytes. The age and the bytes of a signal are what an
 //! operator asked for, and hold for any day. The reserve is there by default, so it spares the
 //! current UTC day and later ones: a disk that others filled must not empty the store of what it
@@ -18,7 +19,7 @@
 //! leaves of dropped folders is removed when the store opens. Rows that come later for a dropped
 //! day make a new partition, until retention drops that too.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,15 +30,18 @@ use model::{Signal, Tenant};
 use crate::partition::{Partition, PartitionKey, day_from_dropped, day_name, day_of, of_folder};
 use crate::store::{Core, add};
 
+mod bytes;
 #[cfg(test)]
 mod tests;
+
+use bytes::by_bytes;
 
 /// How long and how much of one signal is kept. The default keeps everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Partitions whose newest row is older are dropped.
     pub age: Option<Duration>,
-    /// The oldest partitions are dropped while the signal's take more.
+    /// The oldest partitions, or files of one, are dropped while the signal's take more.
     pub bytes: Option<u64>,
 }
 
@@ -80,6 +84,14 @@ impl Retention {
         let own = self.tenants.get(tenant);
         own.and_then(|own| own.of(signal).age)
             .or(self.all.of(signal).age)
+    }
+
+    /// The bound on the bytes of a signal that a tenant's files count for, the smaller one where
+    /// there are two.
+    pub(crate) fn bytes(&self, tenant: &Tenant, signal: Signal) -> Option<u64> {
+        let own = self.tenants.get(tenant);
+        let own = own.and_then(|own| own.of(signal).bytes);
+        own.into_iter().chain(self.all.of(signal).bytes).min()
     }
 }
 
@@ -177,41 +189,6 @@ fn by_age(core: &Core, signal: Signal) {
         }
     }
 }
-
-fn by_bytes(core: &Core, most: u64, wanted: impl Fn(&PartitionKey) -> bool) {
-    let partitions = oldest_first(core, wanted).into_iter();
-    let sized = partitions.map(|partition| {
-        let bytes = bytes_of(core, &partition);
-        (partition, bytes)
-    });
-    let is_of_rows = |(partition, _): &Weighed| partition.key.resolution.is_none();
-    let (mut rows, mut buckets): (VecDeque<Weighed>, VecDeque<Weighed>) =
-        sized.partition(is_of_rows);
-    let sum = |list: &VecDeque<Weighed>| list.iter().map(|(_, bytes)| bytes).sum::<u64>();
-    let (mut of_rows, mut of_buckets) = (sum(&rows), sum(&buckets));
-    while of_rows + of_buckets > most {
-        let older = match (rows.front(), buckets.front()) {
-            (Some((row, _)), Some((bucket, _))) => bucket.key.day < row.key.day,
-            (None, _) => true,
-            (Some(_), None) => false,
-        };
-        let gives_way = rows.is_empty() || older && of_buckets > most / 2;
-        let (list, total) = match gives_way {
-            true => (&mut buckets, &mut of_buckets),
-            false => (&mut rows, &mut of_rows),
-        };
-        let Some((partition, bytes)) = list.pop_front() else {
-            return;
-        };
-        if !drop_partition(core, &partition, Reason::Bytes) {
-            return;
-        }
-        *total -= bytes;
-    }
-}
-
-/// A partition and its bytes on disk.
-type Weighed = (Arc<Partition>, u64);
 
 fn by_reserve(core: &Core, space: Space) {
     let reserve = core

@@ -52,24 +52,31 @@ impl PartitionIndex {
     /// The index as of the last commit; nothing where there is none yet. What the system refuses
     /// is tried again the next time; damage is damage.
     pub(crate) fn get(&self) -> Result<Option<Arc<TermIndex>>, IndexError> {
-        let known = || {
-            let index = self.home.open.index(self.serial);
-            index.filter(|index| index.is_whole())
-        };
-        if let Some(index) = known() {
+        if let Some(index) = self.known() {
             return Ok(Some(index));
         }
         let mut state = self.state.lock();
         if let Some(reason) = &state.damage {
             return Err(IndexError::Damaged(reason.clone()));
         }
+        self.last(&mut state)
+    }
+
+    /// What is open of it.
+    fn known(&self) -> Option<Arc<TermIndex>> {
+        let index = self.home.open.index(self.serial);
+        index.filter(|index| index.is_whole())
+    }
+
+    /// The last commit, which is opened unless it is; nothing where there is none yet.
+    fn last(&self, state: &mut State) -> Result<Option<Arc<TermIndex>>, IndexError> {
         // Where another thread was faster, its result is as good.
-        if let Some(index) = known() {
+        if let Some(index) = self.known() {
             return Ok(Some(index));
         }
-        self.close(&mut state);
+        self.close(state);
         let env = self.home.env();
-        let opened = self.opened(&mut state, |checked| {
+        let opened = self.opened(state, |checked| {
             let within = |dir: &Path| TermIndex::open(env, &dir.join(INDEX), checked);
             self.home.place.within(within)
         })?;
@@ -116,18 +123,42 @@ impl PartitionIndex {
     ) -> Result<(), IndexError> {
         let mut state = self.state.lock();
         let index = self.to_add_to(&mut state)?;
-        let added = if_whole(|| index.is_whole(), || add(&index));
-        let Some(added) = added else {
+        self.change(&mut state, &index, |index| add(index).map(Some))
+    }
+
+    /// Removes the documents of files that are not needed any more. Of an index that is damaged
+    /// nothing is: it is set aside as a whole when something is added.
+    pub(crate) fn keep(&self, needed: impl Fn(u64) -> bool) -> Result<(), IndexError> {
+        let mut state = self.state.lock();
+        if state.damage.is_some() {
+            return Ok(());
+        }
+        match self.last(&mut state)? {
+            Some(index) => self.change(&mut state, &index, |index| index.without_others(needed)),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts what comes of a change in place of the index, if it changes.
+    fn change(
+        &self,
+        state: &mut State,
+        index: &TermIndex,
+        change: impl FnOnce(&TermIndex) -> Result<Option<TermIndex>, IndexError>,
+    ) -> Result<(), IndexError> {
+        let changed = if_whole(|| index.is_whole(), || change(index));
+        let Some(changed) = changed else {
             // What was written of what was read is not to be trusted, whatever its checksum says.
-            self.close(&mut state);
+            self.close(state);
             self.home.place.within(|dir| self.set_aside(dir))?;
             *state = State::default();
             return Ok(());
         };
-        let added = added?;
-        // Checked before, or written just now.
-        state.checked = added.segment_ids()?;
-        self.put(added);
+        if let Some(changed) = changed? {
+            // Checked before, or written just now.
+            state.checked = changed.segment_ids()?;
+            self.put(changed);
+        }
         Ok(())
     }
 

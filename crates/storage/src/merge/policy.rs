@@ -6,7 +6,8 @@
 //! that gets no more rows, any two neighbours are merged. In neither case is a file written again
 //! for the sake of much smaller ones: rows that trickle in must not have the whole partition
 //! written over and over. A file that is large enough stays as it is, and splits the partition
-//! into runs.
+//! into runs. What is large enough goes by what retention keeps, too: files are what it drops, so
+//! there must be several of them within its bound.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use model::Signal;
 
 use crate::partition::{FileEntry, FileId, Partition, day_of};
+use crate::retention::Retention;
 
 /// Files that become one, at least, and by how much tiers differ.
 const FAN: usize = 8;
@@ -25,6 +27,8 @@ const FILES_MAX: usize = 64;
 const FIRST_TIER_BYTES: u64 = 64 << 10;
 /// No file becomes larger than this by merging, and one of half as much is large enough.
 const BYTES_MAX: u64 = 512 << 20;
+/// The same where retention keeps so many times as much.
+const FILES_OF_BOUND: u64 = 8;
 /// The same for id tables, which are in memory while they are merged.
 const IDS_BYTES_MAX: u64 = 20 << 20;
 /// A partition of a day before this one gets no more rows once none came for so long.
@@ -48,14 +52,20 @@ struct Rule {
     /// Files at least.
     least: usize,
     lopsided: u64,
+    /// No file becomes larger, and one of half as much is large enough.
+    bytes_max: u64,
 }
 
 impl Rule {
-    fn of(partition: &Partition, now_unix_nano: u64) -> Self {
+    fn of(partition: &Partition, now_unix_nano: u64, retention: &Retention) -> Self {
+        let key = &partition.key;
+        let bound = retention.bytes(&key.tenant, key.signal);
+        let bytes_max = bound.map_or(BYTES_MAX, |bound| BYTES_MAX.min(bound / FILES_OF_BOUND));
         if is_closed(partition, now_unix_nano) {
             return Self {
                 least: 2,
                 lopsided: LOPSIDED_CLOSED,
+                bytes_max,
             };
         }
         let least = match partition.key.signal {
@@ -65,14 +75,19 @@ impl Rule {
         Self {
             least,
             lopsided: LOPSIDED,
+            bytes_max,
         }
     }
 }
 
 /// The files of a partition that are to be merged next, if any.
-pub(crate) fn pick(partition: &Partition, now_unix_nano: u64) -> Option<Range<usize>> {
-    let rule = Rule::of(partition, now_unix_nano);
-    let runs = runs(partition);
+pub(crate) fn pick(
+    partition: &Partition,
+    now_unix_nano: u64,
+    retention: &Retention,
+) -> Option<Range<usize>> {
+    let rule = Rule::of(partition, now_unix_nano, retention);
+    let runs = runs(partition, rule);
     let tiers = runs.iter().flat_map(|run| &partition.files[run.clone()]);
     let last = tiers.map(|file| tier(file)).max()?;
     (0..=last).find_map(|most| {
@@ -91,10 +106,14 @@ pub(crate) fn pick(partition: &Partition, now_unix_nano: u64) -> Option<Range<us
 
 /// The files that wait to be merged: those of the next merge of each partition and of all that
 /// would follow it at once.
-pub(crate) fn waiting(partition: &Partition, now_unix_nano: u64) -> (u64, u64) {
-    let rule = Rule::of(partition, now_unix_nano);
+pub(crate) fn waiting(
+    partition: &Partition,
+    now_unix_nano: u64,
+    retention: &Retention,
+) -> (u64, u64) {
+    let rule = Rule::of(partition, now_unix_nano, retention);
     let (mut count, mut bytes) = (0, 0);
-    for run in runs(partition) {
+    for run in runs(partition, rule) {
         let files = &partition.files[run];
         let last = files.iter().map(|file| tier(file)).max().unwrap_or(0);
         let due = (0..=last).rev().find_map(|most| {
@@ -112,13 +131,13 @@ pub(crate) fn waiting(partition: &Partition, now_unix_nano: u64) -> (u64, u64) {
 }
 
 /// Runs of files that may be merged: nothing between them that cannot be read or is large enough.
-fn runs(partition: &Partition) -> Vec<Range<usize>> {
+fn runs(partition: &Partition, rule: Rule) -> Vec<Range<usize>> {
     let files = &partition.files;
     let alone = |file: &FileEntry| {
         let unread = |id: &FileId| file.id.overlaps(*id);
         // Earlier builds wrote points as rows; those files stay as they are.
         let of_rows = partition.key.signal == Signal::Metrics && !file.has_series;
-        file.size_bytes >= BYTES_MAX / 2
+        file.size_bytes >= rule.bytes_max / 2
             || file.ids_bytes >= IDS_BYTES_MAX / 2
             || of_rows
             || file.is_damaged()
@@ -145,21 +164,24 @@ fn runs(partition: &Partition) -> Vec<Range<usize>> {
 /// The first neighbours of a list, which begins at `start`, that are worth a merge.
 fn window(files: &[Arc<FileEntry>], start: usize, rule: Rule) -> Option<Range<usize>> {
     let mut begin = 0;
-    while files.len() - begin >= rule.least {
+    while files.len() - begin >= 2 {
         let (mut bytes, mut ids_bytes, mut largest) = (0, 0, 0);
         let mut end = begin;
         for file in files[begin..].iter().take(FILES_MAX) {
-            bytes += file.size_bytes;
-            ids_bytes += file.ids_bytes;
-            if bytes > BYTES_MAX || ids_bytes > IDS_BYTES_MAX {
-                bytes -= file.size_bytes;
+            if bytes + file.size_bytes > rule.bytes_max
+                || ids_bytes + file.ids_bytes > IDS_BYTES_MAX
+            {
                 break;
             }
+            bytes += file.size_bytes;
+            ids_bytes += file.ids_bytes;
             largest = largest.max(file.size_bytes);
             end += 1;
         }
         let even = largest <= LARGE_BYTES || largest <= rule.lopsided * (bytes - largest);
-        if end - begin >= rule.least && even {
+        // What comes of them is merged no more, so no others need to be waited for.
+        let full = end - begin >= 2 && end < files.len() && bytes >= rule.bytes_max / 2;
+        if (end - begin >= rule.least || full) && even {
             return Some(start + begin..start + end);
         }
         begin += 1;

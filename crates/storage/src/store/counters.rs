@@ -52,6 +52,8 @@ pub(crate) struct Counters {
     pub damaged_blocks: AtomicU64,
     /// By [`retention::Reason`].
     pub dropped_partitions: [AtomicU64; retention::Reason::ALL.len()],
+    /// Files of partitions that stay.
+    pub dropped_files: [AtomicU64; retention::Reason::ALL.len()],
     pub dropped_rows: [AtomicU64; retention::Reason::ALL.len()],
     /// Days of buckets of one resolution.
     pub dropped_buckets: [AtomicU64; retention::Reason::ALL.len()],
@@ -153,11 +155,14 @@ impl Counters {
         }
         for reason in retention::Reason::ALL {
             let (labels, at) = ([("reason", reason.label())], reason as usize);
-            let (partitions, rows) = (&self.dropped_partitions[at], &self.dropped_rows[at]);
-            out.add("dropped_partitions_total", &labels, get(partitions));
-            out.add("dropped_rows_total", &labels, get(rows));
-            let buckets = &self.dropped_buckets[at];
-            out.add("dropped_downsampled_days_total", &labels, get(buckets));
+            for (name, counters) in [
+                ("dropped_partitions_total", &self.dropped_partitions),
+                ("dropped_files_total", &self.dropped_files),
+                ("dropped_rows_total", &self.dropped_rows),
+                ("dropped_downsampled_days_total", &self.dropped_buckets),
+            ] {
+                out.add(name, &labels, get(&counters[at]));
+            }
         }
     }
 

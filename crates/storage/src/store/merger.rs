@@ -113,7 +113,7 @@ pub(crate) fn count_waiting(core: &Core) {
     let now = core.env.clock.unix_nanos();
     let mut waiting = [(0, 0); 3];
     for partition in partitions.values() {
-        let (files, bytes) = policy::waiting(partition, now);
+        let (files, bytes) = policy::waiting(partition, now, &core.options.retention);
         let of_signal = &mut waiting[signal_index(partition.key.signal)];
         *of_signal = (of_signal.0 + files, of_signal.1 + bytes);
     }
@@ -130,7 +130,8 @@ fn due(core: &Core, key: &PartitionKey) -> Option<(Arc<Partition>, Range<usize>)
         return None;
     }
     let partition = core.view.read().partitions.get(key).cloned()?;
-    let files = policy::pick(&partition, core.env.clock.unix_nanos())?;
+    let now = core.env.clock.unix_nanos();
+    let files = policy::pick(&partition, now, &core.options.retention)?;
     let bytes: u64 = partition.files[files.clone()]
         .iter()
         .map(|file| file.size_bytes)

@@ -2,15 +2,20 @@
 //!
 //! A query opens files when it comes to them, so those that it began with stay on the disk until it
 //! is done. They count no more: were the process to end before they are removed, that is done at
-//! the next start.
+//! the next start. Files that retention dropped count until then, since nothing else has their rows:
+//! after a crash they are there again, and are dropped again.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
 
 use super::{Core, add};
-use crate::partition::{FileEntry, FileId, Home, remove_files};
+use crate::index::IndexError;
+use crate::partition::{
+    FileEntry, FileId, Home, Partition, PartitionKey, remove_dropped, remove_files,
+};
 
 /// What waits to be removed.
 #[derive(Debug, Default)]
@@ -26,6 +31,13 @@ enum Removal {
         id: FileId,
         held: Weak<FileEntry>,
     },
+    /// The files of one name, which were dropped from a partition that stays.
+    DroppedFile {
+        key: PartitionKey,
+        dir: PathBuf,
+        id: FileId,
+        held: Weak<FileEntry>,
+    },
     /// The folder of a dropped partition.
     Dropped { dir: PathBuf, held: Weak<Home> },
 }
@@ -33,10 +45,26 @@ enum Removal {
 impl Removal {
     fn is_held(&self) -> bool {
         let holders = match self {
-            Removal::File { held, .. } => held.strong_count(),
+            Removal::File { held, .. } | Removal::DroppedFile { held, .. } => held.strong_count(),
             Removal::Dropped { held, .. } => held.strong_count(),
         };
         holders > 0
+    }
+
+    /// Whether it has to wait for another one: what a file was merged from would count again
+    /// without it.
+    fn is_after(&self, other: &Removal) -> bool {
+        match (self, other) {
+            (
+                Removal::DroppedFile { dir, id, .. },
+                Removal::File {
+                    dir: place,
+                    id: part,
+                    ..
+                },
+            ) => dir == place && part.is_part_of(*id),
+            _ => false,
+        }
     }
 }
 
@@ -45,6 +73,17 @@ impl Removals {
     pub(crate) fn merged_away(&self, dir: &Path, files: &[Arc<FileEntry>]) {
         let removals = files.iter().map(|file| Removal::File {
             dir: dir.to_owned(),
+            id: file.id,
+            held: Arc::downgrade(file),
+        });
+        self.waiting.lock().extend(removals);
+    }
+
+    /// Has files removed that were dropped from a partition.
+    pub(crate) fn dropped_files(&self, core: &Core, key: &PartitionKey, files: &[Arc<FileEntry>]) {
+        let removals = files.iter().map(|file| Removal::DroppedFile {
+            key: key.clone(),
+            dir: key.dir(&core.root),
             id: file.id,
             held: Arc::downgrade(file),
         });
@@ -62,7 +101,7 @@ impl Removals {
         let waiting = self.waiting.lock();
         let mut folders = waiting.iter().filter_map(|removal| match removal {
             Removal::Dropped { dir, .. } => Some(dir),
-            Removal::File { .. } => None,
+            Removal::File { .. } | Removal::DroppedFile { .. } => None,
         });
         folders.any(|dir| dir == folder)
     }
@@ -76,10 +115,14 @@ impl Removals {
     pub(crate) fn sweep(&self, core: &Core) {
         let free: Vec<Removal> = {
             let mut waiting = self.waiting.lock();
-            waiting
-                .extract_if(.., |removal| !removal.is_held())
-                .collect()
+            let (held, mut free): (Vec<_>, Vec<_>) =
+                waiting.drain(..).partition(Removal::is_held);
+            let early = |removal: &mut Removal| held.iter().any(|other| removal.is_after(other));
+            let early: Vec<Removal> = free.extract_if(.., early).collect();
+            *waiting = held.into_iter().chain(early).collect();
+            free
         };
+        let mut changed = FxHashSet::default();
         for removal in free {
             match removal {
                 Removal::File { dir, id, .. } => {
@@ -90,8 +133,53 @@ impl Removals {
                              next start");
                     }
                 }
+                Removal::DroppedFile { key, dir, id, .. } => {
+                    if let Err(error) = remove_dropped(&core.env, &dir, id) {
+                        add(&core.counters.retention_errors, 1);
+                        tracing::error!(dir = %dir.display(), file = %id, %error,
+                            "a dropped file is not removed, that is tried again at the next start");
+                    }
+                    changed.insert(key);
+                }
                 Removal::Dropped { dir, .. } => crate::retention::remove_folder(core, &dir),
             }
+        }
+        for key in changed {
+            self.tidy_index(core, &key);
+        }
+    }
+
+    /// Removes from a partition's index what it has of files that are gone: the index takes room
+    /// of the same bound.
+    fn tidy_index(&self, core: &Core, key: &PartitionKey) {
+        let _changing = core.changing.lock();
+        let Some(partition) = core.view.read().partitions.get(key).cloned() else {
+            return;
+        };
+        if let Err(error) = self.keep_needed(&partition) {
+            add(&core.counters.retention_errors, 1);
+            tracing::error!(dir = %key.dir(&core.root).display(), %error,
+                "an index goes on having terms of files that were dropped");
+        }
+    }
+
+    fn keep_needed(&self, partition: &Partition) -> Result<(), IndexError> {
+        let Some(index) = &partition.index else {
+            return Ok(());
+        };
+        let mut needed: FxHashSet<u64> = FxHashSet::default();
+        needed.extend(partition.files.iter().flat_map(|file| &file.needs));
+        // Queries that hold a file may yet ask the index for it.
+        for removal in self.waiting.lock().iter() {
+            if let Removal::File { held, .. } | Removal::DroppedFile { held, .. } = removal
+                && let Some(file) = held.upgrade()
+            {
+                needed.extend(&file.needs);
+            }
+        }
+        match index.keep(|file| needed.contains(&file)) {
+            Err(error) if !error.is_damage() => Err(error),
+            _ => Ok(()),
         }
     }
 }
