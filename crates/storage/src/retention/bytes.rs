@@ -17,6 +17,9 @@ use super::{Reason, bytes_of, drop_partition, oldest_first};
 use crate::partition::{FileEntry, Partition, PartitionKey, day_name};
 use crate::store::{Core, add};
 
+#[cfg(test)]
+mod tests;
+
 /// A partition and its bytes on disk.
 type Weighed = (Arc<Partition>, u64);
 

@@ -358,7 +358,7 @@ async fn a_tenant_has_an_age_and_bytes_of_its_own() {
     let small = Policies {
         logs: Policy {
             age: None,
-            bytes: Some(1),
+            bytes: Some(0),
         },
         ..Policies::default()
     };

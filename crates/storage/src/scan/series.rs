@@ -161,6 +161,7 @@ impl<'a> Search<'a> {
 
     /// Looks everywhere; the inner error is a limit that was reached.
     fn run(&self, tenant: &Tenant, matchers: &[Matcher]) -> Result<Result<(), Stop>, Stop> {
+        self.scan.name_unread(tenant, Signal::Metrics, self.range);
         let mut places: Vec<Place> = Vec::new();
         let days = match self.wanted {
             // Buckets are no points as they were sent.

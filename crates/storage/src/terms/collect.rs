@@ -42,9 +42,9 @@ pub(crate) struct Collector<'a> {
     /// Terms seen lately, by their low bits. Rows of a block repeat few terms many times.
     recent: Vec<u64>,
     fields: FxHashMap<(Level, &'a str, Kind), Values<'a>>,
-    intrinsics: FxHashMap<(&'static str, &'a str), u64>,
-    /// Kinds and statuses that have no name.
-    unnamed: FxHashMap<(&'static str, i32), u64>,
+    /// Fields of rows that are no attributes. Of kinds and statuses those are numbers that have no
+    /// name.
+    intrinsics: FxHashMap<(&'static str, Kind), Values<'a>>,
 }
 
 /// Values of one field so far.
@@ -90,7 +90,6 @@ impl<'a> Collector<'a> {
             recent: vec![0; RECENT],
             fields: FxHashMap::default(),
             intrinsics: FxHashMap::default(),
-            unnamed: FxHashMap::default(),
         }
     }
 
@@ -246,9 +245,14 @@ impl<'a> Collector<'a> {
 
     fn intrinsic(&mut self, name: &'static str, of: Of, value: &'a str, rows: u64) {
         self.push(term(of, "", value.as_bytes()));
-        if value.len() <= VALUE_BYTES_MAX {
-            *self.intrinsics.entry((name, value)).or_default() += rows;
-        }
+        let field = self.intrinsics.entry((name, Kind::Text)).or_default();
+        field.text(value, rows);
+    }
+
+    /// A number that has no name.
+    fn unnamed(&mut self, name: &'static str, code: i32, rows: u64) {
+        let field = self.intrinsics.entry((name, Kind::Int)).or_default();
+        field.number(i64::from(code), rows);
     }
 
     /// The names of spans.
@@ -264,17 +268,14 @@ impl<'a> Collector<'a> {
 
     /// The event names of log records; those that are empty were not sent.
     pub(crate) fn record_event_names(&mut self, values: &[&'a str], found: &Distinct) {
-        self.event_names(values, found);
-        self.intrinsics.remove(&("event.name", ""));
+        for (name, rows) in rows_of(values, found).filter(|(name, _)| !name.is_empty()) {
+            self.intrinsic("event.name", Of::EventName, name, rows);
+        }
     }
 
     fn intrinsics(&mut self, name: &'static str, of: Of, values: &[&'a str], found: &Distinct) {
-        let mut rows = vec![0u64; found.first.len()];
-        for code in &found.codes {
-            rows[*code as usize] += 1;
-        }
-        for (first, rows) in found.first.iter().zip(rows) {
-            self.intrinsic(name, of, values[*first as usize], rows);
+        for (value, rows) in rows_of(values, found) {
+            self.intrinsic(name, of, value, rows);
         }
     }
 
@@ -283,7 +284,7 @@ impl<'a> Collector<'a> {
         for (kind, rows) in counted(kinds) {
             match model::SpanKind::from_code(kind) {
                 Some(kind) => self.intrinsic("kind", Of::Kind, kind.name(), rows),
-                None => *self.unnamed.entry(("kind", kind)).or_default() += rows,
+                None => self.unnamed("kind", kind, rows),
             }
         }
     }
@@ -293,7 +294,7 @@ impl<'a> Collector<'a> {
         for (code, rows) in counted(codes) {
             match model::StatusCode::from_code(code) {
                 Some(status) => self.intrinsic("status", Of::Status, status.name(), rows),
-                None => *self.unnamed.entry(("status", code)).or_default() += rows,
+                None => self.unnamed("status", code, rows),
             }
         }
     }
@@ -356,13 +357,8 @@ impl<'a> Collector<'a> {
     /// there may be thousands, with up to a thousand values each.
     pub(crate) fn fields(self) -> Vec<u8> {
         let mut fields: BTreeMap<(String, Kind), Values<'a>> = BTreeMap::new();
-        for ((name, value), rows) in self.intrinsics {
-            let field = fields.entry((name.to_owned(), Kind::Text)).or_default();
-            field.counts.insert(value, rows);
-        }
-        for ((name, code), rows) in self.unnamed {
-            let field = fields.entry((name.to_owned(), Kind::Int)).or_default();
-            field.numbers.insert(i64::from(code), rows);
+        for ((name, kind), values) in self.intrinsics {
+            fields.insert((name.to_owned(), kind), values);
         }
         for ((level, key, kind), values) in self.fields {
             fields.insert((table_name(level, key), kind), values);
@@ -392,6 +388,19 @@ pub(crate) fn table_name(level: Level, key: &str) -> String {
 
 fn flag_text(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
+}
+
+/// The distinct values of a column, and how many rows have each.
+fn rows_of<'v, 'a>(
+    values: &'v [&'a str],
+    found: &'v Distinct,
+) -> impl Iterator<Item = (&'a str, u64)> + 'v {
+    let mut rows = vec![0u64; found.first.len()];
+    for code in &found.codes {
+        rows[*code as usize] += 1;
+    }
+    let first = found.first.iter().map(|first| values[*first as usize]);
+    first.zip(rows)
 }
 
 /// How often each value comes.

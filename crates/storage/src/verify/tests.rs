@@ -305,3 +305,54 @@ async fn merged_files_are_sound_and_what_they_replace_is_a_note() {
     assert_eq!(report.checked.rows, 10 * 3 * 40);
     assert!(!report.findings.is_empty());
 }
+
+#[tokio::test]
+async fn values_that_are_not_listed_are_counted_and_no_loss() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let mut generator = Generator::new(12);
+    let long = "long ".repeat(100);
+    let mut logs: Vec<_> = (0..1_200).map(|_| generator.log()).collect();
+    for (number, log) in logs.iter_mut().enumerate() {
+        log.event_name = match number % 4 {
+            0 => String::new(),
+            1 => format!("{long}{number}"),
+            _ => format!("event-{number}"),
+        };
+    }
+    let mut spans: Vec<_> = (0..1_500).map(|_| generator.span()).collect();
+    for (number, span) in spans.iter_mut().enumerate() {
+        span.name = format!("span-{number}");
+        span.events.iter_mut().for_each(|event| event.name.clone_from(&long));
+    }
+    spans[7].name.clone_from(&long);
+    write(&store, Signal::Traces, &spans).await.unwrap();
+    // One alone, whose table has no other value of the field.
+    let alone: Vec<_> = logs.drain(1..2).collect();
+    write(&store, Signal::Logs, &alone).await.unwrap();
+    store.flush().await;
+    write(&store, Signal::Logs, &logs).await.unwrap();
+    store.flush().await;
+    drop(store);
+    let report = check(&dir);
+    assert_eq!(report.findings, []);
+    let mut counts = Vec::new();
+    for path in files(dir.path(), ".fields") {
+        let bytes = std::fs::read(&path).unwrap();
+        let table = FieldsTable::open(bytes.into()).unwrap();
+        for field in table.fields() {
+            if ["name", "event.name"].contains(&&*field.name) {
+                assert!(field.listed <= 1_000, "{field:?}");
+                counts.push((path.to_string_lossy().contains("logs"), field.clone()));
+            }
+        }
+    }
+    let rows = |of_logs: bool, name: &str| {
+        let fields = counts.iter().filter(|(logs, field)| *logs == of_logs && &*field.name == name);
+        fields.map(|(_, field)| field.rows).sum::<u64>()
+    };
+    assert_eq!(rows(true, "event.name"), 900);
+    assert_eq!(rows(false, "name"), 1_500);
+    let events: usize = spans.iter().map(|span| span.events.len()).sum();
+    assert_eq!(rows(false, "event.name"), events as u64);
+}
