@@ -393,7 +393,10 @@ impl Look<'_> {
             });
             match parsed {
                 _ if listed.leftovers.contains(&entry.name.as_str()) => {
-                    self.stray(&path, "of a flush or a merge that does not count (yet), or dropped");
+                    self.stray(
+                        &path,
+                        "of a flush or a merge that does not count (yet), or dropped",
+                    );
                 }
                 Some((id, _)) if listed.is_merged_away(id) => {
                     self.stray(&path, "merged into another file, and about to be removed");

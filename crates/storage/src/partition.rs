@@ -522,7 +522,11 @@ mod tests {
         let of = |id: FileId, extension: &str| format!("{id}.{extension}");
         let flush = FileId::flush;
         // The table of fields is not needed to tell.
-        let names = [of(flush(4), "ids"), of(flush(4), "fields"), of(merged, "fields")];
+        let names = [
+            of(flush(4), "ids"),
+            of(flush(4), "fields"),
+            of(merged, "fields"),
+        ];
         assert_eq!(listed(&names), (vec![], vec![flush(4), merged], vec![]));
         // What a merge was to replace is there, or what it wrote.
         for other in [of(flush(3), "blocks"), of(merged, "blocks.tmp")] {
@@ -539,6 +543,9 @@ mod tests {
             of(flush(1), "fields"),
             of(flush(4), "blocks"),
         ];
-        assert_eq!(listed(&names), (vec![flush(4)], vec![], names[..4].to_vec()));
+        assert_eq!(
+            listed(&names),
+            (vec![flush(4)], vec![], names[..4].to_vec())
+        );
     }
 }

@@ -115,8 +115,7 @@ impl Removals {
     pub(crate) fn sweep(&self, core: &Core) {
         let free: Vec<Removal> = {
             let mut waiting = self.waiting.lock();
-            let (held, mut free): (Vec<_>, Vec<_>) =
-                waiting.drain(..).partition(Removal::is_held);
+            let (held, mut free): (Vec<_>, Vec<_>) = waiting.drain(..).partition(Removal::is_held);
             let early = |removal: &mut Removal| held.iter().any(|other| removal.is_after(other));
             let early: Vec<Removal> = free.extract_if(.., early).collect();
             *waiting = held.into_iter().chain(early).collect();

@@ -323,7 +323,9 @@ async fn values_that_are_not_listed_are_counted_and_no_loss() {
     let mut spans: Vec<_> = (0..1_500).map(|_| generator.span()).collect();
     for (number, span) in spans.iter_mut().enumerate() {
         span.name = format!("span-{number}");
-        span.events.iter_mut().for_each(|event| event.name.clone_from(&long));
+        span.events
+            .iter_mut()
+            .for_each(|event| event.name.clone_from(&long));
     }
     spans[7].name.clone_from(&long);
     write(&store, Signal::Traces, &spans).await.unwrap();
@@ -348,7 +350,9 @@ async fn values_that_are_not_listed_are_counted_and_no_loss() {
         }
     }
     let rows = |of_logs: bool, name: &str| {
-        let fields = counts.iter().filter(|(logs, field)| *logs == of_logs && &*field.name == name);
+        let fields = counts
+            .iter()
+            .filter(|(logs, field)| *logs == of_logs && &*field.name == name);
         fields.map(|(_, field)| field.rows).sum::<u64>()
     };
     assert_eq!(rows(true, "event.name"), 900);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use env::Files;
 use futures::StreamExt;
 use model::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
-use model::{LogRecord, Signal, Span};
+use model::{LogRecord, Signal, Span, Tenant};
 use testkit::{Failure, FaultFiles, ManualClock, MemoryFiles, Op, Plan};
 
 use super::{counted, merge};
@@ -460,4 +460,68 @@ async fn a_file_that_cannot_be_read_at_the_start_is_tried_again_and_missed_aloud
     let (_, summary) = ask(&store, request()).await.unwrap();
     assert_eq!(summary.cuts, []);
     sent.check(&store).await;
+}
+
+#[tokio::test]
+async fn blocks_that_are_gone_are_missed_aloud() {
+    let memory = MemoryFiles::new();
+    let (store, clock) = open(&memory);
+    let mut generator = Generator::new(40);
+    let sent = send(&store, &mut generator, &[20, 20, 20]).await;
+    quiet(&clock);
+    merge(&store).await;
+    assert_eq!(files_of(&store, Signal::Logs), [1]);
+    drop(store);
+    let paths = memory.paths().into_iter();
+    let of = |path: &PathBuf, signal: &str| path.to_string_lossy().contains(signal);
+    let blocks: Vec<PathBuf> = paths.filter(|path| of(path, ".blocks")).collect();
+    let ask_all = |signal| Request::Rows {
+        selection: selection(signal, Filter::All),
+        order: Order::Oldest,
+        limit: 1_000,
+        traces: None,
+        after: None,
+        columns: Columns::Full,
+    };
+    let series = || Request::Series {
+        tenant: Tenant::default(),
+        range: model::TimeRange::ALL,
+        matchers: vec![],
+        points: true,
+        limit: 1_000,
+    };
+    let labels = || Request::Labels {
+        tenant: Tenant::default(),
+        range: model::TimeRange::ALL,
+        matchers: vec![],
+        label: None,
+        limit: 1_000,
+    };
+    // A merged file, and the points of one.
+    for signal in ["/logs/", "/metrics/"] {
+        let path = blocks.iter().find(|path| of(path, signal)).unwrap();
+        memory.remove_file(path).unwrap();
+    }
+    let (store, _) = open(&memory);
+    assert_eq!(counted(&store, "damaged_files_total"), 2.0);
+    for request in [ask_all(Signal::Logs), series(), labels()] {
+        let (replies, summary) = ask(&store, request).await.unwrap();
+        assert_eq!(summary.cuts.len(), 1, "{replies:?}");
+        assert_eq!(
+            (&*summary.cuts[0].limit, &*summary.cuts[0].value),
+            ("damage", "1")
+        );
+    }
+    let (_, summary) = ask(&store, ask_all(Signal::Traces)).await.unwrap();
+    assert_eq!(summary.cuts, []);
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans(sent.spans.clone()));
+    // What is beside them stays for whoever brings them back, and nothing is merged across.
+    send(&store, &mut generator, &[20, 20]).await;
+    quiet(&clock);
+    merge(&store).await;
+    store.maintain().await;
+    drop(store);
+    let (store, _) = open(&memory);
+    assert_eq!(counted(&store, "damaged_files_total"), 2.0);
 }
