@@ -227,7 +227,7 @@ section! {
     pub struct RetentionPolicy {
         /// Partitions that are older are dropped; nothing means never.
         age: Option<Duration> = "null", "1h" to "290y";
-        /// The oldest partitions are dropped while the signal takes more; nothing means no bound.
+        /// The oldest partitions, or files of one, are dropped while the signal takes more; nothing means no bound.
         bytes: Option<ByteSize> = "null", "16MiB" to "1024PiB";
     }
 
