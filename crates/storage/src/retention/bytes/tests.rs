@@ -328,11 +328,15 @@ async fn a_crash_leaves_dropped_files_whole_or_not_at_all() {
     let moments = std::mem::take(&mut *moments.lock());
     let calls: Vec<&String> = moments.iter().map(|(_, what)| what).collect();
     assert!(calls.len() > 20, "{calls:#?}");
-    let mut seen = HashSet::new();
+    let (mut seen, mut tried) = (HashSet::new(), HashSet::new());
     for (at, (files, what)) in moments.into_iter().enumerate() {
         for loss in [Loss::Nothing, Loss::All, Loss::Random(1), Loss::Random(2)] {
             let files = files.fork();
             files.power_cut(loss);
+            // Most calls do not change what a power cut leaves.
+            if !tried.insert(files.digest()) {
+                continue;
+            }
             let when = format!("{loss:?} before {what} (moment {at})");
             let (env, _) = testkit::env(1, Arc::new(files.clone()));
             let report = verify(&env, dir, &TestDecoder).unwrap();
