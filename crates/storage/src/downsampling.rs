@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::partition::{Partition, PartitionKey, remove_files};
+use crate::partition::{Partition, PartitionKey, remove_dropped};
 use crate::store::{Core, add, each_partition};
 
 pub(crate) use write::run;
@@ -95,7 +95,7 @@ pub(crate) fn open(core: &Core, flush_max: u64) -> std::io::Result<()> {
         // will be in other flushes.
         let ahead = kept.files.extract_if(.., |file| file.id.last > flush_max);
         for file in ahead {
-            remove_files(&core.env, dir, file.id)?;
+            remove_dropped(&core.env, dir, file.id)?;
         }
         add(&core.counters.damaged_files, kept.unread.len() as u64);
         if !kept.files.is_empty() || !kept.unread.is_empty() {

@@ -411,12 +411,14 @@ pub(crate) fn remove_files(env: &Env, dir: &Path, id: FileId) -> std::io::Result
 }
 
 /// Removes files that do not count, durably: once more files are written, a flush of their number
-/// may count. What says of a file that it was dropped goes last.
+/// may count. What says of others why they are without blocks goes last.
 fn remove_leftovers(env: &Env, dir: &Path, leftovers: &[&str]) -> std::io::Result<()> {
     if leftovers.is_empty() {
         return Ok(());
     }
-    let is_mark = |name: &&str| FileId::parse(name).is_some_and(|(_, of)| of == DROPPED);
+    let is_mark = |name: &&str| {
+        FileId::parse(name).is_some_and(|(_, of)| [DROPPED, UNFINISHED].contains(&of))
+    };
     let (marks, others): (Vec<&str>, Vec<&str>) = leftovers.iter().partition(|name| is_mark(name));
     for name in others {
         env.files.remove_file(&dir.join(name))?;

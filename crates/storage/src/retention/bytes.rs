@@ -75,7 +75,9 @@ pub(super) fn by_bytes(core: &Core, most: u64, wanted: impl Fn(&PartitionKey) ->
 /// Drops files of a day until `excess` bytes are gone; of the last day not the last one.
 fn drop_files(core: &Core, day: &[Weighed], excess: u64, is_last: bool) {
     // Of a merged file of which nobody knows whether it counts the parts have to stay.
-    let settled = day.iter().filter(|(partition, _)| partition.unsure.is_empty());
+    let settled = day
+        .iter()
+        .filter(|(partition, _)| partition.unsure.is_empty());
     let files = settled.flat_map(|(partition, _)| {
         let files = partition.files.iter();
         files.map(move |file| (file.id.last, &partition.key, file))

@@ -231,7 +231,7 @@ async fn files_of_a_day_go_by_age_over_all_tenants() {
         let core = store.core();
         (partition.clone(), bytes_of(core, partition))
     });
-    let day: Vec<WithBytes> = sized.collect();
+    let day: Vec<Weighed> = sized.collect();
     let left = || {
         let view = store.core().view.read().clone();
         let files = view.partitions.values().map(|partition| {
@@ -244,7 +244,7 @@ async fn files_of_a_day_go_by_age_over_all_tenants() {
     drop_files(store.core(), &day, 1, true);
     assert_eq!(left(), [(one.clone(), vec![3]), (two.clone(), vec![2, 4])]);
     // All that is left but the last.
-    let day: Vec<WithBytes> = {
+    let day: Vec<Weighed> = {
         let view = store.core().view.read().clone();
         view.partitions
             .values()
