@@ -35,7 +35,8 @@ pub(super) fn by_bytes(core: &Core, most: u64, wanted: impl Fn(&PartitionKey) ->
         (partition, bytes)
     });
     let is_of_rows = |(partition, _): &Weighed| partition.key.resolution.is_none();
-    let (rows, mut buckets): (Vec<Weighed>, VecDeque<Weighed>) = weighed.partition(is_of_rows);
+    let (rows, buckets): (Vec<Weighed>, Vec<Weighed>) = weighed.partition(is_of_rows);
+    let mut buckets = VecDeque::from(buckets);
     let (mut of_rows, mut of_buckets) = (sum(&rows), sum(&buckets));
     let mut days: VecDeque<&[Weighed]> = rows
         .chunk_by(|(one, _), (other, _)| one.key.day == other.key.day)

@@ -69,7 +69,7 @@ impl Steady {
             LogRecord {
                 time_unix_nano: time,
                 observed_time_unix_nano: time,
-                body: model::Value::Str(noise.into()),
+                body: model::Value::Str(noise),
                 attributes: vec![KeyValue::new("group", format!("group-{}", number / 40 % 7))],
                 ..LogRecord::default()
             }
