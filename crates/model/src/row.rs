@@ -266,7 +266,7 @@ impl Reject {
                  limits.label_value_bytes"
             }
             Reject::TooManyAttributes => {
-                "span or log record with more than 8192 distinct attribute keys"
+                "span or log record with more than 49152 distinct attribute keys"
             }
             Reject::LongAttributeKey => {
                 "span or log record with an attribute key of more than 32768 bytes"

@@ -7,32 +7,31 @@ use model::row::Reject;
 use model::value::KeyValueRef;
 use rustc_hash::FxHashSet;
 
+use crate::block;
+
 /// The most bytes of a key, which is a part of the name of a column.
-pub(crate) const KEY_BYTES_MAX: usize = crate::block::MAX_NAME_BYTES / 2;
-/// The most distinct keys, each with a type, of a row or of what is nested in it. A column is for
-/// each of them, and for nested ones two, as links and events have their own.
-pub(crate) const ROW_KEYS_MAX: usize = crate::block::MAX_COLUMNS / 8;
+pub(crate) const KEY_BYTES_MAX: usize = block::MAX_NAME_BYTES / 2;
+/// The most columns that the attributes of a row may need. A block has some columns besides.
+pub(crate) const ROW_COLUMNS_MAX: usize = block::MAX_COLUMNS / 4 * 3;
 
 /// Why a row with these attributes is refused, if it is.
 pub(super) fn refusal(own: &[KeyValueRef<'_>], nested: &[KeyValueRef<'_>]) -> Option<Reject> {
-    for list in [own, nested] {
-        if list
-            .iter()
-            .any(|attribute| attribute.key.len() > KEY_BYTES_MAX)
-        {
-            return Some(Reject::LongAttributeKey);
-        }
-        if list.len() > ROW_KEYS_MAX && has_many(list) {
-            return Some(Reject::TooManyAttributes);
-        }
+    let mut all = own.iter().chain(nested);
+    if all.any(|attribute| attribute.key.len() > KEY_BYTES_MAX) {
+        return Some(Reject::LongAttributeKey);
     }
-    None
+    // Events have columns of their own, and links, too.
+    let columns = |count: &dyn Fn(&[KeyValueRef<'_>]) -> usize| count(own) + 2 * count(nested);
+    let many =
+        columns(&|list| list.len()) > ROW_COLUMNS_MAX && columns(&distinct) > ROW_COLUMNS_MAX;
+    many.then_some(Reject::TooManyAttributes)
 }
 
-fn has_many(list: &[KeyValueRef<'_>]) -> bool {
-    let mut seen: FxHashSet<(&str, Discriminant<ValueRef<'_>>)> = FxHashSet::default();
-    list.iter().any(|attribute| {
-        seen.insert((attribute.key, discriminant(&attribute.value)));
-        seen.len() > ROW_KEYS_MAX
-    })
+/// How many keys there are, each with a type.
+fn distinct(list: &[KeyValueRef<'_>]) -> usize {
+    let seen: FxHashSet<(&str, Discriminant<ValueRef<'_>>)> = list
+        .iter()
+        .map(|attribute| (attribute.key, discriminant(&attribute.value)))
+        .collect();
+    seen.len()
 }

@@ -77,7 +77,7 @@ async fn rows_that_no_block_can_hold_are_refused_alone() {
     let mut logs: Vec<LogRecord> = (0..5).map(|_| generator.log()).collect();
     logs[0].attributes = keys("a", 66_000);
     logs[1].attributes = vec![attribute("k".repeat(70_000), Value::Int(1))];
-    logs[2].attributes = keys("a", 8_192);
+    logs[2].attributes = keys("a", 49_152);
     logs[3].attributes = vec![attribute("k".repeat(32_768), Value::Int(1))];
     // The same key again and again takes one column.
     logs[4].attributes = vec![attribute("same".to_owned(), Value::Bool(true)); 66_000];
@@ -96,8 +96,8 @@ async fn rows_that_no_block_can_hold_are_refused_alone() {
     }
     spans[0].events[0].attributes = keys("e", 66_000);
     spans[1].links[0].attributes = vec![attribute("k".repeat(70_000), Value::Int(1))];
-    spans[2].events[0].attributes = keys("e", 4_000);
-    spans[2].links[0].attributes = keys("l", 4_000);
+    spans[2].events[0].attributes = keys("e", 12_000);
+    spans[2].links[0].attributes = keys("l", 12_000);
     let ack = write(&store, Signal::Traces, &spans).await.unwrap();
     assert_eq!((ack.accepted, ack.rejected), (1, reasons.to_vec()));
     store.flush().await;
