@@ -83,9 +83,14 @@ class Pairs:
 
 
 def is_sound(labels):
-    """Whether labels come sorted, each once, none of them empty, with a name among them."""
+    """Whether each label is there once, all have names, and the series has one, too."""
     names = [name for name, _ in labels]
-    return all(name and value for name, value in labels) and names == sorted(set(names)) and "__name__" in names
+    return all(names) and len(set(names)) == len(names) and "__name__" in names
+
+
+def in_order(labels):
+    """Labels by name. An empty one is the same as none."""
+    return sorted((pair for pair in labels if pair[1] or not pair[0]), key=lambda pair: pair[0])
 
 
 def resource(labels):
@@ -238,6 +243,7 @@ class Series:
             elif version == 2 and number == 6:
                 self.start = signed(payload)
         labels = pairs.read(labels)
+        labels = labels if labels is None else in_order(labels)
         symbols = pairs.symbols or [""]
         texts = [metadata.get(number, 0) for number in (3, 4)]
         self.is_sound = labels is not None and is_sound(labels) and all(

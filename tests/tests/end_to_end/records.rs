@@ -19,8 +19,11 @@ use crate::up;
 
 /// What the name of such a folder ends with.
 const RECORDS: &str = "records";
-/// Beside its data: every row that it has.
-const ROWS: &str = "rows.jsonl";
+/// Every row of a folder, beside it: what is in it is data alone.
+fn rows_of(folder: &Path) -> PathBuf {
+    folder.with_extension("jsonl")
+}
+
 /// Longer than a label's value may be.
 const LONG: usize = 20 << 10;
 
@@ -129,7 +132,7 @@ async fn records_of_every_form_are_read() {
     for folder in folders {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         seen.extend(forms(&folder));
-        let rows = std::fs::read_to_string(folder.join(ROWS)).unwrap();
+        let rows = std::fs::read_to_string(rows_of(&folder)).unwrap();
         let rows: Vec<String> = rows.lines().map(str::to_owned).collect();
         if has_reader() {
             assert_same(&read_by_stranger(&folder), &rows, &name);
@@ -174,5 +177,5 @@ async fn make_golden_records_of_this_build() {
     fill(&setup).await;
     let folder = crate::formats::keep(&setup, &name);
     let rows = read_by_stranger(&folder);
-    std::fs::write(folder.join(ROWS), rows.join("\n") + "\n").unwrap();
+    std::fs::write(rows_of(&folder), rows.join("\n") + "\n").unwrap();
 }
