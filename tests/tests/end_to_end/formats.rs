@@ -579,8 +579,8 @@ async fn a_reader_made_from_the_documents_finds_what_remote_write_brought() {
         rows.filter(|row| row.contains("prometheus.type")).collect()
     };
     let in_log = brought();
-    // Both requests of three series with samples, the one of one, and a family.
-    let samples = 600 + 1 + 3 + 1;
+    // Both requests of series with samples, those of one each too, and a family.
+    let samples = 600 + 1 + 1 + 3 + 1;
     let (histograms, exemplars) = (3 + 2, 2 + 1);
     assert_eq!(
         in_log.len(),
