@@ -27,14 +27,35 @@ pub struct RuleStatus {
     pub error: Option<String>,
     /// Series that the last evaluation stored, and what ends them: those that come no more are
     /// marked as stale.
-    stored: BTreeMap<Labels, SampleValue>,
+    stored: Series,
 }
+
+/// Series by labels.
+pub type Series = BTreeMap<Labels, SampleValue>;
 
 impl RuleStatus {
     /// Notes that an evaluation failed. The alerts stay as they were.
     pub fn failed(&mut self, at: u64, error: String) {
         self.evaluated_at = at;
         self.error = Some(error);
+    }
+
+    /// Notes how an evaluation ended: what of its series is stored now, or why not all of it went
+    /// well.
+    pub fn finished(&mut self, at: u64, outcome: Result<Series, String>) {
+        self.evaluated_at = at;
+        match outcome {
+            Ok(stored) => {
+                self.stored = stored;
+                self.error = None;
+            }
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// What the last evaluation that did not fail stored, as it is given to [`Means::store`].
+    pub fn stored(&self) -> &Series {
+        &self.stored
     }
 
     /// How many series the last evaluation that did not fail stored.
@@ -70,25 +91,27 @@ pub struct Means<'a> {
 }
 
 impl Means<'_> {
-    /// Evaluates one rule at this time. The status says how it went; the alerts of a rule that
-    /// failed stay as they were.
+    /// Evaluates one rule at this time and stores what it yields. The status says how it went.
     pub async fn run(&self, group: &Group, rule: &Rule, at: u64, status: &mut RuleStatus) {
-        let outcome = match &rule.kind {
-            RuleKind::Recording => self.record(group, rule, at).await,
-            RuleKind::Alerting { .. } => self.alert(group, rule, at, status).await,
-        };
-        let written = match outcome {
-            // What is known as of a time is stored as of it, as Prometheus does.
-            Ok(series) => {
-                let known = at.saturating_sub(nanos(group.query_offset));
-                self.store(series, known, status).await
-            }
+        let outcome = match self.evaluate(group, rule, at, &mut status.alerts).await {
+            Ok(series) => self.store(group, at, series, status.stored()).await,
             Err(error) => Err(error),
         };
-        status.evaluated_at = at;
-        status.error = written.err();
-        if let Some(error) = &status.error {
-            tracing::warn!(group = %group.name, rule = %rule.name, %error, "a rule failed");
+        status.finished(at, outcome);
+    }
+
+    /// Evaluates one rule at this time: the alerts are as it says, and the series are to be
+    /// stored. The alerts of a rule that fails stay as they were, unless they are too many.
+    pub async fn evaluate(
+        &self,
+        group: &Group,
+        rule: &Rule,
+        at: u64,
+        alerts: &mut RuleAlerts,
+    ) -> Result<Series, String> {
+        match &rule.kind {
+            RuleKind::Recording => self.record(group, rule, at).await,
+            RuleKind::Alerting { .. } => self.alert(group, rule, at, alerts).await,
         }
     }
 
@@ -97,12 +120,7 @@ impl Means<'_> {
         self.evaluate.instant(&rule.expr, at, self.account).await
     }
 
-    async fn record(
-        &self,
-        group: &Group,
-        rule: &Rule,
-        at: u64,
-    ) -> Result<BTreeMap<Labels, SampleValue>, String> {
+    async fn record(&self, group: &Group, rule: &Rule, at: u64) -> Result<Series, String> {
         let samples = self.query(group, rule, at).await?;
         let added = group.labels_of(rule);
         let mut series = BTreeMap::new();
@@ -133,8 +151,8 @@ impl Means<'_> {
         group: &Group,
         rule: &Rule,
         at: u64,
-        status: &mut RuleStatus,
-    ) -> Result<BTreeMap<Labels, SampleValue>, String> {
+        alerts: &mut RuleAlerts,
+    ) -> Result<Series, String> {
         let RuleKind::Alerting {
             hold,
             keep_firing,
@@ -171,8 +189,8 @@ impl Means<'_> {
             keep_firing: *keep_firing,
             limit: self.limit(group),
         };
-        status.alerts.evaluate(yielded, at, timing)?;
-        Ok(alert_series(&status.alerts))
+        alerts.evaluate(yielded, at, timing)?;
+        Ok(alert_series(alerts))
     }
 
     /// How many alerts a rule of this group may have; 0 for any number.
@@ -192,14 +210,18 @@ impl Means<'_> {
         expanded
     }
 
-    async fn store(
+    /// Stores what the evaluation at this time yielded, and the ends of the series of `before`
+    /// that it did not yield. What it gives is the `before` of the next time.
+    pub async fn store(
         &self,
-        series: BTreeMap<Labels, SampleValue>,
+        group: &Group,
         at: u64,
-        status: &mut RuleStatus,
-    ) -> Result<(), String> {
-        let gone = status
-            .stored
+        series: Series,
+        before: &Series,
+    ) -> Result<Series, String> {
+        // What is known as of a time is stored as of it, as Prometheus does.
+        let at = at.saturating_sub(nanos(group.query_offset));
+        let gone = before
             .iter()
             .filter(|(labels, _)| !series.contains_key(*labels));
         let mut written: Vec<Written> = gone
@@ -218,15 +240,15 @@ impl Means<'_> {
             self.sink.write(written).await?;
         }
         let markers = series.into_iter();
-        let markers = markers.map(|(labels, value)| (labels, value.stale_marker()));
-        status.stored = markers.collect();
-        Ok(())
+        Ok(markers
+            .map(|(labels, value)| (labels, value.stale_marker()))
+            .collect())
     }
 }
 
 /// `ALERTS` and `ALERTS_FOR_STATE` of the active alerts.
 #[allow(clippy::cast_precision_loss)]
-fn alert_series(alerts: &RuleAlerts) -> BTreeMap<Labels, SampleValue> {
+fn alert_series(alerts: &RuleAlerts) -> Series {
     let mut series = BTreeMap::new();
     for alert in alerts.active() {
         let mut labels = alert.labels.clone();

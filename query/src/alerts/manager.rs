@@ -4,6 +4,7 @@ mod metrics;
 mod restore;
 mod views;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,17 +18,20 @@ use tokio::task::JoinHandle;
 use super::group::{Means, RuleStatus};
 use super::notifier::{HttpSender, Notice, Notifier, NotifierOptions};
 use super::rule::{Group, Rule, nanos};
-use super::state::{Alert, State};
+use super::state::{Alert, RuleAlerts, State};
 use super::stop::{Stop, Stopper, stop};
 use super::store::{SavedRule, SavedRules, StateFile};
 use super::supervise::guarded;
+use super::template::url_query;
 use super::{Account, Evaluate, Labels, Sink};
-use restore::{Restored, equals_before};
+use restore::equals_before;
 
 pub(crate) use views::RuleTiming;
 
 /// How long after a panic telling a receiver begins again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// How often it is made sure that receivers believe no alert to fire that no rule has.
+const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 
 /// How alerting runs.
 #[derive(Debug, Clone, Default)]
@@ -78,8 +82,9 @@ pub struct Manager {
     external_labels: Labels,
     alerts_max: usize,
     file: StateFile,
-    saving: tokio::sync::Mutex<()>,
     panics: AtomicU64,
+    /// When receivers and rules were last compared, on the monotonic clock.
+    reconciled_at: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     stopper: Stopper,
     stop: Stop,
@@ -98,14 +103,15 @@ impl Manager {
         let told = StateFile::new(env.clone(), dir, "notifications.json")?;
         let now = env.clock.unix_nanos();
         let saved: SavedRules = file.load()?;
-        let Restored { status, orphans } = restore::restore(&options.groups, saved, now);
+        let status = restore::restore(&options.groups, saved, now);
         let external_url = options.notifier.external_url.clone();
         let notifier_options = NotifierOptions {
             external_labels: options.external_labels.clone(),
             ..options.notifier
         };
         let notifier = Notifier::open(env.clone(), notifier_options, told)?;
-        notifier.end(&orphans, now);
+        notifier.reconcile_here(&firing(&status), now);
+        let reconciled_at = AtomicU64::new(env.clock.monotonic_nanos());
         let (stopper, stop) = stop();
         Ok(Arc::new(Self {
             env,
@@ -118,8 +124,8 @@ impl Manager {
             external_labels: options.external_labels,
             alerts_max: options.alerts_max,
             file,
-            saving: tokio::sync::Mutex::new(()),
             panics: AtomicU64::new(0),
+            reconciled_at,
             tasks: Mutex::new(Vec::new()),
             stopper,
             stop,
@@ -156,6 +162,8 @@ impl Manager {
                 tracing::error!(%error, "an alerting task failed");
             }
         }
+        // A stop may have come between what a rule found and what is saved of it.
+        self.notifier.save().await;
         self.save().await;
     }
 
@@ -165,9 +173,13 @@ impl Manager {
         let mut next = group.next_evaluation(self.env.clock.unix_nanos());
         loop {
             let now = self.env.clock.unix_nanos();
-            if let Some(wait) = next.checked_sub(now).filter(|wait| *wait > 0) {
-                // A clock that is set back must not put evaluations off for long.
-                let wait = Duration::from_nanos(wait.min(interval));
+            if next.saturating_sub(now) > interval {
+                // The clock was set back: evaluations go on by what it says now.
+                next = group.next_evaluation(now);
+            }
+            if next > now {
+                // A clock that is set forward is noticed within an interval.
+                let wait = Duration::from_nanos(next - now);
                 tokio::select! {
                     () = tokio::time::sleep(wait) => continue,
                     () = stop.asked() => return,
@@ -232,7 +244,7 @@ impl Manager {
         }
     }
 
-    /// Evaluates all rules of a group as of this time, saves the state and tells receivers.
+    /// Evaluates all rules of a group as of this time and saves the state.
     pub async fn evaluate_group(&self, index: usize, at: u64) {
         let group = &self.groups[index];
         let started = self.env.clock.monotonic_nanos();
@@ -245,31 +257,9 @@ impl Manager {
             external_labels: &self.external_labels,
             alerts_max: self.alerts_max,
         };
-        let mut notices = Vec::new();
         let mut has_alerts = false;
-        for (number, rule) in group.rules.iter().enumerate() {
-            let mut status = self.status.lock()[index].rules[number].clone();
-            let had_alerts = status.alerts.all().next().is_some();
-            let began = self.env.clock.monotonic_nanos();
-            if let Err(panic) = guarded(means.run(group, rule, at, &mut status)).await {
-                self.panicked();
-                tracing::error!(group = %group.name, rule = %rule.name, %panic, "a rule panicked");
-                status.failed(at, format!("the evaluation panicked: {panic}"));
-            }
-            status.took_nano = self.env.clock.monotonic_nanos().saturating_sub(began);
-            if status.error.is_none() {
-                notices.extend(
-                    status
-                        .alerts
-                        .all()
-                        .filter_map(|alert| self.notice(rule, alert)),
-                );
-            }
-            has_alerts |= had_alerts || status.alerts.all().next().is_some();
-            let mut all = self.status.lock();
-            all[index].counts.evaluations += 1;
-            all[index].counts.failures += u64::from(status.error.is_some());
-            all[index].rules[number] = status;
+        for number in 0..group.rules.len() {
+            has_alerts |= self.evaluate_rule(&means, (index, number), at).await;
         }
         {
             let mut all = self.status.lock();
@@ -278,45 +268,113 @@ impl Manager {
             all[index].completeness = account.into_completeness();
             all[index].counts.iterations += 1;
         }
-        // What receivers have to be told is safe before the state says that it happened.
-        self.notifier.take(&notices).await;
+        self.reconcile().await;
         if has_alerts {
             self.save().await;
         }
     }
 
-    fn notice(&self, rule: &Rule, alert: &Alert) -> Option<Notice> {
-        if alert.state == State::Pending || alert.fired_at == 0 {
-            return None;
+    /// Evaluates one rule, tells receivers of its alerts, and then stores what it yields: alerts
+    /// matter most where nothing can be stored. True where the rule has or had alerts.
+    async fn evaluate_rule(
+        &self,
+        means: &Means<'_>,
+        (index, number): (usize, usize),
+        at: u64,
+    ) -> bool {
+        let group = &self.groups[index];
+        let rule = &group.rules[number];
+        let began = self.env.clock.monotonic_nanos();
+        let mut alerts = self.status.lock()[index].rules[number].alerts.clone();
+        let had_alerts = alerts.all().next().is_some();
+        let evaluated = guarded(means.evaluate(group, rule, at, &mut alerts)).await;
+        let series = evaluated.unwrap_or_else(|panic| Err(self.rule_panicked(group, rule, &panic)));
+        let has_alerts = had_alerts || alerts.all().next().is_some();
+        // A stop can come at every wait, and there is none between these two: what the rules know
+        // of an end receivers are told.
+        let notices = self.notices(rule, &alerts, at);
+        let before = {
+            let mut all = self.status.lock();
+            all[index].rules[number].alerts = alerts;
+            all[index].rules[number].stored().clone()
+        };
+        if self.notifier.note(&notices) {
+            self.notifier.settle().await;
         }
+        let outcome = match series {
+            Ok(series) => guarded(means.store(group, at, series, &before))
+                .await
+                .unwrap_or_else(|panic| Err(self.rule_panicked(group, rule, &panic))),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &outcome {
+            tracing::warn!(group = %group.name, rule = %rule.name, %error, "a rule failed");
+        }
+        let took_nano = self.env.clock.monotonic_nanos().saturating_sub(began);
+        let mut all = self.status.lock();
+        all[index].counts.evaluations += 1;
+        all[index].counts.failures += u64::from(outcome.is_err());
+        let status = &mut all[index].rules[number];
+        status.finished(at, outcome);
+        status.took_nano = took_nano;
+        has_alerts
+    }
+
+    fn rule_panicked(&self, group: &Group, rule: &Rule, panic: &str) -> String {
+        self.panicked();
+        tracing::error!(group = %group.name, rule = %rule.name, %panic, "a rule panicked");
+        format!("the evaluation panicked: {panic}")
+    }
+
+    /// The alerts that fire, and those that this evaluation ended.
+    fn notices(&self, rule: &Rule, alerts: &RuleAlerts, at: u64) -> Vec<Notice> {
         let base = self.external_url.trim_end_matches('/');
-        let expr: String = rule
-            .expr
-            .bytes()
-            .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                    char::from(byte).to_string()
-                }
-                _ => format!("%{byte:02X}"),
-            })
-            .collect();
-        Some(Notice {
+        let expr = url_query(&rule.expr);
+        let generator_url = format!("{base}/prometheus/api/v1/query?query={expr}");
+        let told = alerts.all().filter(|alert| match alert.state {
+            State::Pending => false,
+            State::Firing => true,
+            State::Inactive => alert.resolved_at == at,
+        });
+        told.map(|alert| Notice {
             labels: alert.labels.clone(),
             annotations: alert.annotations.clone(),
             starts_at: alert.fired_at,
-            ends_at: if alert.state == State::Inactive {
-                alert.resolved_at
-            } else {
-                0
+            ends_at: match alert.state {
+                State::Inactive => alert.resolved_at,
+                _ => 0,
             },
-            generator_url: format!("{base}/prometheus/api/v1/query?query={expr}"),
+            generator_url: generator_url.clone(),
         })
+        .collect()
+    }
+
+    /// Ends for receivers what no rule says to fire, now and then: an alert is told for as long as
+    /// a rule has it, whatever became of the evaluation that should have ended it.
+    async fn reconcile(&self) {
+        let clock = &self.env.clock;
+        let (now, last) = (clock.monotonic_nanos(), &self.reconciled_at);
+        let before = last.load(Ordering::Relaxed);
+        if now.saturating_sub(before) < nanos(RECONCILE_EVERY) {
+            return;
+        }
+        last.store(now, Ordering::Relaxed);
+        let ended = {
+            let status = self.status.lock();
+            let firing = firing(&status);
+            self.notifier.reconcile(&firing, clock.unix_nanos())
+        };
+        if ended > 0 {
+            tracing::warn!(
+                ended,
+                "receivers were not told that alerts ended; they are now"
+            );
+            self.notifier.settle().await;
+        }
     }
 
     async fn save(&self) {
-        let _one_at_a_time = self.saving.lock().await;
-        let saved = self.saved();
-        if let Err(error) = self.file.save(&saved).await {
+        if let Err(error) = self.file.save(|| self.saved()).await {
             tracing::error!(%error, "alert state cannot be saved; a restart would forget it");
         }
     }
@@ -359,6 +417,14 @@ impl Manager {
         let status = self.status.lock();
         status.iter().map(|group| group.counts.missed).sum()
     }
+}
+
+/// The labels of every alert that fires.
+fn firing(status: &[GroupStatus]) -> HashSet<&Labels> {
+    let rules = status.iter().flat_map(|group| &group.rules);
+    let alerts = rules.flat_map(|rule| rule.alerts.active());
+    let firing = alerts.filter(|alert| alert.state == State::Firing);
+    firing.map(|alert| &alert.labels).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@
 mod book;
 pub(crate) mod payload;
 mod send;
+mod waits;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,9 +25,14 @@ use super::Labels;
 use super::rule::nanos;
 use super::stop::Stop;
 use super::store::StateFile;
-pub use book::{Book, Told};
+pub use book::{Book, Due, Told};
+use book::{Look, Next};
 pub use payload::{Message, MessageAlert, message};
 pub use send::{Delivery, HttpSender};
+use waits::Waits;
+
+/// The longest a receiver is not looked at: its clock may have been set.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A receiver of notifications.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +94,8 @@ pub struct Counters {
     pub retried: AtomicU64,
     /// Messages that a receiver refused for good.
     pub refused: AtomicU64,
-    /// Alerts that were not remembered because there were too many.
+    /// Alerts that were not remembered because there were too many; each once, however often rules
+    /// find it.
     pub dropped: AtomicU64,
 }
 
@@ -113,7 +121,6 @@ pub struct Notifier {
     options: NotifierOptions,
     books: Mutex<Vec<Book>>,
     file: StateFile,
-    saving: tokio::sync::Mutex<()>,
     wake: Vec<Notify>,
     /// What became of notifications.
     pub counters: Counters,
@@ -137,58 +144,74 @@ impl Notifier {
             options,
             books: Mutex::new(books),
             file,
-            saving: tokio::sync::Mutex::new(()),
             wake,
             counters: Counters::default(),
         })
     }
 
-    /// Takes in alerts that fire or were resolved.
-    pub async fn take(&self, notices: &[Notice]) {
+    /// Takes in alerts that fire or were resolved; true where anyone has to be told. Until it is
+    /// saved a crash forgets it.
+    pub fn note(&self, notices: &[Notice]) -> bool {
         if self.options.webhooks.is_empty() || notices.is_empty() {
-            return;
+            return false;
         }
-        let mut changed = false;
-        {
-            let mut books = self.books.lock();
-            for (book, webhook) in books.iter_mut().zip(&self.options.webhooks) {
-                for notice in notices {
-                    match book.take(notice, webhook.send_resolved, self.options.tracked_max) {
-                        Ok(new) => changed |= new,
-                        Err(book::Full) => {
-                            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
+        let (mut changed, mut left_out) = (false, 0);
+        let mut books = self.books.lock();
+        for (book, webhook) in books.iter_mut().zip(&self.options.webhooks) {
+            for notice in notices {
+                match book.take(notice, webhook.send_resolved, self.options.tracked_max) {
+                    Ok(new) => changed |= new,
+                    Err(book::Full) => left_out += 1,
                 }
             }
         }
-        if changed {
-            self.save().await;
+        drop(books);
+        if left_out > 0 {
+            self.counters.dropped.fetch_add(left_out, Ordering::Relaxed);
+            let most = self.options.tracked_max;
+            tracing::error!(
+                left_out,
+                most,
+                "webhooks are not told of alerts: there are too many"
+            );
         }
+        changed
+    }
+
+    /// Saves what was noted and has receivers told of it.
+    pub async fn settle(&self) {
+        self.save().await;
         for wake in &self.wake {
             wake.notify_one();
         }
     }
 
-    /// Ends the alerts with these labels, of which nothing will be heard again.
-    pub fn end(&self, alerts: &[Labels], now: u64) {
-        if alerts.is_empty() || self.options.webhooks.is_empty() {
-            return;
-        }
+    /// Ends every alert that is none of those that fire, and says how many these are over all
+    /// receivers: nothing will be heard of them again.
+    pub fn reconcile(&self, firing: &HashSet<&Labels>, now: u64) -> usize {
         let mut books = self.books.lock();
-        for (book, webhook) in books.iter_mut().zip(&self.options.webhooks) {
-            book.end(alerts, now, webhook.send_resolved);
-        }
-        if let Err(error) = self.file.save_here(&*books) {
-            tracing::error!(%error, "notification state cannot be saved; a restart may repeat messages");
+        let each = books.iter_mut().zip(&self.options.webhooks);
+        each.map(|(book, webhook)| book.reconcile(firing, now, webhook.send_resolved))
+            .sum()
+    }
+
+    /// The same, saved on this thread: for a start.
+    pub fn reconcile_here(&self, firing: &HashSet<&Labels>, now: u64) {
+        if self.reconcile(firing, now) > 0
+            && let Err(error) = self.file.save_here(&*self.books.lock())
+        {
+            not_saved(&error);
         }
     }
 
-    async fn save(&self) {
-        let _one_at_a_time = self.saving.lock().await;
-        let books = self.books.lock().clone();
-        if let Err(error) = self.file.save(&books).await {
-            tracing::error!(%error, "notification state cannot be saved; a restart may repeat messages");
+    /// Saves what receivers were told and have yet to be told.
+    pub async fn save(&self) {
+        if self.options.webhooks.is_empty() {
+            return;
+        }
+        let saved = self.file.save(|| self.books.lock().clone());
+        if let Err(error) = saved.await {
+            not_saved(&error);
         }
     }
 
@@ -204,57 +227,66 @@ impl Notifier {
 
     /// Delivers to one receiver until the stop is asked for.
     pub async fn deliver(self: Arc<Self>, receiver: usize, sender: HttpSender, mut stop: Stop) {
-        let webhook = self.options.webhooks[receiver].clone();
-        let mut failures = 0u32;
+        let mut waits = Waits::default();
         loop {
-            let now = self.env.clock.unix_nanos();
-            let repeat = nanos(self.options.repeat_interval);
-            let (due, next) = {
-                let books = self.books.lock();
-                books[receiver].due(now, repeat, &self.options.group_by)
-            };
-            let Some(group) = due else {
-                let wait =
-                    Duration::from_nanos(next.saturating_sub(now)).min(Duration::from_secs(60));
-                tokio::select! {
-                    () = self.wake[receiver].notified() => {}
-                    () = tokio::time::sleep(wait) => {}
-                    () = stop.asked() => return,
-                }
-                continue;
-            };
-            let message = message(&group, &self.options);
-            let delivery = tokio::select! {
-                delivery = sender.send(&webhook, &message) => delivery,
-                () = stop.asked() => return,
-            };
-            match delivery {
-                Delivery::Taken => {
-                    failures = 0;
-                    self.counters.sent.fetch_add(1, Ordering::Relaxed);
-                    self.told(receiver, &group).await;
-                }
-                Delivery::Refused(reason) => {
-                    failures = 0;
-                    self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!(url = %webhook.url, %reason, "a webhook refused a notification");
-                    self.told(receiver, &group).await;
-                }
-                Delivery::Later { reason, after } => {
-                    failures = failures.saturating_add(1);
-                    self.counters.retried.fetch_add(1, Ordering::Relaxed);
-                    let wait = after.unwrap_or_else(|| self.backoff(failures));
-                    tracing::warn!(url = %webhook.url, %reason, ?wait, "a notification will be repeated");
+            let group = match self.next(receiver, &mut waits) {
+                Next::Tell(group) => group,
+                Next::Wait(wait) => {
+                    let wait = Duration::from_nanos(wait).min(LOOK_AGAIN);
                     tokio::select! {
+                        () = self.wake[receiver].notified() => {}
                         () = tokio::time::sleep(wait) => {}
                         () = stop.asked() => return,
                     }
+                    continue;
                 }
+            };
+            tokio::select! {
+                () = self.tell(receiver, &sender, &group, &mut waits) => {}
+                () = stop.asked() => return,
             }
         }
     }
 
-    async fn told(&self, receiver: usize, group: &book::Due) {
+    fn next(&self, receiver: usize, waits: &mut Waits) -> Next {
+        let look = Look {
+            now: self.env.clock.unix_nanos(),
+            monotonic: self.env.clock.monotonic_nanos(),
+            repeat: nanos(self.options.repeat_interval),
+            group_by: &self.options.group_by,
+        };
+        self.books.lock()[receiver].next(look, waits)
+    }
+
+    /// Tells one receiver of one group.
+    async fn tell(&self, receiver: usize, sender: &HttpSender, group: &Due, waits: &mut Waits) {
+        let webhook = &self.options.webhooks[receiver];
+        let message = message(group, &self.options);
+        let named = &group.group_labels;
+        // The address may be a secret; its place is not.
+        let at = send::place(&webhook.url);
+        match sender.send(webhook, &message).await {
+            Delivery::Taken => {
+                self.counters.sent.fetch_add(1, Ordering::Relaxed);
+            }
+            Delivery::Refused(reason) => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(receiver, at, group = ?named, %reason, "a webhook refused a notification");
+            }
+            Delivery::Later {
+                reason,
+                after,
+                whole,
+            } => {
+                self.counters.retried.fetch_add(1, Ordering::Relaxed);
+                let now = self.env.clock.monotonic_nanos();
+                let backoff = |failures| after.unwrap_or_else(|| self.backoff(failures));
+                let wait = waits.failed(named, whole, now, backoff);
+                tracing::warn!(receiver, at, group = ?named, %reason, ?wait, "a notification will be repeated");
+                return;
+            }
+        }
+        waits.answered(named);
         let now = self.env.clock.unix_nanos();
         self.books.lock()[receiver].told(group, now);
         self.save().await;
@@ -272,6 +304,10 @@ impl Notifier {
         let spread = nanos(half).max(1);
         half + Duration::from_nanos(self.env.random.next_u64() % spread)
     }
+}
+
+fn not_saved(error: &std::io::Error) {
+    tracing::error!(%error, "notification state cannot be saved; a restart may repeat messages");
 }
 
 #[cfg(test)]

@@ -100,8 +100,8 @@ impl RuleAlerts {
         self.all().filter(|alert| alert.state != State::Inactive)
     }
 
-    /// Takes in an evaluation at this time. An error leaves nothing active when the limit is
-    /// passed, and everything as it was when two alerts have the same labels.
+    /// Takes in an evaluation at this time. An error ends everything when the limit is passed, and
+    /// leaves it as it was when two alerts have the same labels.
     pub fn evaluate(
         &mut self,
         yielded: Vec<Yielded>,
@@ -119,6 +119,15 @@ impl RuleAlerts {
             fresh.insert(one.labels.clone(), one);
         }
         self.alerts.retain(|labels, alert| {
+            // Times of a clock that has been set back since would hold the alert up until the
+            // clock gets there again.
+            for time in [
+                &mut alert.active_at,
+                &mut alert.keep_firing_since,
+                &mut alert.resolved_at,
+            ] {
+                *time = at.min(*time);
+            }
             if fresh.contains_key(labels) {
                 alert.keep_firing_since = 0;
                 return true;
@@ -162,7 +171,16 @@ impl RuleAlerts {
         }
         let active = self.active().count();
         if timing.limit > 0 && active > timing.limit {
-            self.alerts.clear();
+            self.alerts.retain(|_, alert| match alert.state {
+                State::Pending => false,
+                State::Inactive => true,
+                State::Firing => {
+                    alert.state = State::Inactive;
+                    alert.resolved_at = at;
+                    // Nobody was told yet of what fires since now.
+                    alert.fired_at < at
+                }
+            });
             return Err(format!(
                 "exceeded limit of {} with {active} alerts",
                 timing.limit

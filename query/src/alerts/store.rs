@@ -7,10 +7,12 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use env::Env;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use super::Labels;
 use super::state::Alert;
@@ -60,6 +62,7 @@ struct Versioned<T> {
 pub struct StateFile {
     env: Env,
     path: PathBuf,
+    saving: Arc<Mutex<()>>,
 }
 
 impl StateFile {
@@ -69,6 +72,7 @@ impl StateFile {
         Ok(Self {
             env,
             path: dir.join(name),
+            saving: Arc::default(),
         })
     }
 
@@ -118,10 +122,18 @@ impl StateFile {
     }
 
     /// Replaces the file durably, on a thread that may block.
-    pub async fn save<T: Serialize>(&self, data: &T) -> std::io::Result<()> {
-        let bytes = encode(data)?;
-        let file = self.clone();
-        let write = move || file.env.files.write_atomic(&file.path, &bytes);
+    /// `data` is asked once the saves before are through; one that nobody waits for any more
+    /// is still before the next one.
+    pub async fn save<T: Serialize + Send + 'static>(
+        &self,
+        data: impl FnOnce() -> T,
+    ) -> std::io::Result<()> {
+        let turn = Arc::clone(&self.saving).lock_owned().await;
+        let (file, data) = (self.clone(), data());
+        let write = move || {
+            let _turn = turn;
+            file.save_here(&data)
+        };
         tokio::task::spawn_blocking(write)
             .await
             .map_err(std::io::Error::other)?

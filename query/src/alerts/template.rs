@@ -21,6 +21,7 @@ use promql::engine::SampleValue;
 use value::Value;
 
 pub use format::{float_e, float_g};
+pub(super) use functions::url_query;
 
 /// How many different queries one template may make.
 const QUERIES_MAX: usize = 50;

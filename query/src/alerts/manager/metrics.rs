@@ -30,7 +30,7 @@ impl Manager {
         family(
             &mut text,
             ("throughline_alert_notifications_dropped_total", "counter"),
-            "Alerts that a webhook will not be told of because too many are remembered for it.",
+            "Alerts that a webhook was not told of because too many were remembered for it, each once.",
             [(String::new(), counters.dropped.load(Ordering::Relaxed))],
         );
         family(

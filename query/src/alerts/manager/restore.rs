@@ -1,6 +1,6 @@
 //! Finds the rule that each saved one is today, after the rule files may have changed.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use api::Completeness;
 
@@ -10,14 +10,6 @@ use super::super::rule::{Group, Rule, RuleKind};
 use super::super::state::{Alert, State, Timing};
 use super::super::store::{SavedRule, SavedRules};
 use super::{GroupCounts, GroupStatus};
-
-/// What a start begins with.
-pub(super) struct Restored {
-    /// The groups with the alerts that they had.
-    pub status: Vec<GroupStatus>,
-    /// Alerts that fired and whose rule is gone: no evaluation will end them.
-    pub orphans: Vec<Labels>,
-}
 
 /// How a saved rule may be recognised, best first. Each saved rule is one of today's at most, and
 /// the reverse.
@@ -66,7 +58,7 @@ impl Today<'_> {
 }
 
 /// Gives the alerts that are saved to the rules that they are of.
-pub(super) fn restore(groups: &[Group], saved: SavedRules, now: u64) -> Restored {
+pub(super) fn restore(groups: &[Group], saved: SavedRules, now: u64) -> Vec<GroupStatus> {
     let mut status: Vec<GroupStatus> = groups.iter().map(blank).collect();
     let mut waiting: HashMap<String, VecDeque<SavedRule>> = HashMap::new();
     for one in saved.rules {
@@ -92,24 +84,7 @@ pub(super) fn restore(groups: &[Group], saved: SavedRules, now: u64) -> Restored
             false
         });
     }
-    let left = waiting.into_values().flatten().flat_map(|one| one.alerts);
-    let firing = left.filter(|alert| alert.state == State::Firing);
-    Restored {
-        orphans: orphans(firing, &status),
-        status,
-    }
-}
-
-/// The labels of these alerts that no rule of today has an active alert with.
-fn orphans(left: impl Iterator<Item = Alert>, status: &[GroupStatus]) -> Vec<Labels> {
-    let rules = status.iter().flat_map(|group| &group.rules);
-    let active: HashSet<&Labels> = rules
-        .flat_map(|rule| rule.alerts.active())
-        .map(|alert| &alert.labels)
-        .collect();
-    left.map(|alert| alert.labels)
-        .filter(|labels| !active.contains(labels))
-        .collect()
+    status
 }
 
 fn alerting(groups: &[Group]) -> Vec<Today<'_>> {

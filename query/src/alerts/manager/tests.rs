@@ -1,15 +1,18 @@
+mod receivers;
 mod restarts;
 
 use super::*;
 use crate::alerts::rule::RuleKind;
 use crate::alerts::{Labels, Sample, Written};
 use crate::traces::story::ActiveAlerts;
+use env::Clock;
 use futures::future::BoxFuture;
 use model::TimeRange;
 use promql::FloatHistogram;
 use promql::engine::SampleValue;
 use std::collections::HashMap;
 use testkit::{Failure, FaultFiles, Op, Plan};
+use tokio::sync::Notify;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -17,7 +20,7 @@ const SECOND: u64 = 1_000_000_000;
 #[derive(Debug, Default)]
 struct Fixed(AtomicU64);
 
-impl env::Clock for Fixed {
+impl Clock for Fixed {
     fn unix_nanos(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -36,6 +39,20 @@ struct World {
     asked: Mutex<Vec<u64>>,
     /// What every answer says of itself.
     seen: Mutex<Completeness>,
+    /// Told of every evaluation.
+    evaluated: Notify,
+    /// How the sink takes what it is given.
+    sink: Mutex<Taking>,
+}
+
+/// How a sink takes what it is given.
+#[derive(Clone, Copy, Default)]
+enum Taking {
+    #[default]
+    Stores,
+    Refuses,
+    /// It never answers.
+    Hangs,
 }
 
 /// Evaluating this panics.
@@ -64,6 +81,7 @@ impl Evaluate for World {
         account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
         self.asked.lock().push(at / SECOND);
+        self.evaluated.notify_one();
         account.add(self.seen.lock().clone());
         assert_ne!(expr, PANICS, "an expression that panics");
         let written = self.written.lock();
@@ -89,7 +107,11 @@ impl Evaluate for World {
 
 impl Sink for World {
     fn write(&self, samples: Vec<Written>) -> BoxFuture<'_, Result<(), String>> {
-        self.written.lock().extend(samples);
+        match *self.sink.lock() {
+            Taking::Stores => self.written.lock().extend(samples),
+            Taking::Refuses => return Box::pin(std::future::ready(Err("the disk is full".into()))),
+            Taking::Hangs => return Box::pin(std::future::pending()),
+        }
         Box::pin(std::future::ready(Ok(())))
     }
 }
@@ -528,6 +550,59 @@ async fn the_limit_of_alerts_does_not_concern_recording_rules() {
         "{}",
         rules[1].last_error
     );
+}
+
+/// The real clock, set by hand.
+#[derive(Debug)]
+struct Set {
+    real: Arc<dyn Clock>,
+    back_nano: AtomicU64,
+}
+
+impl Clock for Set {
+    fn unix_nanos(&self) -> u64 {
+        self.real.unix_nanos() - self.back_nano.load(Ordering::Relaxed)
+    }
+
+    fn monotonic_nanos(&self) -> u64 {
+        self.real.monotonic_nanos()
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_stops_no_rules() {
+    let setup = Setup::new();
+    setup.world.set("x", &[("shop", 1.0)]);
+    let options = AlertsOptions {
+        groups: vec![Group {
+            interval: Duration::from_millis(20),
+            ..group(vec![recording("r", "x")])
+        }],
+        ..AlertsOptions::default()
+    };
+    let clock = Arc::new(Set {
+        real: Env::real().clock,
+        back_nano: AtomicU64::new(0),
+    });
+    let env = Env {
+        clock: clock.clone(),
+        ..Env::real()
+    };
+    let (dir, world) = (setup.dir.path(), &setup.world);
+    let manager = Manager::open(env, dir, options, world.clone(), world.clone()).unwrap();
+    manager.run().unwrap();
+    world.evaluated.notified().await;
+    clock.back_nano.store(3600 * SECOND, Ordering::Relaxed);
+    let latest = clock.unix_nanos() / SECOND + 1800;
+    let goes_on = async {
+        while world.asked.lock().iter().all(|second| *second > latest) {
+            world.evaluated.notified().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), goes_on)
+        .await
+        .expect("rules are evaluated as of what the clock says now");
+    manager.shutdown().await;
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ pub enum Delivery {
         reason: String,
         /// When, if the receiver said so.
         after: Option<Duration>,
+        /// Whether any other message would fare the same.
+        whole: bool,
     },
 }
 
@@ -58,12 +60,16 @@ impl HttpSender {
             .json(message);
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) if error.is_builder() => return Delivery::Refused(error.to_string()),
             Err(error) => {
-                let reason = error.without_url().to_string();
+                let (refused, whole) = (error.is_builder(), error.is_connect());
+                let reason = with_causes(&error.without_url());
+                if refused {
+                    return Delivery::Refused(reason);
+                }
                 return Delivery::Later {
                     reason,
                     after: None,
+                    whole,
                 };
             }
         };
@@ -84,11 +90,36 @@ impl HttpSender {
             Delivery::Later {
                 reason: answer,
                 after,
+                whole: status == http::StatusCode::TOO_MANY_REQUESTS,
             }
         } else {
             Delivery::Refused(answer)
         }
     }
+}
+
+/// Where an address leads, without what may be secret of it: the user, the path and the query.
+pub(super) fn place(url: &str) -> String {
+    let Ok(url) = reqwest::Url::parse(url) else {
+        return "an address that cannot be read".to_owned();
+    };
+    let host = url.host_str().unwrap_or_default();
+    let port = url
+        .port()
+        .map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}://{host}{port}", url.scheme())
+}
+
+/// An error with what caused it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 trait ChunkText {

@@ -99,6 +99,25 @@ fn equal_labels_and_limits_are_errors() {
         "exceeded limit of 1 with 2 alerts"
     );
     assert_eq!(alerts.active().count(), 0);
+    let ended: Vec<_> = alerts.all().map(|alert| alert.resolved_at).collect();
+    assert_eq!(ended, [3 * SECOND], "the one that fired before");
+}
+
+#[test]
+fn a_clock_that_is_set_back_costs_no_more_than_what_was_earned() {
+    let mut alerts = RuleAlerts::default();
+    let timing = timing(20, 20);
+    let mut at = |second, found: &[&str]| {
+        let found = found.iter().map(|name| yielded(name)).collect();
+        alerts.evaluate(found, second * SECOND, timing).unwrap();
+        alerts.all().next().map(|alert| alert.state)
+    };
+    assert_eq!(at(9_000, &["a"]), Some(State::Pending));
+    assert_eq!(at(10, &["a"]), Some(State::Pending));
+    assert_eq!(at(30, &["a"]), Some(State::Firing));
+    assert_eq!(at(9_000, &[]), Some(State::Firing));
+    assert_eq!(at(40, &[]), Some(State::Firing));
+    assert_eq!(at(60, &[]), Some(State::Inactive));
 }
 
 #[test]

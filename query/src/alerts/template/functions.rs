@@ -219,7 +219,8 @@ fn html(text: &str) -> String {
     out
 }
 
-fn url_query(text: &str) -> String {
+/// Text as it stands in the query of an address.
+pub(in crate::alerts) fn url_query(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
