@@ -18,6 +18,8 @@ pub enum ErrorKind {
     MethodNotAllowed,
     /// The answer would be larger than allowed: ask for less.
     TooLarge,
+    /// The same of about so many samples, at least.
+    TooManySamples(usize),
     /// Too much is asked at once: try again later.
     Overloaded,
     /// No source of data answered: try again later.
@@ -36,7 +38,7 @@ impl ErrorKind {
             ErrorKind::InvalidParameter => "invalid_parameter",
             ErrorKind::NotFound => "not_found",
             ErrorKind::MethodNotAllowed => "method_not_allowed",
-            ErrorKind::TooLarge => "too_large",
+            ErrorKind::TooLarge | ErrorKind::TooManySamples(_) => "too_large",
             ErrorKind::Overloaded => "overloaded",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::Timeout => "timeout",
@@ -50,7 +52,9 @@ impl ErrorKind {
             ErrorKind::InvalidQuery | ErrorKind::InvalidParameter => http::StatusCode::BAD_REQUEST,
             ErrorKind::NotFound => http::StatusCode::NOT_FOUND,
             ErrorKind::MethodNotAllowed => http::StatusCode::METHOD_NOT_ALLOWED,
-            ErrorKind::TooLarge => http::StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorKind::TooLarge | ErrorKind::TooManySamples(_) => {
+                http::StatusCode::UNPROCESSABLE_ENTITY
+            }
             ErrorKind::Overloaded => http::StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::Unavailable => http::StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Timeout => http::StatusCode::GATEWAY_TIMEOUT,
@@ -146,9 +150,13 @@ impl From<ReadError> for QueryError {
                     "query processing would load too many samples into memory in query execution \
                      (the limit is {most})"
                 );
-                Self::new(ErrorKind::TooLarge, message)
+                Self::new(ErrorKind::TooManySamples(most), message)
                     .hint("narrow the selectors or the range, or raise limits.query_samples")
             }
+            ReadError::Foreseen(samples) => Self::new(
+                ErrorKind::TooManySamples(samples),
+                format!("about {samples} samples match"),
+            ),
             ReadError::TooManySeries(most) => {
                 let message = format!("a selector matches too many series (the limit is {most})");
                 Self::new(ErrorKind::TooLarge, message)

@@ -28,14 +28,13 @@ use axum::Router;
 use env::{Clock, Random, RealRandom};
 use model::Tenant;
 use model::prometheus::Promotion;
-use model::room::Budget;
 use storage::message::Limits;
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
 
 use crate::error::QueryError;
 use crate::exec::{Context, Sizes};
-use crate::sources::{ANSWER_BYTES, Gate, Permit, Sources, Work};
+use crate::sources::{ANSWER_BYTES, Gate, Memory, Permit, Sources, Work};
 
 /// Writes further lines of `/metrics` in Prometheus' text format.
 pub type MetricsSource = Arc<dyn Fn() -> String + Send + Sync>;
@@ -123,12 +122,6 @@ impl Options {
     }
 }
 
-/// What the rows of all queries may take: 256 MiB, or twice what one answer may.
-fn held_bytes(answer_bytes: u64) -> usize {
-    let two = usize::try_from(answer_bytes).map_or(usize::MAX, |one| one.saturating_mul(2));
-    two.max(256 << 20)
-}
-
 /// What every handler works with; cheap to clone.
 #[derive(Clone)]
 pub struct State(Arc<Shared>);
@@ -139,8 +132,8 @@ struct Shared {
     /// Unix nanoseconds.
     started: u64,
     gate: Gate,
-    /// Memory for the rows that all queries hold.
-    memory: Arc<Budget>,
+    /// Memory for what all queries hold.
+    memory: Arc<Memory>,
     tails: Arc<Semaphore>,
     /// Whether live tails are to end.
     stopping: watch::Sender<bool>,
@@ -184,7 +177,7 @@ impl State {
         let started = options.clock.unix_nanos();
         Self(Arc::new(Shared {
             sources,
-            memory: Arc::new(Budget::new(held_bytes(options.answer_bytes))),
+            memory: Arc::new(Memory::new(options.answer_bytes, options.sizes.samples)),
             options,
             started,
             gate,

@@ -8,6 +8,7 @@
 
 mod gate;
 mod held;
+mod memory;
 mod merge;
 mod page;
 mod tail;
@@ -35,6 +36,7 @@ use crate::exec::series::seen::SeenSeries;
 pub use gate::{Gate, Permit};
 use held::Held;
 pub(crate) use held::too_large;
+pub use memory::Memory;
 pub use merge::Rows;
 pub use page::{LogPage, LogPlace};
 pub use tail::{Gap, TailPart, Tailing, Waiting};
@@ -136,6 +138,16 @@ impl Sources {
             Ok(())
         };
         self.each_its_own(|_| request.clone(), work, take).await
+    }
+
+    /// The same, ended by an error of `on`.
+    pub(crate) async fn fallible(
+        &self,
+        request: Request,
+        work: &Work,
+        on: impl FnMut(usize, Reply) -> Result<(), QueryError>,
+    ) -> Result<Stats, QueryError> {
+        self.each_its_own(|_| request.clone(), work, on).await
     }
 
     /// The same, with a request of its own for each source by its index. An error of `on` ends

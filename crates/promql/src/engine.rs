@@ -42,6 +42,12 @@ impl Default for Options {
     }
 }
 
+/// Memory that evaluations share with others.
+pub trait Memory: Send + Sync + std::fmt::Debug {
+    /// Takes memory for so many more values; false where there is none at present.
+    fn hold(&self, values: usize) -> bool;
+}
+
 /// What one query may use.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -55,6 +61,8 @@ pub struct Limits {
     pub deadline: Option<Instant>,
     /// Set by the caller to stop the evaluation.
     pub cancelled: Option<Arc<AtomicBool>>,
+    /// Where values that are calculated are held.
+    pub memory: Option<Arc<dyn Memory>>,
 }
 
 impl Default for Limits {
@@ -65,6 +73,7 @@ impl Default for Limits {
             max_series: 100_000,
             deadline: None,
             cancelled: None,
+            memory: None,
         }
     }
 }
@@ -150,6 +159,9 @@ pub enum Error {
     /// The caller stopped it.
     #[error("query was canceled in expression evaluation")]
     Cancelled,
+    /// Others hold the memory that there is for values.
+    #[error("other queries hold the memory that there is for samples; try again shortly")]
+    Busy,
     /// The source failed.
     #[error("expanding series: {0}")]
     Source(#[from] SourceError),
@@ -164,8 +176,9 @@ impl Error {
             Error::Limit { .. } => ErrorKind::Limit,
             Error::Timeout => ErrorKind::Timeout,
             Error::Cancelled => ErrorKind::Cancelled,
+            Error::Busy => ErrorKind::Unavailable,
             Error::Source(error) => match error.kind {
-                SourceErrorKind::Limit => ErrorKind::Limit,
+                SourceErrorKind::Limit | SourceErrorKind::TooManySamples(_) => ErrorKind::Limit,
                 SourceErrorKind::Timeout => ErrorKind::Timeout,
                 SourceErrorKind::Cancelled => ErrorKind::Cancelled,
                 SourceErrorKind::Unavailable => ErrorKind::Unavailable,
@@ -447,7 +460,11 @@ impl Engine {
         limits: Limits,
     ) -> Result<Answer, Error> {
         let plan = self.prepare_range(query, start_ms, end_ms, step_ms, limits)?;
-        plan.fetch(source).await?.evaluate()
+        let mut parts = plan.in_parts();
+        while let Some(fetched) = parts.fetch(source).await? {
+            parts.add(fetched.evaluate_steps()?)?;
+        }
+        parts.finish()
     }
 }
 

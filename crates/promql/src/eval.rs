@@ -28,7 +28,7 @@ mod sums;
 mod window;
 mod windows;
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell as StdCell, RefCell, RefMut};
 use std::cmp::Ordering;
 
 use crate::annotation::Annotations;
@@ -56,6 +56,8 @@ pub(crate) struct Context<'a> {
     is_range: bool,
     notes: RefCell<Annotations>,
     counter: Counter,
+    /// Values that memory was taken for: as many as the largest result has.
+    held: StdCell<usize>,
 }
 
 impl<'a> Context<'a> {
@@ -79,6 +81,7 @@ impl<'a> Context<'a> {
             is_range,
             notes,
             counter: Counter::new(options.count_samples.then_some(steps)),
+            held: StdCell::new(0),
         }
     }
 
@@ -112,7 +115,24 @@ impl<'a> Context<'a> {
     fn check_size(&self, rows: usize, grid: Grid) -> Result<(), Error> {
         let values = rows.saturating_mul(grid.count);
         self.counter.held(values);
-        self.limits.check_samples(values)
+        self.limits.check_samples(values)?;
+        self.hold(values)
+    }
+
+    /// Takes memory for a result, if none was as large.
+    fn hold(&self, values: usize) -> Result<(), Error> {
+        let (Some(memory), held) = (&self.limits.memory, self.held.get()) else {
+            return Ok(());
+        };
+        if values > held {
+            // A result grows a row at a time.
+            let wanted = values.max(held + held / 4);
+            if !memory.hold(wanted - held) {
+                return Err(Error::Busy);
+            }
+            self.held.set(wanted);
+        }
+        Ok(())
     }
 
     /// Gives rows whose quantity changed their final labels, unless names are dropped at the end.

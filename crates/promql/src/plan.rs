@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 
-use crate::annotation::{Annotations, Severity};
 use crate::ast::{At, Expr, ExprKind, Extend, Selector, Subquery};
 use crate::duration::{self, QueryTimes};
-use crate::engine::{Answer, Counts, Error, Limits, Options, Query, Stats, Value};
+use crate::engine::{Error, Limits, Options, Query, Stats};
 use crate::eval;
-use crate::source::{Selected, Selection, SeriesSource};
+use crate::fetched::Fetched;
+use crate::parts::Parts;
+use crate::source::{Selection, SeriesSource};
 
 /// The times that an expression is evaluated at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,16 @@ impl Grid {
     pub(crate) fn end_ms(&self) -> i64 {
         self.time(self.count.saturating_sub(1))
     }
+
+    /// Its times in so many parts of neighbours.
+    pub(crate) fn parts(self, parts: usize) -> impl Iterator<Item = Self> {
+        let first = move |part: usize| self.count * part / parts;
+        (0..parts).map(move |index| Self {
+            start_ms: self.time(first(index)),
+            step_ms: self.step_ms,
+            count: first(index + 1) - first(index),
+        })
+    }
 }
 
 /// The start and end that were asked for, which `@ start()` and `@ end()` refer to. The last step
@@ -97,18 +108,19 @@ pub(crate) fn subquery_grid(
 }
 
 /// A query that knows what it needs.
+#[derive(Clone)]
 pub struct Plan {
-    query: Query,
-    bounds: Bounds,
-    grid: Grid,
-    is_range: bool,
-    options: Options,
-    limits: Limits,
-    selections: Vec<Selection>,
+    pub(crate) query: Query,
+    pub(crate) bounds: Bounds,
+    pub(crate) grid: Grid,
+    pub(crate) is_range: bool,
+    pub(crate) options: Options,
+    pub(crate) limits: Limits,
+    pub(crate) selections: Vec<Selection>,
     /// Which selection belongs to each selector.
-    by_selector: Vec<usize>,
+    pub(crate) by_selector: Vec<usize>,
     /// Where each call of `info` begins, and the selector of what it reads.
-    infos: Vec<(usize, usize)>,
+    pub(crate) infos: Vec<(usize, usize)>,
 }
 
 impl Plan {
@@ -119,41 +131,68 @@ impl Plan {
         limits: Limits,
     ) -> Result<Self, Error> {
         resolve_durations(&mut query, bounds, is_range.then_some(grid.step_ms))?;
-        let mut collector = Collector {
-            bounds,
-            is_range,
-            options: &options,
-            limits: &limits,
-            selections: Vec::new(),
-            by_selector: Vec::new(),
-            infos: Vec::new(),
-            next_id: 0,
-        };
-        query.expr.selectors(&mut |selector, _| {
-            collector.next_id = collector.next_id.max(selector.id + 1);
-        });
-        collector.collect(&query.expr, grid, Hints::default())?;
-        let Collector {
-            mut selections,
-            by_selector,
-            infos,
-            ..
-        } = collector;
-        let earliest = selections.iter().map(|one| one.start_ms).min();
-        for selection in &mut selections {
-            selection.earliest_ms = earliest.unwrap_or(selection.start_ms);
-        }
-        Ok(Self {
+        let mut plan = Self {
             query,
             bounds,
             grid,
             is_range,
             options,
             limits,
+            selections: Vec::new(),
+            by_selector: Vec::new(),
+            infos: Vec::new(),
+        };
+        plan.collect(None)?;
+        let earliest = plan.selections.iter().map(|one| one.start_ms).min();
+        for selection in &mut plan.selections {
+            selection.earliest_ms = earliest.unwrap_or(selection.start_ms);
+        }
+        Ok(plan)
+    }
+
+    /// Finds out what the steps of the plan need, which may be some of those of another one.
+    fn collect(&mut self, whole: Option<&Self>) -> Result<(), Error> {
+        let mut collector = Collector {
+            whole,
+            bounds: self.bounds,
+            is_range: self.is_range,
+            options: &self.options,
+            limits: &self.limits,
+            selections: Vec::new(),
+            by_selector: Vec::new(),
+            infos: Vec::new(),
+            next_id: 0,
+        };
+        self.query.expr.selectors(&mut |selector, _| {
+            collector.next_id = collector.next_id.max(selector.id + 1);
+        });
+        collector.collect(&self.query.expr, self.grid, Hints::default())?;
+        let Collector {
             selections,
             by_selector,
             infos,
-        })
+            ..
+        } = collector;
+        (self.selections, self.by_selector, self.infos) = (selections, by_selector, infos);
+        Ok(())
+    }
+
+    /// The plan of some of its steps, which read as the whole does.
+    pub(crate) fn part(&self, grid: Grid) -> Result<Self, Error> {
+        let mut part = self.clone();
+        part.grid = grid;
+        part.collect(Some(self))?;
+        Ok(part)
+    }
+
+    /// The query, part by part where it reads more samples than should be held at once.
+    pub fn in_parts(self) -> Parts {
+        self.in_parts_of(Parts::SAMPLES_AT_ONCE)
+    }
+
+    /// The same in parts of about so many samples.
+    pub fn in_parts_of(self, samples: usize) -> Parts {
+        Parts::new(self, samples)
     }
 
     /// What will be read, each selection once.
@@ -208,123 +247,6 @@ fn resolve_durations(query: &mut Query, bounds: Bounds, step_ms: Option<i64>) ->
     Ok(())
 }
 
-/// A query with its data.
-pub struct Fetched {
-    plan: Plan,
-    data: Vec<Selected>,
-    stats: Stats,
-}
-
-/// Below this many samples another thread costs more than it brings, and below this many steps what
-/// each of them does for every series.
-const SAMPLES_PER_PART: usize = 50_000;
-const STEPS_PER_PART: usize = 100;
-
-impl Fetched {
-    /// Calculates the answer. This may use processors for as long as the limits allow and does
-    /// not wait for anything, so call it where blocking is allowed.
-    pub fn evaluate(&self) -> Result<Answer, Error> {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let most = self.plan.options.threads.min(threads);
-        let parts = most
-            .min(self.stats.samples / SAMPLES_PER_PART)
-            .min(self.plan.grid.count / STEPS_PER_PART);
-        self.evaluate_in(parts)
-    }
-
-    /// Calculates the answer in parts of neighbouring steps, each on a thread. No step needs
-    /// another one, so the parts put together are what one evaluation would give.
-    pub(crate) fn evaluate_in(&self, parts: usize) -> Result<Answer, Error> {
-        let Fetched { plan, data, stats } = self;
-        let grids = parts_of(plan, parts);
-        let evaluated: Vec<Evaluated> = if grids.len() == 1 {
-            vec![evaluate_part(plan, data, plan.grid)?]
-        } else {
-            std::thread::scope(|scope| {
-                let handles: Vec<_> = grids
-                    .into_iter()
-                    .map(|grid| scope.spawn(move || evaluate_part(plan, data, grid)))
-                    .collect();
-                let join = |handle: std::thread::ScopedJoinHandle<'_, _>| {
-                    // A panic goes on where it would be without threads.
-                    handle
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                };
-                handles.into_iter().map(join).collect::<Result<_, _>>()
-            })?
-        };
-        let mut evaluated = evaluated.into_iter();
-        let (mut value, mut notes, mut counts) = evaluated
-            .next()
-            .ok_or_else(|| Error::Execution("there is no step to evaluate".to_owned()))?;
-        for (next, more, counted) in evaluated {
-            value = eval::join(value, next);
-            notes.merge(more);
-            counts.per_step.extend(counted.per_step);
-            counts.peak = counts.peak.saturating_add(counted.peak);
-        }
-        eval::check_series(&value, &plan.limits)?;
-        let mut warnings = notes.render(Severity::Warning, &plan.query.text);
-        let infos = notes.render(Severity::Info, &plan.query.text);
-        for warning in data.iter().flat_map(|selected| &selected.warnings) {
-            if !warnings.contains(warning) {
-                warnings.push(warning.clone());
-            }
-        }
-        Ok(Answer {
-            value,
-            warnings,
-            infos,
-            stats: *stats,
-            counts,
-        })
-    }
-}
-
-type Evaluated = (Value, Annotations, Counts);
-
-fn evaluate_part(plan: &Plan, data: &[Selected], grid: Grid) -> Result<Evaluated, Error> {
-    let context = eval::Context::new(
-        &plan.options,
-        &plan.limits,
-        data,
-        (&plan.by_selector, &plan.infos),
-        (plan.bounds, plan.grid, plan.is_range),
-        grid.count,
-    );
-    let value = eval::answer(&context, &plan.query.expr, grid, plan.is_range)?;
-    let (notes, (steps, peak)) = context.finish();
-    let per_step = grid.times().zip(steps).collect();
-    Ok((value, notes, Counts { per_step, peak }))
-}
-
-/// The steps of a query in so many parts. A range that is longer than the query would be gone
-/// through by each of them, so such a query stays whole.
-fn parts_of(plan: &Plan, parts: usize) -> Vec<Grid> {
-    let grid = plan.grid;
-    let length_ms = grid.end_ms() - grid.start_ms;
-    if parts < 2 || grid.count < 2 * parts || longest_range(&plan.query.expr) > length_ms {
-        return vec![grid];
-    }
-    let first = |part: usize| grid.count * part / parts;
-    let part = |index| Grid {
-        start_ms: grid.time(first(index)),
-        step_ms: grid.step_ms,
-        count: first(index + 1) - first(index),
-    };
-    (0..parts).map(part).collect()
-}
-
-fn longest_range(expr: &Expr) -> i64 {
-    let own = match &expr.kind {
-        ExprKind::Matrix(matrix) => matrix.range_ms,
-        ExprKind::Subquery(subquery) => subquery.range_ms,
-        _ => 0,
-    };
-    expr.children().map(longest_range).fold(own, i64::max)
-}
-
 /// What surrounds a selector, as hints for the source.
 #[derive(Clone, Copy, Default)]
 struct Hints<'a> {
@@ -335,6 +257,8 @@ struct Hints<'a> {
 }
 
 struct Collector<'a> {
+    /// Of what the plan is a part.
+    whole: Option<&'a Plan>,
     bounds: Bounds,
     is_range: bool,
     options: &'a Options,
@@ -430,10 +354,12 @@ impl Collector<'_> {
             grouping: hints.grouping.to_vec(),
             by: hints.by,
             unordered: hints.unordered,
+            foreseen_max: usize::MAX,
         };
         if grid.count == 0 && fixed.is_none() {
             selection.end_ms = selection.start_ms;
         }
+        self.follow_whole(selector.id, &mut selection);
         let same = |known: &Selection| {
             known.matchers == selection.matchers
                 && (known.start_ms, known.end_ms, known.step_ms, known.range_ms)
@@ -466,5 +392,21 @@ impl Collector<'_> {
             self.by_selector.resize(selector.id + 1, usize::MAX);
         }
         self.by_selector[selector.id] = index;
+    }
+
+    /// Has a selection of a part read as that of the whole does.
+    fn follow_whole(&self, id: usize, selection: &mut Selection) {
+        let Some(plan) = self.whole else { return };
+        let whole = plan.by_selector.get(id);
+        let Some(whole) = whole.and_then(|index| plan.selections.get(*index)) else {
+            return;
+        };
+        // Whether a histogram was reset is known of one with another before it.
+        let earlier = selection.start_ms - self.options.lookback_ms;
+        selection.start_ms = earlier.max(whole.start_ms);
+        selection.earliest_ms = whole.earliest_ms;
+        selection.step_ms = whole.step_ms;
+        // Another part may come in another order.
+        selection.unordered = false;
     }
 }

@@ -103,6 +103,9 @@ pub struct Selection {
     /// Series are not put in order. They have to come in the same order each time, since sums of the
     /// same numbers in another order differ in their last bits.
     pub unordered: bool,
+    /// Of more samples than this, as far as a source can tell beforehand, it reads none but fails with
+    /// [`SourceErrorKind::TooManySamples`].
+    pub foreseen_max: usize,
 }
 
 /// What a source found.
@@ -131,6 +134,8 @@ pub struct Sparse {
 pub enum SourceErrorKind {
     /// A limit was hit: narrow the query.
     Limit,
+    /// The same where about so many samples are too many, at least.
+    TooManySamples(usize),
     /// It took too long.
     Timeout,
     /// The caller went away.

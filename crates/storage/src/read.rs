@@ -34,4 +34,7 @@ pub enum ReadError {
     /// The same of series.
     #[error("more than {0} series match")]
     TooManySeries(usize),
+    /// About so many samples match, which is more than who asks wants to be read.
+    #[error("about {0} samples match")]
+    Foreseen(usize),
 }

@@ -196,9 +196,14 @@ impl<'a> Scan<'a> {
                 matchers,
                 rollup,
                 samples,
+                foreseen,
                 limit,
             } => {
-                let most = (limit, samples);
+                let most = series::Most {
+                    series: limit,
+                    samples,
+                    foreseen,
+                };
                 let times = (range, deltas_since);
                 series::samples(self, &tenant, times, &matchers, rollup, most)
             }

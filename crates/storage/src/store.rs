@@ -68,6 +68,9 @@ pub(crate) use tail::Tails;
 
 /// Memory for the blocks that all readers decode at once. An ordinary block takes a megabyte or two.
 const DECODING_BYTES: u64 = 256 << 20;
+
+/// What samples of metrics may take in all scans until they are on their way.
+const SAMPLING_BYTES: u64 = 512 << 20;
 /// Memory for what all readers group and count at once: eight of them get all that one may take.
 const GROUPING_BYTES: usize = 256 << 20;
 
@@ -176,6 +179,7 @@ impl Store {
             interned: Mutex::default(),
             series: SeriesCache::default(),
             decoding: Arc::new(Decoding::new(DECODING_BYTES)),
+            sampling: Arc::new(Decoding::new(SAMPLING_BYTES)),
             grouping: Arc::new(Budget::new(GROUPING_BYTES)),
             env,
             outside,

@@ -91,6 +91,7 @@ impl OverSources {
         let timeout = Duration::from_millis(options.limits.timeout_ms);
         let limits = Limits {
             deadline: Some(std::time::Instant::now() + timeout),
+            memory: Some(running.work().sample_memory()),
             ..options.promql_limits.clone()
         };
         let at_ms = i64::try_from(at_unix_nano / 1_000_000).unwrap_or(i64::MAX);

@@ -20,7 +20,7 @@ use model::{TimeRange, prometheus};
 use promql::source::SelectFuture;
 use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
 use rustc_hash::FxBuildHasher;
-use storage::message::{self, BucketStats, Request, Rollup, SeriesPoints};
+use storage::message::{self, BucketStats, Request, Rollup, SeriesPoints, SeriesSamples};
 
 use super::Context;
 use crate::error::{ErrorKind, QueryError};
@@ -116,7 +116,12 @@ impl SeriesReader<'_> {
         earliest_ms: i64,
     ) -> Result<Vec<promql::Series>, QueryError> {
         let (series, _) = self
-            .rolled_up(matchers, (range, earliest_ms), Rollup::EVERYTHING)
+            .rolled_up(
+                matchers,
+                (range, earliest_ms),
+                Rollup::EVERYTHING,
+                usize::MAX,
+            )
             .await?;
         Ok(series)
     }
@@ -127,6 +132,7 @@ impl SeriesReader<'_> {
         matchers: &[Matcher],
         (range, earliest_ms): (TimeRange, i64),
         rollup: Rollup,
+        foreseen_max: usize,
     ) -> Result<(Vec<promql::Series>, BucketStats), QueryError> {
         let context = self.0;
         let request = Request::Samples {
@@ -136,15 +142,19 @@ impl SeriesReader<'_> {
             matchers: source_matchers(matchers),
             rollup,
             samples: context.sizes.samples,
+            foreseen: foreseen_max,
             limit: context.sizes.series,
         };
         let mut view = View::new((context.sources.seen(), context.promotion), matchers);
         let take = |_, reply| {
             if let message::Reply::Samples(more) = reply {
+                context.work.hold_samples(samples_in(&more))?;
                 view.add(more);
             }
+            Ok(())
         };
-        let stats = context.sources.each(request, context.work, take).await?;
+        let sources = context.sources;
+        let stats = sources.fallible(request, context.work, take).await?;
         // Of buckets the last samples come that stand for the beginning of the range.
         let before = stats
             .buckets
@@ -254,6 +264,7 @@ impl promql::SeriesSource for SeriesReader<'_> {
                     &selection.matchers,
                     (range, selection.earliest_ms),
                     wanted.rollup,
+                    selection.foreseen_max,
                 )
                 .await
                 .map_err(source_error)?;
@@ -272,8 +283,18 @@ impl promql::SeriesSource for SeriesReader<'_> {
     }
 }
 
+/// How many samples there are, as far as memory goes: series have names and a list of labels, and
+/// points are not as small as numbers.
+fn samples_in(parts: &[SeriesSamples]) -> usize {
+    const OF_SERIES: usize = 16;
+    const OF_POINT: usize = 20;
+    let of = |part: &SeriesSamples| OF_SERIES + part.values.len() + OF_POINT * part.points.len();
+    parts.iter().map(of).sum()
+}
+
 fn source_error(error: QueryError) -> SourceError {
     let kind = match error.kind {
+        ErrorKind::TooManySamples(samples) => SourceErrorKind::TooManySamples(samples),
         ErrorKind::Timeout => SourceErrorKind::Timeout,
         ErrorKind::Unavailable | ErrorKind::Overloaded => SourceErrorKind::Unavailable,
         ErrorKind::TooLarge => SourceErrorKind::Limit,

@@ -70,6 +70,12 @@ pub async fn metrics(Extract(state): Extract<State>) -> Response {
             "throughline_query_requests_total{{outcome=\"{outcome}\"}} {count}"
         );
     }
+    let name = "throughline_query_memory_refusals_total";
+    let help = "Queries asked to come again, since others held the memory.";
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+    for (of, count) in shared.memory.refused() {
+        let _ = writeln!(text, "{name}{{of=\"{of}\"}} {count}");
+    }
     let gauges = [
         ("throughline_query_running", "Queries that run.", running),
         (

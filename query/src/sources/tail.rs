@@ -233,7 +233,8 @@ impl Watch {
                     error @ (ReadError::Invalid(_)
                     | ReadError::TooLarge(_)
                     | ReadError::TooManySamples(_)
-                    | ReadError::TooManySeries(_)),
+                    | ReadError::TooManySeries(_)
+                    | ReadError::Foreseen(_)),
                 )) => Some(TailPart::Failed(error)),
             };
             if let Some(part) = part {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::Completeness;
-use model::room::{Budget, Room};
 use parking_lot::Mutex;
 use storage::message::{Cut, Limits, Source, SourceKind, SourceState, Summary};
 use tokio::time::Instant;
 
+use super::memory::{Holding, Memory};
 use crate::error::{ErrorKind, QueryError};
 
 /// The bytes that an answer may take, where nothing else is said.
@@ -19,8 +19,8 @@ pub const ANSWER_BYTES: u64 = 64 << 20;
 pub struct Work {
     limits: Limits,
     answer_bytes: u64,
-    /// Memory of the rows held for it, out of what all queries may take.
-    memory: Mutex<(Arc<Budget>, Room)>,
+    /// What is held for it, out of what all queries may take.
+    memory: Arc<Holding>,
     started: Instant,
     summary: Mutex<Summary>,
     hints: Mutex<Vec<String>>,
@@ -32,7 +32,7 @@ impl Work {
         Self {
             limits,
             answer_bytes: ANSWER_BYTES,
-            memory: Mutex::new(memory(Arc::new(Budget::new(usize::MAX)))),
+            memory: Arc::new(Holding::new(Arc::new(Memory::unlimited()))),
             started: Instant::now(),
             summary: Mutex::new(Summary::default()),
             hints: Mutex::default(),
@@ -48,28 +48,34 @@ impl Work {
         }
     }
 
-    /// The same, with rows in memory that all queries share.
+    /// The same, with what it holds in memory that all queries share.
     #[must_use]
-    pub fn with_memory(self, budget: Arc<Budget>) -> Self {
+    pub fn with_memory(self, memory: Arc<Memory>) -> Self {
         Self {
-            memory: Mutex::new(memory(budget)),
+            memory: Arc::new(Holding::new(memory)),
             ..self
         }
     }
 
-    /// Takes memory for rows and groups until the query ends. One that is alone gets what it asks for: rows
-    /// that it let go of meanwhile count as well, and each of its requests has a bound of its own.
+    /// Takes memory for rows and groups until the query ends. Rows that it let go of meanwhile count
+    /// as well, and each of its requests has a bound of its own.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
-        let (budget, room) = &mut *self.memory.lock();
-        let taken = room.take(bytes);
-        if taken.is_err() && budget.used() <= room.held() {
-            return Ok(());
-        }
-        taken.map_err(|_| {
-            let message = "other queries hold the memory that there is for rows and groups";
-            QueryError::new(ErrorKind::Overloaded, message)
-                .hint("try again shortly, or ask for less with limit, start and end")
-        })
+        self.memory.rows(bytes)
+    }
+
+    /// Takes memory for samples of PromQL until the query ends or lets go of them.
+    pub(crate) fn hold_samples(&self, samples: usize) -> Result<(), QueryError> {
+        self.memory.samples(samples)
+    }
+
+    /// Lets go of all samples but these.
+    pub(crate) fn keep_samples(&self, samples: usize) {
+        self.memory.keep_samples(samples);
+    }
+
+    /// Where an evaluation takes memory for the values that it calculates.
+    pub(crate) fn sample_memory(&self) -> Arc<dyn promql::Memory> {
+        Arc::clone(&self.memory) as Arc<dyn promql::Memory>
     }
 
     /// How many bytes of rows may be held for the answer.
@@ -209,11 +215,6 @@ impl Work {
             hints: self.hints.lock().clone(),
         }
     }
-}
-
-fn memory(budget: Arc<Budget>) -> (Arc<Budget>, Room) {
-    let room = budget.room(usize::MAX);
-    (budget, room)
 }
 
 fn push_cut(summary: &mut Summary, cut: Cut) {

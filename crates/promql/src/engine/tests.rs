@@ -362,7 +362,8 @@ fn steps_in_parts_give_the_whole() {
         let plan = Engine::default()
             .prepare_range(&query, 0, 600_000, 7_000, Limits::default())
             .unwrap();
-        block_on(plan.fetch(&Varied)).unwrap().evaluate_in(parts)
+        let fetched = block_on(plan.clone().fetch(&Varied)).unwrap();
+        fetched.evaluate_on(parts)?.into_answer(&plan)
     };
     for query in [
         "varied",

@@ -3,7 +3,7 @@
 use futures::executor::block_on;
 use promql::engine::{MatrixSeries, Point, Query, SampleValue, VectorSample};
 use promql::notation::{Sequence, SequenceValue};
-use promql::{Answer, Engine, Limits, Value};
+use promql::{Answer, Engine, Error, Limits, Value};
 
 use crate::expect::{close, same};
 use crate::script::{Command, Eval, Time, parse};
@@ -51,9 +51,37 @@ fn answer(engine: &Engine, store: &Store, query: &str, time: Time) -> Result<Ans
             start_ms,
             end_ms,
             step_ms,
-        } => block_on(engine.range(&query, (start_ms, end_ms, step_ms), store, limits)),
+        } => {
+            let times = (start_ms, end_ms, step_ms);
+            let whole = block_on(engine.range(&query, times, store, limits));
+            let parts = in_parts(engine, store, &query, times);
+            let show = |answer: &Result<Answer, Error>| match answer {
+                Ok(answer) => format!("{:?} {:?}", answer.value, (&answer.warnings, &answer.infos)),
+                Err(error) => error.to_string(),
+            };
+            let (one, other) = (show(&whole), show(&parts));
+            if one != other {
+                return Err(format!("in parts it gives {other}, whole {one}"));
+            }
+            whole
+        }
     };
     answer.map_err(|error| error.to_string())
+}
+
+/// The answer of as many parts as there may be.
+fn in_parts(
+    engine: &Engine,
+    store: &Store,
+    query: &Query,
+    (start_ms, end_ms, step_ms): (i64, i64, i64),
+) -> Result<Answer, Error> {
+    let plan = engine.prepare_range(query, start_ms, end_ms, step_ms, Limits::default())?;
+    let mut parts = plan.in_parts_of(1);
+    while let Some(fetched) = block_on(parts.fetch(store))? {
+        parts.add(fetched.evaluate_steps()?)?;
+    }
+    parts.finish()
 }
 
 fn check(engine: &Engine, store: &Store, eval: &Eval) -> Result<(), String> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use promql::histogram::{CUSTOM_SCHEMA, FloatHistogram, IndexedBucket};
 use promql::notation::{Sequence, SequenceValue};
 use promql::source::SelectFuture;
-use promql::{Labels, Samples, Selected, Selection, Series, SeriesSource};
+use promql::{
+    Labels, Samples, Selected, Selection, Series, SeriesSource, SourceError, SourceErrorKind,
+};
 
 /// Series by labels, samples by time.
 #[derive(Default)]
@@ -142,9 +144,18 @@ impl SeriesSource for Store {
                 });
             }
         }
-        Box::pin(std::future::ready(Ok(Selected {
-            series,
-            ..Selected::default()
-        })))
+        let samples = series.iter().map(|series| series.samples.len()).sum();
+        let selected = if samples > selection.foreseen_max {
+            Err(SourceError {
+                kind: SourceErrorKind::TooManySamples(samples),
+                message: format!("{samples} samples match"),
+            })
+        } else {
+            Ok(Selected {
+                series,
+                ..Selected::default()
+            })
+        };
+        Box::pin(std::future::ready(selected))
     }
 }

@@ -166,6 +166,8 @@ pub enum Request {
         rollup: Rollup,
         /// With more samples than this, or more series than `limit`, there is an error.
         samples: usize,
+        /// With more samples than this, as heads and files tell, there is an error before any is read.
+        foreseen: usize,
         /// How many series at most.
         limit: usize,
     },

@@ -18,10 +18,14 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Rows whose lists take more than this are built one by one.
 const TOGETHER_BYTES_MAX: usize = 8 << 20;
 
+/// What a sample takes: its value, and a share of what is kept of its series and times.
+const SAMPLE_BYTES: u64 = 12;
+
 /// Where a scan took as much at once, what is free afterwards goes back to the system.
 const MUCH_BYTES: u64 = 8 << 20;
 
-/// Memory for decoded blocks. Whoever does not get any waits: there is always one who works.
+/// Memory for decoded blocks, or for samples of metrics. Whoever does not get any waits: there is
+/// always one who works.
 #[derive(Debug)]
 pub(crate) struct Decoding {
     limit: u64,
@@ -86,6 +90,13 @@ impl Scan<'_> {
         self.took(bytes);
         let share = self.core.decoding.take(bytes, || self.check());
         share.map(Some)
+    }
+
+    /// Waits until there is memory to read so many samples of metrics.
+    pub(super) fn samples_memory(&self, samples: usize) -> Result<Share, Stop> {
+        let bytes = (samples as u64).saturating_mul(SAMPLE_BYTES);
+        self.took(bytes);
+        self.core.sampling.take(bytes, || self.check())
     }
 
     /// Counts rows that were built for the answer.

@@ -45,6 +45,16 @@ enum Wanted {
     Samples,
 }
 
+/// How much an answer may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) series: usize,
+    /// As they are read.
+    pub(super) samples: usize,
+    /// As far as heads and files tell beforehand.
+    pub(super) foreseen: usize,
+}
+
 /// One question about series.
 struct Search<'a> {
     scan: &'a Scan<'a>,
@@ -80,7 +90,8 @@ pub(super) fn points(
     };
     let wanted = (wanted, Rollup::EVERYTHING);
     let search = Search::new(scan, tenant, range, matchers, wanted, limit)?;
-    let stopped = search.run(tenant, matchers)?;
+    let places = search.places(tenant, matchers)?;
+    let stopped = search.read_all(places)?;
     let mut list = search.found.into_inner().into_list();
     list.sort_unstable_by(|one, other| one.entry.order().cmp(&other.entry.order()));
     let mut list = list.into_iter();
@@ -105,13 +116,20 @@ pub(super) fn samples(
     (range, deltas_since): (TimeRange, u64),
     matchers: &[Matcher],
     rollup: Rollup,
-    (series, samples): (usize, usize),
+    most: Most,
 ) -> Result<(), Stop> {
     let wanted = (Wanted::Samples, rollup);
-    let mut search = Search::new(scan, tenant, range, matchers, wanted, series)?;
-    search.samples_max = samples;
+    let mut search = Search::new(scan, tenant, range, matchers, wanted, most.series)?;
+    search.samples_max = most.samples;
     search.of_deltas.start = range.start.min(deltas_since);
-    let stopped = search.run(tenant, matchers)?;
+    let places = search.places(tenant, matchers)?;
+    let foreseen = search.foreseen(&places);
+    if foreseen > most.foreseen {
+        return Err(ReadError::Foreseen(foreseen).into());
+    }
+    // Until the answer is on its way.
+    let _share = scan.samples_memory(foreseen)?;
+    let stopped = search.read_all(places)?;
     let list = search.found.into_inner().into_list();
     let rows = list.iter().map(Found::rows).sum();
     // Who makes a reply takes what was found away: values are handed on as they are.
@@ -159,8 +177,8 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Looks everywhere; the inner error is a limit that was reached.
-    fn run(&self, tenant: &Tenant, matchers: &[Matcher]) -> Result<Result<(), Stop>, Stop> {
+    /// Where points may be.
+    fn places(&self, tenant: &Tenant, matchers: &[Matcher]) -> Result<Vec<Place>, Stop> {
         self.scan.name_unread(tenant, Signal::Metrics, self.range);
         let mut places: Vec<Place> = Vec::new();
         let days = match self.wanted {
@@ -181,6 +199,17 @@ impl<'a> Search<'a> {
         for head in point_heads(&self.scan.view, tenant) {
             self.places_of_head(&head, &mut places);
         }
+        Ok(places)
+    }
+
+    /// About how many samples there are in places.
+    fn foreseen(&self, places: &[Place]) -> usize {
+        let rows = places.iter().map(|place| place.rows_in(self.range, self.of_deltas));
+        usize::try_from(rows.sum::<u64>()).unwrap_or(usize::MAX)
+    }
+
+    /// Reads all places; the inner error is a limit that was reached.
+    fn read_all(&self, places: Vec<Place>) -> Result<Result<(), Stop>, Stop> {
         self.found.lock().expect_parts(places::wholes(&places));
         let rows = places.iter().map(Place::rows).sum();
         let numbered: Vec<(usize, Place)> = places.into_iter().enumerate().collect();

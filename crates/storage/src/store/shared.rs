@@ -110,6 +110,8 @@ pub(crate) struct Core {
     pub(super) budget: Arc<Budget>,
     /// Memory for blocks that are decoded to be read.
     pub decoding: Arc<Decoding>,
+    /// Memory for samples that are found until they are on their way.
+    pub sampling: Arc<Decoding>,
     /// Memory for what is grouped and counted.
     pub grouping: Arc<Budget>,
 }

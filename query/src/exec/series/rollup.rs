@@ -124,6 +124,7 @@ mod tests {
             grouping: Vec::new(),
             by: false,
             unordered: false,
+            foreseen_max: usize::MAX,
         }
     }
 

@@ -38,7 +38,7 @@ impl From<QueryError> for Refused {
         let kind = match error.kind {
             ErrorKind::InvalidQuery | ErrorKind::InvalidParameter => "bad_data",
             ErrorKind::NotFound | ErrorKind::MethodNotAllowed => "not_found",
-            ErrorKind::TooLarge => "execution",
+            ErrorKind::TooLarge | ErrorKind::TooManySamples(_) => "execution",
             ErrorKind::Overloaded | ErrorKind::Unavailable => "unavailable",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Internal => "internal",

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::State as Extract;
-use promql::{Engine, Limits, Value};
+use promql::{Engine, Evaluated, Fetched, Limits, Value};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -60,7 +60,8 @@ impl Drop for CancelOnDrop {
 struct Timings {
     began: Instant,
     queued: Instant,
-    prepared: Instant,
+    /// What reading took.
+    prepared: Duration,
     evaluated: Instant,
 }
 
@@ -88,6 +89,7 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
     let limits = Limits {
         deadline: Some(queued + timeout),
         cancelled: Some(Arc::clone(&cancel.0)),
+        memory: Some(running.work().sample_memory()),
         ..options.promql_limits.clone()
     };
     let plan = match when {
@@ -95,21 +97,20 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
         When::Range(start, end, step) => engine.prepare_range(&query, start, end, step, limits)?,
     };
     let reader = SeriesReader(running.context());
-    let fetched = tokio::time::timeout(timeout, plan.fetch(&reader))
-        .await
-        .map_err(|_| Refused::from(promql::Error::Timeout))??;
-    let prepared = Instant::now();
-    let (done, evaluated) = tokio::sync::oneshot::channel();
-    tokio::task::spawn_blocking(move || {
-        // Nobody may wait for it any more.
-        let _ = done.send(fetched.evaluate());
-        // Millions of samples take a while to be let go of: the answer is on its way before.
-        drop(fetched);
-    });
-    let answer = evaluated.await.map_err(|_| {
-        let message = "the evaluation failed; see the log";
-        Refused::from(QueryError::new(ErrorKind::Internal, message))
-    })??;
+    let mut prepared = Duration::ZERO;
+    let mut parts = plan.in_parts();
+    loop {
+        let begun = Instant::now();
+        let left = timeout.saturating_sub(begun.duration_since(queued));
+        let fetched = tokio::time::timeout(left, parts.fetch(&reader))
+            .await
+            .map_err(|_| Refused::from(promql::Error::Timeout))??;
+        prepared += begun.elapsed();
+        let Some(fetched) = fetched else { break };
+        parts.add(steps(fetched).await?)?;
+        running.work().keep_samples(parts.values());
+    }
+    let answer = parts.finish()?;
     let mut notes = Notes::of_evaluation(answer.warnings, answer.infos);
     let mut value = answer.value;
     match &mut value {
@@ -127,6 +128,22 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
         .text("stats")
         .map(|asked| statistics(&answer.counts, asked == "all", &timings));
     success(&running, Data { value, stats }, notes)
+}
+
+/// Evaluates what was read.
+async fn steps(fetched: Fetched) -> Result<Evaluated, Refused> {
+    let (done, evaluated) = tokio::sync::oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        // Nobody may wait for it any more.
+        let _ = done.send(fetched.evaluate_steps());
+        // Millions of samples take a while to be let go of: the answer is on its way before.
+        drop(fetched);
+    });
+    let evaluated = evaluated.await.map_err(|_| {
+        let message = "the evaluation failed; see the log";
+        Refused::from(QueryError::new(ErrorKind::Internal, message))
+    })?;
+    Ok(evaluated?)
 }
 
 /// How long the query may take: as long as is asked for, but no longer than any may.
@@ -175,8 +192,8 @@ fn statistics(counts: &promql::Counts, all: bool, timings: &Timings) -> Json {
         "timings": {
             "evalTotalTime": seconds(queued, evaluated),
             "resultSortTime": 0.0,
-            "queryPreparationTime": seconds(queued, prepared),
-            "innerEvalTime": seconds(prepared, evaluated),
+            "queryPreparationTime": prepared.as_secs_f64(),
+            "innerEvalTime": seconds(queued, evaluated) - prepared.as_secs_f64(),
             "execQueueTime": seconds(began, queued),
             "execTotalTime": seconds(began, evaluated),
         },

@@ -13,7 +13,8 @@ pub(in crate::scan) fn run(
 ) -> Result<(), Stop> {
     let wanted = (Wanted::Counts, Rollup::EVERYTHING);
     let search = Search::new(scan, tenant, range, &ask.matchers, wanted, ask.series)?;
-    let stopped = search.run(tenant, &ask.matchers)?;
+    let places = search.places(tenant, &ask.matchers)?;
+    let stopped = search.read_all(places)?;
     let mut counter = Counter::default();
     for (number, found) in search.found.into_inner().into_list().iter().enumerate() {
         counter.add(&found.entry.series(), found.rows());

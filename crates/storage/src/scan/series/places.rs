@@ -35,6 +35,8 @@ pub(super) enum Place {
         /// All series of the block.
         among: Range<u32>,
         series: Vec<u32>,
+        /// How many of these are series of deltas.
+        deltas: usize,
         /// Where it has buckets of samples, how long these are.
         buckets: Option<Resolution>,
     },
@@ -62,6 +64,29 @@ impl Place {
         }
     }
 
+    /// About how many of the rows are in a range of time, or in another one where they are of deltas,
+    /// if they are spread evenly.
+    pub(super) fn rows_in(&self, range: TimeRange, of_deltas: TimeRange) -> u64 {
+        let rows = self.rows();
+        match self {
+            Place::Head { head, .. } => share(rows, head.times(), range),
+            Place::Block {
+                block,
+                series,
+                deltas,
+                ..
+            } => {
+                let times = (block.min_time, block.max_time);
+                let rows_of_deltas = rows * *deltas as u64 / series.len().max(1) as u64;
+                share(rows - rows_of_deltas, times, range) + share(rows_of_deltas, times, of_deltas)
+            }
+            Place::Unsorted(unit) => {
+                let (min, max, _) = unit.times();
+                share(rows, (min, max), range)
+            }
+        }
+    }
+
     /// What tells the file or head from others.
     fn whole(&self) -> usize {
         match self {
@@ -76,6 +101,14 @@ impl Place {
 pub(super) fn wholes(places: &[Place]) -> usize {
     let changes = |pair: &[Place]| pair[0].whole() != pair[1].whole();
     1 + places.windows(2).filter(|pair| changes(pair)).count()
+}
+
+/// How many of the rows of some time are in a range.
+fn share(rows: u64, (min, max): (u64, u64), range: TimeRange) -> u64 {
+    let (first, end) = (range.start.max(min), range.end.min(max.saturating_add(1)));
+    let all = u128::from(max.saturating_sub(min)) + 1;
+    let inside = u128::from(rows) * u128::from(end.saturating_sub(first)) / all;
+    u64::try_from(inside).unwrap_or(u64::MAX)
 }
 
 fn overlaps(block: &BlockMeta, range: TimeRange) -> bool {
@@ -177,6 +210,7 @@ impl Search<'_> {
                 block: *meta,
                 among: 0..u32::try_from(block.series.len()).unwrap_or(u32::MAX),
                 series: may.map(|(at, _)| at).collect(),
+                deltas: 0,
                 buckets: Some(resolution),
             });
         }
@@ -224,6 +258,7 @@ impl Search<'_> {
                     block: *block,
                     among: series.clone(),
                     series: list,
+                    deltas: deltas.within(series.clone()).count(),
                     buckets,
                 });
             }

@@ -425,7 +425,7 @@ async fn too_many_series_or_samples_are_an_error() {
     let store = open(dir.path());
     let mut generator = Generator::new(72);
     let points: Vec<_> = (0..400).map(|_| generator.point()).collect();
-    let samples = async |limit, samples| {
+    let foreseen = async |limit, samples, foreseen| {
         let request = Request::Samples {
             tenant: Tenant::default(),
             range: TimeRange::ALL,
@@ -433,6 +433,7 @@ async fn too_many_series_or_samples_are_an_error() {
             matchers: Vec::new(),
             rollup: Rollup::EVERYTHING,
             samples,
+            foreseen,
             limit,
         };
         ask(&store, request).await.map(|(replies, _)| {
@@ -443,6 +444,7 @@ async fn too_many_series_or_samples_are_an_error() {
             series.sum::<usize>()
         })
     };
+    let samples = async |limit, samples| foreseen(limit, samples, usize::MAX).await;
     write(&store, Signal::Metrics, &points[..200])
         .await
         .unwrap();
@@ -457,4 +459,8 @@ async fn too_many_series_or_samples_are_an_error() {
     assert_eq!(samples(all - 1, 400).await, Err(few));
     let few = crate::read::ReadError::TooManySamples(399);
     assert_eq!(samples(all, 399).await, Err(few));
+    // What files and heads say of themselves is enough to know, before any of them is read.
+    assert_eq!(foreseen(all, 400, 400).await, Ok(all));
+    let many = crate::read::ReadError::Foreseen(400);
+    assert_eq!(foreseen(all, 400, 399).await, Err(many));
 }

@@ -132,6 +132,7 @@ async fn read(
             aggregate,
         },
         samples: 1_000_000,
+        foreseen: usize::MAX,
         limit: 1_000,
     };
     let (replies, summary) = ask(store, request).await.unwrap();
