@@ -309,6 +309,7 @@ impl Memory {
                 series: Arc::new(part.series.clone()),
                 times_ms: Arc::default(),
                 values: Vec::new(),
+                histograms: None,
                 points: Vec::new(),
             };
             let (mut times, mut values) = (Vec::new(), Vec::new());

@@ -9,7 +9,8 @@ mod request;
 mod summary;
 
 pub use reply::{
-    Cardinality, CountGroup, Counts, Durations, FieldCount, LabelWeight, PartitionStatus, Reply,
+    Cardinality, CountGroup, Counts, Durations, FieldCount, HistogramSamples, LabelWeight,
+    PartitionStatus, Reply,
     STALE_NAN_BITS, SeriesPoints, SeriesSamples, Status, Tail, TraceSpans, ValueCount, ValueWeight,
     Weight,
 };

@@ -150,8 +150,25 @@ pub struct SeriesSamples {
     pub values: Vec<f64>,
     /// How many samples each of the values stands for, where that was asked for.
     pub counts: Vec<f64>,
+    /// Histograms with bounds that are not delta, where all are of one kind; else they are points.
+    pub histograms: Option<HistogramSamples>,
     /// Points of all other series, by time.
     pub points: Vec<DataPoint>,
+}
+
+/// Histograms of the same bounds by column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistogramSamples {
+    /// Times in milliseconds since 1970, strictly rising.
+    pub times_ms: Arc<Vec<i64>>,
+    /// Upper bounds as they were sent, as far as they have buckets.
+    pub bounds: Vec<f64>,
+    /// For each bound how many values are not above it.
+    pub buckets: Vec<Vec<f64>>,
+    /// How many values there are.
+    pub counts: Vec<f64>,
+    /// Their sums; none where they were not sent.
+    pub sums: Vec<f64>,
 }
 
 /// The bits of the value of a point without a recorded value: those of Prometheus' stale marker.

@@ -3,7 +3,7 @@
 use model::TimeRange;
 use model::metric::PointValue;
 
-use super::{PointValues, Points, Starts};
+use super::{HistogramColumns, PointValues, Points, Starts};
 use crate::chunk::{Chunk, PointRow, PointVal, decode_point_value, encode_onto};
 
 /// A buffer begins with room for so many points.
@@ -216,6 +216,26 @@ impl Buffer {
         }
         points.sort();
         points
+    }
+
+    /// Whether its points are no numbers.
+    pub(super) fn is_any(&self) -> bool {
+        self.form == Form::Any
+    }
+
+    /// Its points by column and the times of these, if all are explicit histograms of one kind
+    /// without flags.
+    pub(super) fn histograms(&self) -> Option<(Vec<u64>, HistogramColumns)> {
+        let rare = self.rare.as_deref().filter(|_| self.is_any() && self.sorted)?;
+        if !rare.flags.is_empty() {
+            return None;
+        }
+        let encoded = self.points.iter().map(|(_, word)| {
+            let (offset, length) = ((word >> 32) as usize, (word & 0xffff_ffff) as usize);
+            &rare.arena[offset..offset + length]
+        });
+        let columns = HistogramColumns::of_encoded(encoded)?;
+        Some((self.times().collect(), columns))
     }
 
     /// Its points in a range of time, by time.

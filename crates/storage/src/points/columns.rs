@@ -209,6 +209,22 @@ impl Points {
         }
     }
 
+    /// All of them, as they were sent.
+    pub(crate) fn into_data_points(mut self) -> Vec<DataPoint> {
+        let values = match &mut self.values {
+            PointValues::Any(list) => std::mem::take(list),
+            _ => (0..self.len()).map(|row| self.value(row)).collect(),
+        };
+        let point = |(row, value)| DataPoint {
+            start_unix_nano: self.starts.get(row),
+            time_unix_nano: self.times[row],
+            flags: self.flags(row),
+            value,
+            exemplars: decode_exemplars(self.exemplars(row)),
+        };
+        values.into_iter().enumerate().map(point).collect()
+    }
+
     /// Some of them.
     pub(crate) fn slice(&self, rows: Range<usize>) -> Points {
         let empty: Vec<(u32, ())> = self.empty.iter().map(|row| (*row, ())).collect();

@@ -14,7 +14,7 @@ use super::block::{CHUNK_ROWS_MAX, PointWriter};
 use super::buffer::Buffer;
 use super::select::{Selector, TermSource};
 use super::table::HeadSeries;
-use super::{PointValues, Points, SeriesEntry};
+use super::{HistogramColumns, PointValues, Points, SeriesEntry};
 use crate::block::BlockError;
 use crate::chunk::Chunk;
 use crate::partition::day_of;
@@ -44,6 +44,13 @@ impl std::ops::AddAssign for Growth {
         self.bytes += more.bytes;
         self.allowance += more.allowance;
     }
+}
+
+/// Points of a series that are read.
+pub(crate) enum HeadPoints {
+    Points(Points),
+    /// Explicit histograms and their times.
+    Histograms(Vec<u64>, HistogramColumns),
 }
 
 /// The points of one tenant in memory.
@@ -156,14 +163,15 @@ impl PointHead {
         self.terms(|terms| selector.series(terms)).iter().collect()
     }
 
-    /// Calls `each` with these series and their points in the range, if they have any. Without
-    /// `points` these are left empty. Stops with the first error.
+    /// Calls `each` with these series and their points in the range, if they have any; without
+    /// `points` these are left empty. Of a series with `columns` all explicit histograms come as such,
+    /// if they are of one kind. Stops with the first error.
     pub(crate) fn read<E>(
         &self,
         selected: &[u32],
         range: TimeRange,
-        points: bool,
-        mut each: impl FnMut(&Arc<SeriesEntry>, Points) -> Result<(), E>,
+        (points, columns): (bool, impl Fn(&SeriesEntry) -> bool),
+        mut each: impl FnMut(&Arc<SeriesEntry>, HeadPoints) -> Result<(), E>,
     ) -> Result<(), E> {
         /// Series that are read while writers wait.
         const AT_ONCE: usize = 256;
@@ -176,13 +184,17 @@ impl PointHead {
                     let Some(buffer) = inner.buffers.get(*slot as usize) else {
                         continue;
                     };
-                    if points {
+                    if points && buffer.is_any() && columns(&self.series.entry(*slot))
+                        && let Some((times, columns)) = buffer.histograms()
+                    {
+                        found.push((*slot, HeadPoints::Histograms(times, columns)));
+                    } else if points {
                         let points = buffer.points_in(range);
                         if !points.is_empty() {
-                            found.push((*slot, points));
+                            found.push((*slot, HeadPoints::Points(points)));
                         }
                     } else if buffer.times().any(|time| range.contains(time)) {
-                        found.push((*slot, Points::default()));
+                        found.push((*slot, HeadPoints::Points(Points::default())));
                     }
                 }
             }

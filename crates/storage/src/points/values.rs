@@ -16,6 +16,7 @@
 
 use model::metric::{Buckets, ExponentialHistogram, Histogram, PointValue};
 
+use super::HistogramColumns;
 use super::numbers::{get_counts, get_doubles, get_ints, put_counts, put_doubles, put_ints};
 use crate::block::wire::{Cursor, Decoded, Malformed, put_blob, put_varint};
 use crate::chunk::encode_onto;
@@ -97,33 +98,47 @@ pub(super) fn put_histograms(out: &mut Vec<u8>, values: &[PointValue]) -> bool {
     true
 }
 
-/// Reads explicit histograms.
-pub(super) fn get_histograms(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<PointValue>> {
+/// Smallest and largest values.
+type Extremes = [Vec<Option<f64>>; 2];
+
+/// Reads explicit histograms by column.
+fn get_columns(from: &mut Cursor<'_>, count: usize) -> Decoded<(HistogramColumns, Extremes)> {
     let bounds = from.bounded(BUCKETS_MAX, "a histogram has too many bounds")?;
-    let bytes = from.take(bounds * 8)?;
-    let (words, _) = bytes.as_chunks::<8>();
-    let bounds: Vec<f64> = words
-        .iter()
-        .map(|word| f64::from_bits(u64::from_le_bytes(*word)))
-        .collect();
+    let (words, _) = from.take(bounds * 8)?.as_chunks::<8>();
     let buckets = from.bounded(BUCKETS_MAX, "a histogram has too many buckets")?;
     let there = from.u8()?;
-    let counts = get_counts(from, count)?;
-    let mut columns = Vec::new();
+    let mut columns = HistogramColumns {
+        bounds: words.iter().map(|word| u64::from_le_bytes(*word)).collect(),
+        counts: get_counts(from, count)?,
+        ..HistogramColumns::default()
+    };
     for _ in 0..buckets {
-        columns.push(get_counts(from, count)?);
+        columns.buckets.push(get_counts(from, count)?);
     }
-    let sums = get_optional(from, count, there & SUM != 0)?;
+    if there & SUM != 0 {
+        columns.sums = get_doubles(from, count)?;
+    }
     let mins = get_optional(from, count, there & MIN != 0)?;
     let maxs = get_optional(from, count, there & MAX != 0)?;
+    Ok((columns, [mins, maxs]))
+}
+
+/// Reads explicit histograms, of which smallest and largest values are left out.
+pub(super) fn get_histogram_columns(
+    from: &mut Cursor<'_>,
+    count: usize,
+) -> Decoded<HistogramColumns> {
+    get_columns(from, count).map(|(columns, _)| columns)
+}
+
+/// Reads explicit histograms.
+pub(super) fn get_histograms(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<PointValue>> {
+    let (columns, [mins, maxs]) = get_columns(from, count)?;
     let one = |row: usize| {
         PointValue::Histogram(Histogram {
-            count: counts[row],
-            sum: sums[row],
-            bucket_counts: columns.iter().map(|column| column[row]).collect(),
-            explicit_bounds: bounds.clone(),
             min: mins[row],
             max: maxs[row],
+            ..columns.histogram(row)
         })
     };
     Ok((0..count).map(one).collect())

@@ -13,8 +13,8 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use model::metric::Temporality;
-use model::{DataPoint, Signal, Tenant, TimeRange};
+use model::metric::{MetricKind, Temporality};
+use model::{DataPoint, Signal, Tenant, TimeRange, prometheus};
 use parking_lot::Mutex;
 
 use super::candidates::{self, point_heads};
@@ -23,13 +23,13 @@ use crate::downsampling::Resolution;
 use crate::message::{Matcher, Reply, Rollup, STALE_NAN_BITS, SeriesPoints};
 use crate::partition::FileEntry;
 use crate::points::block::{ChunkPlace, PointBlock};
-use crate::points::head::PointHead;
+use crate::points::head::{HeadPoints, PointHead};
 use crate::points::select::Selector;
 use crate::points::{Known, PointValues, Points, SeriesEntry};
 use crate::read::ReadError;
 use crate::series_view::Matchers;
 use crate::table::Damage;
-use join::{Found, Join, Numbers};
+use join::{Found, Histograms, Join, Numbers};
 use places::Place;
 
 /// Series in one reply.
@@ -149,6 +149,14 @@ pub(super) fn samples(
     };
     let (_, joined) = parallel::over(&parts, rows, each)?;
     stopped.and(joined)
+}
+
+/// A list of times, or the last one where it is the same.
+fn shared(list: Vec<u64>, last: &mut Arc<Vec<u64>>) -> Arc<Vec<u64>> {
+    if **last != list {
+        *last = Arc::new(list);
+    }
+    Arc::clone(last)
 }
 
 impl<'a> Search<'a> {
@@ -322,10 +330,20 @@ impl<'a> Search<'a> {
         let mut rows = 0u64;
         let mut found: Vec<(Arc<SeriesEntry>, join::Part)> = Vec::with_capacity(series.len());
         let mut times = Arc::default();
-        let read = head.read(series, self.of_deltas, points, |entry, points| {
-            rows += points.len() as u64;
+        let wanted = (points, |entry: &SeriesEntry| self.by_column(entry));
+        let read = head.read(series, self.of_deltas, wanted, |entry, points| {
             let range = self.range_of(entry, None);
-            let part = self.part_of(entry, points, range, &mut times);
+            let part = match points {
+                HeadPoints::Points(points) => {
+                    rows += points.len() as u64;
+                    self.part_of(entry, points, range, &mut times)
+                }
+                HeadPoints::Histograms(list, columns) => {
+                    rows += columns.len() as u64;
+                    let run = Histograms::new(shared(list, &mut times), columns, range);
+                    (run.len() > 0).then(|| join::Part::Histograms(Box::new(run)))
+                }
+            };
             found.extend(part.map(|part| (Arc::clone(entry), part)));
             if found.len() % BETWEEN_LOOKS == BETWEEN_LOOKS - 1 {
                 self.check()?;
@@ -369,10 +387,8 @@ impl<'a> Search<'a> {
             PointValues::Double(list) if plain => list,
             _ => return Some(join::Part::Points(points)),
         };
-        if **times != points.times {
-            *times = Arc::new(points.times);
-        }
-        let numbers = Numbers::new(Arc::clone(times), values, points.empty);
+        let times = shared(points.times, times);
+        let numbers = Numbers::new(times, values, points.empty);
         Some(join::Part::Numbers(numbers.with_flags(&points.flags)))
     }
 
@@ -457,8 +473,22 @@ impl<'a> Search<'a> {
             let numbers = Numbers::new(Arc::clone(times), values, empty);
             return Ok(Some(join::Part::Numbers(numbers.within(range))));
         }
+        if self.by_column(entry)
+            && let Some(columns) = block.histograms(chunk)?
+        {
+            let run = Histograms::new(Arc::clone(times), columns, range);
+            return Ok((run.len() > 0).then(|| join::Part::Histograms(Box::new(run))));
+        }
         let points = block.points(chunk)?;
         Ok(self.part_of(entry, points, range, &mut Arc::default()))
+    }
+
+    /// Whether histograms of a series are read by column.
+    fn by_column(&self, entry: &SeriesEntry) -> bool {
+        let metric = &entry.metric.value;
+        self.wanted == Wanted::Samples
+            && metric.temporality != Temporality::Delta
+            && prometheus::view_kind(metric) == MetricKind::Histogram
     }
 
     /// Reads a block of chunks whose file has no index of its series.

@@ -12,6 +12,8 @@ use promql::Labels;
 use rustc_hash::{FxHashMap, FxHashSet};
 use storage::message::SeriesSamples;
 
+use super::view::bound_text;
+
 /// Series that are kept; then all are forgotten.
 const KEPT_MAX: usize = 100_000;
 
@@ -27,6 +29,49 @@ pub struct Seen {
     pub kind: MetricKind,
     /// Its temporality.
     pub temporality: Temporality,
+    /// The parts of the histogram that it is, as it was asked for last.
+    parts: Mutex<Option<Arc<Bounded>>>,
+}
+
+/// Labels of the parts of a histogram with bounds.
+#[derive(Debug)]
+pub struct Bounded {
+    bounds: Vec<f64>,
+    /// Of the bucket of each bound.
+    pub buckets: Vec<Labels>,
+    /// Of the last bucket.
+    pub infinite: Labels,
+    /// Of the number of values.
+    pub count: Labels,
+    /// Of their sum.
+    pub sum: Labels,
+}
+
+impl Seen {
+    /// The parts of a histogram with these labels and bounds.
+    pub fn bounded(&self, base: &Labels, bounds: &[f64]) -> Arc<Bounded> {
+        let mut known = self.parts.lock();
+        if let Some(known) = &*known
+            && known.bounds == bounds
+        {
+            return Arc::clone(known);
+        }
+        let named = |suffix: &str| {
+            let name = format!("{}{suffix}", base.metric_name());
+            base.with(prometheus::NAME_LABEL, &name)
+        };
+        let bucket = named("_bucket");
+        let of = |bound: f64| bucket.with("le", &bound_text(bound));
+        let parts = Arc::new(Bounded {
+            bounds: bounds.to_vec(),
+            buckets: bounds.iter().map(|bound| of(*bound)).collect(),
+            infinite: of(f64::INFINITY),
+            count: named("_count"),
+            sum: named("_sum"),
+        });
+        *known = Some(Arc::clone(&parts));
+        parts
+    }
 }
 
 /// Series by what identifies them.
@@ -92,6 +137,7 @@ impl Kept {
             target: prometheus::target_info(series).map(|pairs| kept.labels(&pairs)),
             kind: prometheus::view_kind(&series.metric),
             temporality: series.metric.temporality,
+            parts: Mutex::default(),
         });
         kept.series.insert(part.id, Arc::clone(&seen));
         seen

@@ -12,12 +12,14 @@
 mod convert;
 mod output;
 
+use std::sync::Arc;
+
 use model::metric::{MetricKind, PointValue, Temporality};
 use model::prometheus::Promotion;
 use model::{DataPoint, TimeRange, prometheus};
 use promql::{Labels, Matcher, Samples};
 use rustc_hash::FxHashMap;
-use storage::message::{SeriesPoints, SeriesSamples};
+use storage::message::{HistogramSamples, SeriesPoints, SeriesSamples};
 
 use super::seen::{Seen, SeenSeries};
 use convert::convert;
@@ -154,6 +156,9 @@ impl<'a> View<'a> {
             && let Some(labels) = &seen.target
         {
             self.targets.add(labels, &part.times_ms);
+            if let Some(histograms) = &part.histograms {
+                self.targets.add(labels, &histograms.times_ms);
+            }
             let times = part.points.iter().map(|point| point.time_unix_nano);
             times.for_each(|time| self.targets.add_one(labels, time));
         }
@@ -168,6 +173,9 @@ impl<'a> View<'a> {
                 ..Samples::default()
             };
             self.output.add(labels, samples);
+        }
+        if let Some(histograms) = part.histograms {
+            self.add_histograms(labels, seen, histograms);
         }
         if !part.points.is_empty() {
             let identity = Identity {
@@ -186,6 +194,36 @@ impl<'a> View<'a> {
             };
             let points = points.map(|point| (of, point));
             self.joined.entry(identity).or_default().extend(points);
+        }
+    }
+
+    /// Adds the series of histograms with bounds: of buckets, their count and their sum.
+    fn add_histograms(&mut self, labels: &Labels, seen: &Seen, histograms: HistogramSamples) {
+        let HistogramSamples {
+            times_ms,
+            bounds,
+            buckets,
+            counts,
+            sums,
+        } = histograms;
+        let parts = seen.bounded(labels, &bounds);
+        let mut add = |labels: &Labels, floats: Vec<f64>| {
+            let samples = Samples {
+                times: Arc::clone(&times_ms),
+                floats,
+                ..Samples::default()
+            };
+            self.output.add(labels, samples);
+        };
+        for ((labels, bound), floats) in parts.buckets.iter().zip(&bounds).zip(buckets) {
+            if !bound.is_infinite() {
+                add(labels, floats);
+            }
+        }
+        add(&parts.infinite, counts.clone());
+        add(&parts.count, counts);
+        if !sums.is_empty() {
+            add(&parts.sum, sums);
         }
     }
 

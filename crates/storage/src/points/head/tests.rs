@@ -30,7 +30,10 @@ fn everything() -> Selector {
 fn read(head: &PointHead, range: TimeRange) -> Sent {
     let mut found = Vec::new();
     let selected = head.selected(&everything());
-    head.read(&selected, range, true, |entry, points| {
+    head.read(&selected, range, (true, |_| false), |entry, points| {
+        let HeadPoints::Points(points) = points else {
+            panic!("no columns were asked for");
+        };
         assert!(points.times.is_sorted());
         let series = entry.series();
         found.extend((0..points.len()).map(|row| (series.clone(), points.point(row))));

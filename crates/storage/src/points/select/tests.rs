@@ -196,7 +196,7 @@ fn selection_agrees_with_looking_at_every_series() {
         }
         let mut in_head: Vec<u128> = Vec::new();
         let selected = head.selected(&selector);
-        head.read(&selected, model::TimeRange::ALL, false, |entry, _| {
+        head.read(&selected, model::TimeRange::ALL, (false, |_| false), |entry, _| {
             in_head.push(entry.id);
             Ok::<(), ()>(())
         })

@@ -1,15 +1,16 @@
 //! Joins what several places hold of one series.
 
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
-use model::TimeRange;
-use model::metric::{FLAG_NO_RECORDED_VALUE, Series};
+use model::metric::{FLAG_NO_RECORDED_VALUE, PointValue, Series};
+use model::{DataPoint, TimeRange};
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHasher};
 
-use crate::message::{STALE_NAN_BITS, SeriesSamples};
-use crate::points::{Points, SeriesEntry};
+use crate::message::{HistogramSamples, STALE_NAN_BITS, SeriesSamples};
+use crate::points::{HistogramColumns, Points, SeriesEntry};
 
 const NANOS_PER_MS: u64 = 1_000_000;
 
@@ -92,6 +93,55 @@ impl Numbers {
     }
 }
 
+/// A run of explicit histograms by time.
+#[derive(Debug)]
+pub(super) struct Histograms {
+    times: Arc<Vec<u64>>,
+    /// Which of the times; columns are of those alone.
+    first: usize,
+    columns: HistogramColumns,
+}
+
+impl Histograms {
+    /// Those in a range.
+    pub(super) fn new(
+        times: Arc<Vec<u64>>,
+        mut columns: HistogramColumns,
+        range: TimeRange,
+    ) -> Self {
+        let first = times.partition_point(|time| *time < range.start);
+        let end = times.partition_point(|time| *time < range.end);
+        if (first, end) != (0, columns.len()) {
+            columns.keep(&(first..end.max(first)));
+        }
+        Self {
+            times,
+            first,
+            columns,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    fn times(&self) -> &[u64] {
+        &self.times[self.first..self.first + self.columns.len()]
+    }
+
+    /// The points that they are, as far as samples are made of them.
+    fn points(&self) -> impl Iterator<Item = DataPoint> + '_ {
+        let point = |(row, time): (usize, &u64)| DataPoint {
+            time_unix_nano: *time,
+            start_unix_nano: 0,
+            flags: 0,
+            value: PointValue::Histogram(self.columns.histogram(row)),
+            exemplars: Vec::new(),
+        };
+        self.times().iter().enumerate().map(point)
+    }
+}
+
 /// What one place has of a series.
 #[derive(Debug)]
 pub(super) enum Part {
@@ -99,6 +149,7 @@ pub(super) enum Part {
     /// How many points it has.
     Count(u64),
     Numbers(Numbers),
+    Histograms(Box<Histograms>),
     Points(Points),
 }
 
@@ -108,6 +159,7 @@ impl Part {
             Part::Nothing => 0,
             Part::Count(rows) => *rows,
             Part::Numbers(numbers) => numbers.values.len() as u64,
+            Part::Histograms(run) => run.len() as u64,
             Part::Points(points) => points.len() as u64,
         }
     }
@@ -116,6 +168,7 @@ impl Part {
         match self {
             Part::Nothing | Part::Count(_) => 0,
             Part::Numbers(numbers) => numbers.times().first().copied().unwrap_or(0),
+            Part::Histograms(run) => run.times().first().copied().unwrap_or(0),
             Part::Points(points) => points.times.first().copied().unwrap_or(0),
         }
     }
@@ -227,18 +280,26 @@ pub(super) struct Shared {
 impl Shared {
     /// The times of these runs one after the other; none where they do not rise.
     fn times(&mut self, runs: &[Numbers]) -> Option<Arc<Vec<i64>>> {
-        let of = |run: &Numbers| {
-            let list = Arc::as_ptr(&run.times) as usize;
-            (list, run.first, run.values.len())
+        let of = |run: &Numbers| run.first..run.first + run.values.len();
+        self.times_of(runs.iter().map(|run| (&run.times, of(run))))
+    }
+
+    /// The same of parts of lists.
+    fn times_of<'a>(
+        &mut self,
+        runs: impl Iterator<Item = (&'a Arc<Vec<u64>>, Range<usize>)> + Clone,
+    ) -> Option<Arc<Vec<i64>>> {
+        let of = |(times, rows): (&Arc<Vec<u64>>, Range<usize>)| {
+            (Arc::as_ptr(times) as usize, rows.start, rows.len())
         };
         self.origin.clear();
-        self.origin.extend(runs.iter().map(of));
+        self.origin.extend(runs.clone().map(of));
         if let Some((last, times)) = &self.last
             && *last == self.origin
         {
             return Some(Arc::clone(times));
         }
-        let all = runs.iter().flat_map(|run| run.times());
+        let all = runs.flat_map(|(times, rows)| &times[rows]);
         let list: Vec<i64> = all.map(|time| milliseconds(*time)).collect();
         if !list.windows(2).all(|pair| pair[0] < pair[1]) {
             return None;
@@ -265,39 +326,86 @@ impl Found {
     }
 
     /// The parts in the order of their times; of the same time, those of earlier flushes first.
-    /// Numbers and points, each together.
-    fn split(mut parts: Vec<(usize, Part)>) -> (Vec<Numbers>, Points) {
+    fn split(mut parts: Vec<(usize, Part)>) -> Runs {
         parts.sort_by_key(|(number, part)| (part.first_time(), *number));
-        let (mut runs, mut points) = (Vec::new(), Points::default());
+        let mut runs = Runs::default();
         for (_, part) in parts {
             match part {
-                Part::Numbers(numbers) => runs.push(numbers),
-                Part::Points(more) if points.is_empty() => points = more,
-                Part::Points(more) => points.append(&more),
+                Part::Numbers(numbers) => runs.numbers.push(numbers),
+                Part::Histograms(run) => runs.histograms.push(*run),
+                Part::Points(more) if runs.points.is_empty() => runs.points = more,
+                Part::Points(more) => runs.points.append(&more),
                 Part::Nothing | Part::Count(_) => {}
             }
         }
-        points.sort();
-        (runs, points)
+        runs.points.sort();
+        runs
     }
 
     /// All points by time.
     pub(super) fn into_points(self) -> Points {
-        Self::split(self.parts).1
+        Self::split(self.parts).points
     }
 
     pub(super) fn into_samples(self, shared: &mut Shared, series: &SeriesCache) -> SeriesSamples {
-        let (runs, points) = Self::split(self.parts);
-        let (times_ms, values, counts) = joined(runs, shared);
+        let runs = Self::split(self.parts);
+        let (times_ms, values, counts) = joined(runs.numbers, shared);
+        let mut points = runs.points.into_data_points();
+        let mut histograms = None;
+        let mut lists = runs.histograms;
+        if points.is_empty() {
+            histograms = joined_histograms(&mut lists, shared);
+        }
+        if !lists.is_empty() {
+            points.extend(lists.iter().flat_map(Histograms::points));
+            points.sort_by_key(|point| point.time_unix_nano);
+        }
         SeriesSamples {
             id: self.entry.id,
             series: series.get(&self.entry),
             times_ms,
             values,
             counts,
-            points: (0..points.len()).map(|row| points.point(row)).collect(),
+            histograms,
+            points,
         }
     }
+}
+
+/// What there is of a series, by kind.
+#[derive(Default)]
+struct Runs {
+    numbers: Vec<Numbers>,
+    histograms: Vec<Histograms>,
+    points: Points,
+}
+
+/// Histograms as one, if all are of one kind and their times rise; else they stay in the list.
+#[allow(clippy::cast_precision_loss)]
+fn joined_histograms(
+    list: &mut Vec<Histograms>,
+    shared: &mut Shared,
+) -> Option<HistogramSamples> {
+    let (first, others) = list.split_first_mut()?;
+    if !others.iter().all(|other| first.columns.is_alike(&other.columns)) {
+        return None;
+    }
+    let runs = std::iter::once(&*first).chain(others.iter());
+    let times_ms = shared.times_of(runs.map(|run| (&run.times, run.first..run.first + run.len())))?;
+    for other in others {
+        first.columns.append(&other.columns);
+    }
+    let columns = std::mem::take(&mut first.columns);
+    list.clear();
+    let buckets = columns.cumulative();
+    let bounds = columns.bounds.iter().copied().map(f64::from_bits);
+    Some(HistogramSamples {
+        times_ms,
+        bounds: bounds.take(buckets.len()).collect(),
+        buckets,
+        counts: columns.counts.iter().map(|count| *count as f64).collect(),
+        sums: columns.sums,
+    })
 }
 
 /// Times, values, and counts where any run has them.
