@@ -16,6 +16,8 @@ use super::view::bound_text;
 
 /// Series that are kept; then all are forgotten.
 const KEPT_MAX: usize = 100_000;
+/// Label sets of parts of histograms that are kept, in the same way.
+const PARTS_MAX: usize = 100_000;
 
 /// What a series is to Prometheus.
 #[derive(Debug)]
@@ -29,8 +31,6 @@ pub struct Seen {
     pub kind: MetricKind,
     /// Its temporality.
     pub temporality: Temporality,
-    /// The parts of the histogram that it is, as it was asked for last.
-    parts: Mutex<Option<Arc<Bounded>>>,
 }
 
 /// Labels of the parts of a histogram with bounds.
@@ -47,36 +47,38 @@ pub struct Bounded {
     pub sum: Labels,
 }
 
-impl Seen {
-    /// The parts of a histogram with these labels and bounds.
-    pub fn bounded(&self, base: &Labels, bounds: &[f64]) -> Arc<Bounded> {
-        let mut known = self.parts.lock();
-        if let Some(known) = &*known
-            && known.bounds == bounds
-        {
-            return Arc::clone(known);
-        }
+impl Bounded {
+    fn new(base: &Labels, bounds: &[f64]) -> Self {
         let named = |suffix: &str| {
             let name = format!("{}{suffix}", base.metric_name());
             base.with(prometheus::NAME_LABEL, &name)
         };
         let bucket = named("_bucket");
         let of = |bound: f64| bucket.with("le", &bound_text(bound));
-        let parts = Arc::new(Bounded {
+        Self {
             bounds: bounds.to_vec(),
             buckets: bounds.iter().map(|bound| of(*bound)).collect(),
             infinite: of(f64::INFINITY),
             count: named("_count"),
             sum: named("_sum"),
-        });
-        *known = Some(Arc::clone(&parts));
-        parts
+        }
     }
 }
 
 /// Series by what identifies them.
 #[derive(Debug, Default)]
-pub struct SeenSeries(Mutex<Kept>);
+pub struct SeenSeries {
+    kept: Mutex<Kept>,
+    histograms: Mutex<Histograms>,
+}
+
+/// Histograms with bounds by their labels.
+#[derive(Debug, Default)]
+struct Histograms {
+    by_labels: FxHashMap<Labels, Arc<Bounded>>,
+    /// Label sets of all their parts.
+    parts: usize,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -108,8 +110,25 @@ impl Kept {
 impl SeenSeries {
     /// What the series of these samples are, in their order.
     pub fn all(&self, parts: &[SeriesSamples], promotion: &Promotion) -> Vec<Arc<Seen>> {
-        let mut kept = self.0.lock();
+        let mut kept = self.kept.lock();
         parts.iter().map(|part| kept.get(part, promotion)).collect()
+    }
+
+    /// The parts of a histogram with these labels and bounds.
+    pub fn bounded(&self, base: &Labels, bounds: &[f64]) -> Arc<Bounded> {
+        let mut known = self.histograms.lock();
+        if let Some(known) = known.by_labels.get(base)
+            && known.bounds == bounds
+        {
+            return Arc::clone(known);
+        }
+        if known.parts >= PARTS_MAX {
+            *known = Histograms::default();
+        }
+        known.parts += bounds.len() + 3;
+        let parts = Arc::new(Bounded::new(base, bounds));
+        known.by_labels.insert(base.clone(), Arc::clone(&parts));
+        parts
     }
 }
 
@@ -137,7 +156,6 @@ impl Kept {
             target: prometheus::target_info(series).map(|pairs| kept.labels(&pairs)),
             kind: prometheus::view_kind(&series.metric),
             temporality: series.metric.temporality,
-            parts: Mutex::default(),
         });
         kept.series.insert(part.id, Arc::clone(&seen));
         seen

@@ -175,7 +175,7 @@ impl<'a> View<'a> {
             self.output.add(labels, samples);
         }
         if let Some(histograms) = part.histograms {
-            self.add_histograms(labels, seen, histograms);
+            self.add_histograms(labels, histograms);
         }
         if !part.points.is_empty() {
             let identity = Identity {
@@ -198,7 +198,7 @@ impl<'a> View<'a> {
     }
 
     /// Adds the series of histograms with bounds: of buckets, their count and their sum.
-    fn add_histograms(&mut self, labels: &Labels, seen: &Seen, histograms: HistogramSamples) {
+    fn add_histograms(&mut self, labels: &Labels, histograms: HistogramSamples) {
         let HistogramSamples {
             times_ms,
             bounds,
@@ -206,7 +206,7 @@ impl<'a> View<'a> {
             counts,
             sums,
         } = histograms;
-        let parts = seen.bounded(labels, &bounds);
+        let parts = self.seen.bounded(labels, &bounds);
         let mut add = |labels: &Labels, floats: Vec<f64>| {
             let samples = Samples {
                 times: Arc::clone(&times_ms),
