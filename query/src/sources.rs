@@ -426,12 +426,15 @@ impl Sources {
         work: &Work,
     ) -> Result<Vec<SeriesPoints>, QueryError> {
         let mut series = Vec::new();
-        self.each(request, work, |_, reply| {
+        let mut held = Held::new(work.answer_bytes());
+        let take = |_, reply| {
             if let Reply::Series(parts) = reply {
+                held.add(&parts, work)?;
                 series.extend(parts);
             }
-        })
-        .await?;
+            Ok(())
+        };
+        self.fallible(request, work, take).await?;
         Ok(series)
     }
 

@@ -290,7 +290,9 @@ fn samples_in(parts: &[SeriesSamples]) -> usize {
     const OF_POINT: usize = 20;
     let columns = |part: &SeriesSamples| {
         let histograms = part.histograms.as_ref();
-        histograms.map_or(0, |all| (OF_SERIES + all.counts.len()) * (all.buckets.len() + 3))
+        histograms.map_or(0, |all| {
+            (OF_SERIES + all.counts.len()) * (all.buckets.len() + 3)
+        })
     };
     let of = |part: &SeriesSamples| {
         OF_SERIES + part.values.len() + columns(part) + OF_POINT * part.points.len()

@@ -3,7 +3,7 @@
 
 use model::room::allocation;
 use model::{LogRecord, Span};
-use storage::message::{CountGroup, Durations, ValueCount};
+use storage::message::{CountGroup, Durations, SeriesPoints, ValueCount};
 
 use super::Work;
 use crate::error::{ErrorKind, QueryError};
@@ -65,6 +65,12 @@ const NUMBER_BYTES: usize = 40;
 fn key_bytes(key: &[String]) -> usize {
     let texts = key.iter().map(|text| allocation(text.len()));
     96 + allocation(size_of_val(key)) + texts.sum::<usize>()
+}
+
+impl Row for SeriesPoints {
+    fn bytes(&self) -> usize {
+        self.held_bytes()
+    }
 }
 
 impl Row for CountGroup {

@@ -1,6 +1,8 @@
 //! Runs the commands of a script.
 
 use futures::executor::block_on;
+use std::collections::BTreeSet;
+
 use promql::engine::{MatrixSeries, Point, Query, SampleValue, VectorSample};
 use promql::notation::{Sequence, SequenceValue};
 use promql::{Answer, Engine, Error, Limits, Value};
@@ -55,8 +57,17 @@ fn answer(engine: &Engine, store: &Store, query: &str, time: Time) -> Result<Ans
             let times = (start_ms, end_ms, step_ms);
             let whole = block_on(engine.range(&query, times, store, limits));
             let parts = in_parts(engine, store, &query, times);
+            // Of wrong parameters the least and the greatest of each part are named.
+            let without_number = |note: &String| match note.split_once(", got ") {
+                Some((before, _)) => before.to_owned(),
+                None => note.clone(),
+            };
             let show = |answer: &Result<Answer, Error>| match answer {
-                Ok(answer) => format!("{:?} {:?}", answer.value, (&answer.warnings, &answer.infos)),
+                Ok(answer) => {
+                    let notes = answer.warnings.iter().chain(&answer.infos);
+                    let notes: BTreeSet<String> = notes.map(without_number).collect();
+                    format!("{:?} {notes:?}", answer.value)
+                }
                 Err(error) => error.to_string(),
             };
             let (one, other) = (show(&whole), show(&parts));

@@ -7,6 +7,7 @@ use model::{DataPoint, LogRecord, Signal, Span, TraceId};
 use serde::{Deserialize, Serialize};
 
 use super::summary::Summary;
+use crate::chunk::members;
 use crate::filter::Field;
 
 /// One part of an answer.
@@ -133,6 +134,15 @@ pub struct SeriesPoints {
     pub series: Series,
     /// Points by time.
     pub points: Vec<DataPoint>,
+}
+
+impl SeriesPoints {
+    /// About what it takes in memory, where series share most of what they have.
+    pub fn held_bytes(&self) -> usize {
+        const OF_SERIES: usize = 64;
+        let members = self.points.iter().map(|point| members(&point.value));
+        OF_SERIES + size_of_val(&self.points[..]) + 8 * members.sum::<usize>()
+    }
 }
 
 /// A series and its samples.

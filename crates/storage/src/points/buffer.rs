@@ -5,6 +5,7 @@ use model::metric::PointValue;
 
 use super::{HistogramColumns, PointValues, Points, Starts};
 use crate::chunk::{Chunk, PointRow, PointVal, decode_point_value, encode_onto};
+use crate::partition::day_of;
 
 /// A buffer begins with room for so many points.
 const FIRST_POINTS: usize = 4;
@@ -26,6 +27,8 @@ struct Rare {
     empty: Vec<u32>,
     flags: Vec<(u32, u32)>,
     exemplars: Vec<(u32, Box<[u8]>)>,
+    /// Points that are filed under another day than their own, and that.
+    elsewhere: Vec<(u32, u32)>,
     /// Encoded values.
     arena: Vec<u8>,
     /// What the members take but for the arena.
@@ -86,7 +89,8 @@ impl Buffer {
         }
     }
 
-    pub(super) fn push(&mut self, chunk: &Chunk, point: &PointRow) {
+    /// Adds a point that is filed under this day.
+    pub(super) fn push(&mut self, chunk: &Chunk, point: &PointRow, day: u32) {
         self.reserve();
         let rows = self.points.len();
         let row = index32(rows);
@@ -101,6 +105,11 @@ impl Buffer {
         if point.flags != 0 {
             let rare = self.rare();
             rare.flags.push((row, point.flags));
+            rare.bytes += size_of::<(u32, u32)>();
+        }
+        if day != day_of(point.time) {
+            let rare = self.rare();
+            rare.elsewhere.push((row, day));
             rare.bytes += size_of::<(u32, u32)>();
         }
         if point.exemplars.length > 0 {
@@ -193,8 +202,34 @@ impl Buffer {
     }
 
     /// All of its points, by time.
-    #[allow(clippy::cast_possible_wrap)]
     pub(super) fn points(&self) -> Points {
+        let mut points = self.unsorted();
+        points.sort();
+        points
+    }
+
+    /// Those of its points that are filed under these days, which are in order, by time.
+    pub(super) fn points_of_days(&self, days: &[u32]) -> Points {
+        let elsewhere = self.rare.as_deref().map_or(&[][..], |rare| &rare.elsewhere);
+        if elsewhere.is_empty() {
+            return of_days(&self.points(), days);
+        }
+        let all = self.unsorted();
+        let mut points = Points::default();
+        for (row, time) in all.times.iter().enumerate() {
+            let at = elsewhere.binary_search_by_key(&row, |(row, _)| *row as usize);
+            let day = at.map_or_else(|_| day_of(*time), |at| elsewhere[at].1);
+            if days.binary_search(&day).is_ok() {
+                points.append(&all.slice(row..row + 1));
+            }
+        }
+        points.sort();
+        points
+    }
+
+    /// All of its points as they came.
+    #[allow(clippy::cast_possible_wrap)]
+    fn unsorted(&self) -> Points {
         let words = self.points.iter().map(|(_, word)| *word);
         let values = match self.form {
             Form::Int => PointValues::Int(words.map(|word| word as i64).collect()),
@@ -214,7 +249,6 @@ impl Buffer {
             points.flags.clone_from(&rare.flags);
             points.exemplars.clone_from(&rare.exemplars);
         }
-        points.sort();
         points
     }
 
@@ -226,7 +260,10 @@ impl Buffer {
     /// Its points by column and the times of these, if all are explicit histograms of one kind
     /// without flags.
     pub(super) fn histograms(&self) -> Option<(Vec<u64>, HistogramColumns)> {
-        let rare = self.rare.as_deref().filter(|_| self.is_any() && self.sorted)?;
+        let rare = self
+            .rare
+            .as_deref()
+            .filter(|_| self.is_any() && self.sorted)?;
         if !rare.flags.is_empty() {
             return None;
         }
@@ -253,4 +290,19 @@ impl Buffer {
             }
         }
     }
+}
+
+/// The points of these days, by time.
+fn of_days(points: &Points, days: &[u32]) -> Points {
+    let mut found = Points::default();
+    let mut first = 0;
+    while first < points.len() {
+        let day = day_of(points.times[first]);
+        let end = points.times.partition_point(|time| day_of(*time) <= day);
+        if days.binary_search(&day).is_ok() {
+            found.append(&points.slice(first..end));
+        }
+        first = end;
+    }
+    found
 }

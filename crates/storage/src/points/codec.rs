@@ -16,7 +16,8 @@ use model::metric::{FLAG_NO_RECORDED_VALUE, PointValue};
 
 use super::numbers::{get_counts, get_doubles, get_ints, put_counts, put_doubles, put_ints};
 use super::values::{
-    get_any, get_exponentials, get_histogram_columns, get_histograms, put_any, put_exponentials, put_histograms,
+    get_any, get_exponentials, get_histogram_columns, get_histograms, put_any, put_exponentials,
+    put_histograms,
 };
 use super::{HistogramColumns, PointValues, Points, Starts};
 use crate::block::wire::{Cursor, Decoded, Malformed, put_blob, put_varint, zigzag};

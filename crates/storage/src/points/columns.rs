@@ -5,7 +5,7 @@ use std::ops::Range;
 use model::DataPoint;
 use model::metric::PointValue;
 
-use crate::chunk::{decode_exemplars, encode};
+use crate::chunk::{decode_exemplars, encode, members};
 
 /// When the intervals of points began.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,6 +100,18 @@ impl Points {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.times.is_empty()
+    }
+
+    /// About what they take once each is a point of its own.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let members = match &self.values {
+            PointValues::Any(list) => list.iter().map(members).sum(),
+            PointValues::Int(_) | PointValues::Double(_) => 0,
+        };
+        let exemplars = self.exemplars.iter().map(|(_, list)| list.len());
+        // An exemplar's ids and attributes are lists of their own once decoded.
+        const DECODED: usize = 4;
+        self.len() * size_of::<DataPoint>() + 8 * members + DECODED * exemplars.sum::<usize>()
     }
 
     /// Adds a point.

@@ -4,7 +4,7 @@ use model::{KeyValue, Value};
 
 use super::SeriesEntry;
 use crate::block::Kind;
-use crate::fields_table::{FieldsTableBuilder, MAX_VALUE_BYTES};
+use crate::fields_table::FieldsTableBuilder;
 use crate::filter::Level;
 use crate::table::visible;
 use crate::terms::table_name;
@@ -16,11 +16,8 @@ pub(super) fn count(fields: &mut FieldsTableBuilder, entry: &SeriesEntry, rows: 
         ("service", resource.service()),
         ("name", entry.metric.value.name.as_str()),
     ];
-    // Longer ones have no place in the table.
     for (name, text) in intrinsics {
-        if text.len() <= MAX_VALUE_BYTES {
-            fields.add(name, Kind::Text, text, rows);
-        }
+        fields.add(name, Kind::Text, text, rows);
     }
     attributes(fields, Level::Resource, &resource.attributes, rows);
     attributes(fields, Level::Scope, &entry.scope.value.attributes, rows);

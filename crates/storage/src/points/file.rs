@@ -22,6 +22,9 @@ use crate::partition::{BlockMeta, directory, write_whole};
 /// A chunk has about so many counts, bounds and quantiles at most.
 const CHUNK_MEMBERS_MAX: usize = 1 << 18;
 
+/// And about so many bytes of exemplars: what is larger decoded than a column may be cannot be read.
+const CHUNK_EXEMPLAR_BYTES_MAX: usize = 16 << 20;
+
 /// A file of points that is being written.
 pub(crate) struct PointFile<'e> {
     env: &'e Env,
@@ -83,16 +86,16 @@ impl<'e> PointFile<'e> {
         entry: &SeriesEntry,
         points: &Points,
     ) -> Result<(), FlushError> {
-        let rows = chunk_rows(points);
-        if points.len() <= rows {
+        let mut first = 0;
+        while first < points.len() {
             self.room(entry)?;
-            self.block.points(points);
-            return Ok(());
-        }
-        for first in (0..points.len()).step_by(rows) {
-            self.room(entry)?;
-            let end = points.len().min(first + rows);
-            self.block.points(&points.slice(first..end));
+            let rows = chunk_rows(points, first);
+            if rows == points.len() {
+                self.block.points(points);
+            } else {
+                self.block.points(&points.slice(first..first + rows));
+            }
+            first += rows;
         }
         Ok(())
     }
@@ -105,13 +108,14 @@ impl<'e> PointFile<'e> {
         held: Held,
         points: &Points,
     ) -> Result<(), FlushError> {
-        let rows = chunk_rows(points);
-        for first in (0..points.len()).step_by(rows) {
+        let mut first = 0;
+        while first < points.len() {
             if held == Held::Sent {
                 self.room(entry)?;
             }
-            let end = points.len().min(first + rows);
-            self.block.held(held, &points.slice(first..end));
+            let rows = chunk_rows(points, first);
+            self.block.held(held, &points.slice(first..first + rows));
+            first += rows;
         }
         Ok(())
     }
@@ -179,11 +183,80 @@ impl<'e> PointFile<'e> {
     }
 }
 
-/// How many of these points go into a chunk.
-fn chunk_rows(points: &Points) -> usize {
+/// How many of these points go into the chunk that begins with the first of them: one at least.
+fn chunk_rows(points: &Points, first: usize) -> usize {
+    let most = CHUNK_ROWS_MAX.min(points.len() - first);
     let PointValues::Any(list) = &points.values else {
-        return CHUNK_ROWS_MAX;
+        return rows_of_exemplars(points, first, most);
     };
-    let members = list.iter().map(members).max().unwrap_or(0);
-    (CHUNK_MEMBERS_MAX / members.max(1)).clamp(1, CHUNK_ROWS_MAX)
+    let (mut sum, mut rows) = (0, 0);
+    for value in &list[first..first + most] {
+        sum += members(value);
+        if sum > CHUNK_MEMBERS_MAX && rows > 0 {
+            break;
+        }
+        rows += 1;
+    }
+    rows_of_exemplars(points, first, rows)
+}
+
+/// How many of so many rows have no more exemplars than a chunk may have.
+fn rows_of_exemplars(points: &Points, first: usize, rows: usize) -> usize {
+    let from = points
+        .exemplars
+        .partition_point(|(row, _)| (*row as usize) < first);
+    let mut bytes = 0;
+    for (row, exemplars) in &points.exemplars[from..] {
+        let before = *row as usize - first;
+        bytes += exemplars.len();
+        if before >= rows {
+            break;
+        }
+        if bytes > CHUNK_EXEMPLAR_BYTES_MAX && before > 0 {
+            return before;
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use model::metric::{Histogram, PointValue};
+
+    use super::*;
+
+    fn rows(points: &Points) -> Vec<usize> {
+        let mut list = Vec::new();
+        let mut first = 0;
+        while first < points.len() {
+            list.push(chunk_rows(points, first));
+            first += list[list.len() - 1];
+        }
+        list
+    }
+
+    #[test]
+    fn a_chunk_holds_no_more_than_can_be_read() {
+        let mut points = Points {
+            times: (0..1_000).collect(),
+            values: PointValues::Int(vec![0; 1_000]),
+            ..Points::default()
+        };
+        assert_eq!(rows(&points), [480, 480, 40]);
+        let exemplars = |megabytes: usize| vec![0u8; megabytes << 20].into_boxed_slice();
+        points.exemplars = vec![(0, exemplars(20)), (1, exemplars(7)), (5, exemplars(7))];
+        points.exemplars.push((6, exemplars(7)));
+        assert_eq!(rows(&points), [1, 5, 480, 480, 34]);
+        let wide = Histogram {
+            bucket_counts: vec![0; CHUNK_MEMBERS_MAX / 2],
+            ..Histogram::default()
+        };
+        let points = Points {
+            times: (0..3).collect(),
+            values: PointValues::Any(vec![PointValue::Histogram(wide); 3]),
+            ..Points::default()
+        };
+        assert_eq!(rows(&points).iter().sum::<usize>(), 3);
+        assert!(rows(&points).len() > 1);
+    }
 }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use model::{Signal, Tenant};
 
-use super::Points;
 use super::file::PointFile;
 use super::head::PointHead;
 use super::table::ABSENT;
 use crate::flush::{FlushError, make_dir, together};
-use crate::partition::{FileEntry, FileId, OpenFiles, Partition, PartitionKey, day_of};
+use crate::partition::{FileEntry, FileId, OpenFiles, Partition, PartitionKey};
 
 /// Points of a block for each row that one of spans or log records has.
 pub(crate) const POINTS_PER_ROW: usize = 16;
@@ -54,10 +53,10 @@ pub(crate) fn flush(
         let mut file = PointFile::create(env, path_of, block_rows * POINTS_PER_ROW)?;
         let mut places = vec![ABSENT; table.count() as usize];
         for (entry, slot) in &series {
-            let mut points = head.points_of(*slot);
-            if days.len() > 1 {
-                points = of_days(&points, among);
-            }
+            let points = match days.len() {
+                1 => head.points_of(*slot),
+                _ => head.points_of_days(*slot, among),
+            };
             if !points.is_empty() {
                 places[*slot as usize] = file.series(entry, points.len() as u64)?;
                 file.points(entry, &points)?;
@@ -75,19 +74,4 @@ pub(crate) fn flush(
         changed.push(Arc::new(partition));
     }
     Ok(())
-}
-
-/// The points of these days, by time.
-fn of_days(points: &Points, days: &[u32]) -> Points {
-    let mut found = Points::default();
-    let mut first = 0;
-    while first < points.len() {
-        let day = day_of(points.times[first]);
-        let end = points.times.partition_point(|time| day_of(*time) <= day);
-        if days.binary_search(&day).is_ok() {
-            found.append(&points.slice(first..end));
-        }
-        first = end;
-    }
-    found
 }

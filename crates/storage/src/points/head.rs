@@ -23,6 +23,9 @@ use crate::partition::day_of;
 /// heads may take else: what is flushed with a few points of each series costs more than it holds.
 const SERIES_ALLOWANCE: usize = 320;
 
+/// Series that are read while writers wait.
+const AT_ONCE: usize = 256;
+
 /// By how much a head has grown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Growth {
@@ -69,7 +72,7 @@ struct Inner {
     rows: u64,
     bytes: usize,
     times: Option<(u64, u64)>,
-    /// Points by day.
+    /// Points by the day under which they are filed.
     days: BTreeMap<u32, u64>,
 }
 
@@ -107,7 +110,7 @@ impl PointHead {
         let inner = &mut *guard;
         // Points of one day follow one another, mostly.
         let mut run = (0, 0);
-        for point in &chunk.points {
+        for (row, point) in chunk.points.iter().enumerate() {
             let slot = slots[point.series as usize];
             let room = inner.room(slot);
             let buffer = &mut inner.buffers[slot as usize];
@@ -115,9 +118,12 @@ impl PointHead {
                 growth.allowance += SERIES_ALLOWANCE;
             }
             let bytes = buffer.heap_bytes();
-            buffer.push(chunk, point);
+            let day = match chunk.ahead.is_empty() {
+                true => day_of(point.time),
+                false => chunk.day(row),
+            };
+            buffer.push(chunk, point, day);
             growth.bytes += room + buffer.heap_bytes().saturating_sub(bytes);
-            let day = day_of(point.time);
             if day != run.0 {
                 inner.add_day(run);
                 run = (day, 0);
@@ -148,7 +154,7 @@ impl PointHead {
         self.inner.read().times.unwrap_or((u64::MAX, 0))
     }
 
-    /// Points by day.
+    /// Points by the day under which they are filed.
     pub(crate) fn days(&self) -> BTreeMap<u32, u64> {
         self.inner.read().days.clone()
     }
@@ -173,8 +179,6 @@ impl PointHead {
         (points, columns): (bool, impl Fn(&SeriesEntry) -> bool),
         mut each: impl FnMut(&Arc<SeriesEntry>, HeadPoints) -> Result<(), E>,
     ) -> Result<(), E> {
-        /// Series that are read while writers wait.
-        const AT_ONCE: usize = 256;
         for part in selected.chunks(AT_ONCE) {
             let mut found = Vec::with_capacity(part.len());
             {
@@ -184,7 +188,9 @@ impl PointHead {
                     let Some(buffer) = inner.buffers.get(*slot as usize) else {
                         continue;
                     };
-                    if points && buffer.is_any() && columns(&self.series.entry(*slot))
+                    if points
+                        && buffer.is_any()
+                        && columns(&self.series.entry(*slot))
                         && let Some((times, columns)) = buffer.histograms()
                     {
                         found.push((*slot, HeadPoints::Histograms(times, columns)));
@@ -222,6 +228,11 @@ impl PointHead {
         self.inner.read().buffers[slot as usize].points()
     }
 
+    /// The same of those points that are filed under these days.
+    pub(crate) fn points_of_days(&self, slot: u32, days: &[u32]) -> Points {
+        self.inner.read().buffers[slot as usize].points_of_days(days)
+    }
+
     /// A block of all points.
     pub(crate) fn whole_block(&self) -> Result<Vec<u8>, BlockError> {
         let mut writer = PointWriter::default();
@@ -239,24 +250,32 @@ impl PointHead {
     /// A block of the series and times of all points, without their values: filters over rows
     /// look at nothing else.
     pub(crate) fn block(&self) -> Result<Vec<u8>, BlockError> {
-        let inner = self.inner.read();
         let mut writer = PointWriter::default();
-        for (slot, buffer) in (0..).zip(&inner.buffers) {
-            if buffer.is_empty() {
-                continue;
-            }
-            let mut times: Vec<u64> = buffer.times().collect();
-            times.sort_unstable();
-            writer.series(&self.series.entry(slot));
-            for times in times.chunks(CHUNK_ROWS_MAX) {
-                writer.points(&Points {
-                    times: times.to_vec(),
-                    values: PointValues::Int(vec![0; times.len()]),
-                    ..Points::default()
-                });
+        let slots: Vec<u32> = (0..self.series.count()).collect();
+        for part in slots.chunks(AT_ONCE) {
+            for (slot, mut times) in self.times_in(part) {
+                times.sort_unstable();
+                writer.series(&self.series.entry(slot));
+                for times in times.chunks(CHUNK_ROWS_MAX) {
+                    writer.points(&Points {
+                        times: times.to_vec(),
+                        values: PointValues::Int(vec![0; times.len()]),
+                        ..Points::default()
+                    });
+                }
             }
         }
         writer.finish()
+    }
+
+    /// The times of these series, as far as they have points.
+    fn times_in(&self, slots: &[u32]) -> Vec<(u32, Vec<u64>)> {
+        let inner = self.inner.read();
+        let of = |slot: &u32| {
+            let buffer = inner.buffers.get(*slot as usize)?;
+            (!buffer.is_empty()).then(|| (*slot, buffer.times().collect()))
+        };
+        slots.iter().filter_map(of).collect()
     }
 }
 

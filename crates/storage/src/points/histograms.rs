@@ -171,7 +171,13 @@ mod tests {
         let mut all = columns(&list).unwrap();
         for (row, one) in list.iter().enumerate().take(2) {
             let min = one.min;
-            assert_eq!(Histogram { min, ..all.histogram(row) }, *one);
+            assert_eq!(
+                Histogram {
+                    min,
+                    ..all.histogram(row)
+                },
+                *one
+            );
         }
         let most = u64::MAX as f64;
         assert_eq!(
@@ -181,7 +187,10 @@ mod tests {
         let other = all.clone();
         all.keep(&(1..2));
         all.append(&other);
-        assert_eq!((all.counts.as_slice(), all.sums.len()), (&[700, 3, 700, 701][..], 4));
+        assert_eq!(
+            (all.counts.as_slice(), all.sums.len()),
+            (&[700, 3, 700, 701][..], 4)
+        );
         assert_eq!(all.buckets[0], [100, 1, 100, 100]);
     }
 

@@ -289,9 +289,14 @@ fn one_series(
         ranges.push((times[0], times[times.len() - 1], number));
         rows += times.len() as u64;
     }
+    let stored = ranges.clone();
     ranges.sort_unstable();
     into.series(entry, rows)?;
-    let apart = ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+    let apart = ranges.windows(2).all(|pair| pair[0].1 < pair[1].0);
+    if !apart {
+        // Of one time the last that was stored counts, so they stay in that order.
+        ranges = stored;
+    }
     let mut pending = Points::default();
     for (_, _, number) in ranges {
         let (block, chunk) = &chunks[number];

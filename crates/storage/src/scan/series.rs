@@ -69,6 +69,8 @@ struct Search<'a> {
     samples_max: usize,
     samples: AtomicUsize,
     too_many_series: AtomicBool,
+    /// Whether points take more memory than an answer may.
+    too_large: AtomicBool,
     selector: Selector,
     matchers: Matchers,
     known: Option<Arc<Known>>,
@@ -178,6 +180,7 @@ impl<'a> Search<'a> {
             samples_max: usize::MAX,
             samples: AtomicUsize::new(0),
             too_many_series: AtomicBool::new(false),
+            too_large: AtomicBool::new(false),
             selector: Selector::new(matchers)?,
             matchers: Matchers::new(matchers)?,
             known: scan.core.known.find(tenant),
@@ -212,7 +215,9 @@ impl<'a> Search<'a> {
 
     /// About how many samples there are in places.
     fn foreseen(&self, places: &[Place]) -> usize {
-        let rows = places.iter().map(|place| place.rows_in(self.range, self.of_deltas));
+        let rows = places
+            .iter()
+            .map(|place| place.rows_in(self.range, self.of_deltas));
         usize::try_from(rows.sum::<u64>()).unwrap_or(usize::MAX)
     }
 
@@ -253,6 +258,9 @@ impl<'a> Search<'a> {
         }
         if self.wanted == Wanted::Samples && self.too_many_series.load(Ordering::Relaxed) {
             return Err(ReadError::TooManySeries(self.limit).into());
+        }
+        if self.too_large.load(Ordering::Relaxed) {
+            return Err(ReadError::TooLarge(self.scan.limits.answer_bytes).into());
         }
         Ok(())
     }
@@ -307,12 +315,18 @@ impl<'a> Search<'a> {
         parts: impl IntoIterator<Item = (impl Borrow<Arc<SeriesEntry>>, join::Part)>,
     ) {
         let mut found = self.found.lock();
-        let (mut all, mut rows) = (true, 0);
+        let (mut all, mut rows, mut bytes) = (true, 0, 0);
         for (at, (entry, part)) in parts.into_iter().enumerate() {
             rows += usize::try_from(part.rows()).unwrap_or(usize::MAX);
+            if let (Wanted::Points, join::Part::Points(points)) = (self.wanted, &part) {
+                bytes += points.held_bytes();
+            }
             all &= found.add((number, at), entry.borrow(), part, self.limit);
         }
         self.samples.fetch_add(rows, Ordering::Relaxed);
+        if bytes > 0 && self.scan.hold(bytes).is_err() {
+            self.too_large.store(true, Ordering::Relaxed);
+        }
         if all {
             return;
         }

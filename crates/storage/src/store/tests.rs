@@ -12,6 +12,7 @@ mod merging;
 mod observer;
 mod open_files;
 mod partitions;
+mod points;
 mod rebuild;
 mod room;
 mod same;

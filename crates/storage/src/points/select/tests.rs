@@ -196,10 +196,15 @@ fn selection_agrees_with_looking_at_every_series() {
         }
         let mut in_head: Vec<u128> = Vec::new();
         let selected = head.selected(&selector);
-        head.read(&selected, model::TimeRange::ALL, (false, |_| false), |entry, _| {
-            in_head.push(entry.id);
-            Ok::<(), ()>(())
-        })
+        head.read(
+            &selected,
+            model::TimeRange::ALL,
+            (false, |_| false),
+            |entry, _| {
+                in_head.push(entry.id);
+                Ok::<(), ()>(())
+            },
+        )
         .unwrap();
         assert_eq!(in_head.len(), found.len(), "{round}: {matchers:?}");
     }

@@ -279,9 +279,12 @@ pub(super) struct Shared {
 
 impl Shared {
     /// The times of these runs one after the other; none where they do not rise.
-    fn times(&mut self, runs: &[Numbers]) -> Option<Arc<Vec<i64>>> {
+    fn times<'a>(
+        &mut self,
+        runs: impl Iterator<Item = &'a Numbers> + Clone,
+    ) -> Option<Arc<Vec<i64>>> {
         let of = |run: &Numbers| run.first..run.first + run.values.len();
-        self.times_of(runs.iter().map(|run| (&run.times, of(run))))
+        self.times_of(runs.map(|run| (&run.times, of(run))))
     }
 
     /// The same of parts of lists.
@@ -325,41 +328,54 @@ impl Found {
         self.parts.iter().map(|(_, part)| part.rows()).sum()
     }
 
-    /// The parts in the order of their times; of the same time, those of earlier flushes first.
+    /// The parts by kind, in the order in which they were stored.
     fn split(mut parts: Vec<(usize, Part)>) -> Runs {
-        parts.sort_by_key(|(number, part)| (part.first_time(), *number));
+        parts.sort_by_key(|(number, part)| (*number, part.first_time()));
         let mut runs = Runs::default();
-        for (_, part) in parts {
+        for (number, part) in parts {
             match part {
                 Part::Numbers(numbers) => runs.numbers.push(numbers),
-                Part::Histograms(run) => runs.histograms.push(*run),
-                Part::Points(more) if runs.points.is_empty() => runs.points = more,
-                Part::Points(more) => runs.points.append(&more),
+                Part::Histograms(run) => runs.histograms.push((number, *run)),
+                Part::Points(more) => runs.points.push((number, more)),
                 Part::Nothing | Part::Count(_) => {}
             }
         }
-        runs.points.sort();
         runs
     }
 
-    /// All points by time.
+    /// All points by time; of the same time, those that were stored first come first.
     pub(super) fn into_points(self) -> Points {
-        Self::split(self.parts).points
+        let mut points = Points::default();
+        for (_, more) in Self::split(self.parts).points {
+            if points.is_empty() {
+                points = more;
+            } else {
+                points.append(&more);
+            }
+        }
+        points.sort();
+        points
     }
 
     pub(super) fn into_samples(self, shared: &mut Shared, series: &SeriesCache) -> SeriesSamples {
-        let runs = Self::split(self.parts);
+        let mut runs = Self::split(self.parts);
         let (times_ms, values, counts) = joined(runs.numbers, shared);
-        let mut points = runs.points.into_data_points();
         let mut histograms = None;
-        let mut lists = runs.histograms;
-        if points.is_empty() {
-            histograms = joined_histograms(&mut lists, shared);
+        if runs.points.is_empty() {
+            histograms = joined_histograms(&mut runs.histograms, shared);
         }
-        if !lists.is_empty() {
-            points.extend(lists.iter().flat_map(Histograms::points));
-            points.sort_by_key(|point| point.time_unix_nano);
+        let mut points: Vec<(usize, DataPoint)> = Vec::new();
+        for (number, list) in runs.points {
+            points.extend(
+                list.into_data_points()
+                    .into_iter()
+                    .map(|point| (number, point)),
+            );
         }
+        for (number, run) in &runs.histograms {
+            points.extend(run.points().map(|point| (*number, point)));
+        }
+        points.sort_by_key(|(number, point)| (point.time_unix_nano, *number));
         SeriesSamples {
             id: self.entry.id,
             series: series.get(&self.entry),
@@ -367,32 +383,36 @@ impl Found {
             values,
             counts,
             histograms,
-            points,
+            points: points.into_iter().map(|(_, point)| point).collect(),
         }
     }
 }
 
-/// What there is of a series, by kind.
+/// What there is of a series, by kind, with the numbers of the places that it is from.
 #[derive(Default)]
 struct Runs {
     numbers: Vec<Numbers>,
-    histograms: Vec<Histograms>,
-    points: Points,
+    histograms: Vec<(usize, Histograms)>,
+    points: Vec<(usize, Points)>,
 }
 
 /// Histograms as one, if all are of one kind and their times rise; else they stay in the list.
 #[allow(clippy::cast_precision_loss)]
 fn joined_histograms(
-    list: &mut Vec<Histograms>,
+    list: &mut Vec<(usize, Histograms)>,
     shared: &mut Shared,
 ) -> Option<HistogramSamples> {
-    let (first, others) = list.split_first_mut()?;
-    if !others.iter().all(|other| first.columns.is_alike(&other.columns)) {
+    list.sort_by_key(|(_, run)| run.times().first().copied());
+    let ((_, first), others) = list.split_first_mut()?;
+    let mut all = others.iter();
+    if !all.all(|(_, other)| first.columns.is_alike(&other.columns)) {
         return None;
     }
-    let runs = std::iter::once(&*first).chain(others.iter());
-    let times_ms = shared.times_of(runs.map(|run| (&run.times, run.first..run.first + run.len())))?;
-    for other in others {
+    let others_of = others.iter().map(|(_, run)| run);
+    let runs = std::iter::once(&*first).chain(others_of);
+    let times = runs.map(|run| (&run.times, run.first..run.first + run.len()));
+    let times_ms = shared.times_of(times)?;
+    for (_, other) in others {
         first.columns.append(&other.columns);
     }
     let columns = std::mem::take(&mut first.columns);
@@ -411,11 +431,14 @@ fn joined_histograms(
 /// Times, values, and counts where any run has them.
 type Joined = (Arc<Vec<i64>>, Vec<f64>, Vec<f64>);
 
-/// Runs as one. Where two values have the same millisecond the later one counts.
+/// Runs in the order in which they were stored as one. Where two values have the same millisecond
+/// the one that was stored last counts.
 fn joined(mut runs: Vec<Numbers>, shared: &mut Shared) -> Joined {
     let counted = runs.iter().any(|run| !run.counts.is_empty());
+    let mut order: Vec<usize> = (0..runs.len()).collect();
+    order.sort_by_key(|at| runs[*at].times().first().copied());
     if runs.iter().all(|run| run.empty.is_empty())
-        && let Some(times) = shared.times(&runs)
+        && let Some(times) = shared.times(order.iter().map(|at| &runs[*at]))
     {
         if let [_] = runs[..]
             && let Some(run) = runs.pop()
@@ -424,7 +447,7 @@ fn joined(mut runs: Vec<Numbers>, shared: &mut Shared) -> Joined {
         }
         let mut values = Vec::with_capacity(times.len());
         let mut counts = Vec::new();
-        for run in &runs {
+        for run in order.iter().map(|at| &runs[*at]) {
             values.extend_from_slice(&run.values);
             counts.extend_from_slice(&run.counts);
             if counted {

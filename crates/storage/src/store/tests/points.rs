@@ -1,0 +1,252 @@
+//! Points of metrics: which of several counts, where they are filed, and histograms by column.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{Clock, RealFiles};
+use futures::StreamExt;
+use model::metric::{Histogram, MetricKind, PointValue, Series, Temporality};
+use model::{DataPoint, Metric, Resource, Scope, Signal, Tenant, TimeRange};
+use tempfile::tempdir;
+
+use super::merge;
+use crate::message::{Limits, Reply, Request, Rollup, SeriesSamples};
+use crate::read::{Read, ReadError};
+use crate::testing::*;
+use crate::{Options, Store};
+
+const MS: u64 = 1_000_000;
+const DAY: u64 = 86_400_000 * MS;
+
+fn series(kind: MetricKind) -> Series {
+    Series {
+        resource: Arc::new(Resource::default()),
+        scope: Arc::new(Scope::default()),
+        metric: Arc::new(Metric {
+            name: "level".to_owned(),
+            description: String::new(),
+            unit: String::new(),
+            kind,
+            temporality: Temporality::Cumulative,
+            monotonic: false,
+            metadata: Vec::new(),
+        }),
+        attributes: Vec::new(),
+    }
+}
+
+fn point(time_unix_nano: u64, value: PointValue) -> (Series, DataPoint) {
+    let kind = match value {
+        PointValue::Histogram(_) => MetricKind::Histogram,
+        _ => MetricKind::Gauge,
+    };
+    let point = DataPoint {
+        start_unix_nano: 0,
+        time_unix_nano,
+        flags: 0,
+        value,
+        exemplars: Vec::new(),
+    };
+    (series(kind), point)
+}
+
+fn gauges(milliseconds: impl IntoIterator<Item = u64>, value: f64) -> Vec<(Series, DataPoint)> {
+    let times = milliseconds.into_iter();
+    times
+        .map(|ms| point(ms * MS, PointValue::Double(value)))
+        .collect()
+}
+
+/// The samples of the one series since this time.
+async fn samples(store: &Store, start_ms: u64) -> SeriesSamples {
+    let request = Request::Samples {
+        tenant: Tenant::default(),
+        range: TimeRange {
+            start: start_ms * MS,
+            end: u64::MAX,
+        },
+        deltas_since: 0,
+        matchers: Vec::new(),
+        rollup: Rollup::EVERYTHING,
+        samples: 1_000_000,
+        foreseen: usize::MAX,
+        limit: 10,
+    };
+    let (replies, _) = ask(store, request).await.unwrap();
+    match &replies[..] {
+        [Reply::Samples(list)] if list.len() == 1 => list[0].clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn of_one_time_the_point_that_was_stored_last_counts() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    write(&store, Signal::Metrics, &gauges((10..=50).step_by(5), 1.0))
+        .await
+        .unwrap();
+    store.flush().await;
+    // Sent once more, corrected, with others before them.
+    write(&store, Signal::Metrics, &gauges((5..=30).step_by(5), 2.0))
+        .await
+        .unwrap();
+    for place in ["head", "file", "merged"] {
+        match place {
+            "file" => store.flush().await,
+            "merged" => {
+                for number in 0..10 {
+                    let later = gauges([100 + number], 3.0);
+                    write(&store, Signal::Metrics, &later).await.unwrap();
+                    store.flush().await;
+                }
+                merge(&store).await;
+                let view = store.core().view.read().clone();
+                let files = view.partitions.values().map(|one| one.files.len());
+                assert!(files.sum::<usize>() < 12);
+            }
+            _ => {}
+        }
+        for start_ms in [0, 5, 10, 12, 20, 30, 31, 45] {
+            let found = samples(&store, start_ms).await;
+            let pairs = found.times_ms.iter().zip(&found.values);
+            let found: Vec<(i64, f64)> = pairs
+                .filter(|(time, _)| **time <= 50)
+                .map(|(time, value)| (*time, *value))
+                .collect();
+            let expected: Vec<(i64, f64)> = (5..=50)
+                .step_by(5)
+                .filter(|time| *time >= i64::try_from(start_ms).unwrap())
+                .map(|time| (time, if time <= 30 { 2.0 } else { 1.0 }))
+                .collect();
+            assert_eq!(found, expected, "{place} since {start_ms}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn points_far_ahead_are_filed_under_the_day_on_which_they_came() {
+    let dir = tempdir().unwrap();
+    let open_at = |unix_nano: u64| {
+        let (env, clock) = testkit::env(5, Arc::new(RealFiles));
+        clock.advance(unix_nano - clock.unix_nanos());
+        let options = Options {
+            time_ahead: Duration::from_secs(86_400),
+            ..Options::default()
+        };
+        Store::open(env, dir.path(), options, Arc::new(TestDecoder)).unwrap()
+    };
+    let begin = testkit::env(5, Arc::new(RealFiles)).1.unix_nanos();
+    let store = open_at(begin);
+    let times = [
+        begin + 9_000 * DAY,
+        begin,
+        begin + DAY / 2,
+        begin + 3_000 * DAY,
+    ];
+    let sent = times.map(|time| point(time, PointValue::Int(1)));
+    write(&store, Signal::Metrics, &sent).await.unwrap();
+    // Killed, and read from the log three days later: they are filed as they would have been.
+    drop(store);
+    let store = open_at(begin + 3 * DAY);
+    store.flush().await;
+    let view = store.core().view.read().clone();
+    let days: Vec<u32> = view.partitions.keys().map(|key| key.day).collect();
+    let today = crate::partition::day_of(begin);
+    let near = today..=today + 1;
+    assert!(days.iter().all(|day| near.contains(day)), "{days:?}");
+    assert_eq!(samples(&store, 0).await.values.len(), 4);
+}
+
+fn histogram(count: u64, buckets: [u64; 3]) -> PointValue {
+    PointValue::Histogram(Histogram {
+        count,
+        sum: Some(0.5),
+        bucket_counts: buckets.to_vec(),
+        explicit_bounds: vec![1.0, 2.0],
+        min: None,
+        max: Some(9.0),
+    })
+}
+
+#[tokio::test]
+async fn histograms_come_by_column_as_long_as_they_are_of_one_kind() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let first = [
+        point(10 * MS, histogram(3, [1, 2, 0])),
+        point(20 * MS, histogram(6, [1, 3, 2])),
+    ];
+    write(&store, Signal::Metrics, &first).await.unwrap();
+    store.flush().await;
+    let second = [point(30 * MS, histogram(9, [2, 4, 3]))];
+    write(&store, Signal::Metrics, &second).await.unwrap();
+    for place in ["head", "files"] {
+        let found = samples(&store, 20).await;
+        assert!(found.points.is_empty(), "{place}");
+        let columns = found.histograms.unwrap();
+        assert_eq!(*columns.times_ms, [20, 30], "{place}");
+        assert_eq!(columns.bounds, [1.0, 2.0]);
+        assert_eq!(columns.buckets, [[1.0, 2.0], [4.0, 6.0]]);
+        assert_eq!(
+            (columns.counts, columns.sums),
+            (vec![6.0, 9.0], vec![0.5; 2])
+        );
+        store.flush().await;
+    }
+    // One of another kind, one without a value, and one sent twice: as they were sent, in order.
+    let other = PointValue::Histogram(Histogram {
+        count: 1,
+        bucket_counts: vec![1],
+        ..Histogram::default()
+    });
+    let (series, mut gone) = point(50 * MS, histogram(0, [0; 3]));
+    gone.flags = model::metric::FLAG_NO_RECORDED_VALUE;
+    let third = [
+        point(40 * MS, other),
+        (series, gone),
+        point(20 * MS, histogram(60, [10, 30, 20])),
+    ];
+    write(&store, Signal::Metrics, &third).await.unwrap();
+    for place in ["head", "files"] {
+        let found = samples(&store, 0).await;
+        assert!(found.histograms.is_none(), "{place}");
+        let counts = found.points.iter().map(|point| match &point.value {
+            PointValue::Histogram(histogram) => (point.time_unix_nano / MS, histogram.count),
+            other => panic!("{other:?}"),
+        });
+        let counts: Vec<(u64, u64)> = counts.collect();
+        let expected = [(10, 3), (20, 6), (20, 60), (30, 9), (40, 1), (50, 0)];
+        assert_eq!(counts, expected, "{place}");
+        store.flush().await;
+    }
+}
+
+#[tokio::test]
+async fn points_that_take_more_than_an_answer_may_are_refused() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    write(&store, Signal::Metrics, &gauges(0..2_000, 1.0))
+        .await
+        .unwrap();
+    for place in ["head", "files"] {
+        for (answer_bytes, fits) in [(16 << 10, false), (1 << 20, true)] {
+            let request = Request::Series {
+                tenant: Tenant::default(),
+                range: TimeRange::ALL,
+                matchers: Vec::new(),
+                points: true,
+                limit: 10,
+            };
+            let limits = Limits {
+                answer_bytes,
+                ..Limits::default()
+            };
+            let replies: Vec<_> = store.execute(request, limits).collect().await;
+            let refused =
+                matches!(&replies[..], [Err(ReadError::TooLarge(most))] if *most == answer_bytes);
+            assert_eq!(refused, !fits, "{place}: {replies:?}");
+        }
+        store.flush().await;
+    }
+}
