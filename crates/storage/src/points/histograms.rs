@@ -44,6 +44,9 @@ impl HistogramColumns {
         }
         self.counts.push(from.varint()?);
         let has_sum = from.u8()? != 0;
+        if row > 0 && has_sum == self.sums.is_empty() {
+            return Ok(false);
+        }
         if has_sum {
             self.sums.push(f64::from_bits(from.u64()?));
         }
@@ -57,7 +60,7 @@ impl HistogramColumns {
             }
             self.buckets = vec![Vec::new(); buckets];
         }
-        if buckets != self.buckets.len() || has_sum != (self.sums.len() == self.counts.len()) {
+        if buckets != self.buckets.len() {
             return Ok(false);
         }
         for column in &mut self.buckets {

@@ -290,7 +290,7 @@ async fn buckets_share_the_bytes_of_metrics() {
     let root = dir.path().join("store/default");
     let now = DAY + 4 * NANOS_PER_DAY;
     let mut random = fastrand::Rng::with_seed(4);
-    let (store, clock) = open_at(Arc::new(RealFiles), dir.path(), DAY + 20 * HOUR);
+    let (store, clock) = open_at(Arc::new(RealFiles), dir.path(), DAY + 3 * NANOS_PER_DAY);
     for day in 0..3 {
         let from = DAY + day * NANOS_PER_DAY + HOUR;
         store_all(&store, &samples(&mut random, from, 2)).await;
