@@ -32,8 +32,8 @@ mod write;
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 use env::{Entry, Env};
 use model::{Signal, Tenant};
@@ -160,6 +160,17 @@ pub(crate) struct Partition {
     pub added_unix_nano: u64,
     /// Missing where no file has several blocks.
     pub index: Option<Arc<PartitionIndex>>,
+    measured: Measured,
+}
+
+/// Bytes that were counted once. A copy, which is made to be changed, is counted anew.
+#[derive(Default)]
+struct Measured(OnceLock<u64>);
+
+impl Clone for Measured {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Partition {
@@ -177,6 +188,7 @@ impl Partition {
             unsure: Vec::new(),
             added_unix_nano: 0,
             index: None,
+            measured: Measured::default(),
         }
     }
 
@@ -289,8 +301,17 @@ impl Partition {
     }
 
     /// Bytes of everything in the partition's folder that counts: the index and damaged files too,
-    /// but neither what is being written nor what goes once no query holds it.
+    /// but neither what is being written nor what goes once no query holds it. The folder is looked
+    /// at once: a partition that changes is another one.
     pub(crate) fn disk_bytes(&self, env: &Env, root: &Path) -> std::io::Result<u64> {
+        if let Some(bytes) = self.measured.0.get() {
+            return Ok(*bytes);
+        }
+        let bytes = self.measure(env, root)?;
+        Ok(*self.measured.0.get_or_init(|| bytes))
+    }
+
+    fn measure(&self, env: &Env, root: &Path) -> std::io::Result<u64> {
         let dir = self.key.dir(root);
         let files = self.files.iter().map(|file| &file.id);
         let known: FxHashSet<FileId> = files.chain(self.apart()).copied().collect();

@@ -145,8 +145,11 @@ fn drop_old(core: &Core) {
     if retention.reserve_bytes == 0 {
         return;
     }
+    // Asked for before the room: what is removed between the two is counted twice then, and would
+    // not be counted at all the other way round.
+    let waiting = core.removals.waiting_bytes();
     match core.env.files.space(&core.root) {
-        Ok(space) => by_reserve(core, space),
+        Ok(space) => by_reserve(core, space, waiting),
         Err(error) => {
             failed(core);
             tracing::error!(%error, "room on the disk is not known, its reserve is not kept");
@@ -190,18 +193,19 @@ fn by_age(core: &Core, signal: Signal) {
     }
 }
 
-fn by_reserve(core: &Core, space: Space) {
+/// Drops days until the reserve is free. `waiting` is what becomes free by itself: whatever waits to
+/// be removed until the last query that began with it is done. More must not go meanwhile, however
+/// often this is looked at.
+fn by_reserve(core: &Core, space: Space, waiting: u64) {
     let reserve = core
         .options
         .retention
         .reserve_bytes
         .min(space.total_bytes / 10);
-    if space.free_bytes >= reserve {
+    let mut free = space.free_bytes.saturating_add(waiting);
+    if free >= reserve {
         return;
     }
-    // What was dropped counts as free at once: the system frees it when the last query that has
-    // it mapped is done, and more must not go meanwhile.
-    let mut free = space.free_bytes;
     let today = day_of(core.env.clock.unix_nanos());
     let of_rows = oldest_first(core, |key| key.day < today && key.resolution.is_none());
     let of_buckets = oldest_first(core, |key| key.resolution.is_some());
@@ -245,7 +249,7 @@ fn failed(core: &Core) {
 fn drop_partition(core: &Core, partition: &Arc<Partition>, reason: Reason) -> bool {
     let key = &partition.key;
     let dropped = key.dropped_dir(&core.root);
-    let (rows, bytes) = (partition.rows(), partition.size_bytes());
+    let (rows, bytes) = (partition.rows(), bytes_of(core, partition));
     core.view.write().remove(key);
     let renamed = partition
         .home
@@ -266,7 +270,7 @@ fn drop_partition(core: &Core, partition: &Arc<Partition>, reason: Reason) -> bo
     }
     tracing::warn!(tenant = %key.tenant, signal = key.folder_name(), day = day_name(key.day), rows,
         bytes, reason = reason.label(), "dropped a partition");
-    core.removals.dropped(dropped, &partition.home);
+    core.removals.dropped(dropped, bytes, &partition.home);
     true
 }
 

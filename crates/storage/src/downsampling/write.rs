@@ -25,12 +25,14 @@ pub(crate) fn run(core: &Core) -> bool {
     let Some(after) = core.options.downsampling.after else {
         return false;
     };
-    let partitions = Arc::clone(&core.view.read().partitions);
-    for partition in partitions.values() {
+    // Not the partitions themselves: while one is held what retention drops of it stays on the disk.
+    let keys: Vec<PartitionKey> = core.view.read().partitions.keys().cloned().collect();
+    for key in keys {
         if core.is_closing() || core.failures.first().is_some() {
             return false;
         }
-        let Some(task) = due(core, partition, after) else {
+        let partition = core.view.read().partitions.get(&key).cloned();
+        let Some(task) = partition.and_then(|partition| due(core, &partition, after)) else {
             continue;
         };
         match merger::standing_back(|| write(core, &task)) {

@@ -190,7 +190,7 @@ async fn bytes_drop_the_oldest_days_of_that_signal_alone() {
 
 /// Keeps the reserve, and removes what nobody reads any more.
 fn reserve(core: &crate::store::Core, space: Space) {
-    by_reserve(core, space);
+    by_reserve(core, space, core.removals.waiting_bytes());
     core.removals.sweep(core);
 }
 
@@ -247,6 +247,45 @@ async fn the_reserve_drops_no_more_than_it_needs_and_never_today() {
     let this = this.reopen(Retention::default());
     let kept = [this.second_day_spans(), this.second_day_spans()].concat();
     this.has(kept, kept_logs).await;
+}
+
+#[tokio::test]
+async fn what_queries_hold_of_dropped_days_counts_as_room() {
+    let this = Fixture::new(Retention {
+        reserve_bytes: 1_000,
+        ..Retention::default()
+    })
+    .await;
+    let core = this.store.core().clone();
+    let query = core.view.read().clone();
+    let space = Space {
+        free_bytes: 999,
+        total_bytes: 1_000_000,
+    };
+    for _ in 0..3 {
+        reserve(&core, space);
+    }
+    assert_eq!(this.metric("dropped_partitions_total", "disk_reserve"), 1.0);
+    let days = oldest_first(&core, |key| key.signal == Signal::Logs).len();
+    assert_eq!(days, 2, "one day of one signal is room enough");
+    let held = core.removals.waiting_bytes();
+    assert!(held > 0);
+    let dropped = this.folder(Signal::Traces, "2026-01-01.dropped");
+    let index = std::fs::read_dir(dropped.join("index")).unwrap();
+    let files = std::fs::read_dir(&dropped).unwrap();
+    let on_disk: u64 = files
+        .chain(index)
+        .map(|entry| entry.unwrap().metadata().unwrap())
+        .filter(|entry| entry.is_file())
+        .map(|entry| entry.len())
+        .sum();
+    assert_eq!(held, on_disk);
+    // Once it is gone it is free, or others have taken it.
+    drop(query);
+    core.removals.sweep(&core);
+    assert_eq!(core.removals.waiting_bytes(), 0);
+    reserve(&core, space);
+    assert_eq!(this.metric("dropped_partitions_total", "disk_reserve"), 2.0);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! after a crash they are there again, and are dropped again.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -21,6 +22,8 @@ use crate::partition::{
 #[derive(Debug, Default)]
 pub(crate) struct Removals {
     waiting: Mutex<Vec<Removal>>,
+    /// Bytes of what is being removed at the moment.
+    going_bytes: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,7 @@ enum Removal {
     File {
         dir: PathBuf,
         id: FileId,
+        bytes: u64,
         held: Weak<FileEntry>,
     },
     /// The files of one name, which were dropped from a partition that stays.
@@ -36,10 +40,15 @@ enum Removal {
         key: PartitionKey,
         dir: PathBuf,
         id: FileId,
+        bytes: u64,
         held: Weak<FileEntry>,
     },
     /// The folder of a dropped partition.
-    Dropped { dir: PathBuf, held: Weak<Home> },
+    Dropped {
+        dir: PathBuf,
+        bytes: u64,
+        held: Weak<Home>,
+    },
 }
 
 impl Removal {
@@ -49,6 +58,14 @@ impl Removal {
             Removal::Dropped { held, .. } => held.strong_count(),
         };
         holders > 0
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Removal::File { bytes, .. }
+            | Removal::DroppedFile { bytes, .. }
+            | Removal::Dropped { bytes, .. } => *bytes,
+        }
     }
 
     /// Whether it has to wait for another one: what a file was merged from would count again
@@ -74,6 +91,7 @@ impl Removals {
         let removals = files.iter().map(|file| Removal::File {
             dir: dir.to_owned(),
             id: file.id,
+            bytes: file.size_bytes,
             held: Arc::downgrade(file),
         });
         self.waiting.lock().extend(removals);
@@ -85,15 +103,24 @@ impl Removals {
             key: key.clone(),
             dir: key.dir(&core.root),
             id: file.id,
+            bytes: file.size_bytes,
             held: Arc::downgrade(file),
         });
         self.waiting.lock().extend(removals);
     }
 
-    /// Has the folder of a dropped partition removed.
-    pub(crate) fn dropped(&self, dir: PathBuf, home: &Arc<Home>) {
+    /// Has the folder of a dropped partition removed, which takes so many bytes.
+    pub(crate) fn dropped(&self, dir: PathBuf, bytes: u64, home: &Arc<Home>) {
         let held = Arc::downgrade(home);
-        self.waiting.lock().push(Removal::Dropped { dir, held });
+        let removal = Removal::Dropped { dir, bytes, held };
+        self.waiting.lock().push(removal);
+    }
+
+    /// The bytes that are free once nobody holds what waits.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        let waiting = self.waiting.lock();
+        let bytes: u64 = waiting.iter().map(Removal::bytes).sum();
+        bytes + self.going_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether a folder waits to be removed.
@@ -119,10 +146,13 @@ impl Removals {
             let early = |removal: &mut Removal| held.iter().any(|other| removal.is_after(other));
             let early: Vec<Removal> = free.extract_if(.., early).collect();
             *waiting = held.into_iter().chain(early).collect();
+            let bytes = free.iter().map(Removal::bytes).sum();
+            self.going_bytes.fetch_add(bytes, Ordering::Relaxed);
             free
         };
         let mut changed = FxHashSet::default();
         for removal in free {
+            let bytes = removal.bytes();
             match removal {
                 Removal::File { dir, id, .. } => {
                     if let Err(error) = remove_files(&core.env, &dir, id) {
@@ -142,6 +172,7 @@ impl Removals {
                 }
                 Removal::Dropped { dir, .. } => crate::retention::remove_folder(core, &dir),
             }
+            self.going_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         for key in changed {
             self.tidy_index(core, &key);
@@ -155,7 +186,10 @@ impl Removals {
         let Some(partition) = core.view.read().partitions.get(key).cloned() else {
             return;
         };
-        if let Err(error) = self.keep_needed(&partition) {
+        let kept = self.keep_needed(&partition);
+        // Its index takes other room now.
+        core.view.write().put((*partition).clone());
+        if let Err(error) = kept {
             add(&core.counters.retention_errors, 1);
             tracing::error!(dir = %key.dir(&core.root).display(), %error,
                 "an index goes on having terms of files that were dropped");

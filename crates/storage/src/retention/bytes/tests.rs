@@ -8,7 +8,7 @@ use env::{Files, RealFiles};
 use model::{KeyValue, LogRecord, Signal, Tenant};
 use parking_lot::Mutex;
 use tempfile::tempdir;
-use testkit::{FaultFiles, Loss, MemoryFiles};
+use testkit::{Failure, FaultFiles, Loss, MemoryFiles, Op, Plan};
 
 use super::*;
 use crate::filter::{Field, Filter, Level};
@@ -194,6 +194,30 @@ async fn a_day_that_outgrows_the_bound_keeps_what_fits() {
     let store = open(Arc::new(RealFiles), dir.path(), bound(Some(MOST)));
     assert_eq!(steady.kept(&store).await, kept);
     assert_eq!(metric(&store, "damaged_files_total"), 0);
+}
+
+#[tokio::test]
+async fn folders_that_do_not_change_are_measured_once() {
+    let dir = tempdir().unwrap();
+    let faults = FaultFiles::over(Arc::new(RealFiles));
+    let retention = bound(Some(1 << 30));
+    let store = open(Arc::new(faults.clone()), dir.path(), retention);
+    let mut steady = Steady::new();
+    steady.flush(&store).await;
+    maintain(store.core());
+    faults.plan(Plan::always(Op::List, Failure::Io));
+    maintain(store.core());
+    assert_eq!(metric(&store, "retention_errors_total"), 0);
+    faults.heal();
+    let of_partition = || bytes_of(store.core(), &partition(&store));
+    let before = of_partition();
+    steady.flush(&store).await;
+    let day = dir.path().join(DAY);
+    assert!(of_partition() > before);
+    assert_eq!(
+        of_partition(),
+        folder_bytes(&day) + folder_bytes(&day.join("index"))
+    );
 }
 
 #[tokio::test]

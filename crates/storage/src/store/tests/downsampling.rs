@@ -283,6 +283,41 @@ async fn buckets_say_what_samples_say() {
     );
 }
 
+/// Days that are dropped while another one is being read leave the disk at once.
+#[tokio::test]
+async fn downsampling_holds_no_day_but_its_own() {
+    let dir = tempdir().unwrap();
+    let faults = FaultFiles::over(Arc::new(RealFiles));
+    let mut random = fastrand::Rng::with_seed(2);
+    let (store, clock) = open_at(Arc::new(faults.clone()), dir.path(), DAY + 20 * HOUR);
+    for day in 0..2 {
+        let from = DAY + day * NANOS_PER_DAY + HOUR;
+        store_all(&store, &samples(&mut random, from, 1)).await;
+    }
+    clock.set_unix(DAY + 26 * HOUR);
+    let core = store.core().clone();
+    let other = core.view.read().partitions.keys().next_back().cloned();
+    let other = other.unwrap();
+    let folder = other.dir(&core.root);
+    let gone = Arc::new(Mutex::new(None));
+    {
+        let gone = Arc::clone(&gone);
+        faults.watch(move |change| {
+            let writes = change.path.to_string_lossy().contains("metrics-5m");
+            if writes && change.op == testkit::Op::Write && gone.lock().is_none() {
+                *gone.lock() = Some(false);
+                crate::retention::drop_now(&core, &other);
+                core.removals.sweep(&core);
+                let dropped = folder.with_extension("dropped");
+                *gone.lock() = Some(!folder.exists() && !dropped.exists());
+            }
+        });
+    }
+    merge(&store).await;
+    assert_eq!(counted(&store, "downsampled_days_total"), 1.0);
+    assert_eq!(*gone.lock(), Some(true));
+}
+
 /// Rows go before buckets that are as old, and buckets share the bytes of their signal.
 #[tokio::test]
 async fn buckets_share_the_bytes_of_metrics() {
