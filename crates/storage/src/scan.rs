@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use model::{Signal, Tenant, TimeRange};
 use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
 
 use crate::eval::Compiled;
@@ -120,7 +121,8 @@ pub(crate) struct Scan<'a> {
 struct Account {
     stats: Stats,
     cuts: Vec<Cut>,
-    damaged_blocks: u64,
+    /// By file and ordinal; none for what is in memory.
+    damaged_blocks: FxHashSet<Option<(u64, usize)>>,
     unread_files: u64,
     /// Memory of the rows built so far.
     held_bytes: u64,
@@ -230,7 +232,7 @@ impl<'a> Scan<'a> {
             Ok(()) | Err(Stop::Limit) => {
                 let (blocks, files) = {
                     let account = self.account.lock();
-                    (account.damaged_blocks, account.unread_files)
+                    (account.damaged_blocks.len(), account.unread_files)
                 };
                 if blocks > 0 {
                     let hint = "rows of damaged blocks are missing; see the collector's log";
@@ -364,7 +366,7 @@ impl<'a> Scan<'a> {
         filter: &Compiled,
     ) -> Result<Option<(Opened, Mask)>, Stop> {
         self.check()?;
-        let Some(opened) = self.undamaged(self.open(unit)) else {
+        let Some(opened) = self.undamaged(unit, self.open(unit)) else {
             return Ok(None);
         };
         self.select_opened(opened, unit, selection, filter)
@@ -385,18 +387,35 @@ impl<'a> Scan<'a> {
             let mask = filter.evaluate_some(opened.table(), mask, unit.branches())?;
             Ok((opened, mask))
         });
-        Ok(self.undamaged(found).filter(|(_, mask)| !mask.is_empty()))
+        Ok(self
+            .undamaged(unit, found)
+            .filter(|(_, mask)| !mask.is_empty()))
     }
 
-    /// Counts damage instead of failing.
-    fn undamaged<T>(&self, result: Result<T, Damage>) -> Option<T> {
-        result
-            .inspect_err(|damage| {
-                self.account.lock().damaged_blocks += 1;
-                add(&self.core.counters.damaged_blocks, 1);
-                tracing::error!(%damage, "a block does not read");
-            })
-            .ok()
+    /// Counts damage of a unit instead of failing.
+    fn undamaged<T>(&self, unit: &Unit, result: Result<T, Damage>) -> Option<T> {
+        self.undamaged_at(unit.place(), result)
+    }
+
+    /// The same of a block of a file. Each block counts once, however many queries need it.
+    fn undamaged_at<T>(
+        &self,
+        place: Option<(&FileEntry, usize)>,
+        result: Result<T, Damage>,
+    ) -> Option<T> {
+        let damage = match result {
+            Ok(found) => return Some(found),
+            Err(damage) => damage,
+        };
+        let key = place.map(|(file, ordinal)| (file.serial, ordinal));
+        self.account.lock().damaged_blocks.insert(key);
+        if place.is_none_or(|(file, ordinal)| file.health.note_damaged(ordinal)) {
+            add(&self.core.counters.damaged_blocks, 1);
+            let path = place.map(|(file, _)| file.home.place.shown(file.id, "blocks"));
+            let block = place.map(|(_, ordinal)| ordinal);
+            tracing::error!(path, block, %damage, "a block does not read");
+        }
+        None
     }
 }
 

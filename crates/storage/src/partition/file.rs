@@ -1,5 +1,6 @@
 //! The files of a partition, open.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use env::Env;
 use model::Signal;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::FileId;
 use super::directory::{BlockMeta, Directory, Origin, directory_bytes, load_directory};
@@ -96,10 +97,19 @@ pub(crate) struct Health {
     /// The blocks do not read to their end: they stay as they are, since nothing else has their
     /// rows.
     pub damaged: AtomicBool,
+    /// Blocks that were found not to read, by ordinal.
+    damaged_blocks: Mutex<BTreeSet<usize>>,
     /// The id table or the series index does not read.
     pub lacks_terms: AtomicBool,
     /// The table of field values does not read.
     pub lacks_fields: AtomicBool,
+}
+
+impl Health {
+    /// Notes that a block does not read, and says whether that was not known.
+    pub(crate) fn note_damaged(&self, ordinal: usize) -> bool {
+        self.damaged_blocks.lock().insert(ordinal)
+    }
 }
 
 /// The three files of one name, open. What lies beside the blocks is opened when it is asked for.

@@ -108,7 +108,7 @@ impl Counting<'_> {
             self.add_all(first, unit.rows());
             return Ok(());
         }
-        let Some(opened) = scan.undamaged(scan.open(unit)) else {
+        let Some(opened) = scan.undamaged(unit, scan.open(unit)) else {
             return Ok(());
         };
         if inside && (first == last || buckets.hold_minutes()) {
@@ -120,12 +120,12 @@ impl Counting<'_> {
                 }
             };
             let counted = self.by_sums(known, &opened, start);
-            if scan.undamaged(counted).unwrap_or(true) {
+            if scan.undamaged(unit, counted).unwrap_or(true) {
                 return Ok(());
             }
         }
         if let Some((opened, mask)) = scan.select_opened(opened, unit, selection, &self.filter)? {
-            scan.undamaged(self.table(opened.table(), &mask, (first, last)));
+            scan.undamaged(unit, self.table(opened.table(), &mask, (first, last)));
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ pub(super) fn run(
     let tally = Mutex::new(Tally::new(scan));
     let each = |(): &mut (), unit: &Unit| {
         if let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
-            scan.undamaged(rows(&tally, opened.table(), &mask, by));
+            scan.undamaged(unit, rows(&tally, opened.table(), &mask, by));
         }
         Ok(())
     };

@@ -71,7 +71,7 @@ pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> 
                     }
                     Ok(())
                 });
-                scan.undamaged(counted);
+                scan.undamaged(unit, counted);
             }
             Err(Stop::Limit) => {
                 stopped = Err(Stop::Limit);
@@ -212,7 +212,7 @@ pub(super) fn values(
                 let counted = opened.table().visit(field, &mask, &mut |_, cell| {
                     add_value(&mut tally, &cell.text(), prefix, 1);
                 });
-                scan.undamaged(counted);
+                scan.undamaged(unit, counted);
             }
             Err(Stop::Limit) => {
                 stopped = Err(Stop::Limit);

@@ -82,7 +82,7 @@ pub(super) fn run(
             let read = scan
                 .open(&unit)
                 .and_then(|opened| of_block(&opened, &earlier, label, &mut found));
-            scan.undamaged(read);
+            scan.undamaged(&unit, read);
         }
     }
     if found.len() > limit {

@@ -223,7 +223,9 @@ impl Hits<'_> {
             self.leave_out_given(&opened, &mut found)?;
             Ok(found)
         });
-        self.list.extend(scan.undamaged(found).unwrap_or_default());
+        let at = &self.tables.units[unit];
+        self.list
+            .extend(scan.undamaged(at, found).unwrap_or_default());
         self.tables.keep(unit, opened);
         Ok(())
     }
@@ -298,22 +300,24 @@ impl Hits<'_> {
         for (at, hit) in self.list.iter().enumerate().filter(|(_, hit)| lacking(hit)) {
             by_unit.entry(hit.unit).or_default().push(at);
         }
+        let units = self.tables.units;
         for (unit, places) in by_unit {
             let rows: Vec<usize> = places.iter().map(|at| self.list[*at].row).collect();
+            let at = &units[unit];
             let opened = self.tables.get(scan, unit);
-            let Some(opened) = scan.undamaged(opened) else {
+            let Some(opened) = scan.undamaged(at, opened) else {
                 continue;
             };
             let _share = scan.decoding(opened)?;
             // A digest is that of a row that is built, which may be too large for that.
             let largest = memory::largest(opened.table(), &rows);
-            scan.has_room(scan.undamaged(largest).unwrap_or_default())?;
+            scan.has_room(scan.undamaged(at, largest).unwrap_or_default())?;
             let taken = digests(opened, self.signal, &rows);
-            for (at, digest) in places
+            for (place, digest) in places
                 .into_iter()
-                .zip(scan.undamaged(taken).unwrap_or_default())
+                .zip(scan.undamaged(at, taken).unwrap_or_default())
             {
-                self.list[at].digest = Some(digest);
+                self.list[place].digest = Some(digest);
             }
         }
         self.list.retain(|hit| !lacking(hit));
@@ -383,27 +387,29 @@ fn send(
     }
     let mut spans = Vec::new();
     let mut logs = Vec::new();
+    let units = tables.units;
     for (unit, wanted) in by_unit {
         let rows: Vec<usize> = wanted.iter().map(|(row, _)| *row).collect();
         let positions = wanted.iter().map(|(_, position)| *position);
+        let at = &units[unit];
         let opened = tables.get(scan, unit);
-        let Some(opened) = scan.undamaged(opened) else {
+        let Some(opened) = scan.undamaged(at, opened) else {
             continue;
         };
         let _share = scan.decoding(opened)?;
         let table = opened.table();
         if columns == Columns::Full || signal != Signal::Traces {
             let nested = table.nested_bytes(&rows);
-            scan.has_room(scan.undamaged(nested).unwrap_or_default())?;
+            scan.has_room(scan.undamaged(at, nested).unwrap_or_default())?;
         }
         if signal == Signal::Traces {
             let read = scan
-                .undamaged(table.spans(&rows, columns))
+                .undamaged(at, table.spans(&rows, columns))
                 .unwrap_or_default();
             scan.hold(read.iter().map(model::Span::held_bytes).sum())?;
             spans.extend(positions.zip(read));
         } else {
-            let read = scan.undamaged(table.logs(&rows)).unwrap_or_default();
+            let read = scan.undamaged(at, table.logs(&rows)).unwrap_or_default();
             scan.hold(read.iter().map(model::LogRecord::held_bytes).sum())?;
             logs.extend(positions.zip(read));
         }

@@ -289,7 +289,7 @@ impl<'a> Search<'a> {
                     }
                     None => self.read_block(number, file, ordinal, first, series),
                 };
-                self.scan.undamaged(read);
+                self.scan.undamaged_at(Some((file, ordinal)), read);
                 Ok(())
             }
             Place::Unsorted(unit) => {
@@ -297,7 +297,7 @@ impl<'a> Search<'a> {
                     Opened::Block(block) if !block.has_chunks() => self.read_rows(number, &block),
                     _ => self.read_whole(number, unit),
                 });
-                self.scan.undamaged(read);
+                self.scan.undamaged(unit, read);
                 Ok(())
             }
         }

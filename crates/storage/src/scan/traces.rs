@@ -52,7 +52,7 @@ pub(super) fn run(
             Ok(None) => {}
             Ok(Some((opened, mask))) => {
                 let added = found.add(&opened, &mask);
-                scan.undamaged(added);
+                scan.undamaged(unit, added);
             }
             Err(Stop::Limit) => {
                 stopped = Err(Stop::Limit);

@@ -43,6 +43,14 @@ impl Unit {
         }
     }
 
+    /// The file and the block of it, of a unit that is on the disk.
+    pub(super) fn place(&self) -> Option<(&FileEntry, usize)> {
+        match self {
+            Unit::Block { file, ordinal, .. } => Some((file, *ordinal)),
+            Unit::Chunk(_) | Unit::Points(_) | Unit::Held { .. } => None,
+        }
+    }
+
     /// Which alternatives of the filter its rows may pass.
     pub(super) fn branches(&self) -> Branches {
         match self {

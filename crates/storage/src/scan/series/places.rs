@@ -199,7 +199,7 @@ impl Search<'_> {
             }
             let known = self.known.as_deref();
             let block = self.scan.core.blocks.open(entry, ordinal, known);
-            let Some(block) = self.scan.undamaged(block) else {
+            let Some(block) = self.scan.undamaged_at(Some((entry, ordinal)), block) else {
                 continue;
             };
             let series = (0..).zip(&block.series);

@@ -276,6 +276,23 @@ async fn what_does_not_read_is_kept_and_nothing_is_merged_across_it() {
     assert_eq!(counted(&store, "merge_errors_total"), 1.0);
     assert_eq!(counted(&store, "damaged_blocks_total"), 1.0);
     assert_eq!(files.read(&third).unwrap(), before);
+    // However often it is come upon it is one block.
+    for _ in 0..3 {
+        let request = Request::Rows {
+            selection: selection(Signal::Logs, Filter::All),
+            order: Order::Oldest,
+            limit: 1_000,
+            traces: None,
+            after: None,
+            columns: Columns::Full,
+        };
+        let (_, summary) = ask(&store, request).await.unwrap();
+        assert_eq!(
+            (&*summary.cuts[0].limit, &*summary.cuts[0].value),
+            ("damage", "1")
+        );
+        assert_eq!(counted(&store, "damaged_blocks_total"), 2.0);
+    }
     let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
     assert!(plain_spans(found) == plain_spans(sent.spans.clone()));
     // It is not tried again and again.
