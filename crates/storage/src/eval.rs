@@ -83,10 +83,8 @@ impl Forms {
                 id: hex_bytes(text),
                 ..Self::default()
             },
-            #[allow(clippy::cast_precision_loss)]
             Operand::Int(int) => Self {
                 int: Some(*int),
-                double: Some(*int as f64),
                 ..Self::default()
             },
             Operand::Double(double) => Self {
@@ -112,12 +110,9 @@ impl Forms {
             Cell::Id(bytes) => self.id.as_deref() == Some(bytes),
             Cell::Value(value) => match value {
                 ValueRef::Str(text) => self.text.as_deref() == Some(text),
-                ValueRef::Int(int) => match self.int {
-                    Some(other) => other == int,
-                    #[allow(clippy::cast_precision_loss, clippy::float_cmp)]
-                    None => self.double == Some(int as f64),
-                },
-                ValueRef::Double(double) => self.double == Some(double),
+                ValueRef::Int(_) | ValueRef::Double(_) => {
+                    self.order(cell).is_some_and(std::cmp::Ordering::is_eq)
+                }
                 ValueRef::Bool(flag) => self.flag == Some(flag),
                 ValueRef::Empty => false,
                 ValueRef::Bytes(_) | ValueRef::Array(_) | ValueRef::KvList(_) => {
@@ -131,14 +126,34 @@ impl Forms {
         match cell {
             Cell::Value(ValueRef::Int(int)) => match self.int {
                 Some(other) => Some(int.cmp(&other)),
-                #[allow(clippy::cast_precision_loss)]
-                None => (int as f64).partial_cmp(&self.double?),
+                None => int_to_double(int, self.double?),
             },
-            Cell::Value(ValueRef::Double(double)) => double.partial_cmp(&self.double?),
+            Cell::Value(ValueRef::Double(double)) => match self.int {
+                Some(int) => int_to_double(int, double).map(std::cmp::Ordering::reverse),
+                None => double.partial_cmp(&self.double?),
+            },
             Cell::Value(ValueRef::Str(text)) => Some(text.cmp(self.text.as_deref()?)),
             _ => None,
         }
     }
+}
+
+/// How an integer compares with a double, exactly: beyond 2^53 not every integer is a double.
+fn int_to_double(int: i64, double: f64) -> Option<std::cmp::Ordering> {
+    /// The first double beyond all integers.
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if double >= END {
+        return Some(std::cmp::Ordering::Less);
+    }
+    if double < -END {
+        return Some(std::cmp::Ordering::Greater);
+    }
+    let fraction = double.fract();
+    #[allow(clippy::cast_possible_truncation)]
+    let whole = double.trunc() as i64;
+    // What is no number has no fraction that compares.
+    let by_fraction = 0.0.partial_cmp(&fraction)?;
+    Some(int.cmp(&whole).then(by_fraction))
 }
 
 fn hex_bytes(text: &str) -> Option<Vec<u8>> {
@@ -387,3 +402,6 @@ impl Branches {
         self == Self::ALL || self.0 >> place & 1 != 0
     }
 }
+
+#[cfg(test)]
+mod tests;

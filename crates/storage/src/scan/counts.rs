@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::groups::{Cells, Groups};
+use super::groups::{Cells, Groups, check_fields};
 use super::tally::{Place, Tally};
 use super::{Opened, Scan, Stop, Unit, parallel};
 use crate::eval::Compiled;
@@ -21,6 +21,7 @@ pub(super) fn run(
     by: &[Field],
     groups: usize,
 ) -> Result<(), Stop> {
+    check_fields(by)?;
     let counting = Counting {
         scan,
         selection,

@@ -5,7 +5,7 @@
 
 use parking_lot::Mutex;
 
-use super::groups::{Cells, Groups};
+use super::groups::{Cells, Groups, check_fields};
 use super::tally::{Place, Tally};
 use super::{Scan, Stop, Unit, parallel};
 use crate::eval::Compiled;
@@ -68,6 +68,7 @@ pub(super) fn run(
     by: &[Field],
     groups: usize,
 ) -> Result<(), Stop> {
+    check_fields(by)?;
     let filter = Compiled::new(&selection.filter, selection.signal)?;
     let units = scan.units(selection);
     let tally = Mutex::new(Tally::new(scan));

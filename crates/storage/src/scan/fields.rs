@@ -38,17 +38,20 @@ fn whole_file<'u>(selection: &Selection, unit: &'u Unit) -> Option<&'u FileEntry
     }
 }
 
+/// Names in one answer at most.
+const NAMES_MAX: usize = 50_000;
+
 pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
     let units = scan.units(selection);
-    let mut counts: FxHashMap<(Field, String), u64> = FxHashMap::default();
+    let mut tally = Tally::new(scan);
     let mut tables: FxHashMap<u64, bool> = FxHashMap::default();
     let mut stopped = Ok(());
     for unit in &units {
         if let Some(file) = whole_file(selection, unit) {
             let from_table = *tables
                 .entry(file.serial)
-                .or_insert_with(|| from_table(file, &mut counts));
+                .or_insert_with(|| from_table(file, &mut tally));
             if from_table {
                 continue;
             }
@@ -58,16 +61,14 @@ pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> 
             Ok(Some((opened, mask))) => {
                 let counted = opened.table().fields(&mask).and_then(|fields| {
                     for (field, kind, count) in fields {
-                        *counts.entry((field, kind.to_owned())).or_default() += count;
+                        if let Field::Attribute { level, key } = field {
+                            add_name(&mut tally, &table_name(level, &key), kind, count);
+                        }
                     }
-                    for (_, field) in &INTRINSICS {
+                    for (name, field) in &INTRINSICS {
                         let mut count = 0;
                         opened.table().visit(field, &mask, &mut |_, _| count += 1)?;
-                        if count > 0 {
-                            *counts
-                                .entry((field.clone(), "string".to_owned()))
-                                .or_default() += count;
-                        }
+                        add_name(&mut tally, name, "string", count);
                     }
                     Ok(())
                 });
@@ -80,10 +81,14 @@ pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> 
             Err(other) => return Err(other),
         }
     }
-    let mut list: Vec<FieldCount> = counts
-        .into_iter()
-        .map(|((field, kind), count)| FieldCount { field, kind, count })
-        .collect();
+    let largest = tally.largest(NAMES_MAX);
+    largest.note(scan, "fields", NAMES_MAX);
+    let list = largest.groups.into_iter().filter_map(|group| {
+        let [name, kind] = <[String; 2]>::try_from(group.key).ok()?;
+        let (field, count) = (named(&name)?, group.rows);
+        Some(FieldCount { field, kind, count })
+    });
+    let mut list: Vec<FieldCount> = list.collect();
     list.sort_by(|a, b| {
         b.count
             .cmp(&a.count)
@@ -93,6 +98,27 @@ pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> 
     stopped
 }
 
+/// Counts rows that have a field of a type.
+fn add_name(tally: &mut Tally, name: &str, kind: &str, rows: u64) {
+    if rows > 0 {
+        let place = tally.place(&[&*shown(name), kind]);
+        tally.add(place, 0, rows);
+    }
+}
+
+/// The field of this name in a table of field values.
+fn named(name: &str) -> Option<Field> {
+    match name.split_once(':') {
+        Some(("attr", key)) => Some(attribute(Level::Row, key)),
+        Some(("resource", key)) => Some(attribute(Level::Resource, key)),
+        Some(("scope", key)) => Some(attribute(Level::Scope, key)),
+        _ => {
+            let intrinsic = INTRINSICS.iter().find(|(known, _)| *known == name);
+            intrinsic.map(|(_, field)| field.clone())
+        }
+    }
+}
+
 /// Whether the table of a file tells the types of all fields apart: it has one for bytes, arrays,
 /// key-value lists and empty values together.
 fn names_types(table: &FieldsTable) -> bool {
@@ -100,34 +126,23 @@ fn names_types(table: &FieldsTable) -> bool {
 }
 
 /// Adds the fields of a whole file, if its table can tell.
-fn from_table(file: &FileEntry, counts: &mut FxHashMap<(Field, String), u64>) -> bool {
+fn from_table(file: &FileEntry, tally: &mut Tally) -> bool {
     let Ok(file) = file.open() else { return false };
     let Some(table) = file.fields().filter(|table| names_types(table)) else {
         return false;
     };
     for info in table.fields() {
+        let is_intrinsic = INTRINSICS.iter().any(|(name, _)| **name == *info.name);
         let kind = match info.kind {
+            // Named as text is, whatever it is in the table.
+            _ if is_intrinsic => "string",
             Kind::Text => "string",
             Kind::Int | Kind::UInt => "int",
             Kind::Double => "double",
             Kind::Bool => "bool",
             Kind::Bytes | Kind::Fixed8 | Kind::Fixed16 => "bytes",
         };
-        let field = match info.name.split_once(':') {
-            Some(("attr", key)) => attribute(Level::Row, key),
-            Some(("resource", key)) => attribute(Level::Resource, key),
-            Some(("scope", key)) => attribute(Level::Scope, key),
-            _ => match INTRINSICS.iter().find(|(name, _)| **name == *info.name) {
-                Some((_, field)) => {
-                    *counts
-                        .entry((field.clone(), "string".to_owned()))
-                        .or_default() += info.rows;
-                    continue;
-                }
-                None => continue,
-            },
-        };
-        *counts.entry((field, kind.to_owned())).or_default() += info.rows;
+        add_name(tally, &info.name, kind, info.rows);
     }
     true
 }

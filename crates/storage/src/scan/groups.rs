@@ -3,7 +3,21 @@
 use rustc_hash::FxHashMap;
 
 use crate::filter::Field;
+use crate::read::ReadError;
 use crate::table::{Damage, Grouped, Mask, Table, Texts};
+
+/// Fields that rows may be grouped by. Each of them costs a column of every block that is read.
+const FIELDS_MAX: usize = 32;
+
+/// Refuses to group by too many fields.
+pub(super) fn check_fields(by: &[Field]) -> Result<(), ReadError> {
+    if by.len() > FIELDS_MAX {
+        let fields = by.len();
+        let problem = format!("rows are grouped by at most {FIELDS_MAX} fields, not by {fields}");
+        return Err(ReadError::Invalid(problem));
+    }
+    Ok(())
+}
 
 /// Rows of a table by the texts of some fields. Each distinct text is held once, however many rows
 /// or groups show it.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::prometheus::NAME_LABEL;
+use model::room::allocation;
 use model::{Signal, Tenant, TimeRange, prometheus};
 
 use super::candidates::point_heads;
@@ -24,13 +25,13 @@ pub(super) fn run(
     limit: usize,
 ) -> Result<(), Stop> {
     let selector = Selector::new(matchers)?;
-    let mut found: BTreeSet<String> = BTreeSet::new();
-    // What was not found before.
-    let look = |terms: &dyn TermSource, found: &BTreeSet<String>| {
-        let mut new = BTreeSet::new();
+    let mut found = Least::new(limit, scan.limits.answer_bytes);
+    // What was not found before. It is apart until it is known that all of it was read.
+    let look = |terms: &dyn TermSource, found: &Least| {
+        let mut new = Least::new(limit, scan.limits.answer_bytes);
         let mut each = |text: &str| {
-            if !found.contains(text) {
-                new.insert(text.to_owned());
+            if found.wants(text) {
+                new.add(text);
             }
         };
         match label {
@@ -43,7 +44,7 @@ pub(super) fn run(
         let (min, max) = head.times();
         if range.overlaps(min, max) {
             let new = head.terms(|terms| look(terms, &found));
-            found.extend(new);
+            found.add_all(new);
         }
     }
     let earlier = Matchers::new(matchers)?;
@@ -67,7 +68,7 @@ pub(super) fn run(
             continue;
         }
         if let Some(new) = file.with_series(|index| look(index, &found)) {
-            found.extend(new);
+            found.add_all(new);
             continue;
         }
         // Without an index of its series each block tells.
@@ -85,18 +86,80 @@ pub(super) fn run(
             scan.undamaged(&unit, read);
         }
     }
-    if found.len() > limit {
-        scan.cut("labels", limit, "select fewer series");
+    scan.took(found.bytes as u64);
+    if found.first_left_out.is_some() {
+        scan.cut("labels", found.texts.len(), "select fewer series");
     }
-    let list = found.into_iter().take(limit).collect();
-    scan.reply(Reply::Labels(list))
+    scan.reply(Reply::Labels(found.texts.into_iter().collect()))
+}
+
+/// The first texts in their order, as many as are wanted and have room.
+struct Least {
+    texts: BTreeSet<String>,
+    texts_max: usize,
+    bytes: usize,
+    bytes_max: usize,
+    /// The first that is not there. None after it is taken in any more.
+    first_left_out: Option<String>,
+}
+
+impl Least {
+    fn new(texts_max: usize, bytes_max: u64) -> Self {
+        Self {
+            texts: BTreeSet::new(),
+            texts_max,
+            bytes: 0,
+            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+            first_left_out: None,
+        }
+    }
+
+    /// Whether a text that is found is news.
+    fn wants(&self, text: &str) -> bool {
+        let is_out = |first: &String| text >= first.as_str();
+        !self.first_left_out.as_ref().is_some_and(is_out) && !self.texts.contains(text)
+    }
+
+    fn add(&mut self, text: &str) {
+        if !self.wants(text) {
+            return;
+        }
+        self.bytes += text_bytes(text);
+        self.texts.insert(text.to_owned());
+        while self.texts.len() > self.texts_max || self.bytes > self.bytes_max {
+            self.first_left_out = self.texts.pop_last();
+            self.bytes -= self.first_left_out.as_deref().map_or(0, text_bytes);
+        }
+    }
+
+    fn add_all(&mut self, other: Self) {
+        // Both have what comes before their first that is left out, and no text else.
+        let texts = other.texts.iter().chain(&other.first_left_out);
+        texts.for_each(|text| self.add(text));
+        if let Some(first) = &other.first_left_out {
+            self.leave_out_from(first);
+        }
+    }
+
+    fn leave_out_from(&mut self, first: &str) {
+        let out = self.texts.split_off(first);
+        self.bytes -= out.iter().map(|text| text_bytes(text)).sum::<usize>();
+        let known = self.first_left_out.take();
+        let first = out.into_iter().next().unwrap_or_else(|| first.to_owned());
+        self.first_left_out = known.into_iter().chain([first]).min();
+    }
+}
+
+/// What a text takes in a set.
+fn text_bytes(text: &str) -> usize {
+    size_of::<String>() + allocation(text.len())
 }
 
 fn of_block(
     opened: &Opened,
     matchers: &Matchers,
     label: Option<&str>,
-    found: &mut BTreeSet<String>,
+    found: &mut Least,
 ) -> Result<(), Damage> {
     let Opened::Block(block) = opened else {
         return Ok(());
@@ -112,11 +175,39 @@ fn of_block(
         labels.extend(names.into_iter().map(|name| (NAME_LABEL.to_owned(), name)));
         for (name, value) in labels {
             match label {
-                None => drop(found.insert(name)),
-                Some(label) if label == name => drop(found.insert(value)),
+                None => found.add(&name),
+                Some(label) if label == name => found.add(&value),
                 Some(_) => {}
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_texts_are_kept_in_whatever_order_they_come() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut texts: Vec<String> = (0..500).map(|n| format!("value-{n:03}")).collect();
+        for (count, bytes) in [(7, u64::MAX), (usize::MAX, 2_000), (500, u64::MAX), (0, 9)] {
+            let mut least = Least::new(count, bytes);
+            for _ in 0..2 {
+                random.shuffle(&mut texts);
+                for part in texts.chunks(90) {
+                    let mut new = Least::new(count, bytes);
+                    part.iter().for_each(|text| new.add(text));
+                    least.add_all(new);
+                }
+            }
+            texts.sort_unstable();
+            let kept: Vec<String> = least.texts.into_iter().collect();
+            let fits = usize::try_from(bytes).unwrap() / text_bytes(&texts[0]);
+            assert_eq!(kept, texts[..count.min(fits).min(500)]);
+            assert_eq!(least.first_left_out.as_ref(), texts.get(kept.len()));
+            assert_eq!(least.bytes, kept.iter().map(|text| text_bytes(text)).sum());
+        }
+    }
 }

@@ -98,9 +98,11 @@ fn exists(field: &Field) -> Need {
 
 /// The texts under which the index holds values that equal the operand.
 fn forms(operand: &Operand) -> Vec<String> {
+    // Of the doubles that are integers, each equals one.
     #[allow(clippy::cast_possible_truncation, clippy::float_cmp)]
     let whole = |double: f64| {
-        (double.fract() == 0.0 && double.abs() < 1e15).then(|| (double as i64).to_string())
+        let integers = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+        (double.fract() == 0.0 && integers.contains(&double)).then(|| (double as i64).to_string())
     };
     match operand {
         Operand::Text(text) => vec![text.clone()],

@@ -7,7 +7,7 @@ use model::{LogRecord, Resource, Signal, Span, Tenant, TimeRange, TraceId, Value
 use tempfile::tempdir;
 
 use super::{Store, fill};
-use crate::filter::{Field, Filter};
+use crate::filter::{Field, Filter, Level, Op, Operand};
 use crate::message::*;
 use crate::testing::*;
 
@@ -463,4 +463,55 @@ async fn too_many_series_or_samples_are_an_error() {
     assert_eq!(foreseen(all, 400, 400).await, Ok(all));
     let many = crate::read::ReadError::Foreseen(400);
     assert_eq!(foreseen(all, 400, 399).await, Err(many));
+}
+
+#[tokio::test]
+async fn large_numbers_are_found_exactly_also_by_the_index() {
+    const ODD: i64 = (1 << 53) + 1;
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let mut generator = Generator::new(19);
+    let mut spans_sent: Vec<Span> = (0..300).map(|_| generator.span()).collect();
+    let numbers: [Value; 4] = [
+        Value::Int(1_000_000_000_000_000),
+        Value::Int(ODD),
+        Value::Double((ODD - 1) as f64),
+        Value::Int(i64::MIN),
+    ];
+    for (span, number) in spans_sent.iter_mut().step_by(70).zip(&numbers) {
+        let number = model::KeyValue::new("large", number.clone());
+        span.attributes.push(number);
+    }
+    write(&store, Signal::Traces, &spans_sent).await.unwrap();
+    let literal = |text: &str| Operand::Literal(text.to_owned());
+    let questions = [
+        (Operand::Double(1e15), vec![0]),
+        (literal("1e15"), vec![0]),
+        (Operand::Int(ODD), vec![1]),
+        (literal("9007199254740993"), vec![1]),
+        (Operand::Int(ODD - 1), vec![2]),
+        (Operand::Double((ODD - 1) as f64), vec![2]),
+        (Operand::Double(i64::MIN as f64), vec![3]),
+        (Operand::Double(-(i64::MIN as f64)), vec![]),
+    ];
+    for place in ["in memory", "in a file"] {
+        for (value, expected) in &questions {
+            let filter = Filter::Compare {
+                field: Field::Attribute {
+                    level: Level::Row,
+                    key: "large".to_owned(),
+                },
+                op: Op::Eq,
+                value: value.clone(),
+            };
+            let found = spans(&store, selection(Signal::Traces, filter)).await;
+            let found: Vec<&Value> = found
+                .iter()
+                .map(|span| model::value::last(&span.attributes, "large").unwrap())
+                .collect();
+            let expected: Vec<&Value> = expected.iter().map(|at: &usize| &numbers[*at]).collect();
+            assert_eq!(found, expected, "{value:?} {place}");
+        }
+        store.flush().await;
+    }
 }

@@ -110,3 +110,88 @@ async fn long_texts_are_groups_of_their_own_and_shown_in_short() {
         store.flush().await;
     }
 }
+
+#[tokio::test]
+async fn rows_are_not_grouped_by_more_fields_than_anyone_needs() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let span = model::Span {
+        trace_id: model::TraceId([1; 16]),
+        start_unix_nano: BASE,
+        end_unix_nano: BASE + 1,
+        ..model::Span::default()
+    };
+    write(&store, Signal::Traces, &[span]).await.unwrap();
+    for fields in [32, 33] {
+        let (selection, by) = (
+            selection(Signal::Traces, Filter::All),
+            vec![Field::Name; fields],
+        );
+        let counts = Request::Counts {
+            selection: selection.clone(),
+            step_nano: None,
+            by: by.clone(),
+            groups: 1,
+        };
+        let durations = Request::Durations {
+            selection,
+            by,
+            groups: 1,
+        };
+        for request in [counts, durations] {
+            let problem = ask(&store, request).await.err();
+            let problem = problem.map(|error| error.to_string());
+            let refusal = "rows are grouped by at most 32 fields, not by 33";
+            assert_eq!(problem.as_deref(), (fields == 33).then_some(refusal));
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_of_fields_beyond_the_bound_of_memory_are_left_out() {
+    use futures::StreamExt;
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let rows: Vec<_> = (0..4_000)
+        .map(|number| {
+            let mut record = record(number, "x".to_owned());
+            let keys = ["often".to_owned(), format!("{number:0>300}")];
+            let pairs = keys.map(|key| model::KeyValue::new(key, "value"));
+            record.attributes.extend(pairs);
+            record
+        })
+        .collect();
+    for part in rows.chunks(500) {
+        write(&store, Signal::Logs, part).await.unwrap();
+    }
+    for _ in ["head", "files"] {
+        for (bytes, all, cut) in [
+            (64 << 20, true, vec![]),
+            (1 << 20, false, vec!["group_bytes"]),
+        ] {
+            let request = Request::Fields {
+                selection: selection(Signal::Logs, Filter::All),
+            };
+            let limits = Limits {
+                answer_bytes: bytes,
+                ..Limits::default()
+            };
+            let replies = crate::read::Read::execute(&store, request, limits);
+            let replies: Vec<_> = replies.collect().await;
+            let [Ok(Reply::Fields(fields)), Ok(Reply::End(summary))] = &replies[..] else {
+                panic!("{replies:?}")
+            };
+            assert_eq!(names(&summary.cuts), cut);
+            // Beside the keys there is the service.
+            assert_eq!(fields.len() == 4_002, all, "{}", fields.len());
+            let often = Field::Attribute {
+                level: crate::filter::Level::Row,
+                key: "often".to_owned(),
+            };
+            let counted = fields.iter().find(|found| found.field == often);
+            assert_eq!(counted.map(|found| found.count), Some(4_000));
+        }
+        assert_eq!(store.core().grouping.used(), 0);
+        store.flush().await;
+    }
+}
