@@ -25,6 +25,8 @@ pub struct LogRecord {
     pub severity_text: String,
     /// The body; any value.
     pub body: Value,
+    /// Whether a body without a value was sent, and not none.
+    pub has_empty_body: bool,
     /// Attributes as sent.
     pub attributes: Vec<KeyValue>,
     /// How many attributes the sender dropped.

@@ -97,6 +97,7 @@ pub struct LogRef<'a> {
     pub severity_number: i32,
     pub severity_text: &'a str,
     pub body: ValueRef<'a>,
+    pub has_empty_body: bool,
     pub attributes: &'a [KeyValueRef<'a>],
     pub dropped_attributes_count: u32,
     pub flags: u32,

@@ -182,7 +182,7 @@ fn put_log(out: &mut Vec<u8>, record: &LogRecord) {
     fixed64(out, 1, record.time_unix_nano);
     int32(out, 2, record.severity_number);
     text(out, 3, &record.severity_text);
-    if record.body != Value::Empty {
+    if record.body != Value::Empty || record.has_empty_body {
         message(out, 5, |out| put_value(out, &record.body));
     }
     put_attributes(out, 6, &record.attributes);

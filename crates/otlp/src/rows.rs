@@ -126,6 +126,7 @@ impl RowSink for Rows {
             severity_number: log.severity_number,
             severity_text: log.severity_text.to_owned(),
             body: log.body.to_value(),
+            has_empty_body: log.has_empty_body,
             attributes: owned(log.attributes),
             dropped_attributes_count: log.dropped_attributes_count,
             flags: log.flags,

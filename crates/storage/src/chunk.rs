@@ -142,6 +142,7 @@ pub(crate) struct LogRow {
     pub severity_number: i32,
     pub severity_text: Text,
     pub body: Val,
+    pub has_empty_body: bool,
     /// Zero for none.
     pub span_id: [u8; 8],
     pub resource: u32,

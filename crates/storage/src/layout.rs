@@ -90,6 +90,9 @@ pub(crate) fn type_code(value: Val) -> u8 {
     }
 }
 
+/// Stands for a body that was sent without a value, where 7 stands for none.
+pub(crate) const EMPTY_BODY: u64 = 8;
+
 /// A parent that lies outside of the block.
 pub(crate) const PARENT_RAW: i64 = i64::MIN;
 

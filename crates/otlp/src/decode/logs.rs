@@ -27,6 +27,7 @@ impl<'a> Rows<'a> for Logs<'a> {
             severity_number: 0,
             severity_text: "",
             body: ValueRef::Empty,
+            has_empty_body: false,
             attributes: &[],
             dropped_attributes_count: 0,
             flags: 0,
@@ -62,6 +63,7 @@ impl<'a> Rows<'a> for Logs<'a> {
             }
         }
         Ok(sink.log(&LogRef {
+            has_empty_body: body.is_some() && log.body == ValueRef::Empty,
             attributes: &self.attributes,
             ..log
         })?)

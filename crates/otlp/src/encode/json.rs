@@ -182,7 +182,7 @@ pub fn log_json(record: &LogRecord) -> Json {
         object.insert("severityNumber".into(), record.severity_number.into());
     }
     put_text(&mut object, "severityText", &record.severity_text);
-    if record.body != Value::Empty {
+    if record.body != Value::Empty || record.has_empty_body {
         object.insert("body".into(), value_json(&record.body));
     }
     object.insert("attributes".into(), attributes_json(&record.attributes));

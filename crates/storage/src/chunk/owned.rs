@@ -93,6 +93,7 @@ impl Chunk {
             severity_number: log.severity_number,
             severity_text: self.str(log.severity_text).to_owned(),
             body: self.value(log.body).to_value(),
+            has_empty_body: log.has_empty_body,
             attributes: self.owned_attributes(log.attributes),
             dropped_attributes_count: log.dropped_attributes,
             flags: log.flags,

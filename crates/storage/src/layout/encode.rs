@@ -6,9 +6,9 @@ use model::Signal;
 use rustc_hash::FxHashMap;
 
 use super::attributes::AttributeColumns;
-use super::{PARENT_RAW, bodies, clock, nested, summary, type_code};
+use super::{EMPTY_BODY, PARENT_RAW, bodies, clock, nested, summary, type_code};
 use crate::block::{BlockError, BlockWriter, Values};
-use crate::chunk::{Chunk, Corr, Span32, Val};
+use crate::chunk::{Chunk, Corr, LogRow, Span32, Val};
 use crate::filter::Level;
 use crate::terms::Collector;
 
@@ -405,7 +405,7 @@ fn logs<'a>(
         severity.push(i64::from(log.severity_number));
         severity_text.push(chunk.str(log.severity_text));
         event_names.push(chunk.str(log.event_name));
-        bodies.row(chunk, log.body, terms);
+        bodies.row(chunk, log, terms);
     }
     writer
         .column("time", Values::UInt(time.into()))
@@ -437,8 +437,12 @@ struct Bodies<'a> {
 }
 
 impl<'a> Bodies<'a> {
-    fn row(&mut self, chunk: &'a Chunk, body: Val, terms: &mut Collector<'a>) {
-        self.kinds.push(u64::from(type_code(body)));
+    fn row(&mut self, chunk: &'a Chunk, log: &LogRow, terms: &mut Collector<'a>) {
+        let body = log.body;
+        self.kinds.push(match log.has_empty_body {
+            true => EMPTY_BODY,
+            false => u64::from(type_code(body)),
+        });
         if !matches!(body, Val::Empty | Val::Str(_)) {
             terms.nested_body(chunk.value(body));
         }

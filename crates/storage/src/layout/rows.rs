@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use model::{Event, Link, LogRecord, Span, SpanId, TraceId, Value};
 
-use super::PARENT_RAW;
 use super::pick::{At, NONE, Pick, Source, damage};
 use super::read::AttributeReader;
 use super::table::{BlockTable, failed, status_code};
+use super::{EMPTY_BODY, PARENT_RAW};
 use crate::block::{Kind, TextColumn};
 use crate::chunk::summary_resource;
 use crate::message::Columns;
@@ -209,6 +209,12 @@ impl BlockTable {
         let texts = self.reader.text_at(name, self.rows(), rows);
         let texts = texts.map_err(failed)?;
         Ok(texts.unwrap_or_else(|| vec![String::new(); rows.len()]))
+    }
+
+    /// Whether these rows were sent with a body that has no value.
+    fn empty_bodies(&self, rows: &[usize]) -> Result<Vec<bool>, Damage> {
+        let kinds = self.uints_at("body.kind", rows)?;
+        Ok(kinds.into_iter().map(|kind| kind == EMPTY_BODY).collect())
     }
 
     /// The bodies of these rows.
@@ -428,6 +434,7 @@ impl BlockTable {
         let dropped = self.uints_at("attr.dropped", rows)?;
         let attributes = self.attributes()?.read(&self.reader, rows)?;
         let bodies = self.bodies(rows)?;
+        let empty_bodies = self.empty_bodies(rows)?;
         let correlation = self.correlation(rows, &attributes, &bodies)?;
         let clocks = self.clocks_at(rows)?;
         let texts = severity_texts.into_iter().zip(event_names);
@@ -444,6 +451,7 @@ impl BlockTable {
                 severity_number: i32::try_from(severity[at]).map_err(|_| damage("severity"))?,
                 severity_text,
                 body,
+                has_empty_body: empty_bodies[at],
                 attributes,
                 dropped_attributes_count: u32_of(dropped[at], "attr.dropped")?,
                 flags: u32_of(flags[at], "flags")?,

@@ -124,6 +124,7 @@ fn log(log: &LogRecord, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
         severity_number: log.severity_number,
         severity_text: &log.severity_text,
         body: body.value(),
+        has_empty_body: log.has_empty_body,
         attributes: &attributes.refs(),
         dropped_attributes_count: log.dropped_attributes_count,
         flags: log.flags,

@@ -197,7 +197,7 @@ impl Generator {
 
     pub(crate) fn log(&mut self) -> LogRecord {
         let time = BASE + self.random.u64(..HOURS);
-        LogRecord {
+        let mut log = LogRecord {
             resource: self.resources[self.random.usize(..5)].clone(),
             scope: self.scopes[self.random.usize(..5)].clone(),
             time_unix_nano: if self.random.u8(..5) == 0 { 0 } else { time },
@@ -221,7 +221,10 @@ impl Generator {
             },
             correlation: Vec::new(),
             clock: None,
-        }
+            has_empty_body: false,
+        };
+        log.has_empty_body = log.body == Value::Empty && log.flags % 2 == 1;
+        log
     }
 
     fn point_value(&mut self) -> PointValue {

@@ -158,6 +158,7 @@ impl Expected {
                     observed_time_unix_nano: sent.observed_time_unix_nano,
                     severity_number: sent.severity_number,
                     severity_text: sent.severity_text,
+                    has_empty_body: sent.body.as_ref().is_some_and(|body| body.value.is_none()),
                     body: value(sent.body),
                     attributes: attributes(sent.attributes),
                     dropped_attributes_count: sent.dropped_attributes_count,

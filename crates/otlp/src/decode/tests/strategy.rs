@@ -168,8 +168,8 @@ pub(super) fn traces() -> impl Strategy<Value = ExportTraceServiceRequest> {
 }
 
 fn log() -> impl Strategy<Value = logs::LogRecord> {
-    let body = proptest::option::of(value())
-        .prop_map(|value| value.map(|value| common::AnyValue { value: Some(value) }));
+    let body = proptest::option::of(proptest::option::of(value()))
+        .prop_map(|body| body.map(|value| common::AnyValue { value }));
     let ids = (
         prop_oneof![Just(Vec::new()), id::<16>()],
         prop_oneof![Just(Vec::new()), id::<8>()],

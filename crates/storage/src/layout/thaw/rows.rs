@@ -2,6 +2,7 @@
 
 use super::{Thaw, between, counted, narrow};
 use crate::chunk::{Corr, EventRow, LinkRow, LogRow, Span32, SpanRow, Text, Val};
+use crate::layout::EMPTY_BODY;
 use crate::layout::correlation::CorrelationColumns;
 use crate::layout::pick::{NONE, damage};
 use crate::layout::table::{failed, status_code};
@@ -114,7 +115,7 @@ impl Thaw<'_> {
         let severity_texts = self.texts("severity.text", rows)?;
         let event_names = self.texts("event_name", rows)?;
         let (span_ids, span_index) = table.log_span_ids()?;
-        let bodies = self.log_bodies()?;
+        let (bodies, empty_bodies) = self.log_bodies()?;
         let correlation = self.correlation(&shared.attributes, &bodies)?;
         self.chunk.logs.reserve_exact(rows);
         for row in 0..rows {
@@ -124,6 +125,7 @@ impl Thaw<'_> {
                 severity_number: i32::try_from(severity[row]).map_err(|_| damage("severity"))?,
                 severity_text: severity_texts[row],
                 body: bodies[row],
+                has_empty_body: empty_bodies[row],
                 span_id: match span_index[row] {
                     NONE => [0; 8],
                     at => span_ids[at as usize],
@@ -140,7 +142,8 @@ impl Thaw<'_> {
         Ok(())
     }
 
-    fn log_bodies(&mut self) -> Result<Vec<Val>, Damage> {
+    /// The bodies, and whether each was sent without a value.
+    fn log_bodies(&mut self) -> Result<(Vec<Val>, Vec<bool>), Damage> {
         let kinds = self.table.uints("body.kind")?;
         let reader = &self.table.reader;
         let count = |wanted: &[u64]| kinds.iter().filter(|kind| wanted.contains(kind)).count();
@@ -154,7 +157,7 @@ impl Thaw<'_> {
         let bytes = self.bytes("body.bytes", count(&[4, 5, 6]))?;
         let (mut ints, mut doubles) = (ints.into_iter(), doubles.into_iter());
         let (mut texts, mut bytes) = (texts.into_iter(), bytes.into_iter());
-        let body = |kind: &u64| match kind {
+        let body = |kind: &u64| match *kind {
             0 => texts.next().map(Val::Str),
             1 => ints.next().map(Val::Int),
             2 => doubles.next().map(Val::Double),
@@ -162,11 +165,12 @@ impl Thaw<'_> {
             4 => bytes.next().map(Val::Bytes),
             5 => bytes.next().map(Val::Array),
             6 => bytes.next().map(Val::KvList),
-            7 => Some(Val::Empty),
+            7 | EMPTY_BODY => Some(Val::Empty),
             _ => None,
         };
         let bodies: Option<Vec<Val>> = kinds.iter().map(body).collect();
-        bodies.ok_or_else(|| damage("body.kind"))
+        let empty = kinds.iter().map(|kind| *kind == EMPTY_BODY).collect();
+        Ok((bodies.ok_or_else(|| damage("body.kind"))?, empty))
     }
 
     /// The correlation pairs of each row.
