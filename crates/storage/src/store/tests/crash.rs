@@ -15,6 +15,7 @@ mod workload;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ::model::Signal;
 use env::Files;
@@ -35,22 +36,41 @@ struct Plan {
     seed: u64,
     /// Power cuts of each moment that take something at random.
     random_losses: u64,
-    /// Every n-th moment is tried; the others are passed over, by turns.
+    /// Every n-th call is tried; the others are passed over, by turns.
     every: usize,
     /// Every n-th disk is used further after it was opened.
     go_on_every: usize,
+    /// Whether it takes so long that somebody may want to know how far it is.
+    is_long: bool,
 }
+
+/// How often a long run says how far it is.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 
 async fn try_all(workload: &Workload, plan: &Plan) {
-    try_all_of(&Run::record(workload, plan.seed).await, plan).await;
+    let run = Run::record(workload, plan.seed, plan.every).await;
+    try_all_of(run, plan).await;
 }
 
-async fn try_all_of(run: &Run, plan: &Plan) {
+async fn try_all_of(mut run: Run, plan: &Plan) {
     let mut tried = HashSet::new();
     let mut count = 0_usize;
-    for (index, moment) in run.moments.iter().enumerate() {
-        if !(index + plan.seed as usize).is_multiple_of(plan.every) {
-            continue;
+    let begun = Instant::now();
+    let mut said = begun;
+    // What was tried is let go: a disk takes about a megabyte.
+    let moments = std::mem::take(&mut run.moments);
+    let (run, moments_max) = (&run, moments.len());
+    let say = |index: usize, count: usize| {
+        if plan.is_long {
+            let seconds = begun.elapsed().as_secs();
+            let seed = plan.seed;
+            eprintln!("seed {seed}: {index} of {moments_max} moments, {count} disks, {seconds} s");
+        }
+    };
+    for (index, moment) in moments.into_iter().enumerate() {
+        if said.elapsed() >= SAID_EVERY {
+            say(index, count);
+            said = Instant::now();
         }
         let random =
             (0..plan.random_losses).map(|n| Loss::Random(plan.seed ^ (index as u64) << 8 ^ n));
@@ -69,7 +89,7 @@ async fn try_all_of(run: &Run, plan: &Plan) {
             count += 1;
             Trial {
                 run,
-                moment,
+                moment: &moment,
                 files,
                 loss,
                 when: &when,
@@ -77,9 +97,10 @@ async fn try_all_of(run: &Run, plan: &Plan) {
             .check(go_on)
             .await;
         }
-        lose_checkpoint(run, moment, &format!("seed {}, {}", plan.seed, moment.what)).await;
+        lose_checkpoint(run, &moment, &format!("seed {}, {}", plan.seed, moment.what)).await;
     }
-    assert!(count > 20, "{count} disks of {} moments", run.moments.len());
+    say(moments_max, count);
+    assert!(count > 20, "{count} disks of {moments_max} moments");
 }
 
 /// The file of the checkpoint is damaged as a whole, at any moment: the spare one will do.
@@ -245,13 +266,14 @@ async fn a_crash_at_any_call_loses_nothing_acknowledged_and_doubles_nothing() {
         random_losses: 1,
         every: 1,
         go_on_every: 9,
+        is_long: false,
     };
     try_all(&Workload::small(), &plan).await;
 }
 
 /// Merges of a run over merged files, at every n-th of their calls.
 async fn try_merges(rounds: usize, plan: &Plan) {
-    let run = Run::record(&Workload::merging(rounds), plan.seed).await;
+    let run = Run::record(&Workload::merging(rounds), plan.seed, plan.every).await;
     for signal in Signal::ALL {
         let generation = run.generations.get(&signal);
         assert!(
@@ -260,7 +282,7 @@ async fn try_merges(rounds: usize, plan: &Plan) {
             run.generations
         );
     }
-    try_all_of(&run, plan).await;
+    try_all_of(run, plan).await;
 }
 
 #[tokio::test]
@@ -270,6 +292,7 @@ async fn a_crash_while_merged_files_are_merged_again_loses_nothing_and_doubles_n
         random_losses: 1,
         every: 5,
         go_on_every: 11,
+        is_long: false,
     };
     try_merges(2, &plan).await;
 }
@@ -277,15 +300,17 @@ async fn a_crash_while_merged_files_are_merged_again_loses_nothing_and_doubles_n
 #[tokio::test]
 #[ignore = "crashes at thousands of calls, longer than a suite may take: THROUGHLINE_CRASH_SEEDS=20 cargo test --release -p storage --lib crash -- --ignored"]
 async fn a_crash_at_any_call_of_larger_runs_loses_nothing_acknowledged_and_doubles_nothing() {
-    let seeds = std::env::var("THROUGHLINE_CRASH_SEEDS").unwrap_or_default();
-    let seeds: u64 = seeds.parse().unwrap_or(3);
-    for seed in 100..100 + seeds {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let seeds = number("THROUGHLINE_CRASH_SEEDS").unwrap_or(3);
+    let first = number("THROUGHLINE_CRASH_SEED").unwrap_or(100);
+    for seed in first..first + seeds {
         let plan = Plan {
             seed,
             random_losses: 3,
-            // Other moments with each seed: a run of one takes a few minutes.
+            // Other calls with each seed: a run of one takes a few minutes.
             every: 13,
             go_on_every: 5,
+            is_long: true,
         };
         try_all(&Workload::large(), &plan).await;
         let plan = Plan { every: 3, ..plan };

@@ -42,14 +42,15 @@ async fn is_missed(op: Op, path: &str) -> bool {
         ..testkit::Plan::always(op, Failure::Io)
     };
     for seed in 1..20 {
-        let run = Run::record_with(&Workload::small(), seed, Some(lie.clone())).await;
+        let run = Run::record_with(&Workload::small(), seed, 1, Some(lie.clone())).await;
         let plan = Plan {
             seed,
             random_losses: 2,
             every: 1,
             go_on_every: 9,
+            is_long: false,
         };
-        let tried = AssertUnwindSafe(try_all_of(&run, &plan));
+        let tried = AssertUnwindSafe(try_all_of(run, &plan));
         if tried.catch_unwind().await.is_err() {
             return true;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::Signal;
@@ -220,12 +220,18 @@ impl Run {
         opened.unwrap().0
     }
 
-    pub(super) async fn record(workload: &Workload, seed: u64) -> Self {
-        Self::record_with(workload, seed, None).await
+    /// Keeps the disk before every n-th call and in its midst, another one with each seed.
+    pub(super) async fn record(workload: &Workload, seed: u64, every: usize) -> Self {
+        Self::record_with(workload, seed, every, None).await
     }
 
     /// The same on a disk that behaves as planned.
-    pub(super) async fn record_with(workload: &Workload, seed: u64, plan: Option<Plan>) -> Self {
+    pub(super) async fn record_with(
+        workload: &Workload,
+        seed: u64,
+        every: usize,
+        plan: Option<Plan>,
+    ) -> Self {
         let files = MemoryFiles::new();
         let faults = FaultFiles::over(Arc::new(files.clone()));
         plan.into_iter().for_each(|plan| faults.plan(plan));
@@ -237,6 +243,8 @@ impl Run {
             event: driver.event.clone(),
             now: driver.now.clone(),
             paused: driver.is_quiet.clone(),
+            calls: AtomicUsize::new(usize::try_from(seed).unwrap_or_default()),
+            every,
         };
         let amid = driver.amid_merge.clone();
         faults.watch(move |change| {
@@ -287,7 +295,7 @@ impl Amid {
     }
 }
 
-/// Forks the files before each call.
+/// Forks the files before calls.
 struct Recorder {
     files: MemoryFiles,
     moments: Arc<Mutex<Vec<Moment>>>,
@@ -295,11 +303,18 @@ struct Recorder {
     now: Arc<AtomicU64>,
     /// Whether nothing is kept.
     paused: Arc<AtomicBool>,
+    /// Counts calls while it is not paused.
+    calls: AtomicUsize,
+    every: usize,
 }
 
 impl Recorder {
     fn record(&self, change: &Change<'_>) {
         if self.paused.load(Ordering::SeqCst) {
+            return;
+        }
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        if !call.is_multiple_of(self.every) {
             return;
         }
         // Read before the fork: what was acknowledged by then is on the disk that is forked.
