@@ -432,7 +432,7 @@ impl RowSink for ChunkSink<'_> {
             severity_number: log.severity_number,
             severity_text: self.text(log.severity_text),
             body,
-            has_empty_body: log.has_empty_body,
+            has_empty_body: log.has_empty_body && body == Val::Empty,
             span_id: log.span_id.map_or([0; 8], |id| id.0),
             resource: self.resource,
             scope: self.scope,

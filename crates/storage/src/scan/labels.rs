@@ -207,7 +207,8 @@ mod tests {
             let fits = usize::try_from(bytes).unwrap() / text_bytes(&texts[0]);
             assert_eq!(kept, texts[..count.min(fits).min(500)]);
             assert_eq!(least.first_left_out.as_ref(), texts.get(kept.len()));
-            assert_eq!(least.bytes, kept.iter().map(|text| text_bytes(text)).sum());
+            let bytes: usize = kept.iter().map(|text| text_bytes(text)).sum();
+            assert_eq!(least.bytes, bytes);
         }
     }
 }

@@ -97,7 +97,12 @@ async fn try_all_of(mut run: Run, plan: &Plan) {
             .check(go_on)
             .await;
         }
-        lose_checkpoint(run, &moment, &format!("seed {}, {}", plan.seed, moment.what)).await;
+        lose_checkpoint(
+            run,
+            &moment,
+            &format!("seed {}, {}", plan.seed, moment.what),
+        )
+        .await;
     }
     say(moments_max, count);
     assert!(count > 20, "{count} disks of {moments_max} moments");

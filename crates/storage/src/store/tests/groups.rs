@@ -48,6 +48,7 @@ fn record(generator: &mut Generator, bytes: usize) -> LogRecord {
     LogRecord {
         time_unix_nano: BASE,
         body: Value::Str("x".repeat(bytes)),
+        has_empty_body: false,
         ..generator.log()
     }
 }
