@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use model::{Signal, Tenant, TimeRange};
+use model::{Signal, Tenant};
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
@@ -239,7 +239,7 @@ impl<'a> Scan<'a> {
                     self.cut("damage", blocks, hint);
                 } else if files > 0 {
                     let hint =
-                        "rows of files that do not read are missing; see the collector's log";
+                        "rows of files that do not read may be missing; see the collector's log";
                     self.cut("damage", files, hint);
                 }
                 let now = self.core.env.clock.unix_nanos();
@@ -304,7 +304,7 @@ impl<'a> Scan<'a> {
     /// The units in which rows of the selection can lie.
     fn units(&self, selection: &Selection) -> Vec<Unit> {
         let need = Need::of(&selection.filter, selection.signal);
-        self.name_unread(&selection.tenant, selection.signal, selection.range);
+        self.name_unread(&selection.tenant, selection.signal);
         let found = candidates::units(
             &self.view,
             &selection.tenant,
@@ -337,14 +337,13 @@ impl<'a> Scan<'a> {
         stats.bytes += bytes;
     }
 
-    /// Says that files of the days asked for do not read.
-    fn name_unread(&self, tenant: &Tenant, signal: Signal, range: TimeRange) {
+    /// Says that files do not read which may have rows of what is asked for. Those of any day may:
+    /// rows of rare days lie in the partition of a later one (see [`crate::flush`]), and in that of
+    /// an earlier one lie spans that began on it and what came on it from a clock that was ahead.
+    fn name_unread(&self, tenant: &Tenant, signal: Signal) {
         let partitions = self.view.partitions.values();
-        let of_selection = partitions.filter(|partition| {
-            let (begin, end) = partition.day_unix_nano();
-            let key = &partition.key;
-            key.tenant == *tenant && key.signal == signal && range.overlaps(begin, end)
-        });
+        let of_selection = partitions
+            .filter(|partition| partition.key.tenant == *tenant && partition.key.signal == signal);
         let unread: usize = of_selection.map(|partition| partition.unread.len()).sum();
         self.account.lock().unread_files += unread as u64;
     }

@@ -2,7 +2,8 @@
 //!
 //! Files of partitions and closed segments of the log never change, so the copy holds further
 //! names of them (hard links) and takes no room at first; where links are impossible they are
-//! copied. What goes on being written or replaced is copied: the log's last segment up to what is
+//! copied, of an open store only as long as there are few bytes to copy: it commits no flush
+//! meanwhile. What goes on being written or replaced is copied: the log's last segment up to what is
 //! durable, the checkpoint and the list of agents. Nothing is flushed for it.
 //!
 //! The copy is what a power cut at that moment would leave: the files that the checkpoint counts,
@@ -33,6 +34,9 @@ mod tests;
 pub(crate) const PARTIAL: &str = "snapshot.partial";
 /// Bytes that are copied at once.
 const COPY_BYTES: usize = 1 << 20;
+/// Bytes that are copied of an open store where links are impossible: a second or two, for which
+/// flushes wait.
+const LIVE_COPY_BYTES: u64 = 256 << 20;
 
 /// What was taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +75,13 @@ pub enum SnapshotError {
     /// A process has the folder open: it has to take the snapshot itself.
     #[error("{0}")]
     InUse(io::Error),
+    /// The store would stand still for too long.
+    #[error(
+        "the file system of the data folder refuses hard links, and to copy all files while the \
+         store is open would hold up what comes in; take the snapshot with the process stopped, or \
+         one of the file system"
+    )]
+    NoLinks,
     /// Another one is being taken.
     #[error("another snapshot is being taken")]
     Busy,
@@ -122,7 +133,7 @@ pub fn of_folder(env: &Env, dir: &Path, target: &Path) -> Result<Snapshot, Snaps
         segment: u64::MAX,
         offset: u64::MAX,
     };
-    let staged = stage(env, dir, &staging, whole);
+    let staged = stage(env, dir, &staging, whole, u64::MAX);
     finish(files, &staging, target, staged)
 }
 
@@ -136,7 +147,7 @@ pub(crate) fn of_store(core: &Core, target: &Path) -> Result<Snapshot, SnapshotE
     let staged = {
         // The checkpoint stands still, and with it the part of the log that it needs.
         let _changing = core.changing.lock();
-        stage(&core.env, dir, &staging, core.wal_end())
+        stage(&core.env, dir, &staging, core.wal_end(), LIVE_COPY_BYTES)
     };
     finish(&*core.outside, &staging, target, staged)
 }
@@ -201,12 +212,14 @@ fn prepare(files: &dyn Files, dir: &Path, target: &Path) -> Result<PathBuf, Snap
     Ok(staging)
 }
 
-/// Links and copies what belongs to the snapshot. The log goes up to `wal_end`.
+/// Links and copies what belongs to the snapshot. The log goes up to `wal_end`. Where links are
+/// impossible so many bytes are copied instead.
 fn stage(
     env: &Env,
     dir: &Path,
     staging: &Path,
     wal_end: Position,
+    copied_max: u64,
 ) -> Result<Snapshot, SnapshotError> {
     let root = dir.join("store");
     let (checkpoint, _) = Checkpoint::read(env, &root)?;
@@ -216,6 +229,7 @@ fn stage(
             flush: checkpoint.flush,
             ..Snapshot::default()
         },
+        instead_of_links: copied_max,
     };
     copier.partitions(&root, &staging.join("store"), checkpoint.flush)?;
     let wal = (dir.join("wal"), staging.join("wal"));
@@ -337,6 +351,8 @@ fn link_is_impossible(kind: ErrorKind) -> bool {
 struct Copier<'a> {
     files: &'a dyn Files,
     taken: Snapshot,
+    /// Bytes that may yet be copied where links are impossible.
+    instead_of_links: u64,
 }
 
 impl Copier<'_> {
@@ -348,7 +364,11 @@ impl Copier<'_> {
                 self.taken.bytes += bytes;
                 Ok(())
             }
-            Err(error) if link_is_impossible(error.kind()) => self.copy(from, to, bytes),
+            Err(error) if link_is_impossible(error.kind()) => {
+                let left = self.instead_of_links.checked_sub(bytes);
+                self.instead_of_links = left.ok_or(SnapshotError::NoLinks)?;
+                self.copy(from, to, bytes)
+            }
             Err(error) => Err(failed("link", from)(error)),
         }
     }
@@ -419,10 +439,10 @@ impl Copier<'_> {
                 self.link(&from.join(name), &to.join(name), bytes)?;
             }
         }
-        let index = from.join("index");
+        let index = from.join(partition::INDEX);
         let found = self.files.stat(&index).map_err(failed("look at", &index))?;
         if found.is_some() {
-            let to = to.join("index");
+            let to = to.join(partition::INDEX);
             let made = self.files.create_dir_all(&to);
             made.map_err(failed("create", &to))?;
             for (name, bytes) in self.list(&index, EntryKind::File)? {

@@ -187,11 +187,16 @@ impl PartitionIndex {
 
     fn set_aside(&self, dir: &Path) -> Result<(), TantivyError> {
         let dir = dir.join(INDEX);
+        let files = &self.home.env().files;
+        if files.stat(&dir)?.is_none() {
+            // Someone removed it since it was found to be damaged.
+            return Ok(());
+        }
         let mut aside = dir.as_os_str().to_owned();
         aside.push(SET_ASIDE_SUFFIX);
         tracing::error!(dir = %dir.display(),
             "index is damaged, set aside as *{SET_ASIDE_SUFFIX}; what it covered is searched without it");
-        let (aside, files) = (Path::new(&aside), &self.home.env().files);
+        let aside = Path::new(&aside);
         if files.stat(aside)?.is_some() {
             files.remove_dir_all(aside)?;
         }

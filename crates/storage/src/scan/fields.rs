@@ -1,8 +1,8 @@
 //! Names of fields and their values, with counts.
 //!
 //! Without a condition, files that lie wholly inside the range answer from their table of field
-//! values; everything else is counted row by row. A value that a table does not list makes its
-//! file be counted row by row too, so that counts are exact.
+//! values; everything else is counted row by row. A field or a value that a table does not list
+//! makes its file be counted row by row too, so that counts are exact.
 
 use rustc_hash::FxHashMap;
 
@@ -14,7 +14,7 @@ use crate::fields_table::FieldsTable;
 use crate::filter::{Field, Filter, Level};
 use crate::message::{FieldCount, Reply, Selection, ValueCount};
 use crate::partition::FileEntry;
-use crate::table::shown;
+use crate::table::{Damage, Mask, Table, shown};
 use crate::terms::table_name;
 
 /// The intrinsic fields, by the name they have in a table of field values.
@@ -41,46 +41,31 @@ fn whole_file<'u>(selection: &Selection, unit: &'u Unit) -> Option<&'u FileEntry
 /// Names in one answer at most.
 const NAMES_MAX: usize = 50_000;
 
+/// A limit ends the work with what was found; anything else ends the answer.
+fn limited(worked: Result<(), Stop>) -> Result<Result<(), Stop>, Stop> {
+    match worked {
+        Ok(()) | Err(Stop::Limit) => Ok(worked),
+        Err(stop) => Err(stop),
+    }
+}
+
 pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
     let units = scan.units(selection);
     let mut tally = Tally::new(scan);
     let mut tables: FxHashMap<u64, bool> = FxHashMap::default();
-    let mut stopped = Ok(());
-    for unit in &units {
-        if let Some(file) = whole_file(selection, unit) {
-            let from_table = *tables
-                .entry(file.serial)
-                .or_insert_with(|| from_table(file, &mut tally));
-            if from_table {
-                continue;
-            }
+    let worked = units.iter().try_for_each(|unit| {
+        scan.check()?;
+        let from_table = whole_file(selection, unit).is_some_and(|file| {
+            let known = tables.entry(file.serial);
+            *known.or_insert_with(|| from_table(file, &mut tally))
+        });
+        if !from_table && let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
+            scan.undamaged(unit, count(opened.table(), &mask, &mut tally));
         }
-        match scan.select(unit, selection, &filter) {
-            Ok(None) => {}
-            Ok(Some((opened, mask))) => {
-                let counted = opened.table().fields(&mask).and_then(|fields| {
-                    for (field, kind, count) in fields {
-                        if let Field::Attribute { level, key } = field {
-                            add_name(&mut tally, &table_name(level, &key), kind, count);
-                        }
-                    }
-                    for (name, field) in &INTRINSICS {
-                        let mut count = 0;
-                        opened.table().visit(field, &mask, &mut |_, _| count += 1)?;
-                        add_name(&mut tally, name, "string", count);
-                    }
-                    Ok(())
-                });
-                scan.undamaged(unit, counted);
-            }
-            Err(Stop::Limit) => {
-                stopped = Err(Stop::Limit);
-                break;
-            }
-            Err(other) => return Err(other),
-        }
-    }
+        Ok(())
+    });
+    let stopped = limited(worked)?;
     let largest = tally.largest(NAMES_MAX);
     largest.note(scan, "fields", NAMES_MAX);
     let list = largest.groups.into_iter().filter_map(|group| {
@@ -119,18 +104,41 @@ fn named(name: &str) -> Option<Field> {
     }
 }
 
+/// The table of field values of a file, if there is no field that it left out.
+fn with_table<T>(file: &FileEntry, look: impl FnOnce(&FieldsTable) -> Option<T>) -> Option<T> {
+    let file = file.open().ok()?;
+    let table = file.fields()?;
+    (table.unlisted_field_rows() == 0).then(|| look(table))?
+}
+
 /// Whether the table of a file tells the types of all fields apart: it has one for bytes, arrays,
 /// key-value lists and empty values together.
 fn names_types(table: &FieldsTable) -> bool {
     !table.fields().iter().any(|info| info.kind == Kind::Bytes)
 }
 
+/// Adds the fields of rows.
+fn count(table: &dyn Table, rows: &Mask, tally: &mut Tally) -> Result<(), Damage> {
+    for (field, kind, count) in table.fields(rows)? {
+        if let Field::Attribute { level, key } = field {
+            add_name(tally, &table_name(level, &key), kind, count);
+        }
+    }
+    for (name, field) in &INTRINSICS {
+        let mut count = 0;
+        table.visit(field, rows, &mut |_, _| count += 1)?;
+        add_name(tally, name, "string", count);
+    }
+    Ok(())
+}
+
 /// Adds the fields of a whole file, if its table can tell.
 fn from_table(file: &FileEntry, tally: &mut Tally) -> bool {
-    let Ok(file) = file.open() else { return false };
-    let Some(table) = file.fields().filter(|table| names_types(table)) else {
-        return false;
-    };
+    let add = |table: &FieldsTable| names_types(table).then(|| add_fields(table, tally));
+    with_table(file, add).is_some()
+}
+
+fn add_fields(table: &FieldsTable, tally: &mut Tally) {
     for info in table.fields() {
         let is_intrinsic = INTRINSICS.iter().any(|(name, _)| **name == *info.name);
         let kind = match info.kind {
@@ -144,7 +152,6 @@ fn from_table(file: &FileEntry, tally: &mut Tally) -> bool {
         };
         add_name(tally, &info.name, kind, info.rows);
     }
-    true
 }
 
 fn attribute(level: Level, key: &str) -> Field {
@@ -156,9 +163,7 @@ fn attribute(level: Level, key: &str) -> Field {
 
 /// Values of a field in a whole file, if its table lists every one of them. A field that exists
 /// on several levels is counted row by row: which one a row shows depends on the row.
-fn listed(file: &FileEntry, field: &Field) -> Option<Vec<(String, u64)>> {
-    let file = file.open().ok()?;
-    let table = file.fields()?;
+fn listed(table: &FieldsTable, field: &Field) -> Option<Vec<(String, u64)>> {
     let name = match field {
         Field::Attribute {
             level: Level::Any,
@@ -207,35 +212,26 @@ pub(super) fn values(
     let units = scan.units(selection);
     let mut tables: FxHashMap<u64, bool> = FxHashMap::default();
     let mut tally = Tally::new(scan);
-    let mut stopped = Ok(());
-    for unit in &units {
-        if let Some(file) = whole_file(selection, unit) {
-            let from_table = *tables.entry(file.serial).or_insert_with(|| {
-                let values = listed(file, field);
+    let worked = units.iter().try_for_each(|unit| {
+        scan.check()?;
+        let from_table = whole_file(selection, unit).is_some_and(|file| {
+            *tables.entry(file.serial).or_insert_with(|| {
+                let values = with_table(file, |table| listed(table, field));
                 for (value, rows) in values.iter().flatten() {
                     add_value(&mut tally, value, prefix, *rows);
                 }
                 values.is_some()
+            })
+        });
+        if !from_table && let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
+            let counted = opened.table().visit(field, &mask, &mut |_, cell| {
+                add_value(&mut tally, &cell.text(), prefix, 1);
             });
-            if from_table {
-                continue;
-            }
+            scan.undamaged(unit, counted);
         }
-        match scan.select(unit, selection, &filter) {
-            Ok(None) => {}
-            Ok(Some((opened, mask))) => {
-                let counted = opened.table().visit(field, &mask, &mut |_, cell| {
-                    add_value(&mut tally, &cell.text(), prefix, 1);
-                });
-                scan.undamaged(unit, counted);
-            }
-            Err(Stop::Limit) => {
-                stopped = Err(Stop::Limit);
-                break;
-            }
-            Err(other) => return Err(other),
-        }
-    }
+        Ok(())
+    });
+    let stopped = limited(worked)?;
     let largest = tally.largest(limit);
     largest.note(scan, "values", limit);
     let list = largest.groups.into_iter().filter_map(|group| {

@@ -48,7 +48,7 @@ pub(super) fn run(
         }
     }
     let earlier = Matchers::new(matchers)?;
-    scan.name_unread(tenant, Signal::Metrics, range);
+    scan.name_unread(tenant, Signal::Metrics);
     let partitions = scan.view.partitions.values();
     let own = partitions.filter(|partition| {
         partition.key.tenant == *tenant && partition.key.signal == Signal::Metrics

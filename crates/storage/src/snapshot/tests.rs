@@ -210,6 +210,36 @@ fn for_each_file(dir: &Path, see: &mut dyn FnMut(&Path)) {
 }
 
 #[tokio::test]
+async fn an_open_store_does_not_stand_still_for_a_long_copy() {
+    let dir = tempdir().unwrap();
+    let data = dir.path().join("data");
+    let faults = FaultFiles::over(Arc::new(RealFiles));
+    let env = Env {
+        files: Arc::new(faults.clone()),
+        ..Env::real()
+    };
+    let store = Store::open(env, &data, options(), Arc::new(TestDecoder)).unwrap();
+    fill(&store, &mut Generator::new(6), 20).await;
+    store.flush().await;
+    faults.plan(Plan::always(Op::Link, Failure::OtherDevice));
+    // Little is copied at once.
+    let little = dir.path().join("little");
+    assert_eq!(store.snapshot(&little).await.unwrap().linked_files, 0);
+    // A file that takes no room but seems to.
+    let folder = data.join("store/default/logs/2026-01-01");
+    let fields = folder.join("0000000000000001.fields");
+    let large = std::fs::File::options().append(true).open(&fields).unwrap();
+    large.set_len(LIVE_COPY_BYTES + 1).unwrap();
+    let much = dir.path().join("much");
+    let taken = store.snapshot(&much).await;
+    assert!(matches!(taken, Err(SnapshotError::NoLinks)), "{taken:?}");
+    assert!(!much.exists() && !data.join(PARTIAL).exists());
+    // Linked it is as any other.
+    faults.heal();
+    assert!(store.snapshot(&much).await.unwrap().linked_files > 3);
+}
+
+#[tokio::test]
 async fn a_name_that_is_taken_or_among_the_files_is_refused() {
     let dir = tempdir().unwrap();
     let data = dir.path().join("data");

@@ -163,6 +163,8 @@ impl Removals {
                     }
                 }
                 Removal::DroppedFile { key, dir, id, .. } => {
+                    // It counts until it is gone, so a snapshot that has listed it will link it.
+                    let _changing = core.changing.lock();
                     if let Err(error) = remove_dropped(&core.env, &dir, id) {
                         add(&core.counters.retention_errors, 1);
                         tracing::error!(dir = %dir.display(), file = %id, %error,

@@ -6,6 +6,7 @@ mod cut_short;
 mod downsampling;
 mod extremes;
 mod failure;
+mod fields;
 mod grouping;
 mod groups;
 mod merging;

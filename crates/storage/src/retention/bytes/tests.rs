@@ -312,6 +312,35 @@ async fn queries_under_way_keep_the_files_that_they_began_with() {
     assert_eq!(steady.kept(&store).await, 40);
 }
 
+/// A snapshot lists files and links them while it holds off what changes them.
+#[tokio::test]
+async fn dropped_files_do_not_go_while_a_snapshot_links_them() {
+    let dir = Path::new("/data");
+    let faults = FaultFiles::over(Arc::new(MemoryFiles::new()));
+    let store = open(Arc::new(faults.clone()), dir, bound(None));
+    let mut steady = Steady::new();
+    for _ in 0..2 {
+        steady.flush(&store).await;
+    }
+    let day = vec![(partition(&store), 0)];
+    drop_files(store.core(), &day, 1, true);
+    drop(day);
+    let held_off = Arc::new(Mutex::new(Vec::new()));
+    {
+        let (core, held_off) = (Arc::clone(store.core()), Arc::clone(&held_off));
+        faults.watch(move |change| {
+            let of_dropped = change.path.to_string_lossy().contains("0000000000000001");
+            if of_dropped && matches!(change.op, Op::Rename | Op::Remove) {
+                held_off.lock().push(core.changing.is_locked());
+            }
+        });
+    }
+    store.core().removals.sweep(store.core());
+    let held_off = held_off.lock();
+    assert!(held_off.len() >= 4, "the blocks, and what is beside them");
+    assert!(held_off.iter().all(|held_off| *held_off));
+}
+
 /// At every call while files are dropped, one of them merged and parts of it still there.
 #[tokio::test]
 async fn a_crash_leaves_dropped_files_whole_or_not_at_all() {

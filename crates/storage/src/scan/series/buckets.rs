@@ -58,9 +58,9 @@ pub(in crate::scan) fn days(
         };
         let range = range_in(range, rollup, resolution);
         let overlaps = |file: &Arc<FileEntry>| range.overlaps(file.min_time, file.max_time);
-        let (begin, end) = kept.day_unix_nano();
-        let may_overlap = range.overlaps(begin, end) && !kept.unread.is_empty();
-        if key.tenant != *tenant || !(may_overlap || kept.files.iter().any(overlaps)) {
+        // What does not read may have buckets of any time, as its day has rows.
+        let may_overlap = !kept.unread.is_empty() || kept.files.iter().any(overlaps);
+        if key.tenant != *tenant || !may_overlap {
             continue;
         }
         let of_rows = PartitionKey {
