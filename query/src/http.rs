@@ -6,6 +6,7 @@
 //! One table lists every route; `docs/openapi.json` is held to it by a test.
 
 pub mod alerts;
+mod bounded;
 mod completeness;
 mod cors;
 pub mod jaeger;
@@ -132,6 +133,10 @@ struct Shared {
     /// Unix nanoseconds.
     started: u64,
     gate: Gate,
+    /// Places for rules, which must not wait for those who look at dashboards.
+    rules_gate: Gate,
+    /// Evaluations of rules that nobody waits for any more.
+    rules_abandoned: AtomicU64,
     /// Memory for what all queries hold.
     memory: Arc<Memory>,
     tails: Arc<Semaphore>,
@@ -146,7 +151,7 @@ struct Shared {
 pub struct Running {
     state: State,
     work: Work,
-    _permit: Permit,
+    permit: Arc<Permit>,
 }
 
 impl Running {
@@ -167,12 +172,20 @@ impl Running {
     pub fn work(&self) -> &Work {
         &self.work
     }
+
+    /// The place: it is taken for as long as anyone has this.
+    pub fn place(&self) -> Arc<Permit> {
+        Arc::clone(&self.permit)
+    }
 }
 
 impl State {
     /// A state over these sources.
     pub fn new(sources: Sources, options: Options) -> Self {
         let gate = Gate::new(options.concurrency, options.queue, options.patience);
+        // Groups wait by themselves, so that no more wait than there are.
+        let patience = Duration::from_millis(options.limits.timeout_ms);
+        let rules_gate = Gate::new(options.concurrency.div_ceil(2), usize::MAX, patience);
         let tails = Arc::new(Semaphore::new(options.tails.min(Semaphore::MAX_PERMITS)));
         let started = options.clock.unix_nanos();
         Self(Arc::new(Shared {
@@ -181,6 +194,8 @@ impl State {
             options,
             started,
             gate,
+            rules_gate,
+            rules_abandoned: AtomicU64::new(0),
             tails,
             stopping: watch::Sender::new(false),
             answered: AtomicU64::new(0),
@@ -216,15 +231,28 @@ impl State {
 
     /// Waits for a place among the running queries and opens an account.
     pub async fn begin(&self) -> Result<Running, QueryError> {
-        let permit = self.0.gate.enter().await?;
+        Ok(self.running(self.0.gate.enter().await?))
+    }
+
+    /// The same for a rule, among places of their own.
+    pub async fn begin_rule(&self) -> Result<Running, QueryError> {
+        Ok(self.running(self.0.rules_gate.enter().await?))
+    }
+
+    fn running(&self, permit: Permit) -> Running {
         let options = &self.0.options;
-        Ok(Running {
+        Running {
             state: self.clone(),
             work: Work::new(options.limits)
                 .with_answer_bytes(options.answer_bytes)
                 .with_memory(Arc::clone(&self.0.memory)),
-            _permit: permit,
-        })
+            permit: Arc::new(permit),
+        }
+    }
+
+    /// Counts the evaluation of a rule that goes on although its time is over.
+    pub fn abandoned(&self) {
+        self.0.rules_abandoned.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count(&self, status: http::StatusCode) {

@@ -267,7 +267,7 @@ section! {
         query_bytes: ByteSize = "1GiB", "1MiB" to "1PiB";
         /// Rows in one answer.
         query_rows: usize = "10000", "1" to "10000000";
-        /// Queries in work at once; further ones wait.
+        /// Queries in work at once; further ones wait. Rules have half as many places for themselves.
         query_concurrency: usize = "8", "1" to "1024";
         /// Samples that a PromQL query may hold in memory at once. One over a range that needs more is evaluated part by part, unless it has `@` or reads downsampled samples.
         query_samples: usize = "50000000", "1000" to "10000000000";

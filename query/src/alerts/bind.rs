@@ -13,6 +13,9 @@ use super::{Account, Evaluate, Labels, Sample};
 use crate::exec::series::SeriesReader;
 use crate::http::{Running, State};
 
+/// How long after its deadline an evaluation may end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// The groups of a rule file. `interval` stands in where a group says none.
 pub fn groups(file: config::RuleFile, interval: Duration) -> Vec<Group> {
     let name = file.file;
@@ -73,7 +76,7 @@ impl OverSources {
         at_unix_nano: u64,
         account: &Account,
     ) -> Result<Vec<Sample>, String> {
-        let running = self.0.begin().await.map_err(|error| error.to_string())?;
+        let running = self.0.begin_rule().await.map_err(|error| error.to_string())?;
         let answer = self.evaluate(expr, at_unix_nano, &running).await;
         account.add(running.work().completeness());
         answer
@@ -110,11 +113,34 @@ impl OverSources {
                 cut.limit, cut.value, cut.hint
             ));
         }
-        let evaluated = tokio::task::spawn_blocking(move || fetched.evaluate()).await;
-        let answer = evaluated
-            .map_err(|error| format!("the evaluation failed: {error}"))?
-            .map_err(|error| error.to_string())?;
-        samples(answer.value)
+        let place = running.place();
+        let evaluated = within(timeout + GRACE, move || {
+            // One that goes on beyond its time keeps its place, so that there are never many.
+            let _place = place;
+            fetched.evaluate()
+        });
+        match evaluated.await? {
+            Some(answer) => samples(answer.map_err(|error| error.to_string())?.value),
+            None => {
+                self.0.abandoned();
+                Err(format!(
+                    "the evaluation goes on after {} s; nobody waits for it any more",
+                    timeout.as_secs()
+                ))
+            }
+        }
+    }
+}
+
+/// Runs work on a thread that may block; none where it takes longer than this. The work goes on.
+async fn within<T: Send + 'static>(
+    most: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>, String> {
+    match tokio::time::timeout(most, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(done)) => Ok(Some(done)),
+        Ok(Err(error)) => Err(format!("the evaluation failed: {error}")),
+        Err(_) => Ok(None),
     }
 }
 
@@ -149,5 +175,28 @@ pub(super) fn samples(value: Value) -> Result<Vec<Sample>, String> {
         Value::String { .. } | Value::Matrix(_) => {
             Err("the expression yields neither a vector nor a number".into())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_beyond_its_time_is_not_waited_for_and_keeps_what_it_has() {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let held = std::sync::Arc::new(());
+        let place = held.clone();
+        let outcome = within(Duration::from_millis(5), move || {
+            let _place = place;
+            let _gone = released.recv();
+        });
+        assert_eq!(outcome.await, Ok(None));
+        assert_eq!(std::sync::Arc::strong_count(&held), 2);
+        drop(release);
+        assert_eq!(within(Duration::from_secs(60), || 7).await, Ok(Some(7)));
+        let panicked = within(Duration::from_secs(60), || panic!("it cannot"));
+        let panicked: Result<Option<()>, String> = panicked.await;
+        assert!(panicked.unwrap_err().contains("failed"));
     }
 }

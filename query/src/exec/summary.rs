@@ -86,7 +86,8 @@ impl Gathered {
     }
 }
 
-/// Summaries of these traces over all of their spans, by id.
+/// Summaries of these traces over all of their spans, by id. Where too many spans are read, every
+/// trace still has a summary: of those of its spans that were read, of none at worst.
 pub async fn summaries(
     context: Context<'_>,
     traces: &[TraceId],
@@ -125,7 +126,11 @@ pub async fn summaries(
         left = left.saturating_sub(read);
     }
     if left == 0 {
-        let hint = "the counts and durations of some traces lack spans; ask for fewer traces";
+        for id in traces {
+            gathered.entry(*id).or_default();
+        }
+        let hint = "the counts and durations of some traces lack spans, and conditions on them \
+                    were decided without these; ask for fewer traces";
         context.work.cut("spans", context.sizes.summary_spans, hint);
     }
     Ok(gathered

@@ -244,9 +244,14 @@ async fn summarise(
     let ids: Vec<TraceId> = traces.iter().map(|(id, _)| *id).collect();
     let mut summaries = summaries(context, &ids).await?;
     for (id, number) in traces {
-        if let Some(trace) = summaries.remove(id)
-            && passes(search.query.trace.as_ref(), &trace)
-        {
+        let Some(mut trace) = summaries.remove(id) else {
+            continue;
+        };
+        if trace.span_count == 0 {
+            // All that is known of it is when a span that matches began.
+            trace.start_unix_nano = *number;
+        }
+        if passes(search.query.trace.as_ref(), &trace) {
             found.push(Found {
                 outside,
                 number: *number,

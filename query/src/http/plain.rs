@@ -76,6 +76,13 @@ pub async fn metrics(Extract(state): Extract<State>) -> Response {
     for (of, count) in shared.memory.refused() {
         let _ = writeln!(text, "{name}{{of=\"{of}\"}} {count}");
     }
+    let name = "throughline_rule_evaluations_abandoned_total";
+    let help = "Evaluations of rules that went on when their time was over.";
+    let abandoned = load(&shared.rules_abandoned);
+    let _ = writeln!(
+        text,
+        "# HELP {name} {help}\n# TYPE {name} counter\n{name} {abandoned}"
+    );
     let gauges = [
         ("throughline_query_running", "Queries that run.", running),
         (

@@ -10,6 +10,11 @@ use super::{Data, Sample, functions, root};
 const STEPS_MAX: usize = 100_000;
 /// How much a template may write.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// How much text one value may have: no more can be written.
+pub(super) const TEXT_BYTES_MAX: usize = OUTPUT_BYTES_MAX;
+/// How much memory all values together may take that a template makes, those included that it does
+/// not have any more.
+const VALUES_BYTES_MAX: usize = 64 << 20;
 /// How deep templates may call each other.
 const CALLS_MAX: usize = 50;
 
@@ -37,6 +42,8 @@ pub(super) struct Executor<'a> {
     output: String,
     steps: usize,
     calls: usize,
+    /// Memory of the values that were made.
+    bytes: usize,
 }
 
 impl<'a> Executor<'a> {
@@ -53,6 +60,7 @@ impl<'a> Executor<'a> {
             output: String::new(),
             steps: 0,
             calls: 0,
+            bytes: 0,
         }
     }
 
@@ -105,6 +113,20 @@ impl<'a> Executor<'a> {
             )));
         }
         Ok(())
+    }
+
+    /// Takes account of a value that was made.
+    fn made(&mut self, value: Value) -> Result<Value, Stop> {
+        if let Value::Str(text) = &value {
+            bounded(text.len())?;
+        }
+        self.bytes = self.bytes.saturating_add(value.bytes());
+        if self.bytes > VALUES_BYTES_MAX {
+            return Err(Stop::Error(format!(
+                "the values of the template take over {VALUES_BYTES_MAX} bytes in all"
+            )));
+        }
+        Ok(value)
     }
 
     fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<(), Stop> {
@@ -326,10 +348,17 @@ impl<'a> Executor<'a> {
             args.push(self.operand(operand, dot)?);
         }
         args.extend(piped);
-        if name == "tmpl" {
-            return self.inline(args);
-        }
-        functions::call(self, name, args)
+        // No function makes much more text than it is given, but for those that see to it.
+        let texts = args.iter().map(|arg| match arg {
+            Value::Str(text) => text.len(),
+            _ => 0,
+        });
+        bounded(texts.sum())?;
+        let value = match name {
+            "tmpl" => self.inline(args),
+            _ => functions::call(self, name, args),
+        };
+        self.made(value?)
     }
 
     /// `tmpl NAME DATA`: the text of a template as a value.
@@ -351,7 +380,7 @@ impl<'a> Executor<'a> {
     }
 
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, Stop> {
-        Ok(match operand {
+        let value = match operand {
             Operand::Dot => dot.clone(),
             Operand::Nil => Value::Nil,
             Operand::Bool(flag) => Value::Bool(*flag),
@@ -366,7 +395,7 @@ impl<'a> Executor<'a> {
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| value.clone())
                 .ok_or_else(|| Stop::Error(format!("undefined variable \"${name}\"")))?,
-            Operand::Group(pipeline) => self.value(pipeline, dot)?,
+            Operand::Group(pipeline) => return self.value(pipeline, dot),
             Operand::Field(inner, names) => {
                 let mut value = self.operand(inner, dot)?;
                 for name in names {
@@ -374,6 +403,15 @@ impl<'a> Executor<'a> {
                 }
                 value
             }
-        })
+        };
+        self.made(value)
     }
+}
+
+/// Refuses more text than a value may have.
+pub(super) fn bounded(bytes: usize) -> Result<(), String> {
+    if bytes > TEXT_BYTES_MAX {
+        return Err(format!("a value has over {TEXT_BYTES_MAX} bytes of text"));
+    }
+    Ok(())
 }

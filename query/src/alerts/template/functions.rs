@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::exec::{Executor, Stop};
+use super::exec::{Executor, Stop, bounded};
 use super::format::{float_precision_g, printf, timestamp};
 use super::value::Value;
 
@@ -254,8 +254,7 @@ fn text(name: &str, args: &[Value]) -> Option<Outcome> {
         }),
         "reReplaceAll" => exactly(name, args).and_then(|[pattern, replacement, value]| {
             let regex = regex(pattern.string()?)?;
-            let replaced = regex.replace_all(value.string()?, replacement.string()?);
-            Ok(Value::Str(replaced.into_owned()))
+            replace_all(&regex, replacement.string()?, value.string()?).map(Value::Str)
         }),
         _ => return None,
     })
@@ -266,6 +265,24 @@ fn regex(pattern: &str) -> Result<regex::Regex, String> {
         .size_limit(1 << 20)
         .build()
         .map_err(|error| error.to_string())
+}
+
+/// Every match replaced, for as long as the text stays within what a value may have.
+fn replace_all(regex: &regex::Regex, replacement: &str, text: &str) -> Result<String, String> {
+    // Each reference stands for the whole match at most.
+    let references = replacement.matches('$').count();
+    let mut out = String::new();
+    let mut copied = 0;
+    for found in regex.captures_iter(text) {
+        let whole = found.get_match();
+        out.push_str(&text[copied..whole.start()]);
+        let most = references.saturating_mul(whole.len());
+        bounded(out.len().saturating_add(replacement.len()).saturating_add(most))?;
+        found.expand(replacement, &mut out);
+        copied = whole.end();
+    }
+    out.push_str(&text[copied..]);
+    Ok(out)
 }
 
 fn title(text: &str) -> String {

@@ -91,6 +91,36 @@ async fn errors_stand_in_the_text_and_never_stop_an_alert() {
 }
 
 #[tokio::test]
+async fn values_are_bounded() {
+    let doubled = |times: usize| {
+        format!("{{{{ $x := `ab` }}}}{{{{ range {times} }}}}{{{{ $x = print $x $x }}}}{{{{ end }}}}")
+    };
+    let cases = [
+        // Terabytes within a hundred steps.
+        (doubled(40), "bytes of text"),
+        (doubled(17) + "{{ $y := print $x $x }}{{ html $y }}", "bytes of text"),
+        // Each value is small enough; a hundred thousand of them are not.
+        (doubled(16) + "{{ range 10000 }}{{ $y := $x }}{{ end }}", "in all"),
+        // One call that makes gigabytes of little.
+        (
+            doubled(14)
+                + "{{ $r := `$0` }}{{ range 12 }}{{ $r = print $r $r }}{{ end }}\
+                   {{ reReplaceAll `^.*$` $r $x }}",
+            "bytes of text",
+        ),
+        (doubled(14) + "{{ reReplaceAll `a` $x $x }}", "bytes of text"),
+        (doubled(16) + "{{ $x | js | urlquery | urlquery | urlquery | len }}", "131072"),
+    ];
+    for (template, want) in cases {
+        let got = run(&template).await;
+        assert!(got.contains(want), "{template}: {got}");
+        assert!(got.len() < 1_000, "{template}");
+    }
+    let replaced = "{{ reReplaceAll `(a)(b)?` `<$2$1>` `abxa` }}";
+    assert_eq!(run(replaced).await, "<ba>x<a>");
+}
+
+#[tokio::test]
 async fn nesting_without_end_is_refused() {
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000));
     assert!(run(&deep).await.contains("deeper"));

@@ -73,6 +73,25 @@ impl Value {
         }
     }
 
+    /// About how much memory the value takes.
+    pub(super) fn bytes(&self) -> usize {
+        let members = match self {
+            Value::Str(text) => text.len(),
+            Value::List(list) => list.iter().map(Value::bytes).sum(),
+            Value::Map(map) => {
+                let members = map.iter();
+                members.map(|(key, value)| key.len() + value.bytes()).sum()
+            }
+            Value::Sample(sample) => {
+                let labels = sample.labels.iter();
+                let texts = labels.map(|(key, value)| key.len() + value.len());
+                texts.map(|text| text + 2 * size_of::<String>()).sum()
+            }
+            _ => 0,
+        };
+        members + size_of::<Value>()
+    }
+
     /// The kind's name in error messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {

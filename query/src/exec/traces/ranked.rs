@@ -40,9 +40,10 @@ pub(super) async fn ranked(
     let mut left = candidates.as_slice();
     let mut found: Vec<Found> = Vec::new();
     let mut look = search.limit + 1;
-    while let Some((best, _)) = left.first() {
+    while let Some(best) = left.first() {
         // The number of one that is left is at most this, so all before it are found.
-        let settled = found.iter().filter(|found| found.number > *best).count();
+        let before = |found: &&Found| found.number > best.number;
+        let settled = found.iter().filter(before).count();
         if settled > search.limit {
             break;
         }
@@ -53,11 +54,21 @@ pub(super) async fn ranked(
         }
         let (now, later) = left.split_at(look.min(left.len()));
         left = later;
-        let ids: Vec<TraceId> = now.iter().map(|(_, id)| *id).collect();
-        for (_, trace) in summaries(context, &ids).await? {
+        let ids: Vec<TraceId> = now.iter().map(|one| one.id).collect();
+        let mut summaries = summaries(context, &ids).await?;
+        for candidate in now {
+            let Some(mut trace) = summaries.remove(&candidate.id) else {
+                continue;
+            };
+            let mut number = number_of_summary(search.order, &trace);
+            if trace.span_count == 0 {
+                // None of its spans could be read for the summary.
+                number = candidate.number;
+                trace.start_unix_nano = candidate.start;
+            }
             let one = Found {
                 outside: false,
-                number: number_of_summary(search.order, &trace),
+                number,
                 trace,
             };
             if passes(search.query.trace.as_ref(), &one.trace) && one.is_after(cursor) {
@@ -69,11 +80,19 @@ pub(super) async fn ranked(
     Ok(found)
 }
 
-/// Every matching trace with the number it is ranked by, the highest first.
+/// A trace that matches.
+struct Candidate {
+    /// What it is ranked by.
+    number: u64,
+    id: TraceId,
+    start: u64,
+}
+
+/// Every matching trace, the one with the highest number first.
 async fn candidates(
     context: Context<'_>,
     search: &TraceSearch,
-) -> Result<Vec<(u64, TraceId)>, QueryError> {
+) -> Result<Vec<Candidate>, QueryError> {
     let filter = &search.query.rows;
     let limit = context.sizes.ranked_traces;
     let selection = context.selection(model::Signal::Traces, filter.clone(), search.range);
@@ -100,10 +119,14 @@ async fn candidates(
     let ids: Vec<TraceId> = newest.into_iter().map(|(_, id)| id).collect();
     let whole: FxHashMap<TraceId, TraceSpans> =
         of_traces(context, &Filter::All, TimeRange::ALL, &ids).await?;
-    let mut candidates: Vec<(u64, TraceId)> = whole
+    let mut candidates: Vec<Candidate> = whole
         .into_values()
-        .map(|trace| (number(search.order, &trace), trace.trace_id))
+        .map(|trace| Candidate {
+            number: number(search.order, &trace),
+            id: trace.trace_id,
+            start: trace.start,
+        })
         .collect();
-    candidates.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    candidates.sort_unstable_by(|a, b| b.number.cmp(&a.number).then_with(|| a.id.cmp(&b.id)));
     Ok(candidates)
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use super::super::{Running, completeness};
+use super::super::{Running, bounded, completeness};
 use crate::error::{ErrorKind, QueryError};
 
 /// What a handler gives.
@@ -132,8 +132,17 @@ impl Notes {
 }
 
 /// The answer of a query, with what it lacks.
-pub(crate) fn success(running: &Running, data: impl Serialize, notes: Notes) -> Answer {
-    told(&running.work().completeness(), data, notes)
+pub(crate) async fn success(
+    running: &Running,
+    data: impl Serialize + Send + 'static,
+    mut notes: Notes,
+) -> Answer {
+    let completeness = running.work().completeness();
+    notes.warnings.extend(completeness::lacks(&completeness));
+    let answer = whole(data, notes);
+    let mut response = bounded::json(answer, running.work().answer_bytes()).await?;
+    completeness::put(response.headers_mut(), &completeness);
+    Ok(response)
 }
 
 /// An answer that is as complete as this.
@@ -150,11 +159,14 @@ pub(crate) fn known(data: impl Serialize) -> Answer {
 }
 
 fn respond(data: impl Serialize, notes: Notes) -> Response {
-    Json(Success {
+    Json(whole(data, notes)).into_response()
+}
+
+fn whole<T>(data: T, notes: Notes) -> Success<T> {
+    Success {
         status: "success",
         data,
         warnings: notes.warnings,
         infos: notes.infos,
-    })
-    .into_response()
+    }
 }

@@ -23,5 +23,5 @@ pub(crate) async fn query(Extract(state): Extract<State>, form: Form) -> Answer 
     let running = state.begin().await?;
     let reader = SeriesReader(running.context());
     let found = reader.exemplars(&selectors, range).await?;
-    success(&running, found, Notes::default())
+    success(&running, found, Notes::default()).await
 }

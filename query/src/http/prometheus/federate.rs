@@ -17,9 +17,10 @@ use promql::format::api_value;
 use promql::labels::{is_classic_label_name, is_classic_metric_name};
 use promql::source::is_stale;
 
-use super::super::{State, completeness};
-use super::answer::{Answer, Refused};
+use super::super::{State, bounded, completeness};
+use super::answer::Answer;
 use super::form::Form;
+use crate::error::QueryError;
 use crate::exec::series::{SeriesReader, range_of_ms};
 use crate::sources::too_large;
 
@@ -64,10 +65,8 @@ pub(crate) async fn federate(
         }
     }
     let quotes = takes_quotes(&headers);
-    let text = write(&latest, quotes);
-    if text.len() as u64 > options.answer_bytes {
-        return Err(Refused::from(too_large(options.answer_bytes)));
-    }
+    let most = options.answer_bytes;
+    let text = bounded::written(move || write(&latest, quotes, most)).await?;
     let kind = HeaderValue::from_static(if quotes { QUOTED } else { ESCAPED });
     let mut response: Response = ([(header::CONTENT_TYPE, kind)], text).into_response();
     completeness::put(response.headers_mut(), &running.work().completeness());
@@ -83,7 +82,7 @@ fn takes_quotes(headers: &HeaderMap) -> bool {
     })
 }
 
-fn write(latest: &Latest, quotes: bool) -> String {
+fn write(latest: &Latest, quotes: bool, most: u64) -> Result<String, QueryError> {
     let mut text = String::new();
     let mut last: Option<&str> = None;
     for ((name, labels), (time_ms, value)) in latest {
@@ -122,8 +121,11 @@ fn write(latest: &Latest, quotes: bool) -> String {
             let _ = write!(text, "{{{}}}", inside.join(","));
         }
         let _ = writeln!(text, " {} {time_ms}", api_value(*value));
+        if text.len() as u64 > most {
+            return Err(too_large(most));
+        }
     }
-    text
+    Ok(text)
 }
 
 /// In quotes, with what the format escapes.
@@ -156,7 +158,7 @@ mod tests {
         latest.insert(("up".into(), Labels::empty()), (7, f64::INFINITY));
         latest.insert(("0 é".into(), labels), (6, 1e300));
         assert_eq!(
-            write(&latest, false),
+            write(&latest, false, 10_000).unwrap(),
             "# TYPE ___ untyped\n\
              ___{a_b=\"x\\\"\\\\\\n\",job=\"shop\"} 1e+300 6\n\
              # TYPE up untyped\n\
@@ -164,12 +166,14 @@ mod tests {
              up{a_b=\"x\\\"\\\\\\n\",job=\"shop\"} 1 5\n"
         );
         assert_eq!(
-            write(&latest, true),
+            write(&latest, true, 10_000).unwrap(),
             "# TYPE \"0 é\" untyped\n\
              {\"0 é\",\"a.b\"=\"x\\\"\\\\\\n\",job=\"shop\"} 1e+300 6\n\
              # TYPE up untyped\n\
              up +Inf 7\n\
              up{\"a.b\"=\"x\\\"\\\\\\n\",job=\"shop\"} 1 5\n"
         );
+        let refused = write(&latest, true, 60).unwrap_err();
+        assert_eq!(refused.kind, crate::error::ErrorKind::TooLarge);
     }
 }

@@ -30,7 +30,7 @@ pub(crate) async fn names(Extract(state): Extract<State>, form: Form) -> Answer 
     let mut names = texts(&running, &form, None).await?;
     let mut notes = Notes::default();
     notes.limit(&mut names, limit);
-    success(&running, names, notes)
+    success(&running, names, notes).await
 }
 
 /// `GET label/{name}/values`
@@ -50,7 +50,7 @@ pub(crate) async fn values(
     let mut values = texts(&running, &form, Some(&name)).await?;
     let mut notes = Notes::default();
     notes.limit(&mut values, limit);
-    success(&running, values, notes)
+    success(&running, values, notes).await
 }
 
 /// `GET|POST series`
@@ -65,7 +65,7 @@ pub(crate) async fn series(Extract(state): Extract<State>, form: Form) -> Answer
     let mut sets = reader.label_sets(&selectors, range).await?;
     let mut notes = Notes::default();
     notes.limit(&mut sets, limit);
-    success(&running, sets, notes)
+    success(&running, sets, notes).await
 }
 
 /// A label name out of its escaped form, `U__` and then `_2e_` for U+002E and `__` for `_`, in

@@ -43,5 +43,5 @@ pub(crate) async fn metadata(Extract(state): Extract<State>, form: Form) -> Answ
     let mut notes = Notes::default();
     notes.limit(&mut entries, limit);
     let data: BTreeMap<String, Vec<Metadata>> = entries.into_iter().collect();
-    success(&running, data, notes)
+    success(&running, data, notes).await
 }

@@ -127,7 +127,7 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
     let stats = form
         .text("stats")
         .map(|asked| statistics(&answer.counts, asked == "all", &timings));
-    success(&running, Data { value, stats }, notes)
+    success(&running, Data { value, stats }, notes).await
 }
 
 /// Evaluates what was read.

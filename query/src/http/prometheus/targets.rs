@@ -148,7 +148,7 @@ pub(crate) async fn targets(Extract(state): Extract<State>, form: Form) -> Answe
         "droppedTargets": [],
         "droppedTargetCounts": {},
     });
-    success(&running, data, Notes::default())
+    success(&running, data, Notes::default()).await
 }
 
 /// `GET scrape_pools`
@@ -161,7 +161,7 @@ pub(crate) async fn scrape_pools(Extract(state): Extract<State>) -> Answer {
         .collect();
     pools.sort_unstable();
     pools.dedup();
-    success(&running, json!({"scrapePools": pools}), Notes::default())
+    success(&running, json!({"scrapePools": pools}), Notes::default()).await
 }
 
 /// `GET targets/metadata`

@@ -46,7 +46,7 @@ pub(crate) async fn tsdb(Extract(state): Extract<State>, form: Form) -> Answer {
     let mut data = told(found, listed);
     data["headStats"]["minTime"] = first_ms.into();
     data["headStats"]["maxTime"] = last_ms.into();
-    success(&running, data, Notes::default())
+    success(&running, data, Notes::default()).await
 }
 
 /// Between which milliseconds the samples lie, as far as the days that there are say. What is in memory

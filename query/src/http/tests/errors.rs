@@ -231,6 +231,22 @@ async fn too_many_queries_are_refused_and_those_that_go_away_make_room() {
 }
 
 #[tokio::test]
+async fn rules_have_places_that_no_query_takes() {
+    let slow = Memory::new("slow");
+    *slow.fault.lock() = Fault::Hangs;
+    let mut options = Options::new(Arc::new(Fixed));
+    (options.concurrency, options.queue) = (1, 0);
+    let reader: Arc<dyn Read> = slow.clone();
+    let state = crate::http::State::new(Sources::new(vec![reader]), options);
+    let _dashboards = state.begin().await.unwrap();
+    assert!(state.begin().await.is_err(), "the only place is taken");
+    let rules = crate::alerts::bind::OverSources(state);
+    let account = crate::alerts::Account::default();
+    let answer = crate::alerts::Evaluate::instant(&rules, "vector(1)", NOW, &account).await;
+    assert_eq!(answer.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn answers_are_compressed_and_the_service_counts() {
     let memory = Memory::new("a");
     for n in 0..50 {

@@ -120,6 +120,24 @@ async fn summaries_cover_the_whole_trace() {
 }
 
 #[tokio::test]
+async fn traces_whose_spans_are_too_many_to_read_are_listed_all_the_same() {
+    let memory = Memory::new("a");
+    ten(&memory);
+    let whole = pages(&serve(&[&memory], |_| {}).await, &[("limit", "3")]).await;
+    for order in ["newest", "slowest", "errors"] {
+        let server = serve(&[&memory], |options| options.sizes.summary_spans = 1).await;
+        let answer = server.ok("traces", &[("order", order)]).await;
+        let traces = answer["traces"].as_array().unwrap();
+        assert_eq!(traces.len(), 10, "{order}: {answer}");
+        assert_eq!(answer["cut"][0]["limit"], "spans", "{answer}");
+        let started = |trace: &Json| trace["start_unix_nano"].as_u64().unwrap() > 0;
+        assert!(traces.iter().all(started), "{order}: {answer}");
+    }
+    let cut = serve(&[&memory], |options| options.sizes.summary_spans = 1).await;
+    assert_eq!(pages(&cut, &[("limit", "3")]).await, whole);
+}
+
+#[tokio::test]
 async fn ranges_are_half_open_and_hold_what_overlaps() {
     let memory = Memory::new("a");
     ten(&memory);

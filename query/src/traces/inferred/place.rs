@@ -27,6 +27,8 @@ enum Why {
     Enclosing,
     /// After everything else: the latest span that began before.
     Order,
+    /// Before everything else: the first span to begin.
+    First,
     /// There is no other span.
     Alone,
 }
@@ -78,6 +80,7 @@ impl Place {
             }
             Why::Enclosing => format!("{of} encloses the lines of {service} in time"),
             Why::Order => format!("{of} is the last to begin before the lines of {service}"),
+            Why::First => format!("{of} is the first to begin after the lines of {service}"),
             Why::Alone => format!("no span of the trace was found beside the lines of {service}"),
         }
     }
@@ -248,9 +251,10 @@ impl Sweep<'_, '_> {
             return self.at(tightest, 0.5, Why::Enclosing, own);
         }
         let order = &self.placer.order;
-        match order.get(self.next.saturating_sub(1)) {
-            Some(latest) => self.at(*latest, 0.5, Why::Order, own),
-            None => Place {
+        match (order[..self.next].last(), order.first()) {
+            (Some(latest), _) => self.at(*latest, 0.5, Why::Order, own),
+            (None, Some(first)) => self.at(*first, 0.5, Why::First, own),
+            (None, None) => Place {
                 parent: None,
                 own,
                 confidence: 0.5,

@@ -175,6 +175,25 @@ fn a_trace_of_logs_alone_has_inferred_roots() {
 }
 
 #[test]
+fn a_line_before_every_span_is_placed_at_the_first_and_says_so() {
+    let first = correlated(span((1, 1, 0), "shop", Server, (50, 100)), "r1");
+    let reason = |at| {
+        let made = run(std::slice::from_ref(&first), &[log("stock", at, "x", KEY)]);
+        assert_eq!(made[0].span.span.parent_span_id, Some(span_id(1)));
+        let reason = model::value::last(&made[0].span.span.attributes, REASON);
+        reason.unwrap().as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        reason(20),
+        "`op1` of shop is the first to begin after the lines of stock"
+    );
+    assert_eq!(
+        reason(120),
+        "`op1` of shop is the last to begin before the lines of stock"
+    );
+}
+
+#[test]
 fn lines_of_a_host_whose_clock_is_off_are_placed_by_corrected_times() {
     let spans = [
         correlated(span((1, 1, 0), "shop", Server, (0, 100)), "r1"),
