@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod exec;
+mod fnv;
 pub mod http;
 pub mod lang;
 pub mod nearest;

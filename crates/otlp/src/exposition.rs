@@ -88,7 +88,8 @@ pub fn render(mut samples: Vec<Sample>) -> String {
     text
 }
 
-fn escape(value: &str) -> String {
+/// The value of a label as it stands between quotes.
+pub fn escape(value: &str) -> String {
     value
         .replace('\\', "\\\\")
         .replace('"', "\\\"")

@@ -76,7 +76,11 @@ impl OverSources {
         at_unix_nano: u64,
         account: &Account,
     ) -> Result<Vec<Sample>, String> {
-        let running = self.0.begin_rule().await.map_err(|error| error.to_string())?;
+        let running = self
+            .0
+            .begin_rule()
+            .await
+            .map_err(|error| error.to_string())?;
         let answer = self.evaluate(expr, at_unix_nano, &running).await;
         account.add(running.work().completeness());
         answer

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Labels;
+use crate::fnv::Fnv;
 
 /// Rules that are evaluated together, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +78,7 @@ impl Group {
     /// by group, and stay the same over restarts.
     pub fn next_evaluation(&self, now_unix_nano: u64) -> u64 {
         let interval = nanos(self.interval).max(1);
-        let offset = spread(&self.key()) % interval;
+        let offset = Fnv::new().with(self.key().as_bytes()).finish() % interval;
         let since = now_unix_nano.saturating_sub(offset);
         let slot = since.div_ceil(interval).saturating_mul(interval);
         slot.saturating_add(offset)
@@ -87,13 +88,6 @@ impl Group {
 /// A duration in nanoseconds.
 pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// FNV-1a: the same in every version, so that evaluation times are.
-fn spread(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod check;
 mod exec;
 mod format;
 mod functions;
+mod numbers;
 mod parse;
 mod value;
 

@@ -2,7 +2,6 @@
 
 use axum::extract::Query;
 use http::Uri;
-use model::time::NANOS_PER_SECOND;
 use model::{Signal, TimeRange};
 use storage::filter::Filter;
 
@@ -181,17 +180,6 @@ pub fn parse_time(text: &str, now: u64) -> Option<u64> {
         .or_else(|| text.parse().ok())?;
     let nanos = time.as_nanosecond();
     u64::try_from(nanos.max(0)).ok()
-}
-
-/// Unix milliseconds of a Prometheus time: seconds with a fraction, or RFC 3339.
-#[allow(clippy::cast_possible_truncation)]
-pub fn parse_seconds(text: &str) -> Option<i64> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        let millis = (seconds * 1e3).round();
-        return (millis.is_finite() && millis.abs() < 9e15).then_some(millis as i64);
-    }
-    let nanos = parse_time(text, 0).filter(|_| !text.starts_with("now"))?;
-    i64::try_from(nanos / (NANOS_PER_SECOND / 1_000)).ok()
 }
 
 /// The error that a parameter is missing.

@@ -57,10 +57,11 @@ pub fn all() -> Vec<Route> {
         route("/api/v1/search/highlight", get(native::highlight)),
     ];
     routes.extend(prometheus());
+    routes.extend(prometheus_status());
     routes
 }
 
-/// Prometheus' API.
+/// What Prometheus' API says of data.
 fn prometheus() -> Vec<Route> {
     let route = |path, handler| Route { path, handler };
     vec![
@@ -96,6 +97,14 @@ fn prometheus() -> Vec<Route> {
             "/prometheus/api/v1/series",
             get(labels::series).post(labels::series),
         ),
+        route("/prometheus/federate", get(federate::federate)),
+    ]
+}
+
+/// What Prometheus' API says of the service and of what is scraped.
+fn prometheus_status() -> Vec<Route> {
+    let route = |path, handler| Route { path, handler };
+    vec![
         route("/prometheus/api/v1/metadata", get(metadata::metadata)),
         route("/prometheus/api/v1/targets", get(targets::targets)),
         route(
@@ -129,7 +138,6 @@ fn prometheus() -> Vec<Route> {
             "/prometheus/api/v1/notifications",
             get(status::notifications),
         ),
-        route("/prometheus/federate", get(federate::federate)),
         route("/prometheus/-/healthy", get(status::healthy)),
         route("/prometheus/-/ready", get(plain::readyz)),
     ]

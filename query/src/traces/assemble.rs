@@ -175,7 +175,8 @@ fn with_id(nodes: &[TraceSpan], trace: TraceId, id: SpanId) -> Range<usize> {
     start..start + count
 }
 
-fn calls(kind: i32) -> bool {
+/// Whether a span of this kind calls another one.
+pub(super) fn calls(kind: i32) -> bool {
     kind == SpanKind::Client as i32 || kind == SpanKind::Producer as i32
 }
 

@@ -451,7 +451,7 @@ fn pair(key: &str, value: &str) -> String {
 }
 
 /// Whether a correlation pair names a value to follow, and not a trace or span.
-fn is_value(key: &str) -> bool {
+pub(super) fn is_value(key: &str) -> bool {
     key != TRACE_ID_KEY && key != SPAN_ID_KEY
 }
 

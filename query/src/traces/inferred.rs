@@ -20,6 +20,8 @@ use model::correlation::{SPAN_ID_KEY, TRACE_ID_KEY};
 use model::{Event, KeyValue, LogRecord, Resource, Scope, Span, SpanId, SpanKind, TraceId};
 
 use super::assemble::TraceSpan;
+use super::closure::is_value;
+use crate::fnv::Fnv;
 use place::{Place, Placer};
 
 /// Attribute that marks an inferred span.
@@ -35,6 +37,8 @@ pub const SCOPE: &str = "throughline.inferred";
 
 /// How many log records of a run become events of its span; the rest are counted as dropped.
 pub const EVENTS_MAX: usize = 128;
+/// How many correlation pairs of its records a span has.
+const CORRELATION_MAX: usize = 32;
 
 /// An inferred span with its evidence.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,16 +171,12 @@ fn values(evidence: Evidence<'_>) -> HashMap<&str, HashSet<TraceId>> {
         .filter_map(|log| Some((own_trace(log)?, &log.correlation)));
     for (trace, pairs) in spans.chain(logs) {
         for (key, value) in pairs {
-            if joins(key) && !evidence.hubs.contains(value) {
+            if is_value(key) && !evidence.hubs.contains(value) {
                 values.entry(value).or_default().insert(trace);
             }
         }
     }
     values
-}
-
-fn joins(key: &str) -> bool {
-    key != TRACE_ID_KEY && key != SPAN_ID_KEY
 }
 
 /// The trace id that a record names, in its field or in its text.
@@ -205,7 +205,7 @@ fn membership(
             value: trace.to_string(),
         });
     }
-    for (key, value) in record.correlation.iter().filter(|(key, _)| joins(key)) {
+    for (key, value) in record.correlation.iter().filter(|(key, _)| is_value(key)) {
         let Some(candidates) = values.get(value.as_str()) else {
             continue;
         };
@@ -337,20 +337,32 @@ fn span_id(sender: &Sender, place: &Place, ordinal: u64, taken: &mut HashSet<Spa
     }
     let mut salt = 0u64;
     loop {
-        let mut hash = Fnv::new();
-        hash.add(&sender.trace.0);
-        hash.add(sender.service.as_bytes());
-        hash.add(sender.instance.as_bytes());
-        hash.add(&place.parent.unwrap_or_default().0);
-        hash.add(&place.own.unwrap_or_default().0);
-        hash.add(&ordinal.to_be_bytes());
-        hash.add(&salt.to_be_bytes());
-        let id = SpanId(hash.finish().to_be_bytes());
+        let parts: [&[u8]; 7] = [
+            &sender.trace.0,
+            sender.service.as_bytes(),
+            sender.instance.as_bytes(),
+            &place.parent.unwrap_or_default().0,
+            &place.own.unwrap_or_default().0,
+            &ordinal.to_be_bytes(),
+            &salt.to_be_bytes(),
+        ];
+        let id = SpanId(hash(parts).to_be_bytes());
         if !id.is_zero() && taken.insert(id) {
             return id;
         }
         salt += 1;
     }
+}
+
+/// Of parts with their lengths, and mixed at the end: every bit of an id counts.
+fn hash(parts: [&[u8]; 7]) -> u64 {
+    let hash = parts.iter().fold(Fnv::new(), |hash, part| {
+        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        hash.with(&length.to_be_bytes()).with(part)
+    });
+    let hash = hash.finish();
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
 }
 
 fn make(
@@ -372,15 +384,6 @@ fn make(
         .iter()
         .any(|line| evidence.logs[line.record].severity_number >= 17);
     let reason = place.reason(&sender.service, parent);
-    let mut correlation: Vec<(String, String)> = Vec::new();
-    for pair in lines
-        .iter()
-        .flat_map(|line| &evidence.logs[line.record].correlation)
-    {
-        if !correlation.contains(pair) && correlation.len() < 32 {
-            correlation.push(pair.clone());
-        }
-    }
     let count = i64::try_from(lines.len()).unwrap_or(i64::MAX);
     let kept = lines.len().min(EVENTS_MAX);
     let span = Span {
@@ -413,7 +416,7 @@ fn make(
             0
         },
         has_status: failed,
-        correlation,
+        correlation: correlation(evidence, &lines),
         clock: record.clock,
         ..Span::default()
     };
@@ -429,6 +432,21 @@ fn make(
         records: lines.into_iter().map(|line| line.record).collect(),
         reason,
     }
+}
+
+/// What the lines of a span are correlated by, up to a number of pairs.
+fn correlation(evidence: Evidence<'_>, lines: &[Line]) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = Vec::new();
+    let records = lines.iter().map(|line| &evidence.logs[line.record]);
+    for pair in records.flat_map(|record| &record.correlation) {
+        if all.len() == CORRELATION_MAX {
+            break;
+        }
+        if !all.contains(pair) {
+            all.push(pair.clone());
+        }
+    }
+    all
 }
 
 fn event(record: &LogRecord, at: u64) -> Event {
@@ -451,28 +469,6 @@ fn answer_to(kind: i32) -> SpanKind {
         Some(SpanKind::Client) => SpanKind::Server,
         Some(SpanKind::Producer) => SpanKind::Consumer,
         _ => SpanKind::Internal,
-    }
-}
-
-/// FNV-1a with lengths and a final mix: ids have to be the same on every machine and in every
-/// version, which the standard hashers do not promise.
-struct Fnv(u64);
-
-impl Fnv {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes();
-        for byte in length.iter().chain(bytes) {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    fn finish(self) -> u64 {
-        let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        mixed ^ (mixed >> 33)
     }
 }
 

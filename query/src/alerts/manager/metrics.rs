@@ -3,6 +3,8 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
+use otlp::exposition::escape;
+
 use super::{GroupStatus, Manager, State};
 use crate::alerts::Group;
 
@@ -62,7 +64,7 @@ impl Manager {
         let mut each = |name: &str, kind, help, value: &dyn Fn(&Group, &GroupStatus) -> f64| {
             let samples = self.groups.iter().zip(status.iter());
             let samples = samples.map(|(group, known)| {
-                let label = format!("{{rule_group=\"{}\"}}", escaped(&group.key()));
+                let label = format!("{{rule_group=\"{}\"}}", escape(&group.key()));
                 (label, value(group, known))
             });
             family(
@@ -163,12 +165,6 @@ impl Manager {
 #[allow(clippy::cast_precision_loss)]
 fn as_f64(count: u64) -> f64 {
     count as f64
-}
-
-/// The value of a label as the text format has it.
-fn escaped(value: &str) -> String {
-    let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-    value.replace('\n', "\\n")
 }
 
 fn wide(count: usize) -> u64 {

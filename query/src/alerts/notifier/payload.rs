@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::NotifierOptions;
 use super::book::{Due, Told};
 use crate::alerts::Labels;
+use crate::fnv::Fnv;
 
 /// The body of a notification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,15 +144,9 @@ pub(crate) fn rfc3339(unix_nano: u64) -> String {
 
 /// FNV-1a of the labels, as Prometheus makes a fingerprint.
 pub(crate) fn fingerprint(labels: &Labels) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    let mut add = |byte: u8| {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let one = |hash: Fnv, (key, value): (&String, &String)| {
+        let named = hash.with(key.as_bytes()).with(&[0xff]);
+        named.with(value.as_bytes()).with(&[0xff])
     };
-    for (key, value) in labels {
-        key.bytes().for_each(&mut add);
-        add(0xff);
-        value.bytes().for_each(&mut add);
-        add(0xff);
-    }
-    format!("{hash:016x}")
+    format!("{:016x}", labels.iter().fold(Fnv::new(), one).finish())
 }

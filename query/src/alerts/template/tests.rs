@@ -93,14 +93,22 @@ async fn errors_stand_in_the_text_and_never_stop_an_alert() {
 #[tokio::test]
 async fn values_are_bounded() {
     let doubled = |times: usize| {
-        format!("{{{{ $x := `ab` }}}}{{{{ range {times} }}}}{{{{ $x = print $x $x }}}}{{{{ end }}}}")
+        format!(
+            "{{{{ $x := `ab` }}}}{{{{ range {times} }}}}{{{{ $x = print $x $x }}}}{{{{ end }}}}"
+        )
     };
     let cases = [
         // Terabytes within a hundred steps.
         (doubled(40), "bytes of text"),
-        (doubled(17) + "{{ $y := print $x $x }}{{ html $y }}", "bytes of text"),
+        (
+            doubled(17) + "{{ $y := print $x $x }}{{ html $y }}",
+            "bytes of text",
+        ),
         // Each value is small enough; a hundred thousand of them are not.
-        (doubled(16) + "{{ range 10000 }}{{ $y := $x }}{{ end }}", "in all"),
+        (
+            doubled(16) + "{{ range 10000 }}{{ $y := $x }}{{ end }}",
+            "in all",
+        ),
         // One call that makes gigabytes of little.
         (
             doubled(14)
@@ -108,8 +116,14 @@ async fn values_are_bounded() {
                    {{ reReplaceAll `^.*$` $r $x }}",
             "bytes of text",
         ),
-        (doubled(14) + "{{ reReplaceAll `a` $x $x }}", "bytes of text"),
-        (doubled(16) + "{{ $x | js | urlquery | urlquery | urlquery | len }}", "131072"),
+        (
+            doubled(14) + "{{ reReplaceAll `a` $x $x }}",
+            "bytes of text",
+        ),
+        (
+            doubled(16) + "{{ $x | js | urlquery | urlquery | urlquery | len }}",
+            "131072",
+        ),
     ];
     for (template, want) in cases {
         let got = run(&template).await;

@@ -12,6 +12,7 @@ use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use model::prometheus::NAME_LABEL;
+use otlp::exposition::escape;
 use promql::Labels;
 use promql::format::api_value;
 use promql::labels::{is_classic_label_name, is_classic_metric_name};
@@ -130,11 +131,7 @@ fn write(latest: &Latest, quotes: bool, most: u64) -> Result<String, QueryError>
 
 /// In quotes, with what the format escapes.
 fn quoted(text: &str) -> String {
-    let escaped = text
-        .replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('\n', r"\n");
-    format!("\"{escaped}\"")
+    format!("\"{}\"", escape(text))
 }
 
 /// A name of letters, digits and underscores.

@@ -3,9 +3,10 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use model::TimeRange;
+use model::time::NANOS_PER_SECOND;
 use promql::Matcher;
 
-use super::super::params::parse_seconds;
+use super::super::params::parse_time;
 use super::answer::{Refused, bad_data, bad_parameter};
 use crate::exec::series::range_of_ms;
 
@@ -156,6 +157,17 @@ impl Form {
     }
 }
 
+/// Unix milliseconds of a Prometheus time: seconds with a fraction, or RFC 3339.
+#[allow(clippy::cast_possible_truncation)]
+fn parse_seconds(text: &str) -> Option<i64> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        let millis = (seconds * 1e3).round();
+        return (millis.is_finite() && millis.abs() < 9e15).then_some(millis as i64);
+    }
+    let nanos = parse_time(text, 0).filter(|_| !text.starts_with("now"))?;
+    i64::try_from(nanos / (NANOS_PER_SECOND / 1_000)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,5 +194,13 @@ mod tests {
         assert!(form.flag("c").unwrap() && !form.flag("none").unwrap());
         assert!(form.time("d").is_err() && form.duration_ms("d").is_err());
         assert_eq!(form.duration_ms("e").unwrap(), Some(3_600_000));
+    }
+
+    #[test]
+    fn times_are_seconds_or_dates() {
+        assert_eq!(parse_seconds("1.5"), Some(1_500));
+        assert_eq!(parse_seconds("1970-01-01T00:00:01Z"), Some(1_000));
+        assert_eq!(parse_seconds("NaN"), None);
+        assert_eq!(parse_seconds("now-1s"), None);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use model::{Span, SpanId, SpanKind};
 
-use super::super::assemble::TraceSpan;
+use super::super::assemble::{TraceSpan, calls};
 use super::answer_to;
 
 /// How many enclosing spans are looked at for one line, tightest first.
@@ -56,7 +56,7 @@ impl Place {
 
     /// The name that the span takes from the call that it answers.
     pub(super) fn name(&self, parent: Option<&Span>) -> Option<String> {
-        let parent = parent.filter(|span| is_call(span.kind) && !span.name.is_empty())?;
+        let parent = parent.filter(|span| calls(span.kind) && !span.name.is_empty())?;
         Some(parent.name.clone())
     }
 
@@ -96,10 +96,6 @@ pub(super) struct Placer<'a> {
     open: HashSet<usize>,
 }
 
-fn is_call(kind: i32) -> bool {
-    kind == SpanKind::Client as i32 || kind == SpanKind::Producer as i32
-}
-
 impl<'a> Placer<'a> {
     /// `members` are the positions of the trace's spans.
     pub(super) fn new(spans: &'a [TraceSpan], members: &[usize]) -> Self {
@@ -115,7 +111,7 @@ impl<'a> Placer<'a> {
                 .entry(span.span_id)
                 .and_modify(|known| {
                     // Where client and server share an id, the caller is the parent.
-                    if is_call(span.kind) {
+                    if calls(span.kind) {
                         *known = at;
                     }
                 })
@@ -124,7 +120,7 @@ impl<'a> Placer<'a> {
         let mut open: HashSet<usize> = order
             .iter()
             .copied()
-            .filter(|at| is_call(spans[*at].span.kind))
+            .filter(|at| calls(spans[*at].span.kind))
             .collect();
         for at in order.iter().copied() {
             let span = &spans[at].span;
