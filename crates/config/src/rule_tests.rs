@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::ConfigError;
 use crate::load::{expand, load_rule_file};
-use crate::rules::{Expr, Syntax};
+use crate::rules::{Expr, ExprError, Syntax};
 use crate::section::{Context, Value, refuse_unknown};
 use crate::values::PathPattern;
 use crate::yaml::{self, Content, Node};
@@ -177,7 +177,7 @@ impl Checker<'_> {
         }
         self.value::<BTreeMap<String, String>>(group, "external_labels");
         for series in self.list(group, "input_series", &SERIES) {
-            self.expr(series, "series");
+            self.series(series, "series");
             self.values(series);
         }
         for test in self.list(group, "promql_expr_test", &EXPR_TEST) {
@@ -211,7 +211,7 @@ impl Checker<'_> {
             .and_then(Node::as_text)
             .is_some_and(|text| !text.is_empty())
         {
-            self.expr(sample, "labels");
+            self.series(sample, "labels");
         }
         if let Some(value) = sample.get("value").filter(|value| !value.is_null())
             && value.as_text().and_then(number).is_none()
@@ -256,16 +256,33 @@ impl Checker<'_> {
         T::read(value, &mut self.cx)
     }
 
-    /// Checks the expression, or the name and labels of a series, under a key.
+    /// Checks the expression under a key.
     fn expr(&mut self, node: &Node, key: &str) {
+        let syntax = self.syntax;
+        self.promql(node, key, "expression", &|text| syntax.expr(text));
+    }
+
+    /// Checks the name and labels of a series under a key.
+    fn series(&mut self, node: &Node, key: &str) {
+        let syntax = self.syntax;
+        self.promql(node, key, "series", &|text| syntax.series(text));
+    }
+
+    fn promql(
+        &mut self,
+        node: &Node,
+        key: &str,
+        what: &str,
+        check: &dyn Fn(&str) -> Result<(), ExprError>,
+    ) {
         let Some(value) = node.get(key).filter(|value| !value.is_null()) else {
             return;
         };
         let Some(text) = value.as_text() else {
-            return self.cx.expected(value, "a PromQL expression", None);
+            return self.cx.expected(value, &format!("a PromQL {what}"), None);
         };
-        if let Err(error) = self.syntax.expr(text) {
-            let message = format!("invalid expression: {}", error.message);
+        if let Err(error) = check(text) {
+            let message = format!("invalid {what}: {}", error.message);
             self.within(value, error.start, message);
         }
     }

@@ -28,6 +28,9 @@ pub trait Syntax {
     /// Checks a PromQL expression.
     fn expr(&self, text: &str) -> Result<(), ExprError>;
 
+    /// Checks the name and the labels of a series, which may have neither.
+    fn series(&self, text: &str) -> Result<(), ExprError>;
+
     /// Checks the template of an alert's label or annotation; the error is one sentence.
     fn template(&self, text: &str) -> Result<(), String>;
 

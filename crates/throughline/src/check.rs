@@ -16,18 +16,24 @@ pub(crate) struct RuleSyntax {
 
 impl Syntax for RuleSyntax {
     fn expr(&self, text: &str) -> Result<(), ExprError> {
-        match promql::parse_with(text, features(self.experimental)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(ExprError {
-                start: error.start,
-                end: error.end,
-                message: error.message,
-            }),
-        }
+        let parsed = promql::parse_with(text, features(self.experimental));
+        parsed.map(drop).map_err(placed)
+    }
+
+    fn series(&self, text: &str) -> Result<(), ExprError> {
+        promql::parse_series(text).map(drop).map_err(placed)
     }
 
     fn template(&self, text: &str) -> Result<(), String> {
         template::check(text)
+    }
+}
+
+fn placed(error: promql::ParseError) -> ExprError {
+    ExprError {
+        start: error.start,
+        end: error.end,
+        message: error.message,
     }
 }
 

@@ -26,6 +26,10 @@ impl Syntax for Languages {
         self.syntax.expr(text)
     }
 
+    fn series(&self, text: &str) -> Result<(), ExprError> {
+        self.syntax.series(text)
+    }
+
     fn template(&self, text: &str) -> Result<(), String> {
         self.syntax.template(text)
     }

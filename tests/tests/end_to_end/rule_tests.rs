@@ -22,6 +22,22 @@ fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
     )
 }
 
+#[test]
+fn samples_without_labels_may_be_written_as_empty_braces() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = |labels: &str| {
+        format!(
+            "tests:\n- input_series: [{{series: 'up{{job=\"x\"}}', values: '1 1'}}]\n  promql_expr_test:\n  \
+             - {{expr: sum(up), eval_time: 1m, exp_samples: [{{labels: '{labels}', value: 1}}]}}\n"
+        )
+    };
+    for (labels, code) in [("{}", 0), ("{ }", 0), ("", 0), ("{a=\"b\"}", 1), ("{", 1)] {
+        std::fs::write(folder.path().join("t.yml"), test(labels)).unwrap();
+        let (got, out, err) = run(&["t.yml"], folder.path());
+        assert_eq!(got, Some(code), "{labels}: {out}{err}");
+    }
+}
+
 /// What the newest promtool says of each given file: all is well, or what standard error has.
 const GIVEN: [(&str, Result<(), &[&str]>); 11] = [
     ("unittest.yml", Ok(())),

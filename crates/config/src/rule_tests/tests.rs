@@ -44,14 +44,14 @@ tests:
             "t.yml:1:14: there is no rule file /nowhere/gone.yml",
             "t.yml:2:22: expected a duration: `often` is not a duration \
              (write it as in 500ms, 30s, 5m, 1h30m or 7d)",
-            "t.yml:6:21: invalid expression: bad word",
+            "t.yml:6:21: invalid series: bad word",
             "t.yml:7:34: `1y2` is no value: write a number, `_`, `stale`, a histogram in {{}}, \
              or several as in `1x5` and `0+10x5`",
             "t.yml:8:9: `values` is missing",
             "t.yml:10:9: `expr` is missing",
             "t.yml:10:20: expected a duration: `5` has no unit \
              (write it as in 500ms, 30s, 5m, 1h30m or 7d)",
-            "t.yml:11:33: invalid expression: bad word",
+            "t.yml:11:33: invalid series: bad word",
             "t.yml:11:46: expected a number, found `many`",
             "t.yml:12:20: invalid expression: bad word",
             "t.yml:13:5: unknown key `alert_rule_tests` (did you mean `alert_rule_test`?)",

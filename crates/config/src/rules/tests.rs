@@ -12,6 +12,10 @@ impl<F: Fn(&str) -> Result<(), ExprError>> Syntax for F {
         self(text)
     }
 
+    fn series(&self, text: &str) -> Result<(), ExprError> {
+        self(text)
+    }
+
     fn template(&self, text: &str) -> Result<(), String> {
         match text.contains("BROKEN") {
             true => Err("broken".to_owned()),

@@ -8,6 +8,10 @@ impl config::Syntax for Any {
         Ok(())
     }
 
+    fn series(&self, _: &str) -> Result<(), config::ExprError> {
+        Ok(())
+    }
+
     fn template(&self, _: &str) -> Result<(), String> {
         Ok(())
     }
