@@ -1,7 +1,7 @@
 //! Binds the rules to the rest of this service: rule files as the config reads them, and
 //! PromQL over its sources.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use promql::engine::{SampleValue, Value};
@@ -96,8 +96,9 @@ impl OverSources {
         let query = engine.query(expr).map_err(|error| error.to_string())?;
         let options = self.0.options();
         let timeout = Duration::from_millis(options.limits.timeout_ms);
+        let deadline = Instant::now() + timeout;
         let limits = Limits {
-            deadline: Some(std::time::Instant::now() + timeout),
+            deadline: Some(deadline),
             memory: Some(running.work().sample_memory()),
             ..options.promql_limits.clone()
         };
@@ -118,7 +119,8 @@ impl OverSources {
             ));
         }
         let place = running.place();
-        let evaluated = within(timeout + GRACE, move || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let evaluated = within(left + GRACE, move || {
             // One that goes on beyond its time keeps its place, so that there are never many.
             let _place = place;
             fetched.evaluate()
