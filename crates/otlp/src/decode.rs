@@ -3,7 +3,8 @@
 //! Nothing is copied and, but for exemplars, nothing is allocated per row: strings point into the
 //! request and the lists of a row live in vectors that the next row reuses. Protobuf promises no
 //! order of fields, so the envelopes are walked twice: first for the resource or scope and its
-//! schema URL, then for what they hold.
+//! schema URL, then for what they hold. One that holds no row is not handed on: two bytes on the wire
+//! are an empty one, and a compressed request may have millions of them.
 //!
 //! A list can take fifty times its encoding (an empty exemplar has two bytes on the wire), so the
 //! sink is asked for room before one grows.
@@ -23,7 +24,7 @@ mod spans;
 use model::Signal;
 use model::resource::EntityRef;
 use model::room::allocation;
-use model::row::{DecodeError, ResourceRef, RowSink, ScopeRef, Undecoded};
+use model::row::{DecodeError, Half, ResourceRef, RowSink, ScopeRef, Undecoded};
 use model::value::KeyValueRef;
 use model::wire::{self, Field, Joined, Reader};
 
@@ -31,12 +32,64 @@ use lists::{Peak, push};
 
 /// Hands every row of an OTLP request to `sink`.
 pub fn decode(signal: Signal, request: &[u8], sink: &mut dyn RowSink) -> Result<(), Undecoded> {
-    let joined = Joined::default();
-    let reader = Reader::joining(request, &joined);
+    read(signal, request, None, &Joined::default(), sink)
+}
+
+/// Hands half of the rows to `sink`: see [`model::row::Decode::decode_half`]. What holds rows of both halves
+/// is read for each; rows of the other half are passed over.
+pub fn decode_half(
+    signal: Signal,
+    request: &[u8],
+    half: Half,
+    sink: &mut dyn RowSink,
+) -> Result<(), Undecoded> {
+    read(signal, request, Some(half), &Joined::of_half(), sink)
+}
+
+fn read<'a>(
+    signal: Signal,
+    request: &'a [u8],
+    half: Option<Half>,
+    joined: &'a Joined,
+    sink: &mut dyn RowSink,
+) -> Result<(), Undecoded> {
+    let reader = Reader::joining(request, joined);
+    let scratch = Scratch {
+        part: half.map(|half| Part::of(request, half)),
+        ..Scratch::default()
+    };
     match signal {
-        Signal::Traces => walk(reader, &mut spans::Spans::default(), sink),
-        Signal::Logs => walk(reader, &mut logs::Logs::default(), sink),
-        Signal::Metrics => walk(reader, &mut metrics::Metrics::default(), sink),
+        Signal::Traces => walk(reader, scratch, &mut spans::Spans::default(), sink),
+        Signal::Logs => walk(reader, scratch, &mut logs::Logs::default(), sink),
+        Signal::Metrics => walk(reader, scratch, &mut metrics::Metrics::default(), sink),
+    }
+}
+
+/// Which rows are read, by where they lie in memory.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// The second half of the request.
+    second: (usize, usize),
+    half: Half,
+}
+
+impl Part {
+    fn of(request: &[u8], half: Half) -> Self {
+        let start = request.as_ptr() as usize;
+        Self {
+            second: (start + request.len() / 2, start + request.len()),
+            half,
+        }
+    }
+
+    fn has(self, row: &[u8]) -> bool {
+        let at = row.as_ptr() as usize;
+        let (middle, end) = self.second;
+        let half = match middle <= at && at <= end {
+            true => Half::Second,
+            false => Half::First,
+        };
+        half == self.half
     }
 }
 
@@ -57,17 +110,48 @@ struct Scratch<'a> {
     entity_refs: Vec<EntityRef>,
     /// What the entities allocate beside their list.
     entities: Peak,
+    dropped_attributes_count: u32,
+    schema_url: &'a str,
+    /// Whether the sink has the present resource.
+    handed_over: bool,
     scope_attributes: Vec<KeyValueRef<'a>>,
+    /// All rows without one.
+    part: Option<Part>,
+}
+
+impl<'a> Scratch<'a> {
+    fn begin_resource(&mut self) {
+        self.resource_attributes.clear();
+        self.entity_refs.clear();
+        self.entities.restart();
+        self.dropped_attributes_count = 0;
+        self.schema_url = "";
+        self.handed_over = false;
+    }
+
+    /// Hands the present resource over, before the first scope that has rows.
+    fn hand_over(&mut self, sink: &mut dyn RowSink) -> Result<(), Undecoded> {
+        if self.handed_over {
+            return Ok(());
+        }
+        self.handed_over = true;
+        Ok(sink.resource(&ResourceRef {
+            attributes: &self.resource_attributes,
+            dropped_attributes_count: self.dropped_attributes_count,
+            entity_refs: &self.entity_refs,
+            schema_url: self.schema_url,
+        })?)
+    }
 }
 
 // The three requests share their field numbers down to the row: request 1 -> resource envelope
 // {1 resource, 2 scope envelope, 3 schema URL} -> scope envelope {1 scope, 2 row, 3 schema URL}.
 fn walk<'a>(
     mut reader: Reader<'a>,
+    mut scratch: Scratch<'a>,
     rows: &mut dyn Rows<'a>,
     sink: &mut dyn RowSink,
 ) -> Result<(), Undecoded> {
-    let mut scratch = Scratch::default();
     while let Some((number, field)) = reader.next()? {
         if number == 1 {
             resource_envelope(&reader, field.bytes(&reader)?, &mut scratch, rows, sink)?;
@@ -83,29 +167,20 @@ fn resource_envelope<'a>(
     rows: &mut dyn Rows<'a>,
     sink: &mut dyn RowSink,
 ) -> Result<(), Undecoded> {
-    scratch.resource_attributes.clear();
-    scratch.entity_refs.clear();
-    scratch.entities.restart();
-    let mut dropped_attributes_count = 0;
-    let mut schema_url = "";
+    scratch.begin_resource();
+    let mut has_scopes = false;
     let mut reader = parent.nested(message);
     while let Some((number, field)) = reader.next()? {
         match number {
-            1 => {
-                let resource = field.bytes(&reader)?;
-                let dropped = &mut dropped_attributes_count;
-                self::resource(&reader, resource, scratch, dropped, sink)?;
-            }
-            3 => schema_url = field.text(&reader)?,
+            1 => resource(&reader, field.bytes(&reader)?, scratch, sink)?,
+            2 => has_scopes = true,
+            3 => scratch.schema_url = field.text(&reader)?,
             _ => {}
         }
     }
-    sink.resource(&ResourceRef {
-        attributes: &scratch.resource_attributes,
-        dropped_attributes_count,
-        entity_refs: &scratch.entity_refs,
-        schema_url,
-    })?;
+    if !has_scopes {
+        return Ok(());
+    }
     let mut reader = parent.nested(message);
     while let Some((number, field)) = reader.next()? {
         if number == 2 {
@@ -119,14 +194,13 @@ fn resource<'a>(
     parent: &Reader<'a>,
     message: &'a [u8],
     scratch: &mut Scratch<'a>,
-    dropped: &mut u32,
     sink: &mut dyn RowSink,
 ) -> Result<(), Undecoded> {
     let mut reader = parent.nested(message);
     while let Some((number, field)) = reader.next()? {
         match number {
             1 => attribute(&reader, field, &mut scratch.resource_attributes, sink)?,
-            2 => *dropped = uint32(&reader, field)?,
+            2 => scratch.dropped_attributes_count = uint32(&reader, field)?,
             3 => {
                 let message = field.bytes(&reader)?;
                 let entity = entity_ref(&reader, message, &mut scratch.entities, sink)?;
@@ -173,6 +247,7 @@ fn scope_envelope<'a>(
     let attributes = &mut scratch.scope_attributes;
     attributes.clear();
     let mut scope = ScopeRef::default();
+    let mut has_rows = false;
     let mut reader = parent.nested(message);
     while let Some((number, field)) = reader.next()? {
         match number {
@@ -188,19 +263,33 @@ fn scope_envelope<'a>(
                     }
                 }
             }
+            2 => has_rows = true,
             3 => scope.schema_url = field.text(&reader)?,
             _ => {}
         }
     }
-    sink.scope(&ScopeRef {
-        attributes,
-        ..scope
-    })?;
+    if !has_rows {
+        return Ok(());
+    }
+    let mut handed_over = false;
     let mut reader = parent.nested(message);
     while let Some((number, field)) = reader.next()? {
-        if number == 2 {
-            rows.row(&reader, field.bytes(&reader)?, sink)?;
+        if number != 2 {
+            continue;
         }
+        let row = field.bytes(&reader)?;
+        if scratch.part.is_some_and(|part| !part.has(row)) {
+            continue;
+        }
+        if !handed_over {
+            handed_over = true;
+            scratch.hand_over(sink)?;
+            sink.scope(&ScopeRef {
+                attributes: &scratch.scope_attributes,
+                ..scope
+            })?;
+        }
+        rows.row(&reader, row, sink)?;
     }
     Ok(())
 }

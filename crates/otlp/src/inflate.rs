@@ -9,6 +9,8 @@ use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation,
 /// The largest zstd window accepted, as a power of two: 16 MiB, what level 19 needs twice over.
 /// The window is allocated before the first byte comes out, so it must not be the sender's choice.
 const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+/// Room is made at once for no more than this, whatever is said to come.
+const EXPECTED_MAX: usize = 1 << 20;
 /// How much zstd may write at a time.
 const STEP: usize = 64 * 1024;
 
@@ -127,6 +129,14 @@ impl Inflate {
             begun: false,
             state,
         })
+    }
+
+    /// Makes room at once for so many bytes, which are said to come, where they are not compressed: a
+    /// buffer that grows is moved several times. Memory that nothing was written to yet is not there.
+    pub fn expect(&mut self, bytes: usize) {
+        if let State::Identity(out) = &mut self.state {
+            out.reserve_exact(bytes.min(self.limit).min(EXPECTED_MAX));
+        }
     }
 
     /// Takes the next chunk.

@@ -30,7 +30,7 @@ mod tests;
 use std::fmt;
 
 pub use column::{BytesColumn, FixedColumn, TemplateColumn, TextColumn};
-pub(crate) use distinct::{Distinct, distinct_u64};
+pub(crate) use distinct::{Distinct, Table, distinct_u64};
 pub use reader::{BlockReader, ColumnInfo, Range};
 pub(crate) use text::Templated;
 pub(crate) use tokens::{MAX_VARIABLES, PLACE};

@@ -11,6 +11,7 @@ mod absorb;
 mod clocks;
 mod expected;
 mod intern;
+mod key_numbers;
 mod owned;
 mod shared;
 mod show;
@@ -32,6 +33,7 @@ use crate::write::Points;
 pub(crate) use clocks::Clocks;
 pub(crate) use expected::Expected;
 pub(crate) use intern::Interner;
+pub(crate) use key_numbers::{Chunks, KeyNumbers};
 pub(crate) use owned::summary_resource;
 pub(crate) use sink::{ChunkSink, Received, SeriesGate, members};
 

@@ -2,7 +2,7 @@
 //!
 //! Services, operations, fields, completion and label values are read from it, without touching rows. For each field
 //! (a name and a kind) it holds the number of rows, the number of distinct values, and up to 1,000 of the most
-//! frequent values of up to 256 bytes each. What a cap cut off is never silent: rows whose value is not listed are
+//! frequent values of up to 256 bytes each, and 131,072 of all attributes of rows together. What a cap cut off is never silent: rows whose value is not listed are
 //! counted, and a number of distinct values that is only a lower bound says so.
 //!
 //! A file is, all integers little-endian: a header (magic `TLFT`, 2 bytes of version, 2 reserved), one section for
@@ -18,14 +18,16 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use crate::block::Kind;
-use crate::block::codes::decode_strings;
+use crate::block::codes::{Strings, decode_strings};
 use crate::block::ints::{self, Depth};
 use crate::block::wire::{Cursor, Decoded, Malformed};
 
+mod merge;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use merge::merge;
 pub(crate) use writer::FieldsTableWriter;
 use writer::Rest;
 
@@ -39,6 +41,13 @@ const LOWER_BOUND: u8 = 16;
 
 /// The most values that a table lists for one field.
 pub const MAX_LISTED_VALUES: usize = 1000;
+
+/// How the names of attributes of rows begin. Their keys are the sender's choice, and there may be thousands.
+pub(crate) const ATTRIBUTES: &str = "attr:";
+
+/// The most values that a table lists of all attributes of rows together: where these have more, each lists about as
+/// many of its most frequent ones as any other.
+pub const MAX_VALUES: usize = 1 << 17;
 
 /// Longer values are counted but not listed.
 pub const MAX_VALUE_BYTES: usize = 256;
@@ -169,27 +178,6 @@ impl FieldsTableBuilder {
         }
     }
 
-    /// Adds all counts of another table.
-    pub fn add_table(&mut self, table: &FieldsTable) -> Result<(), FieldsTableError> {
-        self.unlisted_field_rows = self
-            .unlisted_field_rows
-            .saturating_add(table.unlisted_field_rows);
-        for info in &table.fields {
-            for listed in table.values(info)? {
-                self.add(&info.name, info.kind, &listed.value, listed.rows);
-            }
-            if info.unlisted_rows > 0 || info.distinct != Distinct::Exactly(info.listed as u64) {
-                self.add_unlisted(
-                    &info.name,
-                    info.kind,
-                    info.unlisted_rows,
-                    info.distinct.known(),
-                );
-            }
-        }
-        Ok(())
-    }
-
     /// The field to count for; None, after counting the rows, when there are too many fields.
     fn field(&mut self, name: &str, kind: Kind, rows: u64) -> Option<&mut Followed> {
         let full = self.fields.len() >= MAX_FIELDS || self.followed_bytes >= MAX_FOLLOWED_BYTES;
@@ -209,8 +197,11 @@ impl FieldsTableBuilder {
     pub fn finish(self) -> Vec<u8> {
         let mut fields: Vec<((Box<str>, Kind), Followed)> = self.fields.into_iter().collect();
         fields.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut writer = FieldsTableWriter::new();
-        writer.unlisted_field_rows = self.unlisted_field_rows;
+        let values = fields
+            .iter()
+            .map(|((name, _), field)| (&**name, field.values.len()));
+        let mut writer = FieldsTableWriter::new(share(values));
+        writer.unlisted_fields(self.unlisted_field_rows);
         for ((name, kind), field) in fields {
             let values = field.values.iter().map(|(value, rows)| (&**value, *rows));
             let rest = Rest {
@@ -224,13 +215,23 @@ impl FieldsTableBuilder {
     }
 }
 
-/// Merges tables into one.
-pub fn merge(tables: &[&FieldsTable]) -> Result<Vec<u8>, FieldsTableError> {
-    let mut builder = FieldsTableBuilder::new();
-    for table in tables {
-        builder.add_table(table)?;
+/// How many values each attribute of rows may list, where the fields of a table have so many: as many as all
+/// others, or all that it has.
+pub(crate) fn share<'n>(values: impl Iterator<Item = (&'n str, usize)>) -> usize {
+    let values = values.filter(|(name, _)| name.starts_with(ATTRIBUTES));
+    let mut values: Vec<usize> = values
+        .map(|(_, count)| count.min(MAX_LISTED_VALUES))
+        .collect();
+    values.sort_unstable();
+    let mut left = MAX_VALUES;
+    for (at, count) in values.iter().enumerate() {
+        let fields = values.len() - at;
+        if count * fields > left {
+            return left / fields;
+        }
+        left -= count;
     }
-    Ok(builder.finish())
+    MAX_LISTED_VALUES
 }
 
 /// An open fields table.
@@ -315,6 +316,16 @@ impl FieldsTable {
 
     /// The listed values of a field of this table, in rising order of their text.
     pub fn values(&self, field: &FieldInfo) -> Result<Vec<FieldValue>, FieldsTableError> {
+        let listed = self.listed(field)?;
+        let owned = |(value, rows): (&str, u64)| FieldValue {
+            value: value.to_owned(),
+            rows,
+        };
+        Ok(listed.iter().map(owned).collect())
+    }
+
+    /// The same, all in one piece of memory.
+    pub(crate) fn listed(&self, field: &FieldInfo) -> Result<Listed, FieldsTableError> {
         let name = || field.name.clone();
         let section = self
             .bytes
@@ -333,23 +344,37 @@ impl FieldsTable {
     }
 }
 
-fn read_values(section: &[u8], listed: usize) -> Decoded<Vec<FieldValue>> {
+/// The listed values of a field, and in how many rows each was counted.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    values: Strings,
+    rows: Vec<u64>,
+}
+
+impl Listed {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.rows.iter().enumerate().map(|(at, rows)| {
+            let value = str::from_utf8(self.values.get(at));
+            (value.expect("values were UTF-8 when they were read"), *rows)
+        })
+    }
+}
+
+fn read_values(section: &[u8], listed: usize) -> Decoded<Listed> {
     let mut cursor = Cursor::new(section);
-    let strings = decode_strings(&mut cursor, listed)?;
-    let counts = ints::decode(&mut cursor, listed, Depth::Outer)?;
+    let values = decode_strings(&mut cursor, listed)?;
+    let rows = ints::decode(&mut cursor, listed, Depth::Outer)?;
     cursor.finish()?;
-    let mut values = Vec::with_capacity(listed);
-    for (index, rows) in counts.into_iter().enumerate() {
-        let value = strings.get(index);
+    for at in 0..listed {
+        let value = values.get(at);
         if value.len() > MAX_VALUE_BYTES {
             return Err(Malformed("a value is too long"));
         }
-        let value = str::from_utf8(value)
-            .map_err(|_| Malformed("a value is not UTF-8"))?
-            .to_owned();
-        values.push(FieldValue { value, rows });
+        if str::from_utf8(value).is_err() {
+            return Err(Malformed("a value is not UTF-8"));
+        }
     }
-    Ok(values)
+    Ok(Listed { values, rows })
 }
 
 fn read_directory(directory: &[u8], end: usize) -> Decoded<(u64, Vec<FieldInfo>)> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use env::Env;
 use model::{Signal, Tenant};
 
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Chunks, KeyNumbers};
 use crate::idtable;
 use crate::index::BlockTerms;
 use crate::layout::RowRef;
@@ -101,8 +101,10 @@ pub(crate) fn flush(
         )?;
         written(head.rows());
     }
-    for ((tenant, signal), chunks) in &heads.rows {
-        for (day, rows) in by_day(chunks) {
+    for ((tenant, signal), list) in &heads.rows {
+        let keys = &KeyNumbers::of(list);
+        let chunks = Chunks { list, keys };
+        for (day, rows) in by_day(list) {
             let key = PartitionKey {
                 tenant: tenant.clone(),
                 signal: *signal,
@@ -215,7 +217,7 @@ struct NewFiles<'f> {
 
 impl NewFiles<'_> {
     /// Writes them, and returns the terms for the index.
-    fn write(&self, chunks: &[Arc<Chunk>], rows: &[RowRef]) -> Result<Vec<BlockTerms>, FlushError> {
+    fn write(&self, chunks: Chunks<'_>, rows: &[RowRef]) -> Result<Vec<BlockTerms>, FlushError> {
         let (env, dir, id) = (self.env, self.dir, self.id);
         let mut writer = BlocksWriter::create(env, &id.path(dir, "blocks"), self.signal)?;
         let mut pairs: Vec<(u64, u32)> = Vec::new();
@@ -227,9 +229,10 @@ impl NewFiles<'_> {
             (self.written)(rows.len() as u64);
         }
         writer.finish(true)?;
+        // What the collector has counted is let go of before the terms are put in order.
+        write_whole(env, &id.path(dir, "fields"), &collector.fields())?;
         let (mut single, shared) = split_terms(pairs, id.number());
         write_whole(env, &id.path(dir, "ids"), &idtable::build(&mut single))?;
-        write_whole(env, &id.path(dir, "fields"), &collector.fields())?;
         env.files.sync_dir(dir)?;
         Ok(shared)
     }

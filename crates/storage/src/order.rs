@@ -1,43 +1,36 @@
 //! The order of rows in a file, and how they are cut into blocks.
 
+mod load;
+
+use std::cmp::Reverse;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use model::Signal;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 
-use crate::block;
-use crate::chunk::{Chunk, Span32, Val};
-use crate::layout::{RowRef, TYPES, type_code};
+use crate::chunk::{Chunk, Chunks, Span32};
+use crate::layout::RowRef;
 
-/// Above this many attribute keys rows of one service go together: blocks would otherwise have
+use load::Load;
+pub(crate) use load::is_heavy;
+
+/// Above this many attribute keys rows with the same keys go together: blocks would otherwise have
 /// more columns than pays.
 const KEYS_FOR_TRACE_ORDER_MAX: usize = 300;
 
-/// Columns of attributes that a block may have: half of what it can hold.
-const BLOCK_COLUMNS_MAX: usize = block::MAX_COLUMNS / 2;
-/// Bytes of text that a block may have: half of what a column can hold.
-const BLOCK_BYTES_MAX: usize = block::MAX_TEXT_BYTES / 2;
-/// The most columns of one key: for rows, events and links, each with values of every type.
-const COLUMNS_OF_KEY: usize = 3 * TYPES.len();
-
 /// The order of spans or log records in the file, which decides how well they compress and how many
 /// blocks a trace lies in.
-pub(crate) fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRef>) -> Vec<RowRef> {
-    let chunk_of = |at: &RowRef| &chunks[at.chunk as usize];
+pub(crate) fn ordered(signal: Signal, chunks: Chunks<'_>, mut rows: Vec<RowRef>) -> Vec<RowRef> {
+    let chunk_of = |at: &RowRef| &chunks.list[at.chunk as usize];
     let time_of = |at: &RowRef| chunk_of(at).time(at.row as usize);
-    let mut keys: Vec<&str> = chunks.iter().flat_map(|chunk| chunk.keys.iter()).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    if keys.len() > KEYS_FOR_TRACE_ORDER_MAX {
-        let ranks = service_ranks(chunks);
+    if chunks.keys.count() > KEYS_FOR_TRACE_ORDER_MAX {
+        let ranks = service_ranks(chunks.list);
+        let kinds = Kinds::of(signal, chunks, &rows);
         rows.sort_by_cached_key(|at| {
-            let (chunk, row) = (chunk_of(at), at.row as usize);
-            let resource = match signal {
-                Signal::Traces => chunk.spans[row].resource,
-                _ => chunk.logs[row].resource,
-            };
+            let resource = resource_of(signal, chunk_of(at), at.row as usize);
             let rank = ranks[at.chunk as usize][resource as usize];
-            (rank, chunk.time(row))
+            (rank, kinds.kind(at), time_of(at))
         });
         return rows;
     }
@@ -56,6 +49,65 @@ pub(crate) fn ordered(signal: Signal, chunks: &[Arc<Chunk>], mut rows: Vec<RowRe
         (first, trace, time)
     });
     rows
+}
+
+fn resource_of(signal: Signal, chunk: &Chunk, row: usize) -> u32 {
+    match signal {
+        Signal::Traces => chunk.spans[row].resource,
+        _ => chunk.logs[row].resource,
+    }
+}
+
+fn attributes_of(signal: Signal, chunk: &Chunk, row: usize) -> Span32 {
+    match signal {
+        Signal::Traces => chunk.spans[row].attributes,
+        _ => chunk.logs[row].attributes,
+    }
+}
+
+/// What rows have which keys. Those with a rare key in common mostly have others in common, too: where
+/// they lie side by side each key has values in few blocks, and a block has few columns.
+struct Kinds<'c> {
+    signal: Signal,
+    chunks: Chunks<'c>,
+    /// How many rows have each key, by its number.
+    rows_of: Vec<u32>,
+}
+
+impl<'c> Kinds<'c> {
+    fn of(signal: Signal, chunks: Chunks<'c>, rows: &[RowRef]) -> Self {
+        let mut kinds = Self {
+            signal,
+            chunks,
+            rows_of: Vec::new(),
+        };
+        let mut rows_of = vec![0u32; chunks.keys.count()];
+        for at in rows {
+            kinds.keys(at).for_each(|key| rows_of[key] += 1);
+        }
+        kinds.rows_of = rows_of;
+        kinds
+    }
+
+    fn keys(&self, at: &RowRef) -> impl Iterator<Item = usize> {
+        let (index, chunk) = (at.chunk as usize, &self.chunks.list[at.chunk as usize]);
+        let attributes = attributes_of(self.signal, chunk, at.row as usize);
+        let attributes = chunk.attributes[attributes.range()].iter();
+        attributes.map(move |attribute| self.chunks.keys.get(index, attribute.key))
+    }
+
+    /// By the rarest key, that of the most rows first, then by all keys.
+    fn kind(&self, at: &RowRef) -> (Reverse<u32>, usize, u64) {
+        let (mut rows, mut rarest) = (u32::MAX, 0);
+        let mut all = FxHasher::default();
+        for key in self.keys(at) {
+            all.write_usize(key);
+            if (self.rows_of[key], key) < (rows, rarest) {
+                (rows, rarest) = (self.rows_of[key], key);
+            }
+        }
+        (Reverse(rows), rarest, all.finish())
+    }
 }
 
 /// The place of the service of each resource of each chunk among all services.
@@ -77,10 +129,10 @@ fn service_ranks(chunks: &[Arc<Chunk>]) -> Vec<Vec<usize>> {
 
 /// Cuts rows into as few blocks of at most `block_rows` as there can be, all of about the same
 /// length: where there are several each is about half full at least, and a merge has nothing to
-/// join. What would have more columns or text than a block can have is cut again.
+/// join. What would have more columns or bytes than a block may have is cut again.
 pub(crate) fn cut<'r>(
     signal: Signal,
-    chunks: &[Arc<Chunk>],
+    chunks: Chunks<'_>,
     rows: &'r [RowRef],
     block_rows: usize,
 ) -> Vec<&'r [RowRef]> {
@@ -93,130 +145,21 @@ pub(crate) fn cut<'r>(
     }
 }
 
-/// What a block is to hold so far, where rows may have more than one can hold.
-struct Load<'c> {
-    signal: Signal,
-    chunks: &'c [Arc<Chunk>],
-    /// The number of each key of each chunk among those of all chunks.
-    keys: Vec<Vec<u32>>,
-    /// The last block with a column, by key, level and type.
-    seen: Vec<u32>,
-    block: u32,
-    columns: usize,
-    bytes: usize,
-}
-
-impl<'c> Load<'c> {
-    /// None where all rows together have less than a block can hold, as they mostly have.
-    fn new(signal: Signal, chunks: &'c [Arc<Chunk>]) -> Option<Self> {
-        let mut numbers: FxHashMap<&str, u32> = FxHashMap::default();
-        let mut number = |key: &'c str| {
-            let next = numbers.len() as u32;
-            *numbers.entry(key).or_insert(next)
-        };
-        let of_chunk = |chunk: &'c Arc<Chunk>| chunk.keys.iter().map(&mut number).collect();
-        let keys = chunks.iter().map(of_chunk).collect();
-        let columns = numbers.len() * COLUMNS_OF_KEY;
-        let bytes: usize = chunks.iter().map(|chunk| chunk.heap_bytes()).sum();
-        if columns <= BLOCK_COLUMNS_MAX && bytes <= BLOCK_BYTES_MAX {
-            return None;
-        }
-        Some(Self {
-            signal,
-            chunks,
-            keys,
-            seen: vec![0; columns],
-            block: 0,
-            columns: 0,
-            bytes: 0,
-        })
-    }
-
-    fn cut<'r>(&mut self, rows: &'r [RowRef]) -> Vec<&'r [RowRef]> {
-        let mut blocks = Vec::new();
-        let mut first = 0;
-        self.begin();
-        for (at, row) in rows.iter().enumerate() {
-            self.add(*row);
-            let full = self.columns > BLOCK_COLUMNS_MAX || self.bytes > BLOCK_BYTES_MAX;
-            if full && at > first {
-                blocks.push(&rows[first..at]);
-                first = at;
-                self.begin();
-                self.add(*row);
-            }
-        }
-        blocks.push(&rows[first..]);
-        blocks
-    }
-
-    fn begin(&mut self) {
-        self.block += 1;
-        self.columns = 0;
-        self.bytes = 0;
-    }
-
-    fn add(&mut self, at: RowRef) {
-        let (chunk, row) = (&self.chunks[at.chunk as usize], at.row as usize);
-        let keys = at.chunk as usize;
-        let (attributes, resource, own_bytes) = match self.signal {
-            Signal::Traces => {
-                let span = &chunk.spans[row];
-                for event in &chunk.events[span.events.range()] {
-                    self.attributes(chunk, keys, event.attributes, 1);
-                    self.bytes += size_of_val(event) + event.name.length as usize;
-                }
-                for link in &chunk.links[span.links.range()] {
-                    self.attributes(chunk, keys, link.attributes, 2);
-                    self.bytes += size_of_val(link) + link.trace_state.length as usize;
-                }
-                let texts = [span.name, span.status_message, span.trace_state];
-                let bytes: usize = texts.iter().map(|text| text.length as usize).sum();
-                (span.attributes, span.resource, bytes)
-            }
-            _ => {
-                let log = &chunk.logs[row];
-                let texts = [log.severity_text, log.event_name];
-                let bytes: usize = texts.iter().map(|text| text.length as usize).sum();
-                (log.attributes, log.resource, bytes + text_bytes(log.body))
-            }
-        };
-        self.bytes += own_bytes + chunk.resources[resource as usize].encoded.len();
-        self.attributes(chunk, keys, attributes, 0);
-    }
-
-    fn attributes(&mut self, chunk: &Chunk, keys: usize, list: Span32, level: usize) {
-        for attribute in &chunk.attributes[list.range()] {
-            let key = self.keys[keys][attribute.key as usize] as usize;
-            let kind = usize::from(type_code(attribute.value));
-            let seen = &mut self.seen[key * COLUMNS_OF_KEY + level * TYPES.len() + kind];
-            if std::mem::replace(seen, self.block) != self.block {
-                self.columns += 1;
-            }
-            self.bytes += size_of_val(attribute) + text_bytes(attribute.value);
-        }
-    }
-}
-
-fn text_bytes(value: Val) -> usize {
-    match value {
-        Val::Str(text) | Val::Bytes(text) | Val::Array(text) | Val::KvList(text) => {
-            text.length as usize
-        }
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::KeyNumbers;
 
     #[test]
     fn rows_are_cut_evenly_and_each_is_in_one_block() {
         for count in 0..200 {
             let row = |row| RowRef { chunk: 0, row };
             let rows: Vec<RowRef> = (0..count).map(row).collect();
-            let blocks = cut(Signal::Logs, &[], &rows, 16);
+            let chunks = Chunks {
+                list: &[],
+                keys: &KeyNumbers::default(),
+            };
+            let blocks = cut(Signal::Logs, chunks, &rows, 16);
             assert_eq!(blocks.concat(), rows);
             assert_eq!(blocks.len(), rows.len().div_ceil(16));
             let lengths = || blocks.iter().map(|block| block.len());

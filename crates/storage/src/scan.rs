@@ -350,10 +350,7 @@ impl<'a> Scan<'a> {
 
     /// Opens a unit that is read for its rows.
     fn open(&self, unit: &Unit) -> Result<Opened, Damage> {
-        let stats = &mut self.account.lock().stats;
-        stats.blocks += 1;
-        stats.rows += unit.rows();
-        stats.bytes += unit.bytes();
+        self.account(1, unit.rows(), unit.bytes());
         unit.open(&self.interned)
     }
 

@@ -243,23 +243,12 @@ impl Store {
                 after_ms: core.memory_retry_ms(),
             });
         };
-        let decoding = core.clone();
-        let inline_bytes = match batch.format {
-            Format::Otlp => INLINE_BYTES,
-            Format::RemoteWrite1 | Format::RemoteWrite2 => INLINE_BYTES / COMPRESSION,
-        };
-        let decode = move || decoding.decode_new(batch);
-        let new = if weight < inline_bytes {
-            decode()?
-        } else {
-            tokio::task::spawn_blocking(decode)
-                .await
-                .map_err(|_| WriteError::Closed)??
-        };
+        let new = self.decode(batch, weight).await?;
         let (answer, answered) = oneshot::channel();
         self.send(Job::Write(Box::new(commit::Pending {
             batch: new.batch,
             chunk: new.chunk,
+            second: new.second,
             refused_series: new.refused_series,
             content: new.content,
             received_unix_nano: new.received_unix_nano,
@@ -267,6 +256,29 @@ impl Store {
             holds: (permit, new.room),
         })))?;
         answered.await.map_err(|_| WriteError::Closed)?
+    }
+
+    async fn decode(&self, batch: Batch, weight: usize) -> Result<decode::New, WriteError> {
+        let core = &self.handle.core;
+        let inline_bytes = match batch.format {
+            Format::Otlp => INLINE_BYTES,
+            Format::RemoteWrite1 | Format::RemoteWrite2 => INLINE_BYTES / COMPRESSION,
+        };
+        if weight < inline_bytes {
+            return core.decode_new(batch);
+        }
+        let in_work = core.options.pending_bytes - core.pending.available_permits();
+        let alone = in_work == weight;
+        if alone
+            && decode::halves::pays(&batch)
+            && let Some(new) = decode::halves::decode(core, &batch).await
+        {
+            return Ok(new);
+        }
+        let decoding = core.clone();
+        tokio::task::spawn_blocking(move || decoding.decode_new(batch))
+            .await
+            .map_err(|_| WriteError::Closed)?
     }
 
     fn send(&self, job: Job) -> Result<(), WriteError> {

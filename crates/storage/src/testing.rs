@@ -14,11 +14,13 @@ use model::room::Room;
 use model::row::*;
 use model::*;
 
-use crate::chunk::SeriesGate;
+use crate::chunk::{Chunk, Chunks, KeyNumbers, SeriesGate};
 use crate::filter::Filter;
+use crate::layout::RowRef;
 use crate::message::*;
 use crate::points::SeriesEntry;
 use crate::read::{Read, ReadError};
+use crate::terms::Collector;
 use crate::write::{Ack, Batch, Stamp, WriteError};
 use crate::{Options, Store};
 
@@ -58,6 +60,13 @@ pub(crate) fn chunk<T: serde::Serialize>(signal: Signal, rows: &[T]) -> crate::c
         )
         .unwrap();
     sink.finish().unwrap()
+}
+
+/// The block that these rows become.
+pub(crate) fn encoded(signal: Signal, list: &[Arc<Chunk>], rows: &[RowRef]) -> Vec<u8> {
+    let keys = &KeyNumbers::of(list);
+    let (chunks, mut terms) = (Chunks { list, keys }, Collector::new());
+    crate::layout::encode(signal, chunks, rows, &mut terms).unwrap()
 }
 
 pub(crate) fn open(dir: &Path) -> Store {

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use model::metric::{MetricKind, PointValue, Series, Temporality};
-use model::row::Reject;
+use model::room::NoRoom;
+use model::row::{
+    Half, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef,
+};
 use model::{DataPoint, Metric, Signal, Value};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -456,4 +459,94 @@ fn envelopes_may_put_their_resource_last() {
     let rows = Rows::decode(Signal::Traces, &request).unwrap();
     assert_eq!(rows.spans[0].resource.service(), "late");
     assert_eq!(rows.spans[0].resource.schema_url, "s");
+}
+
+/// A sink that says what it was handed, in order.
+#[derive(Default)]
+struct Calls(Vec<&'static str>);
+
+impl RowSink for Calls {
+    fn room(&mut self, _: usize) -> Result<(), NoRoom> {
+        Ok(())
+    }
+    fn resource(&mut self, _: &ResourceRef<'_>) -> Result<(), NoRoom> {
+        self.0.push("resource");
+        Ok(())
+    }
+    fn scope(&mut self, _: &ScopeRef<'_>) -> Result<(), NoRoom> {
+        self.0.push("scope");
+        Ok(())
+    }
+    fn span(&mut self, _: &SpanRef<'_>) -> Result<(), NoRoom> {
+        self.0.push("span");
+        Ok(())
+    }
+    fn log(&mut self, _: &LogRef<'_>) -> Result<(), NoRoom> {
+        self.0.push("log");
+        Ok(())
+    }
+    fn metric(&mut self, _: &MetricRef<'_>) -> Result<(), NoRoom> {
+        Ok(())
+    }
+    fn point(&mut self, _: &PointRef<'_>) -> Result<(), NoRoom> {
+        Ok(())
+    }
+    fn reject(&mut self, _: Reject, _: u64) {}
+}
+
+#[test]
+fn what_holds_no_row_is_not_handed_on() {
+    let scope = |records| logs::ScopeLogs {
+        log_records: vec![logs::LogRecord::default(); records],
+        ..Default::default()
+    };
+    let resource = |scope_logs: Vec<logs::ScopeLogs>| logs::ResourceLogs {
+        resource: Some(Resource {
+            attributes: vec![attribute("service.name", "s")],
+            ..Default::default()
+        }),
+        scope_logs,
+        ..Default::default()
+    };
+    let request = ExportLogsServiceRequest {
+        resource_logs: vec![
+            logs::ResourceLogs::default(),
+            resource(vec![scope(0), scope(0)]),
+            resource(vec![scope(0), scope(2), scope(1)]),
+            resource(Vec::new()),
+        ],
+    };
+    let mut calls = Calls::default();
+    super::decode(Signal::Logs, &request.encode_to_vec(), &mut calls).unwrap();
+    assert_eq!(calls.0, ["resource", "scope", "log", "log", "scope", "log"]);
+    // What is wrong in an empty one is found all the same.
+    let mut broken = request.encode_to_vec();
+    model::wire::put_bytes(&mut broken, 1, &[0x0a, 2, 0x0a, 9]);
+    assert!(super::decode(Signal::Logs, &broken, &mut Calls::default()).is_err());
+}
+
+#[test]
+fn a_resource_with_rows_in_both_halves_is_read_for_each() {
+    let record = |n: u32| model::LogRecord {
+        flags: n,
+        body: "x".repeat(100).into(),
+        ..model::LogRecord::default()
+    };
+    let records: Vec<_> = (0..100).map(record).collect();
+    let request = crate::encode::logs(&records);
+    let half = |half| {
+        let mut rows = Rows::default();
+        super::decode_half(Signal::Logs, &request, half, &mut rows).unwrap();
+        rows.logs
+    };
+    let (first, second) = (half(Half::First), half(Half::Second));
+    assert!(first.len().abs_diff(second.len()) < 4, "{}", first.len());
+    assert_eq!([first, second].concat(), records);
+    for (bytes, rows) in [(&[][..], 0), (&request[..], 100)] {
+        let mut whole = Rows::default();
+        for half in [Half::First, Half::Second] {
+            super::decode_half(Signal::Logs, bytes, half, &mut whole).unwrap();
+        }
+        assert_eq!(whole.logs.len(), rows);
+    }
 }

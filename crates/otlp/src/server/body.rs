@@ -3,6 +3,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt;
+use hyper::body::Body as _;
 use model::room::Room;
 
 use super::{Outcome, ServerLimits, Verdict};
@@ -86,7 +87,16 @@ async fn read_untimed(
     room: &mut Room,
 ) -> Result<Bytes, BodyFailure> {
     let mut inflate = match framing {
-        Framing::Http => Some(Inflate::new(encoding, limits.request_bytes)?),
+        Framing::Http => {
+            let mut inflate = Inflate::new(encoding, limits.request_bytes)?;
+            let length = body.size_hint().exact();
+            inflate.expect(
+                length
+                    .and_then(|length| usize::try_from(length).ok())
+                    .unwrap_or(0),
+            );
+            Some(inflate)
+        }
         Framing::Grpc(_) => None,
     };
     let mut stream = body.data_stream();
@@ -149,7 +159,9 @@ impl GrpcFrame {
                     return Err(Verdict::Malformed(reason.to_owned()).into());
                 }
             };
-            *inflate = Some(Inflate::new(encoding, limit)?);
+            let mut inflating = Inflate::new(encoding, limit)?;
+            inflating.expect(self.missing);
+            *inflate = Some(inflating);
         }
         if chunk.len() > self.missing {
             let reason = "more than one gRPC message in an export".to_owned();

@@ -59,6 +59,23 @@ impl Table {
         }
     }
 
+    /// The number of the entry that has `hash` and for which `same` holds.
+    pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mask = self.slots.len() - 1;
+        let mut slot = hash as usize & mask;
+        loop {
+            let number = self.slots[slot].checked_sub(1)?;
+            if self.hashes[number as usize] == hash && same(number) {
+                return Some(number);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<u32>() + self.hashes.capacity() * size_of::<u64>()
+    }
+
     fn grow(&mut self) {
         let mask = self.slots.len() * 2 - 1;
         self.slots = vec![0; mask + 1];

@@ -96,6 +96,27 @@ pub(super) fn resource(
     entry(resource, allocated, room)
 }
 
+/// The hash of the entry that [`resource`] would make, without making it.
+pub(super) fn resource_hash(resource: &ResourceRef<'_>, scratch: &mut Vec<u8>) -> u64 {
+    scratch.clear();
+    put_attributes(scratch, resource.attributes);
+    put_varint(scratch, u64::from(resource.dropped_attributes_count));
+    encode_onto(resource.entity_refs, scratch);
+    put_bytes(scratch, resource.schema_url.as_bytes());
+    hash(scratch)
+}
+
+/// The hash of the entry that [`scope`] would make, without making it.
+pub(super) fn scope_hash(scope: &ScopeRef<'_>, scratch: &mut Vec<u8>) -> u64 {
+    scratch.clear();
+    put_bytes(scratch, scope.name.as_bytes());
+    put_bytes(scratch, scope.version.as_bytes());
+    put_attributes(scratch, scope.attributes);
+    put_varint(scratch, u64::from(scope.dropped_attributes_count));
+    put_bytes(scratch, scope.schema_url.as_bytes());
+    hash(scratch)
+}
+
 pub(super) fn scope(scope: &ScopeRef<'_>, room: &mut Room) -> Result<Entry<Scope>, NoRoom> {
     let texts = [scope.name, scope.version, scope.schema_url];
     let allocated = owned_bytes(scope.attributes) + texts_bytes(&texts);

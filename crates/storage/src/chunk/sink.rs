@@ -1,6 +1,8 @@
 //! Fills a chunk from a request.
 
 mod attributes;
+mod received;
+mod series;
 mod storable;
 mod zero;
 
@@ -20,44 +22,15 @@ use super::{
     Chunk, EventRow, Expected, LinkRow, LogRow, PointRow, PointVal, Span32, SpanRow, Text, Val,
     encode_onto, encoded_bytes,
 };
-use crate::partition::day_of;
-use crate::points::{Entry, SeriesEntry, series_id};
+use crate::points::Entry;
+
+pub(crate) use received::Received;
+pub(crate) use series::SeriesGate;
 
 /// A list of this size grows by half instead of twofold: what it takes beyond its rows counts too.
 const LARGE_BYTES: usize = 1 << 20;
 /// What has more members than this is measured before it is encoded.
 const MEMBERS_MEASURED: usize = 256;
-
-/// When a request was received.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Received {
-    /// By the sender's clock; 0 where that is not known any more.
-    pub unix_nano: u64,
-    /// The day by the collector's clock.
-    pub day: u32,
-    /// Rows of a later time than this are filed under that day.
-    pub latest_unix_nano: u64,
-}
-
-impl Received {
-    /// Received at this time by the sender's clock, from which the collector's differs by
-    /// `offset_nano`; rows may be ahead of the latter by `ahead_nano`.
-    pub(crate) fn at(unix_nano: u64, offset_nano: i64, ahead_nano: u64) -> Self {
-        let ours = unix_nano.saturating_add_signed(offset_nano);
-        Self {
-            unix_nano,
-            day: day_of(ours),
-            latest_unix_nano: ours.saturating_add(ahead_nano),
-        }
-    }
-
-    /// At a time that is not known any more.
-    pub(crate) const UNKNOWN: Self = Self {
-        unix_nano: 0,
-        day: 0,
-        latest_unix_nano: u64::MAX,
-    };
-}
 
 /// The [`RowSink`] that fills one chunk.
 pub(crate) struct ChunkSink<'k> {
@@ -200,6 +173,21 @@ impl<'k> ChunkSink<'k> {
         }
     }
 
+    /// Takes room for the nested values among these, which are unfolded to be encoded, and says how
+    /// much that is: a list takes many times its bytes on the wire.
+    #[inline]
+    fn unfolded(&mut self, attributes: &[KeyValueRef<'_>]) -> Result<usize, NoRoom> {
+        let nested = attributes.iter().map(|attribute| match attribute.value {
+            ValueRef::Array(_) | ValueRef::KvList(_) => attribute.value.owned_bytes(),
+            _ => 0,
+        });
+        let bytes = nested.sum();
+        if bytes > 0 {
+            self.room.take(bytes)?;
+        }
+        Ok(bytes)
+    }
+
     /// The time of a row that has none.
     fn undated(&mut self) -> u64 {
         self.chunk.undated += 1;
@@ -256,68 +244,6 @@ impl<'k> ChunkSink<'k> {
             count: index32(span.links.len()),
         })
     }
-
-    /// The series of a point, or why it was refused.
-    fn series(
-        &mut self,
-        metric: &Arc<Entry<Metric>>,
-        attributes: &[KeyValueRef<'_>],
-    ) -> Result<Result<u32, Reject>, NoRoom> {
-        self.scratch.clear();
-        shared::put_attributes(&mut self.scratch, attributes);
-        let resource = &self.chunk.resources[self.resource as usize];
-        let scope = &self.chunk.scopes[self.scope as usize];
-        let id = series_id(&self.scratch, resource.hash, scope.hash, metric.hash);
-        if let Some(index) = self.series.get(&id) {
-            return Ok(*index);
-        }
-        if self.series.len() == self.series.capacity() {
-            // A map doubles, and has an eighth of its places free.
-            let places = (2 * self.series.len()).max(4);
-            self.room
-                .take(places * size_of::<(u128, Result<u32, Reject>)>())?;
-        }
-        let entry = match self.gate.known(id) {
-            Some(entry) => entry,
-            None => {
-                let encoded = &self.scratch;
-                let entry = shared::series(resource, scope, metric, encoded, id, self.room)?;
-                let bytes = entry.bytes;
-                match self.gate.admit(entry, attributes) {
-                    Ok(entry) => {
-                        self.chunk.series_bytes += bytes;
-                        entry
-                    }
-                    Err(reason) => {
-                        self.room.give_back(bytes);
-                        self.series.insert(id, Err(reason));
-                        return Ok(Err(reason));
-                    }
-                }
-            }
-        };
-        let index = index32(self.chunk.series.len());
-        self.chunk.series.push(entry);
-        self.series.insert(id, Ok(index));
-        Ok(Ok(index))
-    }
-}
-
-/// Where series of requests come from, and who decides whether their points are taken.
-pub(crate) trait SeriesGate {
-    /// Whether a zero is to be stored where a counter says that it began, before its point of this
-    /// time.
-    fn begins(&mut self, _id: u128, _start: u64, _time: u64) -> bool {
-        false
-    }
-    /// A series that was let in before, of which points have come again.
-    fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>>;
-    /// Lets in a series that is not known, with these attributes, or says why not.
-    fn admit(
-        &mut self,
-        entry: SeriesEntry,
-        attributes: &[KeyValueRef<'_>],
-    ) -> Result<Arc<SeriesEntry>, Reject>;
 }
 
 impl RowSink for ChunkSink<'_> {
@@ -326,12 +252,16 @@ impl RowSink for ChunkSink<'_> {
     }
 
     fn resource(&mut self, resource: &ResourceRef<'_>) -> Result<(), NoRoom> {
-        let entry: Entry<Resource> = shared::resource(resource, self.room)?;
-        if let Some(index) = self.resources.get(entry.hash) {
+        // Requests may name a resource again for each of its rows.
+        let nested = self.unfolded(resource.attributes)?;
+        let hash = shared::resource_hash(resource, &mut self.scratch);
+        self.room.give_back(nested);
+        if let Some(index) = self.resources.get(hash) {
             self.resource = *index;
-            self.room.give_back(entry.bytes);
             return Ok(());
         }
+        let entry: Entry<Resource> = shared::resource(resource, self.room)?;
+        debug_assert_eq!(entry.hash, hash);
         self.resource = index32(self.chunk.resources.len());
         self.resources
             .insert(entry.hash, self.resource, self.room)?;
@@ -340,12 +270,15 @@ impl RowSink for ChunkSink<'_> {
     }
 
     fn scope(&mut self, scope: &ScopeRef<'_>) -> Result<(), NoRoom> {
-        let entry: Entry<Scope> = shared::scope(scope, self.room)?;
-        if let Some(index) = self.scopes.get(entry.hash) {
+        let nested = self.unfolded(scope.attributes)?;
+        let hash = shared::scope_hash(scope, &mut self.scratch);
+        self.room.give_back(nested);
+        if let Some(index) = self.scopes.get(hash) {
             self.scope = *index;
-            self.room.give_back(entry.bytes);
             return Ok(());
         }
+        let entry: Entry<Scope> = shared::scope(scope, self.room)?;
+        debug_assert_eq!(entry.hash, hash);
         self.scope = index32(self.chunk.scopes.len());
         self.scopes.insert(entry.hash, self.scope, self.room)?;
         self.chunk.scopes.push(Arc::new(entry));
@@ -464,7 +397,9 @@ impl RowSink for ChunkSink<'_> {
             self.scratch.extend_from_slice(&length);
             self.scratch.extend_from_slice(text.as_bytes());
         }
+        let nested = self.unfolded(metric.metadata)?;
         shared::put_attributes(&mut self.scratch, metric.metadata);
+        self.room.give_back(nested);
         let key = shared::hash(&self.scratch);
         if let Some(known) = self.metrics.get(key) {
             self.metric = Some(known.clone());

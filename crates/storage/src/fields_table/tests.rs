@@ -123,6 +123,59 @@ fn merging_adds_counts_and_keeps_caps_visible() {
 }
 
 #[test]
+fn attributes_share_what_a_table_lists() {
+    let mut builder = FieldsTableBuilder::new();
+    // A few have more values than their share, which many with few values leave to them.
+    for field in 0..400 {
+        let values = if field < 200 { 10 } else { 900 };
+        for value in 0..values {
+            let rows = 1 + u64::from(value == 7);
+            builder.add(
+                &format!("attr:{field:03}"),
+                Kind::Text,
+                &value.to_string(),
+                rows,
+            );
+        }
+    }
+    for value in 0..900 {
+        builder.add("service", Kind::Text, &value.to_string(), 1);
+    }
+    let table = open(builder);
+    for (table, factor) in [
+        (&table, 1),
+        (
+            &FieldsTable::open(merge(&[&table, &table]).unwrap().into()).unwrap(),
+            2,
+        ),
+    ] {
+        // How many values parts have in common is not looked at.
+        let share = (MAX_VALUES - 200 * 10 * factor as usize) / 200;
+        assert_eq!(table.named("service")[0].listed, 900);
+        for field in table
+            .fields()
+            .iter()
+            .filter(|field| field.name.starts_with("attr:"))
+        {
+            let few = &*field.name < "attr:200";
+            let (listed, rows) = if few { (10, 11) } else { (share, 901) };
+            assert_eq!(
+                (field.listed, field.rows),
+                (listed, rows * factor),
+                "{}",
+                field.name
+            );
+            let values = table.values(field).unwrap();
+            let often = values.iter().find(|value| value.value == "7").unwrap();
+            assert_eq!(often.rows, 2 * factor, "the most frequent are kept");
+            let rows: u64 = values.iter().map(|value| value.rows).sum();
+            assert_eq!(rows + field.unlisted_rows, field.rows);
+            assert_eq!(field.distinct.known(), if few { 10 } else { 900 });
+        }
+    }
+}
+
+#[test]
 fn too_many_fields_are_counted() {
     let mut builder = FieldsTableBuilder::new();
     for n in 0..MAX_FIELDS + 10 {

@@ -1,8 +1,8 @@
 //! Writes a fields table.
 
 use super::{
-    LOWER_BOUND, MAGIC, MAX_FIELD_NAME_BYTES, MAX_FIELDS, MAX_FOLLOWED_BYTES, MAX_LISTED_VALUES,
-    MAX_VALUE_BYTES, TRAILER_BYTES, VERSION,
+    ATTRIBUTES, LOWER_BOUND, MAGIC, MAX_FIELD_NAME_BYTES, MAX_FIELDS, MAX_FOLLOWED_BYTES,
+    MAX_LISTED_VALUES, MAX_VALUE_BYTES, TRAILER_BYTES, VERSION,
 };
 use crate::block::Kind;
 use crate::block::codes::encode_strings;
@@ -25,12 +25,15 @@ pub(crate) struct FieldsTableWriter {
     directory: Vec<u8>,
     previous: Vec<u8>,
     fields: usize,
+    /// How many values an attribute of rows may list.
+    most: usize,
     written_bytes: usize,
-    pub(super) unlisted_field_rows: u64,
+    unlisted_field_rows: u64,
 }
 
 impl FieldsTableWriter {
-    pub(crate) fn new() -> Self {
+    /// A table whose attributes of rows list so many values at most: see [`super::share`].
+    pub(crate) fn new(most: usize) -> Self {
         let mut sections = MAGIC.to_vec();
         sections.extend_from_slice(&VERSION.to_le_bytes());
         sections.extend_from_slice(&[0, 0]);
@@ -39,6 +42,7 @@ impl FieldsTableWriter {
             directory: Vec::new(),
             previous: Vec::new(),
             fields: 0,
+            most: most.min(MAX_LISTED_VALUES),
             written_bytes: 0,
             unlisted_field_rows: 0,
         }
@@ -53,29 +57,24 @@ impl FieldsTableWriter {
         mut values: Vec<(&str, u64)>,
         unlisted_rows: u64,
     ) {
-        let sum = |values: &[(&str, u64)]| {
-            let rows = values.iter().map(|(_, rows)| *rows);
-            rows.fold(unlisted_rows, u64::saturating_add)
-        };
-        let full = self.fields >= MAX_FIELDS || self.written_bytes >= MAX_FOLLOWED_BYTES;
-        if full || name.len() > MAX_FIELD_NAME_BYTES {
-            self.unlisted_field_rows = self.unlisted_field_rows.saturating_add(sum(&values));
-            return;
-        }
         let before = values.len();
         let all = sum(&values);
         values.retain(|(value, _)| value.len() <= MAX_VALUE_BYTES);
+        let bounded = unlisted_rows > 0 || values.len() < before;
         let rest = Rest {
-            rows: all - sum(&values).saturating_sub(unlisted_rows),
-            at_least: u64::from(unlisted_rows > 0 || values.len() < before),
-            bounded: unlisted_rows > 0 || values.len() < before,
+            rows: unlisted_rows.saturating_add(all - sum(&values)),
+            at_least: u64::from(bounded),
+            bounded,
         };
-        let bytes = values.iter().map(|(value, _)| value.len());
-        self.written_bytes += name.len() + bytes.sum::<usize>();
-        self.written_bytes += (values.len() + 1) * size_of::<(Box<str>, u64)>();
         self.write(name, kind, values, rest);
     }
 
+    /// Counts rows of fields that are not listed.
+    pub(super) fn unlisted_fields(&mut self, rows: u64) {
+        self.unlisted_field_rows = self.unlisted_field_rows.saturating_add(rows);
+    }
+
+    /// Writes a field whose values are short enough to be listed.
     pub(super) fn write(
         &mut self,
         name: &str,
@@ -83,6 +82,15 @@ impl FieldsTableWriter {
         mut values: Vec<(&str, u64)>,
         rest: Rest,
     ) {
+        let full = self.fields >= MAX_FIELDS || self.written_bytes >= MAX_FOLLOWED_BYTES;
+        if full || name.len() > MAX_FIELD_NAME_BYTES {
+            self.unlisted_fields(sum(&values).saturating_add(rest.rows));
+            return;
+        }
+        let most = match name.starts_with(ATTRIBUTES) {
+            true => self.most,
+            false => MAX_LISTED_VALUES,
+        };
         let (out, directory) = (&mut self.sections, &mut self.directory);
         let name = name.as_bytes();
         let shared = name
@@ -95,9 +103,9 @@ impl FieldsTableWriter {
         directory.extend_from_slice(&name[shared..]);
         let distinct = (values.len() as u64).max(rest.at_least);
         let mut unlisted_rows = rest.rows;
-        if values.len() > MAX_LISTED_VALUES {
+        if values.len() > most {
             values.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-            let cut = values.drain(MAX_LISTED_VALUES..).map(|(_, rows)| rows);
+            let cut = values.drain(most..).map(|(_, rows)| rows);
             unlisted_rows = cut.fold(unlisted_rows, u64::saturating_add);
         }
         values.sort_unstable();
@@ -116,6 +124,7 @@ impl FieldsTableWriter {
         directory.extend_from_slice(&crc32c::crc32c(&out[start..]).to_le_bytes());
         self.previous = name.to_vec();
         self.fields += 1;
+        self.written_bytes += name.len() + out.len() - start;
     }
 
     /// The whole table.
@@ -134,4 +143,9 @@ impl FieldsTableWriter {
         out.extend_from_slice(&MAGIC);
         out
     }
+}
+
+fn sum(values: &[(&str, u64)]) -> u64 {
+    let rows = values.iter().map(|(_, rows)| *rows);
+    rows.fold(0, u64::saturating_add)
 }

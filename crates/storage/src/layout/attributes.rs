@@ -1,12 +1,10 @@
 //! Attribute columns on the way in: shapes, and one column of values per key and type.
 
-use std::sync::Arc;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{TYPES, put_varint, type_code};
 use crate::block::{BlockWriter, Values};
-use crate::chunk::{Attr, Chunk, Val};
+use crate::chunk::{Attr, Chunks, Val};
 use crate::filter::Level;
 use crate::terms::{self, Collector};
 
@@ -44,10 +42,9 @@ struct Shape {
 
 /// Collects the attributes of the rows (or events, or links) of one block.
 pub(super) struct AttributeColumns<'a> {
-    chunks: &'a [Arc<Chunk>],
-    /// Column index by (chunk, key index, type); `u32::MAX` where not known yet.
-    known: Vec<Vec<[u32; 8]>>,
-    by_key: FxHashMap<(&'a str, u8), u32>,
+    chunks: Chunks<'a>,
+    /// Column index by the key's number and type; `u32::MAX` where there is none yet.
+    known: Vec<[u32; 8]>,
     columns: Vec<(&'a str, u8, Column<'a>)>,
     shapes: FxHashMap<Box<[u32]>, u64>,
     shape_list: Vec<Shape>,
@@ -60,11 +57,10 @@ pub(super) struct AttributeColumns<'a> {
 }
 
 impl<'a> AttributeColumns<'a> {
-    pub(super) fn new(chunks: &'a [Arc<Chunk>]) -> Self {
+    pub(super) fn new(chunks: Chunks<'a>) -> Self {
         Self {
             chunks,
-            known: vec![Vec::new(); chunks.len()],
-            by_key: FxHashMap::default(),
+            known: Vec::new(),
             columns: Vec::new(),
             shapes: FxHashMap::default(),
             shape_list: Vec::new(),
@@ -76,11 +72,11 @@ impl<'a> AttributeColumns<'a> {
 
     /// Adds the attributes of the next row.
     pub(super) fn row(&mut self, chunk_index: usize, attributes: &[Attr]) {
-        let chunk = &*self.chunks[chunk_index];
+        let chunk = &*self.chunks.list[chunk_index];
         self.scratch.clear();
         for attr in attributes {
             let code = type_code(attr.value);
-            let column = self.column(chunk_index, chunk, attr.key, code);
+            let column = self.column(chunk_index, attr.key, code);
             self.scratch.push(column);
             match (&mut self.columns[column as usize].2, attr.value) {
                 (Column::Text(list), Val::Str(text)) => list.push(chunk.str(text)),
@@ -128,20 +124,15 @@ impl<'a> AttributeColumns<'a> {
         code
     }
 
-    fn column(&mut self, chunk_index: usize, chunk: &'a Chunk, key: u32, code: u8) -> u32 {
-        let known = &mut self.known[chunk_index];
-        if known.len() <= key as usize {
-            known.resize(key as usize + 1, [u32::MAX; 8]);
+    fn column(&mut self, chunk: usize, key: u32, code: u8) -> u32 {
+        let number = self.chunks.keys.get(chunk, key);
+        if self.known.len() <= number {
+            self.known.resize(number + 1, [u32::MAX; 8]);
         }
-        let slot = &mut known[key as usize][usize::from(code)];
-        if *slot != u32::MAX {
-            return *slot;
-        }
-        let key = chunk.keys.get(key);
-        let next = u32::try_from(self.columns.len()).expect("a block has fewer than 2^32 columns");
-        *slot = *self.by_key.entry((key, code)).or_insert(next);
-        let index = *slot;
-        if index == next {
+        let slot = &mut self.known[number][usize::from(code)];
+        if *slot == u32::MAX {
+            *slot = index32(self.columns.len());
+            let key = self.chunks.list[chunk].keys.get(key);
             let column = match code {
                 0 => Column::Text(Vec::new()),
                 1 => Column::Int(Vec::new()),
@@ -152,7 +143,7 @@ impl<'a> AttributeColumns<'a> {
             };
             self.columns.push((key, code, column));
         }
-        index
+        *slot
     }
 
     /// Writes the columns under names that begin with `prefix` and shows them to the collector.

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::attributes::AttributeColumns;
 use super::{EMPTY_BODY, PARENT_RAW, bodies, clock, nested, summary, type_code};
 use crate::block::{BlockError, BlockWriter, Values};
-use crate::chunk::{Chunk, Corr, LogRow, Span32, Val};
+use crate::chunk::{Chunk, Chunks, Corr, LogRow, Span32, Val};
 use crate::filter::Level;
 use crate::terms::Collector;
 
@@ -28,7 +28,7 @@ impl RowRef {
 /// The rows, in this order, as one block. The collector is shown what they may be found by.
 pub(crate) fn encode<'a>(
     signal: Signal,
-    chunks: &'a [Arc<Chunk>],
+    chunks: Chunks<'a>,
     rows: &[RowRef],
     terms: &mut Collector<'a>,
 ) -> Result<Vec<u8>, BlockError> {
@@ -136,9 +136,9 @@ struct Common<'a> {
 }
 
 impl<'a> Common<'a> {
-    fn new(chunks: &'a [Arc<Chunk>]) -> Self {
+    fn new(chunks: Chunks<'a>) -> Self {
         Self {
-            chunks,
+            chunks: chunks.list,
             resources: Shared::default(),
             scopes: Shared::default(),
             resource: Vec::new(),
@@ -286,12 +286,13 @@ impl<'a> Correlation<'a> {
 
 #[allow(clippy::cast_possible_wrap)]
 fn spans<'a>(
-    chunks: &'a [Arc<Chunk>],
+    from: Chunks<'a>,
     rows: &[RowRef],
     writer: &mut BlockWriter,
     terms: &mut Collector<'a>,
 ) {
-    let mut common = Common::new(chunks);
+    let chunks = from.list;
+    let mut common = Common::new(from);
     let mut time = Vec::with_capacity(rows.len());
     let mut duration = Vec::with_capacity(rows.len());
     let mut names = Vec::with_capacity(rows.len());
@@ -339,7 +340,7 @@ fn spans<'a>(
     texts(writer, "trace_state", states);
     common.write(writer, terms);
     clock::encode(chunks, rows, writer);
-    nested::encode(chunks, rows, writer, terms);
+    nested::encode(from, rows, writer, terms);
 }
 
 #[allow(clippy::cast_possible_wrap)]
@@ -374,12 +375,13 @@ fn parents(chunks: &[Arc<Chunk>], rows: &[RowRef], span_ids: &[[u8; 8]], writer:
 
 #[allow(clippy::cast_possible_wrap)]
 fn logs<'a>(
-    chunks: &'a [Arc<Chunk>],
+    from: Chunks<'a>,
     rows: &[RowRef],
     writer: &mut BlockWriter,
     terms: &mut Collector<'a>,
 ) {
-    let mut common = Common::new(chunks);
+    let chunks = from.list;
+    let mut common = Common::new(from);
     let mut time = Vec::with_capacity(rows.len());
     let mut observed = Vec::with_capacity(rows.len());
     let (mut span_ids, mut has_span) = (Vec::new(), Vec::new());

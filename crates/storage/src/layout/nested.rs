@@ -1,17 +1,15 @@
 //! Events and links of spans as columns.
 
-use std::sync::Arc;
-
 use super::attributes::AttributeColumns;
 use super::encode::{RowRef, texts, uints};
 use crate::block::{BlockWriter, Values};
-use crate::chunk::Chunk;
+use crate::chunk::Chunks;
 use crate::filter::Level;
 use crate::terms::Collector;
 
 /// Writes the events and links of the rows, if there are any.
 pub(super) fn encode<'a>(
-    chunks: &'a [Arc<Chunk>],
+    chunks: Chunks<'a>,
     rows: &[RowRef],
     writer: &mut BlockWriter,
     terms: &mut Collector<'a>,
@@ -21,7 +19,7 @@ pub(super) fn encode<'a>(
     let dropped = |pick: fn(&crate::chunk::SpanRow) -> u32| -> Vec<u64> {
         rows.iter()
             .map(|at| {
-                let (chunk, row) = at.of(chunks);
+                let (chunk, row) = at.of(chunks.list);
                 u64::from(pick(&chunk.spans[row]))
             })
             .collect()
@@ -32,7 +30,7 @@ pub(super) fn encode<'a>(
 
 #[allow(clippy::cast_possible_wrap)]
 fn events<'a>(
-    chunks: &'a [Arc<Chunk>],
+    chunks: Chunks<'a>,
     rows: &[RowRef],
     writer: &mut BlockWriter,
     terms: &mut Collector<'a>,
@@ -41,7 +39,7 @@ fn events<'a>(
     let (mut times, mut names, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
     let mut attributes = AttributeColumns::new(chunks);
     for at in rows {
-        let (chunk, row) = at.of(chunks);
+        let (chunk, row) = at.of(chunks.list);
         let span = &chunk.spans[row];
         counts.push(u64::from(span.events.count));
         for event in &chunk.events[span.events.range()] {
@@ -67,7 +65,7 @@ fn events<'a>(
 }
 
 fn links<'a>(
-    chunks: &'a [Arc<Chunk>],
+    chunks: Chunks<'a>,
     rows: &[RowRef],
     writer: &mut BlockWriter,
     terms: &mut Collector<'a>,
@@ -77,7 +75,7 @@ fn links<'a>(
     let (mut dropped, mut flags) = (Vec::new(), Vec::new());
     let mut attributes = AttributeColumns::new(chunks);
     for at in rows {
-        let (chunk, row) = at.of(chunks);
+        let (chunk, row) = at.of(chunks.list);
         let span = &chunk.spans[row];
         counts.push(u64::from(span.links.count));
         for link in &chunk.links[span.links.range()] {

@@ -174,8 +174,7 @@ mod tests {
     use model::{KeyValue, LogRecord};
 
     use super::*;
-    use crate::layout::{RowRef, encode};
-    use crate::terms::Collector;
+    use crate::layout::RowRef;
 
     /// A block of records of some services, this many nanoseconds apart.
     fn block(rows: u32, step: u64) -> BlockTable {
@@ -200,7 +199,7 @@ mod tests {
         let records: Vec<LogRecord> = (0..rows).map(record).collect();
         let chunks = [Arc::new(crate::testing::chunk(Signal::Logs, &records))];
         let rows: Vec<RowRef> = (0..rows).map(|row| RowRef { chunk: 0, row }).collect();
-        let bytes = encode(Signal::Logs, &chunks, &rows, &mut Collector::new()).unwrap();
+        let bytes = crate::testing::encoded(Signal::Logs, &chunks, &rows);
         BlockTable::open(Signal::Logs, Bytes::from(bytes), Arc::default()).unwrap()
     }
 

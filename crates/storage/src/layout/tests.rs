@@ -13,12 +13,11 @@ use model::{
 
 use super::*;
 use crate::block::Values;
-use crate::chunk::{Chunk, Clocks};
+use crate::chunk::{Chunk, Chunks, Clocks, KeyNumbers};
 use crate::filter::{Field, Level};
 use crate::message::Columns;
 use crate::table::{Damage, Mask, Table};
-use crate::terms::Collector;
-use crate::testing::{Generator, chunk};
+use crate::testing::{Generator, chunk, encoded};
 
 /// All rows of the chunks, in order.
 fn all_rows(chunks: &[Arc<Chunk>]) -> Vec<RowRef> {
@@ -32,7 +31,7 @@ fn all_rows(chunks: &[Arc<Chunk>]) -> Vec<RowRef> {
 }
 
 fn block(signal: Signal, chunks: &[Arc<Chunk>], rows: &[RowRef]) -> BlockTable {
-    let bytes = encode(signal, chunks, rows, &mut Collector::new()).unwrap();
+    let bytes = encoded(signal, chunks, rows);
     BlockTable::open(signal, Bytes::from(bytes), Arc::default()).unwrap()
 }
 
@@ -165,7 +164,9 @@ fn a_block_that_is_thawed_and_written_again_answers_as_before() {
                     Arc::new(clocked(chunk, index))
                 })
                 .collect();
-            let rows = crate::order::ordered(signal, &chunks, all_rows(&chunks));
+            let keys = &KeyNumbers::of(&chunks);
+            let list = &chunks;
+            let rows = crate::order::ordered(signal, Chunks { list, keys }, all_rows(list));
             let before = block(signal, &chunks, &rows);
             let thawed = [Arc::new(before.thaw().unwrap())];
             let after = block(signal, &thawed, &all_rows(&thawed));
@@ -186,13 +187,7 @@ fn a_block_that_is_thawed_and_written_again_answers_as_before() {
 #[test]
 fn a_block_of_a_later_build_is_not_thawed() {
     let chunks = [Arc::new(chunk(Signal::Logs, &[Generator::new(1).log()]))];
-    let bytes = encode(
-        Signal::Logs,
-        &chunks,
-        &all_rows(&chunks),
-        &mut Collector::new(),
-    )
-    .unwrap();
+    let bytes = encoded(Signal::Logs, &chunks, &all_rows(&chunks));
     let reader = crate::block::BlockReader::open(Bytes::from(bytes)).unwrap();
     let mut writer = crate::block::BlockWriter::new(reader.rows());
     let times = reader.uints("time").unwrap().unwrap();

@@ -10,13 +10,13 @@ use model::Signal;
 
 use super::MergeError;
 use crate::block::BlockReader;
-use crate::chunk::Chunk;
-use crate::fields_table::{FieldsTable, FieldsTableBuilder};
+use crate::chunk::{Chunk, Chunks, KeyNumbers};
+use crate::fields_table::{self, FieldsTable};
 use crate::flush::FlushError;
 use crate::idtable::{self, GONE, IdTable};
 use crate::index::BlockTerms;
 use crate::layout::{BlockTable, RowRef};
-use crate::order::{cut, ordered};
+use crate::order::{cut, is_heavy, ordered};
 use crate::partition::{BlockFile, BlocksWriter, FileId, UNFINISHED, split_terms, write_whole};
 use crate::points::{self, POINTS_PER_ROW, file::PointFile};
 use crate::terms::Collector;
@@ -61,7 +61,8 @@ pub(crate) fn write(task: &Task<'_>) -> Result<Written, MergeError> {
         writer: BlocksWriter::create_merged(task.env, &path, task.signal, id.number())?,
         task,
         pairs: Vec::new(),
-        fields: FieldsTableBuilder::new(),
+        listed: Vec::new(),
+        counted: Vec::new(),
         ordered_rows: 0,
     };
     let places = merge.blocks()?;
@@ -135,7 +136,10 @@ struct Merge<'a> {
     writer: BlocksWriter,
     /// Terms of blocks that were written anew.
     pairs: Vec<(u64, u32)>,
-    fields: FieldsTableBuilder,
+    /// Tables of fields of files that have one.
+    listed: Vec<&'a FieldsTable>,
+    /// And of rows that were put in order and had none.
+    counted: Vec<FieldsTable>,
     ordered_rows: u64,
 }
 
@@ -160,16 +164,14 @@ impl Merge<'_> {
                 }
                 if !tabled {
                     self.gather(&part, ordinal, &mut untabled, true)?;
-                } else if join && is_small(file.blocks[ordinal].rows) {
-                    self.gather(&part, ordinal, &mut small, false)?;
-                } else {
+                } else if !join
+                    || !is_small(file.blocks[ordinal].rows)
+                    || !self.gather(&part, ordinal, &mut small, false)?
+                {
                     *place = self.copy(&part, ordinal)?;
                 }
             }
-            if let Some(fields) = file.fields().filter(|_| tabled) {
-                let added = self.fields.add_table(fields);
-                added.map_err(|error| damaged(file, &error))?;
-            }
+            self.listed.extend(file.fields().filter(|_| tabled));
             places.push(of_file);
         }
         self.write_ordered(&mut small, false)?;
@@ -192,14 +194,16 @@ impl Merge<'_> {
             .write_block(&bytes, meta, file.origin(ordinal))?)
     }
 
-    /// Adds the rows of a block to those that wait, and writes them where they are too many.
+    /// Adds the rows of a block to those that wait, and writes them where they are too many. False for
+    /// a block whose few rows are as much as others hold in many: unless the table of fields is to be
+    /// made of them, too, it stays as it is.
     fn gather(
         &mut self,
         part: &Part<'_>,
         ordinal: usize,
         gathered: &mut Gathered,
         count_fields: bool,
-    ) -> Result<(), MergeError> {
+    ) -> Result<bool, MergeError> {
         let (file, bytes) = (part.file, part.block(ordinal)?);
         let table = BlockTable::open(self.task.signal, bytes, Arc::default());
         let chunk = table.and_then(|table| table.thaw());
@@ -207,12 +211,16 @@ impl Merge<'_> {
         if chunk.rows() != file.blocks[ordinal].rows as usize {
             return Err(damaged(file, &"a block has not as many rows as it should"));
         }
+        let chunk = Arc::new(chunk);
+        if !count_fields && is_heavy(self.task.signal, &chunk) {
+            return Ok(false);
+        }
         gathered.bytes += chunk.heap_bytes();
-        gathered.chunks.push(Arc::new(chunk));
+        gathered.chunks.push(chunk);
         if gathered.bytes >= self.task.memory_bytes {
             self.write_ordered(gathered, count_fields)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the rows that wait as full blocks. The values of their fields are counted where no
@@ -222,28 +230,30 @@ impl Merge<'_> {
         gathered: &mut Gathered,
         count_fields: bool,
     ) -> Result<(), MergeError> {
-        let Gathered { chunks, .. } = std::mem::take(gathered);
-        let rows = chunks.iter().enumerate().flat_map(|(index, chunk)| {
+        let Gathered { chunks: list, .. } = std::mem::take(gathered);
+        let keys = &KeyNumbers::of(&list);
+        let chunks = Chunks { list: &list, keys };
+        let rows = list.iter().enumerate().flat_map(|(index, chunk)| {
             (0..chunk.rows()).map(move |row| RowRef {
                 chunk: u32::try_from(index).expect("a file has far fewer than 2^32 blocks"),
                 row: u32::try_from(row).expect("a block has fewer than 2^32 rows"),
             })
         });
-        let rows = ordered(self.task.signal, &chunks, rows.collect());
+        let rows = ordered(self.task.signal, chunks, rows.collect());
         let mut collector = Collector::new();
-        for rows in cut(self.task.signal, &chunks, &rows, self.task.block_rows) {
+        for rows in cut(self.task.signal, chunks, &rows, self.task.block_rows) {
             if !(self.task.go_on)() {
                 return Err(MergeError::Cancelled);
             }
-            let ordinal = self.writer.write_rows(&chunks, rows, &mut collector)?;
+            let ordinal = self.writer.write_rows(chunks, rows, &mut collector)?;
             let terms = collector.take_terms().into_iter();
             self.pairs.extend(terms.map(|term| (term, ordinal)));
             self.ordered_rows += rows.len() as u64;
         }
         if count_fields && !rows.is_empty() {
             let table = FieldsTable::open(collector.fields().into());
-            let added = table.and_then(|table| self.fields.add_table(&table));
-            added.map_err(|error| FlushError::Io(std::io::Error::other(error)))?;
+            let table = table.map_err(|error| FlushError::Io(std::io::Error::other(error)))?;
+            self.counted.push(table);
         }
         Ok(())
     }
@@ -266,7 +276,10 @@ impl Merge<'_> {
         tables.push((&written, &own));
         let ids = idtable::merge(&tables).map_err(unreadable)?;
         write_whole(env, &id.path(dir, "ids"), &ids)?;
-        write_whole(env, &id.path(dir, "fields"), &self.fields.finish())?;
+        let tables: Vec<&FieldsTable> = self.listed.into_iter().chain(&self.counted).collect();
+        let fields = fields_table::merge(&tables)
+            .map_err(|error| FlushError::Io(std::io::Error::other(error)))?;
+        write_whole(env, &id.path(dir, "fields"), &fields)?;
         self.writer.finish(!shared.is_empty())?;
         env.files.sync_dir(dir)?;
         let file = BlockFile::open_unfinished(env, dir, self.task.signal, id);
@@ -299,7 +312,7 @@ fn has_tables(file: &BlockFile) -> bool {
             fields
                 .fields()
                 .iter()
-                .all(|field| fields.values(field).is_ok())
+                .all(|field| fields.listed(field).is_ok())
         })
 }
 

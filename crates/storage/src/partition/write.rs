@@ -2,13 +2,12 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use env::{Env, File};
 use model::Signal;
 
 use super::directory::{BlockMeta, Origin, directory};
-use crate::chunk::Chunk;
+use crate::chunk::Chunks;
 use crate::flush::FlushError;
 use crate::index::BlockTerms;
 use crate::layout::{self, RowRef};
@@ -62,7 +61,7 @@ impl BlocksWriter {
     /// block's ordinal.
     pub(crate) fn write_rows<'a>(
         &mut self,
-        chunks: &'a [Arc<Chunk>],
+        chunks: Chunks<'a>,
         rows: &[RowRef],
         terms: &mut Collector<'a>,
     ) -> Result<u32, FlushError> {
@@ -76,7 +75,7 @@ impl BlocksWriter {
             max_end: 0,
         };
         for at in rows {
-            let chunk = &chunks[at.chunk as usize];
+            let chunk = &chunks.list[at.chunk as usize];
             let time = chunk.time(at.row as usize);
             let end = match self.signal {
                 Signal::Traces => chunk.spans[at.row as usize].end.max(time),
@@ -147,19 +146,24 @@ pub(crate) fn split_terms(
     file: u64,
 ) -> (Vec<(u64, u32)>, Vec<BlockTerms>) {
     pairs.sort_unstable();
-    let mut single = Vec::new();
     let mut shared: Vec<(u32, u64)> = Vec::new();
-    for run in pairs.chunk_by(|a, b| truncated(a.0) == truncated(b.0)) {
+    // Terms of one block alone are moved to the front: a flush may have millions.
+    let (mut singles, mut at) = (0, 0);
+    while at < pairs.len() {
+        let (term, ordinal) = pairs[at];
+        let same = |pair: &&(u64, u32)| truncated(pair.0) == truncated(term);
+        let run = at..at + pairs[at..].iter().take_while(same).count();
+        at = run.end;
         // Two terms of one block may be cut to the same: that is not sharing.
-        if run.iter().all(|(_, ordinal)| *ordinal == run[0].1) {
-            single.push(run[0]);
+        if pairs[run.clone()].iter().all(|pair| pair.1 == ordinal) {
+            pairs[singles] = (term, ordinal);
+            singles += 1;
         } else {
-            shared.extend(
-                run.iter()
-                    .map(|(term, ordinal)| (*ordinal, truncated(*term))),
-            );
+            let run = pairs[run].iter();
+            shared.extend(run.map(|(term, ordinal)| (*ordinal, truncated(*term))));
         }
     }
+    pairs.truncate(singles);
     shared.sort_unstable();
     shared.dedup();
     let blocks = shared.chunk_by(|a, b| a.0 == b.0).map(|block| BlockTerms {
@@ -167,8 +171,7 @@ pub(crate) fn split_terms(
         ordinal: block[0].0,
         terms: block.iter().map(|(_, term)| *term).collect(),
     });
-    let blocks = blocks.collect();
-    (single, blocks)
+    (pairs, blocks.collect())
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! From the bytes of a batch to rows in memory, within the bounds on memory and series.
 
+pub(super) mod halves;
+
 use std::sync::Arc;
 
+use model::Tenant;
 use model::room::{NoRoom, Room};
 use model::row::Decode;
 use model::row::{Reject, Undecoded};
@@ -23,6 +26,8 @@ const MEMORY_RETRY_SPREAD_MS: u64 = 1_000;
 pub(super) struct New {
     pub batch: Batch,
     pub chunk: Chunk,
+    /// The rows after those of the chunk, where the halves of the batch were decoded apart.
+    pub second: Option<Chunk>,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
     pub content: Option<Content>,
@@ -86,40 +91,35 @@ impl Core {
         received: u64,
     ) -> Result<Chunk, Undecoded> {
         let keys = &self.options.correlation;
-        let received = match received {
-            0 => Received::UNKNOWN,
-            received => {
-                let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
-                let ahead = u64::try_from(self.options.time_ahead.as_nanos()).unwrap_or(u64::MAX);
-                Received::at(received, clock.map_or(0, |clock| clock.offset_nano), ahead)
-            }
-        };
-        let sink = ChunkSink::new(batch.signal, keys, gate, room, received);
+        let sink = ChunkSink::new(
+            batch.signal,
+            keys,
+            gate,
+            room,
+            self.clocked(batch, received),
+        );
         let sink = sink.expecting(&self.expected, batch.request.len());
         let chunk = decode_batch(&*self.decoder, batch, sink)?;
         self.expected.note(&chunk, batch.request.len());
         Ok(chunk)
     }
 
+    fn clocked(&self, batch: &Batch, received: u64) -> Received {
+        match received {
+            0 => Received::UNKNOWN,
+            received => {
+                let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
+                let ahead = u64::try_from(self.options.time_ahead.as_nanos()).unwrap_or(u64::MAX);
+                Received::at(received, clock.map_or(0, |clock| clock.offset_nano), ahead)
+            }
+        }
+    }
+
     /// Decodes a new batch within the bounds on memory and series.
     pub(super) fn decode_new(&self, batch: Batch) -> Result<New, WriteError> {
         let mut room = self.budget.room(self.options.decoded_bytes);
-        let now = self.env.clock.unix_nanos();
-        // Times of rows are by the sender's clock, and put right when they are read.
-        let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
-        let ahead = clock.map_or(0, |clock| clock.offset_nano);
-        let received = now.saturating_add_signed(ahead.saturating_neg());
-        let mut gate = Gate {
-            known: self.known.of(&batch.tenant),
-            labels: self.options.labels,
-            second: now / model::time::NANOS_PER_SECOND,
-            place: 0,
-            refused: Vec::new(),
-            zeros: self
-                .options
-                .start_zero_samples
-                .then_some(self.opened_unix_nano),
-        };
+        let received = self.receipt(&batch);
+        let mut gate = self.gate(&batch.tenant);
         let chunk = self
             .decode(&batch, &mut gate, &mut room, received)
             .map_err(|error| self.undecoded(error))?;
@@ -129,10 +129,32 @@ impl Core {
             content: by_content.then(|| content_of(&batch)),
             batch,
             chunk,
+            second: None,
             refused_series: refused,
             room,
             received_unix_nano: received,
         })
+    }
+
+    /// Now, by the sender's clock: times of rows are by it, and put right when they are read.
+    fn receipt(&self, batch: &Batch) -> u64 {
+        let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
+        let ahead = clock.map_or(0, |clock| clock.offset_nano);
+        let now = self.env.clock.unix_nanos();
+        now.saturating_add_signed(ahead.saturating_neg())
+    }
+
+    /// Lets series of a tenant in.
+    fn gate(&self, tenant: &Tenant) -> Gate {
+        let zeros = self.options.start_zero_samples;
+        Gate {
+            known: self.known.of(tenant),
+            labels: self.options.labels,
+            second: self.env.clock.unix_nanos() / model::time::NANOS_PER_SECOND,
+            place: 0,
+            refused: Vec::new(),
+            zeros: zeros.then_some(self.opened_unix_nano),
+        }
     }
 
     /// How long a batch without a stamp is known by its content.
@@ -171,6 +193,11 @@ pub(crate) fn decode_batch(
     mut sink: ChunkSink<'_>,
 ) -> Result<Chunk, Undecoded> {
     decoder.decode(batch.format, batch.signal, &batch.request, &mut sink)?;
+    finish(batch, sink)
+}
+
+/// The rows that a sink was given of a batch.
+fn finish(batch: &Batch, sink: ChunkSink<'_>) -> Result<Chunk, Undecoded> {
     let mut chunk = sink.finish()?;
     if let Some(clock) = batch.stamp.as_ref().and_then(|stamp| stamp.clock) {
         chunk.clocks = Clocks::all(clock);

@@ -9,6 +9,8 @@ mod failure;
 mod fields;
 mod grouping;
 mod groups;
+mod halves;
+mod heavy;
 mod merging;
 mod observer;
 mod open_files;

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Of, seed, term, value_term, word_term};
 use crate::block::{Distinct, Kind, distinct_u64};
-use crate::fields_table::FieldsTableWriter;
+use crate::fields_table::{self, ATTRIBUTES, FieldsTableWriter};
 use crate::filter::Level;
 use crate::table::visible;
 use crate::words;
@@ -19,6 +19,9 @@ use crate::words;
 const INTEGERS_PER_BLOCK_MAX: usize = 256;
 /// Values of a field that are counted per file; more are counted together.
 const VALUES_PER_FIELD_MAX: usize = 1_000;
+/// Where values of all attributes of rows are so many, few of each are counted by themselves.
+const VALUES_MAX: usize = fields_table::MAX_VALUES;
+const VALUES_PER_FIELD_FEW: usize = 32;
 /// Longer values are not listed.
 const VALUE_BYTES_MAX: usize = 256;
 /// Slots of the filter that keeps most repeated terms out of the list.
@@ -45,6 +48,8 @@ pub(crate) struct Collector<'a> {
     /// Fields of rows that are no attributes. Of kinds and statuses those are numbers that have no
     /// name.
     intrinsics: FxHashMap<(&'static str, Kind), Values<'a>>,
+    /// Values of attributes of rows that are counted by themselves.
+    counted: usize,
 }
 
 /// Values of one field so far.
@@ -56,26 +61,33 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn has_room(&self) -> bool {
-        self.counts.len() + self.numbers.len() < VALUES_PER_FIELD_MAX
+    /// Whether one more is counted by itself, which it is then.
+    fn follows(&self, counted: &mut usize) -> bool {
+        let own = self.counts.len() + self.numbers.len();
+        let most = match *counted {
+            ..VALUES_MAX => VALUES_PER_FIELD_MAX,
+            _ => VALUES_PER_FIELD_FEW,
+        };
+        *counted += usize::from(own < most);
+        own < most
     }
 
-    fn text(&mut self, text: &'a str, rows: u64) {
+    fn text(&mut self, text: &'a str, rows: u64, counted: &mut usize) {
         if text.len() > VALUE_BYTES_MAX {
             self.unlisted += rows;
         } else if let Some(count) = self.counts.get_mut(text) {
             *count += rows;
-        } else if self.has_room() {
+        } else if self.follows(counted) {
             self.counts.insert(text, rows);
         } else {
             self.unlisted += rows;
         }
     }
 
-    fn number(&mut self, number: i64, rows: u64) {
+    fn number(&mut self, number: i64, rows: u64, counted: &mut usize) {
         if let Some(count) = self.numbers.get_mut(&number) {
             *count += rows;
-        } else if self.has_room() {
+        } else if self.follows(counted) {
             self.numbers.insert(number, rows);
         } else {
             self.unlisted += rows;
@@ -90,6 +102,7 @@ impl<'a> Collector<'a> {
             recent: vec![0; RECENT],
             fields: FxHashMap::default(),
             intrinsics: FxHashMap::default(),
+            counted: 0,
         }
     }
 
@@ -169,6 +182,7 @@ impl<'a> Collector<'a> {
             Column::Double(_) => Kind::Double,
             Column::Other(_) => Kind::Bytes,
         };
+        let counted = &mut self.counted;
         let field = self.fields.entry((level, key, kind)).or_default();
         match column {
             Column::Text(values, found) => {
@@ -180,13 +194,13 @@ impl<'a> Collector<'a> {
                     rows[found.codes[*at as usize] as usize] -= 1;
                 }
                 let seen = found.first.iter().zip(rows).filter(|(_, rows)| *rows > 0);
-                seen.for_each(|(first, rows)| field.text(values[*first as usize], rows));
+                seen.for_each(|(first, rows)| field.text(values[*first as usize], rows, counted));
             }
             Column::Int(values) => {
                 let mut hidden = hidden.iter().peekable();
                 for (at, value) in values.iter().enumerate() {
                     if hidden.next_if(|hidden| **hidden as usize == at).is_none() {
-                        field.number(*value, 1);
+                        field.number(*value, 1, counted);
                     }
                 }
             }
@@ -196,7 +210,7 @@ impl<'a> Collector<'a> {
                     let unseen = hidden.iter().filter(|at| values[**at as usize] == flag);
                     let rows = (all - unseen.count()) as u64;
                     if rows > 0 {
-                        field.text(flag_text(flag), rows);
+                        field.text(flag_text(flag), rows, counted);
                     }
                 }
             }
@@ -228,11 +242,13 @@ impl<'a> Collector<'a> {
                 Value::Double(_) => Kind::Double,
                 _ => Kind::Bytes,
             };
+            // Rows share few of them.
+            let counted = &mut 0;
             let field = self.fields.entry((level, key, kind)).or_default();
             match &attribute.value {
-                Value::Str(text) => field.text(text, rows),
-                Value::Bool(flag) => field.text(flag_text(*flag), rows),
-                Value::Int(int) => field.number(*int, rows),
+                Value::Str(text) => field.text(text, rows, counted),
+                Value::Bool(flag) => field.text(flag_text(*flag), rows, counted),
+                Value::Int(int) => field.number(*int, rows, counted),
                 _ => field.unlisted += rows,
             }
         }
@@ -246,13 +262,13 @@ impl<'a> Collector<'a> {
     fn intrinsic(&mut self, name: &'static str, of: Of, value: &'a str, rows: u64) {
         self.push(term(of, "", value.as_bytes()));
         let field = self.intrinsics.entry((name, Kind::Text)).or_default();
-        field.text(value, rows);
+        field.text(value, rows, &mut 0);
     }
 
     /// A number that has no name.
     fn unnamed(&mut self, name: &'static str, code: i32, rows: u64) {
         let field = self.intrinsics.entry((name, Kind::Int)).or_default();
-        field.number(i64::from(code), rows);
+        field.number(i64::from(code), rows, &mut 0);
     }
 
     /// The names of spans.
@@ -363,7 +379,11 @@ impl<'a> Collector<'a> {
         for ((level, key, kind), values) in self.fields {
             fields.insert((table_name(level, key), kind), values);
         }
-        let mut writer = FieldsTableWriter::new();
+        let listed = fields.iter().map(|((name, _), values)| {
+            let count = values.counts.len() + values.numbers.len();
+            (name.as_str(), count)
+        });
+        let mut writer = FieldsTableWriter::new(fields_table::share(listed));
         for ((name, kind), values) in fields {
             let numbers = values.numbers.into_iter();
             let numbers: Vec<(String, u64)> = numbers
@@ -382,7 +402,7 @@ pub(crate) fn table_name(level: Level, key: &str) -> String {
     match level {
         Level::Resource => format!("resource:{key}"),
         Level::Scope => format!("scope:{key}"),
-        _ => format!("attr:{key}"),
+        _ => format!("{ATTRIBUTES}{key}"),
     }
 }
 

@@ -5,7 +5,7 @@ use model::Signal;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
-use crate::fields_table::{FieldsTable, FieldsTableBuilder};
+use crate::fields_table::{FieldsTable, FieldsTableBuilder, merge};
 use crate::idtable::{self, IdTable};
 use crate::partition::{BlockFile, FileId, directory};
 use crate::testing::*;
@@ -210,9 +210,9 @@ async fn tables_and_directories_that_contradict_the_rows_are_found() {
     let sound = std::fs::read(path).unwrap();
     let table = FieldsTable::open(Bytes::from(sound.clone())).unwrap();
     let mut builder = FieldsTableBuilder::new();
-    builder.add_table(&table).unwrap();
     builder.add("service", crate::block::Kind::Text, "service-1", 1);
-    std::fs::write(path, builder.finish()).unwrap();
+    let more = FieldsTable::open(builder.finish().into()).unwrap();
+    std::fs::write(path, merge(&[&table, &more]).unwrap()).unwrap();
     let report = check(&dir);
     assert_eq!(report.findings.len(), 1, "{report:?}");
     assert!(report.findings[0].what.contains("service"), "{report:?}");

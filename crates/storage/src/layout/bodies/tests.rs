@@ -7,9 +7,8 @@ use super::*;
 use crate::block::Kind;
 use crate::eval::Compiled;
 use crate::filter::Filter;
-use crate::layout::{RowRef, encode as encode_block};
+use crate::layout::RowRef;
 use crate::table::{Mask, Table};
-use crate::terms::Collector;
 use crate::words;
 
 /// A block of records with these bodies, this many nanoseconds apart.
@@ -25,7 +24,7 @@ fn block(bodies: impl Iterator<Item = Value>, step: u64) -> BlockTable {
     let chunks = [Arc::new(crate::testing::chunk(Signal::Logs, &records))];
     let rows = 0..u32::try_from(records.len()).unwrap();
     let rows: Vec<RowRef> = rows.map(|row| RowRef { chunk: 0, row }).collect();
-    let bytes = encode_block(Signal::Logs, &chunks, &rows, &mut Collector::new()).unwrap();
+    let bytes = crate::testing::encoded(Signal::Logs, &chunks, &rows);
     BlockTable::open(Signal::Logs, Bytes::from(bytes), Arc::default()).unwrap()
 }
 

@@ -15,10 +15,7 @@ fn small_blocks() -> Vec<(Signal, Vec<u8>)> {
     let points: Vec<_> = (0..6).map(|_| generator.point()).collect();
     let of = |signal: Signal, chunk: Chunk| {
         let chunks = [Arc::new(chunk)];
-        (
-            signal,
-            encode(signal, &chunks, &all_rows(&chunks), &mut Collector::new()).unwrap(),
-        )
+        (signal, encoded(signal, &chunks, &all_rows(&chunks)))
     };
     vec![
         of(Signal::Traces, clocked(chunk(Signal::Traces, &spans), 1)),

@@ -14,7 +14,7 @@ use crate::chunk::Chunk;
 use crate::write::Ack;
 
 /// Chunks are joined up to this many rows: joining copies, and senders wait for it.
-const CHUNK_ROWS_MAX: usize = 1_024;
+const CHUNK_ROWS_MAX: usize = 512;
 /// And up to this many bytes.
 const CHUNK_BYTES_MAX: usize = 2 << 20;
 
@@ -30,6 +30,7 @@ impl Committer {
             let Pending {
                 batch,
                 chunk,
+                second,
                 answer,
                 holds,
                 ..
@@ -40,9 +41,11 @@ impl Committer {
                 continue;
             }
             let chunks = fresh.entry((batch.tenant, batch.signal)).or_default();
-            match chunks.last_mut() {
-                Some(last) if may_join(last, &chunk) => last.absorb(&chunk),
-                _ => chunks.push(chunk),
+            for chunk in [chunk].into_iter().chain(second) {
+                match chunks.last_mut() {
+                    Some(last) if may_join(last, &chunk) => last.absorb(&chunk),
+                    _ => chunks.push(chunk),
+                }
             }
         }
         let fresh: Vec<_> = fresh
@@ -93,16 +96,15 @@ impl Committer {
     }
 
     pub(super) fn ack(&self, pending: &Pending) -> Ack {
-        let mut rejected: Vec<(Reject, u64)> = pending
-            .chunk
-            .rejected
-            .iter()
-            .map(|(reason, count)| (*reason, *count))
-            .collect();
-        rejected.sort_unstable();
+        let mut rejected: BTreeMap<Reject, u64> = BTreeMap::new();
+        for chunk in pending.chunks() {
+            for (reason, count) in &chunk.rejected {
+                *rejected.entry(*reason).or_default() += count;
+            }
+        }
         Ack {
-            accepted: pending.chunk.rows() as u64,
-            rejected,
+            accepted: pending.rows() as u64,
+            rejected: rejected.into_iter().collect(),
             duplicate: false,
             points: pending.chunk.point_counts,
         }
@@ -112,14 +114,20 @@ impl Committer {
     pub(super) fn note(&self, pending: &Pending) {
         let counters = &self.core.counters;
         add(&counters.batches, 1);
-        add(
-            &counters.rows[signal_index(pending.chunk.signal)],
-            pending.chunk.rows() as u64,
-        );
-        add(&counters.duplicate_keys, pending.chunk.duplicate_keys);
-        add(&counters.undated, pending.chunk.undated);
-        add(&counters.ahead, pending.chunk.ahead.len() as u64);
-        for (reason, count) in &pending.chunk.rejected {
+        for chunk in pending.chunks() {
+            self.note_rows(chunk);
+        }
+        self.core.acknowledged(pending.batch.stamp.as_ref());
+    }
+
+    fn note_rows(&self, chunk: &Chunk) {
+        let counters = &self.core.counters;
+        let rows = &counters.rows[signal_index(chunk.signal)];
+        add(rows, chunk.rows() as u64);
+        add(&counters.duplicate_keys, chunk.duplicate_keys);
+        add(&counters.undated, chunk.undated);
+        add(&counters.ahead, chunk.ahead.len() as u64);
+        for (reason, count) in &chunk.rejected {
             let index = Reject::ALL
                 .iter()
                 .position(|other| other == reason)
@@ -128,7 +136,6 @@ impl Committer {
             let now = self.core.env.clock.monotonic_nanos();
             counters.refused.note(index, *count, now);
         }
-        self.core.acknowledged(pending.batch.stamp.as_ref());
     }
 }
 
