@@ -20,6 +20,14 @@ use crate::partition::{
 use crate::points::{self, KnownSeries, head::PointHead};
 use crate::terms::Collector;
 
+/// How much of the work for a row is done once it is in a block, by how long it takes in a flush of spans.
+const BLOCK_STEPS: u64 = 6;
+/// Once the tables beside the blocks are written, and once the index has its terms.
+const TABLE_STEPS: u64 = 1;
+const INDEX_STEPS: u64 = 1;
+/// All work for a row or point.
+pub(crate) const ROW_STEPS: u64 = BLOCK_STEPS + TABLE_STEPS + INDEX_STEPS;
+
 /// Partitions of a tenant and signal that one flush writes at most.
 pub(crate) const DAYS_MAX: usize = 32;
 
@@ -76,8 +84,8 @@ pub(crate) enum FlushError {
 }
 
 /// Writes the heads as flush `flush` and returns the partitions that changed, with the new files
-/// in them. Nothing counts until the checkpoint says so. `written` is told of rows and points that
-/// have become blocks.
+/// in them. Nothing counts until the checkpoint says so. `done` is told of steps of the work,
+/// [`ROW_STEPS`] for each row and point.
 pub(crate) fn flush(
     open: &Arc<OpenFiles>,
     root: &Path,
@@ -85,7 +93,7 @@ pub(crate) fn flush(
     block_rows: usize,
     heads: &Heads,
     partitions: &BTreeMap<PartitionKey, Arc<Partition>>,
-    written: &dyn Fn(u64),
+    done: &dyn Fn(u64),
 ) -> Result<Vec<Arc<Partition>>, FlushError> {
     let env = &open.env;
     let mut changed = Vec::new();
@@ -99,7 +107,7 @@ pub(crate) fn flush(
             partitions,
             &mut changed,
         )?;
-        written(head.rows());
+        done(head.rows() * ROW_STEPS);
     }
     for ((tenant, signal), list) in &heads.rows {
         let keys = &KeyNumbers::of(list);
@@ -123,7 +131,7 @@ pub(crate) fn flush(
                 id: FileId::flush(flush),
                 signal: *signal,
                 block_rows,
-                written,
+                done,
             };
             let shared = files.write(chunks, &rows)?;
             let mut partition = known.map_or_else(
@@ -134,6 +142,7 @@ pub(crate) fn flush(
             if !file.needs.is_empty() {
                 add_to_index(flush, &mut partition, &shared)?;
             }
+            done(rows.len() as u64 * INDEX_STEPS);
             partition.files.push(Arc::new(file));
             partition.added_unix_nano = env.clock.unix_nanos();
             changed.push(Arc::new(partition));
@@ -212,7 +221,7 @@ struct NewFiles<'f> {
     id: FileId,
     signal: Signal,
     block_rows: usize,
-    written: &'f dyn Fn(u64),
+    done: &'f dyn Fn(u64),
 }
 
 impl NewFiles<'_> {
@@ -226,7 +235,7 @@ impl NewFiles<'_> {
             let ordinal = writer.write_rows(chunks, rows, &mut collector)?;
             let terms = collector.take_terms().into_iter();
             pairs.extend(terms.map(|term| (term, ordinal)));
-            (self.written)(rows.len() as u64);
+            (self.done)(rows.len() as u64 * BLOCK_STEPS);
         }
         writer.finish(true)?;
         // What the collector has counted is let go of before the terms are put in order.
@@ -234,6 +243,7 @@ impl NewFiles<'_> {
         let (mut single, shared) = split_terms(pairs, id.number());
         write_whole(env, &id.path(dir, "ids"), &idtable::build(&mut single))?;
         env.files.sync_dir(dir)?;
+        (self.done)(rows.len() as u64 * TABLE_STEPS);
         Ok(shared)
     }
 }

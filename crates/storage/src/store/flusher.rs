@@ -13,7 +13,7 @@ use super::checkpoint::Checkpoint;
 use super::commit::Job;
 use super::stamps::Stamps;
 use super::{Core, add};
-use crate::flush::{FlushError, Heads, flush};
+use crate::flush::{FlushError, Heads, ROW_STEPS, flush};
 use crate::retention;
 
 /// A head that takes no more rows.
@@ -42,9 +42,9 @@ struct Progress {
 struct State {
     /// The end of the last head that is in files.
     done: Option<Position>,
-    /// How many rows and points the head at hand has, and how many of them have become blocks.
-    rows: u64,
-    written: u64,
+    /// How many steps writing the head at hand takes, and how many are done.
+    steps: u64,
+    steps_done: u64,
     /// How often the head at hand could not be written, and why the last time.
     failures: u32,
     failure: String,
@@ -68,17 +68,17 @@ impl Drop for Ending {
     }
 }
 
-/// The part of a head that has become blocks.
+/// The part of the work on a head that is done.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
-    written: u64,
+    done: u64,
     of: u64,
 }
 
 impl Share {
     /// This share of a number of bytes.
     pub(super) fn of(self, bytes: usize) -> usize {
-        let part = bytes as u128 * u128::from(self.written) / u128::from(self.of.max(1));
+        let part = bytes as u128 * u128::from(self.done) / u128::from(self.of.max(1));
         usize::try_from(part).map_or(bytes, |part| part.min(bytes))
     }
 }
@@ -102,14 +102,14 @@ impl Flusher {
                 let mut number = last;
                 while let Ok(sealed) = receiver.recv() {
                     number += 1;
-                    let rows = sealed.heads.count();
-                    progress.note(|state| state.rows = rows);
+                    let steps = sealed.heads.count() * ROW_STEPS;
+                    progress.note(|state| state.steps = steps);
                     if !write(&core, number, &sealed, &jobs, progress) {
                         return;
                     }
                     progress.note(|state| {
                         state.done = Some(sealed.position);
-                        state.rows = 0;
+                        state.steps = 0;
                         state.failures = 0;
                     });
                     // Tells the commit thread if it does not wait already.
@@ -125,7 +125,7 @@ impl Flusher {
     pub(super) fn send(&self, sealed: Sealed) {
         // Until the thread looks at it, nothing of it is written.
         self.progress
-            .note(|state| (state.rows, state.written) = (u64::MAX, 0));
+            .note(|state| (state.steps, state.steps_done) = (u64::MAX, 0));
         // The thread is gone only when the process is about to be.
         let _ = self.sender.send(sealed);
     }
@@ -146,15 +146,15 @@ impl Flusher {
         }
     }
 
-    /// Waits until `enough` holds of the share of the head at hand that has become blocks, or the
+    /// Waits until `enough` holds of the share of the work on the head at hand that is done, or the
     /// head is in files or cannot be written, but no longer than this.
     pub(super) fn wait_until(&self, enough: impl Fn(Share) -> bool, most: Duration) {
         let deadline = Instant::now() + most;
         let mut state = self.progress.state.lock();
-        while state.rows > 0 && state.failures == 0 && !state.ended {
+        while state.steps > 0 && state.failures == 0 && !state.ended {
             let share = Share {
-                written: state.written,
-                of: state.rows,
+                done: state.steps_done,
+                of: state.steps,
             };
             let changed = &self.progress.changed;
             if enough(share) || changed.wait_until(&mut state, deadline).timed_out() {
@@ -180,9 +180,9 @@ fn write(
     progress: &Progress,
 ) -> bool {
     loop {
-        progress.note(|state| state.written = 0);
-        let written = |rows| progress.note(|state| state.written += rows);
-        match commit(core, number, sealed, &written) {
+        progress.note(|state| state.steps_done = 0);
+        let done = |steps| progress.note(|state| state.steps_done += steps);
+        match commit(core, number, sealed, &done) {
             Ok(()) => {
                 core.free_log(sealed.position);
                 retention::maintain(core);
@@ -217,7 +217,7 @@ pub(super) fn commit(
     core: &Core,
     number: u64,
     sealed: &Sealed,
-    written: &dyn Fn(u64),
+    done: &dyn Fn(u64),
 ) -> Result<(), FlushError> {
     let _changing = core.changing.lock();
     let partitions = core.view.read().partitions.clone();
@@ -229,7 +229,7 @@ pub(super) fn commit(
         rows,
         &sealed.heads,
         &partitions,
-        written,
+        done,
     )?;
     let checkpoint = Checkpoint::new(number, sealed.position, sealed.stamps.clone());
     checkpoint.write(&core.env, &core.root)?;
@@ -248,8 +248,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_of_bytes_goes_by_what_is_written() {
-        let share = |written, of| Share { written, of }.of(1_000);
+    fn a_share_of_bytes_goes_by_what_is_done() {
+        let share = |done, of| Share { done, of }.of(1_000);
         assert_eq!(share(0, u64::MAX), 0);
         assert_eq!(share(1, 4), 250);
         assert_eq!(share(4, 4), 1_000);

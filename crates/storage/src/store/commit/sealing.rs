@@ -16,8 +16,8 @@ use crate::points::Growth;
 /// The part of a head that may fill before anything of the one before it is written, as a divisor.
 const AHEAD_OF_FLUSH: usize = 4;
 /// A head that fills faster than the one before it is written makes a group wait for this long at
-/// most.
-const PACE_MAX: Duration = Duration::from_millis(20);
+/// most. Rows of thousands of attributes, which take longest to write, need about as much.
+const PACE_MAX: Duration = Duration::from_millis(80);
 /// How often a flush may fail before whoever waits for it goes on without.
 const FLUSH_PATIENCE: u32 = 3;
 
