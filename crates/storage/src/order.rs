@@ -17,7 +17,7 @@ pub(crate) use load::is_heavy;
 
 /// Above this many attribute keys rows with the same keys go together: blocks would otherwise have
 /// more columns than pays.
-const KEYS_FOR_TRACE_ORDER_MAX: usize = 300;
+pub(crate) const KEYS_FOR_TRACE_ORDER_MAX: usize = 300;
 
 /// The order of spans or log records in the file, which decides how well they compress and how many
 /// blocks a trace lies in.
@@ -132,17 +132,19 @@ fn service_ranks(chunks: &[Arc<Chunk>]) -> Vec<Vec<usize>> {
 /// join. What would have more columns or bytes than a block may have is cut again.
 pub(crate) fn cut<'r>(
     signal: Signal,
-    chunks: Chunks<'_>,
+    chunks: Chunks<'r>,
     rows: &'r [RowRef],
     block_rows: usize,
-) -> Vec<&'r [RowRef]> {
+) -> impl Iterator<Item = &'r [RowRef]> {
     let blocks = rows.len().div_ceil(block_rows.max(1));
-    let start = |block: usize| rows.len() * block / blocks;
-    let even = (0..blocks).map(|block| &rows[start(block)..start(block + 1)]);
-    match Load::new(signal, chunks) {
-        None => even.collect(),
-        Some(mut load) => even.flat_map(|rows| load.cut(rows)).collect(),
-    }
+    let start = move |block: usize| rows.len() * block / blocks;
+    let even = (0..blocks).map(move |block| &rows[start(block)..start(block + 1)]);
+    // Only once a block is asked for are its rows looked at: whoever asks does so next.
+    let mut load = Load::new(signal, chunks);
+    even.flat_map(move |rows| match &mut load {
+        None => vec![rows],
+        Some(load) => load.cut(rows),
+    })
 }
 
 #[cfg(test)]
@@ -159,7 +161,7 @@ mod tests {
                 list: &[],
                 keys: &KeyNumbers::default(),
             };
-            let blocks = cut(Signal::Logs, chunks, &rows, 16);
+            let blocks: Vec<&[RowRef]> = cut(Signal::Logs, chunks, &rows, 16).collect();
             assert_eq!(blocks.concat(), rows);
             assert_eq!(blocks.len(), rows.len().div_ceil(16));
             let lengths = || blocks.iter().map(|block| block.len());

@@ -47,6 +47,10 @@ impl Interner {
         slice(&self.text, &self.ends, index)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         (0..).take(self.ends.len()).map(|index| self.get(index))
     }

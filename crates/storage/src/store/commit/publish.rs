@@ -11,6 +11,7 @@ use super::super::add;
 use super::super::counters::signal_index;
 use super::{Committer, Pending};
 use crate::chunk::Chunk;
+use crate::order::KEYS_FOR_TRACE_ORDER_MAX;
 use crate::write::Ack;
 
 /// Chunks are joined up to this many rows: joining copies, and senders wait for it.
@@ -60,7 +61,7 @@ impl Committer {
             let mut view = self.core.view.write();
             let heads = Arc::make_mut(&mut view.active);
             for (key, chunk) in &fresh {
-                self.growth.bytes += chunk.heap_bytes();
+                self.growth.bytes += chunk.heap_bytes() + flush_bytes(chunk);
                 push(heads.rows.entry(key.clone()).or_default(), chunk.clone());
             }
         }
@@ -136,6 +137,16 @@ impl Committer {
             let now = self.core.env.clock.monotonic_nanos();
             counters.refused.note(index, *count, now);
         }
+    }
+}
+
+/// About what writing a chunk to files takes in memory beyond what rows of few keys do: where a head has
+/// thousands of them, most values are of their own, and each becomes a term and is counted. Heads of such
+/// rows hold fewer of them.
+fn flush_bytes(chunk: &Chunk) -> usize {
+    match chunk.keys.len() {
+        ..=KEYS_FOR_TRACE_ORDER_MAX => 0,
+        _ => size_of_val(&chunk.attributes[..]),
     }
 }
 
