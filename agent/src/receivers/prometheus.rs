@@ -2,7 +2,7 @@
 //! queue as OTLP.
 //!
 //! Each job of `agent.scrape_configs` has a task that knows its targets (static ones, and those of
-//! files, which it looks at every second) and each target a task that scrapes it at its own moment
+//! files, which it looks at every second, and of servers that list them) and each target a task that scrapes it at its own moment
 //! of each interval. An answer is read as a whole or not at all: one that is too large, too late or
 //! does not read leaves `up` at 0 and ends the target's series, as does a target that goes away. All
 //! answers share one budget of memory; a target that wants more than there is fails, and nothing
@@ -15,6 +15,7 @@ mod discovery;
 mod fetch;
 mod ingest;
 mod labels;
+mod listed;
 mod oauth2;
 mod protobuf;
 mod protocols;
@@ -26,7 +27,6 @@ mod target;
 mod text;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ use crate::metrics;
 use crate::queue::Queue;
 use connector::Connector;
 use discovery::Files;
+use listed::Lists;
 use oauth2::Tokens;
 use scrape::{Access, Scrape, Shared};
 use target::Target;
@@ -115,6 +116,7 @@ struct Job {
     /// Says to targets why none of them is asked.
     refuse: watch::Sender<Option<String>>,
     files: Files,
+    lists: Lists,
     running: HashMap<Arc<Target>, watch::Sender<bool>>,
     tasks: JoinSet<()>,
     /// Problems that the log has said already.
@@ -124,7 +126,7 @@ struct Job {
 impl Job {
     /// The error says what is wrong with the settings.
     fn new(shared: Shared, settings: Arc<ScrapeSettings>, plain: &Client) -> Result<Self, String> {
-        let connector = if connection::is_plain(&settings) {
+        let connector = if connection::is_plain(&settings.access()) {
             Connector::plain(Arc::clone(&settings), plain.clone())
         } else {
             Connector::new(Arc::clone(&settings))?
@@ -132,6 +134,9 @@ impl Job {
         let tokens = settings.oauth2.clone().map(Tokens::new).transpose()?;
         let (refuse, refused) = watch::channel(None);
         let files = Files::new(settings.file_sd_configs.clone());
+        let (metrics, job) = (shared.metrics.clone(), settings.job_name.clone());
+        let failed = move || metrics.add(metrics::DISCOVERY_ERRORS, &[("job", &job)], 1);
+        let lists = Lists::start(&settings.http_sd_configs, failed)?;
         Ok(Self {
             shared,
             settings,
@@ -142,6 +147,7 @@ impl Job {
             },
             refuse,
             files,
+            lists,
             running: HashMap::new(),
             tasks: JoinSet::new(),
             said: Vec::new(),
@@ -159,10 +165,9 @@ impl Job {
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut first = true;
+        let mut listed = true;
         loop {
-            self.look(first).await;
-            first = false;
+            self.look(listed).await;
             while self.tasks.try_join_next().is_some() {}
             let next = async {
                 if self.files.is_empty() {
@@ -170,11 +175,12 @@ impl Job {
                 }
                 tokio::time::sleep(LOOK).await;
             };
-            tokio::select! {
+            listed = tokio::select! {
                 biased;
                 () = scrape::stopped(&mut stop) => break,
-                () = next => {}
-            }
+                () = self.lists.changed() => true,
+                () = next => false,
+            };
         }
         for target in self.running.values() {
             target.send_replace(true);
@@ -182,14 +188,16 @@ impl Job {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Looks for targets that came or went.
-    async fn look(&mut self, first: bool) {
+    /// Looks for targets that came or went, in files and where there is a new list.
+    async fn look(&mut self, listed: bool) {
         let mut files = std::mem::replace(&mut self.files, Files::new(Vec::new()));
         let look = move || {
             let found = files.refresh();
             (files, found)
         };
         let Ok((files, (changed, problems))) = tokio::task::spawn_blocking(look).await else {
+            // Files are looked at anew: what was known of them is lost.
+            self.files = Files::new(self.settings.file_sd_configs.clone());
             return;
         };
         self.files = files;
@@ -201,7 +209,8 @@ impl Job {
             .metrics
             .add(metrics::DISCOVERY_ERRORS, &labels, count);
         let mut all = problems;
-        if changed || first {
+        all.extend(self.lists.problems());
+        if changed || listed {
             all.extend(self.update());
         } else if all.is_empty() {
             return;
@@ -219,12 +228,17 @@ impl Job {
             .static_configs
             .iter()
             .flat_map(|group| target::of_group(settings, group, None));
-        let of_files = self
-            .files
-            .groups()
-            .flat_map(|(file, group)| target::of_group(settings, group, Some(&file)));
+        let of_files = self.files.groups().flat_map(|(file, group)| {
+            target::of_group(settings, group, Some(("__meta_filepath", &file)))
+        });
+        let lists = self.lists.groups();
+        let of_lists = lists.iter().flat_map(|(url, groups)| {
+            let origin = Some(("__meta_url", url.as_str()));
+            let groups = groups.iter();
+            groups.flat_map(move |group| target::of_group(settings, group, origin))
+        });
         let (mut wanted, mut problems) = (Vec::new(), Vec::new());
-        for built in of_static.chain(of_files) {
+        for built in of_static.chain(of_files).chain(of_lists) {
             match built {
                 Ok(target) => wanted.push(Arc::new(target)),
                 Err(problem) => problems.push(problem),
@@ -245,22 +259,21 @@ impl Job {
             kept
         });
         for target in &wanted {
-            let access = self.access(target);
-            if let Entry::Vacant(free) = self.running.entry(Arc::clone(target)) {
-                let (stop, stopped) = watch::channel(false);
-                let shared = self.shared.clone();
-                let access = match access {
-                    Ok(access) => access,
-                    Err(problem) => {
-                        problems.push(problem);
-                        continue;
-                    }
-                };
-                let (settings, target) = (Arc::clone(settings), Arc::clone(target));
-                let scrape = Scrape::new(shared, access, settings, target);
-                self.tasks.spawn(scrape.run(stopped));
-                free.insert(stop);
+            if self.running.contains_key(target) {
+                continue;
             }
+            let access = match self.access(target) {
+                Ok(access) => access,
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            };
+            let (stop, stopped) = watch::channel(false);
+            let shared = self.shared.clone();
+            let scrape = Scrape::new(shared, access, Arc::clone(settings), Arc::clone(target));
+            self.tasks.spawn(scrape.run(stopped));
+            self.running.insert(Arc::clone(target), stop);
         }
         let count = self.running.len() as u64;
         let labels = [("job", settings.job_name.as_str())];

@@ -20,9 +20,10 @@ use crate::values::{CapturePattern, Endpoint, PathPattern, Pattern, Url};
 pub(crate) use scrape::check_jobs;
 pub use scrape::{
     Authorization, BasicAuth, EscapingScheme, Factor, FileDiscovery, FilePath, HeaderValues,
-    HttpHeaders, NameValidation, OAuth2, Params, Relabel, RelabelAction, RelabelSettings, Scheme,
-    ScrapeConfig, ScrapeProtocol, ScrapeProtocols, ScrapeSettings, TargetGroup, Text, TlsSettings,
-    TlsVersion, WholePattern, read_target_groups,
+    HttpAccess, HttpDiscovery, HttpDiscoverySettings, HttpHeaders, NameValidation, OAuth2, Params,
+    ProxyHeaders, Relabel, RelabelAction, RelabelSettings, Scheme, ScrapeConfig, ScrapeProtocol,
+    ScrapeProtocols, ScrapeSettings, TargetGroup, Text, TlsSettings, TlsVersion, WholePattern,
+    parse_target_groups, read_target_groups,
 };
 pub use spans::{Bounds, Dimensions, ServiceGraph, SpanHistograms, SpanMetrics};
 

@@ -9,15 +9,17 @@ mod naming;
 mod promote;
 mod series;
 mod target;
+mod text;
 mod units;
 
 pub use naming::{NAMING_KEY, Naming};
 pub use promote::Promotion;
 pub use series::{
-    FAMILY_KEY, Family, TARGET_KEY, TYPE_KEY, base_labels, base_name, family, is_verbatim, mark,
-    naming, resource_labels, target_info, view_kind,
+    FAMILY_KEY, FAMILY_NAME_KEY, Family, TARGET_KEY, TYPE_KEY, base_labels, base_name, family,
+    is_verbatim, mark, naming, resource_labels, target_info, view_kind,
 };
 pub use target::TargetRef;
+pub use text::label_text;
 pub use units::unit_name;
 use units::unit_words;
 

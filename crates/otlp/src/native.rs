@@ -149,8 +149,8 @@ impl Histograms {
     }
 }
 
-/// Whether spans, counts and bounds fit each other, no count is negative, and the schema is not
-/// coarser than `coarsest`. Whether the counts add up is not asked: what calculations yield often
+/// Whether spans, counts and bounds fit each other, no count is negative, the zero bucket has a
+/// width, and the schema is not coarser than `coarsest`. Whether the counts add up is not asked: what calculations yield often
 /// does not, and nothing depends on it.
 pub fn is_sound(histogram: &NativeHistogram, coarsest: i32) -> bool {
     let counts = match &histogram.counts {
@@ -180,6 +180,7 @@ pub fn is_sound(histogram: &NativeHistogram, coarsest: i32) -> bool {
     let rising = bounds.is_sorted_by(|a, b| a < b) && bounds.iter().all(|bound| !bound.is_nan());
     spans_fit(sides.0, counts.0)
         && spans_fit(sides.1, counts.1)
+        && histogram.zero_threshold >= 0.0
         && if custom {
             let last = sides.0.iter().fold(0i64, |end, span| {
                 end + i64::from(span.offset) + i64::from(span.length)

@@ -75,18 +75,22 @@ impl ValueType {
 }
 
 /// A node of the tree.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// A chain such as `a or b or c` leans to the left and may be as long as a query can be: whatever
+/// goes down a tree takes [`Expr::chain`] for it, or one of the walks here. All other levels are as
+/// many as the parser allows.
+#[derive(Debug)]
 pub struct Expr {
     /// Where it stands in the query.
     pub span: Span,
-    /// How many levels of nodes there are below and including this one.
-    pub(crate) depth: u32,
+    /// What it evaluates to; of a chain it would take long to find out again and again.
+    value_type: ValueType,
     /// What it is.
     pub kind: ExprKind,
 }
 
 /// The kinds of node.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub enum ExprKind {
     /// A number.
     Number(f64),
@@ -175,7 +179,7 @@ pub struct MatrixSelector {
 }
 
 /// An expression evaluated over a range of its own.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Subquery {
     /// What is evaluated.
     pub expr: Expr,
@@ -239,7 +243,7 @@ impl Default for Matching {
 }
 
 /// A binary operation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Binary {
     /// Operator.
     pub op: BinaryOp,
@@ -254,7 +258,7 @@ pub struct Binary {
 }
 
 /// An aggregation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Aggregate {
     /// Operator.
     pub op: AggregateOp,
@@ -269,7 +273,7 @@ pub struct Aggregate {
 }
 
 /// A function call.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Call {
     /// The function.
     pub function: &'static Function,
@@ -279,32 +283,21 @@ pub struct Call {
 
 impl Expr {
     pub(crate) fn new(span: Span, kind: ExprKind) -> Self {
-        let deepest = children(&kind).map(|child| child.depth).max().unwrap_or(0);
         Self {
             span,
-            depth: deepest + 1,
+            value_type: value_type(&kind),
             kind,
         }
     }
 
     /// What it evaluates to.
     pub fn value_type(&self) -> ValueType {
-        match &self.kind {
-            ExprKind::Number(_) | ExprKind::Duration(_) => ValueType::Scalar,
-            ExprKind::String(_) => ValueType::String,
-            ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
-            ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
-            ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => expr.value_type(),
-            ExprKind::Binary(binary) => {
-                let scalar = |expr: &Expr| expr.value_type() == ValueType::Scalar;
-                if scalar(&binary.lhs) && scalar(&binary.rhs) {
-                    ValueType::Scalar
-                } else {
-                    ValueType::Vector
-                }
-            }
-            ExprKind::Call(call) => call.function.returns,
-        }
+        self.value_type
+    }
+
+    /// What it is, taken out of the tree.
+    pub(crate) fn into_kind(mut self) -> ExprKind {
+        std::mem::replace(&mut self.kind, NOTHING)
     }
 
     /// The node inside any parentheses.
@@ -317,58 +310,146 @@ impl Expr {
     }
 
     /// The nodes directly below this one, in the order of the text.
-    pub fn children(&self) -> impl Iterator<Item = &Expr> {
-        children(&self.kind)
+    pub fn children(&self) -> impl DoubleEndedIterator<Item = &Expr> {
+        let (first, second, rest): (Option<&Expr>, Option<&Expr>, &[Expr]) = match &self.kind {
+            ExprKind::Number(_)
+            | ExprKind::Duration(_)
+            | ExprKind::String(_)
+            | ExprKind::Selector(_)
+            | ExprKind::Matrix(_) => (None, None, &[]),
+            ExprKind::Subquery(subquery) => (Some(&subquery.expr), None, &[]),
+            ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => (Some(&**expr), None, &[]),
+            ExprKind::Binary(binary) => (Some(&binary.lhs), Some(&binary.rhs), &[]),
+            ExprKind::Aggregate(aggregate) => {
+                (aggregate.param.as_ref(), Some(&aggregate.expr), &[])
+            }
+            ExprKind::Call(call) => (None, None, &call.args),
+        };
+        first.into_iter().chain(second).chain(rest)
+    }
+
+    /// The operations of a chain such as `a + b - c`, from the innermost with the span of each, and
+    /// the operand that it begins with. Without an operator that is the node itself.
+    pub(crate) fn chain(&self) -> (&Expr, Vec<(Span, &Binary)>) {
+        let mut first = self;
+        let mut operations = Vec::new();
+        while let ExprKind::Binary(binary) = &first.kind {
+            operations.push((first.span, &**binary));
+            first = &binary.lhs;
+        }
+        operations.reverse();
+        (first, operations)
+    }
+
+    /// All nodes, this one first, in the order of the text.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Expr> {
+        let mut pending = vec![self];
+        std::iter::from_fn(move || {
+            let node = pending.pop()?;
+            pending.extend(node.children().rev());
+            Some(node)
+        })
+    }
+
+    /// Calls `visit` with all nodes, this one first, in the order of the text.
+    pub(crate) fn try_each_mut<E>(
+        &mut self,
+        mut visit: impl FnMut(&mut Expr) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut pending = vec![self];
+        while let Some(node) = pending.pop() {
+            visit(node)?;
+            let before = pending.len();
+            pending.extend(children_mut(&mut node.kind));
+            pending[before..].reverse();
+        }
+        Ok(())
     }
 
     /// Calls `visit` with every selector in the order of the text and the length of its range
     /// (`None` for an instant one).
     pub fn selectors(&self, visit: &mut dyn FnMut(&Selector, Option<i64>)) {
-        match &self.kind {
-            ExprKind::Selector(selector) => visit(selector, None),
-            ExprKind::Matrix(matrix) => visit(&matrix.selector, Some(matrix.range_ms)),
-            _ => self.children().for_each(|child| child.selectors(visit)),
+        for node in self.nodes() {
+            match &node.kind {
+                ExprKind::Selector(selector) => visit(selector, None),
+                ExprKind::Matrix(matrix) => visit(&matrix.selector, Some(matrix.range_ms)),
+                _ => {}
+            }
         }
     }
 
     /// Sets all spans to zero and sorts matchers, so that trees of queries that differ in nothing
-    /// else compare equal.
+    /// else are the same.
     pub fn forget_spans(&mut self) {
-        self.span = Span::default();
-        let sort = |selector: &mut Selector| {
+        let forget = |expr: &mut Expr| {
+            expr.span = Span::default();
+            let selector = match &mut expr.kind {
+                ExprKind::Selector(selector) => &mut **selector,
+                ExprKind::Matrix(matrix) => &mut matrix.selector,
+                _ => return Ok(()),
+            };
             selector.matchers.sort_by_cached_key(ToString::to_string);
+            Ok::<_, std::convert::Infallible>(())
         };
-        match &mut self.kind {
-            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => {}
-            ExprKind::Selector(selector) => sort(selector),
-            ExprKind::Matrix(matrix) => sort(&mut matrix.selector),
-            ExprKind::Subquery(subquery) => subquery.expr.forget_spans(),
-            ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => expr.forget_spans(),
-            ExprKind::Binary(binary) => {
-                binary.lhs.forget_spans();
-                binary.rhs.forget_spans();
-            }
-            ExprKind::Aggregate(aggregate) => {
-                aggregate.param.iter_mut().for_each(Expr::forget_spans);
-                aggregate.expr.forget_spans();
-            }
-            ExprKind::Call(call) => call.args.iter_mut().for_each(Expr::forget_spans),
+        let Ok(()) = self.try_each_mut(forget);
+    }
+}
+
+/// What stands where a node was taken out.
+const NOTHING: ExprKind = ExprKind::Number(0.0);
+
+impl Drop for Expr {
+    /// Takes the tree apart from the top, since its parts would call each other as deep as it is.
+    fn drop(&mut self) {
+        let mut pending = Vec::new();
+        let take = |kind: &mut ExprKind, pending: &mut Vec<ExprKind>| {
+            let below = children_mut(kind).map(|child| std::mem::replace(&mut child.kind, NOTHING));
+            pending.extend(below);
+        };
+        take(&mut self.kind, &mut pending);
+        while let Some(mut kind) = pending.pop() {
+            take(&mut kind, &mut pending);
         }
     }
 }
 
-fn children(kind: &ExprKind) -> impl Iterator<Item = &Expr> {
-    let (first, second, rest): (Option<&Expr>, Option<&Expr>, &[Expr]) = match kind {
+fn children_mut(kind: &mut ExprKind) -> impl Iterator<Item = &mut Expr> {
+    let (first, second, rest): (Option<&mut Expr>, Option<&mut Expr>, &mut [Expr]) = match kind {
         ExprKind::Number(_)
         | ExprKind::Duration(_)
         | ExprKind::String(_)
         | ExprKind::Selector(_)
-        | ExprKind::Matrix(_) => (None, None, &[]),
-        ExprKind::Subquery(subquery) => (Some(&subquery.expr), None, &[]),
-        ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => (Some(&**expr), None, &[]),
-        ExprKind::Binary(binary) => (Some(&binary.lhs), Some(&binary.rhs), &[]),
-        ExprKind::Aggregate(aggregate) => (aggregate.param.as_ref(), Some(&aggregate.expr), &[]),
-        ExprKind::Call(call) => (None, None, &call.args),
+        | ExprKind::Matrix(_) => (None, None, &mut []),
+        ExprKind::Subquery(subquery) => (Some(&mut subquery.expr), None, &mut []),
+        ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => (Some(&mut **expr), None, &mut []),
+        ExprKind::Binary(binary) => {
+            let Binary { lhs, rhs, .. } = &mut **binary;
+            (Some(lhs), Some(rhs), &mut [])
+        }
+        ExprKind::Aggregate(aggregate) => {
+            let Aggregate { param, expr, .. } = &mut **aggregate;
+            (param.as_mut(), Some(expr), &mut [])
+        }
+        ExprKind::Call(call) => (None, None, &mut call.args),
     };
     first.into_iter().chain(second).chain(rest)
+}
+
+fn value_type(kind: &ExprKind) -> ValueType {
+    match kind {
+        ExprKind::Number(_) | ExprKind::Duration(_) => ValueType::Scalar,
+        ExprKind::String(_) => ValueType::String,
+        ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
+        ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
+        ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => expr.value_type(),
+        ExprKind::Binary(binary) => {
+            let scalar = |expr: &Expr| expr.value_type() == ValueType::Scalar;
+            if scalar(&binary.lhs) && scalar(&binary.rhs) {
+                ValueType::Scalar
+            } else {
+                ValueType::Vector
+            }
+        }
+        ExprKind::Call(call) => call.function.returns,
+    }
 }

@@ -37,8 +37,10 @@ pub(crate) struct QueryTimes {
     pub(crate) range: f64,
 }
 
-/// The longest duration (about 290,000 years): sums of a few cannot overflow milliseconds.
-const MAX_MS: f64 = 9.2e15;
+/// The longest duration, about 292 years: in nanoseconds it fits into 64 bits.
+const MAX_MS: f64 = 9_223_372_036_854.0;
+/// The latest time, about 290,000 years away: with a few durations it cannot overflow milliseconds.
+const MAX_TIME_MS: f64 = 9.2e15;
 
 impl DurationExpr {
     /// The seconds of a literal, with or without a sign.
@@ -111,15 +113,20 @@ fn in_seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1000.0
 }
 
-/// Seconds as milliseconds.
-#[allow(clippy::cast_possible_truncation)]
+/// The seconds of a time as milliseconds.
+pub(crate) fn to_time_ms(seconds: f64) -> Option<i64> {
+    rounded_ms(seconds, MAX_TIME_MS)
+}
+
+/// The seconds of a duration as milliseconds.
 pub(crate) fn to_ms(seconds: f64) -> Result<i64, String> {
+    rounded_ms(seconds, MAX_MS).ok_or_else(|| "duration out of range".to_owned())
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn rounded_ms(seconds: f64, most: f64) -> Option<i64> {
     let milliseconds = (seconds * 1000.0).round();
-    if milliseconds.abs() < MAX_MS {
-        Ok(milliseconds as i64)
-    } else {
-        Err("duration out of range".to_owned())
-    }
+    (milliseconds.abs() <= most).then_some(milliseconds as i64)
 }
 
 /// Seconds as milliseconds of a range or step.
@@ -150,20 +157,18 @@ impl fmt::Display for DurationExpr {
 
 /// Whether any duration in the tree is calculated.
 pub(crate) fn has_calculations(expr: &Expr) -> bool {
-    match &expr.kind {
+    expr.nodes().any(|node| match &node.kind {
         ExprKind::Selector(selector) => selector.offset_expr.is_some(),
         ExprKind::Matrix(matrix) => {
             matrix.range_expr.is_some() || matrix.selector.offset_expr.is_some()
         }
-        ExprKind::Subquery(subquery)
-            if subquery.range_expr.is_some()
+        ExprKind::Subquery(subquery) => {
+            subquery.range_expr.is_some()
                 || subquery.step_expr.is_some()
-                || subquery.offset_expr.is_some() =>
-        {
-            true
+                || subquery.offset_expr.is_some()
         }
-        _ => expr.children().any(has_calculations),
-    }
+        _ => false,
+    })
 }
 
 /// Puts numbers in the place of all calculated durations.
@@ -174,8 +179,7 @@ pub(crate) fn resolve(expr: &mut Expr, times: QueryTimes) -> Result<(), String> 
         }
         Ok(())
     }
-    match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => Ok(()),
+    expr.try_each_mut(|node| match &mut node.kind {
         ExprKind::Selector(selector) => offset(selector, times),
         ExprKind::Matrix(matrix) => {
             if let Some(range) = matrix.range_expr.take() {
@@ -193,20 +197,8 @@ pub(crate) fn resolve(expr: &mut Expr, times: QueryTimes) -> Result<(), String> 
             if let Some(offset) = subquery.offset_expr.take() {
                 subquery.offset_ms = to_ms(offset.seconds(times)?)?;
             }
-            resolve(&mut subquery.expr, times)
+            Ok(())
         }
-        ExprKind::Unary(_, inner) | ExprKind::Paren(inner) => resolve(inner, times),
-        ExprKind::Binary(binary) => {
-            resolve(&mut binary.lhs, times)?;
-            resolve(&mut binary.rhs, times)
-        }
-        ExprKind::Aggregate(aggregate) => {
-            aggregate
-                .param
-                .iter_mut()
-                .try_for_each(|param| resolve(param, times))?;
-            resolve(&mut aggregate.expr, times)
-        }
-        ExprKind::Call(call) => call.args.iter_mut().try_for_each(|arg| resolve(arg, times)),
-    }
+        _ => Ok(()),
+    })
 }

@@ -38,6 +38,7 @@ use crate::engine::{
 };
 use crate::plan::{Bounds, Grid};
 use crate::source::Selected;
+use crate::stack;
 pub(crate) use call::is_over_range;
 use column::{Cell, Column, OwnedCell, Passing, Row, Rows};
 use count::Counter;
@@ -287,6 +288,10 @@ fn drop_names(mut rows: Rows) -> Result<Rows, Error> {
 
 /// Evaluates a node on a grid.
 pub(crate) fn eval(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Out, Error> {
+    stack::level(|| eval_node(context, expr, grid))
+}
+
+fn eval_node(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Out, Error> {
     context.limits.check()?;
     context.check_size(1, grid)?;
     let out = match &expr.kind {
@@ -306,7 +311,7 @@ pub(crate) fn eval(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Out
             return Err(Error::Execution("a range vector is no operand".to_owned()));
         }
         ExprKind::Unary(op, operand) => unary(context, *op, operand, grid)?,
-        ExprKind::Binary(operation) => binary::eval(context, operation, expr.span, grid)?,
+        ExprKind::Binary(_) => binary::eval(context, expr, grid)?,
         ExprKind::Aggregate(operation) => match operation.op {
             AggregateOp::Topk
             | AggregateOp::Bottomk

@@ -166,10 +166,10 @@ fn parts_of(plan: &Plan, parts: usize) -> Vec<Grid> {
 }
 
 fn longest_range(expr: &Expr) -> i64 {
-    let own = match &expr.kind {
+    let range = |node: &Expr| match &node.kind {
         ExprKind::Matrix(matrix) => matrix.range_ms,
         ExprKind::Subquery(subquery) => subquery.range_ms,
         _ => 0,
     };
-    expr.children().map(longest_range).fold(own, i64::max)
+    expr.nodes().map(range).max().unwrap_or(0)
 }

@@ -240,5 +240,19 @@ impl fmt::Display for FloatHistogram {
     }
 }
 
+/// Far beyond the buckets of any number, and far from the ends of what indexes are calculated in.
+const INDEX_MAX: i32 = 1 << 30;
+
+/// The index of a bucket as it was sent, or of one that has the same bounds, of zero or infinity.
+fn within(index: i32) -> i32 {
+    index.clamp(-INDEX_MAX, INDEX_MAX)
+}
+
+/// The half-width of a zero bucket as it was sent; none where it is no number or below zero, which
+/// earlier versions stored.
+fn sound_threshold(sent: f64) -> f64 {
+    if sent >= 0.0 { sent } else { 0.0 }
+}
+
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ mod parts;
 mod plan;
 mod print;
 pub mod source;
+mod stack;
 mod tree;
 
 pub use ast::Expr;

@@ -2,7 +2,8 @@
 //!
 //! Hand-written recursive descent with precedence climbing, so that every message names the bytes
 //! it is about and what would have been accepted there. Hostile input is bounded by the length of
-//! a query and the depth of its tree.
+//! a query and by how deep it is nested. A chain of operators is read in a loop and is bounded by
+//! nothing but the length.
 
 mod check;
 mod duration;
@@ -12,12 +13,13 @@ mod primary;
 mod selector;
 
 use crate::ast::{AggregateOp, Binary, BinaryOp, Expr, ExprKind, Span, UnaryOp, line_column};
+use crate::stack;
 use lexer::{Token, TokenKind};
 
 /// The longest query in bytes.
 pub const MAX_QUERY_BYTES: usize = 128 << 10;
-/// The deepest tree. An operand of a chain such as `a + b + c` adds one level.
-pub const MAX_DEPTH: u32 = 192;
+/// How deep parentheses, calls, signs and right operands may be nested.
+pub const MAX_DEPTH: u32 = 4096;
 
 /// Why a query could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +95,7 @@ pub fn parse_with(query: &str, features: Features) -> Result<Expr, ParseError> {
 pub fn parse_selector(query: &str) -> Result<crate::ast::Selector, ParseError> {
     let expr = parse(query)?;
     let span = expr.span;
-    match expr.kind {
+    match expr.into_kind() {
         ExprKind::Selector(selector) if selector.offset_ms == 0 && selector.at.is_none() => {
             Ok(*selector)
         }
@@ -148,6 +150,8 @@ struct Parser<'q> {
     position: usize,
     features: Features,
     depth: u32,
+    /// Parts of the duration that is read.
+    duration_parts: usize,
     selectors: usize,
     /// Number of regular expressions so far.
     regexes: usize,
@@ -170,6 +174,7 @@ impl<'q> Parser<'q> {
             position: 0,
             features: Features::Experimental,
             depth: 0,
+            duration_parts: 0,
             selectors: 0,
             regexes: 0,
             unbounded_selector: false,
@@ -312,29 +317,20 @@ impl<'q> Parser<'q> {
         Some(message.to_owned())
     }
 
-    /// Builds a node, within the limit of the depth.
-    fn node(&self, span: Span, kind: ExprKind) -> Parsed<Expr> {
-        let expr = Expr::new(span, kind);
-        if expr.depth > MAX_DEPTH {
-            return Err(too_deep(span));
-        }
-        Ok(expr)
-    }
-
-    /// Runs a rule one level deeper in the text.
-    fn nested<T>(&mut self, rule: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    /// An expression of operators that bind at least as strongly as `minimum`, one level deeper in
+    /// the text.
+    fn expression(&mut self, minimum: u8) -> Parsed<Expr> {
         if self.depth >= MAX_DEPTH {
             return Err(too_deep(self.peek().span));
         }
         self.depth += 1;
-        let result = rule(self);
+        let result = stack::level(|| self.operators(minimum));
         self.depth -= 1;
         result
     }
 
-    /// An expression of operators that bind at least as strongly as `minimum`.
-    fn expression(&mut self, minimum: u8) -> Parsed<Expr> {
-        let mut lhs = self.nested(Self::unary)?;
+    fn operators(&mut self, minimum: u8) -> Parsed<Expr> {
+        let mut lhs = self.unary()?;
         while let Some(op) = self.peek_operator() {
             let precedence = op.precedence();
             if precedence < minimum {
@@ -348,7 +344,7 @@ impl<'q> Parser<'q> {
             } else {
                 precedence + 1
             };
-            let rhs = self.nested(|parser| parser.expression(right_minimum))?;
+            let rhs = self.expression(right_minimum)?;
             let span = lhs.span.to(rhs.span);
             let mut binary = Binary {
                 op,
@@ -358,7 +354,7 @@ impl<'q> Parser<'q> {
                 matching: None,
             };
             check::binary(&mut binary, matching, (span, op_span))?;
-            lhs = self.node(span, ExprKind::Binary(Box::new(binary)))?;
+            lhs = Expr::new(span, ExprKind::Binary(Box::new(binary)));
         }
         Ok(lhs)
     }
@@ -390,22 +386,22 @@ impl<'q> Parser<'q> {
         };
         let start = self.next().span;
         let precedence = BinaryOp::Pow.precedence();
-        let operand = self.nested(|parser| parser.expression(precedence))?;
+        let operand = self.expression(precedence)?;
         let span = start.to(operand.span);
         let minus = op == UnaryOp::Minus;
         match operand.kind {
             ExprKind::Number(value) => {
                 let value = if minus { -value } else { value };
-                return self.node(span, ExprKind::Number(value));
+                return Ok(Expr::new(span, ExprKind::Number(value)));
             }
             ExprKind::Duration(milliseconds) => {
                 let milliseconds = if minus { -milliseconds } else { milliseconds };
-                return self.node(span, ExprKind::Duration(milliseconds));
+                return Ok(Expr::new(span, ExprKind::Duration(milliseconds)));
             }
             _ => {}
         }
         check::unary(&operand, span)?;
-        self.node(span, ExprKind::Unary(op, Box::new(operand)))
+        Ok(Expr::new(span, ExprKind::Unary(op, Box::new(operand))))
     }
 }
 

@@ -131,11 +131,10 @@ fn too_many(error: &Error) -> Option<usize> {
 
 /// Whether any selector or subquery has `@`.
 fn is_fixed(expr: &Expr) -> bool {
-    let own = match &expr.kind {
+    expr.nodes().any(|node| match &node.kind {
         ExprKind::Selector(selector) => selector.at.is_some(),
         ExprKind::Matrix(matrix) => matrix.selector.at.is_some(),
         ExprKind::Subquery(subquery) => subquery.at.is_some(),
         _ => false,
-    };
-    own || expr.children().any(is_fixed)
+    })
 }

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use futures::future::try_join_all;
+use rustc_hash::FxHashMap;
 
 use crate::ast::{At, Expr, ExprKind, Extend, Selector, Subquery};
 use crate::duration::{self, QueryTimes};
 use crate::engine::{Error, Limits, Options, Query, Stats};
 use crate::eval;
 use crate::fetched::Fetched;
+use crate::matcher::MatchOp;
+use crate::parse::{Features, parse_with};
 use crate::parts::Parts;
 use crate::source::{Selection, SeriesSource};
+use crate::stack;
 
 /// The times that an expression is evaluated at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +134,8 @@ impl Plan {
         options: Options,
         limits: Limits,
     ) -> Result<Self, Error> {
-        resolve_durations(&mut query, bounds, is_range.then_some(grid.step_ms))?;
+        let step_ms = is_range.then_some(grid.step_ms);
+        resolve_durations(&mut query, bounds, step_ms, options.features)?;
         let mut plan = Self {
             query,
             bounds,
@@ -159,6 +164,7 @@ impl Plan {
             options: &self.options,
             limits: &self.limits,
             selections: Vec::new(),
+            known: FxHashMap::default(),
             by_selector: Vec::new(),
             infos: Vec::new(),
             next_id: 0,
@@ -233,7 +239,12 @@ impl Plan {
 
 /// Puts numbers in the place of calculated durations.
 #[allow(clippy::cast_precision_loss)]
-fn resolve_durations(query: &mut Query, bounds: Bounds, step_ms: Option<i64>) -> Result<(), Error> {
+fn resolve_durations(
+    query: &mut Query,
+    bounds: Bounds,
+    step_ms: Option<i64>,
+    features: Features,
+) -> Result<(), Error> {
     if !duration::has_calculations(&query.expr) {
         return Ok(());
     }
@@ -241,7 +252,9 @@ fn resolve_durations(query: &mut Query, bounds: Bounds, step_ms: Option<i64>) ->
         step: step_ms.unwrap_or(0) as f64 / 1000.0,
         range: (bounds.end_ms - bounds.start_ms) as f64 / 1000.0,
     };
-    let mut expr = Expr::clone(&query.expr);
+    // The tree is shared with who asked; the text gives another one.
+    let reread = parse_with(&query.text, features);
+    let mut expr = reread.map_err(|problem| Error::BadData(problem.to_string()))?;
     duration::resolve(&mut expr, times).map_err(Error::BadData)?;
     query.expr = Arc::new(expr);
     Ok(())
@@ -264,14 +277,35 @@ struct Collector<'a> {
     options: &'a Options,
     limits: &'a Limits,
     selections: Vec<Selection>,
+    /// Where each selection is, so that what a long query repeats is found at once.
+    known: FxHashMap<Key, usize>,
     by_selector: Vec<usize>,
     infos: Vec<(usize, usize)>,
     /// The first number that no selector of the query has.
     next_id: usize,
 }
 
+/// What two uses of a selection have to have in common: the matchers, and the times.
+type Key = (Vec<(String, MatchOp, String)>, [i64; 4]);
+
+fn key(selection: &Selection) -> Key {
+    let matchers = selection.matchers.iter();
+    let matchers = matchers.map(|one| (one.name.clone(), one.op, one.value.clone()));
+    let times = [
+        selection.start_ms,
+        selection.end_ms,
+        selection.step_ms,
+        selection.range_ms,
+    ];
+    (matchers.collect(), times)
+}
+
 impl Collector<'_> {
     fn collect(&mut self, expr: &Expr, grid: Grid, hints: Hints<'_>) -> Result<(), Error> {
+        stack::level(|| self.collect_node(expr, grid, hints))
+    }
+
+    fn collect_node(&mut self, expr: &Expr, grid: Grid, hints: Hints<'_>) -> Result<(), Error> {
         match &expr.kind {
             ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => {}
             ExprKind::Selector(selector) => self.select(selector, None, grid, hints),
@@ -287,9 +321,12 @@ impl Collector<'_> {
             ExprKind::Unary(_, inner) | ExprKind::Paren(inner) => {
                 self.collect(inner, grid, hints)?;
             }
-            ExprKind::Binary(binary) => {
-                self.collect(&binary.lhs, grid, Hints::default())?;
-                self.collect(&binary.rhs, grid, Hints::default())?;
+            ExprKind::Binary(_) => {
+                let (first, operations) = expr.chain();
+                self.collect(first, grid, Hints::default())?;
+                for (_, binary) in operations {
+                    self.collect(&binary.rhs, grid, Hints::default())?;
+                }
             }
             ExprKind::Aggregate(aggregate) => {
                 let hints = Hints {
@@ -360,17 +397,8 @@ impl Collector<'_> {
             selection.end_ms = selection.start_ms;
         }
         self.follow_whole(selector.id, &mut selection);
-        let same = |known: &Selection| {
-            known.matchers == selection.matchers
-                && (known.start_ms, known.end_ms, known.step_ms, known.range_ms)
-                    == (
-                        selection.start_ms,
-                        selection.end_ms,
-                        selection.step_ms,
-                        selection.range_ms,
-                    )
-        };
-        let index = match self.selections.iter().position(same) {
+        let key = key(&selection);
+        let index = match self.known.get(&key).copied() {
             Some(index) => {
                 // The hints of one use would mislead the source about the other.
                 let known = &mut self.selections[index];
@@ -385,7 +413,9 @@ impl Collector<'_> {
             }
             None => {
                 self.selections.push(selection);
-                self.selections.len() - 1
+                let index = self.selections.len() - 1;
+                self.known.insert(key, index);
+                index
             }
         };
         if self.by_selector.len() <= selector.id {

@@ -11,44 +11,49 @@ use crate::duration::DurationExpr;
 use crate::format::{duration, general, quote, quote_bytes, value};
 use crate::labels::is_classic_label_name;
 use crate::matcher::Matcher;
+use crate::stack;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            ExprKind::Number(number) => f.write_str(&value(*number)),
-            ExprKind::Duration(milliseconds) => f.write_str(&duration(*milliseconds)),
-            ExprKind::String(literal) => match &literal.invalid {
-                Some(bytes) => f.write_str(&quote_bytes(bytes)),
-                None => f.write_str(&quote(&literal.value)),
-            },
-            ExprKind::Selector(selector) => {
-                write_series(f, selector)?;
-                write_at(f, selector.at)?;
-                write_extend(f, selector.extend)?;
-                write_offset(f, selector.offset_ms, &selector.offset_expr)
-            }
-            ExprKind::Matrix(matrix) => {
-                write_series(f, &matrix.selector)?;
-                write!(f, "[{}]", length(matrix.range_ms, &matrix.range_expr))?;
-                let selector = &matrix.selector;
-                write_extend(f, selector.extend)?;
-                write_at(f, selector.at)?;
-                write_offset(f, selector.offset_ms, &selector.offset_expr)
-            }
-            ExprKind::Subquery(subquery) => {
-                write!(f, "{}{}", subquery.expr, subquery_suffix(subquery))
-            }
-            ExprKind::Unary(UnaryOp::Plus, expr) => write!(f, "+{expr}"),
-            ExprKind::Unary(UnaryOp::Minus, expr) => write!(f, "-{expr}"),
-            ExprKind::Binary(binary) => write_binary(f, binary),
-            ExprKind::Aggregate(aggregate) => write_aggregate(f, aggregate),
-            ExprKind::Call(call) => {
-                write!(f, "{}(", call.function.name)?;
-                write_list(f, &call.args)?;
-                f.write_str(")")
-            }
-            ExprKind::Paren(expr) => write!(f, "({expr})"),
+        stack::level(|| write_expr(f, self))
+    }
+}
+
+fn write_expr(f: &mut Formatter<'_>, expr: &Expr) -> fmt::Result {
+    match &expr.kind {
+        ExprKind::Number(number) => f.write_str(&value(*number)),
+        ExprKind::Duration(milliseconds) => f.write_str(&duration(*milliseconds)),
+        ExprKind::String(literal) => match &literal.invalid {
+            Some(bytes) => f.write_str(&quote_bytes(bytes)),
+            None => f.write_str(&quote(&literal.value)),
+        },
+        ExprKind::Selector(selector) => {
+            write_series(f, selector)?;
+            write_at(f, selector.at)?;
+            write_extend(f, selector.extend)?;
+            write_offset(f, selector.offset_ms, &selector.offset_expr)
         }
+        ExprKind::Matrix(matrix) => {
+            write_series(f, &matrix.selector)?;
+            write!(f, "[{}]", length(matrix.range_ms, &matrix.range_expr))?;
+            let selector = &matrix.selector;
+            write_extend(f, selector.extend)?;
+            write_at(f, selector.at)?;
+            write_offset(f, selector.offset_ms, &selector.offset_expr)
+        }
+        ExprKind::Subquery(subquery) => {
+            write!(f, "{}{}", subquery.expr, subquery_suffix(subquery))
+        }
+        ExprKind::Unary(UnaryOp::Plus, expr) => write!(f, "+{expr}"),
+        ExprKind::Unary(UnaryOp::Minus, expr) => write!(f, "-{expr}"),
+        ExprKind::Binary(_) => write_chain(f, expr),
+        ExprKind::Aggregate(aggregate) => write_aggregate(f, aggregate),
+        ExprKind::Call(call) => {
+            write!(f, "{}(", call.function.name)?;
+            write_list(f, &call.args)?;
+            f.write_str(")")
+        }
+        ExprKind::Paren(expr) => write!(f, "({expr})"),
     }
 }
 
@@ -131,10 +136,15 @@ fn subquery_suffix(subquery: &Subquery) -> impl Display + '_ {
     })
 }
 
-fn write_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
-    write!(f, "{} ", binary.lhs)?;
-    write_operator(f, binary)?;
-    write!(f, " {}", binary.rhs)
+fn write_chain(f: &mut Formatter<'_>, expr: &Expr) -> fmt::Result {
+    let (first, operations) = expr.chain();
+    write!(f, "{first}")?;
+    for (_, binary) in operations {
+        f.write_str(" ")?;
+        write_operator(f, binary)?;
+        write!(f, " {}", binary.rhs)?;
+    }
+    Ok(())
 }
 
 /// The operator of a binary operation with its modifiers.
@@ -228,16 +238,53 @@ impl Expr {
     }
 }
 
+/// Each operation of a chain stands one level deeper than the next one. Beyond so many levels lines
+/// begin at the same place, since the blanks of a long chain would be its square.
+const INDENT_MAX: usize = 256;
+
 fn indent(level: usize, out: &mut String) {
-    out.extend(std::iter::repeat_n("  ", level));
+    out.extend(std::iter::repeat_n("  ", level.min(INDENT_MAX)));
+}
+
+/// The query in one line, if that is short. No node takes less than a byte, so that only of small
+/// trees the text has to be written to know it.
+fn short_line(expr: &Expr) -> Option<String> {
+    if expr.nodes().nth(LINE_BYTES).is_some() {
+        return None;
+    }
+    Some(expr.to_string()).filter(|line| line.len() <= LINE_BYTES)
 }
 
 fn pretty(expr: &Expr, level: usize, out: &mut String) {
-    let line = expr.to_string();
-    let is_short = line.len() <= LINE_BYTES;
+    stack::level(|| write_lines(expr, level, out));
+}
+
+/// The operations of a chain on lines of their own, but for those at its beginning that are short.
+fn pretty_chain(expr: &Expr, level: usize, out: &mut String) {
+    let mut operations = Vec::new();
+    let mut first = expr;
+    while let ExprKind::Binary(binary) = &first.kind
+        && (operations.is_empty() || short_line(first).is_none())
+    {
+        operations.push(&**binary);
+        first = &binary.lhs;
+    }
+    pretty(first, level + operations.len(), out);
+    for (index, binary) in operations.into_iter().enumerate().rev() {
+        out.push('\n');
+        indent(level + index, out);
+        out.push_str(&fmt::from_fn(|f| write_operator(f, binary)).to_string());
+        out.push('\n');
+        pretty(&binary.rhs, level + index + 1, out);
+    }
+}
+
+fn write_lines(expr: &Expr, level: usize, out: &mut String) {
+    let line = short_line(expr);
+    let is_short = line.is_some();
     match &expr.kind {
         // What a subquery adds follows the lines of its expression, which has the indentation.
-        ExprKind::Subquery(_) if is_short => out.push_str(&line),
+        ExprKind::Subquery(_) if is_short => out.push_str(&line.unwrap_or_default()),
         ExprKind::Subquery(subquery) => {
             pretty(&subquery.expr, level, out);
             out.push_str(&subquery_suffix(subquery).to_string());
@@ -249,14 +296,7 @@ fn pretty(expr: &Expr, level: usize, out: &mut String) {
             pretty(inner, level, &mut lines);
             out.push_str(lines.trim());
         }
-        ExprKind::Binary(binary) if !is_short => {
-            pretty(&binary.lhs, level + 1, out);
-            out.push('\n');
-            indent(level, out);
-            out.push_str(&fmt::from_fn(|f| write_operator(f, binary)).to_string());
-            out.push('\n');
-            pretty(&binary.rhs, level + 1, out);
-        }
+        ExprKind::Binary(_) if !is_short => pretty_chain(expr, level, out),
         ExprKind::Aggregate(aggregate) if !is_short => {
             indent(level, out);
             out.push_str(&fmt::from_fn(|f| write_aggregator(f, aggregate)).to_string());
@@ -274,7 +314,7 @@ fn pretty(expr: &Expr, level: usize, out: &mut String) {
         }
         _ => {
             indent(level, out);
-            out.push_str(&line);
+            out.push_str(&line.unwrap_or_else(|| expr.to_string()));
         }
     }
 }

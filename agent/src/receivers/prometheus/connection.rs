@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use config::{FilePath, ScrapeSettings, Text, TlsSettings, TlsVersion, Url};
-use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, redirect, tls};
+use config::{FilePath, HttpAccess, Text, TlsSettings, TlsVersion, Url};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy, redirect, tls};
 
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 10;
@@ -11,16 +12,17 @@ const REDIRECTS_MAX: usize = 10;
 const PEM_BYTES_MAX: u64 = 4 << 20;
 
 /// Whether a job asks for nothing that others do not: such jobs share a client.
-pub(super) fn is_plain(settings: &ScrapeSettings) -> bool {
-    settings.tls_config.is_none()
-        && settings.proxy_url.is_none()
-        && settings.follow_redirects
-        && settings.enable_http2
+pub(super) fn is_plain(access: &HttpAccess<'_>) -> bool {
+    access.tls_config.is_none()
+        && access.proxy_url.is_none()
+        && !access.proxy_from_environment
+        && access.follow_redirects
+        && access.enable_http2
 }
 
 /// What sends the requests of a job. The error says what is wrong with its settings.
-pub(super) fn client(settings: Option<&ScrapeSettings>) -> Result<Client, String> {
-    builder(settings)?.build().map_err(|error| told(&error))
+pub(super) fn client(access: Option<&HttpAccess<'_>>) -> Result<Client, String> {
+    builder(access)?.build().map_err(|error| told(&error))
 }
 
 /// What sends other requests than those to targets.
@@ -30,7 +32,7 @@ pub(super) fn other_client(
 ) -> Result<Client, String> {
     let mut builder = builder(None)?;
     if let Some(url) = proxy {
-        builder = proxied(builder, url)?;
+        builder = builder.proxy(through(url)?);
     }
     if let Some(tls) = tls {
         builder = secured(builder, tls)?;
@@ -38,32 +40,52 @@ pub(super) fn other_client(
     builder.build().map_err(|error| told(&error))
 }
 
-fn proxied(builder: ClientBuilder, url: &Url) -> Result<ClientBuilder, String> {
-    let proxy = Proxy::all(&url.0).map_err(|error| format!("proxy_url: {error}"))?;
-    Ok(builder.proxy(proxy))
+fn through(url: &Url) -> Result<Proxy, String> {
+    Proxy::all(&url.0).map_err(|error| format!("proxy_url: {error}"))
+}
+
+/// The proxy of requests, with what is left out and what it is told.
+fn proxy(url: &Url, access: &HttpAccess<'_>) -> Result<Proxy, String> {
+    let mut headers = HeaderMap::new();
+    for (name, values) in &access.proxy_connect_header.0 {
+        let wrong = || format!("proxy_connect_header: `{name}` cannot be a header");
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        for value in values {
+            let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            headers.append(header.clone(), value);
+        }
+    }
+    let mut proxy = through(url)?.no_proxy(access.no_proxy.and_then(NoProxy::from_string));
+    if !headers.is_empty() {
+        proxy = proxy.headers(headers);
+    }
+    Ok(proxy)
 }
 
 /// What a client is made of.
-pub(super) fn builder(settings: Option<&ScrapeSettings>) -> Result<ClientBuilder, String> {
+pub(super) fn builder(access: Option<&HttpAccess<'_>>) -> Result<ClientBuilder, String> {
     let mut builder = Client::builder()
         .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
         // The limit on what is unpacked is ours.
         .gzip(false)
         .redirect(redirect::Policy::limited(REDIRECTS_MAX))
-        .pool_max_idle_per_host(1)
+        .pool_max_idle_per_host(1);
+    if !access.is_some_and(|access| access.proxy_from_environment) {
         // Targets are on this network; what the environment says is for others.
-        .no_proxy();
-    if let Some(settings) = settings {
-        if !settings.follow_redirects {
+        builder = builder.no_proxy();
+    }
+    if let Some(access) = access {
+        if !access.follow_redirects {
             builder = builder.redirect(redirect::Policy::none());
         }
-        if !settings.enable_http2 {
+        if !access.enable_http2 {
             builder = builder.http1_only();
         }
-        if let Some(url) = &settings.proxy_url {
-            builder = proxied(builder, url)?;
+        if let Some(url) = access.proxy_url {
+            builder = builder.proxy(proxy(url, access)?);
         }
-        if let Some(tls) = &settings.tls_config {
+        if let Some(tls) = access.tls_config {
             builder = secured(builder, tls)?;
         }
     }

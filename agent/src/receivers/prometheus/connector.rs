@@ -152,7 +152,7 @@ fn make(settings: &ScrapeSettings, host: Option<&str>) -> Result<Present, String
     let files = paths(settings.tls_config.as_ref())
         .map(Version::of)
         .collect();
-    let mut builder = connection::builder(Some(settings))?;
+    let mut builder = connection::builder(Some(&settings.access()))?;
     if let (Some(host), Some(name)) = (host, server_name(settings)) {
         // What the connection is for is in the header `Host`, which HTTP/2 has not.
         builder = builder.http1_only().dns_resolver(Arc::new(InPlace {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use config::ScrapeSettings;
+use config::{HttpAccess, HttpHeaders, ScrapeSettings};
 use model::room::{Budget, NoRoom, Room};
 use otlp::inflate::{Encoding, Inflate, InflateError};
 use reqwest::header::{
@@ -126,17 +126,19 @@ pub(super) async fn fetch(
     } else {
         request
     };
-    let request = further(request, settings).await?;
+    let access = settings.access();
+    let request = further(request, access.http_headers).await?;
     let token = match asked.tokens {
         Some(tokens) => Some(tokens.header().await?),
         None => None,
     };
     let request = match &token {
         Some(token) => request.header(AUTHORIZATION, sensitive(token)?),
-        None => authorized(request, settings).await?,
+        None => authorized(request, &access).await?,
     };
     let response = request.send().await.map_err(connect)?;
-    if !response.status().is_success() {
+    // As for Prometheus: others that are no errors, such as 204, have no samples to tell.
+    if response.status() != StatusCode::OK {
         if let (StatusCode::UNAUTHORIZED, Some(tokens), Some(token)) =
             (response.status(), asked.tokens, &token)
         {
@@ -193,11 +195,12 @@ fn connect(error: reqwest::Error) -> ScrapeError {
     ScrapeError::Connect(source.to_string())
 }
 
-async fn authorized(
+/// Adds the credentials that are no token of a token server.
+pub(super) async fn authorized(
     request: RequestBuilder,
-    settings: &ScrapeSettings,
+    access: &HttpAccess<'_>,
 ) -> Result<RequestBuilder, ScrapeError> {
-    if let Some(auth) = &settings.basic_auth {
+    if let Some(auth) = access.basic_auth {
         let password = match (&auth.password, &auth.password_file) {
             (_, Some(file)) => Some(secret(&file.0).await?),
             (Some(text), None) => Some(text.0.clone()),
@@ -205,7 +208,7 @@ async fn authorized(
         };
         return Ok(request.basic_auth(&auth.username, password));
     }
-    let Some(auth) = &settings.authorization else {
+    let Some(auth) = access.authorization else {
         return Ok(request);
     };
     let credentials = match (&auth.credentials, &auth.credentials_file) {
@@ -217,12 +220,12 @@ async fn authorized(
     Ok(request.header(AUTHORIZATION, sensitive(&value)?))
 }
 
-/// Adds the headers that the job has of its own.
-async fn further(
+/// Adds headers of the configuration.
+pub(super) async fn further(
     mut request: RequestBuilder,
-    settings: &ScrapeSettings,
+    headers: &HttpHeaders,
 ) -> Result<RequestBuilder, ScrapeError> {
-    for (name, values) in &settings.http_headers.0 {
+    for (name, values) in &headers.0 {
         for text in values.values.iter().chain(&values.secrets) {
             request = request.header(name, sensitive(&text.0)?);
         }
@@ -234,7 +237,7 @@ async fn further(
 }
 
 /// The value of a header that no log shows.
-fn sensitive(text: &str) -> Result<HeaderValue, ScrapeError> {
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, ScrapeError> {
     let mut value = HeaderValue::from_str(text.trim())
         .map_err(|_| ScrapeError::Credentials("they cannot be in a header".to_owned()))?;
     value.set_sensitive(true);

@@ -2,7 +2,7 @@
 //! ended since the scrape before.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use config::{NameValidation, ScrapeSettings};
@@ -30,8 +30,19 @@ const COPIES: usize = 3;
 /// of the memory of all scrapes.
 #[derive(Debug)]
 pub(super) struct Cache {
-    series: HashMap<SeriesId, (Arc<Info>, Kind)>,
+    series: HashMap<SeriesId, Known>,
     room: Room,
+}
+
+/// What is known of a series of a scrape.
+#[derive(Debug)]
+struct Known {
+    info: Arc<Info>,
+    kind: Kind,
+    /// Its samples have times of their own, so that there may be several.
+    timed: bool,
+    /// Its end is said when it is missing.
+    ends: bool,
 }
 
 impl Cache {
@@ -45,8 +56,8 @@ impl Cache {
 
     /// Ends all series.
     pub(super) fn end(&mut self, time_unix_nano: u64, requests: &mut Requests) {
-        for (series, (info, kind)) in self.series.drain() {
-            requests.push(&series, &info, &stale(kind, time_unix_nano));
+        for (series, known) in self.series.drain().filter(|(_, known)| known.ends) {
+            requests.push(&series, &known.info, &stale(known.kind, time_unix_nano));
         }
         // Nothing cannot be too much.
         let _ = self.room.resize(0);
@@ -86,18 +97,19 @@ struct Ingest<'a> {
     now_ms: u64,
     before: &'a Cache,
     room: Room,
-    present: HashMap<SeriesId, (Arc<Info>, Kind)>,
-    /// Series with times of their own, which nobody ends.
-    timed: HashSet<SeriesId>,
+    present: HashMap<SeriesId, Known>,
+    /// Why nothing of the answer is taken, while the rest of it is counted.
+    refused: Option<ScrapeError>,
     created: HashMap<String, u64>,
     converter: Converter,
     info: Arc<Info>,
     requests: Requests,
     counts: Counts,
+    open_metrics: bool,
 }
 
 /// Puts the requests of an answer together. On an error there are none, and the cache is as it
-/// was.
+/// was. What was counted is as far as the answer was read: all of it where it is over a limit.
 pub(super) fn ingest(
     answer: Answer,
     settings: &ScrapeSettings,
@@ -105,7 +117,7 @@ pub(super) fn ingest(
     now_ms: u64,
     cache: &mut Cache,
     room: Room,
-) -> Result<(Requests, Counts), ScrapeError> {
+) -> (Result<Requests, ScrapeError>, Counts) {
     let mut work = Ingest {
         settings,
         target,
@@ -113,49 +125,50 @@ pub(super) fn ingest(
         before: cache,
         room,
         present: HashMap::with_capacity(cache.series.len()),
-        timed: HashSet::new(),
+        refused: None,
         created: HashMap::new(),
         converter: Converter::default(),
         info: Arc::default(),
         requests: Requests::default(),
         counts: Counts::default(),
+        open_metrics: answer.format == Format::OpenMetrics,
     };
-    work.read(&answer)?;
-    work.convert_last()?;
+    let read = work.read(&answer).and_then(|()| work.convert_last());
     let Ingest {
         present,
         mut requests,
         counts,
         mut room,
+        refused,
         ..
     } = work;
+    if let Err(error) = read.and(refused.map_or(Ok(()), Err)) {
+        return (Err(error), counts);
+    }
     let time = now_ms * NANOS_PER_MS;
-    for (series, (info, kind)) in &cache.series {
+    for (series, known) in cache.series.iter().filter(|(_, known)| known.ends) {
         if !present.contains_key(series) {
-            requests.push(series, info, &stale(*kind, time));
+            requests.push(series, &known.info, &stale(known.kind, time));
         }
     }
     // What the requests take is let go with them; the list of series stays.
     room.give_back(requests.total_bytes());
     cache.series = present;
     cache.room = room;
-    Ok((requests, counts))
+    (Ok(requests), counts)
 }
 
 impl Ingest<'_> {
     fn read(&mut self, answer: &Answer) -> Result<(), ScrapeError> {
-        let open_metrics = match answer.format {
-            Format::Protobuf => {
-                let wanted = Wanted {
-                    native: self.settings.scrape_native_histograms,
-                    classic: self.settings.always_scrape_classic_histograms,
-                };
-                let mut take = |family: &Family, sample: Sample<'_>| self.take(family, sample);
-                return protobuf::read(&answer.body, wanted, &mut take);
-            }
-            Format::OpenMetrics => true,
-            Format::Text => false,
-        };
+        if answer.format == Format::Protobuf {
+            let wanted = Wanted {
+                native: self.settings.scrape_native_histograms,
+                classic: self.settings.always_scrape_classic_histograms,
+            };
+            let mut take = |family: &Family, sample: Sample<'_>| self.take(family, sample);
+            return protobuf::read(&answer.body, wanted, &mut take);
+        }
+        let open_metrics = self.open_metrics;
         let text = std::str::from_utf8(&answer.body)
             .map_err(|_| ScrapeError::Malformed("it is not UTF-8 text".to_owned()))?;
         if open_metrics && text.contains("_created") {
@@ -232,7 +245,10 @@ impl Ingest<'_> {
         let limit = self.settings.sample_limit;
         if limit > 0 && self.counts.kept > limit as u64 {
             let problem = format!("the answer has more than {limit} samples");
-            return Err(ScrapeError::TooLarge(problem));
+            self.refused.get_or_insert(ScrapeError::TooLarge(problem));
+        }
+        if self.refused.is_some() {
+            return Ok(());
         }
         let series = SeriesId::new(&labels).ok_or_else(|| {
             ScrapeError::Malformed("relabeling left a sample without a name".to_owned())
@@ -249,22 +265,27 @@ impl Ingest<'_> {
             },
         };
         // With times of its own a series may be there for several of them.
-        let timed = self.timed.contains(&series);
-        if self.present.contains_key(&series) && !timed || timed && time.is_none() {
+        let known = self.present.get(&series);
+        if known.is_some_and(|known| !known.timed || time.is_none()) {
             self.counts.repeated += 1;
             return Ok(());
         }
-        if !self.before.series.contains_key(&series) {
-            self.counts.added += 1;
-        }
+        let is_new = known.is_none() && !self.before.series.contains_key(&series);
         let before = self.requests.total_bytes();
         let start_unix_nano = self.start(family, sample);
         let exemplars: Vec<Vec<u8>> = sample.exemplars.iter().map(encode_exemplar).collect();
         self.describe(family);
         let limited = match &sample.native {
-            Some(histogram) => Some(limited(histogram, self.settings)?),
+            Some(histogram) => match limited(histogram, self.settings) {
+                Ok(limited) => Some(limited),
+                Err(refused) => {
+                    self.refused = Some(refused);
+                    return Ok(());
+                }
+            },
             None => None,
         };
+        self.counts.added += u64::from(is_new);
         let value = match &limited {
             Some(histogram) => PointValue::Native(histogram),
             None => PointValue::Number(sample.value),
@@ -279,17 +300,15 @@ impl Ingest<'_> {
         self.requests.push(&series, &self.info, &point);
         let grown = self.requests.total_bytes().saturating_sub(before);
         // The list of series doubles as it grows.
-        let entry = series.bytes() + 2 * size_of::<(SeriesId, (Arc<Info>, Kind))>();
+        let entry = series.bytes() + 2 * size_of::<(SeriesId, Known)>();
         self.room.take(grown + entry)?;
-        if time.is_none() || self.settings.track_timestamps_staleness {
-            let known = (Arc::clone(&self.info), kind);
-            if time.is_some() {
-                self.timed.insert(series.clone());
-            }
-            self.present.insert(series, known);
-        } else {
-            self.timed.insert(series);
-        }
+        let known = Known {
+            info: Arc::clone(&self.info),
+            kind,
+            timed: time.is_some(),
+            ends: time.is_none() || self.settings.track_timestamps_staleness,
+        };
+        self.present.insert(series, known);
         Ok(())
     }
 
@@ -371,7 +390,10 @@ impl Ingest<'_> {
         ];
         let known = KINDS.contains(&family.kind.as_str());
         let kind = if known { &family.kind } else { "unknown" };
+        let other_name = self.open_metrics && matches!(kind, "counter" | "info");
+        let named = if other_name { &family.name } else { "" };
         let same = self.info.kind == kind
+            && self.info.family == named
             && self.info.help == family.help
             && self.info.unit == family.unit;
         if !same {
@@ -379,6 +401,7 @@ impl Ingest<'_> {
                 kind: kind.to_owned(),
                 help: family.help.clone(),
                 unit: family.unit.clone(),
+                family: named.to_owned(),
                 target: String::new(),
             });
         }

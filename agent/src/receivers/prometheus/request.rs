@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::metric::FLAG_NO_RECORDED_VALUE;
 use model::native::NativeHistogram;
-use model::prometheus::{NAME_LABEL, TARGET_KEY, TYPE_KEY, TargetRef};
+use model::prometheus::{FAMILY_NAME_KEY, NAME_LABEL, TARGET_KEY, TYPE_KEY, TargetRef};
 use model::wire::{Reader, put_bytes, put_field, put_key, put_varint};
 
 use super::labels::Labels;
@@ -33,6 +33,8 @@ pub(super) struct Info {
     pub(super) help: String,
     /// The unit.
     pub(super) unit: String,
+    /// The name of the family, where that of the metric does not say it; or empty.
+    pub(super) family: String,
     /// Where the target is, of what says whether it is up; or empty.
     pub(super) target: String,
 }
@@ -201,6 +203,9 @@ impl Requests {
             put_bytes(out, 3, info.unit.as_bytes());
             put_bytes(out, data, &points);
             put_text_attribute(out, 12, TYPE_KEY, &info.kind);
+            if !info.family.is_empty() {
+                put_text_attribute(out, 12, FAMILY_NAME_KEY, &info.family);
+            }
             if !info.target.is_empty() {
                 put_text_attribute(out, 12, TARGET_KEY, &info.target);
             }

@@ -53,8 +53,9 @@ pub(super) struct Scrape {
     cache: Option<Cache>,
     /// Whether any scrape was tried, so that there is something to end.
     begun: bool,
-    /// Why the last scrape failed, so that the log says it once.
-    failing: Option<&'static str>,
+    /// Why scrapes fail, and how the first of those that fail for this reason said it. The log says
+    /// it once, and what is stored of the target has it, which is not to change with every scrape.
+    failing: Option<(&'static str, String)>,
 }
 
 /// What a scrape says of itself.
@@ -62,6 +63,8 @@ struct Report {
     up: bool,
     duration: Duration,
     counts: Counts,
+    /// Size of the answer.
+    body_bytes: f64,
 }
 
 impl Scrape {
@@ -113,6 +116,7 @@ impl Scrape {
 
     /// Scrapes once; tells whether to go on. Only the waiting for an answer is cut short: what is
     /// being read would be missing when the series are ended.
+    #[allow(clippy::cast_precision_loss)]
     async fn scrape(&mut self, stop: &mut watch::Receiver<bool>) -> bool {
         let began = Instant::now();
         let now_ms = self.shared.clock.unix_nanos() / NANOS_PER_MS;
@@ -124,37 +128,33 @@ impl Scrape {
             answer = tokio::time::timeout(self.target.timeout, asked) => answer,
         };
         let duration = began.elapsed();
-        let read = match answer.unwrap_or(Err(ScrapeError::Timeout)) {
-            Ok(answer) => self.read(answer, now_ms).await,
-            Err(error) => Err(error),
-        };
-        self.note(&read);
-        let time = now_ms * NANOS_PER_MS;
-        let (mut requests, report) = match read {
-            Ok((requests, counts)) => {
-                let up = true;
-                let report = Report {
-                    up,
-                    duration,
-                    counts,
-                };
-                (requests, report)
+        let mut body_bytes = 0.0;
+        let (read, counts) = match answer.unwrap_or(Err(ScrapeError::Timeout)) {
+            Ok(answer) => {
+                body_bytes = answer.body.len() as f64;
+                self.read(answer, now_ms).await
             }
-            Err(_) => {
-                let mut requests = Requests::default();
-                if let Some(cache) = &mut self.cache {
-                    cache.end(time, &mut requests);
+            Err(error) => {
+                if matches!(error, ScrapeError::TooLarge(_)) {
+                    body_bytes = -1.0;
                 }
-                let counts = Counts::default();
-                let up = false;
-                let report = Report {
-                    up,
-                    duration,
-                    counts,
-                };
-                (requests, report)
+                (Err(error), Counts::default())
             }
         };
+        self.note(&read, &counts);
+        let time = now_ms * NANOS_PER_MS;
+        let report = Report {
+            up: read.is_ok(),
+            duration,
+            counts,
+            body_bytes,
+        };
+        let mut requests = read.unwrap_or_default();
+        if !report.up
+            && let Some(cache) = &mut self.cache
+        {
+            cache.end(time, &mut requests);
+        }
         self.report(Some(&report), time, &mut requests);
         self.append(requests).await;
         true
@@ -200,7 +200,7 @@ impl Scrape {
         &mut self,
         answer: Answer,
         now_ms: u64,
-    ) -> Result<(Requests, Counts), ScrapeError> {
+    ) -> (Result<Requests, ScrapeError>, Counts) {
         let _reader = self.shared.readers.acquire().await;
         let room = self.shared.budget.room(usize::MAX);
         let fresh = || Cache::new(self.shared.budget.room(usize::MAX));
@@ -215,14 +215,15 @@ impl Scrape {
                 self.cache = Some(cache);
                 read
             }
-            Err(error) => Err(ScrapeError::Malformed(format!(
-                "reading it stopped: {error}"
-            ))),
+            Err(error) => {
+                let problem = format!("reading it stopped: {error}");
+                (Err(ScrapeError::Malformed(problem)), Counts::default())
+            }
         }
     }
 
     /// Counts what became of a scrape, and says when that is another thing than before.
-    fn note(&mut self, read: &Result<(Requests, Counts), ScrapeError>) {
+    fn note(&mut self, read: &Result<Requests, ScrapeError>, counts: &Counts) {
         let job = self.settings.job_name.as_str();
         let (outcome, failing) = match read {
             Ok(_) => ("success", None),
@@ -230,7 +231,7 @@ impl Scrape {
         };
         let labels = [("job", job), ("outcome", outcome)];
         self.shared.metrics.add(metrics::SCRAPES, &labels, 1);
-        if let Ok((_, counts)) = read {
+        if read.is_ok() {
             for (reason, count) in [
                 ("repeated_sample", counts.repeated),
                 ("time_out_of_range", counts.out_of_range),
@@ -243,16 +244,18 @@ impl Scrape {
             }
         }
         let instance = self.target.labels.get("instance");
+        let before = self.failing.as_ref().map(|(label, _)| *label);
         match read {
-            Err(error) if self.failing != failing => {
+            Err(error) if before != failing => {
                 tracing::warn!(job, instance, %error, "a target cannot be scraped");
+                self.failing = Some((error.label(), error.to_string()));
             }
-            Ok(_) if self.failing.is_some() => {
+            Ok(_) if before.is_some() => {
                 tracing::info!(job, instance, "a target can be scraped again");
+                self.failing = None;
             }
             _ => {}
         }
-        self.failing = failing;
     }
 
     /// Adds the series about the scrape; without a report, their ends.
@@ -266,9 +269,16 @@ impl Scrape {
                 counts.scraped as f64,
                 counts.kept as f64,
                 counts.added as f64,
+                self.target.timeout.as_secs_f64(),
+                self.settings.sample_limit as f64,
+                report.body_bytes,
             ]
         });
-        for (at, (name, help, unit)) in REPORTED.into_iter().enumerate() {
+        let told = match self.settings.extra_scrape_metrics {
+            true => REPORTED.len(),
+            false => ALWAYS_REPORTED,
+        };
+        for (at, (name, help, unit)) in REPORTED.into_iter().take(told).enumerate() {
             let mut labels: Labels = self.target.labels.clone();
             labels.set(model::prometheus::NAME_LABEL, name);
             let Some(series) = SeriesId::new(&labels) else {
@@ -278,8 +288,11 @@ impl Scrape {
                 kind: "gauge".to_owned(),
                 help: help.to_owned(),
                 unit: unit.to_owned(),
+                family: String::new(),
                 target: match name {
-                    UP => self.target.description(),
+                    UP => self
+                        .target
+                        .description(self.failing.as_ref().map(|(_, text)| text)),
                     _ => String::new(),
                 },
             });
@@ -321,13 +334,16 @@ impl Scrape {
             };
             match self.shared.queue.append(entry).await {
                 Ok(()) => {}
-                Err(AppendError::Closed) => return,
                 Err(error) => {
+                    let reason = match error {
+                        AppendError::Closed => "queue_closed",
+                        _ => "queue_full",
+                    };
                     // Waiting would make every later scrape late; the next one is as good.
                     tracing::warn!(%error, rows, "scraped samples dropped");
                     let metrics = &self.shared.metrics;
                     metrics.received(Signal::Metrics, "prometheus", rows);
-                    metrics.dropped(Signal::Metrics, "queue_full", rows);
+                    metrics.dropped(Signal::Metrics, reason, rows);
                 }
             }
         }
@@ -342,7 +358,7 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// The series that says whether a target answers.
 const UP: &str = "up";
 /// The series about each scrape: name, help, unit.
-const REPORTED: [(&str, &str, &str); 5] = [
+const REPORTED: [(&str, &str, &str); 8] = [
     (UP, "Whether the last scrape of the target succeeded.", ""),
     (
         "scrape_duration_seconds",
@@ -364,4 +380,21 @@ const REPORTED: [(&str, &str, &str); 5] = [
         "Series that the scrape before did not have.",
         "",
     ),
+    (
+        "scrape_timeout_seconds",
+        "How long the scrape may take.",
+        "seconds",
+    ),
+    (
+        "scrape_sample_limit",
+        "How many samples the answer may have; 0 where there is no limit.",
+        "",
+    ),
+    (
+        "scrape_body_size_bytes",
+        "The answer's size, decompressed; -1 where it is over the limit, 0 where there is none.",
+        "bytes",
+    ),
 ];
+/// So many of them are stored without `extra_scrape_metrics`.
+const ALWAYS_REPORTED: usize = 5;

@@ -40,16 +40,23 @@ impl Hash for Discovered {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
+/// So much of why a scrape failed is kept.
+const ERROR_CHARS: usize = 300;
+
 impl Target {
-    /// What Prometheus' API has of a target beside its labels, as JSON.
-    pub(super) fn description(&self) -> String {
+    /// What Prometheus' API has of a target beside its labels, as JSON, and why it cannot be scraped.
+    pub(super) fn description(&self, failing: Option<&String>) -> String {
         let discovered: BTreeMap<&str, &str> = self.discovered.0.iter().collect();
-        let description = serde_json::json!({
+        let mut description = serde_json::json!({
             "discoveredLabels": discovered,
             "scrapeUrl": self.url,
             "scrapeInterval": config::format_duration(self.interval),
             "scrapeTimeout": config::format_duration(self.timeout),
         });
+        if let Some(error) = failing {
+            let error: String = error.chars().take(ERROR_CHARS).collect();
+            description["lastError"] = error.into();
+        }
         description.to_string()
     }
 
@@ -63,15 +70,15 @@ impl Target {
     }
 }
 
-/// The targets of a group, which comes from `file` where it comes from one. An error says which
+/// The targets of a group; `origin` is a label that says where it was found. An error says which
 /// target is none.
 pub(super) fn of_group(
     settings: &ScrapeSettings,
     group: &TargetGroup,
-    file: Option<&str>,
+    origin: Option<(&str, &str)>,
 ) -> Vec<Result<Target, String>> {
     let targets = group.targets.iter();
-    let built = targets.map(|address| build(settings, group, address, file));
+    let built = targets.map(|address| build(settings, group, address, origin));
     built.filter_map(Result::transpose).collect()
 }
 
@@ -79,7 +86,7 @@ fn build(
     settings: &ScrapeSettings,
     group: &TargetGroup,
     address: &str,
-    file: Option<&str>,
+    origin: Option<(&str, &str)>,
 ) -> Result<Option<Target>, String> {
     let mut labels: Labels = group
         .labels
@@ -87,8 +94,8 @@ fn build(
         .map(|(k, v)| (k.as_str(), v.as_str()))
         .collect();
     labels.set("__address__", address);
-    if let Some(file) = file {
-        labels.set("__meta_filepath", file);
+    if let Some((label, place)) = origin {
+        labels.set(label, place);
     }
     let scheme = match settings.scheme {
         Scheme::Http => "http",

@@ -239,7 +239,7 @@ fn targets_get_their_labels_and_url() {
         targets: ["h:1", "drop:1", "a/b"].map(str::to_owned).to_vec(),
         labels: [("zone".to_owned(), "z".to_owned())].into(),
     };
-    let built = target::of_group(&settings, &group, Some("f.json"));
+    let built = target::of_group(&settings, &group, Some(("__meta_filepath", "f.json")));
     let [Ok(target), Err(problem)] = &built[..] else {
         panic!("{built:?}");
     };
@@ -262,6 +262,8 @@ pub(super) struct Scraped {
     settings: ScrapeSettings,
     cache: Cache,
     now_ms: u64,
+    /// Of the last scrape, whether it was taken or not.
+    counts: Counts,
 }
 
 impl Scraped {
@@ -271,6 +273,7 @@ impl Scraped {
             settings: settings(lines),
             cache: Cache::new(budget.room(usize::MAX)),
             now_ms: 1_000,
+            counts: Counts::default(),
         }
     }
 
@@ -311,7 +314,9 @@ impl Scraped {
             self.now_ms,
             cache,
             budget.room(most),
-        )?;
+        );
+        self.counts = counts;
+        let requests = requests?;
         self.now_ms += 1_000;
         let mut lines = Vec::new();
         for (request, count) in requests.finish() {
@@ -414,15 +419,14 @@ fn created_lines_say_when_counters_began_and_exemplars_stay() {
         7_000,
         &mut scraped.cache,
         budget.room(usize::MAX),
-    )
-    .unwrap();
-    let (request, _) = requests.finish().remove(0);
+    );
+    let (request, _) = requests.unwrap().finish().remove(0);
     let rows = Rows::decode(Signal::Metrics, &request).unwrap();
     let (series, point) = &rows.points[0];
     let family = prometheus::family(series).unwrap();
     assert_eq!(
         (family.name.as_str(), family.kind.as_str()),
-        ("c_total", "counter")
+        ("c", "counter")
     );
     assert_eq!(family.help, "Count.");
     assert_eq!(point.start_unix_nano, 1_500_000_000);
@@ -440,8 +444,10 @@ fn series_with_times_of_their_own_end_where_that_is_asked_for() {
         let mut scraped = Scraped::new(lines);
         let (found, counts) = scraped.take(timed).unwrap();
         assert_eq!((found.len(), counts.repeated), (3, 0), "{found:?}");
+        let (_, counts) = scraped.take(timed).unwrap();
+        assert_eq!(counts.added, 0, "{lines}");
         let (found, _) = scraped.take("u 1\n").unwrap();
-        let end = "t{instance=h:1,job=j,x=1} stale @2000".to_owned();
+        let end = "t{instance=h:1,job=j,x=1} stale @3000".to_owned();
         assert_eq!(found.contains(&end), ends, "{lines}: {found:?}");
     }
 }
@@ -496,6 +502,22 @@ fn limits_fail_the_whole_scrape() {
             assert_eq!(error.label(), "too_large", "{lines}");
         }
     }
+    // What is over a limit of samples is counted as a whole, and so is what an answer begins with.
+    let mut scraped = Scraped::new(
+        "sample_limit: 2\nmetric_relabel_configs:\n- {source_labels: [__name__], regex: drop, action: drop}",
+    );
+    let text = "a 1\nb 1\nc 1\ndrop 1\nd 1\n";
+    assert!(scraped.take(text).is_err());
+    let Counts {
+        scraped: all,
+        kept,
+        added,
+        ..
+    } = scraped.counts;
+    assert_eq!((all, kept, added), (5, 4, 2));
+    let mut scraped = Scraped::new("honor_labels: true");
+    assert!(scraped.take("a 1\nb 1\nbroken\nc 1\n").is_err());
+    assert_eq!((scraped.counts.scraped, scraped.counts.kept), (2, 2));
     let many: String = (0..1_000).map(|n| format!("a{{n=\"{n}\"}} 1\n")).collect();
     let taken = Scraped::new("honor_labels: false").take_within(&many, 50_000);
     assert_eq!(taken.unwrap_err().label(), "memory");

@@ -2,21 +2,23 @@
 //! its file service discovery.
 
 mod connection;
+mod discovery;
+mod relabel;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use regex::Regex;
-
 use crate::ConfigError;
 use crate::load::{base_dir, read_file};
 use crate::section::{Context, Key, Value, choice, section};
 use crate::units::ByteSize;
-use crate::values::{PathPattern, Url};
+use crate::values::Url;
 use crate::yaml::{self, Node};
 
-pub use connection::{OAuth2, TlsSettings, TlsVersion};
+pub use connection::{HttpAccess, OAuth2, ProxyHeaders, TlsSettings, TlsVersion};
+pub use discovery::{FileDiscovery, HttpDiscovery, HttpDiscoverySettings};
+pub use relabel::{Relabel, RelabelAction, RelabelSettings, WholePattern};
 
 section! {
     /// Targets that are scraped alike.
@@ -75,6 +77,12 @@ section! {
         tls_config: Option<TlsSettings> = "null";
         /// The proxy that requests go through; without it they go straight, whatever the environment says.
         proxy_url: Option<Url> = "null";
+        /// Hosts, domains and networks that are asked without the proxy, with commas between them.
+        no_proxy: Option<String> = "null";
+        /// Take proxies from the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
+        proxy_from_environment: bool = "false";
+        /// Headers for the proxy when it is asked to connect.
+        proxy_connect_header: ProxyHeaders = "{}";
         /// Follow redirects, ten of them at most.
         follow_redirects: bool = "true";
         /// Speak HTTP/2 with targets that offer it over TLS.
@@ -83,10 +91,14 @@ section! {
         static_configs: Vec<TargetGroup> = "[]";
         /// Targets in files, which are read again when they change.
         file_sd_configs: Vec<FileDiscovery> = "[]";
+        /// Targets that a server lists.
+        http_sd_configs: Vec<HttpDiscovery> = "[]";
         /// Changes to the labels of targets, which may also drop them.
         relabel_configs: Vec<Relabel> = "[]";
         /// Changes to the labels of samples, which may also drop them.
         metric_relabel_configs: Vec<Relabel> = "[]";
+        /// Store `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` of each scrape, too.
+        extra_scrape_metrics: bool = "false";
         /// The largest answer, decompressed; a larger one fails the scrape.
         body_size_limit: ByteSize = "64MiB", "1KiB" to "1GiB";
         /// Samples in one scrape after relabeling; more fail it. 0 means no limit but the body's.
@@ -127,32 +139,6 @@ section! {
         targets: Vec<String> = "[]";
         /// Labels of all of them.
         labels: BTreeMap<String, String> = "{}";
-    }
-
-    /// Files that list targets.
-    pub struct FileDiscovery {
-        /// Files in YAML or JSON, with wildcards in the last part.
-        files: Vec<PathPattern> = required;
-        /// How often they are read even if nothing seems to have changed.
-        refresh_interval: Duration = "5m", "1s" to "1d";
-    }
-
-    /// One change to a set of labels.
-    pub struct RelabelSettings {
-        /// Labels whose values are joined and matched.
-        source_labels: Vec<String> = "[]";
-        /// What is put between them.
-        separator: Text = ";";
-        /// The label that gets the result.
-        target_label: Option<String> = "null";
-        /// What the joined values have to match as a whole.
-        regex: WholePattern = "'(.*)'";
-        /// For `hashmod`: the number of parts.
-        modulus: u64 = "0";
-        /// The result; `$1`, `${1}` and `${name}` are groups of `regex`.
-        replacement: Text = "$1";
-        /// What is done.
-        action: RelabelAction = "replace";
     }
 }
 
@@ -197,32 +183,6 @@ choice! {
         Http = "http",
         /// With TLS.
         Https = "https",
-    }
-
-    /// What a relabeling does.
-    pub enum RelabelAction {
-        /// Sets the target label to the replacement if the pattern matches.
-        Replace = "replace",
-        /// Drops what does not match.
-        Keep = "keep",
-        /// Drops what matches.
-        Drop = "drop",
-        /// Drops what does not have the joined values in the target label.
-        KeepEqual = "keepequal",
-        /// Drops what has the joined values in the target label.
-        DropEqual = "dropequal",
-        /// Sets the target label to a hash of the joined values, modulo `modulus`.
-        HashMod = "hashmod",
-        /// Copies each label whose name matches to the replacement as a name.
-        LabelMap = "labelmap",
-        /// Removes labels whose name matches.
-        LabelDrop = "labeldrop",
-        /// Removes labels whose name does not match.
-        LabelKeep = "labelkeep",
-        /// Sets the target label to the joined values in lower case.
-        Lowercase = "lowercase",
-        /// Sets the target label to the joined values in upper case.
-        Uppercase = "uppercase",
     }
 }
 
@@ -305,28 +265,37 @@ impl Value for HttpHeaders {
     const KIND: &'static str = "a map of headers to their values";
 
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        let Some(entries) = node.as_map() else {
-            cx.expected(node, Self::KIND, None);
-            return None;
-        };
-        let read: Vec<Option<(String, HeaderValues)>> = entries
-            .iter()
-            .map(|(name, values)| {
-                let text = String::read(name, cx)?;
-                let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-                let problem = if text.is_empty() || !text.bytes().all(token) {
-                    "is not the name of a header"
-                } else if RESERVED_HEADERS.contains(&text.to_ascii_lowercase().as_str()) {
-                    "cannot be set here"
-                } else {
-                    return Some((text, HeaderValues::read(values, cx)?));
-                };
-                cx.error(name, format!("`{text}` {problem}"), None);
-                None
-            })
-            .collect();
-        Some(Self(read.into_iter().collect::<Option<_>>()?))
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let entries = entries(node, Self::KIND, cx, |name, values, cx| {
+            let text = String::read(name, cx)?;
+            let problem = if text.is_empty() || !text.bytes().all(token) {
+                "is not the name of a header"
+            } else if RESERVED_HEADERS.contains(&text.to_ascii_lowercase().as_str()) {
+                "cannot be set here"
+            } else {
+                return Some((text, HeaderValues::read(values, cx)?));
+            };
+            cx.error(name, format!("`{text}` {problem}"), None);
+            None
+        });
+        entries.map(Self)
     }
+}
+
+/// Reads every entry of a map, so that each of them is complained about.
+fn entries<T>(
+    node: &Node,
+    kind: &str,
+    cx: &mut Context<'_>,
+    one: impl Fn(&Node, &Node, &mut Context<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let Some(entries) = node.as_map() else {
+        cx.expected(node, kind, None);
+        return None;
+    };
+    let read = entries.iter().map(|(key, value)| one(key, value, cx));
+    let read: Vec<Option<T>> = read.collect();
+    read.into_iter().collect()
 }
 
 /// Formats in the order in which they are wanted, each once.
@@ -356,90 +325,12 @@ impl Value for Params {
     const KIND: &'static str = "a map of text to lists of text";
 
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        let Some(entries) = node.as_map() else {
-            cx.expected(node, Self::KIND, None);
-            return None;
-        };
-        let read: Vec<Option<(String, Vec<String>)>> = entries
-            .iter()
-            .map(|(name, values)| {
-                let values = Vec::<Text>::read(values, cx)?;
-                let texts = values.into_iter().map(|text| text.0).collect();
-                Some((String::read(name, cx)?, texts))
-            })
-            .collect();
-        Some(Self(read.into_iter().collect::<Option<_>>()?))
-    }
-}
-
-/// A regular expression that has to match a text as a whole.
-#[derive(Clone, Debug)]
-pub struct WholePattern(pub Regex);
-
-impl Value for WholePattern {
-    const KIND: &'static str = "a regular expression";
-
-    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        let Text(text) = Text::read(node, cx)?;
-        // By itself first, so that a mistake is one of what was written.
-        crate::values::compile(node, &text, cx)?;
-        crate::values::compile(node, &format!("^(?s:{text})$"), cx).map(Self)
-    }
-}
-
-/// One change to a set of labels, checked.
-#[derive(Clone, Debug)]
-pub struct Relabel(pub RelabelSettings);
-
-impl Value for Relabel {
-    const KIND: &'static str = RelabelSettings::KIND;
-    const IS_SECTION: bool = true;
-
-    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        use RelabelAction as Action;
-        let settings = RelabelSettings::read(node, cx)?;
-        let action = settings.action;
-        let needs_target = matches!(
-            action,
-            Action::Replace
-                | Action::KeepEqual
-                | Action::DropEqual
-                | Action::HashMod
-                | Action::Lowercase
-                | Action::Uppercase
-        );
-        let mut sound = true;
-        let mut wrong = |message: String| {
-            cx.error(node, message, None);
-            sound = false;
-        };
-        let name = action.as_str();
-        if needs_target && settings.target_label.is_none() {
-            wrong(format!("the action {name} needs a `target_label`"));
-        }
-        if action == Action::HashMod && settings.modulus == 0 {
-            wrong("the action hashmod needs a `modulus` above 0".to_owned());
-        }
-        if matches!(action, Action::LabelDrop | Action::LabelKeep) {
-            for key in [
-                "source_labels",
-                "target_label",
-                "modulus",
-                "separator",
-                "replacement",
-            ] {
-                if node.get(key).is_some() {
-                    wrong(format!(
-                        "the action {name} takes a `regex` alone, not `{key}`"
-                    ));
-                }
-            }
-        }
-        sound.then_some(Self(settings))
-    }
-
-    fn keys(prefix: &str, out: &mut Vec<Key>) {
-        RelabelSettings::keys(prefix, out);
+        let entries = entries(node, Self::KIND, cx, |name, values, cx| {
+            let values = Vec::<Text>::read(values, cx)?;
+            let texts = values.into_iter().map(|text| text.0).collect();
+            Some((String::read(name, cx)?, texts))
+        });
+        Some(Self(entries?.into_iter().collect()))
     }
 }
 
@@ -480,6 +371,23 @@ impl Value for ScrapeConfig {
 }
 
 impl ScrapeSettings {
+    /// How targets are asked.
+    pub fn access(&self) -> HttpAccess<'_> {
+        HttpAccess {
+            basic_auth: self.basic_auth.as_ref(),
+            authorization: self.authorization.as_ref(),
+            oauth2: self.oauth2.as_ref(),
+            tls_config: self.tls_config.as_ref(),
+            proxy_url: self.proxy_url.as_ref(),
+            no_proxy: self.no_proxy.as_deref(),
+            proxy_from_environment: self.proxy_from_environment,
+            proxy_connect_header: &self.proxy_connect_header,
+            http_headers: &self.http_headers,
+            follow_redirects: self.follow_redirects,
+            enable_http2: self.enable_http2,
+        }
+    }
+
     /// How targets are asked to write names that are no classic ones.
     pub fn escaping(&self) -> EscapingScheme {
         let default = match self.metric_name_validation_scheme {
@@ -515,12 +423,21 @@ pub(crate) fn check_jobs(configs: &[ScrapeConfig], root: &Node, cx: &mut Context
 /// Reads a file of file service discovery: a list of target groups in YAML or JSON.
 pub fn read_target_groups(path: &Path) -> Result<Vec<TargetGroup>, Vec<ConfigError>> {
     let text = read_file(path).map_err(|error| vec![error])?;
+    parse_target_groups(&path.to_string_lossy(), &text, base_dir(path))
+}
+
+/// Reads a list of target groups in YAML or JSON, which errors call `name`.
+pub fn parse_target_groups(
+    name: &str,
+    text: &str,
+    base_dir: PathBuf,
+) -> Result<Vec<TargetGroup>, Vec<ConfigError>> {
     let mut errors = Vec::new();
-    let root = yaml::parse(&path.to_string_lossy(), &text, &mut errors);
+    let root = yaml::parse(name, text, &mut errors);
     let groups = root.and_then(|root| {
         let mut cx = Context {
             errors: &mut errors,
-            base_dir: base_dir(path),
+            base_dir,
         };
         if root.is_null() {
             return Some(Vec::new());

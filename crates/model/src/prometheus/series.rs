@@ -4,7 +4,7 @@
 //! OpenTelemetry's compatibility rules have it: its name and its labels are Prometheus' own and
 //! come back as they were, without a suffix, and nothing of them is escaped.
 
-use super::{MetricKind, NAME_LABEL, Naming, Scope};
+use super::{MetricKind, NAME_LABEL, Naming, Scope, label_text};
 use crate::metric::{self, Metric, Series};
 use crate::value::{KeyValue, Value, last};
 
@@ -15,6 +15,10 @@ pub const TYPE_KEY: &str = "prometheus.type";
 /// The metadata key of a metric that describes a family and has no samples: remote write 1.0 sends
 /// type, help and unit apart from them.
 pub const FAMILY_KEY: &str = "prometheus.family";
+
+/// The metadata key of the family's name, where the metric's own does not say it: a counter of
+/// OpenMetrics is named without the `_total` of its samples.
+pub const FAMILY_NAME_KEY: &str = "prometheus.family_name";
 
 /// The metadata key of the metric `up` of a scraped target that says where the target is: an object in
 /// JSON with what Prometheus' API has of a target beside its labels.
@@ -72,7 +76,7 @@ pub fn base_name(series: &Series) -> String {
 fn texts(attributes: &[KeyValue]) -> impl Iterator<Item = (&str, String)> {
     attributes
         .iter()
-        .map(|kv| (kv.key.as_str(), kv.value.to_text()))
+        .map(|kv| (kv.key.as_str(), label_text(&kv.value)))
 }
 
 /// The labels of a series without its name, `le` and `quantile`, sorted by name.
@@ -152,6 +156,9 @@ pub fn family(series: &Series) -> Option<Family> {
 
 /// The name without the suffix that tells the series of a classic histogram or summary apart.
 fn family_name<'a>(metric: &'a Metric, kind: &str) -> &'a str {
+    if let Some(told) = last(&metric.metadata, FAMILY_NAME_KEY).and_then(Value::as_str) {
+        return told;
+    }
     let name = metric.name.as_str();
     let suffixes: &[&str] = match kind {
         _ if is_family(metric) || metric.kind != metric::MetricKind::Gauge => &[],

@@ -265,6 +265,11 @@ impl<'a> Metrics<'a> {
             PointValue::Histogram(histogram) if !counts_fit(histogram) => {
                 Some(Reject::MalformedHistogram)
             }
+            PointValue::Exponential(histogram)
+                if histogram.zero_threshold.is_nan() || histogram.zero_threshold < 0.0 =>
+            {
+                Some(Reject::MalformedHistogram)
+            }
             _ => None,
         });
         match reject {

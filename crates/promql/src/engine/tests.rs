@@ -239,15 +239,34 @@ fn names_may_be_dropped_at_once() {
     assert!(labels(answer(Engine::default())).is_empty());
 }
 
+/// What is nested as deep as it can be, and chains as long as they can be.
 #[test]
 fn the_deepest_trees_are_evaluated() {
-    let query = format!("{}one{}", "abs(".repeat(90), ")".repeat(90));
-    let chain = format!("one{}", " + one".repeat(180));
-    for query in [query, chain] {
-        assert!(
-            range(&query, &Ones::new(1), Limits::default()).is_ok(),
-            "{query}"
-        );
+    let nested = |open: &str, close: &str, levels: usize| {
+        format!("{}one{}", open.repeat(levels), close.repeat(levels))
+    };
+    let first = |query: &str| match range(query, &Ones::new(1), Limits::default())
+        .unwrap()
+        .value
+    {
+        Value::Matrix(series) => match &series[0].points[0].value {
+            SampleValue::Float(value) => *value,
+            SampleValue::Histogram(_) => panic!("a histogram"),
+        },
+        _ => panic!("not a matrix"),
+    };
+    for (query, want) in [
+        (nested("abs(", ")", 4_000), 1.0),
+        (nested("(", ")", 4_000), 1.0),
+        (nested("-(", ")", 2_000), 1.0),
+        (nested("max(max_over_time(", "[1m:1m]))", 500), 1.0),
+        (nested("1 + (", ")", 2_000), 2_001.0),
+        (format!("one{}", " ^ one".repeat(2_000)), 1.0),
+        (format!("one{}", " + one".repeat(10_000)), 10_001.0),
+        (format!("1{}", "+1".repeat(60_000)), 60_001.0),
+        (format!("one{}", " or two * 2".repeat(2_000)), 1.0),
+    ] {
+        assert_eq!(first(&query), want, "{}...", &query[..20]);
     }
 }
 

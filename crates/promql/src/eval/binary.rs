@@ -5,19 +5,32 @@ use std::sync::Arc;
 use super::column::{Cell, Column, OwnedCell};
 use super::{Context, Out, matching};
 use crate::annotation::Operation;
-use crate::ast::{Binary, BinaryOp, Span};
+use crate::ast::{Binary, BinaryOp, Expr, Span};
 use crate::engine::Error;
 use crate::histogram::{FloatHistogram, Keep, ResetHint};
 use crate::plan::Grid;
 
-pub(super) fn eval(
+/// The operations of a chain one after the other, so that a long one takes no more than a short one.
+pub(super) fn eval(context: &Context<'_>, expr: &Expr, grid: Grid) -> Result<Out, Error> {
+    let (first, operations) = expr.chain();
+    let mut out = super::eval(context, first, grid)?;
+    for (span, operation) in operations {
+        let rhs = super::eval(context, &operation.rhs, grid)?;
+        out = operate(context, operation, span, (out, rhs), grid)?;
+        if let Out::Vector(rows) = &out {
+            context.check_size(rows.len(), grid)?;
+        }
+    }
+    Ok(out)
+}
+
+fn operate(
     context: &Context<'_>,
     operation: &Binary,
     span: Span,
+    (lhs, rhs): (Out, Out),
     grid: Grid,
 ) -> Result<Out, Error> {
-    let lhs = super::eval(context, &operation.lhs, grid)?;
-    let rhs = super::eval(context, &operation.rhs, grid)?;
     let op = Operator {
         context,
         op: operation.op,

@@ -282,9 +282,10 @@ impl FloatHistogram {
     }
 }
 
-/// Widening one side may widen it beyond the other's threshold, so both take turns.
+/// Widening one side may widen it beyond the other's threshold, so both take turns. A threshold that
+/// is no number is none that the other's could become.
 fn reconcile_zero(a: &mut FloatHistogram, b: &mut FloatHistogram) {
-    while a.zero_threshold != b.zero_threshold {
+    while a.zero_threshold < b.zero_threshold || a.zero_threshold > b.zero_threshold {
         a.widen_zero(b.zero_threshold);
         b.widen_zero(a.zero_threshold);
     }

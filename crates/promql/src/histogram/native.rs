@@ -15,7 +15,7 @@ impl FloatHistogram {
         let side = |buckets: &mut dyn Iterator<Item = (i32, f64)>| {
             let mut merged: Vec<IndexedBucket> = Vec::new();
             for (index, count) in buckets {
-                let index = (index.wrapping_sub(1) >> shift).wrapping_add(1);
+                let index = super::within(index.wrapping_sub(1) >> shift) + 1;
                 match merged.last_mut() {
                     Some(last) if last.index == index => last.count += count,
                     _ if count != 0.0 => merged.push(IndexedBucket { index, count }),
@@ -26,7 +26,7 @@ impl FloatHistogram {
         };
         Self {
             schema,
-            zero_threshold: sent.zero_threshold,
+            zero_threshold: super::sound_threshold(sent.zero_threshold),
             zero_count: sent.counts.zero_count(),
             count: sent.counts.count(),
             sum: sent.sum,

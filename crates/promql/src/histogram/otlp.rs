@@ -18,7 +18,7 @@ impl FloatHistogram {
             };
             for (position, &count) in (0i32..).zip(&buckets.bucket_counts) {
                 // OTLP numbers a bucket by its lower bound, this type by its upper one.
-                let index = (buckets.offset.saturating_add(position) >> shift).saturating_add(1);
+                let index = super::within(buckets.offset.saturating_add(position) >> shift) + 1;
                 let count = count as f64;
                 match merged.last_mut() {
                     Some(last) if last.index == index => last.count += count,
@@ -30,7 +30,7 @@ impl FloatHistogram {
         };
         Self {
             schema,
-            zero_threshold: point.zero_threshold,
+            zero_threshold: super::sound_threshold(point.zero_threshold),
             zero_count: point.zero_count as f64,
             count: point.count as f64,
             sum: point.sum.unwrap_or(0.0),

@@ -175,3 +175,38 @@ fn hints_follow_from_the_sample_before() {
     };
     assert_eq!(before.hint_after(Some(&stale)), ResetHint::Unknown);
 }
+
+#[test]
+fn no_sent_value_makes_arithmetic_endless() {
+    let sent = |zero_threshold: f64, offset: i32| model::native::NativeHistogram {
+        zero_threshold,
+        positive_spans: vec![model::native::BucketSpan { offset, length: 1 }],
+        counts: model::native::NativeCounts::Integer {
+            count: 3,
+            zero_count: 1,
+            positive: vec![2],
+            negative: Vec::new(),
+        },
+        ..model::native::NativeHistogram::default()
+    };
+    let thresholds = [f64::NAN, -1.0, 0.0, 0.5, f64::INFINITY];
+    let offsets = [i32::MIN, -1, 0, i32::MAX - 1];
+    let both = || {
+        thresholds
+            .into_iter()
+            .flat_map(|one| offsets.map(|offset| sent(one, offset)))
+    };
+    for (a, b) in both().flat_map(|a| both().map(move |b| (a.clone(), b))) {
+        let mut sum = FloatHistogram::from_native(&a);
+        sum.add(&FloatHistogram::from_native(&b)).unwrap();
+        assert_eq!(sum.count, 6.0);
+        assert!(sum.zero_threshold >= 0.0);
+        assert!(sum.to_string().starts_with("{count:6"));
+    }
+    // Even where one was calculated.
+    let mut broken = FloatHistogram::from_native(&sent(0.5, 0));
+    broken.zero_threshold = f64::NAN;
+    broken
+        .add(&FloatHistogram::from_native(&sent(0.25, 0)))
+        .unwrap();
+}

@@ -8,6 +8,10 @@ use crate::duration::DurationExpr;
 /// What a message calls anything but a literal.
 const CALCULATION: &str = "calculating with durations";
 
+/// The most literals, calls, signs and parentheses in one duration, which is also the most levels
+/// that its calculation can have.
+const MAX_PARTS: usize = 192;
+
 /// What may begin a duration.
 pub(super) const DURATIONS: [&str; 4] = ["number", "duration", "step()", "range()"];
 
@@ -26,7 +30,7 @@ impl Parser<'_> {
 
     /// A calculation inside brackets.
     pub(super) fn duration_expression(&mut self, minimum: u8) -> Parsed<DurationExpr> {
-        let mut lhs = self.nested(Self::duration_operand)?;
+        let mut lhs = self.duration_operand()?;
         while let TokenKind::Operator(op) = self.peek().kind {
             let arithmetic = matches!(
                 op,
@@ -48,7 +52,7 @@ impl Parser<'_> {
             } else {
                 precedence + 1
             };
-            let rhs = self.nested(|parser| parser.duration_expression(right_minimum))?;
+            let rhs = self.duration_expression(right_minimum)?;
             lhs = DurationExpr::Binary(op, Box::new(lhs), Box::new(rhs));
             // A constant part that cannot be calculated is an error where its operator stands.
             lhs.constant()
@@ -60,6 +64,11 @@ impl Parser<'_> {
     /// A literal, a call or a calculation in parentheses, with a sign before it.
     pub(super) fn duration_operand(&mut self) -> Parsed<DurationExpr> {
         let token = self.peek().clone();
+        self.duration_parts += 1;
+        if self.duration_parts > MAX_PARTS {
+            let message = format!("duration of more than {MAX_PARTS} parts");
+            return Err(Problem::new(token.span, message));
+        }
         match token.kind {
             TokenKind::Number(seconds) => {
                 self.next();
@@ -72,7 +81,7 @@ impl Parser<'_> {
             TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
                 self.next();
                 // A sign takes what follows alone: after `offset`, operators belong to the query.
-                let operand = self.nested(Self::duration_operand)?;
+                let operand = self.duration_operand()?;
                 if op == BinaryOp::Add {
                     return Ok(operand);
                 }
@@ -81,7 +90,7 @@ impl Parser<'_> {
             TokenKind::LeftParen => {
                 self.next();
                 self.experimental(token.span, CALCULATION)?;
-                let inner = self.nested(|parser| parser.duration_expression(0))?;
+                let inner = self.duration_expression(0)?;
                 self.expect(&TokenKind::RightParen, "duration")?;
                 Ok(DurationExpr::Wrapped(Box::new(inner)))
             }
@@ -106,9 +115,9 @@ impl Parser<'_> {
                 DurationExpr::Range
             });
         }
-        let first = Box::new(self.nested(|parser| parser.duration_expression(0))?);
+        let first = Box::new(self.duration_expression(0)?);
         self.expect(&TokenKind::Comma, "duration")?;
-        let second = Box::new(self.nested(|parser| parser.duration_expression(0))?);
+        let second = Box::new(self.duration_expression(0)?);
         self.expect(&TokenKind::RightParen, "duration")?;
         Ok(if word == "min_of" {
             DurationExpr::MinOf(first, second)

@@ -195,33 +195,10 @@ impl Lexer<'_> {
 
     fn number(&mut self) -> Parsed<TokenKind> {
         let start = self.position;
-        let bytes = self.query.as_bytes();
-        let is_hex = self.query[start..].starts_with("0x") || self.query[start..].starts_with("0X");
-        while let Some(&byte) = bytes.get(self.position) {
-            let decimal_so_far = || {
-                bytes[start..self.position - 1]
-                    .iter()
-                    .all(|byte| byte.is_ascii_digit() || b"._".contains(byte))
-            };
-            let is_sign_of_exponent = matches!(byte, b'+' | b'-')
-                && !is_hex
-                && self.position > start
-                && matches!(bytes[self.position - 1], b'e' | b'E')
-                && decimal_so_far();
-            let is_part = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
-            if !is_part && !is_sign_of_exponent {
-                break;
-            }
-            self.position += 1;
-        }
-        let text = &self.query[start..self.position];
-        duration_or_number(text).ok_or_else(|| {
-            let message = format!(
-                "bad number or duration syntax: {}",
-                crate::format::quote(text)
-            );
-            Problem::new(Span::new(start, self.position), message)
-        })
+        let (length, kind) = duration_or_number(&self.query[start..]);
+        self.position += length;
+        let span = Span::new(start, self.position);
+        kind.map_err(|message| Problem::new(span, message))
     }
 
     fn string(&mut self, quote: char) -> Parsed<TokenKind> {

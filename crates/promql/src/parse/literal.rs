@@ -2,56 +2,173 @@
 
 use super::lexer::TokenKind;
 use crate::ast::StringLiteral;
-use crate::format::parse_duration;
+use crate::format::{parse_duration, quote};
 
-pub(super) fn duration_or_number(text: &str) -> Option<TokenKind> {
-    if let Some(number) = number(text) {
-        return Some(TokenKind::Number(number));
+/// How many bytes at the start of `text`, which begins with a digit or a dot before one, are read as
+/// a number or a duration, and which it is, or what is wrong with it.
+pub(super) fn duration_or_number(text: &str) -> (usize, Result<TokenKind, String>) {
+    let bytes = text.as_bytes();
+    let read = match number_length(bytes) {
+        Ok(length) => {
+            let text = &text[..length];
+            let number = number(text).map(TokenKind::Number);
+            let wrong = || format!("error parsing number: {}", quote(text));
+            return (length, number.ok_or_else(wrong));
+        }
+        Err(read) => read,
+    };
+    let units = unit_lengths(&bytes[read..]);
+    let length = read + units.unwrap_or_else(|read| read);
+    let literal = &text[..length];
+    if units.is_err() {
+        let message = format!("bad number or duration syntax: {}", quote(literal));
+        return (length, Err(message));
     }
-    parse_duration(text).map(TokenKind::Duration)
+    let duration = match parse_duration(literal) {
+        Some(milliseconds) if milliseconds <= MAX_LITERAL_MS => {
+            Ok(TokenKind::Duration(milliseconds))
+        }
+        Some(_) => Err("duration out of range".to_owned()),
+        None if literal.bytes().filter(u8::is_ascii_digit).count() > 15 => {
+            Err("duration out of range".to_owned())
+        }
+        None => Err(format!("not a valid duration string: {}", quote(literal))),
+    };
+    (length, duration)
 }
 
-/// A number as Go reads it: decimal, `0x..`, `0b..`, `0o..`, a leading zero for octal, and
-/// underscores between digits.
-pub(crate) fn number(text: &str) -> Option<f64> {
-    if let Some(integer) = integer(text) {
-        return Some(integer);
+/// The length of the number that the bytes begin with: digits, one dot, one exponent with its sign,
+/// underscores between digits. Where they cannot be read as a number, how far that was seen.
+fn number_length(bytes: &[u8]) -> Result<usize, usize> {
+    let is_hex = matches!(bytes, [b'0', b'x' | b'X', ..]);
+    let is_digit = |byte: u8| match is_hex {
+        true => byte.is_ascii_hexdigit(),
+        false => byte.is_ascii_digit(),
+    };
+    let at = |index: usize| bytes.get(index).copied();
+    let mut index = 0;
+    if is_hex {
+        index = if at(2) == Some(b'_') { 3 } else { 2 };
     }
-    let plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || b".eE+-_".contains(&byte));
-    if !plain || !text.bytes().any(|byte| byte.is_ascii_digit()) || text.contains('_') {
+    index += usize::from(at(index) == Some(b'.'));
+    index += usize::from(at(index).is_some_and(is_digit));
+    let (mut dot, mut exponent) = (false, false);
+    while let Some(byte) = at(index) {
+        index += 1;
+        match byte {
+            b'.' => {
+                if dot {
+                    return Err(index);
+                }
+                if matches!(at(index), Some(b'_' | b'.')) {
+                    return Err(index + 1);
+                }
+                if is_hex {
+                    return Err(index);
+                }
+                dot = true;
+            }
+            // Among hexadecimal digits it is one, but a second one is not taken there either.
+            b'e' | b'E' => {
+                if exponent {
+                    return Err(index);
+                }
+                exponent = true;
+                index += usize::from(matches!(at(index), Some(b'+' | b'-')));
+                match at(index) {
+                    None => return Err(index),
+                    Some(b'.' | b'_' | b'e' | b'E') => return Err(index + 1),
+                    Some(_) => {}
+                }
+            }
+            b'_' => match at(index) {
+                None => return Err(index),
+                Some(b'.' | b'_' | b'e' | b'E') => return Err(index + 1),
+                Some(_) => {}
+            },
+            byte if is_digit(byte) => {}
+            _ => {
+                index -= 1;
+                break;
+            }
+        }
+    }
+    match at(index) {
+        Some(byte) if byte.is_ascii_alphanumeric() || byte == b'_' => Err(index),
+        _ => Ok(index),
+    }
+}
+
+/// The length of what makes a number a duration: its unit, and more digits with theirs. Where that
+/// is not what stands there, how far that was seen.
+fn unit_lengths(bytes: &[u8]) -> Result<usize, usize> {
+    let at = |index: usize| bytes.get(index).copied();
+    let mut index = 0;
+    loop {
+        let is_unit = |byte: u8| b"smhdw".contains(&byte) || (byte == b'y' && index == 0);
+        if !at(index).is_some_and(is_unit) {
+            return Err(index);
+        }
+        index += 1;
+        index += usize::from(at(index) == Some(b's'));
+        if !at(index).is_some_and(|byte| byte.is_ascii_digit()) {
+            break;
+        }
+        while at(index).is_some_and(|byte| byte.is_ascii_digit()) {
+            index += 1;
+        }
+    }
+    match at(index) {
+        Some(byte) if byte.is_ascii_alphanumeric() || byte == b'_' => Err(index + 1),
+        _ => Ok(index),
+    }
+}
+
+/// The longest literal, about 292 years: in nanoseconds it fits into 64 bits.
+const MAX_LITERAL_MS: i64 = i64::MAX / 1_000_000;
+
+/// A number as Go reads it: whole ones decimal, `0x..`, or octal after a leading zero, all others
+/// decimal; with underscores between digits, and after `0x`.
+fn number(text: &str) -> Option<f64> {
+    let separated = !text.contains('_') || {
+        let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+        let bytes = text.as_bytes();
+        let between = |at: usize| {
+            let before = digit(bytes[..at].last()) || matches!(bytes[..at], [b'0', b'x' | b'X']);
+            before && digit(bytes.get(at + 1))
+        };
+        let underscores = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_');
+        underscores.map(|(at, _)| at).all(between)
+    };
+    if !separated {
         return None;
     }
-    // Rust reads `2.` and `.5` too; an overflow gives infinity, which Go refuses.
-    text.parse::<f64>().ok().filter(|number| number.is_finite())
+    let digits = text.replace('_', "");
+    integer(&digits).or_else(|| {
+        let is_decimal = |byte: u8| byte.is_ascii_digit() || b".eE+-".contains(&byte);
+        if !digits.bytes().all(is_decimal) || !digits.bytes().any(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        // Rust reads `2.` and `.5` too; an overflow gives infinity, which Go refuses.
+        let number = digits.parse::<f64>().ok();
+        number.filter(|number| number.is_finite())
+    })
 }
 
 #[allow(clippy::cast_precision_loss)]
 fn integer(text: &str) -> Option<f64> {
-    let lower = text.to_ascii_lowercase();
-    let (digits, radix) = if let Some(digits) = lower.strip_prefix("0x") {
-        (digits, 16)
-    } else if let Some(digits) = lower.strip_prefix("0b") {
-        (digits, 2)
-    } else if let Some(digits) = lower.strip_prefix("0o") {
-        (digits, 8)
-    } else if lower.len() > 1 && lower.starts_with('0') {
-        (&lower[1..], 8)
-    } else {
-        (lower.as_str(), 10)
+    let hexadecimal = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let (digits, radix) = match (hexadecimal, text.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (text, 10),
     };
-    let separated = |text: &str| !text.starts_with('_') || radix != 10;
-    if digits.is_empty() || digits.ends_with('_') || digits.contains("__") || !separated(digits) {
+    // A sign would be read as part of the number.
+    if !digits.starts_with(|first: char| first.is_ascii_hexdigit()) {
         return None;
     }
-    let digits = digits.replace('_', "");
-    if !digits.bytes().next()?.is_ascii_alphanumeric() {
-        return None;
-    }
-    i64::from_str_radix(&digits, radix)
-        .ok()
-        .map(|integer| integer as f64)
+    let integer = i64::from_str_radix(digits, radix).ok()?;
+    Some(integer as f64)
 }
 
 /// The value of a string literal's body.

@@ -24,21 +24,24 @@ impl Parser<'_> {
         match token.kind {
             TokenKind::Number(value) => {
                 self.next();
-                self.node(token.span, ExprKind::Number(value))
+                Ok(Expr::new(token.span, ExprKind::Number(value)))
             }
             TokenKind::Duration(milliseconds) => {
                 self.next();
-                self.node(token.span, ExprKind::Duration(milliseconds))
+                Ok(Expr::new(token.span, ExprKind::Duration(milliseconds)))
             }
             TokenKind::String(literal) => {
                 self.next();
-                self.node(token.span, ExprKind::String(literal))
+                Ok(Expr::new(token.span, ExprKind::String(literal)))
             }
             TokenKind::LeftParen => {
                 self.next();
                 let inner = self.expression(0)?;
                 let end = self.expect(&TokenKind::RightParen, "")?;
-                self.node(token.span.to(end), ExprKind::Paren(Box::new(inner)))
+                Ok(Expr::new(
+                    token.span.to(end),
+                    ExprKind::Paren(Box::new(inner)),
+                ))
             }
             TokenKind::LeftBrace => self.selector(None),
             TokenKind::Word => self.word(token.span),
@@ -95,7 +98,10 @@ impl Parser<'_> {
         let (args, end) = self.arguments(function.name == "info")?;
         let span = start.to(end);
         check::call(function, &args, span)?;
-        self.node(span, ExprKind::Call(Box::new(Call { function, args })))
+        Ok(Expr::new(
+            span,
+            ExprKind::Call(Box::new(Call { function, args })),
+        ))
     }
 
     /// Arguments in parentheses, and the span of the closing one.
@@ -107,7 +113,7 @@ impl Parser<'_> {
         }
         loop {
             self.unbounded_selector = of_info && args.len() == 1;
-            let arg = self.nested(|parser| parser.expression(0));
+            let arg = self.expression(0);
             self.unbounded_selector = false;
             args.push(arg?);
             if let Some(end) = self.eat(&TokenKind::RightParen) {
@@ -165,7 +171,7 @@ impl Parser<'_> {
             without,
             grouping,
         };
-        self.node(span, ExprKind::Aggregate(Box::new(aggregate)))
+        Ok(Expr::new(span, ExprKind::Aggregate(Box::new(aggregate))))
     }
 
     /// `by (..)` or `without (..)`.

@@ -6,7 +6,7 @@ use super::{Parsed, Parser, Problem};
 use crate::ast::{
     At, BinaryOp, Expr, ExprKind, Extend, MatrixSelector, Selector, Span, Subquery, ValueType,
 };
-use crate::duration::{DurationExpr, to_ms, to_positive_ms};
+use crate::duration::{DurationExpr, to_ms, to_positive_ms, to_time_ms};
 use crate::labels::METRIC_NAME;
 use crate::matcher::{MatchOp, Matcher};
 
@@ -71,7 +71,7 @@ impl Parser<'_> {
             at: None,
             extend: Extend::No,
         };
-        self.node(span, ExprKind::Selector(Box::new(selector)))
+        Ok(Expr::new(span, ExprKind::Selector(Box::new(selector))))
     }
 
     /// The matchers of a series as it appears in test data.
@@ -227,7 +227,7 @@ impl Parser<'_> {
             offset_expr: None,
             at: None,
         };
-        self.node(span, ExprKind::Subquery(Box::new(subquery)))
+        Ok(Expr::new(span, ExprKind::Subquery(Box::new(subquery))))
     }
 
     fn matrix(
@@ -238,7 +238,7 @@ impl Parser<'_> {
         seen: &Seen,
     ) -> Parsed<Expr> {
         let refuse = |message: &str| Err(Problem::new(brackets, message));
-        let ExprKind::Selector(selector) = expr.kind else {
+        let ExprKind::Selector(selector) = expr.into_kind() else {
             return refuse("ranges only allowed for vector selectors");
         };
         if seen.offset {
@@ -253,12 +253,13 @@ impl Parser<'_> {
             range_ms,
             range_expr,
         };
-        self.node(span, ExprKind::Matrix(Box::new(matrix)))
+        Ok(Expr::new(span, ExprKind::Matrix(Box::new(matrix))))
     }
 
     /// A duration inside brackets: greater than zero.
     fn range_duration(&mut self) -> Parsed<Duration> {
         let start = self.peek().span;
+        self.duration_parts = 0;
         let expr = self.duration_expression(0)?;
         let span = start.to(self.tokens[self.position - 1].span);
         milliseconds(expr, to_positive_ms).map_err(|message| Problem::new(span, message))
@@ -270,6 +271,7 @@ impl Parser<'_> {
         if !self.at_duration() {
             return Err(self.unexpected("offset", &DURATIONS));
         }
+        self.duration_parts = 0;
         let duration = self.duration_operand()?;
         let end = self.tokens[self.position - 1].span;
         let (offset_ms, offset_expr) = milliseconds(duration, to_ms)
@@ -309,7 +311,7 @@ impl Parser<'_> {
             _ => {
                 let span = self.peek().span;
                 let seconds = self.timestamp()?;
-                At::Time(to_ms(seconds).map_err(|_| {
+                At::Time(to_time_ms(seconds).ok_or_else(|| {
                     let seconds = if seconds.is_finite() {
                         format!("{seconds:.6}")
                     } else {

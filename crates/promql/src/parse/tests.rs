@@ -400,12 +400,144 @@ fn hostile_input_is_refused() {
             "{unit}"
         );
     }
-    assert!(message(&format!("a{}", " + a".repeat(10_000))).contains("nested deeper"));
+    let closed = format!("{}a{}", "(".repeat(5_000), ")".repeat(5_000));
+    assert!(message(&closed).contains("nested deeper than 4096 levels"));
+    assert!(message(&format!("2{}", " ^ 2".repeat(5_000))).contains("nested deeper"));
+    for unit in ["1 + ", "-", "(", "max_of(1, "] {
+        let query = format!("a[{}", unit.repeat(20_000));
+        let message = message(&query[..query.len().min(MAX_QUERY_BYTES)]);
+        assert!(message.contains("more than 192 parts"), "{unit}: {message}");
+    }
     assert!(message(&"a".repeat(MAX_QUERY_BYTES + 1)).contains("longer than"));
     let regexes = "{a=~'x+'} or ".repeat(150);
     assert!(message(&format!("{regexes}b")).contains("more than 128 regular expressions"));
-    let deepest = format!("{}a{}", "(".repeat(150), ")".repeat(150));
-    assert_eq!(parse(&deepest).unwrap().to_string(), deepest);
+}
+
+/// Trees that are as deep as they can be, in what is nested and in how long a chain is.
+#[test]
+fn deep_trees_are_read_printed_and_dropped() {
+    let nested = |open: &str, close: &str, levels: usize| {
+        format!("{}a{}", open.repeat(levels), close.repeat(levels))
+    };
+    for query in [
+        nested("(", ")", 4_000),
+        nested("-(", ")", 2_000),
+        nested("abs(", ")", 4_000),
+        nested("sum(rate(", "[5m:1m]))", 2_000),
+        nested("a + (", ")", 2_000),
+        format!("a{}", " ^ a".repeat(4_000)),
+        format!("a{}", " + a".repeat(32_000)),
+        format!("a{}", " or a * 2".repeat(14_000)),
+    ] {
+        let expr = parse(&query).unwrap();
+        assert_eq!(expr.to_string(), query);
+        let pretty = expr.pretty();
+        assert_eq!(parse(&pretty).unwrap().to_string(), query);
+        let mut selectors = 0;
+        expr.selectors(&mut |_, _| selectors += 1);
+        assert_eq!(
+            selectors,
+            query.matches('a').count()
+                - query.matches("abs").count()
+                - query.matches("rate").count()
+        );
+    }
+    // Without blanks a query of the most bytes has the longest chain.
+    let longest = format!("1{}", "+1".repeat(MAX_QUERY_BYTES / 2 - 1));
+    assert_eq!(parse(&longest).unwrap().value_type(), ValueType::Scalar);
+    // Signs are kept before a name, and taken into a number.
+    let signs = "-".repeat(4_000);
+    assert_eq!(
+        parse(&format!("{signs}a")).unwrap().to_string(),
+        format!("{signs}a")
+    );
+    assert_eq!(parse(&format!("{signs}1")).unwrap().to_string(), "1");
+}
+
+/// Each number, and what it is; None where it is none.
+const NUMBERS: &[(&str, Option<f64>)] = &[
+    ("1e1_0", Some(1e10)),
+    ("0x_1", Some(1.0)),
+    ("0x1_f", Some(31.0)),
+    ("0x_F_F", Some(255.0)),
+    ("017", Some(15.0)),
+    ("08", Some(8.0)),
+    ("0_17", Some(15.0)),
+    ("1_000.5_1", Some(1000.51)),
+    ("1E+5", Some(1e5)),
+    ("1e+1_0", Some(1e10)),
+    ("0x1e5", Some(485.0)),
+    ("0XaB", Some(171.0)),
+    ("00.5", Some(0.5)),
+    ("1.e5", Some(1e5)),
+    ("9223372036854775808", Some(9_223_372_036_854_775_808.0)),
+    (
+        "07777777777777777777777777",
+        Some(7_777_777_777_777_777_777_777_777.0),
+    ),
+    ("Inf", Some(f64::INFINITY)),
+    ("iNF", Some(f64::INFINITY)),
+    ("1__0", None),
+    ("1_", None),
+    ("1e", None),
+    ("1e+", None),
+    ("1e_5", None),
+    ("1e5_", None),
+    ("0x", None),
+    ("0x_", None),
+    ("0x__F", None),
+    ("0x1p3", None),
+    ("0x1.5", None),
+    ("0x1ee", None),
+    ("0b101", None),
+    ("0o17", None),
+    (".5.5", None),
+    ("5..", None),
+    ("1._5", None),
+    ("1_.5", None),
+    ("1e1e1", None),
+    ("1e1.5", None),
+    ("1e400", None),
+    ("0xffffffffffffffffff", None),
+    ("1_0m", None),
+    ("1e5m", None),
+    ("1.5m", None),
+    ("5s5m", None),
+    ("5hs", None),
+    ("5M", None),
+    ("1h30", None),
+    ("300y", None),
+    ("99999999999999y", None),
+];
+
+#[test]
+fn numbers_are_those_of_prometheus() {
+    for (text, want) in NUMBERS {
+        let got = parse(text).ok().map(|expr| match expr.kind {
+            ExprKind::Number(number) => number,
+            _ => panic!("{text} is no number: {expr}"),
+        });
+        assert_eq!(got, *want, "{text}");
+    }
+    let syntax = "bad number or duration syntax: ";
+    for (text, read) in [
+        ("1__0", "1__"),
+        ("5mx", "5mx"),
+        ("5x", "5"),
+        ("0x1.5", "0x1."),
+        ("1e_5", "1e_"),
+    ] {
+        assert_eq!(
+            message(text),
+            format!("1:1: parse error: {syntax}\"{read}\"")
+        );
+    }
+    assert_eq!(
+        parse("m[1_0:0x10] offset 1e1").unwrap().to_string(),
+        "m[10s:16s] offset 10s"
+    );
+    assert!(message("m[1e300]").ends_with("duration out of range"));
+    assert!(message("m offset 9e12").ends_with("duration out of range"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use axum::extract::State as Extract;
 use promql::Expr;
 
 use super::super::State;
-use super::answer::{Answer, Refused, bad_parameter, known};
+use super::answer::{Answer, Refused, bad_data, bad_parameter, known};
 use super::form::Form;
 
 fn parsed(state: &State, form: &Form) -> Result<Expr, Refused> {
@@ -21,5 +21,6 @@ pub(crate) async fn format(Extract(state): Extract<State>, form: Form) -> Answer
 
 /// `GET|POST parse_query`: the tree of the query, as Prometheus' own UI shows it.
 pub(crate) async fn parse(Extract(state): Extract<State>, form: Form) -> Answer {
-    known(parsed(&state, &form)?.to_json())
+    let expr = parsed(&state, &form)?;
+    known(expr.tree().map_err(bad_data)?)
 }

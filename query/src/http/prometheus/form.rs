@@ -106,6 +106,7 @@ impl Form {
         let millis = seconds.map(|seconds| (seconds * 1e3) as i64);
         millis
             .or_else(|| promql::format::parse_duration(text))
+            .filter(|millis| *millis < 9_000_000_000_000_000)
             .ok_or_else(|| {
                 bad_parameter(name, format!("cannot parse {text:?} to a valid duration"))
             })

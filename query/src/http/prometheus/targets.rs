@@ -72,7 +72,9 @@ async fn described(
         .map_err(|problem| bad_parameter("match", problem))?;
     let reader = SeriesReader(running.context());
     let range = range_of_ms(first_ms, now_ms);
-    let parts = reader.read(&[matcher], range, false).await?;
+    let mut parts = reader.read(&[matcher], range, true).await?;
+    // What is said of a target changes: what was said last counts.
+    parts.sort_by_key(|part| part.points.last().map(|point| point.time_unix_nano));
     let described = parts.iter().filter_map(|part| {
         let series = &part.series;
         let text = last(&series.metric.metadata, TARGET_KEY).and_then(Value::as_str)?;
@@ -108,10 +110,14 @@ fn as_json(target: &Active) -> Json {
         described,
     } = target;
     let is_up = up.value != 0.0;
-    let failed = "the last scrape failed; the log of the agent says why";
     let scraped = u64::try_from(up.time_ms).unwrap_or_default() * 1_000_000;
     let names: BTreeMap<&str, &str> = labels.iter().collect();
     let said = |key: &str| described[key].as_str().unwrap_or_default();
+    // Who scrapes need not be an agent, and may not say why it failed.
+    let failed = match said("lastError") {
+        "" => "the last scrape failed",
+        error => error,
+    };
     let discovered = described["discoveredLabels"].as_object().cloned();
     json!({
         "discoveredLabels": discovered.unwrap_or_default(),

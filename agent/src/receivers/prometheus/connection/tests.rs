@@ -199,9 +199,9 @@ fn files_that_do_not_read_are_named() {
             "cert and key",
         ),
     ] {
-        let error = client(Some(&settings(&format!("tls_config: {tls}")))).unwrap_err();
+        let error = client(Some(&settings(&format!("tls_config: {tls}")).access())).unwrap_err();
         assert!(error.contains(problem), "{error}");
     }
-    assert!(is_plain(&settings("scheme: https")));
-    assert!(!is_plain(&settings("follow_redirects: false")));
+    assert!(is_plain(&settings("scheme: https").access()));
+    assert!(!is_plain(&settings("follow_redirects: false").access()));
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Authorization, FilePath, ScrapeSettings, Text};
-use crate::section::{Context, choice, section};
+use super::{Authorization, BasicAuth, FilePath, HttpHeaders, Params, ScrapeSettings, Text};
+use crate::section::{Context, Value, choice, section};
 use crate::values::Url;
 use crate::yaml::{Content, Node};
 
@@ -62,13 +62,7 @@ choice! {
 }
 
 /// Keys of Prometheus that mean something which is not done here, and what to do instead.
-const UNSUPPORTED: [(&str, &str); 7] = [
-    ("no_proxy", "leave `proxy_url` out where none is to be used"),
-    ("proxy_from_environment", "write the proxy into `proxy_url`"),
-    (
-        "proxy_connect_header",
-        "write the proxy's user and password into `proxy_url`",
-    ),
+const UNSUPPORTED: [(&str, &str); 3] = [
     (
         "keep_dropped_targets",
         "remove it: dropped targets are not kept",
@@ -77,12 +71,13 @@ const UNSUPPORTED: [(&str, &str); 7] = [
         "scrape_classic_histograms",
         "it is `always_scrape_classic_histograms` since Prometheus 3",
     ),
-    ("extra_scrape_metrics", "remove it"),
     (
         "scrape_failure_log_file",
         "remove it: the agent's log says when a target fails",
     ),
 ];
+/// Service discoveries that are there.
+const DISCOVERIES: [&str; 2] = ["file_sd_configs", "http_sd_configs"];
 /// How the keys of service discovery end.
 const DISCOVERY: &str = "_sd_configs";
 
@@ -92,8 +87,8 @@ pub(super) fn supported(node: &Node, cx: &mut Context<'_>) -> Node {
     if let Content::Map(entries) = &mut node.content {
         entries.retain(|(key, _)| {
             let name = key.as_text().unwrap_or_default();
-            let hint = if name.ends_with(DISCOVERY) && name != "file_sd_configs" {
-                Some("list the targets in files for `file_sd_configs`: they are read again when they change")
+            let hint = if name.ends_with(DISCOVERY) && !DISCOVERIES.contains(&name) {
+                Some("list the targets in files for `file_sd_configs`, which are read again when they change, or serve them for `http_sd_configs`")
             } else {
                 let known = UNSUPPORTED.iter().find(|(known, _)| *known == name);
                 known.map(|(_, hint)| *hint)
@@ -108,27 +103,87 @@ pub(super) fn supported(node: &Node, cx: &mut Context<'_>) -> Node {
     node
 }
 
-/// Complains about what contradicts, and makes a bearer token what it is short for.
+/// Headers for a proxy, each with its values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyHeaders(pub BTreeMap<String, Vec<String>>);
+
+impl Value for ProxyHeaders {
+    const KIND: &'static str = "a map of headers to lists of their values";
+
+    fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
+        Params::read(node, cx).map(|Params(headers)| Self(headers))
+    }
+}
+
+/// How requests of one kind are sent, from whichever section says it.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpAccess<'a> {
+    /// User and password.
+    pub basic_auth: Option<&'a BasicAuth>,
+    /// The `Authorization` header.
+    pub authorization: Option<&'a Authorization>,
+    /// A token of a token server.
+    pub oauth2: Option<&'a OAuth2>,
+    /// TLS.
+    pub tls_config: Option<&'a TlsSettings>,
+    /// The proxy.
+    pub proxy_url: Option<&'a Url>,
+    /// What is asked without the proxy.
+    pub no_proxy: Option<&'a str>,
+    /// Whether proxies are those of the environment.
+    pub proxy_from_environment: bool,
+    /// Headers for the proxy.
+    pub proxy_connect_header: &'a ProxyHeaders,
+    /// Further headers.
+    pub http_headers: &'a HttpHeaders,
+    /// Whether redirects are followed.
+    pub follow_redirects: bool,
+    /// Whether HTTP/2 is spoken.
+    pub enable_http2: bool,
+}
+
+impl HttpAccess<'_> {
+    /// The keys of all credentials that are given.
+    pub(super) fn ways(&self) -> Vec<&'static str> {
+        let ways = [
+            ("basic_auth", self.basic_auth.is_some()),
+            ("authorization", self.authorization.is_some()),
+            ("oauth2", self.oauth2.is_some()),
+        ];
+        let given = ways.into_iter().filter(|(_, given)| *given);
+        given.map(|(key, _)| key).collect()
+    }
+}
+
+/// Makes a bearer token what it is short for, and complains about what contradicts.
 pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Context<'_>) -> bool {
     let token = (
         settings.bearer_token.take(),
         settings.bearer_token_file.take(),
     );
-    let mut ways = Vec::new();
-    ways.extend(settings.basic_auth.is_some().then_some("basic_auth"));
-    ways.extend(settings.authorization.is_some().then_some("authorization"));
+    let mut ways = settings.access().ways();
     ways.extend(token.0.is_some().then_some("bearer_token"));
     ways.extend(token.1.is_some().then_some("bearer_token_file"));
-    ways.extend(settings.oauth2.is_some().then_some("oauth2"));
-    let mut wrong: Vec<(&str, String)> = Vec::new();
-    if let [first, second, ..] = ways[..] {
-        wrong.push((second, format!("both `{first}` and `{second}` are given")));
-    } else if token.0.is_some() || token.1.is_some() {
+    if ways.len() == 1 && (token.0.is_some() || token.1.is_some()) {
         settings.authorization = Some(Authorization {
             r#type: "Bearer".to_owned(),
             credentials: token.0,
             credentials_file: token.1,
         });
+    }
+    check(&settings.access(), &ways, node, cx)
+}
+
+/// Complains about what contradicts; `ways` are the keys of the credentials that are given.
+pub(super) fn check(
+    access: &HttpAccess<'_>,
+    ways: &[&'static str],
+    node: &Node,
+    cx: &mut Context<'_>,
+) -> bool {
+    let mut wrong: Vec<(&str, String)> = Vec::new();
+    if let [first, second, ..] = ways {
+        wrong.push((second, format!("both `{first}` and `{second}` are given")));
     }
     let mut both = |section: &'static str, first: (&str, bool), second: (&str, bool)| {
         if first.1 && second.1 {
@@ -136,7 +191,7 @@ pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Contex
             wrong.push((section, message));
         }
     };
-    if let Some(auth) = &settings.basic_auth {
+    if let Some(auth) = access.basic_auth {
         let file = auth.password_file.is_some();
         both(
             "basic_auth",
@@ -144,7 +199,7 @@ pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Contex
             ("password_file", file),
         );
     }
-    if let Some(auth) = &settings.authorization {
+    if let Some(auth) = access.authorization {
         let file = auth.credentials_file.is_some();
         both(
             "authorization",
@@ -152,7 +207,7 @@ pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Contex
             ("credentials_file", file),
         );
     }
-    if let Some(oauth2) = &settings.oauth2 {
+    if let Some(oauth2) = access.oauth2 {
         let file = oauth2.client_secret_file.is_some();
         both(
             "oauth2",
@@ -160,9 +215,10 @@ pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Contex
             ("client_secret_file", file),
         );
     }
-    let own = settings.tls_config.as_ref().map(|tls| ("tls_config", tls));
-    let of_tokens = settings.oauth2.as_ref();
-    let of_tokens = of_tokens.and_then(|oauth2| Some(("oauth2", oauth2.tls_config.as_ref()?)));
+    let own = access.tls_config.map(|tls| ("tls_config", tls));
+    let of_tokens = access
+        .oauth2
+        .and_then(|oauth2| Some(("oauth2", oauth2.tls_config.as_ref()?)));
     for (section, tls) in own.into_iter().chain(of_tokens) {
         let ca_file = ("ca_file", tls.ca_file.is_some());
         both(section, ("ca", tls.ca.is_some()), ca_file);
@@ -171,8 +227,9 @@ pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Contex
         let key_file = ("key_file", tls.key_file.is_some());
         both(section, ("key", tls.key.is_some()), key_file);
     }
-    wrong.extend(unpaired(settings));
-    wrong.extend(unsound_name(settings));
+    wrong.extend(unpaired(access));
+    wrong.extend(unsound_name(access));
+    wrong.extend(unsound_proxy(access));
     for (key, message) in &wrong {
         cx.error(node.get(key).unwrap_or(node), message.clone(), None);
     }
@@ -180,15 +237,9 @@ pub(super) fn settle(settings: &mut ScrapeSettings, node: &Node, cx: &mut Contex
 }
 
 /// Certificates without keys, and keys without certificates.
-fn unpaired(settings: &ScrapeSettings) -> Option<(&'static str, String)> {
-    let of_tokens = settings.oauth2.as_ref();
-    let sections = [
-        ("tls_config", settings.tls_config.as_ref()),
-        (
-            "oauth2",
-            of_tokens.and_then(|oauth2| oauth2.tls_config.as_ref()),
-        ),
-    ];
+fn unpaired(access: &HttpAccess<'_>) -> Option<(&'static str, String)> {
+    let of_tokens = access.oauth2.and_then(|oauth2| oauth2.tls_config.as_ref());
+    let sections = [("tls_config", access.tls_config), ("oauth2", of_tokens)];
     sections.into_iter().find_map(|(section, tls)| {
         let tls = tls?;
         let has_cert = tls.cert.is_some() || tls.cert_file.is_some();
@@ -199,24 +250,48 @@ fn unpaired(settings: &ScrapeSettings) -> Option<(&'static str, String)> {
 }
 
 /// What is wrong with the name that certificates are to have.
-fn unsound_name(settings: &ScrapeSettings) -> Option<(&'static str, String)> {
-    let of_tokens = settings
-        .oauth2
-        .as_ref()
-        .and_then(|oauth2| oauth2.tls_config.as_ref());
+fn unsound_name(access: &HttpAccess<'_>) -> Option<(&'static str, String)> {
+    let of_tokens = access.oauth2.and_then(|oauth2| oauth2.tls_config.as_ref());
     if of_tokens.is_some_and(|tls| tls.server_name.is_some()) {
         let message = "`server_name` is for targets; name the token server as its certificate does";
         return Some(("oauth2", message.to_owned()));
     }
-    let name = settings.tls_config.as_ref()?.server_name.as_ref()?;
+    let name = access.tls_config?.server_name.as_ref()?;
     let problem = if name.is_empty() || name.contains(['/', ':', ' ']) {
         "is no name"
     } else if name.parse::<std::net::IpAddr>().is_ok() {
         "is an address, and certificates are looked for by name"
-    } else if settings.proxy_url.is_some() {
+    } else if access.proxy_url.is_some() || access.proxy_from_environment {
         "cannot be looked for through a proxy, which connects by the name itself"
     } else {
         return None;
     };
     Some(("tls_config", format!("`server_name` {name} {problem}")))
+}
+
+/// What is wrong with what is said of proxies.
+fn unsound_proxy(access: &HttpAccess<'_>) -> Option<(&'static str, String)> {
+    let given = access.proxy_url.is_some();
+    let environment = access.proxy_from_environment;
+    if environment && (given || access.no_proxy.is_some()) {
+        let message = "proxies are taken from the environment, so none can be given here";
+        return Some(("proxy_from_environment", message.to_owned()));
+    }
+    if !access.proxy_connect_header.0.is_empty() && !given {
+        let message = "there is no `proxy_url` that these headers could be for";
+        return Some(("proxy_connect_header", message.to_owned()));
+    }
+    let list = access.no_proxy?;
+    if !given {
+        let message = "there is no `proxy_url` that could be left out";
+        return Some(("no_proxy", message.to_owned()));
+    }
+    let with_port = |entry: &&str| {
+        let (host, port) = entry.rsplit_once(':').unwrap_or((entry, ""));
+        let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        is_port && (!host.contains(':') || host.ends_with(']'))
+    };
+    let entry = list.split(',').map(str::trim).find(with_port)?;
+    let message = format!("`{entry}` has a port; hosts are left out whatever their ports");
+    Some(("no_proxy", message))
 }

@@ -271,6 +271,9 @@ impl Expected {
                     let (counts, bounds) = (value.bucket_counts.len(), value.explicit_bounds.len());
                     counts + bounds > 0 && counts != bounds + 1
                 }
+                PointValue::Exponential(value) => {
+                    value.zero_threshold.is_nan() || value.zero_threshold < 0.0
+                }
                 _ => false,
             };
             if no_name {
