@@ -300,6 +300,13 @@ pub fn put_value(out: &mut Vec<u8>, value: &NativeHistogram) {
     message(out, FIELD, |out| put(out, value));
 }
 
+/// Appends the members of a histogram with its time.
+#[allow(clippy::cast_sign_loss)]
+pub fn put_sample(out: &mut Vec<u8>, value: &NativeHistogram, time_ms: i64) {
+    put(out, value);
+    varint(out, 15, time_ms as u64);
+}
+
 /// Appends the members of a histogram, without times.
 fn put(out: &mut Vec<u8>, value: &NativeHistogram) {
     put_double(out, 3, value.sum);

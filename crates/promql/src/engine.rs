@@ -206,6 +206,17 @@ impl Query {
         })
     }
 
+    /// Whether it can be asked over a range of times; otherwise why not.
+    pub fn check_range(&self) -> Result<(), String> {
+        match self.expr.value_type() {
+            ValueType::Scalar | ValueType::Vector => Ok(()),
+            other => Err(format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                other.documented()
+            )),
+        }
+    }
+
     /// A query from a tree that was built or changed by a program.
     pub fn from_expr(expr: &Expr) -> Result<Self, ParseError> {
         Self::parse(&expr.to_string())
@@ -411,14 +422,7 @@ impl Engine {
                 "end timestamp must not be before start time".to_owned(),
             ));
         }
-        let value_type = query.expr.value_type();
-        if !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
-            let message = format!(
-                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
-                value_type.documented()
-            );
-            return Err(Error::BadData(message));
-        }
+        query.check_range().map_err(Error::BadData)?;
         let grid = Grid::range(start_ms, end_ms, step_ms);
         if grid.count > limits.max_steps {
             let message = format!(

@@ -13,6 +13,7 @@ mod form;
 pub(super) mod labels;
 pub(super) mod metadata;
 pub(super) mod query;
+pub(super) mod read;
 pub(super) mod rules;
 pub(super) mod status;
 pub(super) mod targets;

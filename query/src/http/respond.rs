@@ -48,10 +48,10 @@ pub(super) async fn unknown_path(uri: Uri) -> Response {
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
     let path = uri.path();
     let message = format!("{} does not take {method}", shortened(path));
-    refuse(
-        path,
-        QueryError::new(ErrorKind::MethodNotAllowed, message).hint("use GET"),
-    )
+    let error = QueryError::new(ErrorKind::MethodNotAllowed, message);
+    // Some paths of Prometheus take others, which the header `Allow` names.
+    let is_own = !path.starts_with("/prometheus/");
+    refuse(path, if is_own { error.hint("use GET") } else { error })
 }
 
 fn refuse(path: &str, error: QueryError) -> Response {

@@ -1,9 +1,9 @@
 //! Every route of the query service in one table.
 
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
 use super::prometheus::{
-    exemplars, expression, federate, labels, metadata, query, status, targets, tsdb,
+    exemplars, expression, federate, labels, metadata, query, read, status, targets, tsdb,
 };
 use super::{State, native, openapi, plain, tail};
 
@@ -64,6 +64,8 @@ pub fn all() -> Vec<Route> {
 /// What Prometheus' API says of data.
 fn prometheus() -> Vec<Route> {
     let route = |path, handler| Route { path, handler };
+    let lifecycle = || post(status::lifecycle).put(status::lifecycle);
+    let admin = || post(status::admin).put(status::admin);
     vec![
         route(
             "/prometheus/api/v1/query",
@@ -139,6 +141,13 @@ fn prometheus_status() -> Vec<Route> {
             get(status::notifications),
         ),
         route("/prometheus/-/healthy", get(status::healthy)),
-        route("/prometheus/-/ready", get(plain::readyz)),
+        route("/prometheus/-/ready", get(status::ready)),
+        route("/prometheus/-/reload", lifecycle()),
+        route("/prometheus/-/quit", lifecycle()),
+        route("/prometheus/api/v1/read", post(read::read)),
+        route("/prometheus/api/v1/features", get(status::features)),
+        route("/prometheus/api/v1/admin/tsdb/snapshot", admin()),
+        route("/prometheus/api/v1/admin/tsdb/delete_series", admin()),
+        route("/prometheus/api/v1/admin/tsdb/clean_tombstones", admin()),
     ]
 }

@@ -173,3 +173,6 @@ async fn text(mut response: Response) -> Result<String, String> {
     }
     String::from_utf8(body).map_err(|_| "the list is not UTF-8 text".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,18 +36,32 @@ pub(in super::super) fn failure(error: &QueryError) -> Response {
 impl From<QueryError> for Refused {
     fn from(error: QueryError) -> Self {
         let kind = match error.kind {
-            ErrorKind::InvalidQuery | ErrorKind::InvalidParameter => "bad_data",
-            ErrorKind::NotFound | ErrorKind::MethodNotAllowed => "not_found",
+            ErrorKind::InvalidQuery | ErrorKind::InvalidParameter | ErrorKind::MethodNotAllowed => {
+                "bad_data"
+            }
+            ErrorKind::NotFound => "not_found",
             ErrorKind::TooLarge | ErrorKind::TooManySamples(_) => "execution",
             ErrorKind::Overloaded | ErrorKind::Unavailable => "unavailable",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Internal => "internal",
         };
+        // Prometheus has no other status for what may go well later.
+        let status = match error.kind {
+            ErrorKind::Overloaded | ErrorKind::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            kind => kind.status(),
+        };
         Self {
-            status: error.kind.status(),
+            status,
             kind,
             message: error.to_string(),
         }
+    }
+}
+
+impl Refused {
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
     }
 }
 
@@ -75,6 +89,16 @@ pub(crate) fn bad_data(message: impl Into<String>) -> Refused {
     Refused {
         status: StatusCode::BAD_REQUEST,
         kind: "bad_data",
+        message: message.into(),
+    }
+}
+
+/// The refusal of what is not there to be asked for.
+pub(crate) fn unavailable(message: impl Into<String>) -> Refused {
+    Refused {
+        // Prometheus says so of its admin APIs.
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        kind: "unavailable",
         message: message.into(),
     }
 }

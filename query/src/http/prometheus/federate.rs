@@ -107,6 +107,10 @@ fn write(latest: &Latest, quotes: bool, most: u64) -> Result<String, QueryError>
             // Two that are the same when they are escaped cannot both be written.
             pairs.entry(label).or_insert_with(|| quoted(value));
         }
+        // Without one, whoever scrapes this would say that the series is of this service.
+        pairs
+            .entry("instance".to_owned())
+            .or_insert_with(|| quoted(""));
         let mut inside: Vec<String> = Vec::with_capacity(pairs.len() + 1);
         if plain || !quotes {
             text.push_str(&written);
@@ -157,18 +161,18 @@ mod tests {
         assert_eq!(
             write(&latest, false, 10_000).unwrap(),
             "# TYPE ___ untyped\n\
-             ___{a_b=\"x\\\"\\\\\\n\",job=\"shop\"} 1e+300 6\n\
+             ___{a_b=\"x\\\"\\\\\\n\",instance=\"\",job=\"shop\"} 1e+300 6\n\
              # TYPE up untyped\n\
-             up +Inf 7\n\
-             up{a_b=\"x\\\"\\\\\\n\",job=\"shop\"} 1 5\n"
+             up{instance=\"\"} +Inf 7\n\
+             up{a_b=\"x\\\"\\\\\\n\",instance=\"\",job=\"shop\"} 1 5\n"
         );
         assert_eq!(
             write(&latest, true, 10_000).unwrap(),
             "# TYPE \"0 é\" untyped\n\
-             {\"0 é\",\"a.b\"=\"x\\\"\\\\\\n\",job=\"shop\"} 1e+300 6\n\
+             {\"0 é\",\"a.b\"=\"x\\\"\\\\\\n\",instance=\"\",job=\"shop\"} 1e+300 6\n\
              # TYPE up untyped\n\
-             up +Inf 7\n\
-             up{\"a.b\"=\"x\\\"\\\\\\n\",job=\"shop\"} 1 5\n"
+             up{instance=\"\"} +Inf 7\n\
+             up{\"a.b\"=\"x\\\"\\\\\\n\",instance=\"\",job=\"shop\"} 1 5\n"
         );
         let refused = write(&latest, true, 60).unwrap_err();
         assert_eq!(refused.kind, crate::error::ErrorKind::TooLarge);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::super::State;
-use super::answer::{Answer, Notes, Refused, bad_parameter, success};
+use super::answer::{Answer, Notes, Refused, bad_data, bad_parameter, success};
 use super::form::Form;
 use crate::error::{ErrorKind, QueryError};
 use crate::exec::series::SeriesReader;
@@ -82,6 +82,11 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
     let query = engine
         .query(form.text("query").unwrap_or_default())
         .map_err(|problem| bad_parameter("query", problem))?;
+    if matches!(when, When::Range(..)) {
+        query
+            .check_range()
+            .map_err(|problem| bad_parameter("query", problem))?;
+    }
     let timeout = timeout(options.limits.timeout_ms, form)?;
     let running = state.begin().await?;
     let queued = Instant::now();
@@ -160,7 +165,12 @@ fn timeout(most_ms: u64, form: &Form) -> Result<Duration, Refused> {
 /// The engine, with the lookback of this request. One that is not positive means the default.
 fn engine(state: &State, form: &Form) -> Result<Engine, Refused> {
     let mut options = state.options().promql.clone();
-    if let Some(lookback) = form.duration_ms("lookback_delta")?
+    let lookback = form.duration_ms("lookback_delta").map_err(|_| {
+        let text = form.text("lookback_delta").unwrap_or_default();
+        let problem = format!("cannot parse {text:?} to a valid duration");
+        bad_data(format!("error parsing lookback delta duration: {problem}"))
+    })?;
+    if let Some(lookback) = lookback
         && lookback > 0
     {
         options.lookback_ms = lookback;

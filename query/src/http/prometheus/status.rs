@@ -1,23 +1,26 @@
-//! `status/{buildinfo,runtimeinfo,flags,config,walreplay}`, `notifications`, and the health pages of
-//! Prometheus: what clients decide by what they can ask for.
+//! `status/{buildinfo,runtimeinfo,flags,config,walreplay}`, `notifications`, `features`, the health
+//! pages of Prometheus, and what is refused as by a Prometheus that has not been told to allow it: what clients decide by what they can ask for.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
 use axum::extract::State as Extract;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use promql::Features;
 use promql::format::duration;
 use serde_json::json;
 
-use super::super::State;
-use super::answer::{Answer, known};
+use super::super::{State, plain};
+use super::answer::{Answer, known, unavailable};
 use crate::alerts::notifier::payload::rfc3339;
 
 /// The version of Prometheus that this API is compatible with.
-const COMPATIBLE_WITH: &str = "3.0.0";
+const COMPATIBLE_WITH: &str = "3.5.0";
 
-/// `GET status/buildinfo`: Grafana picks features by the version.
+/// `GET status/buildinfo`: Grafana picks features by the version. There are no `features`, by which it
+/// would take this for Mimir.
 pub(crate) async fn buildinfo() -> Answer {
     known(json!({
         "version": COMPATIBLE_WITH,
@@ -26,7 +29,6 @@ pub(crate) async fn buildinfo() -> Answer {
         "buildUser": "",
         "buildDate": "",
         "goVersion": "",
-        "features": {},
     }))
 }
 
@@ -139,4 +141,75 @@ fn text(length: Duration) -> String {
 /// `GET /-/healthy`
 pub(crate) async fn healthy() -> &'static str {
     "Prometheus Server is Healthy.\n"
+}
+
+/// `GET /-/ready`: `/readyz` in the words that clients of Prometheus look for.
+pub(crate) async fn ready(state: Extract<State>) -> Response {
+    let ready = plain::readyz(state).await;
+    if ready.status().is_success() {
+        "Prometheus Server is Ready.\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n").into_response()
+    }
+}
+
+/// `POST|PUT /-/reload` and `/-/quit`: refused as by a Prometheus that has no flag for it, since
+/// whoever can query would stop the service.
+pub(crate) async fn lifecycle() -> Response {
+    let message = "Lifecycle API is not enabled. Stop or restart the process instead.\n";
+    (StatusCode::FORBIDDEN, message).into_response()
+}
+
+/// `POST|PUT admin/tsdb/...`: refused as by a Prometheus that has no flag for it.
+pub(crate) async fn admin() -> Answer {
+    let message =
+        "admin APIs disabled: `throughline storage` takes snapshots, and retention removes";
+    Err(unavailable(message))
+}
+
+/// `GET features`: what of Prometheus is there, by the names that it has there.
+pub(crate) async fn features(Extract(state): Extract<State>) -> Answer {
+    let experimental = state.options().promql.features == Features::Experimental;
+    let functions = promql::functions::FUNCTIONS.iter();
+    let functions = functions.map(|one| (one.name, experimental || !one.is_experimental()));
+    let functions: BTreeMap<&str, bool> = functions.collect();
+    let operators = promql::ast::AGGREGATES.iter().map(|(name, _)| {
+        (
+            *name,
+            experimental || !matches!(*name, "limitk" | "limit_ratio"),
+        )
+    });
+    let operators: BTreeMap<&str, bool> = operators.collect();
+    known(json!({
+        "api": {
+            "admin": false,
+            "label_values_match": true,
+            "lifecycle": false,
+            "otlp_write_receiver": true,
+            "query_stats": true,
+            "query_warnings": true,
+            "remote_write_receiver": true,
+        },
+        "promql": {
+            "anchored": experimental,
+            "at_modifier": true,
+            "bool": true,
+            "by": true,
+            "delayed_name_removal": state.options().promql.delayed_name_removal,
+            "duration_expr": experimental,
+            "fill": experimental,
+            "group_left": true,
+            "group_right": true,
+            "ignoring": true,
+            "negative_offset": true,
+            "offset": true,
+            "on": true,
+            "per_query_lookback_delta": true,
+            "smoothed": experimental,
+            "subqueries": true,
+            "without": true,
+        },
+        "promql_functions": functions,
+        "promql_operators": operators,
+    }))
 }

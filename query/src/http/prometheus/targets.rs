@@ -5,7 +5,7 @@
 //! to the agent alone. Alerts are told to webhooks, so there is no
 //! Alertmanager.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use axum::extract::State as Extract;
 use model::Value;
@@ -13,10 +13,11 @@ use model::prometheus::{self, NAME_LABEL, TARGET_KEY};
 use model::value::last;
 use promql::source::is_stale;
 use promql::{Labels, MatchOp, Matcher};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::super::{Running, State};
-use super::answer::{Answer, Notes, Refused, bad_parameter, known, success};
+use super::answer::{Answer, Notes, Refused, bad_data, bad_parameter, known, success};
 use super::form::Form;
 use crate::alerts::notifier::payload::rfc3339;
 use crate::exec::series::{SeriesReader, range_of_ms};
@@ -136,13 +137,11 @@ fn as_json(target: &Active) -> Json {
 
 /// `GET targets`
 pub(crate) async fn targets(Extract(state): Extract<State>, form: Form) -> Answer {
+    // Another word is the state of no target, as in Prometheus.
     let wanted = form.text("state").unwrap_or("any").to_lowercase();
-    if !["any", "active", "dropped"].contains(&wanted.as_str()) {
-        return Err(bad_parameter("state", "it is none of any, active, dropped"));
-    }
     let running = state.begin().await?;
     let mut targets = Vec::new();
-    if wanted != "dropped" {
+    if matches!(wanted.as_str(), "any" | "active") {
         targets = active(&state, &running).await?;
     }
     if let Some(pool) = form.text("scrapePool") {
@@ -170,9 +169,86 @@ pub(crate) async fn scrape_pools(Extract(state): Extract<State>) -> Answer {
     success(&running, json!({"scrapePools": pools}), Notes::default()).await
 }
 
+/// What targets say of the metrics that they have.
+#[derive(Serialize)]
+struct TargetMetadata<'a> {
+    target: &'a BTreeMap<&'a str, &'a str>,
+    /// Left out where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metric: Option<String>,
+    r#type: String,
+    help: String,
+    unit: String,
+}
+
 /// `GET targets/metadata`
-pub(crate) async fn targets_metadata() -> Answer {
-    known(json!([]))
+pub(crate) async fn targets_metadata(Extract(state): Extract<State>, form: Form) -> Answer {
+    let limit = match form.text("limit") {
+        None => None,
+        Some(text) => Some(
+            text.parse::<usize>()
+                .map_err(|_| bad_data("limit must be a number"))?,
+        ),
+    };
+    let matchers = match form.text("match_target") {
+        None => Vec::new(),
+        Some(text) => {
+            let selector = promql::parse_selector(text);
+            selector
+                .map_err(|problem| bad_parameter("match_target", problem))?
+                .matchers
+        }
+    };
+    let running = state.begin().await?;
+    let mut targets = active(&state, &running).await?;
+    targets.retain(|target| {
+        let matches = |one: &Matcher| one.matches(target.labels.value(&one.name));
+        matchers.iter().all(matches)
+    });
+    let labels: Vec<BTreeMap<&str, &str>> = targets
+        .iter()
+        .map(|target| target.labels.iter().collect())
+        .collect();
+    let place = |labels: &Labels| {
+        (
+            labels.value("job").to_owned(),
+            labels.value("instance").to_owned(),
+        )
+    };
+    let places: HashMap<_, _> = targets
+        .iter()
+        .map(|target| place(&target.labels))
+        .zip(&labels)
+        .collect();
+    let now_ms = i64::try_from(state.now() / 1_000_000).unwrap_or(i64::MAX);
+    let range = range_of_ms(now_ms - state.options().promql.lookback_ms, now_ms);
+    let parts = SeriesReader(running.context())
+        .read(&[], range, false)
+        .await?;
+    let wanted = form.text("metric");
+    let mut said = BTreeSet::new();
+    for part in &parts {
+        let place = place(&Labels::new(prometheus::base_labels(&part.series)));
+        if !places.contains_key(&place) {
+            continue;
+        }
+        if let Some(family) = prometheus::family(&part.series)
+            && wanted.is_none_or(|wanted| wanted == family.name)
+        {
+            said.insert((place, family));
+        }
+    }
+    let most = limit.unwrap_or(usize::MAX);
+    let data = said.into_iter().take(most).filter_map(|(place, family)| {
+        Some(TargetMetadata {
+            target: places.get(&place)?,
+            metric: wanted.is_none().then_some(family.name),
+            r#type: family.kind,
+            help: family.help,
+            unit: family.unit,
+        })
+    });
+    success(&running, data.collect::<Vec<_>>(), Notes::default())
 }
 
 /// `GET alertmanagers`

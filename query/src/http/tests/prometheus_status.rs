@@ -54,6 +54,15 @@ async fn the_service_says_what_it_runs_with() {
         data("targets").await["activeTargets"],
         serde_json::json!([])
     );
+    assert!(data("status/buildinfo").await.get("features").is_none());
+    let features = data("features").await;
+    assert_eq!(features["promql_functions"]["rate"], true);
+    assert_eq!(features["promql"]["fill"], true);
+    assert_eq!(data("targets/metadata").await, serde_json::json!([]));
+    assert_eq!(
+        data("targets?state=bogus").await["activeTargets"],
+        serde_json::json!([])
+    );
     assert_eq!(
         data("scrape_pools").await["scrapePools"],
         serde_json::json!([])
@@ -201,4 +210,78 @@ async fn health_pages_of_prometheus_are_there() {
         let response = server.client.get(url).send().await.unwrap();
         assert_eq!(response.status(), status, "{page}");
     }
+}
+
+/// What Prometheus refuses unless flags allow it is refused with its words and codes.
+#[tokio::test]
+async fn lifecycle_and_admin_apis_are_refused_as_by_prometheus() {
+    let server = server().await;
+    let post = |path: &str| {
+        server
+            .client
+            .post(format!("{}/prometheus{path}", server.base))
+            .send()
+    };
+    for path in ["/-/reload", "/-/quit"] {
+        let response = post(path).await.unwrap();
+        assert_eq!(response.status().as_u16(), 403, "{path}");
+        let text = response.text().await.unwrap();
+        assert!(text.starts_with("Lifecycle API is not enabled."), "{text}");
+        let (status, body) = server.get(&format!("/prometheus{path}")).await;
+        assert_eq!((status, &body["errorType"]), (405, &"bad_data".into()));
+    }
+    for what in ["snapshot", "delete_series?match[]=x", "clean_tombstones"] {
+        let response = post(&format!("/api/v1/admin/tsdb/{what}")).await.unwrap();
+        assert_eq!(response.status().as_u16(), 500, "{what}");
+        let body: Json = response.json().await.unwrap();
+        assert_eq!(body["errorType"], "unavailable");
+        assert!(
+            body["error"]
+                .as_str()
+                .unwrap()
+                .starts_with("admin APIs disabled")
+        );
+    }
+    let ready = server
+        .client
+        .get(format!("{}/prometheus/-/ready", server.base))
+        .send()
+        .await;
+    assert_eq!(
+        ready.unwrap().text().await.unwrap(),
+        "Prometheus Server is Ready.\n"
+    );
+}
+
+/// Remote read: what was asked for comes back, and what is no request is told so in plain text.
+#[tokio::test]
+async fn remote_read_answers_with_samples() {
+    let server = server().await;
+    let ask = |body: Vec<u8>| {
+        let url = format!("{}/prometheus/api/v1/read", server.base);
+        server
+            .client
+            .post(url)
+            .header("content-encoding", "snappy")
+            .body(body)
+            .send()
+    };
+    let response = ask(b"nonsense".to_vec()).await.unwrap();
+    assert_eq!(response.status().as_u16(), 400);
+    assert!(response.text().await.unwrap().contains("snappy"));
+    // One query from 0 to 1 s for `__name__="up"`, and the kinds of answers that Prometheus takes.
+    let matcher = [&b"\x1a\x0e\x12\x08__name__\x1a\x02up"[..]].concat();
+    let query = [&b"\x08\x00\x10\xe8\x07"[..], &matcher].concat();
+    let mut request = vec![0x0a, u8::try_from(query.len()).unwrap()];
+    request.extend(query);
+    request.extend(b"\x10\x01\x10\x00");
+    let body = snap::raw::Encoder::new().compress_vec(&request).unwrap();
+    let response = ask(body).await.unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    assert_eq!(response.headers()["content-type"], "application/x-protobuf");
+    assert_eq!(response.headers()["content-encoding"], "snappy");
+    let body = response.bytes().await.unwrap();
+    let answer = snap::raw::Decoder::new().decompress_vec(&body).unwrap();
+    // One result, and no series in it.
+    assert_eq!(answer, b"\x0a\x00");
 }

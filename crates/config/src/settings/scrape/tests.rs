@@ -44,21 +44,99 @@ agent:
 
 #[test]
 fn what_prometheus_has_and_the_agent_does_not_is_told_as_such() {
-    let text = "agent:\n  scrape_configs:\n    - job_name: a\n      no_proxy: x\n      \
-                kubernetes_sd_configs: [{role: pod}]\n      extra_scrape_metrics: true\n      \
+    let text = "agent:\n  scrape_configs:\n    - job_name: a\n      keep_dropped_targets: 1\n      \
+                kubernetes_sd_configs: [{role: pod}]\n      scrape_failure_log_file: f\n      \
                 tls_config: {ca_fil: y}\n";
     let errors = load(text).unwrap_err();
     let expected = [
-        "4:7: `no_proxy` of Prometheus is not supported",
+        "4:7: `keep_dropped_targets` of Prometheus is not supported",
         "5:7: `kubernetes_sd_configs` of Prometheus is not supported",
-        "6:7: `extra_scrape_metrics` of Prometheus is not supported",
+        "6:7: `scrape_failure_log_file` of Prometheus is not supported",
         "7:20: unknown key `ca_fil` (did you mean `ca_file`?)",
     ];
     assert_eq!(errors.len(), expected.len(), "{errors:#?}");
     for (error, expected) in errors.iter().zip(expected) {
         assert!(error.contains(expected), "{error}");
     }
-    assert!(errors[1].contains("file_sd_configs"), "{}", errors[1]);
+    for other in ["file_sd_configs", "http_sd_configs"] {
+        assert!(errors[1].contains(other), "{}", errors[1]);
+    }
+}
+
+#[test]
+fn proxies_are_given_or_taken_from_the_environment() {
+    let job = |lines: &str| {
+        load(&format!(
+            "agent:\n  scrape_configs:\n    - {{job_name: a, {lines}}}\n"
+        ))
+    };
+    let config = job(
+        "proxy_url: 'http://p:1', no_proxy: 'a.b, 10.0.0.0/8, ::1', \
+         proxy_connect_header: {x-a: [b, c]}",
+    );
+    let config = config.unwrap();
+    let access = config.agent.scrape_configs[0].0.access();
+    assert_eq!(access.no_proxy, Some("a.b, 10.0.0.0/8, ::1"));
+    assert_eq!(access.proxy_connect_header.0["x-a"], ["b", "c"]);
+    assert!(job("proxy_from_environment: true").is_ok());
+    for (lines, problem) in [
+        ("no_proxy: a", "no `proxy_url` that could be left out"),
+        (
+            "proxy_connect_header: {a: [b]}",
+            "no `proxy_url` that these headers",
+        ),
+        (
+            "proxy_from_environment: true, proxy_url: 'http://p:1'",
+            "taken from the environment",
+        ),
+        (
+            "proxy_url: 'http://p:1', no_proxy: 'a,b:80'",
+            "`b:80` has a port",
+        ),
+        (
+            "proxy_url: 'http://p:1', no_proxy: '[::1]:80'",
+            "`[::1]:80` has a port",
+        ),
+    ] {
+        let errors = job(lines).unwrap_err();
+        assert!(errors[0].contains(problem), "{errors:?}");
+    }
+}
+
+#[test]
+fn servers_that_list_targets_are_asked_as_targets_are() {
+    let job = |lines: &str| {
+        load(&format!(
+            "agent:\n  scrape_configs:\n    - job_name: a\n      http_sd_configs: [{{{lines}}}]\n"
+        ))
+    };
+    let config =
+        job("url: 'http://s/list', refresh_interval: 5s, basic_auth: {username: u}").unwrap();
+    let HttpDiscovery(server) = &config.agent.scrape_configs[0].0.http_sd_configs[0];
+    assert_eq!(server.refresh_interval, Duration::from_secs(5));
+    assert!(server.access().basic_auth.is_some() && server.access().follow_redirects);
+    for (lines, problem) in [
+        ("refresh_interval: 5s", "`url` is missing"),
+        (
+            "url: 'http://s', authorization: {credentials: x}, basic_auth: {username: u}",
+            "both `basic_auth` and `authorization`",
+        ),
+        (
+            "url: 'http://s', tls_config: {cert_file: x}",
+            "needs its key",
+        ),
+        ("url: 'http://s', no_proxy: x", "no `proxy_url`"),
+    ] {
+        let errors = job(lines).unwrap_err();
+        assert!(errors[0].contains(problem), "{errors:?}");
+    }
+    let groups = parse_target_groups(
+        "s",
+        r#"[{"targets": ["a:1"], "labels": {"b": "c"}}]"#,
+        PathBuf::new(),
+    );
+    assert_eq!(groups.unwrap()[0].targets, ["a:1"]);
+    assert!(parse_target_groups("s", "[{\"target\": 1}]", PathBuf::new()).is_err());
 }
 
 #[test]
