@@ -309,6 +309,11 @@ impl Expr {
         expr
     }
 
+    /// Where it stands without any parentheses around it, which notes are about.
+    pub(crate) fn inner_span(&self) -> Span {
+        self.unwrap_parens().span
+    }
+
     /// The nodes directly below this one, in the order of the text.
     pub fn children(&self) -> impl DoubleEndedIterator<Item = &Expr> {
         let (first, second, rest): (Option<&Expr>, Option<&Expr>, &[Expr]) = match &self.kind {

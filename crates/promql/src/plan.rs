@@ -260,6 +260,18 @@ fn resolve_durations(
     Ok(())
 }
 
+/// `@` and offset of the first selector of a tree.
+fn first_selector(expr: &Expr) -> Option<(Option<At>, i64)> {
+    expr.nodes().find_map(|node| {
+        let selector = match &node.kind {
+            ExprKind::Selector(selector) => &**selector,
+            ExprKind::Matrix(matrix) => &matrix.selector,
+            _ => return None,
+        };
+        Some((selector.at, selector.offset_ms))
+    })
+}
+
 /// What surrounds a selector, as hints for the source.
 #[derive(Clone, Copy, Default)]
 struct Hints<'a> {
@@ -347,8 +359,15 @@ impl Collector<'_> {
                     ..Hints::default()
                 };
                 if call.function.name == "info" {
-                    let selector = eval::info_selector(call, self.next_id);
+                    let mut selector = eval::info_selector(call, self.next_id);
                     self.next_id += 1;
+                    // Info series are those of when the first series of the other argument are of. Of a
+                    // range with an offset alone that would differ from part to part.
+                    if let Some((at, offset_ms)) = first_selector(&call.args[0])
+                        && (at.is_some() || !self.is_range)
+                    {
+                        (selector.at, selector.offset_ms) = (at, offset_ms);
+                    }
                     self.infos.push((expr.span.start, selector.id));
                     self.select(&selector, None, grid, hints);
                     return self.collect(&call.args[0], grid, Hints::default());

@@ -390,6 +390,34 @@ fn bad_points_are_rejected_with_their_reason() {
         one_metric("", gauge(&[1, 2])).rejected,
         [(Reject::EmptyMetricName, 2)]
     );
+    let exponential = |zero_threshold| {
+        let point = metrics::ExponentialHistogramDataPoint {
+            time_unix_nano: 1,
+            zero_threshold,
+            ..Default::default()
+        };
+        Data::ExponentialHistogram(metrics::ExponentialHistogram {
+            data_points: vec![point],
+            aggregation_temporality: 2,
+        })
+    };
+    for (width, rejected) in [
+        (0.0, false),
+        (f64::INFINITY, false),
+        (-1.0, true),
+        (f64::NAN, true),
+    ] {
+        let expected = if rejected {
+            vec![(Reject::MalformedHistogram, 1)]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(
+            one_metric("m", exponential(width)).rejected,
+            expected,
+            "{width}"
+        );
+    }
     let sum = |temporality| {
         Data::Sum(metrics::Sum {
             data_points: vec![at(1)],

@@ -148,7 +148,7 @@ pub(super) fn eval(
     let params = match &operation.param {
         Some(param) if operation.op == AggregateOp::Quantile => {
             let values = eval_scalar(context, param, grid)?;
-            note_invalid(context, &values, param.span);
+            note_invalid(context, &values, param.inner_span());
             values
         }
         _ => Vec::new(),
@@ -167,7 +167,7 @@ pub(super) fn eval(
             .iter()
             .map(|&index| &rows[index].column)
             .collect();
-        let span = operation.expr.span;
+        let span = operation.expr.inner_span();
         let fold = Fold {
             context,
             span,
@@ -270,13 +270,19 @@ fn count_values(context: &Context<'_>, operation: &Aggregate, grid: Grid) -> Res
     for row in &rows {
         context.limits.check()?;
         let group = group_labels(&row.labels, operation);
+        // Of what is grouped without this label the values are one.
+        let is_kept = !operation.without || keeps(operation, label);
         for (index, cell) in row.column.cells().enumerate() {
             let value = match cell {
                 Cell::Absent => continue,
                 Cell::Float(value) => crate::format::value(value),
                 Cell::Histogram(histogram) => histogram.to_string(),
             };
-            let labels = group.with(label, &value);
+            let labels = if is_kept {
+                group.with(label, &value)
+            } else {
+                group.clone()
+            };
             let position = *by_labels.entry(labels.clone()).or_insert_with(|| {
                 let column = Column::absent(grid.count);
                 result.push(Row {

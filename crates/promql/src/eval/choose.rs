@@ -22,7 +22,7 @@ pub(super) fn eval(
         )));
     };
     let params = eval_scalar(context, param, grid)?;
-    check_params(context, operation, &params, param.span)?;
+    check_params(context, operation, &params, param.inner_span())?;
     let rows = eval_rows(context, &operation.expr, grid)?;
     if operation.op != AggregateOp::LimitRatio && params.iter().all(|param| *param < 1.0) {
         return Ok(Rows::new());

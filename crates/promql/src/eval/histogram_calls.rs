@@ -248,10 +248,10 @@ fn note_invalid(context: &Context<'_>, q: &[f64], span: Span) {
 
 fn quantile(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {
     let q = eval_scalar(context, &call.args[0], grid)?;
-    note_invalid(context, &q, call.args[0].span);
+    note_invalid(context, &q, call.args[0].inner_span());
     let rows = eval_rows(context, &call.args[1], grid)?;
-    let histograms = Histograms::new(context, &rows, call.args[1].span, grid);
-    context.settle(histograms.quantile_rows(&q, call.args[0].span)?)
+    let histograms = Histograms::new(context, &rows, call.args[1].inner_span(), grid);
+    context.settle(histograms.quantile_rows(&q, call.args[0].inner_span())?)
 }
 
 fn quantiles(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {
@@ -264,13 +264,13 @@ fn quantiles(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Err
         );
         return Err(Error::Execution(message));
     }
-    let histograms = Histograms::new(context, &rows, call.args[0].span, grid);
+    let histograms = Histograms::new(context, &rows, call.args[0].inner_span(), grid);
     // The quantile may differ from step to step, and with it the label.
     let mut result: Rows = Vec::new();
     for arg in &call.args[2..] {
         let q = eval_scalar(context, arg, grid)?;
-        note_invalid(context, &q, arg.span);
-        let base = histograms.quantile_rows(&q, call.args[0].span)?;
+        note_invalid(context, &q, arg.inner_span());
+        let base = histograms.quantile_rows(&q, call.args[0].inner_span())?;
         let mut distinct = q.clone();
         distinct.sort_by(f64::total_cmp);
         distinct.dedup_by(|a, b| a.to_bits() == b.to_bits());
@@ -307,13 +307,13 @@ fn fraction(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Erro
     let lower = eval_scalar(context, &call.args[0], grid)?;
     let upper = eval_scalar(context, &call.args[1], grid)?;
     let rows = eval_rows(context, &call.args[2], grid)?;
-    let histograms = Histograms::new(context, &rows, call.args[2].span, grid);
+    let histograms = Histograms::new(context, &rows, call.args[2].inner_span(), grid);
     let result = histograms.rows(
         |index, labels, histogram| {
             let (value, missing) = histogram_fraction(lower[index], upper[index], histogram);
             if missing {
                 let mut note = context.note();
-                note.nan_fraction(labels.metric_name(), call.args[0].span);
+                note.nan_fraction(labels.metric_name(), call.args[0].inner_span());
             }
             value
         },

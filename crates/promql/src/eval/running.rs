@@ -229,7 +229,7 @@ impl<R: Running> Group<R> {
         folding: &Folding<'_>,
     ) {
         let Folding { context, operation } = folding;
-        let span = operation.expr.span;
+        let span = operation.expr.inner_span();
         match R::HISTOGRAMS {
             Histograms::Counted => return self.add_float(index, 0.0),
             Histograms::Ignored => {
@@ -262,7 +262,7 @@ impl<R: Running> Group<R> {
 
     fn column(&mut self, folding: &Folding<'_>) -> Column {
         let Folding { context, operation } = folding;
-        let span = operation.expr.span;
+        let span = operation.expr.inner_span();
         let mut column = Column::absent(self.seen.len());
         self.sums.resize(self.seen.len(), Sum::None);
         for (index, sum) in self.sums.drain(..).enumerate() {

@@ -106,7 +106,7 @@ pub(super) fn each(
         context.limits.check()?;
         let env = Env {
             context,
-            span: call.args[0].span,
+            span: call.args[0].inner_span(),
             metric: series.labels.metric_name(),
             params: &[],
             range_ms: source.range_ms,

@@ -431,8 +431,8 @@ fn deep_trees_are_read_printed_and_dropped() {
     ] {
         let expr = parse(&query).unwrap();
         assert_eq!(expr.to_string(), query);
-        let pretty = expr.pretty();
-        assert_eq!(parse(&pretty).unwrap().to_string(), query);
+        let without_blanks = |text: &str| text.split_whitespace().collect::<String>();
+        assert_eq!(without_blanks(&expr.pretty()), without_blanks(&query));
         let mut selectors = 0;
         expr.selectors(&mut |_, _| selectors += 1);
         assert_eq!(

@@ -321,7 +321,8 @@ fn exponential() -> impl Strategy<Value = metrics::ExponentialHistogramDataPoint
         exemplars(),
         any::<u32>(),
         [optional(), optional(), optional()],
-        double(),
+        // Others are no width.
+        double().prop_filter("a width", |width| *width >= 0.0),
     )
         .prop_map(
             |(
