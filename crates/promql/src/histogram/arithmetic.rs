@@ -285,7 +285,11 @@ impl FloatHistogram {
 /// Widening one side may widen it beyond the other's threshold, so both take turns. A threshold that
 /// is no number is none that the other's could become.
 fn reconcile_zero(a: &mut FloatHistogram, b: &mut FloatHistogram) {
-    while a.zero_threshold < b.zero_threshold || a.zero_threshold > b.zero_threshold {
+    let differ = |a: &FloatHistogram, b: &FloatHistogram| {
+        let order = a.zero_threshold.partial_cmp(&b.zero_threshold);
+        order.is_some_and(std::cmp::Ordering::is_ne)
+    };
+    while differ(a, b) {
         a.widen_zero(b.zero_threshold);
         b.widen_zero(a.zero_threshold);
     }

@@ -326,7 +326,12 @@ mod tests {
         };
         let external = [("zone", "a"), ("site", "b")];
         let external = external.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let bytes = encode(&[series.clone()], &External::from(external), 1 << 20).unwrap();
+        let bytes = encode(
+            std::slice::from_ref(&series),
+            &External::from(external),
+            1 << 20,
+        )
+        .unwrap();
         let mut reader = Reader::new(&bytes);
         let (_, field) = reader.next().unwrap().unwrap();
         let mut inner = reader.nested(field.bytes(&reader).unwrap());
