@@ -64,8 +64,6 @@ pub fn all() -> Vec<Route> {
 /// What Prometheus' API says of data.
 fn prometheus() -> Vec<Route> {
     let route = |path, handler| Route { path, handler };
-    let lifecycle = || post(status::lifecycle).put(status::lifecycle);
-    let admin = || post(status::admin).put(status::admin);
     vec![
         route(
             "/prometheus/api/v1/query",
@@ -106,6 +104,8 @@ fn prometheus() -> Vec<Route> {
 /// What Prometheus' API says of the service and of what is scraped.
 fn prometheus_status() -> Vec<Route> {
     let route = |path, handler| Route { path, handler };
+    let lifecycle = || post(status::lifecycle).put(status::lifecycle);
+    let admin = || post(status::admin).put(status::admin);
     vec![
         route("/prometheus/api/v1/metadata", get(metadata::metadata)),
         route("/prometheus/api/v1/targets", get(targets::targets)),

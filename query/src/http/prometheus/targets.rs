@@ -248,7 +248,7 @@ pub(crate) async fn targets_metadata(Extract(state): Extract<State>, form: Form)
             unit: family.unit,
         })
     });
-    success(&running, data.collect::<Vec<_>>(), Notes::default())
+    success(&running, data.collect::<Vec<_>>(), Notes::default()).await
 }
 
 /// `GET alertmanagers`
