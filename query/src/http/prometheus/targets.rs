@@ -6,6 +6,7 @@
 //! Alertmanager.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use axum::extract::State as Extract;
 use model::Value;
@@ -171,8 +172,8 @@ pub(crate) async fn scrape_pools(Extract(state): Extract<State>) -> Answer {
 
 /// What targets say of the metrics that they have.
 #[derive(Serialize)]
-struct TargetMetadata<'a> {
-    target: &'a BTreeMap<&'a str, &'a str>,
+struct TargetMetadata {
+    target: Arc<BTreeMap<String, String>>,
     /// Left out where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     metric: Option<String>,
@@ -205,20 +206,17 @@ pub(crate) async fn targets_metadata(Extract(state): Extract<State>, form: Form)
         let matches = |one: &Matcher| one.matches(target.labels.value(&one.name));
         matchers.iter().all(matches)
     });
-    let labels: Vec<BTreeMap<&str, &str>> = targets
-        .iter()
-        .map(|target| target.labels.iter().collect())
-        .collect();
     let place = |labels: &Labels| {
-        (
-            labels.value("job").to_owned(),
-            labels.value("instance").to_owned(),
-        )
+        let value = |name| labels.value(name).to_owned();
+        (value("job"), value("instance"))
     };
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let places: HashMap<_, _> = targets
         .iter()
-        .map(|target| place(&target.labels))
-        .zip(&labels)
+        .map(|target| {
+            let labels = target.labels.iter().map(owned).collect();
+            (place(&target.labels), Arc::new(labels))
+        })
         .collect();
     let now_ms = i64::try_from(state.now() / 1_000_000).unwrap_or(i64::MAX);
     let range = range_of_ms(now_ms - state.options().promql.lookback_ms, now_ms);
@@ -241,7 +239,7 @@ pub(crate) async fn targets_metadata(Extract(state): Extract<State>, form: Form)
     let most = limit.unwrap_or(usize::MAX);
     let data = said.into_iter().take(most).filter_map(|(place, family)| {
         Some(TargetMetadata {
-            target: places.get(&place)?,
+            target: Arc::clone(places.get(&place)?),
             metric: wanted.is_none().then_some(family.name),
             r#type: family.kind,
             help: family.help,
