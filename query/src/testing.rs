@@ -153,7 +153,7 @@ impl Memory {
     }
 
     fn answer(&self, request: Request) -> Vec<Reply> {
-        match request {
+        let reply = match request {
             Request::Rows {
                 selection,
                 order,
@@ -161,138 +161,152 @@ impl Memory {
                 traces,
                 after,
                 columns,
-            } => {
-                vec![self.rows(&selection, order, limit, traces, after, columns)]
-            }
+            } => self.rows(&selection, order, limit, traces, after, columns),
             Request::Counts {
                 selection,
                 step_nano,
                 by,
                 groups,
-            } => {
-                let mut counts: BTreeMap<Vec<String>, BTreeMap<u64, u64>> = BTreeMap::new();
-                for (time, key) in self.texts(&selection, &by) {
-                    let start = step_nano.map_or(0, |step| time / step * step);
-                    let key = key.into_iter().map(Option::unwrap_or_default).collect();
-                    *counts.entry(key).or_default().entry(start).or_default() += 1;
-                }
-                let counts = counts.into_iter().map(|(key, buckets)| CountGroup {
-                    key,
-                    buckets: buckets.into_iter().collect(),
-                });
-                let mut list: Vec<CountGroup> = counts.collect();
-                list.sort_by_key(|group| std::cmp::Reverse(group.rows()));
-                let left_out = list.split_off(groups.min(list.len()));
-                vec![Reply::Counts(Counts {
-                    groups: list,
-                    other: left_out.iter().map(CountGroup::rows).sum(),
-                })]
-            }
+            } => Reply::Counts(self.counts(&selection, step_nano, &by, groups)),
             Request::Traces {
                 selection, limit, ..
-            } => {
-                let mut traces: BTreeMap<TraceId, TraceSpans> = BTreeMap::new();
-                for span in self.selected_spans(&selection) {
-                    let one = TraceSpans {
-                        trace_id: span.trace_id,
-                        start: span.start_unix_nano,
-                        newest: span.start_unix_nano,
-                        end: span.end_unix_nano.max(span.start_unix_nano),
-                        errors: u64::from(span.is_error()),
-                    };
-                    traces
-                        .entry(span.trace_id)
-                        .and_modify(|trace| trace.join(&one))
-                        .or_insert(one);
-                }
-                vec![Reply::Traces(traces.into_values().take(limit).collect())]
+            } => Reply::Traces(self.traces(&selection, limit)),
+            Request::Durations { selection, by, .. } => {
+                Reply::Durations(self.durations(&selection, &by))
             }
-            Request::Durations {
-                selection,
-                by,
-                groups: _,
-            } => {
-                vec![Reply::Durations(self.durations(&selection, &by))]
-            }
-            Request::Fields { selection } => vec![Reply::Fields(self.fields(&selection))],
+            Request::Fields { selection } => Reply::Fields(self.fields(&selection)),
             Request::Values {
                 selection,
                 field,
                 prefix,
                 limit,
-            } => {
-                let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-                for (_, texts) in self.texts(&selection, &[field]) {
-                    for value in texts
-                        .into_iter()
-                        .flatten()
-                        .filter(|v| v.starts_with(&prefix))
-                    {
-                        *counts.entry(value).or_default() += 1;
-                    }
-                }
-                let counts = counts.into_iter();
-                let mut values: Vec<ValueCount> = counts
-                    .map(|(value, count)| ValueCount { value, count })
-                    .collect();
-                values.sort_by_key(|value| std::cmp::Reverse(value.count));
-                values.truncate(limit);
-                vec![Reply::Values(values)]
-            }
-            Request::Series { range, points, .. } => {
-                let mut all = self.series.lock().clone();
-                for series in &mut all {
-                    series
-                        .points
-                        .retain(|point| range.contains(point.time_unix_nano));
-                }
-                all.retain(|series| !series.points.is_empty());
-                if !points {
-                    all.iter_mut().for_each(|series| series.points.clear());
-                }
-                vec![Reply::Series(all)]
-            }
-            Request::Samples { range, .. } => vec![Reply::Samples(self.samples(range))],
-            Request::Labels { label, .. } => {
-                let all = self.series.lock();
-                let sets = all.iter().flat_map(crate::exec::series::view::all_labels);
-                let texts: BTreeSet<String> = sets
-                    .filter_map(|(name, value)| match &label {
-                        None => Some(name),
-                        Some(label) => (*label == name).then_some(value),
-                    })
-                    .collect();
-                vec![Reply::Labels(texts.into_iter().collect())]
-            }
+            } => Reply::Values(self.values(&selection, field, &prefix, limit)),
+            Request::Series { range, points, .. } => Reply::Series(self.points(range, points)),
+            Request::Samples { range, .. } => Reply::Samples(self.samples(range)),
+            Request::Labels { label, .. } => Reply::Labels(self.labels(label.as_deref())),
             Request::Cardinality { range, of, .. } => {
-                let mut by_series: Vec<(model::metric::Series, u64)> = Vec::new();
-                for part in self.series.lock().iter() {
-                    let inside = |point: &&model::DataPoint| range.contains(point.time_unix_nano);
-                    let samples = part.points.iter().filter(inside).count() as u64;
-                    let known = by_series
-                        .iter_mut()
-                        .find(|(series, _)| *series == part.series);
-                    match known {
-                        Some((_, all)) => *all += samples,
-                        None => by_series.push((part.series.clone(), samples)),
-                    }
-                }
-                let mut counter = storage::cardinality::Counter::default();
-                for (series, samples) in by_series.iter().filter(|(_, samples)| *samples > 0) {
-                    counter.add(series, *samples);
-                }
-                vec![Reply::Cardinality(Box::new(counter.finish(&of)))]
+                let counter = self.cardinality(range);
+                Reply::Cardinality(Box::new(counter.finish(&of)))
             }
-            Request::Status { .. } => {
-                let status = Status {
-                    partitions: Vec::new(),
-                    head_rows: 0,
-                    wal_bytes: 0,
-                };
-                vec![Reply::Status(status)]
-            }
-            Request::Tail { .. } => Vec::new(),
+            Request::Status { .. } => Reply::Status(Status {
+                partitions: Vec::new(),
+                head_rows: 0,
+                wal_bytes: 0,
+            }),
+            Request::Tail { .. } => return Vec::new(),
+        };
+        vec![reply]
+    }
+
+    fn counts(
+        &self,
+        selection: &Selection,
+        step_nano: Option<u64>,
+        by: &[Field],
+        groups: usize,
+    ) -> Counts {
+        let mut counts: BTreeMap<Vec<String>, BTreeMap<u64, u64>> = BTreeMap::new();
+        for (time, key) in self.texts(selection, by) {
+            let start = step_nano.map_or(0, |step| time / step * step);
+            let key = key.into_iter().map(Option::unwrap_or_default).collect();
+            *counts.entry(key).or_default().entry(start).or_default() += 1;
         }
+        let counts = counts.into_iter().map(|(key, buckets)| CountGroup {
+            key,
+            buckets: buckets.into_iter().collect(),
+        });
+        let mut list: Vec<CountGroup> = counts.collect();
+        list.sort_by_key(|group| std::cmp::Reverse(group.rows()));
+        let left_out = list.split_off(groups.min(list.len()));
+        Counts {
+            groups: list,
+            other: left_out.iter().map(CountGroup::rows).sum(),
+        }
+    }
+
+    fn traces(&self, selection: &Selection, limit: usize) -> Vec<TraceSpans> {
+        let mut traces: BTreeMap<TraceId, TraceSpans> = BTreeMap::new();
+        for span in self.selected_spans(selection) {
+            let one = TraceSpans {
+                trace_id: span.trace_id,
+                start: span.start_unix_nano,
+                newest: span.start_unix_nano,
+                end: span.end_unix_nano.max(span.start_unix_nano),
+                errors: u64::from(span.is_error()),
+            };
+            traces
+                .entry(span.trace_id)
+                .and_modify(|trace| trace.join(&one))
+                .or_insert(one);
+        }
+        traces.into_values().take(limit).collect()
+    }
+
+    fn values(
+        &self,
+        selection: &Selection,
+        field: Field,
+        prefix: &str,
+        limit: usize,
+    ) -> Vec<ValueCount> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        let texts = self.texts(selection, &[field]).into_iter();
+        let texts = texts.flat_map(|(_, texts)| texts).flatten();
+        for value in texts.filter(|text| text.starts_with(prefix)) {
+            *counts.entry(value).or_default() += 1;
+        }
+        let counts = counts.into_iter();
+        let mut values: Vec<ValueCount> = counts
+            .map(|(value, count)| ValueCount { value, count })
+            .collect();
+        values.sort_by_key(|value| std::cmp::Reverse(value.count));
+        values.truncate(limit);
+        values
+    }
+
+    fn points(&self, range: TimeRange, points: bool) -> Vec<SeriesPoints> {
+        let mut all = self.series.lock().clone();
+        for series in &mut all {
+            let inside = |point: &model::DataPoint| range.contains(point.time_unix_nano);
+            series.points.retain(inside);
+        }
+        all.retain(|series| !series.points.is_empty());
+        if !points {
+            all.iter_mut().for_each(|series| series.points.clear());
+        }
+        all
+    }
+
+    fn labels(&self, label: Option<&str>) -> Vec<String> {
+        let all = self.series.lock();
+        let sets = all.iter().flat_map(crate::exec::series::view::all_labels);
+        let texts: BTreeSet<String> = sets
+            .filter_map(|(name, value)| match label {
+                None => Some(name),
+                Some(label) => (label == name).then_some(value),
+            })
+            .collect();
+        texts.into_iter().collect()
+    }
+
+    fn cardinality(&self, range: TimeRange) -> storage::cardinality::Counter {
+        let mut by_series: Vec<(model::metric::Series, u64)> = Vec::new();
+        for part in self.series.lock().iter() {
+            let inside = |point: &&model::DataPoint| range.contains(point.time_unix_nano);
+            let samples = part.points.iter().filter(inside).count() as u64;
+            let known = by_series
+                .iter_mut()
+                .find(|(series, _)| *series == part.series);
+            match known {
+                Some((_, all)) => *all += samples,
+                None => by_series.push((part.series.clone(), samples)),
+            }
+        }
+        let mut counter = storage::cardinality::Counter::default();
+        for (series, samples) in by_series.iter().filter(|(_, samples)| *samples > 0) {
+            counter.add(series, *samples);
+        }
+        counter
     }
 
     /// Numbers as columns, but for deltas, which come from the beginning.
