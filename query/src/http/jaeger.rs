@@ -16,8 +16,8 @@ use serde_json::{Value as Json_, json};
 use storage::filter::{Field, Filter};
 use storage::message::{Columns, Order, Selection};
 
-use super::completeness;
 use super::trace::Stories;
+use super::{bounded, completeness};
 use crate::error::QueryError;
 use crate::exec::traces::newest_ids;
 use crate::sources::{RowsRequest, Work};
@@ -65,7 +65,7 @@ fn respond(outcome: Outcome) -> Response {
 
 /// An answer with what it lacks in the place that Jaeger has for it, and headers that say how
 /// complete it is.
-fn told(mut body: Json_, work: &Work) -> Response {
+async fn told(mut body: Json_, work: &Work) -> Outcome {
     let completeness = work.completeness();
     let lacks = completeness::lacks(&completeness);
     if !lacks.is_empty() {
@@ -73,9 +73,9 @@ fn told(mut body: Json_, work: &Work) -> Response {
         let error = |lack| json!({"code": code, "msg": format!("incomplete: {lack}")});
         body["errors"] = lacks.into_iter().map(error).collect();
     }
-    let mut response = Json(body).into_response();
+    let mut response = bounded::json(body, work.answer_bytes()).await?;
     completeness::put(response.headers_mut(), &completeness);
-    response
+    Ok(response)
 }
 
 impl Stories {
@@ -115,7 +115,7 @@ async fn services(Extract(stories): Extract<Stories>) -> Response {
             .await?;
         let total = names.len();
         let names = names.into_iter().map(Json_::String).collect();
-        Ok(told(structured(names, total), running.work()))
+        told(structured(names, total), running.work()).await
     };
     respond(outcome.await)
 }
@@ -130,7 +130,7 @@ async fn service_operations(
         let names = stories.values(running.work(), filter, Field::Name).await?;
         let total = names.len();
         let names = names.into_iter().map(Json_::String).collect();
-        Ok(told(structured(names, total), running.work()))
+        told(structured(names, total), running.work()).await
     };
     respond(outcome.await)
 }
@@ -177,7 +177,7 @@ async fn operations(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
             .into_iter()
             .map(|(name, kind)| json!({"name": name, "spanKind": kind}))
             .collect();
-        Ok(told(structured(data, total), running.work()))
+        told(structured(data, total), running.work()).await
     };
     respond(outcome.await)
 }
@@ -193,7 +193,7 @@ async fn trace(Extract(stories): Extract<Stories>, Path(id): Path<String>, uri: 
             return Err(running.work().not_found("trace not found"));
         }
         let body = structured(vec![convert::trace(id, &forest)], 0);
-        Ok(told(body, running.work()))
+        told(body, running.work()).await
     };
     respond(outcome.await)
 }
@@ -226,10 +226,8 @@ async fn traces(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
             .buffered(TRACES_AT_ONCE)
             .try_collect()
             .await?;
-        Ok(told(
-            structured(found.into_iter().flatten().collect(), 0),
-            work,
-        ))
+        let body = structured(found.into_iter().flatten().collect(), 0);
+        told(body, work).await
     };
     respond(outcome.await)
 }
@@ -284,7 +282,7 @@ async fn dependencies(Extract(stories): Extract<Stories>, uri: Uri) -> Response 
                 json!({"parent": parent, "child": child, "callCount": count})
             })
             .collect();
-        Ok(told(structured(data, total), running.work()))
+        told(structured(data, total), running.work()).await
     };
     respond(outcome.await)
 }

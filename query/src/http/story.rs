@@ -1,15 +1,15 @@
 //! `GET /api/v1/story/{id}`, and the routes of everything that rebuilds traces.
 
 use api::types::StoryAnswer;
+use axum::Router;
 use axum::extract::{Path, State as Extract};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use http::Uri;
 
 use super::params::Params;
 use super::trace::Stories;
-use super::{jaeger, trace};
+use super::{bounded, jaeger, trace};
 use crate::error::QueryError;
 use crate::traces::story::{Context, tell};
 
@@ -27,13 +27,11 @@ pub fn router(stories: Stories) -> Router {
 }
 
 async fn story(Extract(stories): Extract<Stories>, Path(id): Path<String>, uri: Uri) -> Response {
-    match answer(&stories, &id, &uri).await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(error) => error.into_response(),
-    }
+    let answer = answer(&stories, &id, &uri).await;
+    answer.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<StoryAnswer, QueryError> {
+async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<Response, QueryError> {
     let params = Params::parse(uri, &["start", "end"], &[], stories.state.now())?;
     let id = id.trim();
     if id.is_empty() || id.len() > ID_BYTES_MAX {
@@ -57,10 +55,11 @@ async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<StoryAnswer, Q
              correlation.keys names the keys",
         ));
     };
-    Ok(StoryAnswer {
+    let answer = StoryAnswer {
         completeness: running.work().completeness(),
         ..answer
-    })
+    };
+    bounded::json(answer, running.work().answer_bytes()).await
 }
 
 #[cfg(test)]

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use api::types::TraceAnswer;
-use axum::Json;
 use axum::extract::{Path, State as Extract};
 use axum::response::{IntoResponse, Response};
 use http::Uri;
 use model::{TimeRange, TraceId};
 
-use super::State;
 use super::params::Params;
+use super::{State, bounded};
 use crate::error::QueryError;
 use crate::sources::Work;
 use crate::traces::assemble::Assembled;
@@ -67,13 +66,11 @@ pub(super) async fn get(
     Path(id): Path<String>,
     uri: Uri,
 ) -> Response {
-    match answer(&stories, &id, &uri).await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(error) => error.into_response(),
-    }
+    let answer = answer(&stories, &id, &uri).await;
+    answer.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<TraceAnswer, QueryError> {
+async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<Response, QueryError> {
     let params = Params::parse(uri, &["start", "end"], &[], stories.state.now())?;
     let trace = trace_id(id)?;
     let range = params.range()?;
@@ -96,10 +93,11 @@ async fn answer(stories: &Stories, id: &str, uri: &Uri) -> Result<TraceAnswer, Q
         );
         running.work().cut("response_bytes", most, hint);
     }
-    Ok(TraceAnswer {
+    let answer = TraceAnswer {
         completeness: running.work().completeness(),
         ..answer
-    })
+    };
+    bounded::json(answer, most).await
 }
 
 /// A trace id from a path.
