@@ -1,8 +1,11 @@
 //! The points of one series in a head.
 
+use std::sync::Arc;
+
 use model::TimeRange;
 use model::metric::PointValue;
 
+use super::head::HeadPoints;
 use super::{HistogramColumns, PointValues, Points, Starts};
 use crate::chunk::{Chunk, PointRow, PointVal, decode_point_value, encode_onto};
 use crate::partition::day_of;
@@ -252,27 +255,41 @@ impl Buffer {
         points
     }
 
-    /// Whether its points are no numbers.
-    pub(super) fn is_any(&self) -> bool {
-        self.form == Form::Any
-    }
-
-    /// Its points by column and the times of these, if all are explicit histograms of one kind
-    /// without flags.
-    pub(super) fn histograms(&self) -> Option<(Vec<u64>, HistogramColumns)> {
-        let rare = self
-            .rare
-            .as_deref()
-            .filter(|_| self.is_any() && self.sorted)?;
-        if !rare.flags.is_empty() {
+    /// Its points by column, if all are numbers, or explicit histograms of one kind, by time and
+    /// without anything that few points have. `last` are the times of the series before.
+    #[allow(clippy::cast_possible_wrap, clippy::cast_precision_loss)]
+    pub(super) fn columns(&self, last: &mut Arc<Vec<u64>>) -> Option<HeadPoints> {
+        let rare = self.rare.as_deref();
+        let is_plain = |rare: &Rare| rare.flags.is_empty() && rare.empty.is_empty();
+        if !self.sorted || self.is_empty() || !rare.is_none_or(is_plain) {
             return None;
         }
-        let encoded = self.points.iter().map(|(_, word)| {
+        let words = self.points.iter().map(|(_, word)| *word);
+        let values: Vec<f64> = match self.form {
+            Form::Int => words.map(|word| word as i64 as f64).collect(),
+            Form::Double => words.map(f64::from_bits).collect(),
+            Form::Any => {
+                let histograms = self.histograms(rare?)?;
+                let times = self.shared_times(last);
+                return Some(HeadPoints::Histograms(times, Box::new(histograms)));
+            }
+        };
+        Some(HeadPoints::Numbers(self.shared_times(last), values))
+    }
+
+    /// The list of its times, which mostly is that of the series before.
+    fn shared_times(&self, last: &mut Arc<Vec<u64>>) -> Arc<Vec<u64>> {
+        if !self.times().eq(last.iter().copied()) {
+            *last = Arc::new(self.times().collect());
+        }
+        Arc::clone(last)
+    }
+
+    fn histograms(&self, rare: &Rare) -> Option<HistogramColumns> {
+        HistogramColumns::of_encoded(self.points.iter().map(|(_, word)| {
             let (offset, length) = ((word >> 32) as usize, (word & 0xffff_ffff) as usize);
             &rare.arena[offset..offset + length]
-        });
-        let columns = HistogramColumns::of_encoded(encoded)?;
-        Some((self.times().collect(), columns))
+        }))
     }
 
     /// Its points in a range of time, by time.

@@ -51,9 +51,11 @@ impl std::ops::AddAssign for Growth {
 
 /// Points of a series that are read.
 pub(crate) enum HeadPoints {
-    Points(Points),
+    Points(Box<Points>),
+    /// Numbers and their times.
+    Numbers(Arc<Vec<u64>>, Vec<f64>),
     /// Explicit histograms and their times.
-    Histograms(Vec<u64>, HistogramColumns),
+    Histograms(Arc<Vec<u64>>, Box<HistogramColumns>),
 }
 
 /// The points of one tenant in memory.
@@ -170,8 +172,8 @@ impl PointHead {
     }
 
     /// Calls `each` with these series and their points in the range, if they have any; without
-    /// `points` these are left empty. Of a series with `columns` all explicit histograms come as such,
-    /// if they are of one kind. Stops with the first error.
+    /// `points` these are left empty. Of a series with `columns` all numbers come as such, and so do
+    /// explicit histograms of one kind; series share lists of times. Stops with the first error.
     pub(crate) fn read<E>(
         &self,
         selected: &[u32],
@@ -179,6 +181,7 @@ impl PointHead {
         (points, columns): (bool, impl Fn(&SeriesEntry) -> bool),
         mut each: impl FnMut(&Arc<SeriesEntry>, HeadPoints) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut times: Arc<Vec<u64>> = Arc::default();
         for part in selected.chunks(AT_ONCE) {
             let mut found = Vec::with_capacity(part.len());
             {
@@ -188,24 +191,24 @@ impl PointHead {
                     let Some(buffer) = inner.buffers.get(*slot as usize) else {
                         continue;
                     };
-                    if points
-                        && buffer.is_any()
-                        && columns(&self.series.entry(*slot))
-                        && let Some((times, columns)) = buffer.histograms()
-                    {
-                        found.push((*slot, HeadPoints::Histograms(times, columns)));
-                    } else if points {
-                        let points = buffer.points_in(range);
-                        if !points.is_empty() {
-                            found.push((*slot, HeadPoints::Points(points)));
+                    if !points {
+                        if buffer.times().any(|time| range.contains(time)) {
+                            let none = HeadPoints::Points(Box::default());
+                            found.push((self.series.entry(*slot), none));
                         }
-                    } else if buffer.times().any(|time| range.contains(time)) {
-                        found.push((*slot, HeadPoints::Points(Points::default())));
+                        continue;
                     }
+                    let entry = self.series.entry(*slot);
+                    let by_column = columns(&entry).then(|| buffer.columns(&mut times));
+                    let points = by_column.flatten().or_else(|| {
+                        let points = buffer.points_in(range);
+                        (!points.is_empty()).then(|| HeadPoints::Points(Box::new(points)))
+                    });
+                    found.extend(points.map(|points| (entry, points)));
                 }
             }
-            for (slot, points) in found {
-                each(&self.series.entry(slot), points)?;
+            for (entry, points) in found {
+                each(&entry, points)?;
             }
         }
         Ok(())

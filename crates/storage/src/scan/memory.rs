@@ -18,6 +18,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Rows whose lists take more than this are built one by one.
 const TOGETHER_BYTES_MAX: usize = 8 << 20;
 
+/// The same where what was taken is for samples, which takes a moment and mostly is asked for again.
+const MUCH_SAMPLE_BYTES: u64 = 64 << 20;
+
 /// What a sample takes: its value, and a share of what is kept of its series and times.
 const SAMPLE_BYTES: u64 = 12;
 
@@ -95,7 +98,10 @@ impl Scan<'_> {
     /// Waits until there is memory to read so many samples of metrics.
     pub(super) fn samples_memory(&self, samples: usize) -> Result<Share, Stop> {
         let bytes = (samples as u64).saturating_mul(SAMPLE_BYTES);
-        self.took(bytes);
+        // Giving memory back costs about as much as reading into it: the next question may want it.
+        if bytes >= MUCH_SAMPLE_BYTES {
+            self.took(bytes);
+        }
         self.core.sampling.take(bytes, || self.check())
     }
 

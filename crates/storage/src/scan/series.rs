@@ -350,11 +350,16 @@ impl<'a> Search<'a> {
             let part = match points {
                 HeadPoints::Points(points) => {
                     rows += points.len() as u64;
-                    self.part_of(entry, points, range, &mut times)
+                    self.part_of(entry, *points, range, &mut times)
+                }
+                HeadPoints::Numbers(list, values) => {
+                    rows += values.len() as u64;
+                    let numbers = Numbers::new(list, values, Vec::new()).within(range);
+                    (!numbers.is_empty()).then_some(join::Part::Numbers(numbers))
                 }
                 HeadPoints::Histograms(list, columns) => {
                     rows += columns.len() as u64;
-                    let run = Histograms::new(shared(list, &mut times), columns, range);
+                    let run = Histograms::new(list, *columns, range);
                     (run.len() > 0).then(|| join::Part::Histograms(Box::new(run)))
                 }
             };
@@ -399,7 +404,7 @@ impl<'a> Search<'a> {
         let values: Vec<f64> = match points.values {
             PointValues::Int(list) if plain => list.into_iter().map(|int| int as f64).collect(),
             PointValues::Double(list) if plain => list,
-            _ => return Some(join::Part::Points(points)),
+            _ => return Some(join::Part::Points(Box::new(points))),
         };
         let times = shared(points.times, times);
         let numbers = Numbers::new(times, values, points.empty);
@@ -481,28 +486,27 @@ impl<'a> Search<'a> {
             }
             Wanted::Points | Wanted::Samples => {}
         }
-        let plain =
-            self.wanted == Wanted::Samples && entry.metric.value.temporality != Temporality::Delta;
-        if plain && let Some((values, empty)) = block.doubles(chunk, STALE_NAN_BITS)? {
-            let numbers = Numbers::new(Arc::clone(times), values, empty);
-            return Ok(Some(join::Part::Numbers(numbers.within(range))));
-        }
-        if self.by_column(entry)
-            && let Some(columns) = block.histograms(chunk)?
-        {
-            let run = Histograms::new(Arc::clone(times), columns, range);
-            return Ok((run.len() > 0).then(|| join::Part::Histograms(Box::new(run))));
+        if self.by_column(entry) {
+            if let Some((values, empty)) = block.doubles(chunk, STALE_NAN_BITS)? {
+                let numbers = Numbers::new(Arc::clone(times), values, empty);
+                return Ok(Some(join::Part::Numbers(numbers.within(range))));
+            }
+            if let Some(columns) = block.histograms(chunk)? {
+                let run = Histograms::new(Arc::clone(times), columns, range);
+                return Ok((run.len() > 0).then(|| join::Part::Histograms(Box::new(run))));
+            }
         }
         let points = block.points(chunk)?;
         Ok(self.part_of(entry, points, range, &mut Arc::default()))
     }
 
-    /// Whether histograms of a series are read by column.
+    /// Whether samples of a series are read by column.
     fn by_column(&self, entry: &SeriesEntry) -> bool {
         let metric = &entry.metric.value;
         self.wanted == Wanted::Samples
             && metric.temporality != Temporality::Delta
-            && prometheus::view_kind(metric) == MetricKind::Histogram
+            && (metric.kind != MetricKind::Histogram
+                || prometheus::view_kind(metric) == MetricKind::Histogram)
     }
 
     /// Reads a block of chunks whose file has no index of its series.

@@ -150,7 +150,7 @@ pub(super) enum Part {
     Count(u64),
     Numbers(Numbers),
     Histograms(Box<Histograms>),
-    Points(Points),
+    Points(Box<Points>),
 }
 
 impl Part {
@@ -348,7 +348,7 @@ impl Found {
         let mut points = Points::default();
         for (_, more) in Self::split(self.parts).points {
             if points.is_empty() {
-                points = more;
+                points = *more;
             } else {
                 points.append(&more);
             }
@@ -393,7 +393,7 @@ impl Found {
 struct Runs {
     numbers: Vec<Numbers>,
     histograms: Vec<(usize, Histograms)>,
-    points: Vec<(usize, Points)>,
+    points: Vec<(usize, Box<Points>)>,
 }
 
 /// Histograms as one, if all are of one kind and their times rise; else they stay in the list.
