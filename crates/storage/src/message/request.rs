@@ -233,6 +233,8 @@ pub struct Rollup {
     pub resolution_ms: u64,
     /// What of each bucket.
     pub aggregate: Aggregate,
+    /// Whether of the numbers of each series the last one is enough. There may be more.
+    pub newest: bool,
 }
 
 impl Rollup {
@@ -240,6 +242,7 @@ impl Rollup {
     pub const EVERYTHING: Self = Self {
         resolution_ms: 0,
         aggregate: Aggregate::Last,
+        newest: false,
     };
 }
 

@@ -213,8 +213,11 @@ impl<'a> Search<'a> {
         Ok(places)
     }
 
-    /// About how many samples there are in places.
+    /// About how many samples there are in places, as far as they are wanted.
     fn foreseen(&self, places: &[Place]) -> usize {
+        if self.rollup.newest {
+            return places.iter().map(Place::series).sum();
+        }
         let rows = places
             .iter()
             .map(|place| place.rows_in(self.range, self.of_deltas));
@@ -354,7 +357,8 @@ impl<'a> Search<'a> {
                 }
                 HeadPoints::Numbers(list, values) => {
                     rows += values.len() as u64;
-                    let numbers = Numbers::new(list, values, Vec::new()).within(range);
+                    let numbers = Numbers::new(list, values, Vec::new());
+                    let numbers = self.wanted_of(numbers, range);
                     (!numbers.is_empty()).then_some(join::Part::Numbers(numbers))
                 }
                 HeadPoints::Histograms(list, columns) => {
@@ -489,7 +493,8 @@ impl<'a> Search<'a> {
         if self.by_column(entry) {
             if let Some((values, empty)) = block.doubles(chunk, STALE_NAN_BITS)? {
                 let numbers = Numbers::new(Arc::clone(times), values, empty);
-                return Ok(Some(join::Part::Numbers(numbers.within(range))));
+                let numbers = self.wanted_of(numbers, range);
+                return Ok((!numbers.is_empty()).then_some(join::Part::Numbers(numbers)));
             }
             if let Some(columns) = block.histograms(chunk)? {
                 let run = Histograms::new(Arc::clone(times), columns, range);
@@ -498,6 +503,16 @@ impl<'a> Search<'a> {
         }
         let points = block.points(chunk)?;
         Ok(self.part_of(entry, points, range, &mut Arc::default()))
+    }
+
+    /// Those of numbers that are wanted.
+    fn wanted_of(&self, numbers: Numbers, range: TimeRange) -> Numbers {
+        let numbers = numbers.within(range);
+        if self.rollup.newest {
+            numbers.newest()
+        } else {
+            numbers
+        }
     }
 
     /// Whether samples of a series are read by column.

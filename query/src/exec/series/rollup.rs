@@ -26,6 +26,8 @@ pub(super) fn wanted(selection: &Selection) -> Wanted {
         0 => Some(Aggregate::Last),
         _ => aggregate(selection.function),
     };
+    // One time sees no more than the last sample before it.
+    let is_of_one_time = selection.range_ms == 0 && selection.step_ms == 0 && !selection.extended;
     let fits = |resolution: &Resolution| {
         let length = i64::try_from(resolution.milliseconds()).unwrap_or(i64::MAX);
         let times = [selection.first_ms, selection.step_ms, selection.range_ms];
@@ -36,6 +38,7 @@ pub(super) fn wanted(selection: &Selection) -> Wanted {
         rollup: Rollup {
             resolution_ms: longest.map_or(0, Resolution::milliseconds),
             aggregate: aggregate.unwrap_or(Aggregate::Last),
+            newest: is_of_one_time,
         },
         knows: aggregate.is_some(),
     }

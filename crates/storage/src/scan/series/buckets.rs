@@ -178,7 +178,9 @@ impl Search<'_> {
             Aggregate::Ends => vec![ends(block, chunks, false)?],
             Aggregate::Counter => vec![ends(block, chunks, true)?],
         };
-        let inside = numbers.into_iter().map(|numbers| numbers.within(range));
+        let inside = numbers
+            .into_iter()
+            .map(|numbers| self.wanted_of(numbers, range));
         let some = inside.filter(|numbers| !numbers.is_empty());
         parts.extend(some.map(Part::Numbers));
         Ok(())

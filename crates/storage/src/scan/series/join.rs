@@ -88,6 +88,23 @@ impl Numbers {
         self
     }
 
+    /// The last that is a value, in as little memory as it takes.
+    pub(super) fn newest(self) -> Self {
+        let is_there = |at: &usize| {
+            let row = self.first + at;
+            !self.empty.iter().any(|empty| *empty as usize == row)
+        };
+        let last = (0..self.values.len()).rev().find(is_there);
+        let of = |list: &[f64]| last.and_then(|at| list.get(at)).copied();
+        Self {
+            first: self.first + last.unwrap_or(0),
+            values: of(&self.values).into_iter().collect(),
+            empty: Vec::new(),
+            counts: of(&self.counts).into_iter().collect(),
+            times: self.times,
+        }
+    }
+
     fn times(&self) -> &[u64] {
         &self.times[self.first..self.first + self.values.len()]
     }

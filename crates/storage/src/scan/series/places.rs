@@ -64,6 +64,14 @@ impl Place {
         }
     }
 
+    /// How many series are read, or how many points of a place that does not tell.
+    pub(super) fn series(&self) -> usize {
+        match self {
+            Place::Head { series, .. } | Place::Block { series, .. } => series.len(),
+            Place::Unsorted(unit) => usize::try_from(unit.rows()).unwrap_or(usize::MAX),
+        }
+    }
+
     /// About how many of the rows are in a range of time, or in another one where they are of deltas,
     /// if they are spread evenly.
     pub(super) fn rows_in(&self, range: TimeRange, of_deltas: TimeRange) -> u64 {

@@ -130,6 +130,7 @@ async fn read(
         rollup: Rollup {
             resolution_ms,
             aggregate,
+            newest: false,
         },
         samples: 1_000_000,
         foreseen: usize::MAX,

@@ -59,15 +59,19 @@ fn gauges(milliseconds: impl IntoIterator<Item = u64>, value: f64) -> Vec<(Serie
 
 /// The samples of the one series since this time.
 async fn samples(store: &Store, start_ms: u64) -> SeriesSamples {
+    samples_of(store, start_ms, u64::MAX, Rollup::EVERYTHING).await
+}
+
+async fn samples_of(store: &Store, start_ms: u64, end: u64, rollup: Rollup) -> SeriesSamples {
     let request = Request::Samples {
         tenant: Tenant::default(),
         range: TimeRange {
             start: start_ms * MS,
-            end: u64::MAX,
+            end,
         },
         deltas_since: 0,
         matchers: Vec::new(),
-        rollup: Rollup::EVERYTHING,
+        rollup,
         samples: 1_000_000,
         foreseen: usize::MAX,
         limit: 10,
@@ -156,6 +160,40 @@ async fn points_far_ahead_are_filed_under_the_day_on_which_they_came() {
     let near = today..=today + 1;
     assert!(days.iter().all(|day| near.contains(day)), "{days:?}");
     assert_eq!(samples(&store, 0).await.values.len(), 4);
+}
+
+#[tokio::test]
+async fn of_one_time_the_last_sample_is_enough() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let newest = Rollup {
+        newest: true,
+        ..Rollup::EVERYTHING
+    };
+    write(&store, Signal::Metrics, &gauges((10..=50).step_by(5), 1.0))
+        .await
+        .unwrap();
+    store.flush().await;
+    let mut gone = gauges([40], 0.0);
+    gone[0].1.flags = model::metric::FLAG_NO_RECORDED_VALUE;
+    gone[0].1.value = PointValue::Empty;
+    let mut later = gauges((15..=30).step_by(5), 2.0);
+    later.extend(gone);
+    write(&store, Signal::Metrics, &later).await.unwrap();
+    for place in ["head", "files"] {
+        for end_ms in [16, 21, 31, 36, 41, 46, 60] {
+            let all = samples_of(&store, 0, end_ms * MS, Rollup::EVERYTHING).await;
+            let found = samples_of(&store, 0, end_ms * MS, newest).await;
+            let last = |list: &SeriesSamples| {
+                let value = list.values.last().map(|value| value.to_bits());
+                (list.times_ms.last().copied(), value)
+            };
+            assert_eq!(last(&found), last(&all), "{place} before {end_ms}");
+            // No more than one of each place.
+            assert!(found.values.len() <= 2 && all.values.len() >= 2);
+        }
+        store.flush().await;
+    }
 }
 
 fn histogram(count: u64, buckets: [u64; 3]) -> PointValue {
