@@ -412,7 +412,8 @@ impl<'a> Search<'a> {
         };
         let times = shared(points.times, times);
         let numbers = Numbers::new(times, values, points.empty);
-        Some(join::Part::Numbers(numbers.with_flags(&points.flags)))
+        let numbers = numbers.with_flags(&points.flags);
+        Some(join::Part::Numbers(self.wanted_of(numbers, range)))
     }
 
     fn read_block(
