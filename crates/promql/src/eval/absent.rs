@@ -14,8 +14,14 @@ use crate::plan::Grid;
 
 pub(super) fn absent(context: &Context<'_>, arg: &Expr, grid: Grid) -> Result<Rows, Error> {
     let rows = eval_rows(context, arg, grid)?;
-    let present = |index: usize| rows.iter().any(|row| row.column.get(index).is_present());
-    Ok(ones(arg, (0..grid.count).map(|index| !present(index))))
+    let mut present = vec![false; grid.count];
+    for row in &rows {
+        context.limits.check()?;
+        for (present, cell) in present.iter_mut().zip(row.column.cells()) {
+            *present |= cell.is_present();
+        }
+    }
+    Ok(ones(arg, present.into_iter().map(|present| !present)))
 }
 
 pub(super) fn absent_over_time(

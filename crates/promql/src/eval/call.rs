@@ -116,6 +116,7 @@ fn timestamp(context: &Context<'_>, arg: &Expr, grid: Grid) -> Result<Rows, Erro
     }
     let mut rows = eval_rows(context, arg, grid)?;
     for row in &mut rows {
+        context.limits.check()?;
         row.drop_name = true;
         let present: Vec<bool> = row.column.cells().map(Cell::is_present).collect();
         for (index, _) in present
@@ -132,6 +133,7 @@ fn timestamp(context: &Context<'_>, arg: &Expr, grid: Grid) -> Result<Rows, Erro
 fn sort(context: &Context<'_>, call: &Call, grid: Grid, descending: bool) -> Result<Rows, Error> {
     let mut rows = eval_rows(context, &call.args[0], grid)?;
     for row in &mut rows {
+        context.limits.check()?;
         row.column.map_floats(|value| value);
     }
     rows.retain(|row| row.column.has_any());
@@ -206,6 +208,7 @@ fn map_by_step(
 ) -> Result<Rows, Error> {
     let mut rows = eval_rows(context, arg, grid)?;
     for row in &mut rows {
+        context.limits.check()?;
         row.drop_name = true;
         row.column.map_floats_by_step(&change);
     }

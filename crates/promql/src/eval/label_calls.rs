@@ -27,8 +27,14 @@ fn text(call: &Call, index: usize) -> Result<&str, Error> {
     Ok(&string_literal(&call.args[index])?.value)
 }
 
-fn set_label(rows: &mut Rows, name: &str, value: impl Fn(&Labels) -> Option<String>) {
+fn set_label(
+    context: &Context<'_>,
+    rows: &mut Rows,
+    name: &str,
+    value: impl Fn(&Labels) -> Option<String>,
+) -> Result<(), Error> {
     for row in rows {
+        context.limits.check()?;
         let Some(value) = value(&row.labels) else {
             continue;
         };
@@ -38,6 +44,7 @@ fn set_label(rows: &mut Rows, name: &str, value: impl Fn(&Labels) -> Option<Stri
             row.drop_name = false;
         }
     }
+    Ok(())
 }
 
 pub(super) fn replace(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {
@@ -51,12 +58,12 @@ pub(super) fn replace(context: &Context<'_>, call: &Call, grid: Grid) -> Result<
     })?;
     let target = label_name(call, 1, "destination")?;
     let mut rows = eval_rows(context, &call.args[0], grid)?;
-    set_label(&mut rows, target, |labels| {
+    set_label(context, &mut rows, target, |labels| {
         let captures = regex.captures(labels.value(source))?;
         let mut value = String::new();
         captures.expand(replacement, &mut value);
         Some(value)
-    });
+    })?;
     merge(rows)
 }
 
@@ -67,10 +74,10 @@ pub(super) fn join(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Row
         .collect::<Result<Vec<_>, _>>()?;
     let target = label_name(call, 1, "destination")?;
     let mut rows = eval_rows(context, &call.args[0], grid)?;
-    set_label(&mut rows, target, |labels| {
+    set_label(context, &mut rows, target, |labels| {
         let values: Vec<&str> = sources.iter().map(|source| labels.value(source)).collect();
         Some(values.join(separator))
-    });
+    })?;
     merge(rows)
 }
 

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::binary::{Applied, Operator};
 use super::column::{Cell, Column, Row, Rows, duplicate_labels, merge};
 use crate::ast::{BinaryOp, Cardinality, Matching};
-use crate::engine::Error;
+use crate::engine::{Error, Limits};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::plan::Grid;
 
@@ -18,9 +18,16 @@ pub(super) fn eval(
     (lhs, rhs): (Rows, Rows),
     grid: Grid,
 ) -> Result<Rows, Error> {
+    let limits = operator.context.limits;
     match operator.op {
-        BinaryOp::And | BinaryOp::Unless => Ok(filter(operator.op, matching, lhs, &rhs, grid)),
-        BinaryOp::Or => union(matching, lhs, rhs, grid),
+        BinaryOp::And | BinaryOp::Unless => {
+            let partners = presence(&rhs, matching, grid, limits)?;
+            filter(operator.op, matching, lhs, &partners, limits)
+        }
+        BinaryOp::Or => {
+            let partners = presence(&lhs, matching, grid, limits)?;
+            union(matching, lhs, rhs, &partners, limits)
+        }
         _ => Join::new(operator, matching, &lhs, &rhs, grid).run(),
     }
 }
@@ -36,9 +43,17 @@ fn signature(labels: &Labels, matching: &Matching) -> Labels {
 }
 
 /// At which steps each signature has a value.
-fn presence(rows: &Rows, matching: &Matching, grid: Grid) -> FxHashMap<Labels, Vec<bool>> {
-    let mut presence: FxHashMap<Labels, Vec<bool>> = FxHashMap::default();
+type Presence = FxHashMap<Labels, Vec<bool>>;
+
+fn presence(
+    rows: &Rows,
+    matching: &Matching,
+    grid: Grid,
+    limits: &Limits,
+) -> Result<Presence, Error> {
+    let mut presence = Presence::default();
     for row in rows {
+        limits.check()?;
         let steps = presence
             .entry(signature(&row.labels, matching))
             .or_insert_with(|| vec![false; grid.count]);
@@ -46,45 +61,52 @@ fn presence(rows: &Rows, matching: &Matching, grid: Grid) -> FxHashMap<Labels, V
             *step |= cell.is_present();
         }
     }
-    presence
+    Ok(presence)
 }
 
 /// `and`, `unless`: the left side where the right side has a partner or has none.
-fn filter(op: BinaryOp, matching: &Matching, mut lhs: Rows, rhs: &Rows, grid: Grid) -> Rows {
-    let presence = presence(rhs, matching, grid);
+fn filter(
+    op: BinaryOp,
+    matching: &Matching,
+    mut lhs: Rows,
+    partners: &Presence,
+    limits: &Limits,
+) -> Result<Rows, Error> {
     let wanted = op == BinaryOp::And;
     for row in &mut lhs {
-        let steps = presence.get(&signature(&row.labels, matching));
-        for index in 0..grid.count {
+        limits.check()?;
+        let steps = partners.get(&signature(&row.labels, matching));
+        for index in 0..row.column.len() {
             if steps.is_some_and(|steps| steps[index]) != wanted {
                 row.column.clear(index);
             }
         }
     }
     lhs.retain(|row| row.column.has_any());
-    lhs
+    Ok(lhs)
 }
 
 /// `or`: the left side, and the right side where the left has no partner.
-fn union(matching: &Matching, lhs: Rows, rhs: Rows, grid: Grid) -> Result<Rows, Error> {
-    let added = {
-        let presence = presence(&lhs, matching, grid);
-        let mut rhs = rhs;
-        for row in &mut rhs {
-            let Some(steps) = presence.get(&signature(&row.labels, matching)) else {
-                continue;
-            };
-            for (index, present) in steps.iter().enumerate() {
-                if *present {
-                    row.column.clear(index);
-                }
+fn union(
+    matching: &Matching,
+    mut lhs: Rows,
+    mut rhs: Rows,
+    partners: &Presence,
+    limits: &Limits,
+) -> Result<Rows, Error> {
+    for row in &mut rhs {
+        limits.check()?;
+        let Some(steps) = partners.get(&signature(&row.labels, matching)) else {
+            continue;
+        };
+        for (index, present) in steps.iter().enumerate() {
+            if *present {
+                row.column.clear(index);
             }
         }
-        rhs
-    };
-    let mut rows = lhs;
-    rows.extend(added.into_iter().filter(|row| row.column.has_any()));
-    merge(rows)
+    }
+    lhs.extend(rhs.into_iter().filter(|row| row.column.has_any()));
+    merge(lhs)
 }
 
 /// The series of both sides with one signature.
@@ -147,6 +169,7 @@ impl<'a> Join<'a> {
         let mut positions: FxHashMap<Labels, usize> = FxHashMap::default();
         for (rows, is_many) in [(self.many, true), (self.one, false)] {
             for (index, row) in rows.iter().enumerate() {
+                self.operator.context.limits.check()?;
                 let labels = signature(&row.labels, self.matching);
                 let position = *positions.entry(labels.clone()).or_insert_with(|| {
                     order.push((labels, Pairing::default()));
