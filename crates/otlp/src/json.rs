@@ -429,7 +429,8 @@ impl FieldSeed<'_, '_> {
     }
 }
 
-fn hex(text: &str) -> Option<Vec<u8>> {
+/// The bytes that a text is in hex.
+pub fn hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let bytes = pairs

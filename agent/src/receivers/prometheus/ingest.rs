@@ -511,12 +511,7 @@ fn encode_exemplar(exemplar: &Exemplar<'_>) -> Vec<u8> {
 }
 
 /// So many bytes in hex.
-fn bytes_of(text: &str, length: usize) -> Option<Vec<u8>> {
-    if text.len() != 2 * length {
-        return None;
-    }
-    let pairs = text.as_bytes().chunks_exact(2);
-    pairs
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
+pub(super) fn bytes_of(text: &str, length: usize) -> Option<Vec<u8>> {
+    let digits = Some(text).filter(|text| text.len() == 2 * length)?;
+    otlp::json::hex(digits)
 }

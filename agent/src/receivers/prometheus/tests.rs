@@ -435,6 +435,15 @@ fn created_lines_say_when_counters_began_and_exemplars_stay() {
 }
 
 #[test]
+fn ids_of_exemplars_are_hex_alone() {
+    let id = |text: &str| super::ingest::bytes_of(text, 2);
+    assert_eq!(id("0aFf"), Some(vec![0x0a, 0xff]));
+    for wrong in ["+f+f", "0aF", "0aFf0", "0xff", "é0f"] {
+        assert_eq!(id(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
 fn series_with_times_of_their_own_end_where_that_is_asked_for() {
     let timed = "t{x=\"1\"} 1 500\nt{x=\"1\"} 2 600\nu 1\n";
     for (lines, ends) in [

@@ -247,15 +247,10 @@ pub(super) fn int64(reader: &Reader<'_>, field: Field<'_>) -> Result<i64, Undeco
 /// The id of so many bytes that one of these labels is in hex; empty for none.
 fn id(labels: &[(&str, &str)], names: &[&str], length: usize) -> Vec<u8> {
     let mut values = labels.iter().filter(|(name, _)| names.contains(name));
+    // What is of another length is not looked at, however long it is.
     let id = values.find_map(|(_, value)| {
-        let digits = value.as_bytes();
-        if digits.len() != 2 * length {
-            return None;
-        }
-        digits
-            .chunks_exact(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-            .collect()
+        let digits = Some(*value).filter(|value| value.len() == 2 * length)?;
+        otlp::json::hex(digits)
     });
     id.unwrap_or_default()
 }
