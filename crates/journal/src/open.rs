@@ -48,40 +48,8 @@ pub(crate) fn open(
     let mut found = find_segments(env, dir)?;
     let mut number_min = options.segment_min.max(1);
     set_aside_unreadable(env, dir, &mut found, &mut recovery, &mut number_min)?;
-    let mut segments = BTreeMap::new();
-    let mut last = None;
-    for (index, segment) in found.iter().enumerate() {
-        let following = found.get(index + 1);
-        let Some(header) = segment.header else {
-            continue;
-        };
-        let end = check_segment(env, dir, segment, &header, following, &mut recovery)?;
-        segments.insert(
-            segment.number,
-            Segment {
-                end,
-                seed: header.seed(),
-            },
-        );
-        last = Some((segment, header, end));
-        recovery.missing_segments += following.map_or(0, |next| missing_between(segment, next));
-    }
-    recovery.segments = segments.len() as u64;
-
-    let active = match last {
-        Some((segment, header, end)) => {
-            let active = continue_segment(env, dir, segment, &header, end)?;
-            if active.number < number_min {
-                sync(&*active.file, segment_path(dir, active.number))?;
-                // Without a previous end a gap in the numbers is meant.
-                let follows = number_min == active.number + 1;
-                create_segment(env, dir, number_min, if follows { end } else { 0 })?
-            } else {
-                active
-            }
-        }
-        None => create_segment(env, dir, number_min, 0)?,
-    };
+    let (mut segments, last) = check_segments(env, dir, &found, &mut recovery)?;
+    let active = active_segment(env, dir, last, number_min)?;
     sync(&*active.file, segment_path(dir, active.number))?;
     let dir_synced = env.files.sync_dir(dir);
     dir_synced.map_err(|source| JournalError::Sync {
@@ -118,6 +86,54 @@ pub(crate) fn open(
         failed: false,
     };
     Ok((journal, recovery))
+}
+
+/// The last segment with its header, and where its good records end.
+type Last<'f> = (&'f Found, SegmentHeader, u64);
+
+/// Reads every segment that has a header. Says where the good records of each end.
+fn check_segments<'f>(
+    env: &Env,
+    dir: &Path,
+    found: &'f [Found],
+    recovery: &mut Recovery,
+) -> Result<(BTreeMap<u64, Segment>, Option<Last<'f>>), JournalError> {
+    let mut segments = BTreeMap::new();
+    let mut last = None;
+    for (index, segment) in found.iter().enumerate() {
+        let following = found.get(index + 1);
+        let Some(header) = segment.header else {
+            continue;
+        };
+        let end = check_segment(env, dir, segment, &header, following, recovery)?;
+        let seed = header.seed();
+        segments.insert(segment.number, Segment { end, seed });
+        last = Some((segment, header, end));
+        recovery.missing_segments += following.map_or(0, |next| missing_between(segment, next));
+    }
+    recovery.segments = segments.len() as u64;
+    Ok((segments, last))
+}
+
+/// The segment that is written on: the last one, or a new one where numbers before `number_min`
+/// must not be used any more.
+fn active_segment(
+    env: &Env,
+    dir: &Path,
+    last: Option<Last<'_>>,
+    number_min: u64,
+) -> Result<Active, JournalError> {
+    let Some((segment, header, end)) = last else {
+        return create_segment(env, dir, number_min, 0);
+    };
+    let active = continue_segment(env, dir, segment, &header, end)?;
+    if active.number >= number_min {
+        return Ok(active);
+    }
+    sync(&*active.file, segment_path(dir, active.number))?;
+    // Without a previous end a gap in the numbers is meant.
+    let follows = number_min == active.number + 1;
+    create_segment(env, dir, number_min, if follows { end } else { 0 })
 }
 
 fn sync(file: &dyn env::File, path: PathBuf) -> Result<(), JournalError> {

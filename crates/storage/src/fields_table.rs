@@ -304,11 +304,6 @@ impl FieldsTable {
         &self.fields[start..end]
     }
 
-    /// One field.
-    pub fn field(&self, name: &str, kind: Kind) -> Option<&FieldInfo> {
-        self.named(name).iter().find(|field| field.kind == kind)
-    }
-
     /// How often a value was counted for a field beyond the caps on fields.
     pub fn unlisted_field_rows(&self) -> u64 {
         self.unlisted_field_rows

@@ -139,7 +139,7 @@ pub(crate) fn flush(
                 |known| (**known).clone(),
             );
             let file = FileEntry::look(&partition.home, FileId::flush(flush))?;
-            if !file.needs.is_empty() {
+            if !file.indexed_files.is_empty() {
                 add_to_index(flush, &mut partition, &shared)?;
             }
             done(rows.len() as u64 * INDEX_STEPS);
@@ -157,7 +157,7 @@ fn add_to_index(
     partition: &mut Partition,
     blocks: &[BlockTerms],
 ) -> Result<(), FlushError> {
-    let needed = partition.files.iter().flat_map(|file| &file.needs);
+    let needed = partition.files.iter().flat_map(|file| &file.indexed_files);
     let before = needed.copied().filter(|file| FileId::is_flush(*file)).max();
     let index = partition.index();
     Ok(index.add(|index| index.add_flush(flush, before, blocks))?)

@@ -19,7 +19,7 @@ use model::row::Decode;
 use crate::OpenError;
 use crate::chunk::{Chunk, ChunkSink, Received};
 use crate::partition::{
-    BlockFile, EXTENSIONS, FileError, FileId, Listed, PartitionKey, day_from_dropped,
+    BlockFile, EXTENSIONS, FileError, FileId, INDEX, Listed, PartitionKey, day_from_dropped,
     day_from_name, of_folder,
 };
 use crate::store::rebuild::SET_ASIDE;
@@ -363,7 +363,7 @@ impl Look<'_> {
                     continue;
                 }
             };
-            let has_index = entries.iter().any(|entry| entry.name == "index");
+            let has_index = entries.iter().any(|entry| entry.name == INDEX);
             self.partitions.push(PartitionFiles {
                 key,
                 dir,
@@ -409,7 +409,7 @@ impl Look<'_> {
                         bytes[at] = Some(entry.bytes);
                     }
                 }
-                None if entry.name == "index" => {}
+                None if entry.name == INDEX => {}
                 None if entry.name == "index.quarantined" => {
                     self.stray(&path, "an index that was found to be damaged");
                 }

@@ -40,7 +40,7 @@ use crate::whole::if_whole;
 const WRITER_BYTES: usize = 16_000_000;
 
 /// Where a document's block is: the file in the upper, the block's ordinal in the lower bits.
-const ORDINAL_BITS: u32 = 24;
+pub(crate) const ORDINAL_BITS: u32 = 24;
 
 /// Segments are written anew where more of their documents than this are of files that are gone.
 const GONE_RATIO: f32 = 0.3;

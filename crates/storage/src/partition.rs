@@ -292,7 +292,7 @@ impl Partition {
     pub(crate) fn lacks_index(&self) -> bool {
         match &self.index {
             Some(index) => index.is_damaged(),
-            None => self.files.iter().any(|file| !file.needs.is_empty()),
+            None => self.files.iter().any(|file| !file.indexed_files.is_empty()),
         }
     }
 

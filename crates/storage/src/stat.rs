@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::block::BlockReader;
 use crate::folder::{Folder, FolderError, PartitionFiles, chunk_of, failed};
-use crate::partition::{BlockFile, EXTENSIONS, day_name};
+use crate::partition::{BlockFile, EXTENSIONS, INDEX, day_name};
 use crate::store::{Logged, read_record};
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ fn of_partition(folder: &Folder, partition: &PartitionFiles) -> Result<Partition
         }
     }
     if partition.has_index {
-        of_index(folder, &partition.dir.join("index"), &mut parts)?;
+        of_index(folder, &partition.dir.join(INDEX), &mut parts)?;
     }
     stat.bytes += parts
         .iter()

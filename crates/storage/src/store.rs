@@ -32,23 +32,18 @@ mod tail;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use env::{Env, Failure, Failures, LockFile, StrictFiles};
+use env::{Env, Failure, LockFile};
 use model::Format;
 use model::room::Budget;
 use model::row::Decode;
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::chunk::Expected;
-use crate::partition::OpenFiles;
-use crate::points::{BlockCache, KnownSeries};
 use crate::retention;
-use crate::scan::Decoding;
-use crate::scan::series::join::SeriesCache;
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::write::{Ack, Batch, Observe, WriteError};
 
@@ -64,15 +59,6 @@ pub(crate) use recover::{Again, each_partition};
 use refusal::Refusal;
 pub(crate) use shared::{Core, View};
 pub(crate) use sources::{NAME as SOURCES, check as check_sources};
-pub(crate) use tail::Tails;
-
-/// Memory for the blocks that all readers decode at once. An ordinary block takes a megabyte or two.
-const DECODING_BYTES: u64 = 256 << 20;
-
-/// What samples of metrics may take in all scans until they are on their way.
-const SAMPLING_BYTES: u64 = 512 << 20;
-/// Memory for what all readers group and count at once: eight of them get all that one may take.
-const GROUPING_BYTES: usize = 256 << 20;
 
 /// A shorter request is decoded by who brings it, without a thread of its own.
 const INLINE_BYTES: usize = 64 << 10;
@@ -159,46 +145,8 @@ impl Store {
             dir: dir.to_owned(),
             source,
         };
-        let root = dir.join("store");
-        let failures = Failures::default();
-        let outside = env.files.clone();
-        let env = Env {
-            files: Arc::new(StrictFiles::over(env.files, failures.clone())),
-            ..env
-        };
-        env.files.create_dir_all(&root).map_err(folder)?;
-        let maps_max = options.open_files.unwrap_or(env.files.maps_max());
-        let core = Arc::new(Core {
-            opened_unix_nano: env.clock.unix_nanos(),
-            open: Arc::new(OpenFiles::new(&env, maps_max)),
-            removals: removals::Removals::default(),
-            pending: Arc::new(Semaphore::new(options.pending_bytes)),
-            budget: Arc::new(Budget::new(options.in_flight_bytes)),
-            known: KnownSeries::new(options.series, options.metric_series),
-            blocks: BlockCache::default(),
-            interned: Mutex::default(),
-            series: SeriesCache::default(),
-            decoding: Arc::new(Decoding::new(DECODING_BYTES)),
-            sampling: Arc::new(Decoding::new(SAMPLING_BYTES)),
-            grouping: Arc::new(Budget::new(GROUPING_BYTES)),
-            env,
-            outside,
-            root,
-            options,
-            view: RwLock::new(View::default()),
-            counters: Counters::default(),
-            sources: Mutex::new(sources::Sources::default()),
-            tails: Tails::default(),
-            changing: Mutex::new(()),
-            snapshots: Mutex::new(()),
-            wal: OnceLock::new(),
-            merging: merger::Merging::default(),
-            observer: Mutex::new(None),
-            failures,
-            decoder,
-            expected: Expected::default(),
-            closing: AtomicBool::new(false),
-        });
+        let core = Arc::new(Core::new(env, dir.join("store"), options, decoder));
+        core.env.files.create_dir_all(&core.root).map_err(folder)?;
         retention::remove_dropped(&core);
         if let Err(error) = snapshot::remove_partial(&*core.env.files, dir) {
             tracing::error!(%error, "what an interrupted snapshot left is not removed");

@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::folder::{FlushFiles, Folder, FolderError, PartitionFiles};
 use crate::index::TermIndex;
 use crate::layout::Interned;
-use crate::partition::PartitionKey;
+use crate::partition::{INDEX, PartitionKey};
 use crate::store::{Checkpoint, SOURCES, check_sources};
 
 use coverage::Coverage;
@@ -224,7 +224,9 @@ fn check_partition(
         Ok(index) => index,
         Err(what) => {
             let blocks = partition.files.iter().flat_map(|file| &file.blocks);
-            let is_needed = blocks.into_iter().any(|file| !file.needs.is_empty());
+            let is_needed = blocks
+                .into_iter()
+                .any(|file| !file.indexed_files.is_empty());
             let (severity, costs) = if is_needed {
                 let costs = "time: blocks of this day are searched without it; the next flush of \
                              the day begins a new one";
@@ -235,7 +237,7 @@ fn check_partition(
             };
             report.add(Finding {
                 severity,
-                file: folder.shown(&partition.dir.join("index")),
+                file: folder.shown(&partition.dir.join(INDEX)),
                 block: None,
                 what,
                 costs: costs.to_owned(),
@@ -269,7 +271,7 @@ fn open_partition(
         let Some(partition) = folder.partition(key, dir)? else {
             return Ok(None);
         };
-        let path = dir.join("index");
+        let path = dir.join(INDEX);
         // A crash may have come before the first list of segments.
         let list = folder.env.files.stat(&path.join("meta.json"));
         let begun = list.map_or(true, |list| list.is_some());

@@ -179,19 +179,6 @@ impl<const N: usize> FixedColumn<N> {
         }
     }
 
-    /// The positions of the values equal to `id`, in rising order.
-    pub fn positions(&self, id: [u8; N]) -> Vec<usize> {
-        let Some(codes) = &self.codes else {
-            let equal = |(index, value): (usize, &[u8; N])| (*value == id).then_some(index);
-            return self.values.iter().enumerate().filter_map(equal).collect();
-        };
-        let Some(code) = self.values.iter().position(|value| *value == id) else {
-            return Vec::new();
-        };
-        let equal = |(index, found): (usize, &u32)| (*found as usize == code).then_some(index);
-        codes.iter().enumerate().filter_map(equal).collect()
-    }
-
     /// All values in order.
     pub fn into_vec(self) -> Vec<[u8; N]> {
         match self.codes {
@@ -233,11 +220,6 @@ impl TemplateColumn {
         text.split(|byte| *byte == super::tokens::PLACE)
     }
 
-    /// How many distinct values there are.
-    pub fn distinct(&self) -> usize {
-        self.templates.template_of.len()
-    }
-
     /// The template of each distinct value.
     pub fn template_of(&self) -> &[u32] {
         &self.templates.template_of
@@ -254,12 +236,5 @@ impl TemplateColumn {
         let strings = rendered.map_err(|error| BlockError::malformed(&self.id, error))?;
         let codes = (0..strings.len() as u32).collect();
         Ok(BytesColumn::new(strings, codes))
-    }
-
-    /// Builds every value.
-    pub fn render_all(self) -> Result<BytesColumn, BlockError> {
-        let rendered = self.templates.render(&self.bytes);
-        let strings = rendered.map_err(|error| BlockError::malformed(&self.id, error))?;
-        Ok(BytesColumn::new(strings, self.codes))
     }
 }

@@ -154,13 +154,6 @@ impl BlockReader {
             .collect()
     }
 
-    /// The columns whose names start with `prefix`.
-    pub fn prefixed(&self, prefix: &str) -> Vec<ColumnInfo> {
-        self.columns()
-            .filter(|column| column.id.name.starts_with(prefix))
-            .collect()
-    }
-
     /// The stored bytes of a column, checked. Equal ones are equal columns.
     pub(crate) fn payload(&self, name: &str, kind: Kind) -> Result<Option<Bytes>, BlockError> {
         self.read(name, kind, |_, bytes| Ok(bytes))

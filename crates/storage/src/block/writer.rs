@@ -128,11 +128,6 @@ impl BlockWriter {
         (found, templates)
     }
 
-    /// How many bytes the encoded columns take so far.
-    pub fn encoded_bytes(&self) -> usize {
-        self.payload.len()
-    }
-
     fn try_column(&mut self, name: &str, values: Values<'_>) -> Result<(), BlockError> {
         self.try_write(name, values.kind(), values.len(), |out, id| {
             encode(out, id, values)

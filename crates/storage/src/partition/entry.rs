@@ -13,7 +13,7 @@ use bytes::Bytes;
 use env::Env;
 use model::TimeRange;
 
-use super::file::{Health, Place, needs_of};
+use super::file::{Health, Place, indexed_files_of};
 use super::{BlockFile, FileError, FileId, OpenFiles};
 use crate::table::Damage;
 use crate::terms;
@@ -51,7 +51,7 @@ pub(crate) struct FileEntry {
     /// Of points: it has an index of its series.
     pub has_series: bool,
     /// The files, by number, that the index must cover for its answer to hold for this one.
-    pub needs: Box<[u64]>,
+    pub indexed_files: Box<[u64]>,
     pub health: Arc<Health>,
 }
 
@@ -97,7 +97,8 @@ impl FileEntry {
             ids_bytes: ids.unwrap_or(0),
             has_ids: ids.is_some(),
             has_series: of_points && series.is_some(),
-            needs: needs_of(id, home.place.signal, ids.is_some(), &directory).into(),
+            indexed_files: indexed_files_of(id, home.place.signal, ids.is_some(), &directory)
+                .into(),
             health: Arc::new(health),
         })
     }

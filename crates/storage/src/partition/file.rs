@@ -120,7 +120,7 @@ pub(crate) struct BlockFile {
     /// Of a merged file.
     origins: Option<Vec<Origin>>,
     /// The files, by number, that the index must cover for its answer to hold for this one.
-    pub needs: Vec<u64>,
+    pub indexed_files: Vec<u64>,
     place: Arc<Place>,
     bytes: Bytes,
     /// By which scheme its terms were made.
@@ -198,7 +198,7 @@ impl BlockFile {
         let blocks = directory.blocks.len();
         Ok(Self {
             id,
-            needs: needs_of(id, place.signal, has_ids, &directory),
+            indexed_files: indexed_files_of(id, place.signal, has_ids, &directory),
             blocks: directory.blocks,
             origins: directory.origins,
             place,
@@ -319,8 +319,9 @@ impl BlockFile {
         self.place.signal
     }
 
-    /// The bytes of a block, mapped, once it is known that the disk can read them: of a mapping a
-    /// bad sector or a file that was cut short is a signal that ends the process.
+    /// The bytes of a block, mapped, once it is known that the disk gives them: a page that it does
+    /// not give would cost the mapping as a whole, and read first it costs the block alone. For
+    /// whoever answers from a file that stays open, or writes another one from it.
     pub(crate) fn sound_block(&self, ordinal: usize) -> Result<Bytes, FileError> {
         let (word, bit) = (&self.sound[ordinal / 64], 1 << (ordinal % 64));
         if word.load(Ordering::Relaxed) & bit == 0 {
@@ -347,7 +348,8 @@ impl BlockFile {
         Ok(())
     }
 
-    /// The bytes of a block.
+    /// The bytes of a block, mapped, wherever they are known to be sound, or damage is what is
+    /// looked for: whoever reads them looks afterwards whether the disk gave all of the file.
     pub(crate) fn block(&self, ordinal: usize) -> Bytes {
         let block = &self.blocks[ordinal];
         let offset = usize::try_from(block.offset).expect("checked against the file's length");
@@ -378,7 +380,7 @@ impl BlockFile {
 
 /// The files whose terms of several blocks are in the index; none of points that have an index of
 /// their series.
-pub(super) fn needs_of(
+pub(super) fn indexed_files_of(
     id: FileId,
     signal: Signal,
     has_ids: bool,
@@ -387,22 +389,16 @@ pub(super) fn needs_of(
     if signal == Signal::Metrics && !has_ids {
         return Vec::new();
     }
-    needs(id, directory.blocks.len(), directory.origins.as_deref())
-}
-
-/// The files whose terms of several blocks are in the index. The one block of a file shares its
-/// terms with none.
-fn needs(id: FileId, blocks: usize, origins: Option<&[Origin]>) -> Vec<u64> {
-    let Some(origins) = origins else {
-        return if blocks > 1 {
-            vec![id.number()]
-        } else {
-            Vec::new()
+    let Some(origins) = directory.origins.as_deref() else {
+        // The one block of a file shares its terms with none.
+        return match directory.blocks.len() {
+            0 | 1 => Vec::new(),
+            _ => vec![id.number()],
         };
     };
     let indexed = origins.iter().filter(|origin| origin.indexed);
-    let mut needs: Vec<u64> = indexed.map(|origin| origin.file).collect();
-    needs.sort_unstable();
-    needs.dedup();
-    needs
+    let mut files: Vec<u64> = indexed.map(|origin| origin.file).collect();
+    files.sort_unstable();
+    files.dedup();
+    files
 }

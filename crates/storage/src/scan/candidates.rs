@@ -98,7 +98,7 @@ impl Lookups {
     fn covers(&self, file: &BlockFile) -> bool {
         let index = self.index.as_ref();
         let covered = |file: &u64| index.is_some_and(|index| index.covers(*file));
-        file.needs.iter().all(covered)
+        file.indexed_files.iter().all(covered)
     }
 
     fn term(&mut self, term: u64) -> Option<&FxHashSet<(u64, u32)>> {
@@ -162,7 +162,7 @@ impl Lookups {
                 mask.set(ordinal);
             }
         }
-        if file.needs.is_empty() {
+        if file.indexed_files.is_empty() {
             return Some(mask);
         }
         let shared = self.term(term)?;

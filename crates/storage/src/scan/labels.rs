@@ -12,7 +12,7 @@ use super::series::buckets;
 use super::{Opened, Scan, Stop, Unit};
 use crate::eval::Branches;
 use crate::message::{Matcher, Reply, Rollup};
-use crate::partition::BlockMeta;
+use crate::partition::{BlockFile, BlockMeta, FileEntry};
 use crate::points::select::{Selector, TermSource};
 use crate::series_view::{self, Matchers};
 use crate::table::Damage;
@@ -63,8 +63,7 @@ pub(super) fn run(
         let Some(file) = scan.open_file(entry) else {
             continue;
         };
-        let inside = |block: &BlockMeta| range.overlaps(block.min_time, block.max_time);
-        if !file.blocks.iter().any(inside) {
+        if !file.blocks.iter().any(|block| is_inside(block, range)) {
             continue;
         }
         if let Some(new) = file.with_series(|index| look(index, &found)) {
@@ -72,19 +71,9 @@ pub(super) fn run(
             continue;
         }
         // Without an index of its series each block tells.
-        let blocks = file.blocks.iter().enumerate();
-        for (ordinal, block) in blocks.filter(|(_, block)| inside(block)) {
-            let unit = Unit::Block {
-                file: Arc::clone(entry),
-                ordinal,
-                block: *block,
-                branches: Branches::ALL,
-            };
-            let read = scan
-                .open(&unit)
-                .and_then(|opened| of_block(&opened, &earlier, label, &mut found));
-            scan.undamaged(&unit, read);
-        }
+        each_block(scan, (entry, &file), range, |opened| {
+            of_block(opened, &earlier, label, &mut found)
+        });
     }
     scan.took(found.bytes as u64);
     if found.first_left_out.is_some() {
@@ -153,6 +142,30 @@ impl Least {
 /// What a text takes in a set.
 fn text_bytes(text: &str) -> usize {
     size_of::<String>() + allocation(text.len())
+}
+
+fn is_inside(block: &BlockMeta, range: TimeRange) -> bool {
+    range.overlaps(block.min_time, block.max_time)
+}
+
+/// Opens each block of a file in a range.
+fn each_block(
+    scan: &Scan<'_>,
+    (entry, file): (&Arc<FileEntry>, &BlockFile),
+    range: TimeRange,
+    mut look: impl FnMut(&Opened) -> Result<(), Damage>,
+) {
+    let blocks = file.blocks.iter().enumerate();
+    for (ordinal, block) in blocks.filter(|(_, block)| is_inside(block, range)) {
+        let unit = Unit::Block {
+            file: Arc::clone(entry),
+            ordinal,
+            block: *block,
+            branches: Branches::ALL,
+        };
+        let read = scan.open(&unit).and_then(|opened| look(&opened));
+        scan.undamaged(&unit, read);
+    }
 }
 
 fn of_block(

@@ -351,9 +351,9 @@ fn add_to_index(
     partition: &mut Partition,
     written: &Written,
 ) -> Result<(), crate::index::IndexError> {
-    let needs = partition.files.iter().flat_map(|file| &file.needs);
-    let needs: rustc_hash::FxHashSet<u64> = needs.copied().collect();
-    let needed = |file| needs.contains(&file);
+    let indexed = partition.files.iter().flat_map(|file| &file.indexed_files);
+    let indexed: rustc_hash::FxHashSet<u64> = indexed.copied().collect();
+    let needed = |file| indexed.contains(&file);
     let index = partition.index();
     index.add(|index| index.add_merged(written.id.number(), needed, &written.shared))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use env::EntryKind;
-use journal::{ErrorKind, Item, Journal, Log, Position};
+use journal::{ErrorKind, Item, Journal, Log, Position, Recovery};
 use model::room::Room;
 use model::row::Reject;
 use model::value::KeyValueRef;
@@ -63,29 +63,8 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     let (mut journal, recovery) = Journal::open(&core.env, wal_dir, options)?;
     // Should the end of the log be lost, new records must not get positions that count as written.
     journal.advance_to(checkpoint.position())?;
-    let lost = recovery.corrupt_bytes + gone.bytes;
-    let lost_segments = recovery.missing_segments + gone.segments;
-    add(&core.counters.wal_lost_bytes, lost);
-    add(&core.counters.wal_lost_segments, lost_segments);
-    add(&core.counters.wal_torn_bytes, recovery.torn_bytes);
-    if recovery.is_damaged() || lost_segments > 0 {
-        tracing::error!(
-            lost_bytes = lost,
-            lost_segments,
-            regions = recovery.corrupt_regions,
-            "the wal is damaged, the rest of it is replayed"
-        );
-    }
-    let mut replay = Replay {
-        core,
-        flush: checkpoint.flush,
-        stamps: checkpoint.stamps.clone(),
-        heads: Heads::default(),
-        growth: Growth::default(),
-        sealed: None,
-        recorded: 0,
-        since: None,
-    };
+    count_lost(core, &recovery, &gone);
+    let mut replay = Replay::new(core, &checkpoint);
     let mut reader = journal.read_from(checkpoint.position());
     for item in &mut reader {
         let item = item?;
@@ -194,6 +173,23 @@ fn gone_before(core: &Core, wal_dir: &Path, position: Position) -> Gone {
     gone
 }
 
+/// Counts what the log has lost, and says so.
+fn count_lost(core: &Core, recovery: &Recovery, gone: &Gone) {
+    let lost_bytes = recovery.corrupt_bytes + gone.bytes;
+    let lost_segments = recovery.missing_segments + gone.segments;
+    add(&core.counters.wal_lost_bytes, lost_bytes);
+    add(&core.counters.wal_lost_segments, lost_segments);
+    add(&core.counters.wal_torn_bytes, recovery.torn_bytes);
+    if recovery.is_damaged() || lost_segments > 0 {
+        tracing::error!(
+            lost_bytes,
+            lost_segments,
+            regions = recovery.corrupt_regions,
+            "the wal is damaged, the rest of it is replayed"
+        );
+    }
+}
+
 /// Several segments, so that space comes back in parts, and none much longer than a head: what of
 /// it is in files takes space for as long as the rest is not.
 fn segment_bytes(options: &Options) -> u64 {
@@ -258,7 +254,20 @@ struct Replay<'a> {
     since: Option<u64>,
 }
 
-impl Replay<'_> {
+impl<'c> Replay<'c> {
+    fn new(core: &'c Core, checkpoint: &Checkpoint) -> Self {
+        Self {
+            core,
+            flush: checkpoint.flush,
+            stamps: checkpoint.stamps.clone(),
+            heads: Heads::default(),
+            growth: Growth::default(),
+            sealed: None,
+            recorded: 0,
+            since: None,
+        }
+    }
+
     fn record(&mut self, payload: &bytes::Bytes, next: Position) {
         let record = match record::read_any(payload) {
             Some(Logged::Batch(record)) => *record,

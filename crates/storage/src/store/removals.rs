@@ -203,13 +203,13 @@ impl Removals {
             return Ok(());
         };
         let mut needed: FxHashSet<u64> = FxHashSet::default();
-        needed.extend(partition.files.iter().flat_map(|file| &file.needs));
+        needed.extend(partition.files.iter().flat_map(|file| &file.indexed_files));
         // Queries that hold a file may yet ask the index for it.
         for removal in self.waiting.lock().iter() {
             if let Removal::File { held, .. } | Removal::DroppedFile { held, .. } = removal
                 && let Some(file) = held.upgrade()
             {
-                needed.extend(&file.needs);
+                needed.extend(&file.indexed_files);
             }
         }
         match index.keep(|file| needed.contains(&file)) {

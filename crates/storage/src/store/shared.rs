@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use env::{Env, Failures, Files};
+use env::{Env, Failures, Files, StrictFiles};
 use model::room::Budget;
 use model::row::Decode;
 use parking_lot::{Mutex, RwLock};
@@ -22,6 +22,14 @@ use crate::points::{BlockCache, KnownSeries};
 use crate::scan::Decoding;
 use crate::scan::series::join::SeriesCache;
 use crate::write::{Observe, Stamp};
+
+/// Memory for the blocks that all readers decode at once. An ordinary block takes a megabyte or two.
+const DECODING_BYTES: u64 = 256 << 20;
+
+/// What samples of metrics may take in all scans until they are on their way.
+const SAMPLING_BYTES: u64 = 512 << 20;
+/// Memory for what all readers group and count at once: eight of them get all that one may take.
+const GROUPING_BYTES: usize = 256 << 20;
 
 /// What readers see at one moment.
 #[derive(Clone, Default)]
@@ -117,6 +125,48 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// What an open store shares, with nothing in it yet.
+    pub(super) fn new(env: Env, root: PathBuf, options: Options, decoder: Arc<dyn Decode>) -> Self {
+        let failures = Failures::default();
+        let outside = env.files.clone();
+        let env = Env {
+            files: Arc::new(StrictFiles::over(env.files, failures.clone())),
+            ..env
+        };
+        let maps_max = options.open_files.unwrap_or(env.files.maps_max());
+        Self {
+            opened_unix_nano: env.clock.unix_nanos(),
+            open: Arc::new(OpenFiles::new(&env, maps_max)),
+            removals: removals::Removals::default(),
+            pending: Arc::new(Semaphore::new(options.pending_bytes)),
+            budget: Arc::new(Budget::new(options.in_flight_bytes)),
+            known: KnownSeries::new(options.series, options.metric_series),
+            blocks: BlockCache::default(),
+            interned: Mutex::default(),
+            series: SeriesCache::default(),
+            decoding: Arc::new(Decoding::new(DECODING_BYTES)),
+            sampling: Arc::new(Decoding::new(SAMPLING_BYTES)),
+            grouping: Arc::new(Budget::new(GROUPING_BYTES)),
+            env,
+            outside,
+            root,
+            options,
+            view: RwLock::new(View::default()),
+            counters: Counters::default(),
+            sources: Mutex::new(sources::Sources::default()),
+            tails: Tails::default(),
+            changing: Mutex::new(()),
+            snapshots: Mutex::new(()),
+            wal: OnceLock::new(),
+            merging: merger::Merging::default(),
+            observer: Mutex::new(None),
+            failures,
+            decoder,
+            expected: Expected::default(),
+            closing: AtomicBool::new(false),
+        }
+    }
+
     /// Whether the store is about to close.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)

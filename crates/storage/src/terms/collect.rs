@@ -10,20 +10,18 @@ use rustc_hash::FxHashMap;
 
 use super::{Of, seed, term, value_term, word_term};
 use crate::block::{Distinct, Kind, distinct_u64};
-use crate::fields_table::{self, ATTRIBUTES, FieldsTableWriter};
+use crate::fields_table::{
+    self, ATTRIBUTES, FieldsTableWriter, MAX_LISTED_VALUES, MAX_VALUE_BYTES, MAX_VALUES,
+};
 use crate::filter::Level;
 use crate::table::visible;
 use crate::words;
 
 /// A key whose integers take more distinct values in a block is marked as unindexed.
 const INTEGERS_PER_BLOCK_MAX: usize = 256;
-/// Values of a field that are counted per file; more are counted together.
-const VALUES_PER_FIELD_MAX: usize = 1_000;
-/// Where values of all attributes of rows are so many, few of each are counted by themselves.
-const VALUES_MAX: usize = fields_table::MAX_VALUES;
+/// Once [`MAX_VALUES`] values of attributes of rows are counted by themselves, no more of each than
+/// these are.
 const VALUES_PER_FIELD_FEW: usize = 32;
-/// Longer values are not listed.
-const VALUE_BYTES_MAX: usize = 256;
 /// Slots of the filter that keeps most repeated terms out of the list.
 const RECENT: usize = 4096;
 
@@ -65,7 +63,7 @@ impl<'a> Values<'a> {
     fn follows(&self, counted: &mut usize) -> bool {
         let own = self.counts.len() + self.numbers.len();
         let most = match *counted {
-            ..VALUES_MAX => VALUES_PER_FIELD_MAX,
+            ..MAX_VALUES => MAX_LISTED_VALUES,
             _ => VALUES_PER_FIELD_FEW,
         };
         *counted += usize::from(own < most);
@@ -73,7 +71,7 @@ impl<'a> Values<'a> {
     }
 
     fn text(&mut self, text: &'a str, rows: u64, counted: &mut usize) {
-        if text.len() > VALUE_BYTES_MAX {
+        if text.len() > MAX_VALUE_BYTES {
             self.unlisted += rows;
         } else if let Some(count) = self.counts.get_mut(text) {
             *count += rows;

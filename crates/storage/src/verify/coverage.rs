@@ -4,7 +4,7 @@ use model::Signal;
 use rustc_hash::FxHashMap;
 
 use super::{About, Severity};
-use crate::index::TermIndex;
+use crate::index::{ORDINAL_BITS, TermIndex};
 use crate::layout::BlockTable;
 use crate::partition::BlockFile;
 use crate::points::index::SeriesIndex;
@@ -13,8 +13,6 @@ use crate::points::select::TermSource;
 use crate::table::Damage;
 use crate::terms::{Search, each_search};
 
-/// Bits of a block's ordinal beside a term of 40 bits.
-const ORDINAL_BITS: u32 = 24;
 /// Missing searches that are named for each block.
 const NAMED_MAX: usize = 3;
 
@@ -47,7 +45,8 @@ impl<'a> Coverage<'a> {
                 })
                 .collect(),
             ids: None,
-            index: index.filter(|index| file.needs.iter().all(|other| index.covers(*other))),
+            index: index
+                .filter(|index| file.indexed_files.iter().all(|other| index.covers(*other))),
             known: FxHashMap::default(),
             series: file.series(),
         };
@@ -86,7 +85,7 @@ impl<'a> Coverage<'a> {
             about.add(Severity::Loss, ".ids", None, what, "searches miss rows");
             pairs.sort_unstable();
         }
-        if !file.needs.is_empty() && this.index.is_none() {
+        if !file.indexed_files.is_empty() && this.index.is_none() {
             // Searched whole until it is merged into one that is covered.
             let what = "the index of its partition does not have it";
             about.add(Severity::Damage, ".blocks", None, what, SLOWER);
