@@ -28,12 +28,18 @@ impl Fetched {
 
     /// The same of a part of a query.
     pub fn evaluate_steps(&self) -> Result<Evaluated, Error> {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let most = self.plan.options.threads.min(threads);
-        let parts = most
+        let parts = self
+            .plan
+            .options
+            .threads
             .min(self.stats.samples / SAMPLES_PER_THREAD)
             .min(self.plan.grid.count / STEPS_PER_THREAD);
-        self.evaluate_on(parts)
+        if parts <= 1 {
+            return self.evaluate_on(parts);
+        }
+        // The system reads several files to tell: too much for a short query.
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.evaluate_on(parts.min(threads))
     }
 
     /// Calculates the answer in parts of neighbouring steps, each on a thread. No step needs

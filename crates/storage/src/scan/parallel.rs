@@ -94,9 +94,8 @@ impl Turns {
 }
 
 fn threads(rows: u64) -> usize {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
     let worth = usize::try_from(rows / ROWS_PER_THREAD).unwrap_or(usize::MAX);
-    worth.min(cores).clamp(1, THREADS_MAX)
+    worth.min(env::processors()).clamp(1, THREADS_MAX)
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 //! Decoding is most of what a sender waits for, and where nothing else is in work there is a processor to
 //! spare. Under load each request has one thread: two would cost more in all.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
 
 use model::Signal;
 use model::room::Room;
@@ -24,10 +22,9 @@ const BYTES_MAX: usize = 4 << 20;
 
 /// Whether the halves of a batch are decoded apart, which no other keeps company.
 pub(in crate::store) fn pays(batch: &Batch) -> bool {
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     batch.signal != Signal::Metrics
         && (BYTES_MIN..=BYTES_MAX).contains(&batch.request.len())
-        && cores > 1
+        && env::processors() > 1
 }
 
 /// Decodes the halves of a batch at the same time. None where it has none, or where one does not read or
