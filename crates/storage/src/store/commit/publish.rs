@@ -73,7 +73,9 @@ impl Committer {
         for ((tenant, _), chunk) in &fresh {
             self.core.tails.publish(tenant, chunk, &self.core.counters);
         }
-        for (answer, ack, _holds) in answers {
+        for (answer, ack, holds) in answers {
+            // Whoever has an answer finds the room free.
+            drop(holds);
             let _ = answer.send(Ok(ack));
         }
         if let Some(observer) = self.core.observer.lock().as_mut() {
