@@ -236,6 +236,11 @@ impl Server {
         kill_process(Pid::from_child(&self.child), Signal::CONT).expect("a child of ours");
     }
 
+    /// Asks it to read its rules anew.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("a child of ours");
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(mut self) {
         self.child.kill().expect("a child of ours");

@@ -155,18 +155,8 @@ pub(crate) fn naming(config: &Config) -> model::prometheus::Naming {
 
 /// The rules and receivers. `url` is where people reach the query service.
 pub(crate) fn alerts(config: &Config, url: String) -> anyhow::Result<alerts::AlertsOptions> {
-    let files = config
-        .load_rules(&crate::check::RuleSyntax {
-            experimental: config.promql.experimental,
-        })
-        .map_err(|errors| {
-            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!("the rule files are wrong:\n{}", lines.join("\n"))
-        })?;
-    let groups = files
-        .into_iter()
-        .flat_map(|file| alerts::bind::groups(file, config.rules.interval))
-        .collect();
+    let groups = rules(config).map_err(anyhow::Error::msg)?;
+    let again = config.clone();
     let webhooks = config
         .alerts
         .webhooks
@@ -175,6 +165,7 @@ pub(crate) fn alerts(config: &Config, url: String) -> anyhow::Result<alerts::Ale
         .collect();
     Ok(alerts::AlertsOptions {
         groups,
+        reading: Some(alerts::manager::Reading::new(move || rules(&again))),
         alerts_max: config.limits.rule_alerts,
         external_labels: external_labels(config),
         notifier: alerts::notifier::NotifierOptions {
@@ -183,6 +174,21 @@ pub(crate) fn alerts(config: &Config, url: String) -> anyhow::Result<alerts::Ale
             ..alerts::notifier::NotifierOptions::default()
         },
     })
+}
+
+/// The groups of the rule files as they are now.
+fn rules(config: &Config) -> Result<Vec<alerts::Group>, String> {
+    let files = config
+        .load_rules(&crate::check::RuleSyntax {
+            experimental: config.promql.experimental,
+        })
+        .map_err(|errors| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            format!("the rule files are wrong:\n{}", lines.join("\n"))
+        })?;
+    let interval = config.rules.interval;
+    let groups = |file| alerts::bind::groups(file, interval);
+    Ok(files.into_iter().flat_map(groups).collect())
 }
 
 /// Labels that name this installation; one without a value is none.

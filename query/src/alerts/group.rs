@@ -19,6 +19,8 @@ const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 pub struct RuleStatus {
     /// Its alerts.
     pub alerts: RuleAlerts,
+    /// As of when these are known: its last evaluation, or when they were restored.
+    pub known_at: u64,
     /// When it was last evaluated; 0 before.
     pub evaluated_at: u64,
     /// How long that took.
@@ -36,14 +38,14 @@ pub type Series = BTreeMap<Labels, SampleValue>;
 impl RuleStatus {
     /// Notes that an evaluation failed. The alerts stay as they were.
     pub fn failed(&mut self, at: u64, error: String) {
-        self.evaluated_at = at;
+        (self.known_at, self.evaluated_at) = (at, at);
         self.error = Some(error);
     }
 
     /// Notes how an evaluation ended: what of its series is stored now, or why not all of it went
     /// well.
     pub fn finished(&mut self, at: u64, outcome: Result<Series, String>) {
-        self.evaluated_at = at;
+        (self.known_at, self.evaluated_at) = (at, at);
         match outcome {
             Ok(stored) => {
                 self.stored = stored;
@@ -56,6 +58,17 @@ impl RuleStatus {
     /// What the last evaluation that did not fail stored, as it is given to [`Means::store`].
     pub fn stored(&self) -> &Series {
         &self.stored
+    }
+
+    /// Takes over what a rule like this one stored, so that the next evaluation ends what it does
+    /// not yield.
+    pub fn take_over(&mut self, stored: Series) {
+        self.stored = stored;
+    }
+
+    /// What it stored, which someone else ends.
+    pub fn take_stored(&mut self) -> Series {
+        std::mem::take(&mut self.stored)
     }
 
     /// How many series the last evaluation that did not fail stored.

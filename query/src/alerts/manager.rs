@@ -1,6 +1,7 @@
 //! Runs the rule groups, keeps their state over restarts and answers questions about them.
 
 mod metrics;
+mod reload;
 mod restore;
 mod views;
 
@@ -18,14 +19,15 @@ use tokio::task::JoinHandle;
 use super::group::{Means, RuleStatus};
 use super::notifier::{HttpSender, Notice, Notifier, NotifierOptions};
 use super::rule::{Group, Rule, nanos};
-use super::state::{Alert, RuleAlerts, State};
+use super::state::{RuleAlerts, State};
 use super::stop::{Stop, Stopper, stop};
-use super::store::{SavedRule, SavedRules, StateFile};
+use super::store::{SavedRules, StateFile};
 use super::supervise::guarded;
 use super::template::url_query;
 use super::{Account, Evaluate, Labels, Sink};
-use restore::equals_before;
+use reload::{Evaluating, Reloads};
 
+pub use reload::Reading;
 pub(crate) use views::RuleTiming;
 
 /// How long after a panic telling a receiver begins again.
@@ -38,6 +40,8 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 pub struct AlertsOptions {
     /// The rules.
     pub groups: Vec<Group>,
+    /// Reads them anew.
+    pub reading: Option<Reading>,
     /// Alerts that one rule may have, whatever its group allows; 0 for any number.
     pub alerts_max: usize,
     /// Labels that name this service, for templates and receivers.
@@ -46,9 +50,11 @@ pub struct AlertsOptions {
     pub notifier: NotifierOptions,
 }
 
-/// What is known of a group.
+/// A group and what is known of it.
 #[derive(Debug, Clone)]
 struct GroupStatus {
+    group: Arc<Group>,
+    /// Of each of its rules.
     rules: Vec<RuleStatus>,
     evaluated_at: u64,
     took_nano: u64,
@@ -73,7 +79,6 @@ struct GroupCounts {
 /// The running rules.
 pub struct Manager {
     env: Env,
-    groups: Vec<Group>,
     status: Mutex<Vec<GroupStatus>>,
     evaluate: Arc<dyn Evaluate>,
     sink: Arc<dyn Sink>,
@@ -85,6 +90,10 @@ pub struct Manager {
     panics: AtomicU64,
     /// When receivers and rules were last compared, on the monotonic clock.
     reconciled_at: AtomicU64,
+    evaluating: tokio::sync::Mutex<Evaluating>,
+    reading: Option<Reading>,
+    reloads: Mutex<Reloads>,
+    /// What tells receivers.
     tasks: Mutex<Vec<JoinHandle<()>>>,
     stopper: Stopper,
     stop: Stop,
@@ -103,7 +112,7 @@ impl Manager {
         let told = StateFile::new(env.clone(), dir, "notifications.json")?;
         let now = env.clock.unix_nanos();
         let saved: SavedRules = file.load()?;
-        let status = restore::restore(&options.groups, saved, now);
+        let status = restore::restore(options.groups, saved, now);
         let external_url = options.notifier.external_url.clone();
         let notifier_options = NotifierOptions {
             external_labels: options.external_labels.clone(),
@@ -115,7 +124,6 @@ impl Manager {
         let (stopper, stop) = stop();
         Ok(Arc::new(Self {
             env,
-            groups: options.groups,
             status: Mutex::new(status),
             evaluate,
             sink,
@@ -126,6 +134,9 @@ impl Manager {
             file,
             panics: AtomicU64::new(0),
             reconciled_at,
+            evaluating: tokio::sync::Mutex::default(),
+            reading: options.reading,
+            reloads: Mutex::new(Reloads::at(now)),
             tasks: Mutex::new(Vec::new()),
             stopper,
             stop,
@@ -133,13 +144,9 @@ impl Manager {
     }
 
     /// Starts one task per group and per receiver. The error says why TLS cannot be set up.
-    pub fn run(self: &Arc<Self>) -> Result<(), String> {
+    pub async fn run(self: &Arc<Self>) -> Result<(), String> {
+        self.begin(&mut *self.evaluating.lock().await);
         let mut tasks = Vec::new();
-        for index in 0..self.groups.len() {
-            tasks.push(tokio::spawn(
-                Arc::clone(self).run_group(index, self.stop.clone()),
-            ));
-        }
         let receivers = self.notifier.receivers();
         if receivers > 0 {
             let sender = HttpSender::new()?;
@@ -156,6 +163,7 @@ impl Manager {
     /// next start.
     pub async fn shutdown(&self) {
         self.stopper.ask();
+        self.evaluating.lock().await.end().await;
         let tasks = std::mem::take(&mut *self.tasks.lock());
         for task in tasks {
             if let Err(error) = task.await {
@@ -167,8 +175,10 @@ impl Manager {
         self.save().await;
     }
 
-    async fn run_group(self: Arc<Self>, index: usize, mut stop: Stop) {
-        let group = &self.groups[index];
+    /// Evaluates a group until its turn ends, but for an evaluation that goes on then, or until
+    /// the stop.
+    async fn run_group(self: Arc<Self>, index: usize, mut turn: Stop) {
+        let (group, mut stop) = (self.group(index), self.stop.clone());
         let interval = nanos(group.interval).max(1);
         let mut next = group.next_evaluation(self.env.clock.unix_nanos());
         loop {
@@ -182,6 +192,7 @@ impl Manager {
                 let wait = Duration::from_nanos(next - now);
                 tokio::select! {
                     () = tokio::time::sleep(wait) => continue,
+                    () = turn.asked() => return,
                     () = stop.asked() => return,
                 }
             }
@@ -200,7 +211,14 @@ impl Manager {
                 tracing::warn!(group = %group.name, missed = missed - 1, "evaluations were missed");
             }
             next = after;
+            if turn.is_asked() {
+                return;
+            }
         }
+    }
+
+    fn group(&self, index: usize) -> Arc<Group> {
+        Arc::clone(&self.status.lock()[index].group)
     }
 
     /// Tells one receiver until the stop; begins again where that panics.
@@ -235,9 +253,9 @@ impl Manager {
     /// next evaluation.
     fn group_panicked(&self, index: usize, at: u64, panic: &str) {
         self.panicked();
-        let group = &self.groups[index].name;
-        tracing::error!(%group, %panic, "a rule group's evaluation panicked");
         let mut status = self.status.lock();
+        let group = &status[index].group.name;
+        tracing::error!(%group, %panic, "a rule group's evaluation panicked");
         status[index].evaluated_at = at;
         for rule in &mut status[index].rules {
             rule.failed(at, format!("the group's evaluation panicked: {panic}"));
@@ -246,7 +264,7 @@ impl Manager {
 
     /// Evaluates all rules of a group as of this time and saves the state.
     pub async fn evaluate_group(&self, index: usize, at: u64) {
-        let group = &self.groups[index];
+        let group = self.group(index);
         let started = self.env.clock.monotonic_nanos();
         let account = Account::default();
         let means = Means {
@@ -259,7 +277,9 @@ impl Manager {
         };
         let mut has_alerts = false;
         for number in 0..group.rules.len() {
-            has_alerts |= self.evaluate_rule(&means, (index, number), at).await;
+            has_alerts |= self
+                .evaluate_rule(&means, &group, (index, number), at)
+                .await;
         }
         {
             let mut all = self.status.lock();
@@ -279,10 +299,10 @@ impl Manager {
     async fn evaluate_rule(
         &self,
         means: &Means<'_>,
+        group: &Group,
         (index, number): (usize, usize),
         at: u64,
     ) -> bool {
-        let group = &self.groups[index];
         let rule = &group.rules[number];
         let began = self.env.clock.monotonic_nanos();
         let mut alerts = self.status.lock()[index].rules[number].alerts.clone();
@@ -352,18 +372,22 @@ impl Manager {
     /// Ends for receivers what no rule says to fire, now and then: an alert is told for as long as
     /// a rule has it, whatever became of the evaluation that should have ended it.
     async fn reconcile(&self) {
-        let clock = &self.env.clock;
-        let (now, last) = (clock.monotonic_nanos(), &self.reconciled_at);
+        let (now, last) = (self.env.clock.monotonic_nanos(), &self.reconciled_at);
         let before = last.load(Ordering::Relaxed);
-        if now.saturating_sub(before) < nanos(RECONCILE_EVERY) {
-            return;
+        if now.saturating_sub(before) >= nanos(RECONCILE_EVERY) {
+            self.reconcile_now().await;
         }
-        last.store(now, Ordering::Relaxed);
+    }
+
+    async fn reconcile_now(&self) {
+        let clock = &self.env.clock;
         let ended = {
             let status = self.status.lock();
             let firing = firing(&status);
             self.notifier.reconcile(&firing, clock.unix_nanos())
         };
+        let now = clock.monotonic_nanos();
+        self.reconciled_at.store(now, Ordering::Relaxed);
         if ended > 0 {
             tracing::warn!(
                 ended,
@@ -374,32 +398,9 @@ impl Manager {
     }
 
     async fn save(&self) {
-        if let Err(error) = self.file.save(|| self.saved()).await {
+        if let Err(error) = self.file.save(|| restore::saved(&self.status.lock())).await {
             tracing::error!(%error, "alert state cannot be saved; a restart would forget it");
         }
-    }
-
-    fn saved(&self) -> SavedRules {
-        let status = self.status.lock();
-        let mut rules = Vec::new();
-        for (group, known) in self.groups.iter().zip(status.iter()) {
-            let numbers = equals_before(group);
-            for ((rule, known), number) in group.rules.iter().zip(&known.rules).zip(numbers) {
-                let alerts: Vec<Alert> = known.alerts.all().cloned().collect();
-                if !alerts.is_empty() {
-                    rules.push(SavedRule {
-                        group: group.key(),
-                        name: rule.name.clone(),
-                        expr: rule.expr.clone(),
-                        labels: Some(group.labels_of(rule)),
-                        number,
-                        evaluated_at: known.evaluated_at,
-                        alerts,
-                    });
-                }
-            }
-        }
-        SavedRules { rules }
     }
 
     /// The notifier, for its counters.

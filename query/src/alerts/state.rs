@@ -189,6 +189,11 @@ impl RuleAlerts {
         Ok(())
     }
 
+    /// Takes in an alert of a rule in whose place this one is.
+    pub fn take_over(&mut self, alert: Alert) {
+        self.alerts.insert(alert.labels.clone(), alert);
+    }
+
     /// Takes in an alert that was active when the program last ran. `down_at` is its last
     /// evaluation then, `now` the present time.
     pub fn restore(&mut self, mut alert: Alert, timing: Timing, down_at: u64, now: u64) {

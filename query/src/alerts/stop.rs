@@ -24,6 +24,11 @@ impl Stopper {
 }
 
 impl Stop {
+    /// Whether the stop was asked for.
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits for the stop.
     pub async fn asked(&mut self) {
         // A closed channel means that nobody is left to ask: that is a stop, too.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use super::prometheus;
@@ -20,6 +21,16 @@ pub fn router(manager: Arc<Manager>) -> Router {
             "/api/v1/alerts",
             get(async |State(m): State<Arc<Manager>>| Json(m.alerts())),
         )
+        .route("/-/reload", post(reload).put(reload))
+        .route("/prometheus/-/reload", post(reload).put(reload))
         .merge(prometheus::rules::router())
         .with_state(manager)
+}
+
+/// Reads the rule files anew.
+async fn reload(State(manager): State<Arc<Manager>>) -> Result<(), (StatusCode, String)> {
+    manager.reload().await.map_err(|error| {
+        let text = format!("failed to reload config: {error}\n");
+        (StatusCode::INTERNAL_SERVER_ERROR, text)
+    })
 }

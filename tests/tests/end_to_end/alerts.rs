@@ -168,3 +168,60 @@ async fn a_restart_keeps_how_long_a_condition_holds() {
     assert!(alert(&query, "QueueTooLong", "firing").await.is_some());
     assert_eq!(webhook.rest(), Vec::<Value>::new());
 }
+
+/// Status and text of the answer to a request for reading the rules anew.
+async fn reload(query: &Http) -> (u16, String) {
+    let url = format!("{}/-/reload", query.base());
+    let answer = reqwest::Client::new().post(url).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_read_anew_when_asked() {
+    let webhook = Webhook::start(0);
+    let setup = setup(&webhook);
+    let server = setup.start();
+    let query = server.query();
+    let gauge = gauge("queue.depth", now(), 8.0);
+    let sent = metrics("shop", &[gauge]);
+    server.otlp().export("metrics", &sent).await;
+    wait::eventually("the alert to fire", wait::LONG, async || {
+        alert(&query, "QueueTooLong", "firing").await
+    })
+    .await;
+    let told = |state: &'static str| {
+        let post = webhook.next(Duration::from_secs(90));
+        assert_eq!(post["status"], state, "{post}");
+    };
+    tokio::task::block_in_place(|| told("firing"));
+
+    // Without that alert, and with another one.
+    let file = setup.folder().join("rules.yml");
+    let rules = RULES.replace("- alert: QueueTooLong", "- alert: QueueOtherwise");
+    std::fs::write(&file, &rules).unwrap();
+    server.hang_up();
+    wait::eventually("the other rule", wait::LONG, async || {
+        alert(&query, "QueueOtherwise", "firing").await
+    })
+    .await;
+    assert!(alert(&query, "QueueTooLong", "firing").await.is_none());
+
+    // A mistake leaves the rules of before.
+    std::fs::write(
+        &file,
+        rules.replace("expr: queue_depth > 5", "expr: queue_depth >"),
+    )
+    .unwrap();
+    let (status, text) = reload(&query).await;
+    assert_eq!(status, 500, "{text}");
+    assert!(text.contains("rules.yml:"), "{text}");
+    assert!(alert(&query, "QueueOtherwise", "firing").await.is_some());
+
+    std::fs::write(&file, rules.replace("QueueOtherwise", "QueueOnceMore")).unwrap();
+    assert_eq!(reload(&query).await, (200, String::new()));
+    wait::eventually("the last rule", wait::LONG, async || {
+        alert(&query, "QueueOnceMore", "firing").await
+    })
+    .await;
+    assert!(server.terminate().0.success());
+}

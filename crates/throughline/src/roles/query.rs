@@ -14,6 +14,7 @@ use query::http::{alerts, story, trace::Stories};
 use query::sources::Sources;
 use query::traces::closure::Bounds;
 use storage::read::Read;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{HttpServer, bind, collectors, reached_at, until};
 use crate::bridge::RemoteSink;
@@ -93,8 +94,21 @@ impl Service {
     }
 
     /// Begins to evaluate rules.
-    pub(super) fn start_alerts(&self) -> anyhow::Result<()> {
-        self.alerts.run().map_err(anyhow::Error::msg)
+    pub(super) async fn start_alerts(&self) -> anyhow::Result<()> {
+        self.alerts.run().await.map_err(anyhow::Error::msg)
+    }
+
+    /// Reads the rules anew whenever a SIGHUP asks for it.
+    pub(super) fn reload_when_asked(&self) -> anyhow::Result<()> {
+        let mut asked = signal(SignalKind::hangup()).context("SIGHUP cannot be caught")?;
+        let alerts = Arc::clone(&self.alerts);
+        tokio::spawn(async move {
+            while asked.recv().await.is_some() {
+                // What goes wrong is in the log.
+                let _ = alerts.reload().await;
+            }
+        });
+        Ok(())
     }
 
     /// Every route, and those of `more`.
@@ -148,7 +162,8 @@ pub(crate) async fn run(arguments: &cli::Query) -> anyhow::Result<()> {
     let service = Service::new(at, &env, readers, metrics, sink)?;
     let router = service.router(Router::new());
     let server = HttpServer::start(listener, router, config.limits.connections)?;
-    service.start_alerts()?;
+    service.start_alerts().await?;
+    service.reload_when_asked()?;
     let own = Endpoints {
         query: Some(server.address),
         ..Endpoints::default()

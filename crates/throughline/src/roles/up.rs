@@ -62,7 +62,7 @@ impl Up {
         // Whoever reaches the query port alone can send there too.
         let router = service.router(gateway.collector.http_router());
         let server = HttpServer::start(listener, router, config.limits.connections)?;
-        service.start_alerts()?;
+        service.start_alerts().await?;
         let up = Self {
             gateway,
             service,
@@ -112,6 +112,7 @@ impl Up {
 pub(crate) async fn run(role: &Role) -> anyhow::Result<()> {
     let config = options::load(role)?;
     let up = Up::start(&config).await?;
+    up.service.reload_when_asked()?;
     let ended = until(std::future::pending(), up.failures()).await;
     up.stop().await;
     Ok(ended?)

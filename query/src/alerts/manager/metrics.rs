@@ -54,16 +54,37 @@ impl Manager {
             [(String::new(), self.panics())],
         );
         self.states(&mut text);
+        self.reloads(&mut text);
         self.groups(&mut text);
         text
+    }
+
+    /// How reading the rules anew went, under the names that alerts on it know.
+    fn reloads(&self, text: &mut String) {
+        let reloads = *self.reloads.lock();
+        family(
+            text,
+            ("prometheus_config_last_reload_successful", "gauge"),
+            "Whether the rules that are evaluated are those of the rule files when they were last read.",
+            [(String::new(), u64::from(reloads.successful))],
+        );
+        family(
+            text,
+            (
+                "prometheus_config_last_reload_success_timestamp_seconds",
+                "gauge",
+            ),
+            "When the rule files were last read without a mistake.",
+            [(String::new(), as_f64(reloads.succeeded_at) / 1e9)],
+        );
     }
 
     /// What is known of each group, under the names that dashboards for rules know.
     fn groups(&self, text: &mut String) {
         let status = self.status.lock();
         let mut each = |name: &str, kind, help, value: &dyn Fn(&Group, &GroupStatus) -> f64| {
-            let samples = self.groups.iter().zip(status.iter());
-            let samples = samples.map(|(group, known)| {
+            let samples = status.iter().map(|known| {
+                let group = &known.group;
                 let label = format!("{{rule_group=\"{}\"}}", escape(&group.key()));
                 (label, value(group, known))
             });

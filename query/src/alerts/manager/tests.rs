@@ -1,4 +1,5 @@
 mod receivers;
+mod reloads;
 mod restarts;
 
 use super::*;
@@ -590,7 +591,7 @@ async fn a_clock_that_is_set_back_stops_no_rules() {
     };
     let (dir, world) = (setup.dir.path(), &setup.world);
     let manager = Manager::open(env, dir, options, world.clone(), world.clone()).unwrap();
-    manager.run().unwrap();
+    manager.run().await.unwrap();
     world.evaluated.notified().await;
     clock.back_nano.store(3600 * SECOND, Ordering::Relaxed);
     let latest = clock.unix_nanos() / SECOND + 1800;
@@ -609,7 +610,7 @@ async fn a_clock_that_is_set_back_stops_no_rules() {
 async fn running_groups_stop_when_asked() {
     let setup = Setup::new();
     let manager = setup.open(vec![alerting("A", "x", 0)]);
-    manager.run().unwrap();
+    manager.run().await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), manager.shutdown())
         .await
         .unwrap();

@@ -13,6 +13,15 @@ use super::super::state::{Alert, State};
 use super::{GroupStatus, Manager};
 use crate::traces::story::ActiveAlerts;
 
+/// What Prometheus' API says of a group besides.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupDetails {
+    /// How much each of its rules may yield; 0 for any number.
+    pub limit: usize,
+    /// Of each of its rules.
+    pub rules: Vec<RuleTiming>,
+}
+
 /// What Prometheus' API says of a rule besides.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RuleTiming {
@@ -27,26 +36,17 @@ pub(crate) struct RuleTiming {
 impl Manager {
     /// All rules and how they do.
     pub fn rules(&self) -> RulesAnswer {
+        self.rules_in_detail().0
+    }
+
+    /// The same, and what else Prometheus' API says of each group.
+    pub(crate) fn rules_in_detail(&self) -> (RulesAnswer, Vec<GroupDetails>) {
         let status = self.status.lock();
-        let groups = self.groups.iter().zip(status.iter());
-        RulesAnswer {
-            groups: groups
-                .map(|(group, known)| RuleGroupView {
-                    name: group.name.clone(),
-                    file: group.file.clone(),
-                    interval_seconds: group.interval.as_secs_f64(),
-                    last_evaluation_unix_nano: known.evaluated_at,
-                    evaluation_nano: known.took_nano,
-                    rules: group
-                        .rules
-                        .iter()
-                        .zip(&known.rules)
-                        .map(|(rule, known)| rule_view(group, rule, known))
-                        .collect(),
-                })
-                .collect(),
-            completeness: self.completeness(&status),
-        }
+        let answer = RulesAnswer {
+            groups: status.iter().map(group_view).collect(),
+            completeness: completeness(&status),
+        };
+        (answer, status.iter().map(details).collect())
     }
 
     /// All active alerts: firing first, then pending, each by start.
@@ -65,59 +65,54 @@ impl Manager {
         });
         AlertsAnswer {
             alerts,
-            completeness: self.completeness(&status),
+            completeness: completeness(&status),
         }
-    }
-
-    /// What the last evaluation of every group looked at and lacked. A group that was not
-    /// evaluated since the start is named: what it says is from before.
-    fn completeness(&self, status: &[GroupStatus]) -> Completeness {
-        let mut whole = Completeness::default();
-        for (group, known) in self.groups.iter().zip(status) {
-            if known.evaluated_at == 0 {
-                whole.cut.push(Cut {
-                    limit: "evaluation".into(),
-                    value: group.name.clone(),
-                    hint: "this rule group was not evaluated since the start".into(),
-                });
-            }
-            whole.join(known.completeness.clone());
-        }
-        whole
     }
 
     pub(super) fn each<'a>(
         &'a self,
         status: &'a [GroupStatus],
     ) -> impl Iterator<Item = (&'a Rule, &'a RuleStatus)> {
-        self.groups
+        status
             .iter()
-            .zip(status)
-            .flat_map(|(group, known)| group.rules.iter().zip(&known.rules))
+            .flat_map(|known| known.group.rules.iter().zip(&known.rules))
     }
+}
 
-    /// The limit of a group; 0 for none.
-    pub(crate) fn limit(&self, group: usize) -> usize {
-        self.groups[group].limit
+/// What the last evaluation of every group looked at and lacked. A group that was not evaluated
+/// since the start, or since it changed, is named: what it says is from before.
+fn completeness(status: &[GroupStatus]) -> Completeness {
+    let mut whole = Completeness::default();
+    for known in status {
+        if known.evaluated_at == 0 {
+            whole.cut.push(Cut {
+                limit: "evaluation".into(),
+                value: known.group.name.clone(),
+                hint: "this rule group was not evaluated since the start or since it changed"
+                    .into(),
+            });
+        }
+        whole.join(known.completeness.clone());
     }
+    whole
+}
 
-    /// What Prometheus' API says of each rule of a group besides.
-    pub(crate) fn timings(&self, group: usize) -> Vec<RuleTiming> {
-        let status = self.status.lock();
-        let rules = self.groups[group].rules.iter().zip(&status[group].rules);
-        rules
-            .map(|(rule, known)| {
-                let keep_firing_seconds = match rule.kind {
-                    RuleKind::Alerting { keep_firing, .. } => keep_firing.as_secs_f64(),
-                    RuleKind::Recording => 0.0,
-                };
-                RuleTiming {
-                    evaluated_at: known.evaluated_at,
-                    took_nano: known.took_nano,
-                    keep_firing_seconds,
-                }
-            })
-            .collect()
+fn details(known: &GroupStatus) -> GroupDetails {
+    let rules = known.group.rules.iter().zip(&known.rules);
+    let rules = rules.map(|(rule, known)| {
+        let keep_firing_seconds = match rule.kind {
+            RuleKind::Alerting { keep_firing, .. } => keep_firing.as_secs_f64(),
+            RuleKind::Recording => 0.0,
+        };
+        RuleTiming {
+            evaluated_at: known.evaluated_at,
+            took_nano: known.took_nano,
+            keep_firing_seconds,
+        }
+    });
+    GroupDetails {
+        limit: known.group.limit,
+        rules: rules.collect(),
     }
 }
 
@@ -177,6 +172,21 @@ fn alert_view(rule: &Rule, alert: &Alert) -> AlertView {
         firing_since_unix_nano: alert.fired_at,
         keep_firing_since_unix_nano: alert.keep_firing_since,
         query: rule.expr.clone(),
+    }
+}
+
+fn group_view(known: &GroupStatus) -> RuleGroupView {
+    let group = &known.group;
+    let rules = group.rules.iter().zip(&known.rules);
+    RuleGroupView {
+        name: group.name.clone(),
+        file: group.file.clone(),
+        interval_seconds: group.interval.as_secs_f64(),
+        last_evaluation_unix_nano: known.evaluated_at,
+        evaluation_nano: known.took_nano,
+        rules: rules
+            .map(|(rule, known)| rule_view(group, rule, known))
+            .collect(),
     }
 }
 

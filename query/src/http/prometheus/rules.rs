@@ -38,24 +38,22 @@ async fn alerts(Extract(manager): Extract<Arc<Manager>>) -> Answer {
 async fn rules(Extract(manager): Extract<Arc<Manager>>, form: Form) -> Answer {
     let wanted = Wanted::read(&form)?;
     let page = Page::read(&form)?;
-    let answer = manager.rules();
+    let (answer, details) = manager.rules_in_detail();
     let mut groups: Vec<(String, Json)> = Vec::new();
-    for (index, group) in answer.groups.iter().enumerate() {
+    for (group, details) in answer.groups.iter().zip(details) {
         if !wanted.group(group) {
             continue;
         }
-        let timings = manager.timings(index);
         let rules: Vec<Json> = group
             .rules
             .iter()
-            .zip(timings)
+            .zip(details.rules)
             .filter(|(view, _)| wanted.rule(view))
             .map(|(view, timing)| rule(view, timing, wanted.alerts))
             .collect();
         // A group of which nothing is wanted is not there.
         if !rules.is_empty() {
-            let limit = manager.limit(index);
-            groups.push((token(group), group_json(group, rules, limit)));
+            groups.push((token(group), group_json(group, rules, details.limit)));
         }
     }
     let (groups, next) = page.of(groups)?;
