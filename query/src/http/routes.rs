@@ -19,8 +19,10 @@ pub struct Route {
 pub const MERGED: [&str; 12] = [
     "/api/v1/traces/{trace_id}",
     "/api/v1/story/{id}",
+    "/-/reload",
     "/api/v1/rules",
     "/api/v1/alerts",
+    "/prometheus/-/reload",
     "/prometheus/api/v1/rules",
     "/prometheus/api/v1/alerts",
     "/jaeger/api/services",
