@@ -16,7 +16,7 @@ pub struct Route {
 }
 
 /// Paths of the routers that are merged with this table's routes.
-pub const MERGED: [&str; 12] = [
+pub const MERGED: [&str; 14] = [
     "/api/v1/traces/{trace_id}",
     "/api/v1/story/{id}",
     "/-/reload",
