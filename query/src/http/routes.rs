@@ -106,7 +106,6 @@ fn prometheus() -> Vec<Route> {
 /// What Prometheus' API says of the service and of what is scraped.
 fn prometheus_status() -> Vec<Route> {
     let route = |path, handler| Route { path, handler };
-    let lifecycle = || post(status::lifecycle).put(status::lifecycle);
     let admin = || post(status::admin).put(status::admin);
     vec![
         route("/prometheus/api/v1/metadata", get(metadata::metadata)),
@@ -144,8 +143,7 @@ fn prometheus_status() -> Vec<Route> {
         ),
         route("/prometheus/-/healthy", get(status::healthy)),
         route("/prometheus/-/ready", get(status::ready)),
-        route("/prometheus/-/reload", lifecycle()),
-        route("/prometheus/-/quit", lifecycle()),
+        route("/prometheus/-/quit", post(status::quit).put(status::quit)),
         route("/prometheus/api/v1/read", post(read::read)),
         route("/prometheus/api/v1/features", get(status::features)),
         route("/prometheus/api/v1/admin/tsdb/snapshot", admin()),

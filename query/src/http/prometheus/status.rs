@@ -153,10 +153,10 @@ pub(crate) async fn ready(state: Extract<State>) -> Response {
     }
 }
 
-/// `POST|PUT /-/reload` and `/-/quit`: refused as by a Prometheus that has no flag for it, since
-/// whoever can query would stop the service.
-pub(crate) async fn lifecycle() -> Response {
-    let message = "Lifecycle API is not enabled. Stop or restart the process instead.\n";
+/// `POST|PUT /-/quit`: refused as by a Prometheus that has no flag for it, since whoever can query
+/// would stop the service.
+pub(crate) async fn quit() -> Response {
+    let message = "Lifecycle API is not enabled. Stop the process instead.\n";
     (StatusCode::FORBIDDEN, message).into_response()
 }
 
