@@ -159,6 +159,7 @@ impl Plan {
     fn collect(&mut self, whole: Option<&Self>) -> Result<(), Error> {
         let mut collector = Collector {
             whole,
+            several_steps: self.grid.count > 1,
             bounds: self.bounds,
             is_range: self.is_range,
             options: &self.options,
@@ -284,6 +285,7 @@ struct Hints<'a> {
 struct Collector<'a> {
     /// Of what the plan is a part.
     whole: Option<&'a Plan>,
+    several_steps: bool,
     bounds: Bounds,
     is_range: bool,
     options: &'a Options,
@@ -450,9 +452,12 @@ impl Collector<'_> {
         let Some(whole) = whole.and_then(|index| plan.selections.get(*index)) else {
             return;
         };
-        // Whether a histogram was reset is known of one with another before it.
-        let earlier = selection.start_ms - self.options.lookback_ms;
-        selection.start_ms = earlier.max(whole.start_ms);
+        // Whether a histogram was reset is known of one with another before it. A step that is alone
+        // is so since there is hardly room for what it needs.
+        if self.several_steps {
+            let earlier = selection.start_ms - self.options.lookback_ms;
+            selection.start_ms = earlier.max(whole.start_ms);
+        }
         selection.earliest_ms = whole.earliest_ms;
         selection.step_ms = whole.step_ms;
         // Another part may come in another order.
