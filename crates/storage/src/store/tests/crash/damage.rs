@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Instant;
 
 use env::Files;
 use model::{Format, Signal};
 use testkit::MemoryFiles;
 
 use super::super::counted;
+use super::SAID_EVERY;
 use super::model::{Model, Wanted};
 use super::workload::{Run, Workload, options};
 use crate::Store;
@@ -31,7 +33,8 @@ enum Which {
     Few,
     /// All at both ends, where headers and directories are, and some between.
     Sample,
-    Every,
+    /// Every so many-th, beginning with one of them.
+    Every { step: usize, first: usize },
 }
 
 impl Which {
@@ -40,7 +43,7 @@ impl Which {
         let (edge, between) = match self {
             Self::Few => (0, 3),
             Self::Sample => (48, 100),
-            Self::Every => return (0..end).collect(),
+            Self::Every { step, first } => return (first..end).step_by(step).collect(),
         };
         let step = (end / between).max(1);
         let is_picked =
@@ -97,6 +100,8 @@ impl Folder {
     /// Damages each file at each of these bytes, and tries each such folder.
     async fn damage(&self, damage: Damage, which: Which) {
         let (mut tried, mut lossy) = (0, 0);
+        let begun = Instant::now();
+        let mut said = begun;
         for path in self.files.paths() {
             let bytes = self.files.read(&path).unwrap();
             // What a file reserves beyond its content is zeroes.
@@ -109,6 +114,11 @@ impl Folder {
                 let go_on = tried % 10 == 0 || extension(&path) == Some("seg");
                 lossy += usize::from(self.try_damage(damage, &path, at, go_on).await);
                 tried += 1;
+                if said.elapsed() >= SAID_EVERY {
+                    let (seconds, path) = (begun.elapsed().as_secs(), path.display());
+                    eprintln!("{tried} tried, {lossy} lost rows, {seconds} s, at {path}");
+                    said = Instant::now();
+                }
             }
         }
         assert!(
@@ -262,22 +272,27 @@ async fn a_file_cut_anywhere_costs_little_and_is_counted() {
     Folder::new(5).await.damage(Damage::Cut, Which::Few).await;
 }
 
-/// What an operator's patience is.
+/// What an operator's patience is: `1` for every byte, `20` for every twentieth, `20+3` for every
+/// twentieth from the fourth on.
 fn many() -> Which {
-    match std::env::var_os("THROUGHLINE_EVERY_BYTE") {
-        Some(_) => Which::Every,
-        None => Which::Sample,
+    let Ok(every) = std::env::var("THROUGHLINE_EVERY_BYTE") else {
+        return Which::Sample;
+    };
+    let (step, first) = every.split_once('+').unwrap_or((&every, "0"));
+    Which::Every {
+        step: step.parse().unwrap(),
+        first: first.parse().unwrap(),
     }
 }
 
 #[tokio::test]
-#[ignore = "opens the store thousands of times, longer than a suite may take: [THROUGHLINE_EVERY_BYTE=1] cargo test --release -p storage --lib flipped_bit -- --ignored"]
+#[ignore = "opens the store thousands of times, longer than a suite may take: [THROUGHLINE_EVERY_BYTE=1 or 20+3] cargo test --release -p storage --lib flipped_bit -- --ignored"]
 async fn a_flipped_bit_in_any_region_of_every_file_costs_little_and_is_counted() {
     Folder::new(6).await.damage(Damage::Flip, many()).await;
 }
 
 #[tokio::test]
-#[ignore = "opens the store thousands of times, longer than a suite may take: [THROUGHLINE_EVERY_BYTE=1] cargo test --release -p storage --lib cut_in_any -- --ignored"]
+#[ignore = "opens the store thousands of times, longer than a suite may take: [THROUGHLINE_EVERY_BYTE=1 or 20+3] cargo test --release -p storage --lib cut_in_any -- --ignored"]
 async fn a_file_cut_in_any_region_costs_little_and_is_counted() {
     Folder::new(6).await.damage(Damage::Cut, many()).await;
 }
