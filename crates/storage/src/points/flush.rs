@@ -45,7 +45,9 @@ pub(crate) fn flush(
         };
         let dir = key.dir(root);
         let known = partitions.get(&key);
-        if known.is_none() {
+        // The folder of one without files may be there and not last: a process may have ended
+        // when it had just made it.
+        if known.is_none_or(|known| known.files.is_empty()) {
             make_dir(env, root, &key)?;
         }
         let id = FileId::flush(flush);

@@ -71,12 +71,15 @@ impl Checkpoint {
     /// The same; nothing where both files are missing.
     pub(super) fn find(env: &Env, root: &Path) -> Result<Option<(Self, bool)>, Unread> {
         let first = Self::read_file(env, &root.join(Self::NAME));
-        match first {
-            Ok(Some(read)) => return Ok(Some(read)),
-            Err(unread @ Unread::Later(_)) => return Err(unread),
-            Ok(None) | Err(Unread::Damaged(_) | Unread::Refused(_)) => {}
+        if let Err(unread @ Unread::Later(_)) = first {
+            return Err(unread);
         }
         match (first, Self::read_file(env, &root.join(Self::SPARE))) {
+            // A process that ended between the two had all files of the later one durable.
+            (Ok(Some((first, _))), Ok(Some((spare, damaged)))) if spare.flush > first.flush => {
+                Ok(Some((spare, damaged)))
+            }
+            (Ok(Some(read)), _) => Ok(Some(read)),
             // It may not have been written yet, so that it is missing is no damage.
             (Ok(_), Ok(spare)) => Ok(spare),
             (Err(unread), Ok(Some((spare, _)))) => {
@@ -90,6 +93,27 @@ impl Checkpoint {
             (_, Err(later @ Unread::Later(_))) => Err(later),
             (Err(unread), _) | (Ok(_), Err(unread)) => Err(unread),
         }
+    }
+
+    /// Whether a process ended before it had written the second of the two files.
+    fn is_half_written(env: &Env, root: &Path) -> bool {
+        let read = |name| Self::read_file(env, &root.join(name));
+        match (read(Self::NAME), read(Self::SPARE)) {
+            (Ok(Some((first, _))), Ok(Some((spare, _)))) => first.flush != spare.flush,
+            (Ok(None), Ok(Some(_))) => true,
+            _ => false,
+        }
+    }
+
+    /// Makes durable what was found: that a process before saw a file under its name does not say
+    /// that the name lasts, and files and segments of the log are removed by what it says.
+    pub(super) fn keep(&self, env: &Env, root: &Path) -> std::io::Result<()> {
+        if Self::is_half_written(env, root)
+            && let Err(error) = self.write(env, root)
+        {
+            tracing::warn!(%error, "one of the two files of the checkpoint is not up to date");
+        }
+        env.files.sync_dir(root)
     }
 
     /// The checkpoint of a record of the log.

@@ -44,6 +44,12 @@ pub(super) struct Recovered {
 /// checkpoint's position are in files, those after it are not.
 pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenError> {
     let checkpoint = find_checkpoint(core, wal_dir)?;
+    checkpoint
+        .keep(&core.env, &core.root)
+        .map_err(|source| OpenError::Folder {
+            dir: core.root.clone(),
+            source,
+        })?;
     open_partitions(core, checkpoint.flush).map_err(|source| OpenError::Folder {
         dir: core.root.clone(),
         source,

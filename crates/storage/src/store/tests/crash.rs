@@ -97,21 +97,17 @@ async fn try_all_of(mut run: Run, plan: &Plan) {
             .check(go_on)
             .await;
         }
-        lose_checkpoint(
-            run,
-            &moment,
-            &format!("seed {}, {}", plan.seed, moment.what),
-        )
-        .await;
+        let when = format!("seed {}, {}", plan.seed, moment.what);
+        lose_checkpoint(run, &moment, moment.files.fork(), &when).await;
+        fail_after_a_start(run, &moment, &when).await;
     }
     say(moments_max, count);
     assert!(count > 20, "{count} disks of {moments_max} moments");
 }
 
 /// The file of the checkpoint is damaged as a whole, at any moment: the spare one will do.
-async fn lose_checkpoint(run: &Run, moment: &Moment, when: &str) {
+async fn lose_checkpoint(run: &Run, moment: &Moment, files: MemoryFiles, when: &str) {
     let path = workload::dir().join("store/CHECKPOINT");
-    let files = moment.files.fork();
     if files.stat(&path).unwrap().is_none() {
         return;
     }
@@ -120,6 +116,19 @@ async fn lose_checkpoint(run: &Run, moment: &Moment, when: &str) {
     let when = format!("{when}, without a checkpoint");
     run.model.check(&store, moment.event, &when).await;
     assert_eq!(counted(&store, "damaged_files_total"), 1.0, "{when}");
+}
+
+/// The process is killed and starts again, and then the power goes, or the file of the checkpoint
+/// is damaged, before anything more is written: what the start relied on must last.
+async fn fail_after_a_start(run: &Run, moment: &Moment, when: &str) {
+    let when = format!("{when}, started again");
+    let files = moment.files.fork();
+    drop(run.open(&files, moment.clock));
+    lose_checkpoint(run, moment, files.fork(), &when).await;
+    files.power_cut(Loss::All);
+    let store = run.open(&files, moment.clock);
+    let when = format!("{when}, after a power cut");
+    run.model.check(&store, moment.event, &when).await;
 }
 
 /// A disk that a crash left behind.
