@@ -523,8 +523,18 @@ async fn targets_are_known_by_what_was_scraped_of_them_lately() {
         part.series.attributes.clear();
         part
     };
+    // What is said of a target changes; what was said last counts, in whatever order it is read.
+    let failing = |error: &str, at: u64| {
+        let mut part = gauge("up", "cart", vec![(at, Double(0.0))]);
+        let text = serde_json::json!({"scrapeUrl": "http://c:1/metrics", "lastError": error});
+        let said = KeyValue::new(model::prometheus::TARGET_KEY, text.to_string());
+        Arc::make_mut(&mut part.series.metric).metadata.push(said);
+        part
+    };
     let memory = Memory::new("a");
     *memory.series.lock() = vec![
+        failing("status 500", 955),
+        failing("no answer", 945),
         gauge("up", "shop", vec![(890, Double(0.0)), (950, Double(1.0))]),
         gauge("scrape_duration_seconds", "shop", vec![(950, Double(0.25))]),
         gauge("up", "cart", vec![(960, Double(0.0))]),
@@ -562,6 +572,18 @@ async fn targets_are_known_by_what_was_scraped_of_them_lately() {
         ]
     );
     assert_eq!(active[1]["labels"], serde_json::json!({"job": "shop"}));
+    assert_eq!(active[0]["lastError"], "status 500");
+    assert_eq!(active[0]["scrapeUrl"], "http://c:1/metrics");
+    assert_eq!(active[1]["lastError"], "");
+    let path = "/prometheus/api/v1/targets/metadata?match_target={job=\"shop\"}";
+    let (_, body) = server.get(path).await;
+    let described = body["data"].as_array().unwrap();
+    let names: Vec<_> = described.iter().map(|one| &one["metric"]).collect();
+    assert_eq!(names, ["scrape_duration_seconds", "up"], "{body}");
+    assert_eq!(described[0]["target"], serde_json::json!({"job": "shop"}));
+    let (_, body) = server.get(&format!("{path}&metric=up&limit=1")).await;
+    assert_eq!(body["data"].as_array().unwrap().len(), 1);
+    assert!(body["data"][0].get("metric").is_none(), "{body}");
     let (_, body) = server
         .get("/prometheus/api/v1/targets?scrapePool=cart&state=active")
         .await;
