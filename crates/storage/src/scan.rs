@@ -25,7 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use model::{Signal, Tenant};
+use model::time::NANOS_PER_DAY;
+use model::{Signal, Tenant, TimeRange};
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
@@ -44,6 +45,8 @@ pub(crate) use unit::{Opened, Unit};
 
 /// Replies that may wait for a slow reader before the scan does.
 const REPLIES_WAITING: usize = 4;
+/// How far beyond its day a file that does not read is thought to have rows.
+const UNREAD_REACH: u64 = 2 * NANOS_PER_DAY;
 
 impl Read for Store {
     fn name(&self) -> &str {
@@ -304,7 +307,7 @@ impl<'a> Scan<'a> {
     /// The units in which rows of the selection can lie.
     fn units(&self, selection: &Selection) -> Vec<Unit> {
         let need = Need::of(&selection.filter, selection.signal);
-        self.name_unread(&selection.tenant, selection.signal);
+        self.name_unread(&selection.tenant, selection.signal, selection.range);
         let found = candidates::units(
             &self.view,
             &selection.tenant,
@@ -337,13 +340,18 @@ impl<'a> Scan<'a> {
         stats.bytes += bytes;
     }
 
-    /// Says that files do not read which may have rows of what is asked for. Those of any day may:
-    /// rows of rare days lie in the partition of a later one (see [`crate::flush`]), and in that of
-    /// an earlier one lie spans that began on it and what came on it from a clock that was ahead.
-    fn name_unread(&self, tenant: &Tenant, signal: Signal) {
+    /// Says that files do not read which may have rows of what is asked for. Those of later days
+    /// may: rows of rare days lie in the partition of a later one (see [`crate::flush`]). So may
+    /// those of some days before: spans began on them, and clocks were ahead. What came from a clock
+    /// that was ahead by more is not thought of, or one old file would stop all rules.
+    fn name_unread(&self, tenant: &Tenant, signal: Signal, range: TimeRange) {
         let partitions = self.view.partitions.values();
-        let of_selection = partitions
-            .filter(|partition| partition.key.tenant == *tenant && partition.key.signal == signal);
+        let of_selection = partitions.filter(|partition| {
+            let key = &partition.key;
+            let (_, end) = partition.day_unix_nano();
+            let reaches = end.saturating_add(UNREAD_REACH);
+            key.tenant == *tenant && key.signal == signal && range.start <= reaches
+        });
         let unread: usize = of_selection.map(|partition| partition.unread.len()).sum();
         self.account.lock().unread_files += unread as u64;
     }

@@ -48,7 +48,7 @@ pub(super) fn run(
         }
     }
     let earlier = Matchers::new(matchers)?;
-    scan.name_unread(tenant, Signal::Metrics);
+    scan.name_unread(tenant, Signal::Metrics, range);
     let partitions = scan.view.partitions.values();
     let own = partitions.filter(|partition| {
         partition.key.tenant == *tenant && partition.key.signal == Signal::Metrics

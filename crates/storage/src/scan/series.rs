@@ -190,7 +190,7 @@ impl<'a> Search<'a> {
 
     /// Where points may be.
     fn places(&self, tenant: &Tenant, matchers: &[Matcher]) -> Result<Vec<Place>, Stop> {
-        self.scan.name_unread(tenant, Signal::Metrics);
+        self.scan.name_unread(tenant, Signal::Metrics, self.range);
         let mut places: Vec<Place> = Vec::new();
         let days = match self.wanted {
             // Buckets are no points as they were sent.

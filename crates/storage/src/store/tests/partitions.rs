@@ -211,7 +211,7 @@ async fn large_whole_numbers_are_found_however_they_are_written() {
 }
 
 #[tokio::test]
-async fn a_file_that_does_not_read_is_named_whatever_the_range() {
+async fn a_file_that_does_not_read_is_named_wherever_its_rows_may_be() {
     const HOUR: u64 = 3_600 * NANOS_PER_SECOND;
     /// Rows lie on the day before.
     const MIDNIGHT: u64 = BASE + 2 * HOUR;
@@ -279,4 +279,10 @@ async fn a_file_that_does_not_read_is_named_whatever_the_range() {
         assert!(named(samples(range)).await);
         assert!(!named(rows(Signal::Logs, range)).await);
     }
+    // One old file does not stop the rules for good.
+    let days_later = TimeRange {
+        start: MIDNIGHT + 3 * NANOS_PER_DAY,
+        end: MIDNIGHT + 4 * NANOS_PER_DAY,
+    };
+    assert!(!named(samples(days_later)).await);
 }
