@@ -153,8 +153,8 @@ pub(crate) struct Partition {
     pub files: Vec<Arc<FileEntry>>,
     /// Files that count and do not read. Nothing is merged across them.
     pub unread: Vec<FileId>,
-    /// Merged files of which nobody knows whether they count: the disk failed when they were to.
-    /// Nothing is merged across them, either.
+    /// Merged files of which nobody knows whether they count or read: the disk failed when they were
+    /// to. What they were merged from is there. Nothing is merged across them, either.
     pub unsure: Vec<FileId>,
     /// When a file was added since the store opened; 0 where none was.
     pub added_unix_nano: u64,

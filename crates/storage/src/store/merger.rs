@@ -306,12 +306,12 @@ fn exchange(
         Ok(file) => {
             partition.files.splice(place, [Arc::new(file)]);
         }
-        // It counts, and is tried again like any other that does not read.
+        // What it was merged from reads, and nothing else has these rows: it stays until the merged
+        // one was seen to read.
         Err(error) => {
-            tracing::error!(dir = %dir.display(), file = %id, %error,
-                "a merged file does not read, its rows are missing from answers");
-            partition.files.drain(place);
-            partition.unread.push(id);
+            partition.unsure.push(id);
+            show(core, partition);
+            return Err(FlushError::File(error).into());
         }
     }
     show(core, partition);

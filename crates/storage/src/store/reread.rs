@@ -2,7 +2,7 @@
 //! give the next time.
 
 use super::{Core, add};
-use crate::partition::{FileEntry, FileError, Partition, PartitionKey};
+use crate::partition::{FileEntry, FileError, FileId, Partition, PartitionKey};
 
 /// Opens what can be opened by now, and forgets what is not there.
 pub(crate) fn reread(core: &Core) {
@@ -25,31 +25,35 @@ pub(crate) fn reread(core: &Core) {
     }
 }
 
+/// A file leaves the list that it is in once it has been dealt with, so that none is forgotten
+/// where this ends early.
 fn read_again(core: &Core, partition: &mut Partition) -> std::io::Result<()> {
     let dir = partition.key.dir(&core.root);
-    let unread = std::mem::take(&mut partition.unread);
-    let unsure = std::mem::take(&mut partition.unsure);
-    for (id, counts) in unread
-        .into_iter()
-        .map(|id| (id, true))
-        .chain(unsure.into_iter().map(|id| (id, false)))
-    {
+    for (id, counts) in lacking(partition) {
         match FileEntry::look(&partition.home, id) {
             Ok(file) => {
-                let gone = partition.insert(file);
-                add(&core.counters.reread_files, u64::from(counts));
-                tracing::info!(dir = %dir.display(), file = %id, "a file reads again");
-                if !gone.is_empty() {
+                if partition.files.iter().any(|other| other.id.is_part_of(id)) {
                     // The name must last before what it replaces goes.
                     core.env.files.sync_dir(&dir)?;
                 }
+                let gone = partition.insert(file);
+                add(&core.counters.reread_files, u64::from(counts));
+                tracing::info!(dir = %dir.display(), file = %id, "a file reads again");
                 core.removals.merged_away(&dir, &gone);
             }
             Err(FileError::Io(error))
                 if error.kind() == std::io::ErrorKind::NotFound && !counts => {}
-            Err(_) if counts => partition.unread.push(id),
-            Err(_) => partition.unsure.push(id),
+            Err(_) => continue,
         }
+        partition.unread.retain(|other| *other != id);
+        partition.unsure.retain(|other| *other != id);
     }
     Ok(())
+}
+
+/// The files that did not read, and whether they count.
+fn lacking(partition: &Partition) -> Vec<(FileId, bool)> {
+    let unread = partition.unread.iter().map(|id| (*id, true));
+    let unsure = partition.unsure.iter().map(|id| (*id, false));
+    unread.chain(unsure).collect()
 }

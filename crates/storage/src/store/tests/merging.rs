@@ -14,7 +14,7 @@ use testkit::{Failure, FaultFiles, ManualClock, MemoryFiles, Op, Plan};
 use super::{counted, merge};
 use crate::filter::{Field, Filter};
 use crate::message::*;
-use crate::partition::Partition;
+use crate::partition::{FileId, Partition};
 use crate::read::Read;
 use crate::testing::*;
 use crate::write::WriteError;
@@ -25,7 +25,11 @@ const NEXT_DAY: u64 = BASE + NANOS_PER_DAY;
 const BLOCK_ROWS: usize = 32;
 
 fn open(files: &MemoryFiles) -> (Store, Arc<ManualClock>) {
-    let (env, clock) = testkit::env(1, Arc::new(files.clone()));
+    open_over(Arc::new(files.clone()))
+}
+
+fn open_over(files: Arc<dyn Files>) -> (Store, Arc<ManualClock>) {
+    let (env, clock) = testkit::env(1, files);
     clock.set_unix(NEXT_DAY);
     let options = Options {
         block_rows: BLOCK_ROWS,
@@ -52,6 +56,14 @@ fn files_of(store: &Store, signal: Signal) -> Vec<usize> {
     let partitions = partitions(store);
     let of_signal = partitions.iter().filter(|p| p.key.signal == signal);
     of_signal.map(|partition| partition.files.len()).collect()
+}
+
+/// The blocks of these flushes of logs, merged where they are several.
+fn blocks_of(store: &Store, signal: Signal, id: FileId) -> String {
+    let partitions = partitions(store);
+    let of_signal = partitions.iter().find(|p| p.key.signal == signal).unwrap();
+    let dir = of_signal.key.dir(&store.core().root);
+    id.path(&dir, "blocks").to_string_lossy().into_owned()
 }
 
 /// Rows of one day in as many flushes as there are counts.
@@ -476,6 +488,52 @@ async fn a_file_that_cannot_be_read_at_the_start_is_tried_again_and_missed_aloud
     assert_eq!(counted(&store, "reread_files_total"), 3.0);
     let (_, summary) = ask(&store, request()).await.unwrap();
     assert_eq!(summary.cuts, []);
+    sent.check(&store).await;
+}
+
+#[tokio::test]
+async fn a_merged_file_that_does_not_read_back_replaces_nothing() {
+    let memory = MemoryFiles::new();
+    let files = FaultFiles::over(Arc::new(memory.clone()));
+    let (store, clock) = open_over(Arc::new(files.clone()));
+    let sent = send(&store, &mut Generator::new(43), &[40, 40, 40]).await;
+    let merged = FileId {
+        first: 1,
+        last: 3,
+        generation: 1,
+    };
+    files.plan(Plan {
+        path_contains: blocks_of(&store, Signal::Logs, merged) + "$",
+        ..Plan::always(Op::Read, Failure::Io)
+    });
+    quiet(&clock);
+    merge(&store).await;
+    assert_eq!(files_of(&store, Signal::Logs), [3]);
+    assert_eq!(files_of(&store, Signal::Traces), [1]);
+    assert_eq!(counted(&store, "merge_errors_total"), 1.0);
+    assert_eq!(counted(&store, "damaged_files_total"), 0.0);
+    sent.check(&store).await;
+    // It is not merged once more beside the one that is there, nor given up.
+    merge(&store).await;
+    store.maintain().await;
+    assert_eq!(files_of(&store, Signal::Logs), [3]);
+    assert_eq!(counted(&store, "merge_errors_total"), 1.0);
+    files.heal();
+    // Where its name may not last it still replaces nothing, and is not forgotten.
+    files.plan(Plan {
+        path_contains: "/logs/".to_owned(),
+        times: 1,
+        ..Plan::always(Op::SyncDir, Failure::TooManyFiles)
+    });
+    store.maintain().await;
+    assert_eq!(files_of(&store, Signal::Logs), [3]);
+    sent.check(&store).await;
+    store.maintain().await;
+    assert_eq!(files_of(&store, Signal::Logs), [1]);
+    sent.check(&store).await;
+    drop(store);
+    let (store, _) = open(&memory);
+    assert_eq!(files_of(&store, Signal::Logs), [1]);
     sent.check(&store).await;
 }
 
