@@ -3,8 +3,7 @@
 use model::prometheus::{NAMING_KEY, Naming, TYPE_KEY};
 use model::room::NoRoom;
 use model::row::{
-    Decode, Half, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef,
-    Undecoded,
+    Decode, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
 };
 use model::value::{KeyValue, KeyValueRef, ValueRef};
 use model::{Format, Signal};
@@ -49,19 +48,6 @@ impl Decode for Decoder {
                 remote_write::decode(format, request, sink)
             }
         }
-    }
-
-    fn decode_half(
-        &self,
-        format: Format,
-        signal: Signal,
-        request: &[u8],
-        half: Half,
-        sink: &mut dyn RowSink,
-    ) -> Option<Result<(), Undecoded>> {
-        // The series of metrics are let in in the order of the request.
-        let has_halves = format == Format::Otlp && signal != Signal::Metrics;
-        has_halves.then(|| otlp::decode::decode_half(signal, request, half, sink))
     }
 }
 

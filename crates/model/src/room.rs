@@ -113,14 +113,6 @@ impl Room {
         self.used = self.used.saturating_sub(bytes);
     }
 
-    /// Holds what another has taken, too, as much as that is.
-    pub fn join(&mut self, mut other: Room) {
-        debug_assert!(Arc::ptr_eq(&self.budget, &other.budget), "of one budget");
-        self.most = self.most.saturating_add(other.most);
-        self.held += std::mem::take(&mut other.held);
-        self.used += std::mem::take(&mut other.used);
-    }
-
     /// Takes `bytes` in all, more or fewer than before, and not one ahead.
     pub fn resize(&mut self, bytes: usize) -> Result<(), NoRoom> {
         if bytes > self.most {
@@ -194,20 +186,6 @@ mod tests {
         drop(first);
         second.resize(600_000).unwrap();
         drop(second);
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn rooms_become_one() {
-        let budget = Arc::new(Budget::new(1_000_000));
-        let (mut one, mut other) = (budget.room(300_000), budget.room(300_000));
-        one.take(200_000).unwrap();
-        other.resize(250_000).unwrap();
-        let held = budget.used();
-        one.join(other);
-        assert_eq!((one.used(), budget.used()), (450_000, held));
-        assert_eq!(one.take(150_001), Err(NoRoom::Never(600_000)));
-        drop(one);
         assert_eq!(budget.used(), 0);
     }
 

@@ -319,15 +319,6 @@ pub enum Undecoded {
     NoRoom(#[from] NoRoom),
 }
 
-/// A part of the rows of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Half {
-    /// The rows that begin before the middle of the request's bytes.
-    First,
-    /// The others.
-    Second,
-}
-
 /// Reads requests as they were received.
 pub trait Decode: Send + Sync {
     /// Hands every row of `request` to `sink`, the same ones in the same order each time. On an
@@ -339,18 +330,4 @@ pub trait Decode: Send + Sync {
         request: &[u8],
         sink: &mut dyn RowSink,
     ) -> Result<(), Undecoded>;
-
-    /// Hands on one half of the rows. Where both halves are read without an error, their rows are those of
-    /// [`Self::decode`], one half's after the other's; of an error nothing follows for the whole. None where
-    /// requests of this format have no halves.
-    fn decode_half(
-        &self,
-        _format: Format,
-        _signal: Signal,
-        _request: &[u8],
-        _half: Half,
-        _sink: &mut dyn RowSink,
-    ) -> Option<Result<(), Undecoded>> {
-        None
-    }
 }

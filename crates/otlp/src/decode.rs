@@ -24,7 +24,7 @@ mod spans;
 use model::Signal;
 use model::resource::EntityRef;
 use model::room::allocation;
-use model::row::{DecodeError, Half, ResourceRef, RowSink, ScopeRef, Undecoded};
+use model::row::{DecodeError, ResourceRef, RowSink, ScopeRef, Undecoded};
 use model::value::KeyValueRef;
 use model::wire::{self, Field, Joined, Reader};
 
@@ -32,64 +32,12 @@ use lists::{Peak, push};
 
 /// Hands every row of an OTLP request to `sink`.
 pub fn decode(signal: Signal, request: &[u8], sink: &mut dyn RowSink) -> Result<(), Undecoded> {
-    read(signal, request, None, &Joined::default(), sink)
-}
-
-/// Hands half of the rows to `sink`: see [`model::row::Decode::decode_half`]. What holds rows of both halves
-/// is read for each; rows of the other half are passed over.
-pub fn decode_half(
-    signal: Signal,
-    request: &[u8],
-    half: Half,
-    sink: &mut dyn RowSink,
-) -> Result<(), Undecoded> {
-    read(signal, request, Some(half), &Joined::of_half(), sink)
-}
-
-fn read<'a>(
-    signal: Signal,
-    request: &'a [u8],
-    half: Option<Half>,
-    joined: &'a Joined,
-    sink: &mut dyn RowSink,
-) -> Result<(), Undecoded> {
-    let reader = Reader::joining(request, joined);
-    let scratch = Scratch {
-        part: half.map(|half| Part::of(request, half)),
-        ..Scratch::default()
-    };
+    let joined = Joined::default();
+    let reader = Reader::joining(request, &joined);
     match signal {
-        Signal::Traces => walk(reader, scratch, &mut spans::Spans::default(), sink),
-        Signal::Logs => walk(reader, scratch, &mut logs::Logs::default(), sink),
-        Signal::Metrics => walk(reader, scratch, &mut metrics::Metrics::default(), sink),
-    }
-}
-
-/// Which rows are read, by where they lie in memory.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    /// The second half of the request.
-    second: (usize, usize),
-    half: Half,
-}
-
-impl Part {
-    fn of(request: &[u8], half: Half) -> Self {
-        let start = request.as_ptr() as usize;
-        Self {
-            second: (start + request.len() / 2, start + request.len()),
-            half,
-        }
-    }
-
-    fn has(self, row: &[u8]) -> bool {
-        let at = row.as_ptr() as usize;
-        let (middle, end) = self.second;
-        let half = match middle <= at && at <= end {
-            true => Half::Second,
-            false => Half::First,
-        };
-        half == self.half
+        Signal::Traces => walk(reader, &mut spans::Spans::default(), sink),
+        Signal::Logs => walk(reader, &mut logs::Logs::default(), sink),
+        Signal::Metrics => walk(reader, &mut metrics::Metrics::default(), sink),
     }
 }
 
@@ -115,8 +63,6 @@ struct Scratch<'a> {
     /// Whether the sink has the present resource.
     handed_over: bool,
     scope_attributes: Vec<KeyValueRef<'a>>,
-    /// All rows without one.
-    part: Option<Part>,
 }
 
 impl<'a> Scratch<'a> {
@@ -148,10 +94,10 @@ impl<'a> Scratch<'a> {
 // {1 resource, 2 scope envelope, 3 schema URL} -> scope envelope {1 scope, 2 row, 3 schema URL}.
 fn walk<'a>(
     mut reader: Reader<'a>,
-    mut scratch: Scratch<'a>,
     rows: &mut dyn Rows<'a>,
     sink: &mut dyn RowSink,
 ) -> Result<(), Undecoded> {
+    let mut scratch = Scratch::default();
     while let Some((number, field)) = reader.next()? {
         if number == 1 {
             resource_envelope(&reader, field.bytes(&reader)?, &mut scratch, rows, sink)?;
@@ -278,9 +224,6 @@ fn scope_envelope<'a>(
             continue;
         }
         let row = field.bytes(&reader)?;
-        if scratch.part.is_some_and(|part| !part.has(row)) {
-            continue;
-        }
         if !handed_over {
             handed_over = true;
             scratch.hand_over(sink)?;

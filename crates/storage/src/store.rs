@@ -196,7 +196,6 @@ impl Store {
         self.send(Job::Write(Box::new(commit::Pending {
             batch: new.batch,
             chunk: new.chunk,
-            second: new.second,
             refused_series: new.refused_series,
             content: new.content,
             received_unix_nano: new.received_unix_nano,
@@ -214,14 +213,6 @@ impl Store {
         };
         if weight < inline_bytes {
             return core.decode_new(batch);
-        }
-        let in_work = core.options.pending_bytes - core.pending.available_permits();
-        let alone = in_work == weight;
-        if alone
-            && decode::halves::pays(&batch)
-            && let Some(new) = decode::halves::decode(core, &batch).await
-        {
-            return Ok(new);
         }
         let decoding = core.clone();
         tokio::task::spawn_blocking(move || decoding.decode_new(batch))

@@ -15,36 +15,17 @@ const COUNT_MAX: usize = 256;
 const BYTES_MAX: usize = 64 << 10;
 
 /// Messages that came in parts, put together. They live as long as the request is read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Joined {
     messages: OnceCell<Box<[OnceCell<Vec<u8>>]>>,
     count: Cell<usize>,
-    most: usize,
-}
-
-impl Default for Joined {
-    fn default() -> Self {
-        Self {
-            messages: OnceCell::new(),
-            count: Cell::new(0),
-            most: COUNT_MAX,
-        }
-    }
 }
 
 impl Joined {
-    /// For whoever reads half of a request: two halves have no more of them together than the whole may.
-    pub fn of_half() -> Self {
-        Self {
-            most: COUNT_MAX / 2,
-            ..Self::default()
-        }
-    }
-
     fn keep(&self, message: Vec<u8>) -> Option<&[u8]> {
         let messages = self
             .messages
-            .get_or_init(|| (0..self.most).map(|_| OnceCell::new()).collect());
+            .get_or_init(|| (0..COUNT_MAX).map(|_| OnceCell::new()).collect());
         let at = self.count.get();
         self.count.set(at + 1);
         Some(messages.get(at)?.get_or_init(|| message))

@@ -2,9 +2,7 @@ use std::sync::Arc;
 
 use model::metric::{MetricKind, PointValue, Series, Temporality};
 use model::room::NoRoom;
-use model::row::{
-    Half, LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef,
-};
+use model::row::{LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef};
 use model::{DataPoint, Metric, Signal, Value};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -551,30 +549,4 @@ fn what_holds_no_row_is_not_handed_on() {
     let mut broken = request.encode_to_vec();
     model::wire::put_bytes(&mut broken, 1, &[0x0a, 2, 0x0a, 9]);
     assert!(super::decode(Signal::Logs, &broken, &mut Calls::default()).is_err());
-}
-
-#[test]
-fn a_resource_with_rows_in_both_halves_is_read_for_each() {
-    let record = |n: u32| model::LogRecord {
-        flags: n,
-        body: "x".repeat(100).into(),
-        ..model::LogRecord::default()
-    };
-    let records: Vec<_> = (0..100).map(record).collect();
-    let request = crate::encode::logs(&records);
-    let half = |half| {
-        let mut rows = Rows::default();
-        super::decode_half(Signal::Logs, &request, half, &mut rows).unwrap();
-        rows.logs
-    };
-    let (first, second) = (half(Half::First), half(Half::Second));
-    assert!(first.len().abs_diff(second.len()) < 4, "{}", first.len());
-    assert_eq!([first, second].concat(), records);
-    for (bytes, rows) in [(&[][..], 0), (&request[..], 100)] {
-        let mut whole = Rows::default();
-        for half in [Half::First, Half::Second] {
-            super::decode_half(Signal::Logs, bytes, half, &mut whole).unwrap();
-        }
-        assert_eq!(whole.logs.len(), rows);
-    }
 }

@@ -35,8 +35,6 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 pub(super) struct Pending {
     pub batch: Batch,
     pub chunk: Chunk,
-    /// The rows after those of the chunk, where the halves of the batch were decoded apart.
-    pub second: Option<Chunk>,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
     /// By what a repeat of it is known, where it has no stamp.
@@ -45,17 +43,6 @@ pub(super) struct Pending {
     pub answer: oneshot::Sender<Result<Ack, WriteError>>,
     /// What it takes of the bounds on memory, until it is answered.
     pub holds: (OwnedSemaphorePermit, Room),
-}
-
-impl Pending {
-    /// Its rows.
-    fn chunks(&self) -> impl Iterator<Item = &Chunk> {
-        std::iter::once(&self.chunk).chain(&self.second)
-    }
-
-    fn rows(&self) -> usize {
-        self.chunks().map(Chunk::rows).sum()
-    }
 }
 
 /// Work for the commit thread.
@@ -143,7 +130,7 @@ impl Committer {
                 match job {
                     Job::Write(pending) => {
                         bytes += pending.batch.request.len();
-                        decoded += pending.chunks().map(Chunk::list_bytes).sum::<usize>();
+                        decoded += pending.chunk.list_bytes();
                         group.push(*pending);
                     }
                     job => {
@@ -266,7 +253,7 @@ impl Committer {
             }
             return None;
         }
-        if pending.rows() == 0 {
+        if pending.chunk.rows() == 0 {
             let ack = self.ack(&pending);
             self.note(&pending);
             let _ = pending.answer.send(Ok(ack));
@@ -274,8 +261,7 @@ impl Committer {
         }
         // Replayed, a row without a time must not become one of another time, nor one that is far
         // ahead be filed elsewhere.
-        let is_timely = |chunk: &Chunk| chunk.undated == 0 && chunk.ahead.is_empty();
-        let timely = pending.chunks().all(is_timely);
+        let timely = pending.chunk.undated == 0 && pending.chunk.ahead.is_empty();
         // Which zeros went before its points depends on it, too.
         let zeros = self.core.options.start_zero_samples && pending.batch.signal == Signal::Metrics;
         let received = (!timely || zeros).then_some(pending.received_unix_nano);

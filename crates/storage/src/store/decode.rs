@@ -1,7 +1,5 @@
 //! From the bytes of a batch to rows in memory, within the bounds on memory and series.
 
-pub(super) mod halves;
-
 use std::sync::Arc;
 
 use model::Tenant;
@@ -26,8 +24,6 @@ const MEMORY_RETRY_SPREAD_MS: u64 = 1_000;
 pub(super) struct New {
     pub batch: Batch,
     pub chunk: Chunk,
-    /// The rows after those of the chunk, where the halves of the batch were decoded apart.
-    pub second: Option<Chunk>,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
     pub content: Option<Content>,
@@ -129,7 +125,6 @@ impl Core {
             content: by_content.then(|| content_of(&batch)),
             batch,
             chunk,
-            second: None,
             refused_series: refused,
             room,
             received_unix_nano: received,

@@ -9,7 +9,6 @@ mod failure;
 mod fields;
 mod grouping;
 mod groups;
-mod halves;
 mod heavy;
 mod merging;
 mod observer;

@@ -157,15 +157,6 @@ fn point(series: &Series, point: &DataPoint, sink: &mut dyn RowSink) -> Result<(
     })
 }
 
-/// The rows of one half.
-fn half_of<T>(rows: &[T], half: Half) -> &[T] {
-    let (first, second) = rows.split_at(rows.len() / 2);
-    match half {
-        Half::First => first,
-        Half::Second => second,
-    }
-}
-
 impl Decode for TestDecoder {
     fn decode(
         &self,
@@ -201,31 +192,5 @@ impl Decode for TestDecoder {
             }
         }
         Ok(())
-    }
-
-    fn decode_half(
-        &self,
-        format: Format,
-        signal: Signal,
-        request: &[u8],
-        half: Half,
-        sink: &mut dyn RowSink,
-    ) -> Option<Result<(), Undecoded>> {
-        let rows = match (format, signal) {
-            (Format::Otlp, Signal::Traces) => {
-                let rows: Vec<Span> = postcard::from_bytes(request).ok()?;
-                half_of(&rows, half)
-                    .iter()
-                    .try_for_each(|row| span(row, sink))
-            }
-            (Format::Otlp, Signal::Logs) => {
-                let rows: Vec<LogRecord> = postcard::from_bytes(request).ok()?;
-                half_of(&rows, half)
-                    .iter()
-                    .try_for_each(|row| log(row, sink))
-            }
-            _ => return None,
-        };
-        Some(rows.map_err(Undecoded::NoRoom))
     }
 }

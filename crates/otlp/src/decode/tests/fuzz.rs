@@ -3,12 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use model::row::{Half, RowSink};
-
 use super::hostile::Hostile;
 use super::oracle::expected;
 use super::*;
-use crate::decode::decode_half;
 
 /// Requests for each signal, unless `THROUGHLINE_FUZZ_CASES` says otherwise.
 const CASES: u64 = 4_000;
@@ -22,36 +19,9 @@ fn same(what: &str, ours: &impl Debug, theirs: &impl Debug) -> Result<(), String
     }
 }
 
-/// Halves that both read have the rows of the whole together, and then the whole reads.
-fn compare_halves(signal: Signal, bytes: &[u8], whole: Option<&Rows>) -> Result<(), String> {
-    let read = |half| {
-        let mut rows = Rows::default();
-        let read = decode_half(signal, bytes, half, &mut rows);
-        read.ok().map(|()| rows)
-    };
-    let Some((mut both, second)) = read(Half::First).zip(read(Half::Second)) else {
-        return Ok(());
-    };
-    let whole = whole.ok_or("both halves of what is refused are accepted")?;
-    both.spans.extend(second.spans);
-    both.logs.extend(second.logs);
-    both.points.extend(second.points);
-    for (reason, count) in second.rejected {
-        both.reject(reason, count);
-    }
-    both.rejected.sort_unstable();
-    let mut rejected = whole.rejected.clone();
-    rejected.sort_unstable();
-    same("spans of halves", &both.spans, &whole.spans)?;
-    same("logs of halves", &both.logs, &whole.logs)?;
-    same("points of halves", &both.points, &whole.points)?;
-    same("rejected of halves", &both.rejected, &rejected)
-}
-
 /// Decodes with both. Says how many rows there were, if it is a request at all.
 fn compare(signal: Signal, bytes: &[u8]) -> Result<Option<usize>, String> {
     let ours = Rows::decode(signal, bytes);
-    compare_halves(signal, bytes, ours.as_ref().ok())?;
     let (ours, theirs) = match (ours, expected(signal, bytes)) {
         (Ok(ours), Ok(theirs)) => (ours, theirs),
         (Err(_), Err(_)) => return Ok(None),

@@ -15,7 +15,7 @@ use crate::order::KEYS_FOR_TRACE_ORDER_MAX;
 use crate::write::Ack;
 
 /// Chunks are joined up to this many rows: joining copies, and senders wait for it.
-const CHUNK_ROWS_MAX: usize = 512;
+const CHUNK_ROWS_MAX: usize = 1_024;
 /// And up to this many bytes.
 const CHUNK_BYTES_MAX: usize = 2 << 20;
 
@@ -31,7 +31,6 @@ impl Committer {
             let Pending {
                 batch,
                 chunk,
-                second,
                 answer,
                 holds,
                 ..
@@ -42,11 +41,9 @@ impl Committer {
                 continue;
             }
             let chunks = fresh.entry((batch.tenant, batch.signal)).or_default();
-            for chunk in [chunk].into_iter().chain(second) {
-                match chunks.last_mut() {
-                    Some(last) if may_join(last, &chunk) => last.absorb(&chunk),
-                    _ => chunks.push(chunk),
-                }
+            match chunks.last_mut() {
+                Some(last) if may_join(last, &chunk) => last.absorb(&chunk),
+                _ => chunks.push(chunk),
             }
         }
         let fresh: Vec<_> = fresh
@@ -99,15 +96,13 @@ impl Committer {
     }
 
     pub(super) fn ack(&self, pending: &Pending) -> Ack {
-        let mut rejected: BTreeMap<Reject, u64> = BTreeMap::new();
-        for chunk in pending.chunks() {
-            for (reason, count) in &chunk.rejected {
-                *rejected.entry(*reason).or_default() += count;
-            }
-        }
+        let rejected = pending.chunk.rejected.iter();
+        let mut rejected: Vec<(Reject, u64)> =
+            rejected.map(|(reason, count)| (*reason, *count)).collect();
+        rejected.sort_unstable();
         Ack {
-            accepted: pending.rows() as u64,
-            rejected: rejected.into_iter().collect(),
+            accepted: pending.chunk.rows() as u64,
+            rejected,
             duplicate: false,
             points: pending.chunk.point_counts,
         }
@@ -117,9 +112,7 @@ impl Committer {
     pub(super) fn note(&self, pending: &Pending) {
         let counters = &self.core.counters;
         add(&counters.batches, 1);
-        for chunk in pending.chunks() {
-            self.note_rows(chunk);
-        }
+        self.note_rows(&pending.chunk);
         self.core.acknowledged(pending.batch.stamp.as_ref());
     }
 
