@@ -14,8 +14,10 @@ mod cost;
 pub(crate) mod policy;
 mod write;
 
+use std::sync::Arc;
+
 use crate::flush::FlushError;
-use crate::partition::FileId;
+use crate::partition::{BlockFile, FileId};
 
 pub(crate) use write::{Task, Written, write};
 
@@ -47,6 +49,36 @@ pub(crate) enum MergeError {
     /// The new file could not be written.
     #[error(transparent)]
     Write(#[from] FlushError),
+}
+
+impl MergeError {
+    /// Of a part that the disk does not give.
+    pub(crate) fn unread(file: FileId, error: std::io::Error) -> Self {
+        if is_shortage(&error) {
+            return error.into();
+        }
+        Self::Damaged {
+            file,
+            reason: error.to_string(),
+        }
+    }
+
+    /// Of parts that are mapped, of which the disk did not give all.
+    pub(crate) fn not_whole(files: &[Arc<BlockFile>]) -> Self {
+        let error = std::io::Error::other("the disk did not give a part of it");
+        match files.iter().find(|file| !file.is_whole()) {
+            Some(file) => Self::unread(file.id, error),
+            None => error.into(),
+        }
+    }
+}
+
+/// Whether the system has too little of something, whichever file is read.
+fn is_shortage(error: &std::io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE))
 }
 
 impl From<std::io::Error> for MergeError {

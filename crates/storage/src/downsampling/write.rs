@@ -203,7 +203,7 @@ fn fill(
         }
         Ok(())
     });
-    written.ok_or_else(|| std::io::Error::other("the disk did not give a part of a file"))??;
+    written.ok_or_else(|| MergeError::not_whole(files))??;
     for (key, dir) in keys {
         core.env.files.sync_dir(&dir)?;
         exchange(core, &key, &dir, task.id)?;

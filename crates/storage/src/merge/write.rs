@@ -1,6 +1,5 @@
 //! Writes one file of several.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -82,7 +81,7 @@ fn write_points(task: &Task<'_>, id: FileId) -> Result<Written, MergeError> {
         let places = points::merge::merge(task.files, task.go_on, &mut into)?;
         Ok(into.finish(|terms| places.write_terms(task.files, terms))?)
     });
-    written.ok_or_else(|| std::io::Error::other("the disk did not give a part of a file"))??;
+    written.ok_or_else(|| MergeError::not_whole(task.files))??;
     task.env.files.sync_dir(task.dir)?;
     let file = BlockFile::open_unfinished(task.env, task.dir, task.signal, id);
     let file = file.map_err(FlushError::File)?;
@@ -113,7 +112,8 @@ pub(crate) struct Part<'a> {
 
 impl<'a> Part<'a> {
     pub(crate) fn open(env: &Env, dir: &Path, file: &'a BlockFile) -> Result<Self, MergeError> {
-        let bytes = env.files.open(&file.id.path(dir, "blocks"))?;
+        let bytes = env.files.open(&file.id.path(dir, "blocks"));
+        let bytes = bytes.map_err(|error| MergeError::unread(file.id, error))?;
         Ok(Self { file, bytes })
     }
 
@@ -121,13 +121,9 @@ impl<'a> Part<'a> {
     pub(crate) fn block(&self, ordinal: usize) -> Result<Bytes, MergeError> {
         let meta = &self.file.blocks[ordinal];
         let mut bytes = vec![0; meta.length as usize];
-        match self.bytes.read_exact_at(&mut bytes, meta.offset) {
-            Ok(()) => Ok(bytes.into()),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Err(damaged(self.file, &error))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let read = self.bytes.read_exact_at(&mut bytes, meta.offset);
+        read.map_err(|error| MergeError::unread(self.file.id, error))?;
+        Ok(bytes.into())
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::block::{CHUNK_ROWS_MAX, ChunkPlace, Parts, PointBlock};
@@ -130,11 +129,11 @@ impl Ord for Waiting {
     }
 }
 
-/// Of a block that does not read: what the disk refuses now it may give the next time.
+/// Of a block that does not read.
 fn unread(file: &BlockFile, error: FileError) -> MergeError {
     match error {
-        FileError::Io(error) if error.kind() != ErrorKind::UnexpectedEof => error.into(),
-        error => damaged(file, &Damage(error.to_string())),
+        FileError::Io(error) => MergeError::unread(file.id, error),
+        FileError::Damaged(reason) => damaged(file, &Damage(reason)),
     }
 }
 

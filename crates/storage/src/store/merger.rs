@@ -7,6 +7,7 @@
 //! the others are removed when the store opens ([`Partition::open`]). Files that queries hold are
 //! removed once those are done ([`super::removals`]).
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,13 +25,35 @@ use crate::partition::{
     BlockFile, FileEntry, FileError, FileId, Partition, PartitionKey, UNFINISHED, remove_files,
 };
 
+/// For how long files are left alone after they could not be merged: for twice as long after each
+/// time that follows.
+const PAUSE_NANOS: u64 = 10 * model::time::NANOS_PER_SECOND;
+/// How often that is doubled at most.
+const DOUBLINGS_MAX: u32 = 8;
+
 /// How the merge thread is told that there may be work.
 #[derive(Default)]
 pub(crate) struct Merging {
     wanted: Mutex<bool>,
     changed: Condvar,
-    /// Held by whoever merges: one at a time.
-    working: Mutex<()>,
+    /// Held by whoever merges: one at a time. It has the partitions whose files could not be merged.
+    working: Mutex<BTreeMap<PartitionKey, Pause>>,
+}
+
+/// A partition that is left alone for a while: what cannot be written now is read in vain each time.
+#[derive(Default)]
+struct Pause {
+    failures: u32,
+    /// By the clock that does not jump.
+    until_nanos: u64,
+}
+
+impl Pause {
+    fn begin(&mut self, now_nanos: u64) {
+        let pause = PAUSE_NANOS << self.failures.min(DOUBLINGS_MAX);
+        self.until_nanos = now_nanos.saturating_add(pause);
+        self.failures = self.failures.saturating_add(1);
+    }
 }
 
 impl Merging {
@@ -67,12 +90,21 @@ pub(super) fn start(core: Arc<Core>) -> JoinHandle<()> {
 
 /// Merges all that is due.
 pub(crate) fn merge_all(core: &Core) {
-    let _working = core.merging.working.lock();
+    let mut paused = core.merging.working.lock();
     let keys: Vec<PartitionKey> = core.view.read().partitions.keys().cloned().collect();
+    paused.retain(|key, _| keys.binary_search(key).is_ok());
+    let now = || core.env.clock.monotonic_nanos();
     for key in keys {
+        if paused
+            .get(&key)
+            .is_some_and(|pause| now() < pause.until_nanos)
+        {
+            continue;
+        }
         while let Some((partition, files)) = due(core, &key) {
             match merge_files(core, &partition, files) {
                 Ok(()) => {
+                    paused.remove(&key);
                     drop(partition);
                     core.removals.sweep(core);
                     count_waiting(core);
@@ -81,6 +113,7 @@ pub(crate) fn merge_all(core: &Core) {
                 Err(error) => {
                     failed(core, &partition, &error);
                     if !matches!(error, MergeError::Damaged { .. }) {
+                        paused.entry(key.clone()).or_default().begin(now());
                         break;
                     }
                 }
@@ -212,7 +245,11 @@ fn merge_files(
             if let Some(id) = FileId::merged(&ids) {
                 give_up(core, &dir, id);
             }
-            Err(error)
+            // What retention drops meanwhile does not read either.
+            match error {
+                MergeError::Damaged { .. } if !go_on() => Err(MergeError::Cancelled),
+                error => Err(error),
+            }
         }
     }
 }
@@ -241,7 +278,7 @@ pub(crate) fn open(file: &FileEntry) -> Result<Arc<BlockFile>, MergeError> {
             file: file.id,
             reason,
         },
-        error @ FileError::Io(_) => FlushError::File(error).into(),
+        FileError::Io(error) => MergeError::unread(file.id, error),
     })
 }
 

@@ -538,6 +538,73 @@ async fn a_merged_file_that_does_not_read_back_replaces_nothing() {
 }
 
 #[tokio::test]
+async fn a_part_that_the_disk_does_not_give_is_passed_over() {
+    let memory = MemoryFiles::new();
+    let (store, clock) = open(&memory);
+    send(&store, &mut Generator::new(44), &[40; 5]).await;
+    quiet(&clock);
+    drop(store);
+    for (signal, reads) in [(Signal::Logs, 4), (Signal::Metrics, 3)] {
+        // The file is not mapped, its directory does not read, its block does not read.
+        for skip in 0..reads {
+            let files = FaultFiles::over(Arc::new(memory.fork()));
+            let (store, _) = open_over(Arc::new(files.clone()));
+            files.plan(Plan {
+                path_contains: blocks_of(&store, signal, FileId::flush(3)),
+                skip,
+                ..Plan::always(Op::Read, Failure::Io)
+            });
+            for _ in 0..2 {
+                merge(&store).await;
+                assert_eq!(files_of(&store, signal), [3], "{signal:?} {skip}");
+                assert_eq!(files_of(&store, Signal::Traces), [1]);
+                assert_eq!(counted(&store, "merge_errors_total"), 1.0);
+                assert_eq!(counted(&store, "damaged_blocks_total"), 1.0);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_merged_are_left_alone_for_longer_each_time() {
+    let files = FaultFiles::over(Arc::new(MemoryFiles::new()));
+    let (store, clock) = open_over(Arc::new(files.clone()));
+    let sent = send(&store, &mut Generator::new(45), &[40, 40]).await;
+    quiet(&clock);
+    files.plan(Plan {
+        path_contains: "blocks.tmp$".to_owned(),
+        ..Plan::always(Op::Write, Failure::Io)
+    });
+    let mut reads = Vec::new();
+    // Of all three signals after 0, 10, 30 and 70 seconds.
+    for (seconds, errors) in [
+        (0, 3.0),
+        (9, 3.0),
+        (1, 6.0),
+        (19, 6.0),
+        (1, 9.0),
+        (39, 9.0),
+        (1, 12.0),
+    ] {
+        clock.advance(seconds * NANOS_PER_SECOND);
+        merge(&store).await;
+        assert_eq!(counted(&store, "merge_errors_total"), errors);
+        reads.push((errors, files.reads()));
+    }
+    // Nothing is read meanwhile.
+    for pair in reads.windows(2) {
+        assert_eq!(pair[0].0 == pair[1].0, pair[0].1 == pair[1].1, "{reads:?}");
+    }
+    files.heal();
+    merge(&store).await;
+    assert_eq!(files_of(&store, Signal::Logs), [2]);
+    clock.advance(80 * NANOS_PER_SECOND);
+    merge(&store).await;
+    assert_eq!(files_of(&store, Signal::Logs), [1]);
+    sent.check(&store).await;
+}
+
+#[tokio::test]
 async fn blocks_that_are_gone_are_missed_aloud() {
     let memory = MemoryFiles::new();
     let (store, clock) = open(&memory);
