@@ -66,6 +66,12 @@ impl JournalError {
 
     /// The full disk is the one condition that callers tell apart from other retries.
     pub fn is_storage_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        let is_full = |kind| {
+            matches!(
+                kind,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        };
+        matches!(self, Self::Io { source, .. } if is_full(source.kind()))
     }
 }

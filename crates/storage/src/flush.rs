@@ -2,6 +2,7 @@
 //! field tables and index.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use model::{Signal, Tenant};
 
 use crate::chunk::{Chunk, Chunks, KeyNumbers};
 use crate::idtable;
-use crate::index::BlockTerms;
+use crate::index::{BlockTerms, IndexError};
 use crate::layout::RowRef;
 use crate::order::{cut, ordered};
 use crate::partition::{
@@ -78,9 +79,22 @@ pub(crate) enum FlushError {
     #[error(transparent)]
     Block(#[from] crate::block::BlockError),
     #[error(transparent)]
-    Index(#[from] crate::index::IndexError),
+    Index(#[from] IndexError),
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl FlushError {
+    /// Whether there was no room on the disk.
+    pub(crate) fn is_storage_full(&self) -> bool {
+        let system = match self {
+            Self::Io(error) | Self::File(FileError::Io(error)) => Some(error),
+            Self::Index(error) => error.system(),
+            Self::Block(_) | Self::File(FileError::Damaged(_)) => None,
+        };
+        let is_full = |kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        system.is_some_and(|error| is_full(error.kind()))
+    }
 }
 
 /// Writes the heads as flush `flush` and returns the partitions that changed, with the new files

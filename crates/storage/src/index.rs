@@ -65,7 +65,7 @@ impl IndexError {
     }
 
     /// What the system says.
-    fn system(&self) -> Option<&std::io::Error> {
+    pub(crate) fn system(&self) -> Option<&std::io::Error> {
         match self {
             Self::Io(TantivyError::IoError(error)) => Some(error),
             Self::Io(TantivyError::OpenReadError(OpenReadError::IoError { io_error, .. })) => {

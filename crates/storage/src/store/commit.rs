@@ -1,5 +1,6 @@
 //! The commit thread: group commit, publication, acknowledgement.
 
+mod disk;
 mod publish;
 mod sealing;
 
@@ -19,6 +20,7 @@ use super::recover::Recovered;
 use super::refusal::Refusal;
 use super::stamps::{Before, Stamps};
 use super::{Core, add, record};
+use disk::Disk;
 
 use crate::chunk::Chunk;
 use crate::points::Growth;
@@ -72,6 +74,7 @@ pub(super) struct Committer {
     flushing: Option<Position>,
     /// What the head has grown by.
     growth: Growth,
+    disk: Disk,
     /// The last flush that counts.
     flush: u64,
 }
@@ -89,8 +92,14 @@ pub(super) fn start(
         flusher.send(sealed);
         position
     });
+    let log_bytes = recovered.journal.bytes();
+    let of_log = |is_there| if is_there { log_bytes } else { 0 };
     let mut committer = Committer {
         core,
+        disk: Disk::new(
+            of_log(recovered.growth.bytes > 0),
+            of_log(flushing.is_some()),
+        ),
         flush: recovered.flush,
         journal: recovered.journal,
         stamps: recovered.stamps,
@@ -184,6 +193,7 @@ impl Committer {
         if group.is_empty() {
             return;
         }
+        self.look_at_disk();
         let begin = self.journal.end();
         self.insertions.clear();
         let mut written = Vec::with_capacity(group.len());
@@ -232,7 +242,7 @@ impl Committer {
         let Err(error) = self.journal.sync() else {
             return Ok(());
         };
-        self.fail_if_fatal(&error);
+        self.note_error(&error);
         if let Err(error) = self.journal.rollback_to(begin) {
             self.fail(&error);
         }
@@ -266,7 +276,8 @@ impl Committer {
         let zeros = self.core.options.start_zero_samples && pending.batch.signal == Signal::Metrics;
         let received = (!timely || zeros).then_some(pending.received_unix_nano);
         let header = record::header(&pending.batch, &pending.refused_series, received);
-        if let Some((refusal, reason)) = self.no_room(header.len() + pending.batch.request.len()) {
+        let bytes = header.len() + pending.batch.request.len();
+        if let Some((refusal, reason)) = self.no_room(bytes) {
             self.refuse(pending, refusal, reason);
             return None;
         }
@@ -276,11 +287,12 @@ impl Committer {
             .append_parts(&[&header, &pending.batch.request])
         {
             Ok(_) => {
+                self.disk.appended(bytes);
                 self.note_stored(&pending);
                 Some(pending)
             }
             Err(error) => {
-                self.fail_if_fatal(&error);
+                self.note_error(&error);
                 if let Err(error) = self.journal.rollback_to(rollback) {
                     self.fail(&error);
                 }
@@ -330,6 +342,14 @@ impl Committer {
             after_ms: 1_000,
         };
         let _ = pending.answer.send(Err(refused));
+    }
+
+    /// Notes that the log could not be written.
+    fn note_error(&mut self, error: &JournalError) {
+        self.fail_if_fatal(error);
+        if error.is_storage_full() {
+            self.disk.note_full();
+        }
     }
 
     fn fail_if_fatal(&self, error: &JournalError) {

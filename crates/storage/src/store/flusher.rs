@@ -47,9 +47,17 @@ struct State {
     steps_done: u64,
     /// How often the head at hand could not be written, and why the last time.
     failures: u32,
-    failure: String,
+    failure: Failed,
     /// The thread is gone.
     ended: bool,
+}
+
+/// Why a head could not be written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Failed {
+    pub reason: String,
+    /// For want of room on the disk.
+    pub full: bool,
 }
 
 impl Progress {
@@ -164,7 +172,7 @@ impl Flusher {
     }
 
     /// Why the head at hand could not be written the last time it was tried.
-    pub(super) fn failure(&self) -> Option<String> {
+    pub(super) fn failure(&self) -> Option<Failed> {
         let state = self.progress.state.lock();
         (state.failures > 0).then(|| state.failure.clone())
     }
@@ -195,7 +203,10 @@ fn write(
                 tracing::error!(%error, "flush failed, trying again; data is safe in the wal");
                 progress.note(|state| {
                     state.failures += 1;
-                    state.failure = error.to_string();
+                    state.failure = Failed {
+                        reason: error.to_string(),
+                        full: error.is_storage_full(),
+                    };
                 });
                 if core.failures.first().is_some() {
                     // A failed sync: trying again would prove nothing.

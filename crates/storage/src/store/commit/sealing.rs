@@ -23,7 +23,7 @@ const FLUSH_PATIENCE: u32 = 3;
 
 impl Committer {
     /// Seals the head when it is full, or has half of what the WAL may hold: the other half is
-    /// for what comes while it is being written.
+    /// for what comes while it is being written. Sooner where the disk has little room.
     pub(super) fn make_room(&mut self) {
         if self.growth.is_full(self.core.options.head_bytes) {
             // At most two heads are in memory: while one is being written the other may grow by
@@ -31,7 +31,7 @@ impl Committer {
             if self.flusher.failure().is_none() && !self.may_grow() && self.wait_for_flush(1) {
                 self.seal();
             }
-        } else if self.journal.bytes() >= self.core.options.wal_bytes / 2
+        } else if (self.journal.bytes() >= self.core.options.wal_bytes / 2 || self.disk.is_scarce())
             && self.flushing.is_none()
             && self.growth.bytes > 0
         {
@@ -66,8 +66,11 @@ impl Committer {
         let options = &self.core.options;
         let because = || {
             let failure = self.flusher.failure();
-            failure.map_or_else(String::new, |failure| format!(": {failure}"))
+            failure.map_or_else(String::new, |failure| format!(": {}", failure.reason))
         };
+        if let Some(reason) = self.no_disk(bytes) {
+            return Some((Refusal::Disk, reason));
+        }
         let full = self.flushing.is_some() && self.growth.is_full(options.head_bytes);
         if full && (!self.may_grow() || self.flusher.failure().is_some()) {
             let reason = format!("rows in memory cannot be written to files{}", because());
@@ -82,10 +85,9 @@ impl Committer {
             let reason = format!("{waiting} files wait to be merged, which has to catch up");
             return Some((Refusal::Merge, reason));
         }
-        let unflushed = self.flushing.is_some() || self.growth.bytes > 0;
         let length = self.journal.bytes().saturating_add(bytes as u64);
         // A batch longer than the bound must pass some time: then, when nothing else is there.
-        if unflushed && length > options.wal_bytes {
+        if self.holds_rows() && length > options.wal_bytes {
             let reason = format!(
                 "the write-ahead log has its {} bytes, and what it holds is not in files yet{}",
                 options.wal_bytes,
@@ -109,6 +111,7 @@ impl Committer {
         self.growth = Growth::default();
         self.core.counters.head_bytes.store(0, Ordering::Relaxed);
         self.flushing = Some(position);
+        self.disk.sealed();
         self.flusher.send(Sealed {
             heads,
             position,
@@ -123,7 +126,9 @@ impl Committer {
         }
         self.flushing = None;
         self.flush += 1;
+        self.disk.flushed();
         self.free(position);
+        self.look_at_disk();
     }
 
     /// Frees the log up to a position, before which all is in files.

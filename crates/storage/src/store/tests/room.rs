@@ -1,15 +1,16 @@
 //! What happens when there is no room: on the disk, in the WAL, among the series.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::RealFiles;
+use env::{Files, RealFiles};
 use model::metric::Series;
 use model::row::Reject;
 use model::time::NANOS_PER_SECOND;
 use model::{DataPoint, KeyValue, LogRecord, Signal, Span, Tenant};
 use tempfile::{TempDir, tempdir};
-use testkit::{Failure, FaultFiles, ManualClock, Op, Plan};
+use testkit::{Failure, FaultFiles, ManualClock, MemoryFiles, Op, Plan};
 
 use crate::filter::Filter;
 use crate::testing::*;
@@ -56,11 +57,20 @@ impl Rig {
     /// From now on there is no room for what these calls would write under paths with the word.
     fn fill_disk(&self, ops: &[Op], path_contains: &str) {
         for op in ops {
-            self.files.plan(Plan {
-                path_contains: path_contains.to_owned(),
-                ..Plan::always(*op, Failure::StorageFull)
-            });
+            self.fail(*op, path_contains, Failure::StorageFull);
         }
+    }
+
+    /// From now on no files of rows can be made, which is not for want of room.
+    fn deny_files(&self) {
+        self.fail(Op::Create, ".blocks", Failure::Denied);
+    }
+
+    fn fail(&self, op: Op, path_contains: &str, failure: Failure) {
+        self.files.plan(Plan {
+            path_contains: path_contains.to_owned(),
+            ..Plan::always(op, failure)
+        });
     }
 }
 
@@ -110,7 +120,7 @@ async fn a_full_wal_asks_to_come_again_until_it_is_in_files() {
     });
     let (store, _) = rig.open();
     let mut generator = Generator::new(30);
-    rig.fill_disk(&[Op::Create], ".blocks");
+    rig.deny_files();
     let (mut stored, reason) = fill_store(&store, &mut generator).await;
     assert!(reason.contains("write-ahead log"), "{reason}");
     assert!(metric(&store, "retried_batches_total", "wal_full") >= 1.0);
@@ -129,10 +139,10 @@ async fn heads_that_cannot_be_written_do_not_keep_the_store_from_stopping_or_sta
     });
     let (store, _) = rig.open();
     let mut generator = Generator::new(31);
-    rig.fill_disk(&[Op::Create], ".blocks");
+    rig.deny_files();
     let (mut stored, reason) = fill_store(&store, &mut generator).await;
     assert!(
-        reason.contains("cannot be written to files: No space left"),
+        reason.contains("cannot be written to files: Permission denied"),
         "{reason}"
     );
     assert!(metric(&store, "retried_batches_total", "head_full") >= 1.0);
@@ -171,6 +181,102 @@ async fn a_disk_without_any_room_opens_for_reading() {
     assert_holds(&store, &stored).await;
     assert_full(&store, &mut generator).await;
     rig.heals(&store, &mut generator, &mut stored).await;
+}
+
+#[tokio::test]
+async fn while_files_lack_room_the_log_takes_none() {
+    let rig = Rig::new(Options::default());
+    let (store, _) = rig.open();
+    let mut generator = Generator::new(37);
+    let mut stored: Vec<Span> = (0..100).map(|_| generator.span()).collect();
+    write(&store, Signal::Traces, &stored).await.unwrap();
+    rig.fill_disk(&[Op::Create], ".blocks");
+    // It is tried, and fails. The log could be written all the while.
+    store.flush().await;
+    for _ in 0..3 {
+        assert_full(&store, &mut generator).await;
+    }
+    assert_eq!(metric(&store, "retried_batches_total", "wal_write"), 3.0);
+    assert_holds(&store, &stored).await;
+    rig.heals(&store, &mut generator, &mut stored).await;
+}
+
+#[tokio::test]
+async fn a_log_without_room_has_its_rows_written_to_files_before_it_takes_more() {
+    let rig = Rig::new(Options::default());
+    let (store, _) = rig.open();
+    let mut generator = Generator::new(38);
+    let log = |ops: &[Op]| rig.fill_disk(ops, ".seg");
+    log(&[Op::Write]);
+    // Nothing is in memory: once there is room the first request is taken.
+    assert_full(&store, &mut generator).await;
+    rig.files.heal();
+    let mut stored = vec![generator.span()];
+    write(&store, Signal::Traces, &stored).await.unwrap();
+    assert_eq!(metric(&store, "flushes_total", ""), 0.0);
+
+    log(&[Op::Write]);
+    assert_full(&store, &mut generator).await;
+    rig.heals(&store, &mut generator, &mut stored).await;
+    assert!(metric(&store, "flushes_total", "") >= 1.0);
+}
+
+/// Writes until so many more rows are stored, and flushes when it is asked to come again; false
+/// where that does not help.
+async fn comes_again(
+    store: &Store,
+    generator: &mut Generator,
+    stored: &mut Vec<Span>,
+    more: usize,
+) -> bool {
+    let enough = stored.len() + more;
+    let mut refused = 0;
+    while stored.len() < enough && refused < 5 {
+        let rows: Vec<Span> = (0..40).map(|_| generator.span()).collect();
+        match write(store, Signal::Traces, &rows).await {
+            Ok(_) => {
+                stored.extend(rows);
+                refused = 0;
+            }
+            Err(WriteError::Retry { .. }) => {
+                refused += 1;
+                store.flush().await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    stored.len() >= enough
+}
+
+#[tokio::test]
+async fn the_log_leaves_files_the_room_that_they_need() {
+    const BALLAST: usize = 3 << 20;
+    let files = MemoryFiles::new();
+    files.set_capacity(Some(6 << 20));
+    let ballast = Path::new("/ballast");
+    let file = files.create(ballast).unwrap();
+    file.write_vectored_at(&[&vec![0; BALLAST]], 0).unwrap();
+    let (env, _) = testkit::env(3, Arc::new(files.clone()));
+    let options = Options {
+        block_rows: 64,
+        flush_retry: Duration::from_millis(5),
+        background_merges: false,
+        ..Options::default()
+    };
+    let store = Store::open(env, Path::new("/data"), options, Arc::new(TestDecoder)).unwrap();
+    let mut generator = Generator::new(39);
+    let mut stored = Vec::new();
+    let taken = comes_again(&store, &mut generator, &mut stored, usize::MAX / 2).await;
+    assert!(!taken && !stored.is_empty());
+    assert_holds(&store, &stored).await;
+
+    files.remove_file(ballast).unwrap();
+    let as_many = stored.len() / 2;
+    assert!(comes_again(&store, &mut generator, &mut stored, as_many).await);
+    store.flush().await;
+    assert_eq!(metric(&store, "head_bytes", ""), 0.0);
+    assert_eq!(metric(&store, "flush_errors_total", ""), 0.0);
+    assert_holds(&store, &stored).await;
 }
 
 /// One point of each of these series, which differ in their names alone.
