@@ -47,8 +47,12 @@ pub(crate) fn open(
     let mut recovery = Recovery::default();
     let mut found = find_segments(env, dir)?;
     let mut number_min = options.segment_min.max(1);
-    set_aside_unreadable(env, dir, &mut found, &mut recovery, &mut number_min)?;
-    let (mut segments, last) = check_segments(env, dir, &found, &mut recovery)?;
+    let mut damage = Damage {
+        read_from: options.read_from,
+        recovery: &mut recovery,
+    };
+    set_aside_unreadable(env, dir, &mut found, &mut damage, &mut number_min)?;
+    let (mut segments, last) = check_segments(env, dir, &found, &mut damage)?;
     let active = active_segment(env, dir, last, number_min)?;
     sync(&*active.file, segment_path(dir, active.number))?;
     let dir_synced = env.files.sync_dir(dir);
@@ -96,7 +100,7 @@ fn check_segments<'f>(
     env: &Env,
     dir: &Path,
     found: &'f [Found],
-    recovery: &mut Recovery,
+    damage: &mut Damage<'_>,
 ) -> Result<(BTreeMap<u64, Segment>, Option<Last<'f>>), JournalError> {
     let mut segments = BTreeMap::new();
     let mut last = None;
@@ -105,13 +109,16 @@ fn check_segments<'f>(
         let Some(header) = segment.header else {
             continue;
         };
-        let end = check_segment(env, dir, segment, &header, following, recovery)?;
+        let end = check_segment(env, dir, segment, &header, following, damage)?;
         let seed = header.seed();
         segments.insert(segment.number, Segment { end, seed });
         last = Some((segment, header, end));
-        recovery.missing_segments += following.map_or(0, |next| missing_between(segment, next));
+        if let Some(next) = following {
+            let unread = next.number.saturating_sub(damage.read_from.segment);
+            damage.recovery.missing_segments += missing_between(segment, next).min(unread);
+        }
     }
-    recovery.segments = segments.len() as u64;
+    damage.recovery.segments = segments.len() as u64;
     Ok((segments, last))
 }
 
@@ -216,7 +223,7 @@ fn set_aside_unreadable(
     env: &Env,
     dir: &Path,
     found: &mut Vec<Found>,
-    recovery: &mut Recovery,
+    damage: &mut Damage<'_>,
     number_min: &mut u64,
 ) -> Result<(), JournalError> {
     let last = found.last().map(|segment| segment.number);
@@ -228,7 +235,7 @@ fn set_aside_unreadable(
         }
         let path = segment_path(dir, segment.number);
         if !segment.has_data && Some(segment.number) == last {
-            recovery.torn_bytes += segment.size;
+            damage.recovery.torn_bytes += segment.size;
             let removed = env.files.remove_file(&path);
             removed.map_err(|source| io_error("remove", &path, source))?;
             *number_min = (*number_min).max(segment.number);
@@ -238,8 +245,8 @@ fn set_aside_unreadable(
         aside.push(".quarantined");
         let renamed = env.files.rename(&path, Path::new(&aside));
         renamed.map_err(|source| io_error("set aside", &path, source))?;
-        recovery.quarantined_segments += 1;
-        recovery.corrupt_bytes += segment.size;
+        damage.recovery.quarantined_segments += 1;
+        damage.recovery.corrupt_bytes += damage.lost(segment.number, 0, segment.size);
         // Its number had durable records: it must not be used again.
         *number_min = (*number_min).max(segment.number + 1);
         tracing::error!(
@@ -259,7 +266,7 @@ fn check_segment(
     segment: &Found,
     header: &SegmentHeader,
     following: Option<&Found>,
-    recovery: &mut Recovery,
+    damage: &mut Damage<'_>,
 ) -> Result<u64, JournalError> {
     let path = segment_path(dir, segment.number);
     let file = env
@@ -280,16 +287,16 @@ fn check_segment(
             .map_err(|source| io_error("read", &path, source))?
         {
             Step::Record { at, next, .. } => {
-                recovery.records += 1;
-                recovery.record_bytes += next - at;
+                damage.recovery.records += 1;
+                damage.recovery.record_bytes += next - at;
             }
-            Step::Damaged { at, next } => corrupt(&path, at, next, recovery),
+            Step::Damaged { at, next } => damage.corrupt(&path, segment.number, at, next),
             Step::End { at, garbage_bytes } => {
                 let lost_to = closed_at.unwrap_or(0).max(at + garbage_bytes);
                 if following.is_none() {
-                    recovery.torn_bytes += garbage_bytes;
+                    damage.recovery.torn_bytes += garbage_bytes;
                 } else if lost_to > at {
-                    corrupt(&path, at, lost_to, recovery);
+                    damage.corrupt(&path, segment.number, at, lost_to);
                 }
                 return Ok(at);
             }
@@ -306,15 +313,43 @@ pub(crate) fn missing_between(segment: &Found, next: &Found) -> u64 {
     next.number - segment.number - 1
 }
 
-fn corrupt(path: &Path, from: u64, to: u64, recovery: &mut Recovery) {
-    recovery.corrupt_regions += 1;
-    recovery.corrupt_bytes += to - from;
-    tracing::error!(
-        segment = %path.display(),
-        from,
-        to,
-        "journal is damaged; the records in this stretch are lost"
-    );
+/// Counts what is found, and of damage what is still to be read.
+struct Damage<'r> {
+    read_from: Position,
+    recovery: &'r mut Recovery,
+}
+
+impl Damage<'_> {
+    /// How much of a damaged stretch is still to be read.
+    fn lost(&self, segment: u64, from: u64, to: u64) -> u64 {
+        let read_from = Position {
+            segment,
+            offset: from,
+        }
+        .max(self.read_from);
+        if read_from.segment == segment {
+            to.saturating_sub(read_from.offset)
+        } else {
+            0
+        }
+    }
+
+    fn corrupt(&mut self, path: &Path, segment: u64, from: u64, to: u64) {
+        let lost_bytes = self.lost(segment, from, to);
+        let path = path.display();
+        if lost_bytes == 0 {
+            tracing::warn!(segment = %path, from, to, "journal is damaged where it is not read any more");
+            return;
+        }
+        self.recovery.corrupt_regions += 1;
+        self.recovery.corrupt_bytes += lost_bytes;
+        tracing::error!(
+            segment = %path,
+            from,
+            to,
+            "journal is damaged; the records in this stretch are lost"
+        );
+    }
 }
 
 /// Opens the last segment for appending, cut after its last good record.

@@ -1,5 +1,7 @@
 //! How a journal is opened, and what opening found.
 
+use crate::Position;
+
 /// Sizes of a journal.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -15,6 +17,8 @@ pub struct Options {
     /// New segments are numbered from here at least. See [`crate::Journal::advance_to`] for
     /// whoever keeps whole positions elsewhere.
     pub segment_min: u64,
+    /// What lies before this is not read any more: damage there is no loss, and not counted.
+    pub read_from: Position,
 }
 
 impl Default for Options {
@@ -24,6 +28,7 @@ impl Default for Options {
             record_bytes_max: 128 << 20,
             preallocate: true,
             segment_min: 1,
+            read_from: Position::START,
         }
     }
 }

@@ -80,8 +80,15 @@ impl Checkpoint {
                 Ok(Some((spare, damaged)))
             }
             (Ok(Some(read)), _) => Ok(Some(read)),
-            // It may not have been written yet, so that it is missing is no damage.
-            (Ok(_), Ok(spare)) => Ok(spare),
+            (Ok(None), Ok(Some((spare, damaged)))) => {
+                // At the first flush it may not have been written yet; later it is replaced.
+                let missing = spare.flush > 1;
+                if missing {
+                    tracing::error!("the checkpoint is missing, its spare is used");
+                }
+                Ok(Some((spare, damaged || missing)))
+            }
+            (Ok(None), Ok(None)) => Ok(None),
             (Err(unread), Ok(Some((spare, _)))) => {
                 tracing::error!(?unread, "the checkpoint does not read, its spare is used");
                 Ok(Some((spare, true)))
@@ -275,6 +282,11 @@ mod tests {
         assert!(Checkpoint::read(&env, root).is_err());
         env.files.remove_file(&root.join(Checkpoint::NAME)).unwrap();
         assert!(Checkpoint::read(&env, root).is_err());
+        checkpoint.write(&env, root).unwrap();
+        env.files.remove_file(&root.join(Checkpoint::NAME)).unwrap();
+        assert_eq!(Checkpoint::read(&env, root).unwrap(), (checkpoint, true));
+        // A process may end before it has written the first one of all.
+        let checkpoint = Checkpoint::new(1, Position::START, Stamps::default());
         checkpoint.write(&env, root).unwrap();
         env.files.remove_file(&root.join(Checkpoint::NAME)).unwrap();
         assert_eq!(Checkpoint::read(&env, root).unwrap(), (checkpoint, false));

@@ -60,6 +60,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     })?;
     let options = journal::Options {
         segment_min: checkpoint.wal_segment.max(1),
+        read_from: checkpoint.position(),
         segment_bytes: segment_bytes(&core.options),
         // What there was memory for can be written down.
         record_bytes_max: core.options.in_flight_bytes,
@@ -123,8 +124,8 @@ fn find_checkpoint(core: &Core, wal_dir: &Path) -> Result<Checkpoint, OpenError>
             if damaged {
                 add(&core.counters.damaged_files, 1);
                 tracing::error!(
-                    "a copy of the checkpoint is damaged; another one is whole, and the next \
-                     flush replaces them"
+                    "a copy of the checkpoint is damaged or missing; another one is whole, and the \
+                     next flush replaces them"
                 );
             }
             Ok(checkpoint)

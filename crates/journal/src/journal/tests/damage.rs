@@ -117,6 +117,31 @@ fn a_tail_torn_at_any_byte_keeps_every_whole_record_and_accepts_more() {
 }
 
 #[test]
+fn damage_is_a_loss_only_where_the_log_is_still_read() {
+    let files = MemoryFiles::new();
+    let all = written(&files, 24);
+    let (hit, next) = (all[1].0, all[2].0);
+    assert_eq!(hit.segment, next.segment);
+    files.flip_bit(&segment(hit.segment), hit.offset as usize + 13, 0);
+    for (read_from, is_lost) in [
+        (Position::START, true),
+        (hit, true),
+        (next, false),
+        (all[23].0, false),
+    ] {
+        let options = Options {
+            read_from,
+            ..small()
+        };
+        let files = files.fork();
+        let (_, recovery) = Journal::open(&env_over(&files), &dir(), options).unwrap();
+        let lost = if is_lost { next.offset - hit.offset } else { 0 };
+        assert_eq!(recovery.corrupt_bytes, lost, "from {read_from}");
+        assert_eq!(recovery.is_damaged(), is_lost, "from {read_from}");
+    }
+}
+
+#[test]
 fn zeroed_stretches_and_cut_closed_segments_are_counted() {
     let files = MemoryFiles::new();
     let all = written(&files, 24);

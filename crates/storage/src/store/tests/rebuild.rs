@@ -197,6 +197,22 @@ fn restore_log(files: &MemoryFiles, from: &MemoryFiles) {
 }
 
 #[tokio::test]
+async fn a_missing_first_file_of_the_checkpoint_is_counted_and_written_at_once() {
+    let files = MemoryFiles::new();
+    drop(filled(&files).await);
+    let path = of_store(Checkpoint::NAME);
+    let content = files.read(&path).unwrap();
+    files.remove_file(&path).unwrap();
+    let store = open(&files);
+    assert_eq!(counted(&store, "damaged_files_total"), 1.0);
+    assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 0.0);
+    assert_eq!(files.read(&path).unwrap(), content);
+    check(&store, sent()).await;
+    drop(store);
+    assert_eq!(counted(&open(&files), "damaged_files_total"), 0.0);
+}
+
+#[tokio::test]
 async fn a_flush_that_the_log_does_not_know_of_yet_is_made_again() {
     let files = MemoryFiles::new();
     let store = filled(&files).await;
