@@ -5,7 +5,6 @@ mod publish;
 mod sealing;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use journal::{ErrorKind, Journal, JournalError, Position};
@@ -56,6 +55,8 @@ pub(super) enum Job {
     Flush(oneshot::Sender<()>),
     /// The sealed head is in files: the WAL before this position is not needed.
     Flushed(Position),
+    /// The log before this position was freed.
+    Freed(Position),
     /// Write the head to files, if that is possible, and stop.
     Shutdown(oneshot::Sender<()>),
 }
@@ -72,6 +73,8 @@ pub(super) struct Committer {
     jobs: UnboundedReceiver<Job>,
     /// The end of the sealed head that is on its way to files.
     flushing: Option<Position>,
+    /// Before this position the log is being freed.
+    freeing: Option<Position>,
     /// What the head has grown by.
     growth: Growth,
     disk: Disk,
@@ -108,10 +111,12 @@ pub(super) fn start(
         flusher,
         jobs,
         flushing,
+        freeing: None,
         growth: recovered.growth,
     };
     if recovered.flush > 0 && !recovered.recorded {
-        committer.free(recovered.position);
+        let position = committer.record(recovered.position);
+        committer.truncate(position);
     }
     let guard = committer
         .core
@@ -163,7 +168,16 @@ impl Committer {
             }
             match other {
                 None => {}
-                Some(Job::Flushed(position)) => self.flushed(position),
+                Some(Job::Flushed(position)) => {
+                    if let Some(position) = self.flushed(position) {
+                        self.freeing = Some(position);
+                        self.flusher.free(position);
+                    }
+                }
+                Some(Job::Freed(position)) => {
+                    self.freeing.take_if(|freeing| *freeing == position);
+                    self.freed();
+                }
                 Some(Job::Observed(done)) => {
                     let _ = done.send(());
                 }
@@ -214,10 +228,7 @@ impl Committer {
             return;
         }
         add(&self.core.counters.syncs, 1);
-        self.core
-            .counters
-            .wal_bytes
-            .store(self.journal.bytes(), Ordering::Relaxed);
+        self.count_log();
         self.publish(written);
         for pending in std::mem::take(&mut self.repeats) {
             self.answer_repeat(pending);

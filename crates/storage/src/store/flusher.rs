@@ -25,9 +25,18 @@ pub(super) struct Sealed {
     pub stamps: Stamps,
 }
 
+/// Work for the flush thread.
+enum Work {
+    /// Write this to files.
+    Flush(Sealed),
+    /// Free the log before this position: to remove a long file takes a while, for which the
+    /// commit thread would make everybody wait.
+    Free(Position),
+}
+
 /// The commit thread's end of the flush thread.
 pub(super) struct Flusher {
-    sender: mpsc::Sender<Sealed>,
+    sender: mpsc::Sender<Work>,
     progress: Arc<Progress>,
 }
 
@@ -98,7 +107,7 @@ impl Flusher {
         last: u64,
         jobs: WeakUnboundedSender<Job>,
     ) -> (Self, JoinHandle<()>) {
-        let (sender, receiver) = mpsc::channel::<Sealed>();
+        let (sender, receiver) = mpsc::channel::<Work>();
         let progress = Arc::<Progress>::default();
         let ending = Ending(progress.clone());
         let guard = core.failures.guard("the thread that writes blocks");
@@ -108,7 +117,20 @@ impl Flusher {
                 let _guard = guard;
                 let progress = &ending.0;
                 let mut number = last;
-                while let Ok(sealed) = receiver.recv() {
+                let tell = |job| {
+                    if let Some(jobs) = jobs.upgrade() {
+                        let _ = jobs.send(job);
+                    }
+                };
+                while let Ok(work) = receiver.recv() {
+                    let sealed = match work {
+                        Work::Flush(sealed) => sealed,
+                        Work::Free(position) => {
+                            core.free_log(position);
+                            tell(Job::Freed(position));
+                            continue;
+                        }
+                    };
                     number += 1;
                     let steps = sealed.heads.count() * ROW_STEPS;
                     progress.note(|state| state.steps = steps);
@@ -121,9 +143,7 @@ impl Flusher {
                         state.failures = 0;
                     });
                     // Tells the commit thread if it does not wait already.
-                    if let Some(jobs) = jobs.upgrade() {
-                        let _ = jobs.send(Job::Flushed(sealed.position));
-                    }
+                    tell(Job::Flushed(sealed.position));
                 }
             })
             .expect("the system has threads to spare when a store opens");
@@ -135,7 +155,12 @@ impl Flusher {
         self.progress
             .note(|state| (state.steps, state.steps_done) = (u64::MAX, 0));
         // The thread is gone only when the process is about to be.
-        let _ = self.sender.send(sealed);
+        let _ = self.sender.send(Work::Flush(sealed));
+    }
+
+    /// Has the log freed before a position, whenever the thread comes to it.
+    pub(super) fn free(&self, position: Position) {
+        let _ = self.sender.send(Work::Free(position));
     }
 
     /// Waits until the head that ends at this position is in files. False, with the flush still
@@ -192,7 +217,6 @@ fn write(
         let done = |steps| progress.note(|state| state.steps_done += steps);
         match commit(core, number, sealed, &done) {
             Ok(()) => {
-                core.free_log(sealed.position);
                 retention::maintain(core);
                 super::merger::count_waiting(core);
                 core.merging.wake();

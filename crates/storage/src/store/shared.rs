@@ -199,6 +199,10 @@ impl Core {
 
     /// Frees what of the log is in files: what lies before this.
     pub(crate) fn free_log(&self, position: journal::Position) {
+        // After a failed sync nobody knows whether the log says what the checkpoint says.
+        if self.failures.first().is_some() {
+            return;
+        }
         let freed = self.wal.get().map(|tail| tail.free_before(position));
         if let Some(Err(error)) = freed {
             // A failed sync has been reported. Others are tried again after the next flush.

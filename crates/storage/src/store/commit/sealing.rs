@@ -33,6 +33,8 @@ impl Committer {
             }
         } else if (self.journal.bytes() >= self.core.options.wal_bytes / 2 || self.disk.is_scarce())
             && self.flushing.is_none()
+            // What is being freed does not count.
+            && self.freeing.is_none()
             && self.growth.bytes > 0
         {
             self.seal();
@@ -119,20 +121,21 @@ impl Committer {
         });
     }
 
-    pub(super) fn flushed(&mut self, position: Position) {
+    /// Deals with a flush that has ended, and says up to where the log may be freed.
+    pub(super) fn flushed(&mut self, position: Position) -> Option<Position> {
         // Whoever waited for this flush has dealt with it already.
         if self.flushing != Some(position) {
-            return;
+            return None;
         }
         self.flushing = None;
         self.flush += 1;
         self.disk.flushed();
-        self.free(position);
-        self.look_at_disk();
+        Some(self.record(position))
     }
 
-    /// Frees the log up to a position, before which all is in files.
-    pub(super) fn free(&mut self, position: Position) {
+    /// Has the log say that all before a position is in files, and says up to where it may be freed
+    /// then: before that a file of the checkpoint that is lost has a spare in the log.
+    pub(super) fn record(&mut self, position: Position) -> Position {
         // Where all of a segment is in files, what the checkpoint says goes into the next one: it
         // would keep all of it otherwise.
         let position = match self.journal.leave_consumed(position) {
@@ -145,18 +148,32 @@ impl Committer {
             }
         };
         self.record_checkpoint(position);
+        position
+    }
+
+    /// Frees the log up to a position, before which all is in files and the log says so.
+    pub(super) fn truncate(&mut self, position: Position) {
         if let Err(error) = self.journal.truncate_before(position) {
             self.fail_if_fatal(&error);
             tracing::warn!(%error, "wal segments stay until the next flush");
         }
-        self.core
-            .counters
-            .wal_bytes
-            .store(self.journal.bytes(), Ordering::Relaxed);
+        self.freed();
     }
 
-    /// Has the log say what the checkpoint says. That it cannot is no reason to stop: the files of
-    /// the checkpoint say it twice.
+    /// Looks at what is left once some of the log was freed.
+    pub(super) fn freed(&mut self) {
+        self.count_log();
+        self.look_at_disk();
+    }
+
+    pub(super) fn count_log(&self) {
+        let bytes = self.journal.bytes();
+        self.core.counters.wal_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Has the log say what the checkpoint says. That it cannot is no reason to stop, nor to keep
+    /// what may be freed, without which a full disk would stay full: the files of the checkpoint say
+    /// it twice.
     fn record_checkpoint(&mut self, position: Position) {
         if self.core.failures.first().is_some() {
             return;
@@ -184,14 +201,18 @@ impl Committer {
             return true;
         };
         let done = self.flusher.wait(position, patience);
-        if done {
-            self.flushed(position);
+        if done && let Some(position) = self.flushed(position) {
+            // Whoever waits needs the room.
+            self.truncate(position);
         }
         done
     }
 
     /// Writes both heads to files; false where that is impossible.
     pub(super) fn flush_all(&mut self) -> bool {
+        if let Some(position) = self.freeing.take() {
+            self.truncate(position);
+        }
         if !self.wait_for_flush(FLUSH_PATIENCE) {
             return false;
         }

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use env::{EntryKind, Files};
 use model::{Signal, Span};
-use testkit::MemoryFiles;
+use testkit::{FaultFiles, MemoryFiles, Op};
 
 use super::{counted, merge};
 use crate::filter::Filter;
@@ -455,13 +456,65 @@ async fn segments_of_the_log_that_are_gone_are_counted() {
 
 /// A store whose log has small segments.
 fn open_small(files: &MemoryFiles) -> Store {
-    let env = testkit::env(1, Arc::new(files.clone())).0;
+    open_small_over(Arc::new(files.clone()))
+}
+
+fn open_small_over(files: Arc<dyn Files>) -> Store {
+    let env = testkit::env(1, files).0;
     let options = Options {
         wal_bytes: 512 << 10,
         background_merges: false,
         ..Options::default()
     };
     Store::open(env, Path::new("/data"), options, Arc::new(TestDecoder)).unwrap()
+}
+
+#[tokio::test]
+async fn none_of_the_log_is_freed_before_it_says_what_the_checkpoint_says() {
+    // Whoever asks for a flush waits for it; one that begins by itself is not waited for.
+    for asked in [true, false] {
+        let memory = MemoryFiles::new();
+        let files = FaultFiles::over(Arc::new(memory.clone()));
+        let store = open_small_over(Arc::new(files.clone()));
+        send(&store, [1]).await;
+        store.flush().await;
+        let mut last = 1;
+        while counted(&store, "wal_bytes") < 220_000.0 {
+            last += 1;
+            send(&store, [last]).await;
+        }
+        // What a crash leaves once a segment is gone.
+        let (sender, left) = std::sync::mpsc::channel();
+        let gone = AtomicBool::new(false);
+        files.watch(move |change| {
+            if gone.load(Ordering::SeqCst) {
+                let _ = sender.send(memory.fork());
+            }
+            let is_segment = change.path.starts_with("/data/wal");
+            gone.store(change.op == Op::Remove && is_segment, Ordering::SeqCst);
+        });
+        let left = if asked {
+            store.flush().await;
+            left.try_recv().unwrap()
+        } else {
+            loop {
+                if let Ok(left) = left.try_recv() {
+                    break left;
+                }
+                last += 1;
+                send(&store, [last]).await;
+            }
+        };
+        drop(store);
+        lose_checkpoints(&left, None);
+        let store = open_small(&left);
+        assert_eq!(counted(&store, "rebuilt_checkpoints_total"), 1.0);
+        assert_eq!(counted(&store, "wal_lost_bytes_total"), 0.0);
+        let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+        // What was sent last may have come after the crash.
+        let least = (last - u64::from(!asked)) as usize * request(1).len();
+        assert!(found.len() >= least, "{} of {least}", found.len());
+    }
 }
 
 #[tokio::test]

@@ -150,9 +150,11 @@ async fn heads_that_cannot_be_written_do_not_keep_the_store_from_stopping_or_sta
     store.shutdown().await;
     drop(store);
 
-    // The disk is still full: what the WAL holds is there to be read, and nothing more is taken.
+    // The disk is still full: what the WAL holds is there to be read, and no more is taken once it is
+    // known that it cannot be written.
     let (store, _) = rig.open();
     assert_holds(&store, &stored).await;
+    stored.extend(fill_store(&store, &mut generator).await.0);
     assert_full(&store, &mut generator).await;
 
     rig.heals(&store, &mut generator, &mut stored).await;
