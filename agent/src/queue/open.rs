@@ -66,6 +66,7 @@ pub(super) fn open(
             record_bytes_max: options.entry_bytes_max.saturating_add(16 << 20),
             preallocate: true,
             segment_min: summary.as_ref().map_or(1, |summary| summary.at().segment),
+            ..journal::Options::default()
         },
     )?;
     let sound = !recovery.is_damaged() && recovery.torn_bytes == 0;
