@@ -9,7 +9,6 @@ mod naming;
 mod promote;
 mod series;
 mod target;
-mod text;
 mod units;
 
 pub use naming::{NAMING_KEY, Naming};
@@ -19,7 +18,6 @@ pub use series::{
     is_verbatim, mark, naming, resource_labels, target_info, view_kind,
 };
 pub use target::TargetRef;
-pub use text::label_text;
 pub use units::unit_name;
 use units::unit_words;
 

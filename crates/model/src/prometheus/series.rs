@@ -4,7 +4,7 @@
 //! OpenTelemetry's compatibility rules have it: its name and its labels are Prometheus' own and
 //! come back as they were, without a suffix, and nothing of them is escaped.
 
-use super::{MetricKind, NAME_LABEL, Naming, Scope, label_text};
+use super::{MetricKind, NAME_LABEL, Naming, Scope};
 use crate::metric::{self, Metric, Series};
 use crate::value::{KeyValue, Value, last};
 
@@ -76,7 +76,7 @@ pub fn base_name(series: &Series) -> String {
 fn texts(attributes: &[KeyValue]) -> impl Iterator<Item = (&str, String)> {
     attributes
         .iter()
-        .map(|kv| (kv.key.as_str(), label_text(&kv.value)))
+        .map(|kv| (kv.key.as_str(), kv.value.to_text()))
 }
 
 /// The labels of a series without its name, `le` and `quantile`, sorted by name.

@@ -59,19 +59,19 @@ impl Manager {
         text
     }
 
-    /// How reading the rules anew went, under the names that alerts on it know.
+    /// How reading the rules anew went.
     fn reloads(&self, text: &mut String) {
         let reloads = *self.reloads.lock();
         family(
             text,
-            ("prometheus_config_last_reload_successful", "gauge"),
+            ("throughline_rules_last_reload_successful", "gauge"),
             "Whether the rules that are evaluated are those of the rule files when they were last read.",
             [(String::new(), u64::from(reloads.successful))],
         );
         family(
             text,
             (
-                "prometheus_config_last_reload_success_timestamp_seconds",
+                "throughline_rules_last_reload_success_timestamp_seconds",
                 "gauge",
             ),
             "When the rule files were last read without a mistake.",

@@ -146,7 +146,7 @@ fn own_labels(exemplar: &Exemplar, naming: Naming) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for kv in &exemplar.filtered_attributes {
         let name = naming.label_name(&kv.key);
-        let value = model::prometheus::label_text(&kv.value);
+        let value = kv.value.to_text();
         if !name.is_empty() && !value.is_empty() {
             labels.insert(name, value);
         }

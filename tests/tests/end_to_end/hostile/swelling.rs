@@ -63,6 +63,11 @@ fn word(number: u32) -> Vec<u8> {
     (0..5).map(|place| letter(place * 5)).collect()
 }
 
+/// A scope with a record in it: what has none is not looked at.
+fn row() -> Vec<u8> {
+    within(&[2, 2], Vec::new())
+}
+
 fn protobuf() -> Vec<Body> {
     let empty = |name, signal, fields: &[u8], number: u8| Body {
         name,
@@ -101,7 +106,11 @@ fn protobuf() -> Vec<Body> {
             "metrics",
             within(&[1, 2, 2, 10, 1, 8, 2], same(&[1])),
         ),
-        made("nested values", "logs", within(&[1, 1, 1], nested)),
+        made(
+            "nested values",
+            "logs",
+            field(1, &[within(&[1, 1], nested), row()].concat()),
+        ),
         made(
             "keys",
             "logs",
@@ -110,12 +119,18 @@ fn protobuf() -> Vec<Body> {
         made(
             "resources",
             "logs",
-            list(|n| field(1, &field(1, &field(1, &field(1, &word(n)))))),
+            list(|n| field(1, &[within(&[1, 1, 1], word(n)), row()].concat())),
         ),
         made(
             "scopes",
             "logs",
-            field(1, &list(|n| field(2, &field(1, &field(1, &word(n)))))),
+            field(
+                1,
+                &list(|n| {
+                    let record = within(&[2], Vec::new());
+                    field(2, &[within(&[1, 1], word(n)), record].concat())
+                }),
+            ),
         ),
         made("series", "metrics", within(&[1, 2, 2], metric)),
     ]

@@ -147,7 +147,7 @@ async fn rules_that_cannot_be_read_leave_those_of_before() {
     manager.run().await.unwrap();
     let error = manager.reload().await.unwrap_err();
     assert_eq!(error, "rules.yml:3:1: no such key");
-    let metric = |value: u64| format!("prometheus_config_last_reload_successful {value}\n");
+    let metric = |value: u64| format!("throughline_rules_last_reload_successful {value}\n");
     assert!(manager.metrics_text().contains(&metric(0)));
     assert_eq!(manager.rules().groups[0].rules[0].name, "old");
     world.evaluated.notified().await;
