@@ -115,7 +115,8 @@ impl SpanMetrics {
     }
 
     /// Writes what was counted to `sink`, of all spans that were acknowledged before. Counts are
-    /// cumulative, so that a refused write loses nothing but a moment's resolution.
+    /// cumulative, so that a refused write loses no count of a series that goes on; it does lose the
+    /// zero that series begin with, exemplars, and the last counts of series that are forgotten.
     pub async fn emit(&self, sink: &dyn Sink) {
         sink.observed().await;
         let shared = &*self.shared;

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | 1 | low three bits: form of the values; next two: form of the starts; 32 if some have flags, 64 if some have exemplars, 128 if some numbers are missing |
 //! | | starts: form 0 all are 0; 1 all are the zigzag difference to the first point's time; 2 zigzag difference of the first to its time, each other is the time of the point before; 3 a column of the differences to each point's time |
-//! | | rows of missing numbers: varint count, their stream |
-//! | | flags: varint count, the stream of their rows, the stream of the flags |
-//! | | exemplars: varint count, the stream of their rows, the stream of their lengths, a blob of lists of `Exemplar` in postcard |
+//! | | rows of missing numbers: varint count, the column of these |
+//! | | flags: varint count, the column of their rows, the column of the flags |
+//! | | exemplars: varint count, the column of their rows, the column of their lengths, a blob of lists of `Exemplar` in postcard |
 //! | rest | values: form 0 a column of integers, 1 of doubles, 2 anything, 3 explicit histograms, 4 exponential histograms |
 //!
 //! How many points there are, and their times, the block says. Columns are described in
