@@ -1,6 +1,7 @@
 //! Build, run, drain: puts queue, receivers and exporters together and takes them apart in the
 //! right order.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,10 +70,7 @@ pub struct Drained {
 pub struct Agent {
     queue: Queue,
     metrics: Metrics,
-    relay: Option<OtlpReceiver>,
-    files: Option<Polling>,
-    host: Option<Polling>,
-    scraper: Option<Scraper>,
+    receivers: Receivers,
     stop: watch::Sender<Option<Instant>>,
     exporters: Vec<JoinHandle<Left>>,
     _lock: LockFile,
@@ -121,39 +119,8 @@ impl Agent {
         let opened = tokio::task::spawn_blocking(opening).await;
         let (queue, restored) =
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-        let root = Path::new("/");
-        let mut machine = resource::host(root);
-        machine.extend(options.attributes.iter().cloned());
-        let files = if options.files.is_empty() {
-            None
-        } else {
-            let host = machine.clone();
-            let state = &restored.state;
-            Some(filelog::start(
-                &env,
-                &options,
-                host,
-                queue.clone(),
-                &progress,
-                state,
-            )?)
-        };
-        let host = match &options.host {
-            None => None,
-            Some(host) => {
-                let agent = resource::process(root);
-                let started = hostmetrics::start(&env, host, &machine, &agent, queue.clone());
-                Some(started.map_err(AgentError::Host)?)
-            }
-        };
-        let scraper = match &options.scrape[..] {
-            [] => None,
-            jobs => Some(Scraper::start(&env, jobs, &queue).map_err(AgentError::Scrape)?),
-        };
-        let relay = match &options.relay {
-            None => None,
-            Some(relay) => Some(OtlpReceiver::start(relay, queue.clone()).await?),
-        };
+        let state = &restored.state;
+        let receivers = Receivers::start(&env, &options, &queue, &progress, state).await?;
         let (stop, stopped) = watch::channel(None);
         let letters = options.queue.dead_letter_bytes;
         let letters = DeadLetters::new(&env, data_dir, letters, metrics.clone());
@@ -180,10 +147,7 @@ impl Agent {
         Ok(Self {
             queue,
             metrics,
-            relay,
-            files,
-            host,
-            scraper,
+            receivers,
             stop,
             exporters,
             _lock: lock,
@@ -192,7 +156,7 @@ impl Agent {
 
     /// Where services can send to, if they can.
     pub fn addresses(&self) -> Option<Addresses> {
-        self.relay.as_ref().map(|relay| Addresses {
+        self.receivers.relay.as_ref().map(|relay| Addresses {
             grpc: relay.grpc,
             http: relay.http,
         })
@@ -222,26 +186,7 @@ impl Agent {
     /// Takes nothing new, sends what it can until the deadline, and closes the queue.
     pub async fn shutdown(self, deadline: Duration) -> Drained {
         let deadline = Instant::now() + deadline;
-        if let Some(files) = &self.files {
-            files.stop();
-        }
-        if let Some(host) = &self.host {
-            host.stop();
-        }
-        if let Some(scraper) = self.scraper {
-            scraper.stop().await;
-        }
-        if let Some(relay) = self.relay {
-            relay.stop().await;
-        }
-        let (files, host) = (self.files, self.host);
-        let joined = tokio::task::spawn_blocking(move || {
-            files.into_iter().for_each(Polling::join);
-            host.into_iter().for_each(Polling::join);
-        });
-        if joined.await.is_err() {
-            tracing::error!("a receiver did not end as it should");
-        }
+        self.receivers.stop().await;
         let left = deadline.saturating_duration_since(Instant::now());
         let reserve = CLOSE_RESERVE.min(left / 4);
         self.stop.send_replace(Some(deadline - reserve));
@@ -261,6 +206,75 @@ impl Agent {
         }
         Drained {
             left_in_queue: rows,
+        }
+    }
+}
+
+/// What feeds the queue, as far as it is configured.
+struct Receivers {
+    relay: Option<OtlpReceiver>,
+    files: Option<Polling>,
+    host: Option<Polling>,
+    scraper: Option<Scraper>,
+}
+
+impl Receivers {
+    /// Starts them, the one that services can see last. `state` is what they kept in the queue.
+    async fn start(
+        env: &Env,
+        options: &Options,
+        queue: &Queue,
+        progress: &Progress,
+        state: &BTreeMap<Vec<u8>, Vec<u8>>,
+    ) -> Result<Self, AgentError> {
+        let root = Path::new("/");
+        let mut machine = resource::host(root);
+        machine.extend(options.attributes.iter().cloned());
+        let files = if options.files.is_empty() {
+            None
+        } else {
+            let (host, queue) = (machine.clone(), queue.clone());
+            let started = filelog::start(env, options, host, queue, progress, state);
+            Some(started?)
+        };
+        let host = match &options.host {
+            None => None,
+            Some(host) => {
+                let agent = resource::process(root);
+                let started = hostmetrics::start(env, host, &machine, &agent, queue.clone());
+                Some(started.map_err(AgentError::Host)?)
+            }
+        };
+        let scraper = match &options.scrape[..] {
+            [] => None,
+            jobs => Some(Scraper::start(env, jobs, queue).map_err(AgentError::Scrape)?),
+        };
+        let relay = match &options.relay {
+            None => None,
+            Some(relay) => Some(OtlpReceiver::start(relay, queue.clone()).await?),
+        };
+        Ok(Self {
+            relay,
+            files,
+            host,
+            scraper,
+        })
+    }
+
+    /// Takes nothing new, and ends when what was taken is in the queue.
+    async fn stop(self) {
+        let polling: Vec<Polling> = self.files.into_iter().chain(self.host).collect();
+        polling.iter().for_each(Polling::stop);
+        if let Some(scraper) = self.scraper {
+            scraper.stop().await;
+        }
+        if let Some(relay) = self.relay {
+            relay.stop().await;
+        }
+        let joined =
+            tokio::task::spawn_blocking(move || polling.into_iter().for_each(Polling::join));
+        if joined.await.is_err() {
+            tracing::error!("a receiver did not end as it should");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From configuration to the options of each role.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -236,56 +237,11 @@ pub(crate) fn agent(
 ) -> anyhow::Result<agent::Options> {
     use agent::options as to;
     let settings = &config.agent;
-    let attributes = |map: &std::collections::BTreeMap<String, String>| -> Vec<KeyValue> {
-        map.iter()
-            .map(|(key, value)| KeyValue::new(key, value.as_str()))
-            .collect()
-    };
-    let files = settings
-        .files
-        .iter()
-        .map(|files| to::FileOptions {
-            include: files
-                .include
-                .iter()
-                .map(|pattern| pattern.text.clone())
-                .collect(),
-            exclude: files
-                .exclude
-                .iter()
-                .map(|pattern| pattern.text.clone())
-                .collect(),
-            format: match files.format {
-                config::LogFormat::Auto => to::Format::Auto,
-                config::LogFormat::Plain => to::Format::Plain,
-                config::LogFormat::Json => to::Format::Json,
-                config::LogFormat::Logfmt => to::Format::Logfmt,
-                config::LogFormat::Cri => to::Format::Cri,
-                config::LogFormat::Docker => to::Format::Docker,
-            },
-            multiline: files.multiline.as_ref().map(|multiline| to::Multiline {
-                pattern: multiline.pattern.0.clone(),
-                negate: multiline.negate,
-                at: match multiline.r#match {
-                    config::MatchSide::After => to::Match::After,
-                    config::MatchSide::Before => to::Match::Before,
-                },
-                max_lines: multiline.max_lines,
-                timeout: multiline.timeout,
-            }),
-            service: files.service.clone(),
-            attributes: attributes(&files.attributes),
-            start_at: match files.start_at {
-                config::StartAt::Beginning => to::StartAt::Beginning,
-                config::StartAt::End => to::StartAt::End,
-            },
-        })
-        .collect();
     let request_bytes =
         usize::try_from(config.limits.request_bytes.0).context("limits.request_bytes")?;
     Ok(to::Options {
         relay,
-        files,
+        files: settings.files.iter().map(log_files).collect(),
         filelog: to::FilelogOptions {
             line_bytes_max: usize::try_from(config.limits.log_record_bytes.0)?,
             open_files_max: config.limits.open_files,
@@ -308,6 +264,51 @@ pub(crate) fn agent(
         attributes: attributes(&settings.attributes),
         correlation: None,
     })
+}
+
+/// What the agent reads of log files that one entry of the configuration names.
+fn log_files(files: &config::LogFiles) -> agent::options::FileOptions {
+    use agent::options as to;
+    let patterns = |patterns: &[config::PathPattern]| -> Vec<String> {
+        patterns
+            .iter()
+            .map(|pattern| pattern.text.clone())
+            .collect()
+    };
+    to::FileOptions {
+        include: patterns(&files.include),
+        exclude: patterns(&files.exclude),
+        format: match files.format {
+            config::LogFormat::Auto => to::Format::Auto,
+            config::LogFormat::Plain => to::Format::Plain,
+            config::LogFormat::Json => to::Format::Json,
+            config::LogFormat::Logfmt => to::Format::Logfmt,
+            config::LogFormat::Cri => to::Format::Cri,
+            config::LogFormat::Docker => to::Format::Docker,
+        },
+        multiline: files.multiline.as_ref().map(|multiline| to::Multiline {
+            pattern: multiline.pattern.0.clone(),
+            negate: multiline.negate,
+            at: match multiline.r#match {
+                config::MatchSide::After => to::Match::After,
+                config::MatchSide::Before => to::Match::Before,
+            },
+            max_lines: multiline.max_lines,
+            timeout: multiline.timeout,
+        }),
+        service: files.service.clone(),
+        attributes: attributes(&files.attributes),
+        start_at: match files.start_at {
+            config::StartAt::Beginning => to::StartAt::Beginning,
+            config::StartAt::End => to::StartAt::End,
+        },
+    }
+}
+
+fn attributes(map: &BTreeMap<String, String>) -> Vec<KeyValue> {
+    map.iter()
+        .map(|(key, value)| KeyValue::new(key, value.as_str()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -118,6 +118,20 @@ impl RuleAlerts {
             }
             fresh.insert(one.labels.clone(), one);
         }
+        self.end_others(&fresh, at, timing.keep_firing);
+        self.take_in(fresh, at);
+        for alert in self.alerts.values_mut() {
+            let held = at.saturating_sub(alert.active_at) >= nanos(timing.hold);
+            if alert.state == State::Pending && held {
+                alert.state = State::Firing;
+                alert.fired_at = at;
+            }
+        }
+        self.hold_to(timing.limit, at)
+    }
+
+    /// Ends what was not yielded again, unless it is to fire on for a while.
+    fn end_others(&mut self, fresh: &BTreeMap<Labels, Yielded>, at: u64, keep_firing: Duration) {
         self.alerts.retain(|labels, alert| {
             // Times of a clock that has been set back since would hold the alert up until the
             // clock gets there again.
@@ -132,8 +146,12 @@ impl RuleAlerts {
                 alert.keep_firing_since = 0;
                 return true;
             }
-            end(alert, at, timing.keep_firing)
+            end(alert, at, keep_firing)
         });
+    }
+
+    /// What was yielded: the newest value of an active alert, or an alert that is pending from now.
+    fn take_in(&mut self, fresh: BTreeMap<Labels, Yielded>, at: u64) {
         for (labels, one) in fresh {
             match self
                 .alerts
@@ -159,34 +177,25 @@ impl RuleAlerts {
                 }
             }
         }
-        for alert in self
-            .alerts
-            .values_mut()
-            .filter(|alert| alert.state == State::Pending)
-        {
-            if at.saturating_sub(alert.active_at) >= nanos(timing.hold) {
-                alert.state = State::Firing;
-                alert.fired_at = at;
-            }
-        }
+    }
+
+    /// Ends all alerts where more are active than may be.
+    fn hold_to(&mut self, limit: usize, at: u64) -> Result<(), String> {
         let active = self.active().count();
-        if timing.limit > 0 && active > timing.limit {
-            self.alerts.retain(|_, alert| match alert.state {
-                State::Pending => false,
-                State::Inactive => true,
-                State::Firing => {
-                    alert.state = State::Inactive;
-                    alert.resolved_at = at;
-                    // Nobody was told yet of what fires since now.
-                    alert.fired_at < at
-                }
-            });
-            return Err(format!(
-                "exceeded limit of {} with {active} alerts",
-                timing.limit
-            ));
+        if limit == 0 || active <= limit {
+            return Ok(());
         }
-        Ok(())
+        self.alerts.retain(|_, alert| match alert.state {
+            State::Pending => false,
+            State::Inactive => true,
+            State::Firing => {
+                alert.state = State::Inactive;
+                alert.resolved_at = at;
+                // Nobody was told yet of what fires since now.
+                alert.fired_at < at
+            }
+        });
+        Err(format!("exceeded limit of {limit} with {active} alerts"))
     }
 
     /// Takes in an alert of a rule in whose place this one is.

@@ -85,43 +85,19 @@ fn when(model: &Model) -> String {
 }
 
 fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Theme) {
-    let screen = &model.top().screen;
     let buffer = frame.buffer_mut();
-    if let Some(prompt) = &model.prompt {
-        match (&prompt.error, prompt.kind) {
-            (Some(error), _) => {
-                put(
-                    buffer,
-                    areas.state,
-                    1,
-                    &format!("✗ {}", sanitise(error)),
-                    theme.error,
-                );
-                return;
-            }
-            (None, PromptKind::Time) => {
-                put(buffer, areas.state, 1, crate::range::CHOICES, theme.dim);
-                return;
-            }
-            (None, PromptKind::Palette) => {
-                let names: Vec<&str> = crate::command::SYNTAX
-                    .iter()
-                    .map(|(syntax, _)| *syntax)
-                    .collect();
-                put(buffer, areas.state, 1, &names.join(" · "), theme.dim);
-                return;
-            }
-            (None, PromptKind::Query) => {
-                draw_suggestions(buffer, areas.state, prompt, theme);
-                return;
-            }
-            (None, PromptKind::Search | PromptKind::Filter) => {}
-        }
+    let prompted = model
+        .prompt
+        .as_ref()
+        .is_some_and(|prompt| draw_prompted(buffer, areas.state, prompt, theme));
+    if prompted {
+        return;
     }
     if let Some(outage) = &model.outage {
         draw_outage(buffer, areas.state, model, outage, theme);
         return;
     }
+    let screen = &model.top().screen;
     let answers = screen.completeness();
     let lacks = incomplete(&answers, model.now);
     // The work done is of interest only where nothing is lacking.
@@ -132,27 +108,7 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
         let used = u16::try_from(width(&right) + 1).unwrap_or(u16::MAX);
         left = columns(areas.state, 0, areas.state.width.saturating_sub(used));
     }
-    let mut x = 1;
-    if let Screen::Logs(logs) = screen
-        && let Some(follow) = &logs.follow
-    {
-        x = put(
-            buffer,
-            left,
-            x,
-            &super::logs::follow_words(follow),
-            theme.accent,
-        ) + 2;
-    }
-    if let Screen::Logs(logs) = screen
-        && logs.store.evicted > 0
-    {
-        let text = format!("! {} older lines let go", count(logs.store.evicted));
-        x = put(buffer, left, x, &text, theme.warn) + 2;
-    }
-    if screen.is_pending() {
-        x = put(buffer, left, x, "loading…", theme.dim) + 2;
-    }
+    let x = draw_progress(buffer, left, screen, theme);
     if let Some(failure) = screen.failure().filter(|_| screen.query().is_none()) {
         let hint = failure
             .hint
@@ -160,21 +116,52 @@ fn draw_state(frame: &mut Frame<'_>, areas: &Layout, model: &Model, theme: &Them
             .map_or(String::new(), |hint| format!(" ({hint})"));
         let text = format!("✗ {}{hint}", failure.message);
         put(buffer, left, x, &sanitise(&text), theme.error);
-        return;
-    }
-    if !lacks.is_empty() {
+    } else if !lacks.is_empty() {
         let text = format!("! incomplete: {}", lacks.join("; "));
         put(buffer, left, x, &sanitise(&text), theme.warn);
     } else if let Some(until) = until(screen, &answers) {
         let dated = model.zone.dated(model.now, [until]);
-        put(
-            buffer,
-            left,
-            x,
-            &format!("complete to {}", model.zone.stamp(until, dated)),
-            theme.good,
-        );
+        let text = format!("complete to {}", model.zone.stamp(until, dated));
+        put(buffer, left, x, &text, theme.good);
     }
+}
+
+/// What helps with the line that is being typed, if anything does.
+fn draw_prompted(buffer: &mut Buffer, row: Rect, prompt: &Prompt, theme: &Theme) -> bool {
+    let (text, style) = match (&prompt.error, prompt.kind) {
+        (Some(error), _) => (format!("✗ {}", sanitise(error)), theme.error),
+        (None, PromptKind::Time) => (crate::range::CHOICES.to_owned(), theme.dim),
+        (None, PromptKind::Palette) => {
+            let syntax = crate::command::SYNTAX.iter().map(|(syntax, _)| *syntax);
+            (syntax.collect::<Vec<_>>().join(" · "), theme.dim)
+        }
+        (None, PromptKind::Query) => {
+            draw_suggestions(buffer, row, prompt, theme);
+            return true;
+        }
+        (None, PromptKind::Search | PromptKind::Filter) => return false,
+    };
+    put(buffer, row, 1, &text, style);
+    true
+}
+
+/// What is under way, and what a screen that follows has let go. Returns where it ends.
+fn draw_progress(buffer: &mut Buffer, row: Rect, screen: &Screen, theme: &Theme) -> u16 {
+    let mut x = 1;
+    if let Screen::Logs(logs) = screen {
+        if let Some(follow) = &logs.follow {
+            let words = super::logs::follow_words(follow);
+            x = put(buffer, row, x, &words, theme.accent) + 2;
+        }
+        if logs.store.evicted > 0 {
+            let text = format!("! {} older lines let go", count(logs.store.evicted));
+            x = put(buffer, row, x, &text, theme.warn) + 2;
+        }
+    }
+    if screen.is_pending() {
+        x = put(buffer, row, x, "loading…", theme.dim) + 2;
+    }
+    x
 }
 
 /// Says that the server is away, since when, and that it is asked again.
