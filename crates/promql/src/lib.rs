@@ -41,8 +41,8 @@ pub use histogram::FloatHistogram;
 pub use labels::Labels;
 pub use matcher::{MatchOp, Matcher};
 pub use parse::{
-    Features, MAX_DEPTH, MAX_QUERY_BYTES, ParseError, parse, parse_selector, parse_series,
-    parse_with,
+    Features, MAX_DEPTH, MAX_QUERY_BYTES, MAX_REGEXES, ParseError, parse, parse_selector,
+    parse_series, parse_with,
 };
 pub use parts::Parts;
 pub use plan::Plan;

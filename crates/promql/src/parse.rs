@@ -16,6 +16,8 @@ use crate::ast::{AggregateOp, Binary, BinaryOp, Expr, ExprKind, Span, UnaryOp, l
 use crate::stack;
 use lexer::{Token, TokenKind};
 
+/// Regular expressions in one query. Each may take megabytes when compiled.
+pub const MAX_REGEXES: usize = 128;
 /// The longest query in bytes.
 pub const MAX_QUERY_BYTES: usize = 128 << 10;
 /// How deep parentheses, calls, signs and right operands may be nested.

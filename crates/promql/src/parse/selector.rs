@@ -2,16 +2,13 @@
 
 use super::duration::DURATIONS;
 use super::lexer::TokenKind;
-use super::{Parsed, Parser, Problem};
+use super::{MAX_REGEXES, Parsed, Parser, Problem};
 use crate::ast::{
     At, BinaryOp, Expr, ExprKind, Extend, MatrixSelector, Selector, Span, Subquery, ValueType,
 };
 use crate::duration::{DurationExpr, to_ms, to_positive_ms, to_time_ms};
 use crate::labels::METRIC_NAME;
 use crate::matcher::{MatchOp, Matcher};
-
-/// Each may take megabytes when compiled, so their number is bounded.
-const MAX_REGEXES: usize = 128;
 
 /// Milliseconds as far as they are known, and the calculation unless it is a literal.
 type Duration = (i64, Option<DurationExpr>);

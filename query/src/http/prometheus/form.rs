@@ -149,12 +149,21 @@ impl Form {
 
     /// The matchers of every `match[]`.
     pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
-        let read = |text| {
+        let mut selectors = Vec::new();
+        let mut regexes = 0;
+        for text in self.all("match[]") {
             let selector = promql::parse_selector(text)
                 .map_err(|problem| bad_parameter("match[]", problem))?;
-            Ok(selector.matchers)
-        };
-        self.all("match[]").map(read).collect()
+            let compiled = selector.matchers.iter().filter(|one| one.regex().is_some());
+            regexes += compiled.count();
+            if regexes > promql::MAX_REGEXES {
+                let most = promql::MAX_REGEXES;
+                let problem = format!("more than {most} regular expressions in one request");
+                return Err(bad_parameter("match[]", problem));
+            }
+            selectors.push(selector.matchers);
+        }
+        Ok(selectors)
     }
 }
 
@@ -184,6 +193,16 @@ mod tests {
         assert_eq!(form.time("time").unwrap(), Some(5_000));
         assert_eq!(form.text("empty"), None);
         assert_eq!(form.text("bad"), Some("\u{fffd}%zz"));
+    }
+
+    #[test]
+    fn selectors_of_a_request_share_the_bound_on_regular_expressions() {
+        let of = |count: usize| {
+            let query = r#"match[]={a=~"x"}&"#.repeat(count);
+            Form::parse(query.as_bytes(), b"").selectors()
+        };
+        assert_eq!(of(promql::MAX_REGEXES).unwrap().len(), promql::MAX_REGEXES);
+        assert!(of(promql::MAX_REGEXES + 1).is_err());
     }
 
     #[test]

@@ -10,9 +10,9 @@ use http::{HeaderValue, StatusCode, header};
 use model::prometheus::NAME_LABEL;
 use model::row::DecodeError;
 use model::wire::{Field, Reader, put_bytes, put_key, put_varint};
-use promql::{MatchOp, Matcher, Series};
+use promql::{MAX_REGEXES, MatchOp, Matcher, Series};
 
-use super::super::{State, completeness};
+use super::super::{Running, State, completeness};
 use super::answer::Refused;
 use crate::alerts::Labels as External;
 use crate::error::{ErrorKind, QueryError};
@@ -44,19 +44,31 @@ enum Malformed {
     Matcher(String),
     #[error("the request has more than {QUERIES_MAX} queries")]
     TooMany,
+    #[error("the request has more than {MAX_REGEXES} regular expressions")]
+    TooManyRegexes,
     #[error("none of the kinds of answers that are asked for is supported; SAMPLES is")]
     Answers,
 }
 
 /// `POST read`. Refusals are plain text, as in Prometheus.
 pub(crate) async fn read(Extract(state): Extract<State>, request: Request) -> Response {
-    let questions = match to_bytes(request.into_body(), REQUEST_BYTES_MAX).await {
-        Ok(body) => decode(&body).map_err(|problem| problem.to_string()),
-        Err(problem) => Err(format!("the request cannot be read: {problem}")),
+    let body = match to_bytes(request.into_body(), REQUEST_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(problem) => {
+            let problem = format!("the request cannot be read: {problem}");
+            return refusal(StatusCode::BAD_REQUEST, problem);
+        }
     };
-    let mut questions = match questions {
-        Ok(questions) => questions,
-        Err(problem) => return refusal(StatusCode::BAD_REQUEST, problem),
+    let running = match state.begin().await {
+        Ok(running) => running,
+        Err(error) => return refused(error),
+    };
+    // Compiling regular expressions is work for a processor.
+    let decoded = tokio::task::spawn_blocking(move || decode(&body)).await;
+    let mut questions = match decoded {
+        Ok(Ok(questions)) => questions,
+        Ok(Err(problem)) => return refusal(StatusCode::BAD_REQUEST, problem.to_string()),
+        Err(error) => return refused(QueryError::new(ErrorKind::Internal, error.to_string())),
     };
     let external = &state.options().about.external_labels;
     for question in &mut questions {
@@ -67,18 +79,26 @@ pub(crate) async fn read(Extract(state): Extract<State>, request: Request) -> Re
         };
         question.matchers.retain(|one| !is_external(one));
     }
-    match answer(&state, &questions).await {
+    match answer(&state, &running, &questions).await {
         Ok(response) => response,
-        Err(error) => refusal(Refused::from(error.clone()).status(), error.to_string()),
+        Err(error) => refused(error),
     }
+}
+
+fn refused(error: QueryError) -> Response {
+    let message = error.to_string();
+    refusal(Refused::from(error).status(), message)
 }
 
 fn refusal(status: StatusCode, message: String) -> Response {
     (status, message + "\n").into_response()
 }
 
-async fn answer(state: &State, questions: &[Question]) -> Result<Response, QueryError> {
-    let running = state.begin().await?;
+async fn answer(
+    state: &State,
+    running: &Running,
+    questions: &[Question],
+) -> Result<Response, QueryError> {
     let reader = SeriesReader(running.context());
     let most = usize::try_from(state.options().answer_bytes).unwrap_or(usize::MAX);
     let mut out = Vec::new();
@@ -137,10 +157,11 @@ fn decode(body: &[u8]) -> Result<Vec<Question>, Malformed> {
         .map_err(wrong)?;
     let mut questions = Vec::new();
     let mut kinds = Vec::new();
+    let mut regexes = 0;
     let mut reader = Reader::new(&bytes);
     while let Some((number, field)) = reader.next()? {
         match number {
-            1 => questions.push(question(&reader, field)?),
+            1 => questions.push(question(&reader, field, &mut regexes)?),
             2 => accepted(&reader, field, &mut kinds)?,
             _ => {}
         }
@@ -173,7 +194,11 @@ fn accepted<'a>(
 }
 
 #[allow(clippy::cast_possible_wrap)]
-fn question<'a>(parent: &Reader<'a>, field: Field<'a>) -> Result<Question, Malformed> {
+fn question<'a>(
+    parent: &Reader<'a>,
+    field: Field<'a>,
+    regexes: &mut usize,
+) -> Result<Question, Malformed> {
     let mut question = Question {
         first_ms: 0,
         last_ms: 0,
@@ -184,14 +209,19 @@ fn question<'a>(parent: &Reader<'a>, field: Field<'a>) -> Result<Question, Malfo
         match number {
             1 => question.first_ms = field.varint(&reader)? as i64,
             2 => question.last_ms = field.varint(&reader)? as i64,
-            3 => question.matchers.push(matcher(&reader, field)?),
+            3 => question.matchers.push(matcher(&reader, field, regexes)?),
             _ => {}
         }
     }
     Ok(question)
 }
 
-fn matcher<'a>(parent: &Reader<'a>, field: Field<'a>) -> Result<Matcher, Malformed> {
+/// Counts regular expressions, since each may take megabytes.
+fn matcher<'a>(
+    parent: &Reader<'a>,
+    field: Field<'a>,
+    regexes: &mut usize,
+) -> Result<Matcher, Malformed> {
     let (mut op, mut name, mut value) = (0, "", "");
     let mut reader = parent.nested(field.bytes(parent)?);
     while let Some((number, field)) = reader.next()? {
@@ -209,6 +239,12 @@ fn matcher<'a>(parent: &Reader<'a>, field: Field<'a>) -> Result<Matcher, Malform
         3 => MatchOp::Nre,
         other => return Err(Malformed::Matcher(format!("{other} is no type of matcher"))),
     };
+    if matches!(op, MatchOp::Re | MatchOp::Nre) {
+        *regexes += 1;
+        if *regexes > MAX_REGEXES {
+            return Err(Malformed::TooManyRegexes);
+        }
+    }
     let wrong = |problem| Malformed::Matcher(format!("the matcher of {name}: {problem}"));
     Matcher::new(name, op, value).map_err(|problem| wrong(problem.to_string()))
 }
@@ -311,6 +347,25 @@ mod tests {
                 "{why}: {problem:?}"
             );
         }
+    }
+
+    #[test]
+    fn regular_expressions_of_all_questions_are_bounded_together() {
+        let of = |count: usize| {
+            let matcher = message(3, |out| {
+                number(out, 1, 2);
+                put_bytes(out, 2, b"job");
+                put_bytes(out, 3, b"a.*");
+            });
+            let one = message(1, |out| out.extend(matcher.repeat(count / 2)));
+            let body = snap::raw::Encoder::new().compress_vec(&one.repeat(2));
+            decode(&body.unwrap())
+        };
+        assert!(of(MAX_REGEXES).is_ok());
+        assert!(matches!(
+            of(MAX_REGEXES + 2),
+            Err(Malformed::TooManyRegexes)
+        ));
     }
 
     #[test]
