@@ -14,6 +14,7 @@ use std::time::Duration;
 use api::Completeness;
 use env::Env;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::group::{Means, RuleStatus};
@@ -58,6 +59,8 @@ struct GroupStatus {
     rules: Vec<RuleStatus>,
     evaluated_at: u64,
     took_nano: u64,
+    /// As of when it is to be evaluated next; 0 before its first evaluation.
+    due: u64,
     /// What the last evaluation looked at and lacked.
     completeness: Completeness,
     counts: GroupCounts,
@@ -68,7 +71,7 @@ struct GroupStatus {
 struct GroupCounts {
     /// Evaluations of the group that were due, missed ones included.
     iterations: u64,
-    /// Those that were missed because one before took too long.
+    /// Those that were missed because one before, or an exchange of the rules, took too long.
     missed: u64,
     /// Evaluations of its rules.
     evaluations: u64,
@@ -93,6 +96,8 @@ pub struct Manager {
     evaluating: tokio::sync::Mutex<Evaluating>,
     reading: Option<Reading>,
     reloads: Mutex<Reloads>,
+    /// One reads the rules anew and one waits for it.
+    reloading: Arc<Semaphore>,
     /// What tells receivers.
     tasks: Mutex<Vec<JoinHandle<()>>>,
     stopper: Stopper,
@@ -137,6 +142,7 @@ impl Manager {
             evaluating: tokio::sync::Mutex::default(),
             reading: options.reading,
             reloads: Mutex::new(Reloads::at(now)),
+            reloading: Arc::new(Semaphore::new(2)),
             tasks: Mutex::new(Vec::new()),
             stopper,
             stop,
@@ -175,13 +181,17 @@ impl Manager {
         self.save().await;
     }
 
-    /// Evaluates a group until its turn ends, but for an evaluation that goes on then, or until
-    /// the stop.
+    /// Evaluates a group until its turn ends, but for a rule whose evaluation goes on then, or until
+    /// the stop. The next turn of the same group begins with what was due in this one.
     async fn run_group(self: Arc<Self>, index: usize, mut turn: Stop) {
         let (group, mut stop) = (self.group(index), self.stop.clone());
         let interval = nanos(group.interval).max(1);
-        let mut next = group.next_evaluation(self.env.clock.unix_nanos());
+        let mut next = match self.status.lock()[index].due {
+            0 => group.next_evaluation(self.env.clock.unix_nanos()),
+            due => due,
+        };
         loop {
+            self.status.lock()[index].due = next;
             let now = self.env.clock.unix_nanos();
             if next.saturating_sub(now) > interval {
                 // The clock was set back: evaluations go on by what it says now.
@@ -197,11 +207,11 @@ impl Manager {
                 }
             }
             tokio::select! {
-                outcome = guarded(self.evaluate_group(index, next)) => {
-                    if let Err(panic) = outcome {
-                        self.group_panicked(index, next, &panic);
-                    }
-                }
+                outcome = guarded(self.evaluate_until(index, next, &turn)) => match outcome {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(panic) => self.group_panicked(index, next, &panic),
+                },
                 () = stop.asked() => return,
             }
             let after = group.next_evaluation(self.env.clock.unix_nanos().max(next + 1));
@@ -211,9 +221,6 @@ impl Manager {
                 tracing::warn!(group = %group.name, missed = missed - 1, "evaluations were missed");
             }
             next = after;
-            if turn.is_asked() {
-                return;
-            }
         }
     }
 
@@ -264,6 +271,13 @@ impl Manager {
 
     /// Evaluates all rules of a group as of this time and saves the state.
     pub async fn evaluate_group(&self, index: usize, at: u64) {
+        let (_stopper, turn) = stop();
+        self.evaluate_until(index, at, &turn).await;
+    }
+
+    /// The same until the turn ends; false where that was before the last rule, so that the group is
+    /// yet to be evaluated as of this time.
+    async fn evaluate_until(&self, index: usize, at: u64, turn: &Stop) -> bool {
         let group = self.group(index);
         let started = self.env.clock.monotonic_nanos();
         let account = Account::default();
@@ -276,12 +290,17 @@ impl Manager {
             alerts_max: self.alerts_max,
         };
         let mut has_alerts = false;
+        let mut whole = true;
         for number in 0..group.rules.len() {
+            if number > 0 && turn.is_asked() {
+                whole = false;
+                break;
+            }
             has_alerts |= self
                 .evaluate_rule(&means, &group, (index, number), at)
                 .await;
         }
-        {
+        if whole {
             let mut all = self.status.lock();
             all[index].evaluated_at = at;
             all[index].took_nano = self.env.clock.monotonic_nanos().saturating_sub(started);
@@ -292,6 +311,7 @@ impl Manager {
         if has_alerts {
             self.save().await;
         }
+        whole
     }
 
     /// Evaluates one rule, tells receivers of its alerts, and then stores what it yields: alerts

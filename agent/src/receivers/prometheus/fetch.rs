@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::{HttpAccess, HttpHeaders, ScrapeSettings};
 use model::room::{Budget, NoRoom, Room};
@@ -29,6 +30,12 @@ pub(super) enum ScrapeError {
     /// It took too long.
     #[error("no answer within the time that it has")]
     Timeout,
+    /// It came, but reading it took too long.
+    #[error("the answer could not be read within {} s", .0.as_secs())]
+    ReadTimeout(Duration),
+    /// The agent stops, or the target is gone.
+    #[error("the target is scraped no more")]
+    Stopped,
     /// The target says that it failed.
     #[error("status {0}")]
     Status(u16),
@@ -51,7 +58,8 @@ impl ScrapeError {
     pub(super) fn label(&self) -> &'static str {
         match self {
             ScrapeError::Connect(_) => "connect",
-            ScrapeError::Timeout => "timeout",
+            ScrapeError::Timeout | ScrapeError::ReadTimeout(_) => "timeout",
+            ScrapeError::Stopped => "stopped",
             ScrapeError::Status(_) => "status",
             ScrapeError::TooLarge(_) => "too_large",
             ScrapeError::Malformed(_) => "malformed",

@@ -4,12 +4,14 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use config::{NameValidation, ScrapeSettings};
 use model::native::NativeHistogram;
 use model::room::Room;
 use model::wire::put_key;
 use otlp::native::COARSEST_WRITTEN;
+use tokio::sync::watch;
 
 use super::convert::{Converter, Partial};
 use super::fetch::{Answer, ScrapeError};
@@ -25,6 +27,8 @@ use crate::encode::{put_fixed64, put_text_attribute};
 const NANOS_PER_MS: u64 = 1_000_000;
 /// How many times the labels of a sample are in memory while it is put together.
 const COPIES: usize = 3;
+/// After so many samples it is asked whether to go on.
+const SAMPLES_BETWEEN_LOOKS: u64 = 64;
 
 /// The series of the last scrape that end when they are missing from the next, with what they take
 /// of the memory of all scrapes.
@@ -90,8 +94,31 @@ pub(super) struct Counts {
     pub(super) malformed: u64,
 }
 
+/// How long an answer may be read. What it costs is not said by its length: a sample of a few bytes
+/// may have thousands of labels.
+#[derive(Debug, Clone)]
+pub(super) struct Patience {
+    pub(super) began: Instant,
+    pub(super) most: Duration,
+    /// Turns true when the target is scraped no more.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Patience {
+    fn check(&self) -> Result<(), ScrapeError> {
+        if *self.stop.borrow() {
+            return Err(ScrapeError::Stopped);
+        }
+        if self.began.elapsed() > self.most {
+            return Err(ScrapeError::ReadTimeout(self.most));
+        }
+        Ok(())
+    }
+}
+
 /// One answer on its way.
 struct Ingest<'a> {
+    patience: Patience,
     settings: &'a ScrapeSettings,
     target: &'a Labels,
     now_ms: u64,
@@ -117,8 +144,10 @@ pub(super) fn ingest(
     now_ms: u64,
     cache: &mut Cache,
     room: Room,
+    patience: Patience,
 ) -> (Result<Requests, ScrapeError>, Counts) {
     let mut work = Ingest {
+        patience,
         settings,
         target,
         now_ms,
@@ -193,6 +222,9 @@ impl Ingest<'_> {
     }
 
     fn take(&mut self, family: &Family, sample: Sample<'_>) -> Result<(), ScrapeError> {
+        if self.counts.scraped.is_multiple_of(SAMPLES_BETWEEN_LOOKS) {
+            self.patience.check()?;
+        }
         self.counts.scraped += 1;
         if self.settings.convert_classic_histograms_to_nhcb {
             let (part, ended) = self.converter.take(family, &sample);

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::connector::Connector;
 use super::fetch::{Answer, Asked, ScrapeError, fetch};
-use super::ingest::{Cache, Counts, ingest};
+use super::ingest::{Cache, Counts, Patience, ingest};
 use super::labels::Labels;
 use super::oauth2::Tokens;
 use super::request::{Info, Kind, Point, PointValue, Requests, SeriesId};
@@ -20,6 +20,8 @@ use crate::metrics::{self, Metrics};
 use crate::queue::{AppendError, Entry, Queue};
 
 const NANOS_PER_MS: u64 = 1_000_000;
+/// An answer may be read for half of the target's interval, and for so long.
+const READING_TIME_MIN: Duration = Duration::from_secs(5);
 
 /// What all scrapes share.
 #[derive(Debug, Clone)]
@@ -114,8 +116,7 @@ impl Scrape {
         self.end().await;
     }
 
-    /// Scrapes once; tells whether to go on. Only the waiting for an answer is cut short: what is
-    /// being read would be missing when the series are ended.
+    /// Scrapes once; tells whether to go on.
     #[allow(clippy::cast_precision_loss)]
     async fn scrape(&mut self, stop: &mut watch::Receiver<bool>) -> bool {
         let began = Instant::now();
@@ -132,7 +133,7 @@ impl Scrape {
         let (read, counts) = match answer.unwrap_or(Err(ScrapeError::Timeout)) {
             Ok(answer) => {
                 body_bytes = answer.body.len() as f64;
-                self.read(answer, now_ms).await
+                self.read(answer, now_ms, stop.clone()).await
             }
             Err(error) => {
                 if matches!(error, ScrapeError::TooLarge(_)) {
@@ -141,6 +142,9 @@ impl Scrape {
                 (Err(error), Counts::default())
             }
         };
+        if matches!(read, Err(ScrapeError::Stopped)) {
+            return false;
+        }
         self.note(&read, &counts);
         let time = now_ms * NANOS_PER_MS;
         let report = Report {
@@ -200,6 +204,7 @@ impl Scrape {
         &mut self,
         answer: Answer,
         now_ms: u64,
+        stop: watch::Receiver<bool>,
     ) -> (Result<Requests, ScrapeError>, Counts) {
         let _reader = self.shared.readers.acquire().await;
         let room = self.shared.budget.room(usize::MAX);
@@ -207,7 +212,15 @@ impl Scrape {
         let mut cache = self.cache.take().unwrap_or_else(fresh);
         let (settings, target) = (Arc::clone(&self.settings), Arc::clone(&self.target));
         let work = move || {
-            let read = ingest(answer, &settings, &target.labels, now_ms, &mut cache, room);
+            let patience = Patience {
+                began: Instant::now(),
+                most: (target.interval / 2).max(READING_TIME_MIN),
+                stop,
+            };
+            let labels = &target.labels;
+            let read = ingest(
+                answer, &settings, labels, now_ms, &mut cache, room, patience,
+            );
             (read, cache)
         };
         match tokio::task::spawn_blocking(work).await {

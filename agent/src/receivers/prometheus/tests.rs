@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use config::{Config, TargetGroup};
 use model::metric::PointValue;
@@ -6,9 +7,10 @@ use model::{Signal, prometheus};
 use otlp::rows::Rows;
 
 use super::fetch::{Answer, ScrapeError};
-use super::ingest::{Cache, Counts, ingest};
+use super::ingest::{Cache, Counts, Patience, ingest};
 use super::labels::Labels;
 use super::protocols::Format;
+use super::request::Requests;
 use super::sample::{Exemplar, Family, Sample};
 use super::text::{self, TextError};
 use super::*;
@@ -264,12 +266,18 @@ pub(super) struct Scraped {
     now_ms: u64,
     /// Of the last scrape, whether it was taken or not.
     counts: Counts,
+    patience: Patience,
 }
 
 impl Scraped {
     pub(super) fn new(lines: &str) -> Self {
         let budget = Arc::new(Budget::new(usize::MAX));
         Self {
+            patience: Patience {
+                began: Instant::now(),
+                most: Duration::MAX,
+                stop: watch::channel(false).1,
+            },
             settings: settings(lines),
             cache: Cache::new(budget.room(usize::MAX)),
             now_ms: 1_000,
@@ -314,6 +322,7 @@ impl Scraped {
             self.now_ms,
             cache,
             budget.room(most),
+            self.patience.clone(),
         );
         self.counts = counts;
         let requests = requests?;
@@ -402,6 +411,25 @@ fn labels_of_target_and_sample_are_told_apart() {
 }
 
 #[test]
+fn an_answer_that_takes_long_to_read_is_given_up() {
+    let mut scraped = Scraped::new("honor_labels: false");
+    let text: String = (0..200).map(|i| format!("m{i} 1\n")).collect();
+    let (ended, stop) = watch::channel(false);
+    scraped.patience.stop = stop;
+    assert_eq!(scraped.take(&text).unwrap().1.kept, 200);
+    scraped.patience.most = Duration::ZERO;
+    let refused = scraped.take(&text).unwrap_err();
+    assert_eq!(refused.label(), "timeout");
+    ended.send(true).unwrap();
+    assert!(matches!(scraped.take(&text), Err(ScrapeError::Stopped)));
+    // What the scrape before had is known as before, so that it can be ended.
+    let mut requests = Requests::default();
+    scraped.cache.end(1, &mut requests);
+    let rows: u64 = requests.finish().iter().map(|(_, rows)| rows).sum();
+    assert_eq!(rows, 200);
+}
+
+#[test]
 fn created_lines_say_when_counters_began_and_exemplars_stay() {
     let mut scraped = Scraped::new("honor_labels: false");
     let text = "# TYPE c counter\n# HELP c Count.\nc_total{x=\"1\"} 5 # {trace_id=\"000102030405060708090a0b0c0d0e0f\"} 2 1.5\n\
@@ -419,6 +447,7 @@ fn created_lines_say_when_counters_began_and_exemplars_stay() {
         7_000,
         &mut scraped.cache,
         budget.room(usize::MAX),
+        scraped.patience.clone(),
     );
     let (request, _) = requests.unwrap().finish().remove(0);
     let rows = Rows::decode(Signal::Metrics, &request).unwrap();

@@ -55,7 +55,7 @@ pub(super) struct Evaluating {
 }
 
 impl Evaluating {
-    /// Lets evaluations that go on end, and begins no other.
+    /// Lets the rules that are being evaluated come to their end, and begins with no other.
     pub(super) async fn end(&mut self) {
         if let Some(turn) = self.turn.take() {
             turn.ask();
@@ -82,7 +82,14 @@ impl Manager {
     /// Reads the rules anew and goes on with them, whether or not anyone waits for it. Where they
     /// cannot be read those of before stay, and the error says why.
     pub async fn reload(self: &Arc<Self>) -> Result<(), String> {
-        let reloading = tokio::spawn(Arc::clone(self).read_anew());
+        let Ok(place) = Arc::clone(&self.reloading).try_acquire_owned() else {
+            return Err("the rules are being read, and will be once more as they are now".into());
+        };
+        let manager = Arc::clone(self);
+        let reloading = tokio::spawn(async move {
+            let _place = place;
+            manager.read_anew().await
+        });
         reloading.await.map_err(|error| error.to_string())?
     }
 

@@ -225,6 +225,7 @@ fn blank(group: Group) -> GroupStatus {
         group: Arc::new(group),
         evaluated_at: 0,
         took_nano: 0,
+        due: 0,
         completeness: Completeness::default(),
         counts: GroupCounts::default(),
     }

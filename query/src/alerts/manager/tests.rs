@@ -44,6 +44,8 @@ struct World {
     evaluated: Notify,
     /// How the sink takes what it is given.
     sink: Mutex<Taking>,
+    /// Asked to stop by the next evaluation.
+    ends: Mutex<Option<Stopper>>,
 }
 
 /// How a sink takes what it is given.
@@ -83,6 +85,9 @@ impl Evaluate for World {
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
         self.asked.lock().push(at / SECOND);
         self.evaluated.notify_one();
+        if let Some(turn) = self.ends.lock().take() {
+            turn.ask();
+        }
         account.add(self.seen.lock().clone());
         assert_ne!(expr, PANICS, "an expression that panics");
         let written = self.written.lock();

@@ -168,3 +168,66 @@ async fn rules_that_cannot_be_read_leave_those_of_before() {
     manager.shutdown().await;
     assert_eq!(manager.rules().groups[0].rules[0].name, "new");
 }
+
+#[tokio::test]
+async fn an_exchange_waits_for_one_rule_and_not_for_its_group() {
+    let setup = Setup::new();
+    setup.world.set("x", &[("shop", 1.0)]);
+    let manager = setup.open(vec![alerting("First", "x", 0), alerting("Second", "x", 0)]);
+    let (stopper, turn) = stop();
+    *setup.world.ends.lock() = Some(stopper);
+    setup.clock.0.store(10 * SECOND, Ordering::Relaxed);
+    assert!(!manager.evaluate_until(0, 10 * SECOND, &turn).await);
+    assert_eq!(alerts(&manager), ["First firing"]);
+    assert_eq!(manager.status.lock()[0].counts.iterations, 0);
+    setup.at(&manager, 10).await;
+    assert_eq!(alerts(&manager), ["First firing", "Second firing"]);
+    assert_eq!(manager.status.lock()[0].counts.iterations, 1);
+}
+
+#[tokio::test]
+async fn what_an_exchange_held_up_is_evaluated_or_counted_as_missed() {
+    let setup = Setup::new();
+    setup.world.set("x", &[("shop", 1.0)]);
+    let manager = setup.open(vec![alerting("Same", "x", 0)]);
+    setup.clock.0.store(45 * SECOND, Ordering::Relaxed);
+    manager.status.lock()[0].due = 10 * SECOND;
+    manager
+        .go_on_with(vec![group(vec![alerting("Same", "x", 0)])])
+        .await;
+    let mut evaluating = manager.evaluating.lock().await;
+    manager.begin(&mut evaluating);
+    setup.world.evaluated.notified().await;
+    evaluating.end().await;
+    assert_eq!(*setup.world.asked.lock(), [10]);
+    let known = manager.status.lock()[0].clone();
+    assert_eq!((known.counts.missed, known.counts.iterations), (3, 4));
+    assert_eq!(known.due, known.group.next_evaluation(45 * SECOND));
+}
+
+#[tokio::test]
+async fn no_more_than_one_exchange_waits_for_another() {
+    let setup = Setup::new();
+    let options = AlertsOptions {
+        reading: Some(Reading::new(|| Ok(Vec::new()))),
+        ..AlertsOptions::default()
+    };
+    let manager = setup.try_open(options, Env::real().files).unwrap();
+    let held = manager.evaluating.lock().await;
+    let first = tokio::spawn({
+        let manager = manager.clone();
+        async move { manager.reload().await }
+    });
+    let second = tokio::spawn({
+        let manager = manager.clone();
+        async move { manager.reload().await }
+    });
+    while manager.reloading.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(manager.reload().await.unwrap_err().contains("once more"));
+    drop(held);
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    manager.reload().await.unwrap();
+}
