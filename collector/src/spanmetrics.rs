@@ -6,12 +6,18 @@
 //! dashboards for traces expect. Per service, span name, kind and status:
 //!
 //! - `traces_spanmetrics_calls`: a cumulative, monotonic sum (`..._calls_total` in PromQL);
+//! - `traces_spanmetrics_size`: bytes of these spans in the encoding of OTLP, such a sum too;
 //! - `traces_spanmetrics_latency`: a cumulative histogram of seconds with exemplars.
 //!
 //! Per client, server and type of connection, from the two sides of each request ([`graph`]):
 //!
 //! - `traces_service_graph_request` and `traces_service_graph_request_failed`, sums as above;
-//! - `traces_service_graph_request_client_seconds` and `..._server_seconds`, histograms.
+//! - `traces_service_graph_request_client_seconds` and `..._server_seconds`, histograms, and
+//!   `..._messaging_system_seconds` between the two where that is wanted;
+//! - `traces_service_graph_unpaired_spans` and `traces_service_graph_dropped_spans`, sums of spans
+//!   that became no request.
+//!
+//! And `traces_target_info` per resource, where that is wanted ([`target`]).
 //!
 //! Every series names the collector that counted it (`collector.instance.id`), since each of several
 //! counts what it stored itself: sums over them are right, and none continues another's count. The
@@ -22,31 +28,35 @@
 //! a series without spans was forgotten) reads as a reset even where it has grown beyond the old
 //! one. What came since the last emission is lost to the counts if the process is killed.
 //!
+//! What is to be written is copied under the lock and encoded beside it. What the store refuses
+//! counts as changed again ([`emit`]).
+//!
 //! The number of series is limited: what is beyond it is counted in one series marked with
 //! `otel.metric.overflow`.
 
+mod counts;
+mod emit;
 mod graph;
 mod histogram;
 mod observer;
 mod options;
 mod points;
+mod shapes;
 mod state;
 mod table;
+mod target;
+mod zero;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::SpanHistograms;
 use env::Clock;
-use model::{Format, Signal};
 use otlp::exposition::Sample;
 use parking_lot::Mutex;
-use storage::write::{Batch, WriteError};
-
-use crate::ingest::Sink;
 
 pub use observer::Observer;
-pub use options::{GraphOptions, Options, SpanOptions};
+pub use options::{GraphOptions, Options, SpanOptions, TargetInfo};
 
 /// Counts spans.
 #[derive(Clone)]
@@ -60,8 +70,10 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// What the store is asked for of each span; the dimensions come first.
     attributes: Arc<[String]>,
-    shapes: points::Shapes,
+    shapes: shapes::Shapes,
     state: Mutex<state::State>,
+    /// Held by whoever writes what was counted: one at a time.
+    emitting: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -87,6 +99,7 @@ impl SpanMetrics {
             let attributes = graph::Attributes::new(&options.peer_attributes, &mut place);
             graph::Graph::new(attributes, options.wait, options.half_open)
         });
+        let with_identity = spans.is_some_and(|spans| spans.target_info.is_some());
         let forms = (
             options.histograms != SpanHistograms::Native,
             options.histograms != SpanHistograms::Classic,
@@ -95,8 +108,9 @@ impl SpanMetrics {
             interval: options.interval,
             idle_nanos: u64::try_from(options.idle.as_nanos()).unwrap_or(u64::MAX),
             clock,
-            shapes: points::Shapes::new(collector, dimensions, forms),
+            shapes: shapes::Shapes::new(collector, dimensions, with_identity, forms),
             state: Mutex::new(state::State::new(options, graph)),
+            emitting: tokio::sync::Mutex::default(),
             attributes: attributes.into(),
         };
         Self {
@@ -112,38 +126,6 @@ impl SpanMetrics {
     /// Time between emissions.
     pub fn interval(&self) -> Duration {
         self.shared.interval
-    }
-
-    /// Writes what was counted to `sink`, of all spans that were acknowledged before. Counts are
-    /// cumulative, so that a refused write loses no count of a series that goes on; it does lose the
-    /// zero that series begin with, exemplars, and the last counts of series that are forgotten.
-    pub async fn emit(&self, sink: &dyn Sink) {
-        sink.observed().await;
-        let shared = &*self.shared;
-        let requests = {
-            let mut state = shared.state.lock();
-            state.requests(&shared.shapes, shared.idle_nanos, shared.now())
-        };
-        for (tenant, request) in requests {
-            let batch = Batch {
-                tenant,
-                signal: Signal::Metrics,
-                format: Format::Otlp,
-                request: request.into(),
-                stamp: None,
-            };
-            match sink.write(batch).await {
-                Ok(ack) => {
-                    let refused: u64 = ack.rejected.iter().map(|(_, points)| points).sum();
-                    shared.state.lock().totals_mut().refused_points += refused;
-                }
-                Err(WriteError::Closed) => {}
-                Err(error) => {
-                    shared.state.lock().totals_mut().failed_writes += 1;
-                    tracing::warn!(%error, "cannot store span metrics");
-                }
-            }
-        }
     }
 
     /// What was counted about counting.
@@ -162,6 +144,7 @@ impl SpanMetrics {
             ("spanmetrics_forgotten_series_total", totals.forgotten),
             ("spanmetrics_failed_writes_total", totals.failed_writes),
             ("spanmetrics_refused_points_total", totals.refused_points),
+            ("spanmetrics_dropped_series_total", totals.dropped_series),
             ("servicegraph_edges", totals.edges as u64),
             ("servicegraph_requests_total", totals.requests),
             (

@@ -89,7 +89,9 @@ async fn exports_reach_the_store_and_spans_are_counted() {
     let counted: Vec<_> = counted
         .filter(|value| matches!(value, PointValue::Int(_)))
         .collect();
-    assert_eq!(counted, [&PointValue::Int(0), &PointValue::Int(1)]);
+    // Spans, and their bytes.
+    let expected = [0, 1, 0, 100].map(PointValue::Int);
+    assert_eq!(counted, expected.iter().collect::<Vec<_>>());
     let refused = http.send(Signal::Logs, bytes::Bytes::new(), None).await;
     assert!(matches!(refused, Outcome::Retryable { .. }), "{refused:?}");
 }

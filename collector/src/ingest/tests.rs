@@ -109,6 +109,7 @@ pub(crate) fn show(observer: &mut dyn Observe, tenant: &Tenant, spans: &[model::
             see(&StoredSpan {
                 tenant,
                 service: span.resource.service(),
+                resource: &span.resource,
                 name: &span.name,
                 kind: span.kind,
                 status: span.status_code,
@@ -117,6 +118,7 @@ pub(crate) fn show(observer: &mut dyn Observe, tenant: &Tenant, spans: &[model::
                 trace_id: span.trace_id,
                 span_id: span.span_id,
                 parent_span_id: span.parent_span_id,
+                bytes: 100,
                 details: &Details(span, Arc::clone(&attributes)),
             });
         }

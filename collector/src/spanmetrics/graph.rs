@@ -8,7 +8,12 @@
 //! - a caller that waited in vain, and whose attributes name its peer, called one that sends no
 //!   spans: a virtual node;
 //! - what begins a trace was asked for by someone who sends no spans: the virtual node `user`;
-//! - anything else that waited in vain is counted as unpaired.
+//! - anything else that waited in vain is counted as unpaired;
+//! - what had to stop waiting since too many waited is counted as dropped, unless it is a virtual
+//!   node's.
+
+mod attributes;
+mod edge;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -20,112 +25,15 @@ use model::{SpanId, SpanKind, StatusCode, Tenant, TraceId};
 use storage::write::StoredSpan;
 
 use super::histogram::Example;
-use super::table::VALUE_BYTES_MAX;
+
+pub(super) use attributes::Attributes;
+pub(super) use edge::{Connection, Edge, Event, Found, Loss, Lost, VirtualSide};
+use edge::{Kept, join, kept, side};
 
 /// Who asks where nothing says who it is.
 const USER: &str = "user";
 /// Producers that one consumer is joined to at most.
 const LINKS_MAX: usize = 128;
-
-/// How two services are connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Connection {
-    /// One calls the other.
-    Direct,
-    /// Through a queue.
-    Messaging,
-    /// The other one is a database.
-    Database,
-    /// One of them sends no spans.
-    Virtual,
-}
-
-impl Connection {
-    /// The value of the label `connection_type`.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Connection::Direct => "",
-            Connection::Messaging => "messaging_system",
-            Connection::Database => "database",
-            Connection::Virtual => "virtual_node",
-        }
-    }
-}
-
-/// One request.
-#[derive(Debug, PartialEq)]
-pub(super) struct Edge<'a> {
-    pub client: Cow<'a, str>,
-    pub server: Cow<'a, str>,
-    pub connection: Connection,
-    pub failed: bool,
-    /// As the caller saw it, where it sends spans.
-    pub client_side: Option<Example>,
-    /// As the other side saw it; of a database as its caller did.
-    pub server_side: Option<Example>,
-}
-
-/// Takes the requests.
-pub(super) type Found<'f> = dyn FnMut(&Tenant, Edge<'_>) + 'f;
-
-/// Which attributes are looked at, by their place among those that the store is asked for.
-#[derive(Debug)]
-pub(super) struct Attributes {
-    /// What names a caller's peer.
-    peers: Vec<usize>,
-    /// What names whoever calls a server.
-    callers: Vec<usize>,
-    /// What tells that a peer is a database.
-    database_marks: Vec<usize>,
-    /// What names a database.
-    database_names: Vec<usize>,
-    address: usize,
-    port: usize,
-}
-
-impl Attributes {
-    /// `place` gives an attribute its place.
-    pub(super) fn new(peers: &[String], place: &mut dyn FnMut(&str) -> usize) -> Self {
-        let mut all = |names: &[&str]| names.iter().map(|name| place(name)).collect::<Vec<_>>();
-        Self {
-            callers: all(&["peer.service", "service.peer.name"]),
-            database_marks: all(&["db.namespace", "db.name", "db.system.name", "db.system"]),
-            database_names: all(&[
-                "peer.service",
-                "service.peer.name",
-                "server.address",
-                "network.peer.address",
-                "db.namespace",
-                "db.name",
-                "db.system.name",
-                "db.system",
-            ]),
-            address: place("network.peer.address"),
-            port: place("network.peer.port"),
-            peers: peers.iter().map(|name| place(name)).collect(),
-        }
-    }
-
-    fn first<'a>(span: &StoredSpan<'a>, among: &[usize]) -> Option<(usize, Cow<'a, str>)> {
-        let mut found = among
-            .iter()
-            .filter_map(|at| Some((*at, span.details.attribute(*at)?)));
-        found.find(|(_, text)| !text.is_empty())
-    }
-
-    /// The name of the database that a span calls, if it calls one.
-    fn database<'a>(&self, span: &StoredSpan<'a>) -> Option<Cow<'a, str>> {
-        Self::first(span, &self.database_marks)?;
-        let (at, name) = Self::first(span, &self.database_names)?;
-        if at != self.address {
-            return Some(name);
-        }
-        Some(match span.details.attribute(self.port) {
-            Some(port) if !port.is_empty() => Cow::Owned(format!("{name}:{port}")),
-            _ => name,
-        })
-    }
-}
 
 /// The span of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,46 +49,6 @@ impl Hash for Key {
         // The ids tell spans apart but for those that tenants have in common.
         state.write(&self.trace_id.0);
         state.write(&self.span_id.0);
-    }
-}
-
-/// A span that has come.
-#[derive(Debug, Clone, Copy)]
-struct Side<'a> {
-    service: &'a str,
-    example: Example,
-    failed: bool,
-    messaging: bool,
-}
-
-/// The same while it waits.
-#[derive(Debug)]
-struct Kept {
-    service: Box<str>,
-    example: Example,
-    failed: bool,
-    messaging: bool,
-}
-
-impl Side<'_> {
-    fn keep(self) -> Kept {
-        Kept {
-            service: kept(self.service),
-            example: self.example,
-            failed: self.failed,
-            messaging: self.messaging,
-        }
-    }
-}
-
-impl Kept {
-    fn side(&self) -> Side<'_> {
-        Side {
-            service: &self.service,
-            example: self.example,
-            failed: self.failed,
-            messaging: self.messaging,
-        }
     }
 }
 
@@ -286,12 +154,13 @@ impl Graph {
                 failed: side.failed,
                 client_side: Some(example),
                 server_side: Some(example),
+                transit: None,
+                virtual_side: VirtualSide::None,
             };
-            return found(span.tenant, edge);
+            return found(span.tenant, Event::Edge(edge));
         }
         if span.span_id == SpanId::default() {
-            self.outcomes.unpaired += 1;
-            return;
+            return self.lose(span.tenant, side.keep().lost(true, Loss::Unpaired), found);
         }
         let key = key(span, span.trace_id, span.span_id);
         let mut joined = false;
@@ -304,15 +173,14 @@ impl Graph {
                 {
                     self.held -= 1 + more.len();
                     for called in std::iter::once(&first).chain(&more) {
-                        found(span.tenant, join(side, called.side()));
+                        found(span.tenant, Event::Edge(join(side, called.side())));
                     }
                 }
                 joined = true;
             }
             // The same span once more, under the id that it had.
             Some(Half::Caller { .. }) => {
-                self.outcomes.unpaired += 1;
-                return;
+                return self.lose(span.tenant, side.keep().lost(true, Loss::Unpaired), found);
             }
             None => {}
         }
@@ -347,8 +215,10 @@ impl Graph {
                 failed: span.status == StatusCode::Error as i32,
                 client_side: None,
                 server_side: Some(example),
+                transit: None,
+                virtual_side: VirtualSide::Client,
             };
-            return found(span.tenant, edge);
+            return found(span.tenant, Event::Edge(edge));
         }
         let called = side(span, kind, example);
         let until = self.until(now);
@@ -358,7 +228,7 @@ impl Graph {
                     half: Half::Caller { side, joined, .. },
                     ..
                 }) => {
-                    found(span.tenant, join(side.side(), called));
+                    found(span.tenant, Event::Edge(join(side.side(), called)));
                     *joined = true;
                     if !side.messaging {
                         self.waiting.remove(&key);
@@ -406,7 +276,7 @@ impl Graph {
             let Some((_, number, key)) = self.order.pop_front() else {
                 return;
             };
-            self.outcomes.evicted += self.end(number, &key, found);
+            self.outcomes.evicted += self.end(number, &key, Loss::Dropped, found);
         }
     }
 
@@ -416,13 +286,13 @@ impl Graph {
             && *until <= now
         {
             if let Some((_, number, key)) = self.order.pop_front() {
-                self.end(number, &key, found);
+                self.end(number, &key, Loss::Unpaired, found);
             }
         }
     }
 
     /// What a side becomes that waited in vain; says how many spans that were.
-    fn end(&mut self, number: u64, key: &Key, found: &mut Found<'_>) -> u64 {
+    fn end(&mut self, number: u64, key: &Key, loss: Loss, found: &mut Found<'_>) -> u64 {
         let is_this = |waits: &Waiting| waits.number == number;
         if !self.waiting.get(key).is_some_and(is_this) {
             return 0;
@@ -430,15 +300,18 @@ impl Graph {
         let Some(Waiting { half, .. }) = self.waiting.remove(key) else {
             return 0;
         };
-        let spans = match half {
-            Half::Called(_, more) => {
-                let spans = 1 + more.len();
-                self.outcomes.unpaired += spans as u64;
-                spans
+        let spans = match &half {
+            Half::Called(first, more) => {
+                for called in std::iter::once(first).chain(more) {
+                    self.lose(&key.tenant, called.lost(false, loss), found);
+                }
+                1 + more.len()
             }
             Half::Caller { joined: true, .. } => 1,
-            Half::Caller { peer: None, .. } => {
-                self.outcomes.unpaired += 1;
+            Half::Caller {
+                side, peer: None, ..
+            } => {
+                self.lose(&key.tenant, side.lost(true, loss), found);
                 1
             }
             Half::Caller {
@@ -448,18 +321,25 @@ impl Graph {
             } => {
                 let edge = Edge {
                     client: Cow::Borrowed(&side.service),
-                    server: Cow::Borrowed(&peer),
+                    server: Cow::Borrowed(peer),
                     connection: Connection::Virtual,
                     failed: side.failed,
                     client_side: Some(side.example),
                     server_side: None,
+                    transit: None,
+                    virtual_side: VirtualSide::Server,
                 };
-                found(&key.tenant, edge);
+                found(&key.tenant, Event::Edge(edge));
                 1
             }
         };
         self.held -= spans;
         spans as u64
+    }
+
+    fn lose(&mut self, tenant: &Tenant, lost: Lost<'_>, found: &mut Found<'_>) {
+        self.outcomes.unpaired += 1;
+        found(tenant, Event::Lost(lost));
     }
 }
 
@@ -469,22 +349,6 @@ fn key(span: &StoredSpan<'_>, trace_id: TraceId, span_id: SpanId) -> Key {
         trace_id,
         tenant: span.tenant.clone(),
     }
-}
-
-fn side<'a>(span: &StoredSpan<'a>, kind: SpanKind, example: Example) -> Side<'a> {
-    Side {
-        service: span.service,
-        example,
-        failed: span.status == StatusCode::Error as i32,
-        messaging: matches!(kind, SpanKind::Producer | SpanKind::Consumer),
-    }
-}
-
-/// A name as it is kept while a span waits: of one that is too long to be a label no more than
-/// shows that it is.
-fn kept(name: &str) -> Box<str> {
-    let end = name.floor_char_boundary(VALUE_BYTES_MAX + char::MAX.len_utf8());
-    name[..end].into()
 }
 
 /// The producers that a consumer links to, which may be the other side of its request.
@@ -499,21 +363,6 @@ fn linked_by(span: &StoredSpan<'_>, kind: SpanKind) -> Vec<Key> {
         });
     }
     keys
-}
-
-fn join<'a>(client: Side<'a>, server: Side<'a>) -> Edge<'a> {
-    Edge {
-        client: Cow::Borrowed(client.service),
-        server: Cow::Borrowed(server.service),
-        connection: if client.messaging || server.messaging {
-            Connection::Messaging
-        } else {
-            Connection::Direct
-        },
-        failed: client.failed || server.failed,
-        client_side: Some(client.example),
-        server_side: Some(server.example),
-    }
 }
 
 #[cfg(test)]

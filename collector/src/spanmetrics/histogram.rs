@@ -5,10 +5,12 @@ use std::sync::Arc;
 use model::metric::{Buckets, ExponentialHistogram, Histogram};
 use model::{SpanId, TraceId};
 
-/// Buckets of a native histogram at most; it becomes coarser where there would be more.
-const NATIVE_BUCKETS_MAX: usize = 160;
-/// The finest resolution of a native histogram: 16 buckets for each power of two.
-const NATIVE_SCALE_MAX: i32 = 4;
+use super::zero::Zero;
+
+/// The resolution of native histograms: 32 buckets for each power of two. It never changes, so that
+/// histograms of any series, time and collector have the same buckets, and adding them up is exact.
+/// A bucket is 2.2 % wide: a quantile is off by no more.
+pub(super) const NATIVE_SCALE: i32 = 5;
 
 /// One span among those that were counted.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +31,7 @@ pub(super) struct Shape {
 }
 
 /// A cumulative histogram of seconds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Latency {
     bounds: Arc<[f64]>,
     buckets: Box<[u64]>,
@@ -38,8 +40,7 @@ pub(super) struct Latency {
     sum: f64,
     /// At most one per bucket since they were last taken.
     examples: Vec<(usize, Example)>,
-    /// Whether its points have begun to be written.
-    pub begun: bool,
+    pub zero: Zero,
 }
 
 impl Latency {
@@ -51,7 +52,7 @@ impl Latency {
             count: 0,
             sum: 0.0,
             examples: Vec::new(),
-            begun: false,
+            zero: Zero::None,
         }
     }
 
@@ -71,11 +72,32 @@ impl Latency {
         }
     }
 
-    /// The examples since the last time.
-    pub(super) fn take_examples(&mut self) -> impl Iterator<Item = Example> + use<> {
-        std::mem::take(&mut self.examples)
-            .into_iter()
-            .map(|(_, example)| example)
+    /// What is to be written: see [`super::table::Counts`]. Without a span there is no histogram,
+    /// hence no zero.
+    pub(super) fn take(&mut self, nothing_yet: u64) -> Self {
+        let examples = std::mem::take(&mut self.examples);
+        let mut taken = self.clone();
+        taken.examples = examples;
+        if self.count > 0 {
+            taken.zero = self.zero.take(nothing_yet);
+        }
+        taken
+    }
+
+    /// Has everything that was taken written once more. Of a bucket that has an example since then,
+    /// that one stays.
+    pub(super) fn put_back(&mut self, taken: Self) {
+        self.zero.put_back(taken.zero);
+        for (bucket, example) in taken.examples {
+            if !self.examples.iter().any(|(at, _)| *at == bucket) {
+                self.examples.push((bucket, example));
+            }
+        }
+    }
+
+    /// The examples, at most one for each bucket.
+    pub(super) fn examples(&self) -> impl Iterator<Item = Example> + '_ {
+        self.examples.iter().map(|(_, example)| *example)
     }
 
     /// What was counted, by the bounds.
@@ -103,40 +125,25 @@ impl Latency {
     /// What was counted as a native histogram, where one is kept.
     pub(super) fn native(&self) -> Option<ExponentialHistogram> {
         let native = self.native.as_ref()?;
-        let buckets = Buckets {
-            offset: native.offset,
-            bucket_counts: native.counts.clone(),
-        };
         Some(ExponentialHistogram {
             count: self.count,
             sum: Some(self.sum),
-            scale: native.scale,
+            scale: NATIVE_SCALE,
             zero_count: native.zero,
-            positive: Some(buckets),
+            positive: Some(native.buckets()),
             ..ExponentialHistogram::default()
         })
     }
 }
 
 /// An exponential histogram in the layout of OTLP: bucket `i` of scale `s` counts values in
-/// `(2^(i / 2^s), 2^((i + 1) / 2^s)]`.
-#[derive(Debug)]
+/// `(2^(i / 2^s), 2^((i + 1) / 2^s)]`. Durations are between a nanosecond and six centuries, so there
+/// are about two thousand buckets at most.
+#[derive(Debug, Clone, Default)]
 struct Native {
-    scale: i32,
     zero: u64,
-    offset: i32,
-    counts: Vec<u64>,
-}
-
-impl Default for Native {
-    fn default() -> Self {
-        Self {
-            scale: NATIVE_SCALE_MAX,
-            zero: 0,
-            offset: 0,
-            counts: Vec::new(),
-        }
-    }
+    /// The buckets that count something, ascending.
+    counts: Vec<(i16, u64)>,
 }
 
 impl Native {
@@ -145,54 +152,36 @@ impl Native {
             self.zero += 1;
             return;
         }
-        let mut index = index_of(seconds, self.scale);
-        if self.counts.is_empty() {
-            self.offset = index;
+        let index = index_of(seconds);
+        match self
+            .counts
+            .binary_search_by_key(&index, |(index, _)| *index)
+        {
+            Ok(at) => self.counts[at].1 += 1,
+            Err(at) => self.counts.insert(at, (index, 1)),
         }
-        while self.width_with(index) > NATIVE_BUCKETS_MAX {
-            self.halve();
-            index >>= 1;
-        }
-        if index < self.offset {
-            let missing = usize::try_from(self.offset - index).unwrap_or_default();
-            self.counts.splice(0..0, std::iter::repeat_n(0, missing));
-            self.offset = index;
-        }
-        let at = usize::try_from(index - self.offset).unwrap_or_default();
-        if at >= self.counts.len() {
-            self.counts.resize(at + 1, 0);
-        }
-        self.counts[at] += 1;
     }
 
-    /// How many buckets there are once this one is among them.
-    fn width_with(&self, index: i32) -> usize {
-        let length = i32::try_from(self.counts.len()).unwrap_or(i32::MAX);
-        let first = self.offset.min(index);
-        let end = (self.offset + length).max(index + 1);
-        usize::try_from(end - first).unwrap_or_default()
-    }
-
-    /// Joins each two buckets into one.
-    fn halve(&mut self) {
-        let first = self.offset >> 1;
-        let mut halved: Vec<u64> = Vec::with_capacity(self.counts.len() / 2 + 1);
-        for (index, count) in (self.offset..).zip(&self.counts) {
-            let at = usize::try_from((index >> 1) - first).unwrap_or_default();
-            halved.resize(halved.len().max(at + 1), 0);
-            halved[at] += count;
+    fn buckets(&self) -> Buckets {
+        let first = self.counts.first().map_or(0, |(index, _)| *index);
+        let mut buckets = Buckets {
+            offset: first.into(),
+            bucket_counts: Vec::new(),
+        };
+        for (index, count) in &self.counts {
+            let at = usize::from(index.abs_diff(first));
+            buckets.bucket_counts.resize(at, 0);
+            buckets.bucket_counts.push(*count);
         }
-        self.offset = first;
-        self.counts = halved;
-        self.scale -= 1;
+        buckets
     }
 }
 
-/// The bucket of a positive value.
+/// The bucket of a positive number of seconds.
 #[allow(clippy::cast_possible_truncation)]
-fn index_of(value: f64, scale: i32) -> i32 {
-    // Durations lie between 1 ns and 600 years, so that the product is a small number.
-    (value.log2() * f64::from(scale).exp2()).ceil() as i32 - 1
+fn index_of(seconds: f64) -> i16 {
+    // Durations lie between 1 ns and 600 years, so that this is a small number.
+    (seconds.log2() * f64::from(1 << NATIVE_SCALE)).ceil() as i16 - 1
 }
 
 #[cfg(test)]

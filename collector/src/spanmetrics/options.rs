@@ -31,6 +31,15 @@ pub struct SpanOptions {
     pub bounds: Arc<[f64]>,
     /// Series of one tenant at most.
     pub series: usize,
+    /// Whether what resources say of services is written, too.
+    pub target_info: Option<TargetInfo>,
+}
+
+/// What resources say of the services that sent spans.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetInfo {
+    /// Attributes that are left out.
+    pub excluded: Vec<String>,
 }
 
 /// Requests between services.
@@ -47,6 +56,10 @@ pub struct GraphOptions {
     pub peer_attributes: Vec<String>,
     /// Upper bounds of the buckets in seconds, ascending.
     pub bounds: Arc<[f64]>,
+    /// Whether a label says which side sends no spans.
+    pub virtual_node_label: bool,
+    /// Whether it is counted how long messages are on their way.
+    pub messaging_latency: bool,
 }
 
 impl Default for Options {
@@ -67,6 +80,9 @@ impl Options {
                 dimensions: spans.dimensions.0.clone(),
                 bounds: spans.buckets.0.clone().into(),
                 series: spans.series,
+                target_info: spans.target_info.then(|| TargetInfo {
+                    excluded: spans.target_info_excluded.clone(),
+                }),
             }),
             graph: graph.enabled.then(|| GraphOptions {
                 wait: graph.wait,
@@ -74,6 +90,8 @@ impl Options {
                 edges: graph.edges,
                 peer_attributes: graph.peer_attributes.clone(),
                 bounds: graph.buckets.0.clone().into(),
+                virtual_node_label: graph.virtual_node_label,
+                messaging_latency: graph.messaging_latency,
             }),
         };
         (spans.enabled || graph.enabled).then_some(options)

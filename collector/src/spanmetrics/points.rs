@@ -1,249 +1,179 @@
 //! Counted series as OTLP metrics.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::metric::{
-    DataPoint, Exemplar, ExemplarValue, ExponentialHistogram, MetricKind, PointValue, Series,
-    Temporality,
-};
-use model::prometheus::Naming;
-use model::{KeyValue, Metric, Resource, Scope};
+use model::metric::{DataPoint, Exemplar, ExemplarValue, ExponentialHistogram, PointValue, Series};
+use model::{KeyValue, Metric, Resource};
 
-use super::histogram::{Example, Latency};
-use super::state::Requests;
-use super::table;
+use super::counts::{Calls, Losses, Presence, Requests};
+use super::histogram::{Example, Latency, NATIVE_SCALE};
+use super::shapes::{Histograms, Shapes};
+use super::table::{Taken, Values};
+use super::zero::Zero;
 
-const SCOPE: &str = "throughline.spanmetrics";
 /// The labels of span metrics before those that the configuration adds.
 pub(super) const SPAN_LABELS: [&str; 4] = ["service", "span_name", "span_kind", "status_code"];
 /// The labels of the service graph.
-const EDGE_LABELS: [&str; 3] = ["client", "server", "connection_type"];
+pub(super) const EDGE_LABELS: [&str; 4] = ["client", "server", "connection_type", "virtual_node"];
 /// An example of a span that ended longer ago than this has the time at which it was counted, so
 /// that it is found where it shows.
 const LATE_NANOS: u64 = 60_000_000_000;
-const NANOS_PER_MS: u64 = 1_000_000;
 
-/// A histogram in the forms in which it is written.
-struct Histograms {
-    classic: Option<Arc<Metric>>,
-    native: Option<Arc<Metric>>,
+/// A series that is to be written.
+#[derive(Debug)]
+pub(super) enum Item {
+    Spans(Taken<Calls>),
+    Edges(Box<Taken<Requests>>),
+    Losses(Taken<Losses>),
+    Target(Taken<Presence>),
 }
 
-impl Histograms {
-    fn new(name: &str, description: &str, (classic, native): (bool, bool)) -> Self {
-        let form = |kind| metric(name, description, kind);
-        Self {
-            classic: classic.then(|| form(MetricKind::Histogram)),
-            native: native.then(|| form(MetricKind::ExponentialHistogram)),
+impl Item {
+    /// About what it takes when it is encoded: its labels stand at each of its points.
+    pub(super) fn bytes(&self) -> usize {
+        /// What a point takes beside its labels.
+        const POINT: usize = 256;
+        let (values, points) = match self {
+            Self::Spans(taken) => (&taken.values, 4),
+            Self::Edges(taken) => (&taken.values, 6),
+            Self::Losses(taken) => (&taken.values, 2),
+            Self::Target(taken) => (&taken.values, 1),
+        };
+        points * (POINT + values.iter().map(|value| value.len() + 16).sum::<usize>())
+    }
+}
+
+/// An OTLP request of these series at a moment.
+pub(super) fn encode(shapes: &Shapes, now: u64, items: &[Item]) -> Vec<u8> {
+    let mut points = Points {
+        shapes,
+        now,
+        resources: HashMap::new(),
+        rows: Vec::new(),
+    };
+    for item in items {
+        match item {
+            Item::Spans(taken) => points.spans(taken),
+            Item::Edges(taken) => points.edges(taken),
+            Item::Losses(taken) => points.losses(taken),
+            Item::Target(taken) => points.target(taken),
         }
     }
-}
-
-/// What is written, and with which labels.
-pub(super) struct Shapes {
-    scope: Arc<Scope>,
-    /// Tells the counts of one collector from those of another. It is an attribute of the point:
-    /// of a resource, Prometheus' view keeps nothing but what identifies the service.
-    counted_by: KeyValue,
-    dimensions: Vec<String>,
-    calls: Arc<Metric>,
-    latency: Histograms,
-    requests: Arc<Metric>,
-    failed: Arc<Metric>,
-    client: Histograms,
-    server: Histograms,
-}
-
-/// When points are written.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub now: u64,
-    /// When they were the last time; 0 if never.
-    pub before: u64,
-}
-
-impl Moment {
-    /// When a series that began at this time had counted nothing, so that the first it counted is
-    /// an increase.
-    fn nothing_yet(self, start: u64) -> u64 {
-        let begun = start.max(self.before.saturating_add(NANOS_PER_MS));
-        begun.min(self.now.saturating_sub(NANOS_PER_MS))
-    }
-}
-
-fn metric(name: &str, description: &str, kind: MetricKind) -> Arc<Metric> {
-    Arc::new(Metric {
-        name: name.to_owned(),
-        description: description.to_owned(),
-        // Without a unit the Prometheus name gets no suffix, as dashboards expect.
-        unit: String::new(),
-        kind,
-        temporality: Temporality::Cumulative,
-        monotonic: kind == MetricKind::Sum,
-        // Dashboards know them by these names, however other metrics are named.
-        metadata: vec![Naming::fixed()],
-    })
-}
-
-impl Shapes {
-    /// `forms` says whether histograms are written with bounds, and whether as native ones.
-    pub(super) fn new(collector: &str, dimensions: &[String], forms: (bool, bool)) -> Self {
-        let sum = |name, description| metric(name, description, MetricKind::Sum);
-        let histograms = |name, description| Histograms::new(name, description, forms);
-        Self {
-            scope: Arc::new(Scope {
-                name: SCOPE.to_owned(),
-                ..Scope::default()
-            }),
-            counted_by: KeyValue::new("collector.instance.id", collector),
-            dimensions: dimensions.to_vec(),
-            calls: sum(
-                "traces_spanmetrics_calls",
-                "Spans by service, name, kind and status.",
-            ),
-            latency: histograms(
-                "traces_spanmetrics_latency",
-                "Durations of spans in seconds.",
-            ),
-            requests: sum(
-                "traces_service_graph_request",
-                "Requests between two services.",
-            ),
-            failed: sum(
-                "traces_service_graph_request_failed",
-                "Requests between two services of which a side failed.",
-            ),
-            client: histograms(
-                "traces_service_graph_request_client_seconds",
-                "Durations of requests as the caller saw them.",
-            ),
-            server: histograms(
-                "traces_service_graph_request_server_seconds",
-                "Durations of requests as the called service saw them.",
-            ),
-        }
-    }
-
-    fn labels<T>(&self, series: &table::Series<T>, rest: bool, names: &[&str]) -> Vec<KeyValue> {
-        if rest {
-            let mark = KeyValue::new("otel.metric.overflow", true);
-            return vec![mark, self.counted_by.clone()];
-        }
-        let names = names
-            .iter()
-            .copied()
-            .chain(self.dimensions.iter().map(String::as_str));
-        let labels = names.zip(&series.values);
-        labels
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| KeyValue::new(name, &**value))
-            .chain([self.counted_by.clone()])
-            .collect()
-    }
+    points.encode()
 }
 
 /// The points of one tenant in the making.
-pub(super) struct Points<'a> {
+struct Points<'a> {
     shapes: &'a Shapes,
-    at: Moment,
-    resources: BTreeMap<Box<str>, Arc<Resource>>,
-    rows: Vec<(Series, Vec<DataPoint>)>,
+    now: u64,
+    /// By what they are made of, each with its number, so that neighbours share them.
+    resources: HashMap<Vec<KeyValueText>, (usize, Arc<Resource>)>,
+    /// The number of the resource comes first.
+    rows: Vec<(usize, Series, Vec<DataPoint>)>,
 }
+
+/// Key and value of an attribute of a resource.
+type KeyValueText = (String, String);
 
 /// A series of which points are being written.
 struct Target {
+    number: usize,
     resource: Arc<Resource>,
     labels: Vec<KeyValue>,
     start: u64,
-    begun: bool,
+    zero: Zero,
 }
 
-impl<'a> Points<'a> {
-    pub(super) fn new(shapes: &'a Shapes, at: Moment) -> Self {
-        Self {
-            shapes,
-            at,
-            resources: BTreeMap::new(),
-            rows: Vec::new(),
-        }
-    }
-
-    /// Rate, errors and duration. The resource is that of the service that they are about.
-    pub(super) fn spans(&mut self, series: &mut table::Series<Latency>, rest: bool) {
-        let shapes = self.shapes;
-        let service = series.values.first().map_or("unknown_service", |name| name);
-        let resource = self.resource(service);
-        let target = Target {
-            resource,
-            labels: shapes.labels(series, rest, &SPAN_LABELS),
-            start: series.start_unix_nano,
-            begun: series.begun,
-        };
-        self.count(&target, &shapes.calls, series.counts.count);
-        self.latency(&target, &shapes.latency, &mut series.counts);
+impl Points<'_> {
+    /// Rate, errors, duration and size.
+    fn spans(&mut self, taken: &Taken<Calls>) {
+        let (resource, labels) = self.shapes.spans(&taken.values);
+        let target = self.of(resource, labels, taken.start_unix_nano, taken.counts.zero);
+        let (shapes, counts) = (self.shapes, &taken.counts);
+        self.count(&target, &shapes.calls, counts.latency.count);
+        self.count(&target, &shapes.size, counts.bytes);
+        self.latency(&target, &shapes.latency, &counts.latency);
     }
 
     /// Requests between services. They are of no single service, so the resource is empty.
-    pub(super) fn edges(&mut self, series: &mut table::Series<Requests>, rest: bool) {
-        let shapes = self.shapes;
-        let target = Target {
-            resource: self.resource(""),
-            labels: shapes.labels(series, rest, &EDGE_LABELS),
-            start: series.start_unix_nano,
-            begun: series.begun,
-        };
-        let counts = &mut series.counts;
+    fn edges(&mut self, taken: &Taken<Requests>) {
+        let target = self.between(&taken.values, taken.start_unix_nano, taken.counts.zero);
+        let (shapes, counts) = (self.shapes, &taken.counts);
         self.count(&target, &shapes.requests, counts.total);
         self.count(&target, &shapes.failed, counts.failed);
-        self.latency(&target, &shapes.client, &mut counts.client);
-        self.latency(&target, &shapes.server, &mut counts.server);
+        self.latency(&target, &shapes.client, &counts.client);
+        self.latency(&target, &shapes.server, &counts.server);
+        self.latency(&target, &shapes.transit, &counts.transit);
     }
 
-    fn resource(&mut self, service: &str) -> Arc<Resource> {
-        if let Some(known) = self.resources.get(service) {
-            return Arc::clone(known);
+    /// Spans that became no request.
+    fn losses(&mut self, taken: &Taken<Losses>) {
+        let target = self.between(&taken.values, taken.start_unix_nano, taken.counts.zero);
+        let (shapes, counts) = (self.shapes, &taken.counts);
+        self.count(&target, &shapes.unpaired, counts.unpaired);
+        self.count(&target, &shapes.dropped, counts.dropped);
+    }
+
+    /// That a service is there.
+    fn target(&mut self, taken: &Taken<Presence>) {
+        if let Some((resource, labels)) = self.shapes.target(&taken.values) {
+            let target = self.of(resource, labels, 0, Zero::None);
+            let metric = &self.shapes.target;
+            self.row(&target, metric, None, PointValue::Int(1), Vec::new());
         }
-        let named = || KeyValue::new("service.name", service);
-        let resource = Arc::new(Resource {
-            attributes: (!service.is_empty()).then(named).into_iter().collect(),
-            ..Resource::default()
-        });
-        self.resources.insert(service.into(), Arc::clone(&resource));
-        resource
+    }
+
+    fn between(&mut self, values: &Values, start: u64, zero: Zero) -> Target {
+        let labels = self.shapes.edges(values);
+        self.of(Resource::default(), labels, start, zero)
+    }
+
+    fn of(&mut self, resource: Resource, labels: Vec<KeyValue>, start: u64, zero: Zero) -> Target {
+        let attributes = resource.attributes.iter();
+        let key = attributes.map(|kv| (kv.key.clone(), kv.value.to_text()));
+        let next = self.resources.len();
+        let known = self.resources.entry(key.collect());
+        let (number, resource) = known.or_insert_with(|| (next, Arc::new(resource)));
+        Target {
+            number: *number,
+            resource: Arc::clone(resource),
+            labels,
+            start,
+            zero,
+        }
     }
 
     fn count(&mut self, target: &Target, metric: &Arc<Metric>, count: u64) {
         let value = |count| PointValue::Int(i64::try_from(count).unwrap_or(i64::MAX));
-        let zero = (!target.begun).then(|| value(0));
+        let zero = target.zero.due().map(|time| (time, value(0)));
         self.row(target, metric, zero, value(count), Vec::new());
     }
 
     /// A side that sent no span so far has no histogram.
-    fn latency(&mut self, target: &Target, metrics: &Histograms, latency: &mut Latency) {
+    fn latency(&mut self, target: &Target, metrics: &Histograms, latency: &Latency) {
         if latency.count == 0 {
             return;
         }
-        let first = !std::mem::replace(&mut latency.begun, true);
-        let now = self.at.now;
-        let examples: Vec<Exemplar> = latency
-            .take_examples()
-            .map(|example| exemplar(example, now))
+        let exemplars: Vec<Exemplar> = latency
+            .examples()
+            .map(|example| exemplar(example, self.now))
             .collect();
+        let zero = latency.zero.due();
         if let (Some(metric), Some(native)) = (&metrics.native, latency.native()) {
             let nothing = ExponentialHistogram {
                 sum: Some(0.0),
-                scale: native.scale,
+                scale: NATIVE_SCALE,
                 ..ExponentialHistogram::default()
             };
-            let zero = first.then_some(PointValue::Exponential(nothing));
+            let zero = zero.map(|time| (time, PointValue::Exponential(nothing)));
             let value = PointValue::Exponential(native);
-            self.row(target, metric, zero, value, examples.clone());
+            self.row(target, metric, zero, value, exemplars.clone());
         }
         if let Some(metric) = &metrics.classic {
-            let zero = first.then(|| PointValue::Histogram(latency.classic_zero()));
+            let zero = zero.map(|time| (time, PointValue::Histogram(latency.classic_zero())));
             let value = PointValue::Histogram(latency.classic());
-            self.row(target, metric, zero, value, examples);
+            self.row(target, metric, zero, value, exemplars);
         }
     }
 
@@ -251,13 +181,16 @@ impl<'a> Points<'a> {
         &mut self,
         target: &Target,
         metric: &Arc<Metric>,
-        zero: Option<PointValue>,
+        zero: Option<(u64, PointValue)>,
         value: PointValue,
         exemplars: Vec<Exemplar>,
     ) {
-        let nothing_yet = self.at.nothing_yet(target.start);
         // Of a start that a clock set back has put behind its points, nothing can be said.
-        let start = target.start.min(nothing_yet);
+        let start = target
+            .zero
+            .time()
+            .map_or(target.start, |zero| target.start.min(zero))
+            .min(self.now);
         let point = |time_unix_nano, value, exemplars| DataPoint {
             start_unix_nano: start,
             time_unix_nano,
@@ -265,30 +198,25 @@ impl<'a> Points<'a> {
             value,
             exemplars,
         };
-        let zero = zero.map(|zero| point(nothing_yet, zero, Vec::new()));
+        let zero = zero.map(|(time, zero)| point(time, zero, Vec::new()));
         let series = Series {
             resource: Arc::clone(&target.resource),
             scope: Arc::clone(&self.shapes.scope),
             metric: Arc::clone(metric),
             attributes: target.labels.clone(),
         };
-        let points = zero
-            .into_iter()
-            .chain([point(self.at.now, value, exemplars)]);
-        self.rows.push((series, points.collect()));
+        let points = zero.into_iter().chain([point(self.now, value, exemplars)]);
+        self.rows.push((target.number, series, points.collect()));
     }
 
-    /// Requests of at most so many series each.
-    pub(super) fn encode(mut self, most: usize) -> Vec<Vec<u8>> {
+    fn encode(mut self) -> Vec<u8> {
         // Neighbours of one resource and metric share what describes these.
-        self.rows.sort_by(|(a, _), (b, _)| {
-            let services = a.resource.service().cmp(b.resource.service());
-            services.then_with(|| a.metric.name.cmp(&b.metric.name))
+        self.rows.sort_by(|(a, left, _), (b, right, _)| {
+            let metrics = || left.metric.name.cmp(&right.metric.name);
+            a.cmp(b).then_with(metrics)
         });
-        let requests = self.rows.chunks(most);
-        requests
-            .map(|rows| otlp::encode::metrics(rows.iter().map(|(series, points)| (series, points))))
-            .collect()
+        let rows = self.rows.iter();
+        otlp::encode::metrics(rows.map(|(_, series, points)| (series, points)))
     }
 }
 

@@ -6,44 +6,25 @@ use hashbrown::HashMap;
 use model::{StatusCode, Tenant};
 use storage::write::StoredSpan;
 
-use super::graph::{Edge, Graph, Outcomes};
-use super::histogram::{Example, Latency, Shape};
-use super::options::Options;
-use super::points::{Moment, Points, SPAN_LABELS, Shapes};
+use super::counts::{Calls, Losses, Presence, Requests};
+use super::graph::{Edge, Event, Graph, Lost, Outcomes};
+use super::histogram::{Example, Shape};
+use super::options::{Options, TargetInfo};
+use super::points::{Item, SPAN_LABELS};
 use super::table::{Place, Table};
+use super::target;
+use super::zero::Moment;
 
 /// Every so many emissions, series without new spans are written too, so that queries that look
 /// back five minutes see them.
 const REFRESH_EVERY: u64 = 4;
-/// Series per request to the store.
-const SERIES_PER_REQUEST: usize = 1000;
 /// All tenants together may have as many series as this many of them.
 const FULL_TENANTS: usize = 10;
 /// Tenants whose spans are counted at one time.
 const TENANTS_MAX: usize = 1000;
 /// Attributes that may be labels of span metrics.
 const DIMENSIONS_MAX: usize = config::Dimensions::MAX;
-const LABELS_MAX: usize = SPAN_LABELS.len() + DIMENSIONS_MAX;
-
-/// Requests between two services.
-#[derive(Debug)]
-pub(super) struct Requests {
-    pub total: u64,
-    pub failed: u64,
-    pub client: Latency,
-    pub server: Latency,
-}
-
-impl Requests {
-    fn new(shape: &Shape) -> Self {
-        Self {
-            total: 0,
-            failed: 0,
-            client: Latency::new(shape),
-            server: Latency::new(shape),
-        }
-    }
-}
+const LABELS_MAX: usize = SPAN_LABELS.len() + target::IDENTITY + DIMENSIONS_MAX;
 
 /// How spans are counted, with what is derived from the options once.
 struct Spans {
@@ -51,18 +32,32 @@ struct Spans {
     dimensions: usize,
     shape: Shape,
     series: usize,
+    target_info: Option<TargetInfo>,
 }
 
 struct Edges {
     shape: Shape,
     series: usize,
+    virtual_node: bool,
+    transit: bool,
 }
 
 /// The series of one tenant.
 #[derive(Default)]
-struct Counts {
-    spans: Table<Latency>,
+struct Tables {
+    spans: Table<Calls>,
+    targets: Table<Presence>,
     edges: Table<Requests>,
+    losses: Table<Losses>,
+}
+
+impl Tables {
+    fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+            && self.targets.is_empty()
+            && self.edges.is_empty()
+            && self.losses.is_empty()
+    }
 }
 
 /// What is counted about counting.
@@ -75,8 +70,11 @@ pub(super) struct Totals {
     /// Spans and requests of tenants beyond those that are counted.
     pub uncounted: u64,
     pub forgotten: u64,
+    /// Writes that are tried again.
     pub failed_writes: u64,
     pub refused_points: u64,
+    /// Series whose points the store takes in no case.
+    pub dropped_series: u64,
     /// Of span metrics and the graph, at this moment.
     pub series: usize,
     pub edges: usize,
@@ -88,7 +86,7 @@ pub(super) struct Totals {
 struct Counted {
     spans: Option<Spans>,
     edges: Option<Edges>,
-    tenants: HashMap<Tenant, Counts>,
+    tenants: HashMap<Tenant, Tables>,
     totals: Totals,
 }
 
@@ -100,16 +98,27 @@ pub(super) struct State {
     emitted_unix_nano: u64,
 }
 
+/// One emission: what is written of every tenant, and when.
+pub(super) struct Emission {
+    pub tenants: Vec<Tenant>,
+    pub at: Moment,
+    /// Whether series are written that have not changed.
+    all: bool,
+}
+
 impl State {
     pub(super) fn new(options: &Options, graph: Option<Graph>) -> Self {
         let spans = options.spans.as_ref().map(|spans| Spans {
             dimensions: spans.dimensions.len().min(DIMENSIONS_MAX),
             shape: options.shape(&spans.bounds),
             series: spans.series,
+            target_info: spans.target_info.clone(),
         });
         let edges = options.graph.as_ref().map(|graph| Edges {
             shape: options.shape(&graph.bounds),
             series: graph.edges,
+            virtual_node: graph.virtual_node_label,
+            transit: graph.messaging_latency,
         });
         Self {
             counted: Counted {
@@ -137,51 +146,90 @@ impl State {
         self.counted.span(span, example, now);
         if let Some(graph) = &mut self.graph {
             let counted = &mut self.counted;
-            graph.see(span, example, steady, &mut |tenant, edge| {
-                counted.request(tenant, &edge, now);
+            graph.see(span, example, steady, &mut |tenant, event| {
+                counted.event(tenant, &event, now);
             });
         }
     }
 
-    /// The requests of one emission.
-    pub(super) fn requests(
-        &mut self,
-        shapes: &Shapes,
-        idle: u64,
-        (now, steady): (u64, u64),
-    ) -> Vec<(Tenant, Vec<u8>)> {
+    /// Begins an emission.
+    pub(super) fn begin(&mut self, (now, steady): (u64, u64)) -> Emission {
         let counted = &mut self.counted;
         if let Some(graph) = &mut self.graph {
-            graph.expire(steady, &mut |tenant, edge| {
-                counted.request(tenant, &edge, now);
+            graph.expire(steady, &mut |tenant, event| {
+                counted.event(tenant, &event, now);
             });
         }
-        let all = self.emissions.is_multiple_of(REFRESH_EVERY);
-        let at = Moment {
-            now,
-            before: self.emitted_unix_nano,
+        let emission = Emission {
+            tenants: counted.tenants.keys().cloned().collect(),
+            at: Moment {
+                now,
+                before: self.emitted_unix_nano,
+            },
+            all: self.emissions.is_multiple_of(REFRESH_EVERY),
         };
         self.emissions += 1;
         self.emitted_unix_nano = now;
-        let totals = &mut counted.totals;
-        let mut requests = Vec::new();
-        counted.tenants.retain(|tenant, counts| {
-            let mut points = Points::new(shapes, at);
-            let age = (now, idle);
-            let series = counts
-                .spans
-                .show(age, all, |series, rest| points.spans(series, rest));
-            let edges = counts
-                .edges
-                .show(age, all, |series, rest| points.edges(series, rest));
-            totals.series -= series;
-            totals.edges -= edges;
-            totals.forgotten += (series + edges) as u64;
-            let encoded = points.encode(SERIES_PER_REQUEST).into_iter();
-            requests.extend(encoded.map(|request| (tenant.clone(), request)));
-            !(counts.spans.is_empty() && counts.edges.is_empty())
+        emission
+    }
+
+    /// Takes out what is to be written of a tenant.
+    pub(super) fn take(&mut self, tenant: &Tenant, emission: &Emission, idle: u64) -> Vec<Item> {
+        let Some(tables) = self.counted.tenants.get_mut(tenant) else {
+            return Vec::new();
+        };
+        let totals = &mut self.counted.totals;
+        let mut items = Vec::new();
+        let (at, all) = (emission.at, emission.all);
+        let spans = tables
+            .spans
+            .take(at, idle, all, |taken| items.push(Item::Spans(taken)));
+        let edges = tables.edges.take(at, idle, all, |taken| {
+            items.push(Item::Edges(Box::new(taken)))
         });
-        requests
+        let losses = tables
+            .losses
+            .take(at, idle, all, |taken| items.push(Item::Losses(taken)));
+        let targets = tables
+            .targets
+            .take(at, idle, all, |taken| items.push(Item::Target(taken)));
+        totals.series -= spans + targets;
+        totals.edges -= edges + losses;
+        totals.forgotten += (spans + edges + losses + targets) as u64;
+        if tables.is_empty() {
+            self.counted.tenants.remove(tenant);
+        }
+        items
+    }
+
+    /// Has what could not be written, written the next time.
+    pub(super) fn put_back(&mut self, tenant: &Tenant, items: impl IntoIterator<Item = Item>) {
+        let Some(tables) = self.counted.tenants.get_mut(tenant) else {
+            return;
+        };
+        for item in items {
+            match item {
+                Item::Spans(taken) => tables.spans.put_back(taken),
+                Item::Edges(taken) => tables.edges.put_back(*taken),
+                Item::Losses(taken) => tables.losses.put_back(taken),
+                Item::Target(taken) => tables.targets.put_back(taken),
+            }
+        }
+    }
+
+    /// Has the zeros of series written once more, since nobody knows of which the store has them.
+    pub(super) fn put_back_zeros(&mut self, tenant: &Tenant, items: &[Item]) {
+        let Some(tables) = self.counted.tenants.get_mut(tenant) else {
+            return;
+        };
+        for item in items {
+            match item {
+                Item::Spans(taken) => tables.spans.put_back_zeros(taken),
+                Item::Edges(taken) => tables.edges.put_back_zeros(taken),
+                Item::Losses(taken) => tables.losses.put_back_zeros(taken),
+                Item::Target(_) => {}
+            }
+        }
     }
 
     /// What is counted about counting, to be added to.
@@ -202,12 +250,12 @@ impl State {
 }
 
 /// The series of a tenant, unless there are too many of those.
-fn of<'a>(tenants: &'a mut HashMap<Tenant, Counts>, tenant: &Tenant) -> Option<&'a mut Counts> {
+fn of<'a>(tenants: &'a mut HashMap<Tenant, Tables>, tenant: &Tenant) -> Option<&'a mut Tables> {
     if !tenants.contains_key(tenant) {
         if tenants.len() >= TENANTS_MAX {
             return None;
         }
-        tenants.insert(tenant.clone(), Counts::default());
+        tenants.insert(tenant.clone(), Tables::default());
     }
     tenants.get_mut(tenant)
 }
@@ -223,32 +271,51 @@ impl Counted {
             return;
         };
         let totals = &mut self.totals;
-        let Some(counts) = of(&mut self.tenants, span.tenant) else {
+        let Some(tables) = of(&mut self.tenants, span.tenant) else {
             totals.uncounted += 1;
             return;
         };
         let mut values: [Cow<'_, str>; LABELS_MAX] = std::array::from_fn(|_| Cow::Borrowed(""));
+        let mut count = SPAN_LABELS.len();
         values[0] = Cow::Borrowed(span.service);
         values[1] = Cow::Borrowed(span.name);
         values[2] = Cow::Borrowed(kind_label(span.kind));
         values[3] = Cow::Borrowed(status_label(span.status));
-        for (at, value) in values[SPAN_LABELS.len()..]
-            .iter_mut()
-            .enumerate()
-            .take(how.dimensions)
-        {
+        if let Some(info) = &how.target_info {
+            for (value, found) in values[count..]
+                .iter_mut()
+                .zip(target::identity(span.resource))
+            {
+                *value = found;
+            }
+            count += target::IDENTITY;
+            if let Some(values) = target::values(span.resource, &info.excluded) {
+                let most = room(tables.targets.len(), totals.series, how.series);
+                let (_, place) = tables.targets.at(&values, now, most, Presence::default);
+                totals.series += usize::from(place == Place::New);
+            }
+        }
+        for (at, value) in values[count..].iter_mut().enumerate().take(how.dimensions) {
             let own = span.details.attribute(at);
             let found = own.or_else(|| span.details.resource_attribute(at));
             *value = found.unwrap_or_default();
         }
-        let values = &values[..SPAN_LABELS.len() + how.dimensions];
-        let most = room(counts.spans.len(), totals.series, how.series);
-        let new = || Latency::new(&how.shape);
-        let (latency, place) = counts.spans.at(values, now, most, new);
-        latency.add(example);
+        let values = &values[..count + how.dimensions];
+        let most = room(tables.spans.len(), totals.series, how.series);
+        let (calls, place) = tables
+            .spans
+            .at(values, now, most, || Calls::new(&how.shape));
+        calls.add(example, span.bytes);
         totals.spans += 1;
         totals.series += usize::from(place == Place::New);
         totals.overflowed_spans += u64::from(place == Place::Overflow);
+    }
+
+    fn event(&mut self, tenant: &Tenant, event: &Event<'_>, now: u64) {
+        match event {
+            Event::Edge(edge) => self.request(tenant, edge, now),
+            Event::Lost(lost) => self.lost(tenant, lost, now),
+        }
     }
 
     fn request(&mut self, tenant: &Tenant, edge: &Edge<'_>, now: u64) {
@@ -256,25 +323,39 @@ impl Counted {
             return;
         };
         let totals = &mut self.totals;
-        let Some(counts) = of(&mut self.tenants, tenant) else {
+        let Some(tables) = of(&mut self.tenants, tenant) else {
             totals.uncounted += 1;
             return;
         };
-        let values = [&*edge.client, &*edge.server, edge.connection.label()];
-        let most = room(counts.edges.len(), totals.edges, how.series);
-        let new = || Requests::new(&how.shape);
-        let (requests, place) = counts.edges.at(&values, now, most, new);
-        requests.total += 1;
-        requests.failed += u64::from(edge.failed);
-        if let Some(example) = edge.client_side {
-            requests.client.add(example);
-        }
-        if let Some(example) = edge.server_side {
-            requests.server.add(example);
-        }
+        let node = if how.virtual_node {
+            edge.virtual_side.label()
+        } else {
+            ""
+        };
+        let values = [&*edge.client, &*edge.server, edge.connection.label(), node];
+        let most = room(tables.edges.len(), totals.edges, how.series);
+        let (requests, place) = tables
+            .edges
+            .at(&values, now, most, || Requests::new(&how.shape));
+        requests.add(edge, how.transit);
         totals.requests += 1;
         totals.edges += usize::from(place == Place::New);
         totals.overflowed_requests += u64::from(place == Place::Overflow);
+    }
+
+    /// Counts a span that became no request.
+    fn lost(&mut self, tenant: &Tenant, lost: &Lost<'_>, now: u64) {
+        let Some(how) = &self.edges else {
+            return;
+        };
+        let Some(tables) = of(&mut self.tenants, tenant) else {
+            return;
+        };
+        let values = [lost.client, lost.server, lost.connection.label(), ""];
+        let most = room(tables.losses.len(), self.totals.edges, how.series);
+        let (losses, place) = tables.losses.at(&values, now, most, Losses::default);
+        losses.add(lost.loss);
+        self.totals.edges += usize::from(place == Place::New);
     }
 }
 

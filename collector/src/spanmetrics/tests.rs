@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use model::metric::{DataPoint, ExemplarValue, MetricKind, PointValue, Series};
 use model::{KeyValue, Resource, Span, SpanId, Tenant, TraceId, Value, value};
 use otlp::rows::Rows;
+use storage::write::WriteError;
 
 use super::table::VALUE_BYTES_MAX;
 use super::*;
@@ -113,8 +114,9 @@ async fn spans_become_cumulative_series_with_exemplars() {
     );
     clock.0.fetch_add(SECOND, Ordering::Relaxed);
     let rows = emitted(&metrics).await;
-    // Two series of each metric, each with a point of zero before the first one.
-    assert_eq!(rows.len(), 8);
+    // Two series of each of four metrics (latencies have two forms), each with a point of zero before
+    // the first one.
+    assert_eq!(rows.len(), 16);
     let of = |name: &str, status: &str| -> Vec<(&Series, &DataPoint)> {
         let rows = rows.iter().map(|(_, series, point)| (series, point));
         rows.filter(|(series, _)| {
@@ -142,11 +144,14 @@ async fn spans_become_cumulative_series_with_exemplars() {
         rows.iter()
             .all(|(_, series, _)| text(series, "collector.instance.id") == Some(COLLECTOR))
     );
+    let size = of("traces_spanmetrics_size", "STATUS_CODE_UNSET");
+    assert_eq!(size[1].1.value, PointValue::Int(200));
     let latency = of("traces_spanmetrics_latency", "STATUS_CODE_UNSET");
-    let (_, point) = latency[1];
-    let PointValue::Histogram(histogram) = &point.value else {
-        panic!("{point:?}")
-    };
+    let mut classic = latency.iter().filter_map(|(_, point)| match &point.value {
+        PointValue::Histogram(histogram) => Some((histogram, *point)),
+        _ => None,
+    });
+    let (histogram, point) = classic.next_back().unwrap();
     assert_eq!(
         (
             histogram.count,
@@ -181,7 +186,7 @@ async fn only_what_changed_comes_again_and_now_and_then_everything() {
     assert_eq!(again, [(failed.to_owned(), 2)]);
     assert!(emitted(&metrics).await.is_empty());
     assert!(emitted(&metrics).await.is_empty());
-    assert_eq!(emitted(&metrics).await.len(), 4);
+    assert_eq!(emitted(&metrics).await.len(), 8);
 }
 
 #[tokio::test]
@@ -194,7 +199,7 @@ async fn an_example_that_came_late_has_the_time_at_which_it_counted() {
     let rows = emitted(&metrics).await;
     let examples = rows.iter().flat_map(|(_, _, point)| &point.exemplars);
     let times: Vec<u64> = examples.map(|example| example.time_unix_nano).collect();
-    assert_eq!(times, [100_000 * SECOND; 2]);
+    assert_eq!(times, [100_000 * SECOND; 4], "two in each of two forms");
 }
 
 #[tokio::test]
@@ -208,8 +213,10 @@ async fn tenants_are_counted_apart() {
     let mut found: Vec<_> = emitted(&metrics)
         .await
         .into_iter()
-        .filter_map(|(tenant, _, point)| match point.value {
-            PointValue::Int(count) if count > 0 => Some((tenant, count)),
+        .filter_map(|(tenant, series, point)| match point.value {
+            PointValue::Int(count) if count > 0 && series.metric.name.ends_with("calls") => {
+                Some((tenant, count))
+            }
             _ => None,
         })
         .collect();
@@ -239,6 +246,108 @@ async fn dimensions_come_from_the_span_or_else_its_resource() {
     );
     assert_eq!(text(series, "http.route"), Some("7"));
     assert_eq!(text(series, "region"), Some("eu"));
+}
+
+#[tokio::test]
+async fn a_dimension_of_a_name_that_is_taken_has_underscores_before_it() {
+    let options = with_spans(|spans| {
+        spans.dimensions = vec!["span.kind".into(), "service".into(), "job".into()];
+    });
+    let (metrics, _) = fixture(&options);
+    let mut one = span("shop", "GET", 3, 0);
+    for (key, value) in [("span.kind", "a"), ("service", "b"), ("job", "c")] {
+        one.attributes.push(KeyValue::new(key, value));
+    }
+    show(&metrics, &[one]);
+    let rows = emitted(&metrics).await;
+    let (_, series, _) = &rows[0];
+    let label = |name| text(series, name);
+    assert_eq!(label("span_kind"), Some("SPAN_KIND_INTERNAL"));
+    assert_eq!(label("service"), Some("shop"));
+    assert_eq!(
+        ["__span_kind", "__service", "__job"].map(label),
+        [Some("a"), Some("b"), Some("c")]
+    );
+}
+
+#[tokio::test]
+async fn resources_become_target_info_where_that_is_wanted() {
+    let options = with_spans(|spans| {
+        let excluded = vec!["secret".to_owned()];
+        spans.target_info = Some(TargetInfo { excluded });
+    });
+    let (metrics, clock) = fixture(&options);
+    let with = |pairs: &[(&str, &str)]| {
+        let attributes = pairs.iter().map(|(key, value)| KeyValue::new(*key, *value));
+        let resource = Resource {
+            attributes: attributes.collect(),
+            ..Resource::default()
+        };
+        Span {
+            resource: Arc::new(resource),
+            ..span("", "GET", 3, 0)
+        }
+    };
+    let full = with(&[
+        ("service.name", "shop"),
+        ("service.namespace", "eu"),
+        ("service.instance.id", "shop-1"),
+        ("host.name", "a"),
+        ("host.name", "b"),
+        ("job", "mine"),
+        ("secret", "x"),
+        ("1st", "x"),
+    ]);
+    // Nothing but its identity, and nothing that says whose it is.
+    let bare = with(&[("service.name", "shop")]);
+    let nameless = with(&[("host.name", "a")]);
+    show(&metrics, &[full.clone(), full, bare, nameless]);
+    clock.0.fetch_add(SECOND, Ordering::Relaxed);
+    let rows = emitted(&metrics).await;
+    let of = |name: &str| -> Vec<(&Series, &DataPoint)> {
+        let rows = rows
+            .iter()
+            .filter(|(_, series, _)| series.metric.name == name);
+        rows.map(|(_, series, point)| (series, point)).collect()
+    };
+    let info = of("traces_target_info");
+    let [(series, point)] = info[..] else {
+        panic!("{info:#?}")
+    };
+    assert_eq!(
+        (series.metric.kind, &point.value),
+        (MetricKind::Gauge, &PointValue::Int(1))
+    );
+    let labels = |series: &Series| -> Vec<String> {
+        let labels = series.attributes.iter();
+        labels
+            .map(|kv| format!("{}={}", kv.key, kv.value.to_text()))
+            .collect()
+    };
+    let counted_by = format!("collector.instance.id={COLLECTOR}");
+    assert_eq!(labels(series), ["host.name=b", "__job=mine", &counted_by]);
+    let identity = |series: &Series| -> Vec<String> {
+        let attributes = series.resource.attributes.iter();
+        attributes.map(|kv| kv.value.to_text()).collect()
+    };
+    assert_eq!(identity(series), ["shop", "eu", "shop-1"]);
+    // Spans are counted by what identifies their services.
+    let mut calls: Vec<_> = of("traces_spanmetrics_calls")
+        .into_iter()
+        .filter(|(_, point)| point.value != PointValue::Int(0))
+        .map(|(series, point)| (identity(series), point.value.clone()))
+        .collect();
+    calls.sort_by_key(|(identity, _)| identity.clone());
+    let names =
+        |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).into()).collect() };
+    assert_eq!(
+        calls,
+        [
+            (names(&["shop"]), PointValue::Int(1)),
+            (names(&["shop", "eu", "shop-1"]), PointValue::Int(2)),
+            (names(&["unknown_service"]), PointValue::Int(1)),
+        ]
+    );
 }
 
 #[tokio::test]
@@ -289,7 +398,7 @@ async fn idle_series_are_forgotten_and_start_again_from_zero() {
     show(&metrics, &[span("s", "op", 1, 0)]);
     emitted(&metrics).await;
     clock.0.fetch_add(61 * SECOND, Ordering::Relaxed);
-    emitted(&metrics).await;
+    assert!(emitted(&metrics).await.is_empty());
     let totals = metrics.shared.state.lock().totals();
     assert_eq!((totals.series, totals.forgotten), (0, 1));
     show(&metrics, &[span("s", "op", 1, 0)]);
@@ -297,7 +406,7 @@ async fn idle_series_are_forgotten_and_start_again_from_zero() {
     let rows = emitted(&metrics).await;
     let points: Vec<_> = rows
         .iter()
-        .filter(|(_, series, _)| series.metric.kind == MetricKind::Sum)
+        .filter(|(_, series, _)| series.metric.name == "traces_spanmetrics_calls")
         .map(|(_, _, point)| (point.time_unix_nano, point.value.clone()))
         .collect();
     assert_eq!(
@@ -308,23 +417,6 @@ async fn idle_series_are_forgotten_and_start_again_from_zero() {
             (162 * SECOND, PointValue::Int(1))
         ]
     );
-}
-
-#[tokio::test]
-async fn a_refused_write_loses_nothing_and_is_counted() {
-    let (metrics, clock) = fixture(&Options::default());
-    show(&metrics, &[span("s", "op", 1, 0)]);
-    let sink = FakeSink::default();
-    *sink.answer.lock() = Some(Err(WriteError::Retry {
-        reason: "full".to_owned(),
-        after_ms: 1,
-    }));
-    metrics.emit(&sink).await;
-    assert_eq!(metrics.shared.state.lock().totals().failed_writes, 1);
-    clock.0.fetch_add(SECOND, Ordering::Relaxed);
-    show(&metrics, &[span("s", "op", 1, 0)]);
-    let found = counts(&metrics, "traces_spanmetrics_calls").await;
-    assert_eq!(found[0].1, 2);
 }
 
 #[tokio::test]
@@ -397,6 +489,7 @@ async fn the_service_graph_is_written_with_both_sides_of_each_request() {
         .map(|(_, series, point)| {
             let value = match &point.value {
                 PointValue::Int(count) => count.to_string(),
+                PointValue::Exponential(histogram) => format!("{} native", histogram.count),
                 PointValue::Histogram(histogram) => {
                     format!("{} x {:?}", histogram.count, histogram.sum.unwrap())
                 }
@@ -413,10 +506,13 @@ async fn the_service_graph_is_written_with_both_sides_of_each_request() {
         [
             "user web virtual_node  1",
             "user web virtual_node _failed 0",
+            "user web virtual_node _server_seconds 1 native",
             "user web virtual_node _server_seconds 1 x 0.1",
             "web cart   1",
+            "web cart  _client_seconds 1 native",
             "web cart  _client_seconds 1 x 0.05",
             "web cart  _failed 1",
+            "web cart  _server_seconds 1 native",
             "web cart  _server_seconds 1 x 0.04",
         ]
     );
@@ -455,3 +551,22 @@ async fn either_part_may_be_off() {
             .all(|(_, series, _)| series.metric.name.starts_with("traces_spanmetrics"))
     );
 }
+
+#[tokio::test]
+async fn spans_without_another_side_are_series_too() {
+    let (metrics, clock) = fixture(&Options::default());
+    let mut call = of_kind("web", 3, 3, Some(1), 50);
+    show(
+        &metrics,
+        &[call.clone(), of_kind("cart", 2, 4, Some(9), 40)],
+    );
+    call.span_id = SpanId([7; 8]);
+    call.attributes.push(KeyValue::new("peer.service", "bank"));
+    show(&metrics, &[call]);
+    clock.0.fetch_add(60 * SECOND, Ordering::Relaxed);
+    let counts = counts(&metrics, "traces_service_graph_unpaired_spans").await;
+    // Client, server, type: those that are empty are no labels.
+    assert_eq!(counts, [("cart".to_owned(), 1), ("web".to_owned(), 1)]);
+}
+
+mod refused;

@@ -62,6 +62,8 @@ pub struct SpanRef<'a> {
     pub status: Option<(i32, &'a str)>,
     /// Attributes of all events and links, one after the other; events and links hold ranges.
     pub nested_attributes: &'a [KeyValueRef<'a>],
+    /// Length of the span as it was sent, in protobuf.
+    pub encoded_bytes: u32,
 }
 
 /// A borrowed span event.

@@ -117,6 +117,8 @@ pub(crate) struct SpanRow {
     pub links: Span32,
     pub dropped_links: u32,
     pub correlation: Span32,
+    /// Its length as it was sent; 0 where it comes from a file.
+    pub encoded_bytes: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::row::{DecodeError, Reject};
-use model::{ClockOffset, Format, Signal, SpanId, Tenant, TraceId};
+use model::{ClockOffset, Format, Resource, Signal, SpanId, Tenant, TraceId};
 
 /// One request to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub struct StoredSpan<'a> {
     pub tenant: &'a Tenant,
     /// `service.name` of its resource, `unknown_service` where it has none.
     pub service: &'a str,
+    /// Its resource.
+    pub resource: &'a Resource,
     /// Its name.
     pub name: &'a str,
     /// Its kind's code, as sent.
@@ -94,6 +96,8 @@ pub struct StoredSpan<'a> {
     pub span_id: SpanId,
     /// The span that it is a part of, if any.
     pub parent_span_id: Option<SpanId>,
+    /// Its length as it was sent, in protobuf.
+    pub bytes: u64,
     /// What is found only if it is asked for.
     pub details: &'a dyn SpanDetails<'a>,
 }

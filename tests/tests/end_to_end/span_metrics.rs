@@ -187,6 +187,11 @@ async fn requests_are_counted_by_hand_and_by_the_collector_alike() {
         &["cart 1", "web 2", "- 2"],
     )
     .await;
+    // Both spans of cart took 80 ms; a native histogram knows that to two percent.
+    let native = "histogram_quantile(0.5, sum(traces_spanmetrics_latency{service=\"cart\"}))";
+    wait_for(&query, &format!("round({native}, 0.002)"), &[], &[" 0.08"]).await;
+    let sizes = "count by (service) (traces_spanmetrics_size_total > 50)";
+    wait_for(&query, sizes, &["service"], &["cart 2", "web 2", "- 1"]).await;
     assert_exemplar(&query).await;
     let metrics = query.request("GET", "/metrics").send().await.unwrap();
     let metrics = metrics.text().await.unwrap();

@@ -1,6 +1,9 @@
 use std::collections::HashMap;
 
+use model::Resource;
+
 use super::*;
+use crate::spanmetrics::table::VALUE_BYTES_MAX;
 use storage::write::SpanDetails;
 
 const WAIT: u64 = 10;
@@ -35,6 +38,7 @@ struct Sent {
     trace: u8,
     id: u8,
     parent: Option<u8>,
+    start: u64,
     failed: bool,
     attributes: &'static [(&'static str, &'static str)],
     links: &'static [(u8, u8)],
@@ -47,6 +51,7 @@ fn sent(service: &'static str, kind: SpanKind, id: u8, parent: Option<u8>) -> Se
         trace: 1,
         id,
         parent,
+        start: 0,
         failed: false,
         attributes: &[],
         links: &[],
@@ -57,6 +62,7 @@ struct Fixture {
     graph: Graph,
     places: Vec<String>,
     edges: Vec<String>,
+    lost: Vec<String>,
 }
 
 impl Fixture {
@@ -75,6 +81,7 @@ impl Fixture {
             graph: Graph::new(attributes, Duration::from_nanos(WAIT), most),
             places,
             edges: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -100,14 +107,16 @@ impl Fixture {
         let span = StoredSpan {
             tenant,
             service: sent.service,
+            resource: &Resource::default(),
             name: "op",
             kind: sent.kind as i32,
             status: if sent.failed { 2 } else { 0 },
-            start_unix_nano: 0,
-            end_unix_nano: 0,
+            start_unix_nano: sent.start,
+            end_unix_nano: now,
             trace_id,
             span_id,
             parent_span_id: sent.parent.map(|id| SpanId([id; 8])),
+            bytes: 0,
             details: &details,
         };
         let example = Example {
@@ -116,17 +125,22 @@ impl Fixture {
             time_unix_nano: now,
             seconds: f64::from(sent.id),
         };
-        let edges = &mut self.edges;
-        self.graph.see(&span, example, now, &mut |tenant, edge| {
-            edges.push(told(tenant, &edge));
-        });
+        let told = (&mut self.edges, &mut self.lost);
+        let mut tell = teller(told);
+        self.graph.see(&span, example, now, &mut tell);
     }
 
     fn expire(&mut self, now: u64) {
-        let edges = &mut self.edges;
-        self.graph.expire(now, &mut |tenant, edge| {
-            edges.push(told(tenant, &edge));
-        });
+        let told = (&mut self.edges, &mut self.lost);
+        let mut tell = teller(told);
+        self.graph.expire(now, &mut tell);
+    }
+
+    #[track_caller]
+    fn assert_lost(&mut self, lost: &[&str]) {
+        let mut told = std::mem::take(&mut self.lost);
+        told.sort();
+        assert_eq!(told, lost);
     }
 
     #[track_caller]
@@ -138,6 +152,21 @@ impl Fixture {
     }
 }
 
+/// Writes down what becomes of spans.
+fn teller<'t>(
+    (edges, lost): (&'t mut Vec<String>, &'t mut Vec<String>),
+) -> impl FnMut(&Tenant, Event<'_>) + 't {
+    move |tenant, event| match event {
+        Event::Edge(edge) => edges.push(told(tenant, &edge)),
+        Event::Lost(Lost {
+            client,
+            server,
+            connection,
+            loss,
+        }) => lost.push(format!("{client}>{server} {connection:?} {loss:?}")),
+    }
+}
+
 fn told(tenant: &Tenant, edge: &Edge<'_>) -> String {
     let side = |side: Option<Example>| side.map_or("-".to_owned(), |side| side.seconds.to_string());
     let tenant = match tenant.as_str() {
@@ -145,8 +174,11 @@ fn told(tenant: &Tenant, edge: &Edge<'_>) -> String {
         other => format!("{other}: "),
     };
     let failed = if edge.failed { " failed" } else { "" };
+    let transit = edge
+        .transit
+        .map_or(String::new(), |way| format!(" in {}", way.seconds));
     format!(
-        "{tenant}{} {} {:?} {} {}{failed}",
+        "{tenant}{} {} {:?} {} {}{failed}{transit}",
         edge.client,
         edge.server,
         edge.connection,
@@ -194,6 +226,11 @@ fn spans_of_other_tenants_and_traces_are_not_joined() {
     fixture.assert(&[], (3, 0, 0));
     fixture.expire(100);
     fixture.assert(&[], (0, 3, 0));
+    fixture.assert_lost(&[
+        ">cart Direct Unpaired",
+        ">cart Direct Unpaired",
+        "web> Direct Unpaired",
+    ]);
 }
 
 #[test]
@@ -252,6 +289,7 @@ fn whoever_sends_no_spans_is_a_virtual_node() {
     fixture.assert(&[], (3, 0, 0));
     fixture.expire(WAIT + 2);
     fixture.assert(&["web bank.example Virtual 2 - failed"], (0, 2, 0));
+    fixture.assert_lost(&[">cart Direct Unpaired", "web> Direct Unpaired"]);
     // A server that comes after all does not count the request once more.
     fixture.see(WAIT + 3, sent("bank", SpanKind::Server, 3, Some(2)));
     fixture.expire(100);
@@ -275,7 +313,10 @@ fn a_message_is_joined_to_all_its_consumers_by_parent_or_by_link() {
     fixture.see(2, sent("audit", SpanKind::Consumer, 4, Some(2)));
     // What it links to beside the message is waited for.
     fixture.assert(
-        &["shop mail Messaging 2 3", "shop audit Messaging 2 4"],
+        &[
+            "shop mail Messaging 2 3 in 0",
+            "shop audit Messaging 2 4 in 0",
+        ],
         (2, 0, 0),
     );
     fixture.expire(100);
@@ -285,6 +326,32 @@ fn a_message_is_joined_to_all_its_consumers_by_parent_or_by_link() {
     fixture.see(100, send);
     fixture.expire(200);
     fixture.assert(&["shop kafka Virtual 2 -"], (0, 1, 0));
+}
+
+#[test]
+fn a_message_is_on_its_way_from_the_end_of_one_span_to_the_start_of_the_other() {
+    let mut fixture = Fixture::new(100);
+    let second = 1_000_000_000;
+    fixture.see(second, sent("shop", SpanKind::Producer, 2, Some(1)));
+    for (id, start) in [(3, 3 * second), (4, second), (5, second - 1)] {
+        let taken = sent("mail", SpanKind::Consumer, id, Some(2));
+        fixture.see(second, Sent { start, ..taken });
+    }
+    fixture.assert(
+        &[
+            "shop mail Messaging 2 3 in 2",
+            "shop mail Messaging 2 4 in 0",
+            // By its clock it was taken before it was sent.
+            "shop mail Messaging 2 5",
+        ],
+        (1, 0, 0),
+    );
+    // A call has no way.
+    fixture.see(second, sent("web", SpanKind::Client, 6, None));
+    let start = 9 * second;
+    let answer = sent("cart", SpanKind::Server, 7, Some(6));
+    fixture.see(second, Sent { start, ..answer });
+    fixture.assert(&["web cart Direct 6 7"], (1, 0, 0));
 }
 
 #[test]
@@ -301,10 +368,12 @@ fn what_waits_is_bounded_and_the_oldest_goes_first() {
         );
     }
     fixture.assert(&["web p Virtual 1 -", "web p Virtual 2 -"], (2, 0, 2));
+    fixture.assert_lost(&[]);
     // Under one key as well.
     for id in 10..=20 {
         fixture.see(0, sent("web", SpanKind::Server, id, Some(9)));
     }
+    assert!(fixture.lost.contains(&">web Direct Dropped".to_owned()));
     assert!(fixture.graph.held() <= 2);
     // A span without an id has no other side, and one that comes twice is not joined twice.
     let mut fixture = Fixture::new(10);
@@ -312,6 +381,7 @@ fn what_waits_is_bounded_and_the_oldest_goes_first() {
     fixture.see(0, sent("web", SpanKind::Client, 1, None));
     fixture.see(0, sent("web", SpanKind::Client, 1, None));
     fixture.assert(&[], (1, 2, 0));
+    fixture.assert_lost(&["web> Direct Unpaired"; 2]);
 }
 
 #[test]

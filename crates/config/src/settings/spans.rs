@@ -10,12 +10,16 @@ section! {
     pub struct SpanMetrics {
         /// Whether a collector counts them.
         enabled: bool = "true";
-        /// Attributes of spans, or else of their resources, that are labels beside `service`, `span_name`, `span_kind` and `status_code`.
+        /// Attributes of spans, or else of their resources, that are labels beside `service`, `span_name`, `span_kind` and `status_code`. One that is named as such a label has `__` before its name.
         dimensions: Dimensions = "[]";
         /// Upper bounds of the buckets of durations, in seconds.
         buckets: Bounds = "[0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384]";
         /// How durations are written, those of the service graph too.
-        histograms: SpanHistograms = "classic";
+        histograms: SpanHistograms = "both";
+        /// Whether resources of spans become `traces_target_info`; span metrics have the labels `job` and `instance` of their own service then.
+        target_info: bool = "false";
+        /// Attributes of resources that are no labels of it.
+        target_info_excluded: Vec<String> = "[]";
         /// Series of one tenant; what is beyond them is counted in one that is marked with `otel_metric_overflow`. All tenants together have ten times as many.
         series: usize = "10000", "1" to "1000000";
         /// Time between two points of a series, also of the service graph.
@@ -36,6 +40,10 @@ section! {
         edges: usize = "5000", "1" to "1000000";
         /// Attributes of a caller's span that name what it called where that sends no spans, the most telling one first.
         peer_attributes: Vec<String> = "[peer.service, service.peer.name, db.namespace, db.name, db.system.name, db.system, messaging.destination.name, messaging.system, rpc.service, server.address, net.peer.name]";
+        /// Whether a label `virtual_node` says which side sends no spans: `client` or `server`.
+        virtual_node_label: bool = "false";
+        /// Whether `traces_service_graph_request_messaging_system_seconds` counts how long messages are on their way.
+        messaging_latency: bool = "false";
         /// Upper bounds of the buckets of durations, in seconds.
         buckets: Bounds = "[0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8]";
     }
@@ -94,15 +102,27 @@ pub struct Dimensions(pub Vec<String>);
 impl Dimensions {
     /// How many there may be.
     pub const MAX: usize = 12;
-    /// Labels that are there already.
-    const TAKEN: [&'static str; 6] = [
+    /// Labels that say which collector counted, and what: no attribute can be one.
+    const TAKEN: [&'static str; 2] = ["collector_instance_id", "otel_metric_overflow"];
+    /// Labels that are there already, or are made of the resource.
+    const INTRINSIC: [&'static str; 7] = [
         "service",
         "span_name",
         "span_kind",
         "status_code",
-        "collector_instance_id",
-        "otel_metric_overflow",
+        "status_message",
+        "job",
+        "instance",
     ];
+
+    /// Under which key an attribute is a label beside those that are there already.
+    pub fn key(name: &str) -> String {
+        let label = model::prometheus::label_name(name);
+        if Self::INTRINSIC.contains(&label.as_str()) {
+            return format!("__{label}");
+        }
+        name.to_owned()
+    }
 }
 
 impl Value for Dimensions {
@@ -114,7 +134,7 @@ impl Value for Dimensions {
             cx.expected(node, Self::KIND, None);
             return None;
         }
-        let label = |name: &str| model::prometheus::label_name(name);
+        let label = |name: &str| model::prometheus::label_name(&Self::key(name));
         for (index, (name, item)) in names.iter().zip(node.items()).enumerate() {
             let own = label(name);
             let same = names[..index].iter().find(|other| label(other) == own);

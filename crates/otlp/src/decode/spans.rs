@@ -69,6 +69,7 @@ impl<'a> Rows<'a> for Spans<'a> {
             dropped_links_count: span.dropped_links_count,
             status: span.status,
             nested_attributes: &self.nested,
+            encoded_bytes: u32::try_from(message.len()).unwrap_or(u32::MAX),
         })?)
     }
 }

@@ -74,6 +74,7 @@ impl Chunk {
                 see(&StoredSpan {
                     tenant,
                     service: services[row.resource as usize],
+                    resource: &self.resources[row.resource as usize].value,
                     name: self.str(row.name),
                     kind: row.kind,
                     status: row.status.unwrap_or_default(),
@@ -82,6 +83,7 @@ impl Chunk {
                     trace_id: *trace_id,
                     span_id: SpanId(row.span_id),
                     parent_span_id: SpanId::from_wire(&row.parent),
+                    bytes: row.encoded_bytes.into(),
                     details: &details,
                 });
             }

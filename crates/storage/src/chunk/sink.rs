@@ -332,6 +332,7 @@ impl RowSink for ChunkSink<'_> {
             links: self.links(span)?,
             dropped_links: span.dropped_links_count,
             correlation: self.correlation_since(first),
+            encoded_bytes: span.encoded_bytes,
         };
         self.note_time(row.start, row.end);
         self.chunk.trace_ids.push(span.trace_id);

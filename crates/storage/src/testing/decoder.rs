@@ -111,6 +111,7 @@ fn span(span: &Span, sink: &mut dyn RowSink) -> Result<(), NoRoom> {
             .has_status
             .then_some((span.status_code, span.status_message.as_str())),
         nested_attributes: &nested.refs(),
+        encoded_bytes: 100,
     })
 }
 

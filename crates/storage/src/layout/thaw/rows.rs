@@ -51,6 +51,7 @@ impl Thaw<'_> {
                 links: links[row],
                 dropped_links: narrow(dropped_links[row], "link.dropped")?,
                 correlation: correlation[row],
+                encoded_bytes: 0,
             });
         }
         Ok(())
