@@ -51,8 +51,10 @@ pub trait Memory: Send + Sync + std::fmt::Debug {
 /// What one query may use.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Samples read in all, and values in any one result on the way.
+    /// Samples held at once, and values in any one result on the way.
     pub max_samples: usize,
+    /// Samples read in all, however few of them are held at once.
+    pub max_read: usize,
     /// Steps of a range query.
     pub max_steps: usize,
     /// Series in the answer.
@@ -69,6 +71,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_samples: 50_000_000,
+            max_read: 1_000_000_000,
             max_steps: 11_000,
             max_series: 100_000,
             deadline: None,
@@ -107,6 +110,21 @@ impl Limits {
         Err(Error::Limit {
             limit: "max_samples",
             value: self.max_samples,
+            message,
+        })
+    }
+
+    pub(crate) fn check_read(&self, samples: usize) -> Result<(), Error> {
+        if samples <= self.max_read {
+            return Ok(());
+        }
+        let message = format!(
+            "the query would read too many samples ({samples}, the limit is {}); narrow the selectors or the range",
+            self.max_read
+        );
+        Err(Error::Limit {
+            limit: "max_read",
+            value: self.max_read,
             message,
         })
     }
@@ -449,10 +467,7 @@ impl Engine {
         source: &dyn SeriesSource,
         limits: Limits,
     ) -> Result<Answer, Error> {
-        self.prepare_instant(query, time_ms, limits)?
-            .fetch(source)
-            .await?
-            .evaluate()
+        answer(self.prepare_instant(query, time_ms, limits)?, source).await
     }
 
     /// Answers a query at each step from `start_ms` to `end_ms`, both inclusive.
@@ -464,12 +479,16 @@ impl Engine {
         limits: Limits,
     ) -> Result<Answer, Error> {
         let plan = self.prepare_range(query, start_ms, end_ms, step_ms, limits)?;
-        let mut parts = plan.in_parts();
-        while let Some(fetched) = parts.fetch(source).await? {
-            parts.add(fetched.evaluate_steps()?)?;
-        }
-        parts.finish()
+        answer(plan, source).await
     }
+}
+
+async fn answer(plan: Plan, source: &dyn SeriesSource) -> Result<Answer, Error> {
+    let mut parts = plan.in_parts();
+    while let Some(fetched) = parts.fetch(source).await? {
+        parts.add(fetched.evaluate_steps()?)?;
+    }
+    parts.finish()
 }
 
 #[cfg(test)]

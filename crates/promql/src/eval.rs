@@ -31,19 +31,26 @@ mod windows;
 use std::cell::{Cell as StdCell, RefCell, RefMut};
 use std::cmp::Ordering;
 
+use rustc_hash::FxHashMap;
+
 use crate::annotation::Annotations;
 use crate::ast::{AggregateOp, Expr, ExprKind, Extend, Span, UnaryOp, ValueType};
+use crate::by_series::Node;
 use crate::engine::{
     Error, Limits, MatrixSeries, Options, Point, SampleValue, Value, VectorSample,
 };
 use crate::plan::{Bounds, Grid};
 use crate::source::Selected;
 use crate::stack;
-pub(crate) use call::is_over_range;
-use column::{Cell, Column, OwnedCell, Passing, Row, Rows};
+pub(crate) use call::{is_by_series, is_over_range};
+pub(crate) use column::Rows;
+use column::{Cell, Column, OwnedCell, Passing, Row};
 use count::Counter;
 pub(crate) use info::info_selector;
 pub(crate) use running::takes_any_order;
+
+/// Rows of calls that read one selector each, by its number.
+pub(crate) type Known = FxHashMap<usize, Rows>;
 
 /// What an evaluation reads and notes.
 pub(crate) struct Context<'a> {
@@ -55,6 +62,8 @@ pub(crate) struct Context<'a> {
     bounds: Bounds,
     grid: Grid,
     is_range: bool,
+    /// Rows that are known already, by the selector that they were made of.
+    known: Option<&'a Known>,
     notes: RefCell<Annotations>,
     counter: Counter,
     /// Values that memory was taken for: as many as the largest result has.
@@ -80,10 +89,16 @@ impl<'a> Context<'a> {
             bounds,
             grid,
             is_range,
+            known: None,
             notes,
             counter: Counter::new(options.count_samples.then_some(steps)),
             held: StdCell::new(0),
         }
+    }
+
+    /// The same where rows are known already.
+    pub(crate) fn with_known(self, known: Option<&'a Known>) -> Self {
+        Self { known, ..self }
     }
 
     fn note(&self) -> RefMut<'_, Annotations> {
@@ -219,6 +234,18 @@ pub(crate) fn answer(
         }
     };
     Ok(value)
+}
+
+/// Evaluates a call that makes each series of its result of one series. Names are not dropped yet.
+pub(crate) fn rows_by_series(context: &Context<'_>, node: &Node<'_>) -> Result<Rows, Error> {
+    let mut rows = Rows::new();
+    context.counter.at_depth(node.depth, || {
+        window::each(context, node.call, node.grid, &mut |row| {
+            rows.push(row.kept());
+            context.check_size(rows.len(), node.grid)
+        })
+    })?;
+    Ok(rows)
 }
 
 /// Puts the answers for neighbouring steps together, each sorted by labels.

@@ -4,11 +4,12 @@
 //! A query goes through three stages, so that only the middle one waits for anything:
 //! [`Engine::prepare`] works out what every selector needs, [`Plan::fetch`] reads it (all
 //! selectors at once), and [`Fetched::evaluate`] calculates, one node of the tree at a time over
-//! all series and steps. [`Engine::instant`] and [`Engine::range`] do all three. A range query that
-//! reads more samples than should be held at once goes through the last two [part by part](Parts).
+//! all series and steps. [`Engine::instant`] and [`Engine::range`] do all three. A query that reads
+//! more samples than should be held at once goes through the last two [part by part](Parts).
 
 pub mod annotation;
 pub mod ast;
+mod by_series;
 mod compensated;
 mod date;
 pub mod duration;
@@ -47,5 +48,5 @@ pub use parse::{
 pub use parts::Parts;
 pub use plan::Plan;
 pub use source::{
-    Samples, Selected, Selection, Series, SeriesSource, SourceError, SourceErrorKind,
+    Samples, Selected, Selection, Series, SeriesSource, Share, SourceError, SourceErrorKind,
 };

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use futures::future::try_join_all;
 use rustc_hash::FxHashMap;
 
 use crate::ast::{At, Expr, ExprKind, Extend, Selector, Subquery};
 use crate::duration::{self, QueryTimes};
-use crate::engine::{Error, Limits, Options, Query, Stats};
+use crate::engine::{Error, Limits, Options, Query};
 use crate::eval;
-use crate::fetched::Fetched;
 use crate::matcher::MatchOp;
 use crate::parse::{Features, parse_with};
 use crate::parts::Parts;
-use crate::source::{Selection, SeriesSource};
+use crate::source::{Selection, Share};
 use crate::stack;
 
 /// The times that an expression is evaluated at.
@@ -192,6 +190,12 @@ impl Plan {
         Ok(part)
     }
 
+    /// Which selection a selector reads.
+    pub(crate) fn selection_of(&self, selector: usize) -> Option<usize> {
+        let index = self.by_selector.get(selector).copied();
+        index.filter(|index| *index < self.selections.len())
+    }
+
     /// The query, part by part where it reads more samples than should be held at once.
     pub fn in_parts(self) -> Parts {
         self.in_parts_of(Parts::SAMPLES_AT_ONCE)
@@ -205,36 +209,6 @@ impl Plan {
     /// What will be read, each selection once.
     pub fn selections(&self) -> &[Selection] {
         &self.selections
-    }
-
-    /// Reads all selections at once.
-    pub async fn fetch(self, source: &dyn SeriesSource) -> Result<Fetched, Error> {
-        let mut data = try_join_all(
-            self.selections
-                .iter()
-                .map(|selection| source.select(selection)),
-        )
-        .await?;
-        let mut stats = Stats::default();
-        for (selection, selected) in self.selections.iter().zip(&mut data) {
-            // Results are in the order of the labels; sources need not be.
-            if !selection.unordered {
-                let series = &mut selected.series;
-                series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            }
-            stats.series += selected.series.len();
-            stats.samples += selected
-                .series
-                .iter()
-                .map(|series| series.samples.len())
-                .sum::<usize>();
-        }
-        self.limits.check_samples(stats.samples)?;
-        Ok(Fetched {
-            plan: self,
-            data,
-            stats,
-        })
     }
 }
 
@@ -413,6 +387,7 @@ impl Collector<'_> {
             by: hints.by,
             unordered: hints.unordered,
             foreseen_max: usize::MAX,
+            share: Share::ALL,
         };
         if grid.count == 0 && fixed.is_none() {
             selection.end_ms = selection.start_ms;

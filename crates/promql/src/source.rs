@@ -106,6 +106,34 @@ pub struct Selection {
     /// Of more samples than this, as far as a source can tell beforehand, it reads none but fails with
     /// [`SourceErrorKind::TooManySamples`].
     pub foreseen_max: usize,
+    /// Which of the series are wanted: all, unless the source says that it can share them out.
+    pub share: Share,
+}
+
+/// Some of the series that match: all shares of one number together are all series, and each series
+/// is in one of them whole, wherever parts of it are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Which share it is, from 0.
+    pub index: u32,
+    /// How many shares there are; positive.
+    pub of: u32,
+}
+
+impl Share {
+    /// All series.
+    pub const ALL: Self = Self { index: 0, of: 1 };
+
+    /// Whether a series is in it, by a hash that follows from its labels.
+    pub fn holds(self, hash: u64) -> bool {
+        hash % u64::from(self.of) == u64::from(self.index)
+    }
+
+    /// Two shares that together are this one.
+    pub(crate) fn halves(self) -> [Self; 2] {
+        let of = self.of.saturating_mul(2);
+        [self.index, self.index.saturating_add(self.of)].map(|index| Self { index, of })
+    }
 }
 
 /// What a source found.
@@ -166,4 +194,9 @@ pub trait SeriesSource: Send + Sync {
     /// the range and more exact matchers are allowed: the evaluation looks at times itself, but
     /// trusts that every series returned satisfies the matchers.
     fn select<'a>(&'a self, selection: &'a Selection) -> SelectFuture<'a>;
+
+    /// Whether the series of a selection can be asked for in shares.
+    fn shares(&self, _: &Selection) -> bool {
+        false
+    }
 }

@@ -1,14 +1,15 @@
 //! Whatever query is evaluated, on numbers, gaps, stale markers and histograms: it ends without a
 //! panic, and a step of a range gives what the query gives at that time.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::executor::block_on;
 use promql::notation::{SequenceValue, parse_sequence};
 use promql::source::SelectFuture;
 use promql::{
-    Answer, Engine, Error, Limits, Query, SampleValue, Samples, Selected, Selection, Series,
-    SeriesSource, Value,
+    Answer, Engine, Error, Limits, Plan, Query, SampleValue, Samples, Selected, Selection, Series,
+    SeriesSource, SourceError, SourceErrorKind, Value,
 };
 use proptest::prelude::*;
 
@@ -58,11 +59,30 @@ impl SeriesSource for Fixed {
                 .iter()
                 .all(|matcher| matcher.matches_labels(&series.labels))
         };
-        let series = self.0.iter().filter(holds).cloned().collect();
-        Box::pin(std::future::ready(Ok(Selected {
-            series,
-            ..Selected::default()
-        })))
+        let in_share = |series: &&Series| {
+            let mut hasher = DefaultHasher::new();
+            series.labels.hash(&mut hasher);
+            selection.share.holds(hasher.finish())
+        };
+        let series = self.0.iter().filter(holds).filter(in_share);
+        let series: Vec<Series> = series.cloned().collect();
+        let samples = series.iter().map(|series| series.samples.len()).sum();
+        let selected = if samples > selection.foreseen_max {
+            Err(SourceError {
+                kind: SourceErrorKind::TooManySamples(samples),
+                message: format!("{samples} samples match"),
+            })
+        } else {
+            Ok(Selected {
+                series,
+                ..Selected::default()
+            })
+        };
+        Box::pin(std::future::ready(selected))
+    }
+
+    fn shares(&self, _: &Selection) -> bool {
+        true
     }
 }
 
@@ -248,6 +268,15 @@ fn at(answer: &Answer, time_ms: i64) -> Vec<(String, String)> {
     values
 }
 
+/// The answer in as many parts and shares of series as there may be.
+fn in_parts(plan: Plan, source: &Fixed) -> Result<Answer, Error> {
+    let mut parts = plan.in_parts_of(1);
+    while let Some(fetched) = block_on(parts.fetch(source))? {
+        parts.add(fetched.evaluate_steps()?)?;
+    }
+    parts.finish()
+}
+
 /// How many cases are tried; `PROPTEST_CASES` in the environment sets another number.
 fn cases(usual: u32) -> u32 {
     let given = std::env::var("PROPTEST_CASES");
@@ -278,13 +307,27 @@ proptest! {
         let mut failed = false;
         while time_ms <= end_ms {
             match block_on(engine.instant(&query, time_ms, &source, Limits::default())) {
-                Ok(instant) => if let Ok(range) = &range {
-                    prop_assert_eq!(at(&instant, time_ms), at(range, time_ms), "{} at {}", text, time_ms);
-                },
+                Ok(instant) => {
+                    let plan = engine.prepare_instant(&query, time_ms, Limits::default());
+                    let parts = plan.and_then(|plan| in_parts(plan, &source));
+                    let divided = parts.map(|answer| at(&answer, time_ms));
+                    prop_assert_eq!(divided.ok(), Some(at(&instant, time_ms)), "{} at {}", text, time_ms);
+                    if let Ok(range) = &range {
+                        prop_assert_eq!(at(&instant, time_ms), at(range, time_ms), "{} at {}", text, time_ms);
+                    }
+                }
                 Err(Error::Execution(_)) => failed = true,
                 Err(error) => return Err(TestCaseError::fail(format!("{text}: {error}"))),
             }
             time_ms += step_ms;
+        }
+        if let Ok(range) = &range {
+            let plan = engine.prepare_range(&query, start_ms, end_ms, step_ms, Limits::default());
+            let divided = plan.and_then(|plan| in_parts(plan, &source));
+            for time_ms in (start_ms..=end_ms).step_by(45_000) {
+                let divided = divided.as_ref().ok().map(|answer| at(answer, time_ms));
+                prop_assert_eq!(divided, Some(at(range, time_ms)), "{} at {} in parts", text, time_ms);
+            }
         }
         if !failed {
             prop_assert!(range.is_ok(), "{}: {:?}", text, range.err());

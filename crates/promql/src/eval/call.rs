@@ -50,6 +50,14 @@ pub(crate) fn is_over_range(call: &Call) -> bool {
     call.function.name != "absent_over_time" && call.function.args.contains(&ValueType::Matrix)
 }
 
+/// Whether each series of the result is a function of one series and of numbers.
+pub(crate) fn is_by_series(call: &Call) -> bool {
+    let name = call.function.name;
+    is_over_range(call)
+        || matches!(name, "clamp" | "clamp_min" | "clamp_max" | "round")
+        || math(name).is_some()
+}
+
 #[allow(clippy::cast_precision_loss)]
 fn seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1000.0

@@ -47,9 +47,14 @@ impl Counter {
 
     /// Evaluates what is inside a subquery.
     pub(super) fn within<T>(&self, evaluate: impl FnOnce() -> T) -> T {
-        self.depth.set(self.depth.get() + 1);
+        self.at_depth(self.depth.get() + 1, evaluate)
+    }
+
+    /// Evaluates what is inside so many subqueries.
+    pub(super) fn at_depth<T>(&self, depth: usize, evaluate: impl FnOnce() -> T) -> T {
+        let before = self.depth.replace(depth);
         let value = evaluate();
-        self.depth.set(self.depth.get() - 1);
+        self.depth.set(before);
         value
     }
 

@@ -7,6 +7,7 @@ use super::selector::RangeSource;
 use super::windows::Windows;
 use super::{Context, eval_scalar, neighbours, over_time, rate, regression};
 use crate::ast::{Call, Expr, Extend, Span, ValueType};
+use crate::by_series::selector_of;
 use crate::engine::Error;
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
@@ -88,6 +89,15 @@ pub(super) fn each(
     grid: Grid,
     emit: &mut dyn FnMut(Passing<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    if let Some(rows) = known(context, call) {
+        return rows.iter().try_for_each(|row| {
+            emit(Passing {
+                labels: &row.labels,
+                drop_name: row.drop_name,
+                column: row.column.clone(),
+            })
+        });
+    }
     let name = call.function.name;
     let Some(function) = find(name) else {
         return Err(Error::Execution(format!(
@@ -133,6 +143,13 @@ pub(super) fn each(
         })?;
     }
     Ok(())
+}
+
+/// The rows of a call, where they were made of its series before.
+fn known<'a>(context: &Context<'a>, call: &Call) -> Option<&'a Rows> {
+    let known = context.known?;
+    let selector = selector_of(call, context.options.delayed_name_removal)?;
+    known.get(&selector.id)
 }
 
 /// The range vector among the arguments, and the values of the others.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use promql::engine::{MatrixSeries, Point, Query, SampleValue, VectorSample};
 use promql::notation::{Sequence, SequenceValue};
-use promql::{Answer, Engine, Error, Limits, Value};
+use promql::{Answer, Engine, Error, Limits, Plan, Value};
 
 use crate::expect::{close, same};
 use crate::script::{Command, Eval, Time, parse};
@@ -46,38 +46,38 @@ pub(crate) fn run(text: &str) -> Report {
 
 fn answer(engine: &Engine, store: &Store, query: &str, time: Time) -> Result<Answer, String> {
     let query = Query::parse(query).map_err(|error| error.to_string())?;
+    let whole = plan(engine, &query, time).and_then(|plan| block_on(plan.fetch(store))?.evaluate());
+    let parts = in_parts(engine, store, &query, time);
+    // Of wrong parameters the least and the greatest of each part are named.
+    let without_number = |note: &String| match note.split_once(", got ") {
+        Some((before, _)) => before.to_owned(),
+        None => note.clone(),
+    };
+    let show = |answer: &Result<Answer, Error>| match answer {
+        Ok(answer) => {
+            let notes = answer.warnings.iter().chain(&answer.infos);
+            let notes: BTreeSet<String> = notes.map(without_number).collect();
+            format!("{:?} {notes:?}", answer.value)
+        }
+        Err(error) => error.to_string(),
+    };
+    let (one, other) = (show(&whole), show(&parts));
+    if one != other {
+        return Err(format!("in parts it gives {other}, whole {one}"));
+    }
+    whole.map_err(|error| error.to_string())
+}
+
+fn plan(engine: &Engine, query: &Query, time: Time) -> Result<Plan, Error> {
     let limits = Limits::default();
-    let answer = match time {
-        Time::Instant(time_ms) => block_on(engine.instant(&query, time_ms, store, limits)),
+    match time {
+        Time::Instant(time_ms) => engine.prepare_instant(query, time_ms, limits),
         Time::Range {
             start_ms,
             end_ms,
             step_ms,
-        } => {
-            let times = (start_ms, end_ms, step_ms);
-            let whole = block_on(engine.range(&query, times, store, limits));
-            let parts = in_parts(engine, store, &query, times);
-            // Of wrong parameters the least and the greatest of each part are named.
-            let without_number = |note: &String| match note.split_once(", got ") {
-                Some((before, _)) => before.to_owned(),
-                None => note.clone(),
-            };
-            let show = |answer: &Result<Answer, Error>| match answer {
-                Ok(answer) => {
-                    let notes = answer.warnings.iter().chain(&answer.infos);
-                    let notes: BTreeSet<String> = notes.map(without_number).collect();
-                    format!("{:?} {notes:?}", answer.value)
-                }
-                Err(error) => error.to_string(),
-            };
-            let (one, other) = (show(&whole), show(&parts));
-            if one != other {
-                return Err(format!("in parts it gives {other}, whole {one}"));
-            }
-            whole
-        }
-    };
-    answer.map_err(|error| error.to_string())
+        } => engine.prepare_range(query, start_ms, end_ms, step_ms, limits),
+    }
 }
 
 /// The answer of as many parts as there may be.
@@ -85,10 +85,9 @@ fn in_parts(
     engine: &Engine,
     store: &Store,
     query: &Query,
-    (start_ms, end_ms, step_ms): (i64, i64, i64),
+    time: Time,
 ) -> Result<Answer, Error> {
-    let plan = engine.prepare_range(query, start_ms, end_ms, step_ms, Limits::default())?;
-    let mut parts = plan.in_parts_of(1);
+    let mut parts = plan(engine, query, time)?.in_parts_of(1);
     while let Some(fetched) = block_on(parts.fetch(store))? {
         parts.add(fetched.evaluate_steps()?)?;
     }

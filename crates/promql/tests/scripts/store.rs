@@ -1,6 +1,7 @@
 //! Series in memory, filled by `load`.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use promql::histogram::{CUSTOM_SCHEMA, FloatHistogram, IndexedBucket};
@@ -109,10 +110,11 @@ impl SeriesSource for Store {
     fn select<'a>(&'a self, selection: &'a Selection) -> SelectFuture<'a> {
         let mut series = Vec::new();
         for (labels, points) in &self.series {
-            if !selection
-                .matchers
-                .iter()
-                .all(|matcher| matcher.matches_labels(labels))
+            let mut hasher = DefaultHasher::new();
+            labels.hash(&mut hasher);
+            let mut matchers = selection.matchers.iter();
+            if !selection.share.holds(hasher.finish())
+                || !matchers.all(|matcher| matcher.matches_labels(labels))
             {
                 continue;
             }
@@ -157,5 +159,9 @@ impl SeriesSource for Store {
             })
         };
         Box::pin(std::future::ready(selected))
+    }
+
+    fn shares(&self, _: &Selection) -> bool {
+        true
     }
 }
