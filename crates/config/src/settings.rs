@@ -270,8 +270,10 @@ section! {
         query_rows: usize = "10000", "1" to "10000000";
         /// Queries in work at once; further ones wait. Rules have half as many places for themselves.
         query_concurrency: usize = "8", "1" to "1024";
-        /// Samples that a PromQL query may hold in memory at once. One over a range that needs more is evaluated part by part, unless it has `@` or reads downsampled samples.
+        /// Samples that a PromQL query may hold in memory at once. One that needs more is evaluated part by part: by series where functions of ranges read them, else by time, unless it has `@` or reads downsampled samples.
         query_samples: usize = "50000000", "1000" to "10000000000";
+        /// Samples that a PromQL query may read in all, however few of them it holds at once.
+        query_samples_read: usize = "1000000000", "1000" to "1000000000000";
         /// Steps of a PromQL query over a range.
         query_steps: usize = "11000", "1" to "10000000";
         /// Series in the answer of a PromQL query.

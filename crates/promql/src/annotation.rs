@@ -119,6 +119,19 @@ impl Annotations {
         }
     }
 
+    /// Takes over the notes of an evaluation of the same steps over other series. It may have come
+    /// before this one, so what stands last in the query counts as said last.
+    pub(crate) fn merge_beside(&mut self, other: Self) {
+        for (key, mut note) in other.notes {
+            if let Some(known) = self.notes.get(&key)
+                && known.span.start > note.span.start
+            {
+                note.span = known.span;
+            }
+            self.insert(key, note);
+        }
+    }
+
     fn warn(&mut self, message: impl Into<String>, span: Span) {
         self.add(Severity::Warning, message.into(), span);
     }

@@ -29,13 +29,7 @@ pub(crate) fn nodes(plan: &Plan) -> Vec<Node<'_>> {
     nodes
 }
 
-fn collect<'a>(
-    plan: &Plan,
-    expr: &'a Expr,
-    grid: Grid,
-    depth: usize,
-    nodes: &mut Vec<Node<'a>>,
-) {
+fn collect<'a>(plan: &Plan, expr: &'a Expr, grid: Grid, depth: usize, nodes: &mut Vec<Node<'a>>) {
     stack::level(|| match &expr.kind {
         ExprKind::Subquery(subquery) => {
             let inner = subquery_grid(subquery, grid, plan.bounds, &plan.options);

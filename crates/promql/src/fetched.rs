@@ -77,7 +77,10 @@ impl Plan {
     fn wanted(&self, stage: &Stage) -> Vec<bool> {
         let by_series: Vec<usize> = match stage {
             Stage::Whole => return vec![true; self.selections.len()],
-            Stage::Share(_) => by_series::nodes(self).iter().map(|one| one.selector).collect(),
+            Stage::Share(_) => by_series::nodes(self)
+                .iter()
+                .map(|one| one.selector)
+                .collect(),
             Stage::Rest(known) => known.keys().copied().collect(),
         };
         let mut wanted = vec![false; self.selections.len()];
@@ -261,7 +264,7 @@ impl Evaluated {
     /// Adds what other series of the same steps, or the rest of them, make.
     pub(crate) fn with(self, other: Self) -> Self {
         let mut both = other;
-        both.notes.merge(self.notes);
+        both.notes.merge_beside(self.notes);
         let counts = &mut both.counts;
         for (step, (_, samples)) in counts.per_step.iter_mut().zip(self.counts.per_step) {
             step.1 = step.1.saturating_add(samples);

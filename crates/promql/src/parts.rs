@@ -108,7 +108,9 @@ impl Parts {
                 _ => return Err(error),
             },
         };
-        self.whole.limits.check_read(self.read.saturating_add(samples))?;
+        self.whole
+            .limits
+            .check_read(self.read.saturating_add(samples))?;
         let all = samples.saturating_mul(self.whole.selections.len());
         let parts = all.div_ceil(self.at_once).max(2);
         if by_series && !(by_time && self.is_short_of(grid, parts)) {

@@ -15,6 +15,6 @@ pub use reply::{
 };
 pub use request::{
     Aggregate, CardinalityOf, Columns, Limits, MatchOp, Matcher, Order, Place, Request, Rollup,
-    Selection,
+    Selection, SeriesShare, SharedBy,
 };
 pub use summary::{BucketStats, Cut, Source, SourceKind, SourceState, Stats, Summary};

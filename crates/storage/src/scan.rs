@@ -203,6 +203,7 @@ impl<'a> Scan<'a> {
                 samples,
                 foreseen,
                 limit,
+                share,
             } => {
                 let most = series::Most {
                     series: limit,
@@ -210,7 +211,7 @@ impl<'a> Scan<'a> {
                     foreseen,
                 };
                 let times = (range, deltas_since);
-                series::samples(self, &tenant, times, &matchers, rollup, most)
+                series::samples(self, &tenant, times, &matchers, (rollup, share), most)
             }
             Request::Labels {
                 tenant,

@@ -118,6 +118,7 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.promotion = promotion(&config.otlp);
     options.cors_origin = config.query.cors_origin.as_ref().map(|of| of.0.clone());
     options.promql_limits.max_samples = limits.query_samples;
+    options.promql_limits.max_read = limits.query_samples_read;
     options.sizes.samples = limits.query_samples;
     options.sizes.series = limits.query_selected_series;
     options.promql_limits.max_steps = limits.query_steps;

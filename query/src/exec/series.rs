@@ -18,9 +18,11 @@ use model::metric::MetricKind;
 use model::time::NANOS_PER_SECOND;
 use model::{TimeRange, prometheus};
 use promql::source::SelectFuture;
-use promql::{Labels, MatchOp, Matcher, Selected, Selection, SourceError, SourceErrorKind};
+use promql::{Labels, MatchOp, Matcher, Selected, Selection, Share, SourceError, SourceErrorKind};
 use rustc_hash::FxBuildHasher;
-use storage::message::{self, BucketStats, Request, Rollup, SeriesPoints, SeriesSamples};
+use storage::message::{
+    self, BucketStats, Request, Rollup, SeriesPoints, SeriesSamples, SeriesShare, SharedBy,
+};
 
 use super::Context;
 use crate::error::{ErrorKind, QueryError};
@@ -120,7 +122,7 @@ impl SeriesReader<'_> {
                 matchers,
                 (range, earliest_ms),
                 Rollup::EVERYTHING,
-                usize::MAX,
+                (usize::MAX, Share::ALL),
             )
             .await?;
         Ok(series)
@@ -132,7 +134,7 @@ impl SeriesReader<'_> {
         matchers: &[Matcher],
         (range, earliest_ms): (TimeRange, i64),
         rollup: Rollup,
-        foreseen_max: usize,
+        (foreseen_max, share): (usize, Share),
     ) -> Result<(Vec<promql::Series>, BucketStats), QueryError> {
         let context = self.0;
         let request = Request::Samples {
@@ -144,6 +146,14 @@ impl SeriesReader<'_> {
             samples: context.sizes.samples,
             foreseen: foreseen_max,
             limit: context.sizes.series,
+            share: SeriesShare {
+                index: share.index,
+                of: share.of,
+                by: match context.promotion.is_none() {
+                    true => SharedBy::Labels,
+                    false => SharedBy::Target,
+                },
+            },
         };
         let mut view = View::new((context.sources.seen(), context.promotion), matchers);
         let take = |_, reply| {
@@ -264,7 +274,7 @@ impl promql::SeriesSource for SeriesReader<'_> {
                     &selection.matchers,
                     (range, selection.earliest_ms),
                     wanted.rollup,
-                    selection.foreseen_max,
+                    (selection.foreseen_max, selection.share),
                 )
                 .await
                 .map_err(source_error)?;
@@ -280,6 +290,11 @@ impl promql::SeriesSource for SeriesReader<'_> {
                     .collect(),
             })
         })
+    }
+
+    /// What is known of targets is made of all of their series.
+    fn shares(&self, selection: &Selection) -> bool {
+        !view::wants_info(&selection.matchers)
     }
 }
 

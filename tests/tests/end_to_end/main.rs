@@ -18,6 +18,7 @@ mod hostile;
 mod jaeger;
 mod limits;
 mod load;
+mod long_ranges;
 mod otlp_naming;
 mod outage;
 mod paging;

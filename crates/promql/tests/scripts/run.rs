@@ -81,12 +81,7 @@ fn plan(engine: &Engine, query: &Query, time: Time) -> Result<Plan, Error> {
 }
 
 /// The answer of as many parts as there may be.
-fn in_parts(
-    engine: &Engine,
-    store: &Store,
-    query: &Query,
-    time: Time,
-) -> Result<Answer, Error> {
+fn in_parts(engine: &Engine, store: &Store, query: &Query, time: Time) -> Result<Answer, Error> {
     let mut parts = plan(engine, query, time)?.in_parts_of(1);
     while let Some(fetched) = block_on(parts.fetch(store))? {
         parts.add(fetched.evaluate_steps()?)?;

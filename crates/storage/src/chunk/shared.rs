@@ -158,14 +158,8 @@ pub(super) fn series(
 ) -> Result<SeriesEntry, NoRoom> {
     let bytes = allocation(attributes.len()) + size_of::<SeriesEntry>() + ARC_BYTES;
     room.take(bytes)?;
-    Ok(SeriesEntry {
-        resource: resource.clone(),
-        scope: scope.clone(),
-        metric: metric.clone(),
-        attributes: attributes.into(),
-        id,
-        bytes,
-    })
+    let parts = (resource, scope, metric);
+    Ok(SeriesEntry::new(parts, attributes, id, bytes))
 }
 
 /// Appends attributes as their owned list would be encoded.

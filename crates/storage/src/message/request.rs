@@ -170,6 +170,8 @@ pub enum Request {
         foreseen: usize,
         /// How many series at most.
         limit: usize,
+        /// Which of the series.
+        share: SeriesShare,
     },
     /// Names of labels of metric series, or the values of one, in order. Answered by
     /// [`Reply::Labels`]. Files that overlap the range answer whole.
@@ -263,6 +265,36 @@ pub enum Aggregate {
     Sum,
     /// The sum and, in [`SeriesSamples::counts`], of how many: samples count once each.
     Average,
+}
+
+/// Some of the series that match. All shares of one number together are all series, and series with
+/// the same labels in the Prometheus view are in the same share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeriesShare {
+    /// Which share, from 0.
+    pub index: u32,
+    /// How many there are; 0 is as good as 1.
+    pub of: u32,
+    /// What decides.
+    pub by: SharedBy,
+}
+
+impl SeriesShare {
+    /// All series.
+    pub const ALL: Self = Self {
+        index: 0,
+        of: 1,
+        by: SharedBy::Labels,
+    };
+}
+
+/// By what series are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SharedBy {
+    /// Their labels.
+    Labels,
+    /// `job` and `instance` alone, where other labels may be added to those that are stored.
+    Target,
 }
 
 /// How a label is compared.

@@ -259,14 +259,9 @@ pub(crate) fn series(
             return Ok(entry);
         }
         postcard::from_bytes::<Vec<model::KeyValue>>(attributes).map_err(|_| damage())?;
-        Ok(Arc::new(SeriesEntry {
-            resource: Arc::clone(resource),
-            scope: Arc::clone(scope),
-            metric: Arc::clone(metric),
-            attributes: attributes.into(),
-            id,
-            bytes: attributes.len() + size_of::<SeriesEntry>(),
-        }))
+        let bytes = attributes.len() + size_of::<SeriesEntry>();
+        let parts = (resource, scope, metric);
+        Ok(Arc::new(SeriesEntry::new(parts, attributes, id, bytes)))
     };
     defs.iter().map(one).collect()
 }

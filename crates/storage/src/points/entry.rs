@@ -1,6 +1,6 @@
 //! What identifies a series.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use model::metric::Series;
 use model::{KeyValue, Metric, Resource, Scope};
@@ -42,6 +42,8 @@ pub(crate) struct SeriesEntry {
     pub id: u128,
     /// About how much memory it takes without what it shares with others.
     pub bytes: usize,
+    /// See [`SeriesEntry::share_hashes`].
+    shares: OnceLock<(u32, u32)>,
 }
 
 /// What tells series apart: a hash of the encoded attributes and of what they belong to.
@@ -51,6 +53,33 @@ pub(crate) fn series_id(attributes: &[u8], resource: u64, scope: u64, metric: u6
 }
 
 impl SeriesEntry {
+    /// A series of these parts and encoded attributes.
+    pub(crate) fn new(
+        (resource, scope, metric): (
+            &Arc<Entry<Resource>>,
+            &Arc<Entry<Scope>>,
+            &Arc<Entry<Metric>>,
+        ),
+        attributes: &[u8],
+        id: u128,
+        bytes: usize,
+    ) -> Self {
+        Self {
+            resource: Arc::clone(resource),
+            scope: Arc::clone(scope),
+            metric: Arc::clone(metric),
+            attributes: attributes.into(),
+            id,
+            bytes,
+            shares: OnceLock::new(),
+        }
+    }
+
+    /// Hashes by which series are shared out, made when they are first asked for.
+    pub(crate) fn share_hashes(&self, make: impl FnOnce(&Series) -> (u32, u32)) -> (u32, u32) {
+        *self.shares.get_or_init(|| make(&self.series()))
+    }
+
     /// The attributes of its points. They were encoded here, or checked when they were read.
     pub(crate) fn attributes(&self) -> Vec<KeyValue> {
         postcard::from_bytes(&self.attributes).unwrap_or_default()

@@ -171,6 +171,11 @@ impl PointHead {
         self.terms(|terms| selector.series(terms)).iter().collect()
     }
 
+    /// A series by its place.
+    pub(crate) fn entry(&self, slot: u32) -> Arc<SeriesEntry> {
+        self.series.entry(slot)
+    }
+
     /// Calls `each` with these series and their points in the range, if they have any; without
     /// `points` these are left empty. Of a series with `columns` all numbers come as such, and so do
     /// explicit histograms of one kind; series share lists of times. Stops with the first error.

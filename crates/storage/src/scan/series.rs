@@ -8,6 +8,7 @@ pub(super) mod buckets;
 pub(super) mod cardinality;
 pub(crate) mod join;
 mod places;
+mod share;
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use parking_lot::Mutex;
 use super::candidates::{self, point_heads};
 use super::{Opened, Scan, Stop, Unit, parallel};
 use crate::downsampling::Resolution;
-use crate::message::{Matcher, Reply, Rollup, STALE_NAN_BITS, SeriesPoints};
+use crate::message::{Matcher, Reply, Rollup, STALE_NAN_BITS, SeriesPoints, SeriesShare};
 use crate::partition::FileEntry;
 use crate::points::block::{ChunkPlace, PointBlock};
 use crate::points::head::{HeadPoints, PointHead};
@@ -63,6 +64,7 @@ struct Search<'a> {
     of_deltas: TimeRange,
     wanted: Wanted,
     rollup: Rollup,
+    share: SeriesShare,
     /// Series at most.
     limit: usize,
     /// Samples at most, of which there are so many so far.
@@ -117,12 +119,13 @@ pub(super) fn samples(
     tenant: &Tenant,
     (range, deltas_since): (TimeRange, u64),
     matchers: &[Matcher],
-    rollup: Rollup,
+    (rollup, share): (Rollup, SeriesShare),
     most: Most,
 ) -> Result<(), Stop> {
     let wanted = (Wanted::Samples, rollup);
     let mut search = Search::new(scan, tenant, range, matchers, wanted, most.series)?;
     search.samples_max = most.samples;
+    search.share = share;
     search.of_deltas.start = range.start.min(deltas_since);
     let places = search.places(tenant, matchers)?;
     let foreseen = search.foreseen(&places);
@@ -176,6 +179,7 @@ impl<'a> Search<'a> {
             of_deltas: range,
             wanted,
             rollup,
+            share: SeriesShare::ALL,
             limit,
             samples_max: usize::MAX,
             samples: AtomicUsize::new(0),
@@ -215,13 +219,16 @@ impl<'a> Search<'a> {
 
     /// About how many samples there are in places, as far as they are wanted.
     fn foreseen(&self, places: &[Place]) -> usize {
+        let shares = self.share.of.max(1);
         if self.rollup.newest {
-            return places.iter().map(Place::series).sum();
+            let series: usize = places.iter().map(Place::series).sum();
+            return series / shares as usize;
         }
         let rows = places
             .iter()
             .map(|place| place.rows_in(self.range, self.of_deltas));
-        usize::try_from(rows.sum::<u64>()).unwrap_or(usize::MAX)
+        let rows = rows.sum::<u64>() / u64::from(shares);
+        usize::try_from(rows).unwrap_or(usize::MAX)
     }
 
     /// Reads all places; the inner error is a limit that was reached.
@@ -348,6 +355,14 @@ impl<'a> Search<'a> {
         let mut found: Vec<(Arc<SeriesEntry>, join::Part)> = Vec::with_capacity(series.len());
         let mut times = Arc::default();
         let wanted = (points, |entry: &SeriesEntry| self.by_column(entry));
+        let in_share: Vec<u32>;
+        let series = if self.share.of > 1 {
+            let is_in_share = |slot: &&u32| self.share.holds(&head.entry(**slot));
+            in_share = series.iter().filter(is_in_share).copied().collect();
+            &in_share
+        } else {
+            series
+        };
         let read = head.read(series, self.of_deltas, wanted, |entry, points| {
             let range = self.range_of(entry, None);
             let part = match points {
@@ -433,6 +448,9 @@ impl<'a> Search<'a> {
                 let at = ordinal - first;
                 let entry = block.series.get(at as usize);
                 let entry = entry.ok_or_else(|| Damage("a series that is not there".to_owned()))?;
+                if !self.share.holds(entry) {
+                    continue;
+                }
                 let range = self.range_of(entry, None);
                 for chunk in block.chunks_of(at) {
                     let times = block.times(chunk)?;
@@ -547,7 +565,7 @@ impl<'a> Search<'a> {
         let entries = block.entries()?;
         let matching: Vec<bool> = entries
             .iter()
-            .map(|entry| self.matchers.may_match(&entry.series()))
+            .map(|entry| self.matchers.may_match(&entry.series()) && self.share.holds(entry))
             .collect();
         if !matching.contains(&true) {
             return Ok(());

@@ -128,6 +128,7 @@ mod tests {
             by: false,
             unordered: false,
             foreseen_max: usize::MAX,
+            share: promql::Share::ALL,
         }
     }
 

@@ -113,6 +113,15 @@ pub(crate) fn all_labels(part: &SeriesPoints) -> Vec<(String, String)> {
     labels
 }
 
+/// Whether `target_info` may be among what matches.
+pub(super) fn wants_info(matchers: &[Matcher]) -> bool {
+    let info = Labels::new([(prometheus::NAME_LABEL, prometheus::TARGET_INFO)]);
+    let mut by_name = matchers
+        .iter()
+        .filter(|matcher| matcher.name == prometheus::NAME_LABEL);
+    by_name.all(|matcher| matcher.matches_labels(&info))
+}
+
 /// Prometheus series in the making, from parts of the answers of sources as they come.
 pub(super) struct View<'a> {
     seen: &'a SeenSeries,
@@ -129,15 +138,11 @@ impl<'a> View<'a> {
         (seen, promotion): (&'a SeenSeries, &'a Promotion),
         matchers: &'a [Matcher],
     ) -> Self {
-        let info = Labels::new([(prometheus::NAME_LABEL, prometheus::TARGET_INFO)]);
-        let mut by_name = matchers
-            .iter()
-            .filter(|matcher| matcher.name == prometheus::NAME_LABEL);
         Self {
             seen,
             promotion,
             output: Output::new(matchers),
-            wants_info: by_name.all(|matcher| matcher.matches_labels(&info)),
+            wants_info: wants_info(matchers),
             targets: Targets::default(),
             joined: FxHashMap::default(),
         }

@@ -122,6 +122,9 @@ impl Search<'_> {
             let at = ordinal - first;
             let entry = block.series.get(at as usize);
             let entry = entry.ok_or_else(|| Damage("a series that is not there".to_owned()))?;
+            if !self.share.holds(entry) {
+                continue;
+            }
             self.parts_of(&block, at, self.range_of(entry, Some(length)), &mut parts)?;
             for part in parts.drain(..) {
                 rows += part.rows();

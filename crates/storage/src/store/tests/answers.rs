@@ -435,6 +435,7 @@ async fn too_many_series_or_samples_are_an_error() {
             samples,
             foreseen,
             limit,
+            share: SeriesShare::ALL,
         };
         ask(&store, request).await.map(|(replies, _)| {
             let series = replies.into_iter().map(|reply| match reply {
@@ -513,5 +514,59 @@ async fn large_numbers_are_found_exactly_also_by_the_index() {
             assert_eq!(found, expected, "{value:?} {place}");
         }
         store.flush().await;
+    }
+}
+
+#[tokio::test]
+async fn each_series_is_in_one_share() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let mut generator = Generator::new(73);
+    let points: Vec<_> = (0..600).map(|_| generator.point()).collect();
+    for (part, points) in points.chunks(200).enumerate() {
+        write(&store, Signal::Metrics, points).await.unwrap();
+        if part < 2 {
+            store.flush().await;
+        }
+    }
+    let read = async |index, of, by| {
+        let request = Request::Samples {
+            tenant: Tenant::default(),
+            range: TimeRange::ALL,
+            deltas_since: 0,
+            matchers: Vec::new(),
+            rollup: Rollup::EVERYTHING,
+            samples: 1_000,
+            foreseen: usize::MAX,
+            limit: 1_000,
+            share: SeriesShare { index, of, by },
+        };
+        let (replies, _) = ask(&store, request).await.unwrap();
+        let lists = replies.into_iter().map(|reply| match reply {
+            Reply::Samples(list) => list,
+            other => panic!("{other:?}"),
+        });
+        lists.flatten().collect::<Vec<SeriesSamples>>()
+    };
+    let by_id = |mut list: Vec<SeriesSamples>| {
+        list.sort_by_key(|series| series.id);
+        list
+    };
+    let all = by_id(read(0, 1, SharedBy::Labels).await);
+    for of in [2, 3, 7] {
+        for by in [SharedBy::Labels, SharedBy::Target] {
+            let (mut shares, mut share_of) = (Vec::new(), BTreeMap::new());
+            for index in 0..of {
+                let share = read(index, of, by).await;
+                for series in &share {
+                    let mut labels = model::prometheus::base_labels(&series.series);
+                    labels.retain(|(name, _)| by == SharedBy::Labels || name == "job");
+                    assert_eq!(*share_of.entry(labels).or_insert(index), index);
+                }
+                assert!(share.len() < all.len());
+                shares.extend(share);
+            }
+            assert_eq!(format!("{:?}", by_id(shares)), format!("{all:?}"), "{of}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use testkit::{FaultFiles, Loss, ManualClock, MemoryFiles};
 
 use super::{counted, merge};
 use crate::downsampling::Downsampling;
-use crate::message::{Aggregate, Reply, Request, Rollup, SeriesSamples};
+use crate::message::{Aggregate, Reply, Request, Rollup, SeriesSamples, SeriesShare};
 use crate::retention::{Policies, Policy, Retention};
 use crate::testing::*;
 use crate::{Options, Store};
@@ -135,6 +135,7 @@ async fn read(
         samples: 1_000_000,
         foreseen: usize::MAX,
         limit: 1_000,
+        share: SeriesShare::ALL,
     };
     let (replies, summary) = ask(store, request).await.unwrap();
     assert_eq!(summary.cuts, []);

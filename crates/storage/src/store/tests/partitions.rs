@@ -268,6 +268,7 @@ async fn a_file_that_does_not_read_is_named_wherever_its_rows_may_be() {
         rollup: Rollup::EVERYTHING,
         samples: 100,
         limit: 100,
+        share: SeriesShare::ALL,
     };
     let named = async |request| {
         let (_, summary) = ask(&store, request).await.unwrap();

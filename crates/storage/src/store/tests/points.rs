@@ -10,7 +10,7 @@ use model::{DataPoint, Metric, Resource, Scope, Signal, Tenant, TimeRange};
 use tempfile::tempdir;
 
 use super::merge;
-use crate::message::{Limits, Reply, Request, Rollup, SeriesSamples};
+use crate::message::{Limits, Reply, Request, Rollup, SeriesSamples, SeriesShare};
 use crate::read::{Read, ReadError};
 use crate::testing::*;
 use crate::{Options, Store};
@@ -75,6 +75,7 @@ async fn samples_of(store: &Store, start_ms: u64, end: u64, rollup: Rollup) -> S
         samples: 1_000_000,
         foreseen: usize::MAX,
         limit: 10,
+        share: SeriesShare::ALL,
     };
     let (replies, _) = ask(store, request).await.unwrap();
     match &replies[..] {
