@@ -17,6 +17,8 @@ pub(crate) struct Node<'a> {
     pub(crate) grid: Grid,
     /// How many subqueries are around it.
     pub(crate) depth: usize,
+    /// At how many times what is inside of it is evaluated; none without a subquery.
+    pub(crate) inner_steps: usize,
 }
 
 /// The outermost such calls of a query.
@@ -50,6 +52,7 @@ fn collect<'a>(plan: &Plan, expr: &'a Expr, grid: Grid, depth: usize, nodes: &mu
                 selector: selector.id,
                 grid,
                 depth,
+                inner_steps: inner_steps(plan, call, grid),
             }),
             None => {
                 for arg in &call.args {
@@ -63,6 +66,18 @@ fn collect<'a>(plan: &Plan, expr: &'a Expr, grid: Grid, depth: usize, nodes: &mu
             }
         }
     });
+}
+
+/// At how many times the subqueries inside of a call have it evaluated, at most.
+fn inner_steps(plan: &Plan, call: &Call, mut grid: Grid) -> usize {
+    let mut most = 0;
+    for node in call.args.iter().flat_map(Expr::nodes) {
+        if let ExprKind::Subquery(subquery) = &node.kind {
+            grid = subquery_grid(subquery, grid, plan.bounds, &plan.options);
+            most = most.max(grid.count);
+        }
+    }
+    most
 }
 
 /// The only selector that a call reads, if it makes each series of its result of one of its series.

@@ -30,6 +30,7 @@ mod windows;
 
 use std::cell::{Cell as StdCell, RefCell, RefMut};
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
@@ -62,6 +63,8 @@ pub(crate) struct Context<'a> {
     bounds: Bounds,
     grid: Grid,
     is_range: bool,
+    /// Which of the series of each selection are looked at; all without.
+    among: Option<Range<usize>>,
     /// Rows that are known already, by the selector that they were made of.
     known: Option<&'a Known>,
     notes: RefCell<Annotations>,
@@ -89,6 +92,7 @@ impl<'a> Context<'a> {
             bounds,
             grid,
             is_range,
+            among: None,
             known: None,
             notes,
             counter: Counter::new(options.count_samples.then_some(steps)),
@@ -236,15 +240,29 @@ pub(crate) fn answer(
     Ok(value)
 }
 
-/// Evaluates a call that makes each series of its result of one series. Names are not dropped yet.
-pub(crate) fn rows_by_series(context: &Context<'_>, node: &Node<'_>) -> Result<Rows, Error> {
+/// Evaluates a call that makes each series of its result of one of so many series. Names are not
+/// dropped yet. What is calculated of a series inside of subqueries is held of some at a time.
+pub(crate) fn rows_by_series(
+    context: &mut Context<'_>,
+    node: &Node<'_>,
+    series: usize,
+) -> Result<Rows, Error> {
+    /// Values that are calculated inside of subqueries at once.
+    const AT_ONCE: usize = 1_000_000;
+    let most = AT_ONCE.min(context.limits.max_samples / 4);
+    let at_once = (most / node.inner_steps.max(1)).max(1);
     let mut rows = Rows::new();
-    context.counter.at_depth(node.depth, || {
-        window::each(context, node.call, node.grid, &mut |row| {
-            rows.push(row.kept());
-            context.check_size(rows.len(), node.grid)
-        })
-    })?;
+    for first in (0..series).step_by(at_once) {
+        context.among = Some(first..series.min(first + at_once));
+        let context = &*context;
+        context.counter.at_depth(node.depth, || {
+            window::each(context, node.call, node.grid, &mut |row| {
+                rows.push(row.kept());
+                context.check_size(rows.len(), node.grid)
+            })
+        })?;
+    }
+    context.among = None;
     Ok(rows)
 }
 

@@ -177,10 +177,13 @@ impl Fetched {
     /// Calculates the rows of the calls that need one series at a time.
     fn evaluate_share(&self) -> Result<Evaluated, Error> {
         let grid = self.plan.grid;
-        let context = self.context(grid);
+        let mut context = self.context(grid);
         let mut known = Known::default();
         for node in by_series::nodes(&self.plan) {
-            known.insert(node.selector, eval::rows_by_series(&context, &node)?);
+            let read = self.plan.selection_of(node.selector);
+            let series = read.map_or(0, |index| self.data[index].series.len());
+            let rows = eval::rows_by_series(&mut context, &node, series)?;
+            known.insert(node.selector, rows);
         }
         let value = Value::Matrix(Vec::new());
         Ok(self.evaluated(value, finish(context, grid), Some(known)))

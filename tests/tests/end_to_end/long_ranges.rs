@@ -78,7 +78,7 @@ async fn server(limits: &str) -> tests::Server {
         metrics.extend((0..4).flat_map(|n| [histogram(n), native(n)]));
         otlp.export("metrics", &export(process, &metrics)).await;
     }
-    let many: Vec<Value> = (0..100).map(|n| sum("many", 2, n, 1)).collect();
+    let many: Vec<Value> = (0..600).map(|n| sum("many", 2, n, 1)).collect();
     otlp.export("metrics", &export("1", &many)).await;
     server
 }
@@ -102,7 +102,7 @@ async fn ask(query: &Http, text: &str, range: bool) -> Value {
 
 #[tokio::test]
 async fn series_that_do_not_fit_at_once_are_read_a_share_at_a_time() {
-    let few = server("query_samples: 1000, query_samples_read: 5000").await;
+    let few = server("query_samples: 1000, query_samples_read: 30000").await;
     let all = server("query_timeout: 20s").await;
     for text in [
         "sum(increase(counter_total[1h]))",

@@ -21,7 +21,10 @@ impl<'a> Context<'a> {
             .get(selector.id)
             .and_then(|&index| self.data.get(index))
         {
-            Some(selected) => &selected.series,
+            Some(selected) => match &self.among {
+                Some(among) => selected.series.get(among.clone()).unwrap_or_default(),
+                None => &selected.series,
+            },
             None => &[],
         }
     }
