@@ -29,6 +29,13 @@ impl<T> Entry<T> {
     }
 }
 
+/// What a series shares with others.
+pub(crate) type SharedParts<'a> = (
+    &'a Arc<Entry<Resource>>,
+    &'a Arc<Entry<Scope>>,
+    &'a Arc<Entry<Metric>>,
+);
+
 /// A metric series: what identifies it, in full. Attributes are kept encoded, since most series
 /// are never asked for.
 #[derive(Debug)]
@@ -55,11 +62,7 @@ pub(crate) fn series_id(attributes: &[u8], resource: u64, scope: u64, metric: u6
 impl SeriesEntry {
     /// A series of these parts and encoded attributes.
     pub(crate) fn new(
-        (resource, scope, metric): (
-            &Arc<Entry<Resource>>,
-            &Arc<Entry<Scope>>,
-            &Arc<Entry<Metric>>,
-        ),
+        (resource, scope, metric): SharedParts<'_>,
         attributes: &[u8],
         id: u128,
         bytes: usize,
