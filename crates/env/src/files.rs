@@ -4,8 +4,9 @@
 //! Durability rules that every caller may rely on and every implementation must keep:
 //!
 //! - What was written to a file is durable once [`File::sync_data`] returns `Ok`.
-//! - That a file exists under its name (after create, rename, hard link or remove) is durable
-//!   once [`Files::sync_dir`] of its folder returns `Ok`.
+//! - That a file or folder exists under its name (after create, rename, hard link or remove) is
+//!   durable once [`Files::sync_dir`] of the folder above it returns `Ok`. What a folder holds does
+//!   not outlive it.
 //! - [`Files::create_dir_all`] returns with the folders themselves durable.
 //! - After a failed sync nothing is known about what reached the disk; a second sync that
 //!   succeeds proves nothing. The caller must give up, not retry.
@@ -144,8 +145,41 @@ pub trait Files: Send + Sync + Debug {
     /// of ours are.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
 
-    /// Creates a folder and its missing ancestors and makes them durable.
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Creates a folder; fails with `AlreadyExists` where anything has its name.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Creates a folder and its missing ancestors and makes them durable, each before anything is
+    /// created in it. The last one that is there may have been made by a process that ended before
+    /// it had done so, which is done now: those above it last, since it was made in them.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut missing = Vec::new();
+        let mut at = dir;
+        while let Some(above) = at.parent() {
+            if self.is_dir(at)? {
+                keep_name(self.sync_dir(or_here(above)))?;
+                break;
+            }
+            missing.push((at, above));
+            at = above;
+        }
+        for (dir, above) in missing.into_iter().rev() {
+            if let Err(error) = self.create_dir(dir) {
+                // Somebody else may have been faster.
+                let is_there = error.kind() == ErrorKind::AlreadyExists && self.is_dir(dir)?;
+                if !is_there {
+                    return Err(error);
+                }
+            }
+            self.sync_dir(or_here(above))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a path stands for a folder.
+    fn is_dir(&self, path: &Path) -> io::Result<bool> {
+        let found = self.stat(path)?;
+        Ok(found.is_some_and(|entry| entry.kind == EntryKind::Dir))
+    }
 
     /// Gives a file another name in the same file system, replacing what had that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -185,9 +219,32 @@ pub trait Files: Send + Sync + Debug {
         file.sync_data()?;
         drop(file);
         self.rename(temporary, path)?;
-        match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => self.sync_dir(dir),
-            _ => self.sync_dir(Path::new(".")),
-        }
+        self.sync_dir(or_here(path.parent().unwrap_or(Path::new(""))))
     }
+}
+
+/// The folder above a path without one is the one that the process is in.
+fn or_here(dir: &Path) -> &Path {
+    match dir.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => dir,
+    }
+}
+
+/// A folder that others made may lie in one that this process cannot open, or whose file system
+/// syncs no folders: then that it lasts is not ours to see to.
+fn keep_name(synced: io::Result<()>) -> io::Result<()> {
+    match synced {
+        Err(error) if is_impossible(&error) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Whether a folder cannot be synced at all, so that nothing was tried.
+pub(crate) fn is_impossible(error: &io::Error) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(
+        error.kind(),
+        InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported
+    )
 }

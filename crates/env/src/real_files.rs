@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -172,25 +172,8 @@ impl Files for RealFiles {
         Ok(entries)
     }
 
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut missing = Vec::new();
-        let mut at = dir;
-        while !at.as_os_str().is_empty() && !at.is_dir() {
-            missing.push(at);
-            match at.parent() {
-                Some(parent) => at = parent,
-                None => break,
-            }
-        }
-        for dir in missing.into_iter().rev() {
-            match fs::create_dir(dir) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
-                Err(error) => return Err(error),
-            }
-            self.sync_dir(&parent_of(dir))?;
-        }
-        Ok(())
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -258,13 +241,6 @@ fn entry(name: String, metadata: &fs::Metadata) -> Entry {
         0
     };
     Entry { name, kind, bytes }
-}
-
-fn parent_of(dir: &Path) -> PathBuf {
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::files::is_impossible;
 use crate::{Entry, Failures, File, Files, Lock, Space};
 
 /// Other files, whose failed syncs are reported.
@@ -41,15 +42,13 @@ fn report(failures: &Failures, path: &Path, error: &io::Error) {
     ));
 }
 
-/// Whether a folder could not even be opened, so that nothing was tried.
+/// Whether a folder could not even be opened or cannot be synced, so that nothing was tried.
 fn is_untried(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
     matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
-        || matches!(
-            error.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-        )
+        || error.kind() == io::ErrorKind::NotFound
+        || is_impossible(error)
 }
 
 #[derive(Debug)]
@@ -124,8 +123,8 @@ impl Files for StrictFiles {
         self.inner.list(dir)
     }
 
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(dir)
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dir(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

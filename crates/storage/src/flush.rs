@@ -138,7 +138,7 @@ pub(crate) fn flush(
             // The folder of one without files may be there and not last: a process may have ended
             // when it had just made it.
             if known.is_none_or(|known| known.files.is_empty()) {
-                make_dir(env, root, &key)?;
+                env.files.create_dir_all(&dir)?;
             }
             let rows = ordered(*signal, chunks, rows);
             let files = NewFiles {
@@ -177,20 +177,6 @@ fn add_to_index(
     let before = needed.copied().filter(|file| FileId::is_flush(*file)).max();
     let index = partition.index();
     Ok(index.add(|index| index.add_flush(flush, before, blocks))?)
-}
-
-pub(crate) fn make_dir(env: &Env, root: &Path, key: &PartitionKey) -> std::io::Result<()> {
-    let dir = key.dir(root);
-    env.files.create_dir_all(&dir)?;
-    // A folder is durable once each folder above it knows of it.
-    let mut above = dir.as_path();
-    env.files.sync_dir(above)?;
-    while above != root {
-        let Some(parent) = above.parent() else { break };
-        env.files.sync_dir(parent)?;
-        above = parent;
-    }
-    Ok(())
 }
 
 /// The rows of each partition. Above [`DAYS_MAX`] days the rows of those with the fewest go

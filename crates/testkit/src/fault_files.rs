@@ -432,8 +432,8 @@ impl Files for FaultFiles {
         self.run(Op::List, dir, || self.inner.list(dir))
     }
 
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.run(Op::CreateDir, dir, || self.inner.create_dir_all(dir))
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.run(Op::CreateDir, dir, || self.inner.create_dir(dir))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

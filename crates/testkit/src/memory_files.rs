@@ -1,12 +1,12 @@
 //! A file system in memory that knows what would survive a power cut.
 //!
 //! Two states are kept side by side: what a running process sees, and what is durable. A
-//! file's bytes and size become durable with `sync_data`, names in a folder with `sync_dir`,
-//! new folders at once (that is the contract of `create_dir_all`). A power cut keeps all of
-//! the durable state and, by choice, none or a random part of the rest: of a file any subset of its
-//! sectors, pages or writes (of one that was written twice also the first state) and of its size
-//! changes, and any prefix of the name changes of a folder. Files and folders are independent.
-//! Removing a folder with what it holds is as many changes as there are files in it.
+//! file's bytes and size become durable with `sync_data`, names in a folder with `sync_dir`, those
+//! of new folders too. A power cut keeps all of the durable state and, by choice, none or a random
+//! part of the rest: of a file any subset of its sectors, pages or writes (of one that was written
+//! twice also the first state) and of its size changes, and any prefix of the name changes of a
+//! folder. Files and folders are independent, but a folder that is lost takes with it all that it
+//! holds. Removing a folder with what it holds is as many changes as there are files in it.
 
 mod state;
 
@@ -148,6 +148,7 @@ impl MemoryFiles {
                 }
             }
         }
+        state.durable.lose_orphans();
         state.live = state.durable.clone();
     }
 
@@ -425,16 +426,18 @@ impl Files for MemoryFiles {
         Ok(entries)
     }
 
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        for part in dir.ancestors().filter(|part| !part.as_os_str().is_empty()) {
-            if state.live.files.contains_key(part) {
-                return Err(ErrorKind::NotADirectory.into());
-            }
-            state.live.dirs.insert(part.to_owned());
-            state.durable.dirs.insert(part.to_owned());
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.live.files.contains_key(dir) || state.live.has_dir(dir) {
+            return Err(ErrorKind::AlreadyExists.into());
         }
+        if state.live.files.contains_key(&parent(dir)) {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        if !state.live.has_dir(&parent(dir)) {
+            return Err(missing(&parent(dir)));
+        }
+        state.change(parent(dir), NameChange::MakeDir(dir.to_owned()));
         Ok(())
     }
 
@@ -488,6 +491,8 @@ impl Files for MemoryFiles {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        // The folder above a relative path.
+        let dir = dir.strip_prefix(".").unwrap_or(dir);
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if !state.live.has_dir(dir) {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use model::time::NANOS_PER_DAY;
 
 use super::{Resolution, last_flush};
-use crate::flush::{FlushError, make_dir};
 use crate::merge::MergeError;
 use crate::partition::{BlockFile, FileEntry, FileId, Partition, PartitionKey, UNFINISHED};
 use crate::points::{self, POINTS_PER_ROW, file::PointFile};
@@ -161,8 +160,8 @@ fn write(core: &Core, task: &Task) -> Result<(), MergeError> {
 
 fn begin<'e>(core: &'e Core, key: &PartitionKey, id: FileId) -> Result<Writing<'e>, MergeError> {
     let env = &core.env;
-    make_dir(env, &core.root, key).map_err(FlushError::Io)?;
     let dir = key.dir(&core.root);
+    env.files.create_dir_all(&dir)?;
     let path_of = {
         let dir = dir.clone();
         move |extension: &str| match extension {

@@ -9,7 +9,7 @@ use model::{Signal, Tenant};
 use super::file::PointFile;
 use super::head::PointHead;
 use super::table::ABSENT;
-use crate::flush::{FlushError, make_dir, together};
+use crate::flush::{FlushError, together};
 use crate::partition::{FileEntry, FileId, OpenFiles, Partition, PartitionKey};
 
 /// Points of a block for each row that one of spans or log records has.
@@ -48,7 +48,7 @@ pub(crate) fn flush(
         // The folder of one without files may be there and not last: a process may have ended
         // when it had just made it.
         if known.is_none_or(|known| known.files.is_empty()) {
-            make_dir(env, root, &key)?;
+            env.files.create_dir_all(&dir)?;
         }
         let id = FileId::flush(flush);
         let path_of = |extension: &str| id.path(&dir, extension);

@@ -28,6 +28,7 @@ pub(super) struct Inode {
 pub(super) enum NameChange {
     Link(PathBuf, usize),
     Unlink(PathBuf),
+    MakeDir(PathBuf),
     /// Of a file or of a folder with all that it holds.
     Rename(PathBuf, PathBuf),
     RemoveTree(PathBuf),
@@ -43,6 +44,7 @@ impl NameChange {
         match self {
             Self::Link(path, id) => Self::Link(back(path), id),
             Self::Unlink(path) => Self::Unlink(back(path)),
+            Self::MakeDir(dir) => Self::MakeDir(back(dir)),
             Self::Rename(old, new) => Self::Rename(back(old), back(new)),
             Self::RemoveTree(dir) => Self::RemoveTree(back(dir)),
         }
@@ -161,6 +163,9 @@ impl Names {
             NameChange::Unlink(path) => {
                 self.files.remove(path);
             }
+            NameChange::MakeDir(dir) => {
+                self.dirs.insert(dir.clone());
+            }
             NameChange::Rename(from, to) => {
                 if let Some(id) = self.files.remove(from) {
                     self.files.insert(to.clone(), id);
@@ -177,6 +182,17 @@ impl Names {
 }
 
 impl Names {
+    /// Forgets what lies in a folder that is not there.
+    pub(super) fn lose_orphans(&mut self) {
+        let all = Self {
+            files: BTreeMap::new(),
+            dirs: self.dirs.clone(),
+        };
+        let is_there = |path: &Path| path.ancestors().skip(1).all(|dir| all.has_dir(dir));
+        self.files.retain(|path, _| is_there(path));
+        self.dirs.retain(|path| is_there(path));
+    }
+
     fn rename_dir(&mut self, from: &Path, to: &Path) {
         let moved = |path: PathBuf| match path.strip_prefix(from) {
             // A name joined with nothing would end in a slash.

@@ -94,3 +94,60 @@ fn names_of_a_folder_are_kept_up_to_some_change_and_folders_are_independent() {
         .flat_map(|d| prefixes.map(|e| ((*d).to_owned(), e.to_owned())));
     assert_eq!(seen, all.collect());
 }
+
+#[test]
+fn a_folder_lasts_once_the_one_above_it_was_synced_and_takes_with_it_what_it_holds() {
+    let made = || {
+        let files = MemoryFiles::new();
+        files.create_dir_all(Path::new("/d")).unwrap();
+        files.create_dir(Path::new("/d/e")).unwrap();
+        let file = files.create(Path::new("/d/e/file")).unwrap();
+        file.sync_data().unwrap();
+        files.sync_dir(Path::new("/d/e")).unwrap();
+        files
+    };
+    let is_there = |files: &MemoryFiles, path| files.stat(Path::new(path)).unwrap().is_some();
+    let files = made();
+    files.power_cut(Loss::All);
+    assert!(is_there(&files, "/d") && !is_there(&files, "/d/e"));
+    assert_eq!(files.paths(), [PathBuf::new(); 0]);
+    // Who finds it there makes it last.
+    for make in [
+        MemoryFiles::create_dir_all as fn(&MemoryFiles, &Path) -> io::Result<()>,
+        |files, _| files.sync_dir(Path::new("/d")),
+    ] {
+        let files = made();
+        make(&files, Path::new("/d/e")).unwrap();
+        files.power_cut(Loss::All);
+        assert!(is_there(&files, "/d/e/file"));
+    }
+    let kept = (0..40).filter(|seed| {
+        let files = made();
+        files.power_cut(Loss::Random(*seed));
+        is_there(&files, "/d/e/file")
+    });
+    assert!((5..35).contains(&kept.count()));
+}
+
+#[test]
+fn folders_are_made_durable_one_by_one() {
+    // Whichever call is the last one, nothing lies in a folder that may go.
+    use crate::{CrashPoint, FaultFiles};
+    for call in 0..6 {
+        let files = MemoryFiles::new();
+        let faults = FaultFiles::over(Arc::new(files.clone()));
+        faults.crash_at(call, CrashPoint::Before);
+        assert!(faults.create_dir_all(Path::new("/a/b/c")).is_err());
+        let next = FaultFiles::over(Arc::new(files.clone()));
+        next.create_dir_all(Path::new("/a/b/c")).unwrap();
+        files.power_cut(Loss::All);
+        assert!(files.stat(Path::new("/a/b/c")).unwrap().is_some(), "{call}");
+    }
+    let files = MemoryFiles::new();
+    files.create(Path::new("/a")).unwrap();
+    let refused = files.create_dir_all(Path::new("/a/b")).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotADirectory);
+    files.create_dir_all(Path::new("b")).unwrap();
+    files.power_cut(Loss::All);
+    assert!(files.stat(Path::new("b")).unwrap().is_some());
+}

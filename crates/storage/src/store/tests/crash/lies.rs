@@ -10,7 +10,10 @@ use super::workload::{Run, Workload};
 use super::{Plan, try_all_of};
 
 /// Every kind of file and folder that is synced.
-const SYNCS: [(Op, &str); 18] = [
+const SYNCS: [(Op, &str); 21] = [
+    // Of the folders above all, the data folder has log and files in it.
+    (Op::SyncDir, "/$"),
+    (Op::SyncDir, "/data$"),
     (Op::SyncData, ".seg"),
     (Op::SyncDir, "/wal$"),
     (Op::SyncData, ".blocks"),
@@ -26,7 +29,8 @@ const SYNCS: [(Op, &str); 18] = [
     (Op::SyncData, "meta.json"),
     (Op::SyncData, "CHECKPOINT"),
     (Op::SyncDir, "/store$"),
-    // A partition, and the folder in which a dropped one gets another name.
+    // A partition, and the folder in which it is made and a dropped one gets another name.
+    (Op::SyncDir, "store/default$"),
     (Op::SyncDir, "store/default/logs/2"),
     (Op::SyncDir, "store/default/logs$"),
     (Op::SyncDir, "store/default/traces/2"),
