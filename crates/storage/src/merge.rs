@@ -32,6 +32,8 @@ pub(crate) enum MergeError {
     Damaged {
         /// Which one.
         file: FileId,
+        /// Which block of it, where that is known.
+        block: Option<usize>,
         /// What is wrong.
         reason: String,
     },
@@ -59,8 +61,17 @@ impl MergeError {
         }
         Self::Damaged {
             file,
+            block: None,
             reason: error.to_string(),
         }
+    }
+
+    /// The same, of a block.
+    pub(crate) fn of_block(mut self, ordinal: usize) -> Self {
+        if let Self::Damaged { block, .. } = &mut self {
+            *block = Some(ordinal);
+        }
+        self
     }
 
     /// Of parts that are mapped, of which the disk did not give all.

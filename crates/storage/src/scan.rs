@@ -422,6 +422,17 @@ impl<'a> Scan<'a> {
         }
         None
     }
+
+    /// Names a block that is known not to read, in an answer that has what it says of its rows from
+    /// elsewhere. That is right, but whoever goes on to ask for these rows will miss some.
+    fn name_damaged(&self, unit: &Unit) {
+        let place = unit.place();
+        if place.is_some_and(|(file, ordinal)| file.health.is_known_damaged(ordinal)) {
+            // The disk may give by now what it did not.
+            let read = unit.open(&self.interned);
+            self.undamaged(unit, read.and_then(|opened| opened.verify()));
+        }
+    }
 }
 
 /// The rows of a table inside the selection's time range.

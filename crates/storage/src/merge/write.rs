@@ -122,7 +122,8 @@ impl<'a> Part<'a> {
         let meta = &self.file.blocks[ordinal];
         let mut bytes = vec![0; meta.length as usize];
         let read = self.bytes.read_exact_at(&mut bytes, meta.offset);
-        read.map_err(|error| MergeError::unread(self.file.id, error))?;
+        let unread = |error| MergeError::unread(self.file.id, error).of_block(ordinal);
+        read.map_err(unread)?;
         Ok(bytes.into())
     }
 }
@@ -180,10 +181,10 @@ impl Merge<'_> {
         let (file, bytes) = (part.file, part.block(ordinal)?);
         let reader = BlockReader::open(bytes.clone());
         let sound = reader.and_then(|reader| reader.verify().map(|()| reader.rows()));
-        let rows = sound.map_err(|error| damaged(file, &error))?;
+        let rows = sound.map_err(|error| damaged(file, ordinal, &error))?;
         let meta = file.blocks[ordinal];
         if rows != meta.rows {
-            return Err(damaged(file, &"a block has not as many rows as it should"));
+            return Err(damaged(file, ordinal, &OTHER_ROWS));
         }
         Ok(self
             .writer
@@ -203,9 +204,9 @@ impl Merge<'_> {
         let (file, bytes) = (part.file, part.block(ordinal)?);
         let table = BlockTable::open(self.task.signal, bytes, Arc::default());
         let chunk = table.and_then(|table| table.thaw());
-        let chunk = chunk.map_err(|error| damaged(file, &error))?;
+        let chunk = chunk.map_err(|error| damaged(file, ordinal, &error))?;
         if chunk.rows() != file.blocks[ordinal].rows as usize {
-            return Err(damaged(file, &"a block has not as many rows as it should"));
+            return Err(damaged(file, ordinal, &OTHER_ROWS));
         }
         let chunk = Arc::new(chunk);
         if !count_fields && is_heavy(self.task.signal, &chunk) {
@@ -312,9 +313,12 @@ fn has_tables(file: &BlockFile) -> bool {
         })
 }
 
-fn damaged(file: &BlockFile, reason: &dyn ToString) -> MergeError {
+const OTHER_ROWS: &str = "a block has not as many rows as it should";
+
+fn damaged(file: &BlockFile, ordinal: usize, reason: &dyn ToString) -> MergeError {
     MergeError::Damaged {
         file: file.id,
+        block: Some(ordinal),
         reason: reason.to_string(),
     }
 }

@@ -110,6 +110,11 @@ impl Health {
     pub(crate) fn note_damaged(&self, ordinal: usize) -> bool {
         self.damaged_blocks.lock().insert(ordinal)
     }
+
+    /// Whether a block was found not to read.
+    pub(crate) fn is_known_damaged(&self, ordinal: usize) -> bool {
+        self.damaged_blocks.lock().contains(&ordinal)
+    }
 }
 
 /// The three files of one name, open. What lies beside the blocks is opened when it is asked for.

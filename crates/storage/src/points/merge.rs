@@ -55,8 +55,8 @@ impl Source {
         self.series = 0;
         if self.next < self.file.blocks.len() {
             let bytes = self.file.sound_block(self.next);
-            let bytes = bytes.map_err(|error| unread(&self.file, error))?;
-            let failed = |damage: Damage| damaged(&self.file, &damage);
+            let bytes = bytes.map_err(|error| unread(&self.file, error).of_block(self.next))?;
+            let failed = |damage: Damage| damaged(&self.file, &damage).of_block(self.next);
             let reader = BlockReader::open(bytes);
             let reader = reader.map_err(|error| failed(Damage(error.to_string())))?;
             let block = PointBlock::open(&reader, parts, None).map_err(failed)?;
@@ -140,6 +140,7 @@ fn unread(file: &BlockFile, error: FileError) -> MergeError {
 fn damaged(file: &BlockFile, damage: &Damage) -> MergeError {
     MergeError::Damaged {
         file: file.id,
+        block: None,
         reason: damage.0.clone(),
     }
 }

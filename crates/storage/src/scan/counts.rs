@@ -107,6 +107,7 @@ impl Counting<'_> {
         if all && inside && self.by.is_empty() && first == last {
             // Every row counts, all in one bucket: the directory knows how many.
             self.add_all(first, unit.rows());
+            scan.name_damaged(unit);
             return Ok(());
         }
         let Some(opened) = scan.undamaged(unit, scan.open(unit)) else {
@@ -122,6 +123,7 @@ impl Counting<'_> {
             };
             let counted = self.by_sums(known, &opened, start);
             if scan.undamaged(unit, counted).unwrap_or(true) {
+                scan.name_damaged(unit);
                 return Ok(());
             }
         }

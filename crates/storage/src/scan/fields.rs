@@ -60,7 +60,9 @@ pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> 
             let known = tables.entry(file.serial);
             *known.or_insert_with(|| from_table(file, &mut tally))
         });
-        if !from_table && let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
+        if from_table {
+            scan.name_damaged(unit);
+        } else if let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
             scan.undamaged(unit, count(opened.table(), &mask, &mut tally));
         }
         Ok(())
@@ -223,7 +225,9 @@ pub(super) fn values(
                 values.is_some()
             })
         });
-        if !from_table && let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
+        if from_table {
+            scan.name_damaged(unit);
+        } else if let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
             let counted = opened.table().visit(field, &mask, &mut |_, cell| {
                 add_value(&mut tally, &cell.text(), prefix, 1);
             });

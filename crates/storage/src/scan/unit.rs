@@ -123,6 +123,17 @@ impl Opened {
         self
     }
 
+    /// Whether all of it reads.
+    pub(super) fn verify(&self) -> Result<(), Damage> {
+        match self {
+            Opened::Chunk(_) => Ok(()),
+            Opened::Block(block) => {
+                let verified = block.reader().verify();
+                verified.map_err(|error| Damage(error.to_string()))
+            }
+        }
+    }
+
     pub(crate) fn table(&self) -> &dyn Table {
         match self {
             Opened::Chunk(chunk) => &**chunk,

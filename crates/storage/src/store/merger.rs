@@ -185,10 +185,14 @@ fn failed(core: &Core, partition: &Partition, error: &MergeError) {
     add(&core.counters.merge_errors, 1);
     let dir = partition.key.dir(&core.root);
     tracing::error!(dir = %dir.display(), %error, "files are not merged, they stay as they are");
-    if let MergeError::Damaged { file, .. } = error {
-        add(&core.counters.damaged_blocks, 1);
-        let damaged = partition.files.iter().filter(|other| other.id == *file);
-        damaged.for_each(|file| file.health.damaged.store(true, Ordering::Relaxed));
+    if let MergeError::Damaged { file, block, .. } = error {
+        for file in partition.files.iter().filter(|other| other.id == *file) {
+            file.health.damaged.store(true, Ordering::Relaxed);
+            // A query may have come upon it before.
+            if block.is_none_or(|block| file.health.note_damaged(block)) {
+                add(&core.counters.damaged_blocks, 1);
+            }
+        }
     }
 }
 
@@ -276,6 +280,7 @@ pub(crate) fn open(file: &FileEntry) -> Result<Arc<BlockFile>, MergeError> {
     file.open().map_err(|error| match error {
         FileError::Damaged(reason) => MergeError::Damaged {
             file: file.id,
+            block: None,
             reason,
         },
         FileError::Io(error) => MergeError::unread(file.id, error),

@@ -10,6 +10,7 @@ mod fields;
 mod grouping;
 mod groups;
 mod heavy;
+mod known_damage;
 mod merging;
 mod observer;
 mod open_files;
