@@ -35,6 +35,8 @@ pub(super) struct Opened {
     pub(super) agent: String,
     pub(super) next: StampId,
     pub(super) summary: Summary,
+    /// Whether the `state` file has the summary.
+    pub(super) saved: bool,
     pub(super) exported: BTreeMap<String, Position>,
     pub(super) queued: Queued,
 }
@@ -92,10 +94,7 @@ pub(super) fn open(
     scan.summary.epoch = next.epoch;
     scan.summary.next_sequence = next.sequence;
     scan.summary.position = journal.synced_end().to_bytes();
-    let path = dir.join("state");
-    env.files
-        .write_atomic(&path, &scan.summary.encode())
-        .map_err(io("write", &path))?;
+    let saved = save(env, &dir.join("state"), &scan.summary)?;
     let queued = Queued::start(scan.queued_rows(&exported), metrics);
     metrics.set(metrics::QUEUE_BYTES, &[], journal.bytes());
     let restored = Restored {
@@ -109,10 +108,30 @@ pub(super) fn open(
         agent,
         next,
         summary: scan.summary,
+        saved,
         exported,
         queued,
     };
     Ok((opened, restored))
+}
+
+/// Writes the state file. Where the disk has no room for it the journal goes on having what the file
+/// lacks, and is not freed before it is written: an agent that starts then reads what others ask of
+/// this process, and has its receivers wait.
+fn save(env: &Env, path: &Path, summary: &Summary) -> Result<bool, QueueError> {
+    match env.files.write_atomic(path, &summary.encode()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            tracing::error!(path = %path.display(), %error,
+                "the disk is full: the agent starts, and takes nothing until there is room");
+            Ok(false)
+        }
+        Err(source) => Err(QueueError::Io {
+            action: "write",
+            path: path.display().to_string(),
+            source,
+        }),
+    }
 }
 
 /// Who this agent is and what number comes next. Numbers go on only if the journal is whole and

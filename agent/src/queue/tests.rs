@@ -207,6 +207,44 @@ fn an_error_of_the_disk_is_answered_and_heals() {
     assert_eq!(sequences, [1, 2]);
 }
 
+#[test]
+fn an_agent_starts_on_a_full_disk_and_goes_on_once_there_is_room() {
+    let memory = MemoryFiles::new();
+    let files = FaultFiles::over(Arc::new(memory.clone()));
+    let (env, _) = testkit::env(8, Arc::new(files.clone()));
+    let options = QueueOptions {
+        bytes: 16 << 20,
+        ..QueueOptions::default()
+    };
+    let (killed, _, _) = open(&env, &options);
+    let large = "x".repeat(1 << 20);
+    let update = |n| vec![(b"n".to_vec(), Some(vec![n]))];
+    for n in 0..4 {
+        let queued = killed.append_blocking(Some(entry(&large)), update(n));
+        queued.unwrap();
+    }
+    // Killed, so that the log alone has what came.
+    memory.power_cut(Loss::Nothing);
+    files.plan(testkit::Plan::always(Op::Write, Broken::StorageFull));
+    let (queue, restored, _) = open(&env, &options);
+    assert_eq!(restored.state[b"n".as_slice()], [3]);
+    assert_eq!(all(&queue, Position::START).len(), 4);
+    let refused = queue.append_blocking(Some(entry("a")), update(4));
+    assert!(matches!(refused, Err(AppendError::Retry(_))), "{refused:?}");
+    files.heal();
+    // What the state file lacks is written before the log is freed.
+    let end = queue.tail().synced_end();
+    futures::executor::block_on(queue.exported(DESTINATION.to_owned(), end));
+    queue.append_blocking(Some(entry("b")), Vec::new()).unwrap();
+    close(&queue);
+    let (queue, restored, _) = open(&env, &options);
+    assert_eq!(restored.state[b"n".as_slice()], [3]);
+    let left = all(&queue, restored.exported[DESTINATION]);
+    let sequences: Vec<u64> = left.iter().map(|sealed| sealed.stamp.sequence).collect();
+    assert_eq!(sequences, [5]);
+    drop(killed);
+}
+
 /// Runs appends with state updates against a crash at every change of the disk. What was
 /// acknowledged must be there after the restart, together with its state; no stamp may stand
 /// for two things.
