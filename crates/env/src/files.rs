@@ -155,30 +155,27 @@ pub trait Files: Send + Sync + Debug {
         let mut missing = Vec::new();
         let mut at = dir;
         while let Some(above) = at.parent() {
-            if self.is_dir(at)? {
-                keep_name(self.sync_dir(or_here(above)))?;
-                break;
+            match self.stat(at)? {
+                None => missing.push((at, above)),
+                Some(entry) if entry.kind == EntryKind::Dir => {
+                    keep_name(self.sync_dir(or_here(above)))?;
+                    break;
+                }
+                Some(_) => return Err(ErrorKind::NotADirectory.into()),
             }
-            missing.push((at, above));
             at = above;
         }
         for (dir, above) in missing.into_iter().rev() {
             if let Err(error) = self.create_dir(dir) {
                 // Somebody else may have been faster.
-                let is_there = error.kind() == ErrorKind::AlreadyExists && self.is_dir(dir)?;
-                if !is_there {
+                let is_dir = |entry: Entry| entry.kind == EntryKind::Dir;
+                if error.kind() != ErrorKind::AlreadyExists || !self.stat(dir)?.is_some_and(is_dir) {
                     return Err(error);
                 }
             }
             self.sync_dir(or_here(above))?;
         }
         Ok(())
-    }
-
-    /// Whether a path stands for a folder.
-    fn is_dir(&self, path: &Path) -> io::Result<bool> {
-        let found = self.stat(path)?;
-        Ok(found.is_some_and(|entry| entry.kind == EntryKind::Dir))
     }
 
     /// Gives a file another name in the same file system, replacing what had that name.

@@ -104,10 +104,12 @@ impl Counting<'_> {
             selection.range.contains(min_time) && selection.range.contains(max_time.max(max_end));
         scan.check()?;
         let all = matches!(self.filter, Compiled::All);
+        if all {
+            scan.name_damaged(unit);
+        }
         if all && inside && self.by.is_empty() && first == last {
             // Every row counts, all in one bucket: the directory knows how many.
             self.add_all(first, unit.rows());
-            scan.name_damaged(unit);
             return Ok(());
         }
         let Some(opened) = scan.undamaged(unit, scan.open(unit)) else {
@@ -123,7 +125,6 @@ impl Counting<'_> {
             };
             let counted = self.by_sums(known, &opened, start);
             if scan.undamaged(unit, counted).unwrap_or(true) {
-                scan.name_damaged(unit);
                 return Ok(());
             }
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use env::Files;
 use model::{LogRecord, Signal};
 use testkit::MemoryFiles;
 
@@ -94,9 +95,10 @@ async fn counts_without_rows_name_a_block_that_is_known_not_to_read() {
     let damage = vec![("damage".to_owned(), "1".to_owned())];
     assert_eq!(answer(&store, rows()).await.0, damage);
     for (request, whole) in without_rows().into_iter().zip(&whole) {
+        let what = format!("{request:?}");
         let (cuts, answer) = answer(&store, request).await;
-        assert_eq!(cuts, damage);
-        assert_eq!(answer, *whole, "what was stored is counted");
+        assert_eq!(cuts, damage, "{what}");
+        assert_eq!(answer, *whole, "{what}");
     }
     assert_eq!(counted(&store, "damaged_blocks_total"), 1.0);
     // It reads again.
