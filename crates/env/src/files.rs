@@ -169,7 +169,8 @@ pub trait Files: Send + Sync + Debug {
             if let Err(error) = self.create_dir(dir) {
                 // Somebody else may have been faster.
                 let is_dir = |entry: Entry| entry.kind == EntryKind::Dir;
-                if error.kind() != ErrorKind::AlreadyExists || !self.stat(dir)?.is_some_and(is_dir) {
+                if error.kind() != ErrorKind::AlreadyExists || !self.stat(dir)?.is_some_and(is_dir)
+                {
                     return Err(error);
                 }
             }

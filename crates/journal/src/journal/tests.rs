@@ -240,6 +240,15 @@ fn a_log_that_lost_its_end_goes_on_after_the_position_kept_elsewhere() {
     };
     journal.advance_to(beyond).unwrap();
     assert!(journal.append(b"new").unwrap() > beyond);
+    journal.sync().unwrap();
+    // The end of the last segment alone is lost.
+    let end = journal.end();
+    let beyond = Position {
+        offset: end.offset + 1,
+        ..end
+    };
+    journal.advance_to(beyond).unwrap();
+    assert!(journal.end() > beyond);
     journal.close().unwrap();
     let (journal, recovery) = open(&files);
     assert!(!recovery.is_damaged());
@@ -284,6 +293,34 @@ fn readers_follow_an_appender_on_another_thread() {
     }
     journal.truncate_before(journal.synced_end()).unwrap();
     journal.close().unwrap();
+}
+
+#[test]
+fn a_segment_is_filled_to_its_last_byte_and_read_once_it_is_synced() {
+    let files = MemoryFiles::new();
+    let (mut journal, _) = open(&files);
+    journal.append(&[1; 512 - 128 - 12]).unwrap();
+    assert_eq!((journal.end().segment, journal.end().offset), (1, 512));
+    journal.append(&[2; 512 - 128 - 11]).unwrap();
+    journal.append(&[3; 100]).unwrap();
+    assert_eq!(journal.end().segment, 3);
+    assert_eq!(payloads(&journal, Position::START).len(), 0);
+    journal.sync().unwrap();
+    assert_eq!(payloads(&journal, Position::START).len(), 3);
+}
+
+#[test]
+fn whoever_needs_nothing_may_say_so_with_any_later_position() {
+    let files = MemoryFiles::new();
+    let (mut journal, _) = open(&files);
+    journal.append(&[7; 500]).unwrap();
+    journal.sync().unwrap();
+    let whole = Position {
+        segment: u64::MAX,
+        offset: u64::MAX,
+    };
+    assert_eq!(journal.truncate_before(whole).unwrap(), 1);
+    assert_eq!((journal.segments(), journal.bytes()), (1, 128));
 }
 
 #[test]

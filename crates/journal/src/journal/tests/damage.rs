@@ -272,3 +272,82 @@ fn payloads_that_imitate_records_are_never_read_as_records() {
     );
     assert_eq!(recovery.corrupt_bytes, 12 + 22 * 8);
 }
+
+#[test]
+fn a_torn_end_is_cut_once_and_not_found_again() {
+    let files = MemoryFiles::new();
+    let all = written(&files, 24);
+    let last = all.last().unwrap().0;
+    files.flip_bit(&segment(last.segment), last.offset as usize + 13, 0);
+    let (mut journal, recovery) = open(&files);
+    assert!(recovery.torn_bytes > 0);
+    journal.append(b"less").unwrap();
+    journal.sync().unwrap();
+    // Killed.
+    drop(journal);
+    files.power_cut(Loss::All);
+    let (journal, recovery) = open(&files);
+    assert_eq!(recovery.torn_bytes, 0);
+    assert_eq!(payloads(&journal, Position::START).last().unwrap(), b"less");
+}
+
+#[test]
+fn numbers_go_on_where_a_last_segment_that_was_never_begun_is_all_there_is() {
+    let files = MemoryFiles::new();
+    let last = written(&files, 24).last().unwrap().0.segment;
+    for number in 1..last {
+        env::Files::remove_file(&files, &segment(number)).unwrap();
+    }
+    let file = env::Files::create(&files, &segment(last)).unwrap();
+    file.set_size(DATA_START).unwrap();
+    let (mut journal, recovery) = open(&files);
+    assert_eq!(recovery.quarantined_segments, 0);
+    assert!(journal.append(b"new").unwrap().segment >= last);
+}
+
+#[test]
+fn what_lies_beyond_the_end_of_a_closed_segment_is_not_read() {
+    // Of two logs that begin alike one goes on in its first segment, the other in its second.
+    let (long, short) = (MemoryFiles::new(), MemoryFiles::new());
+    for (files, records) in [(&long, &[b"a", b"b"][..]), (&short, &[b"a"])] {
+        let (mut journal, _) = open(files);
+        for record in records {
+            journal.append(*record).unwrap();
+        }
+        journal.close().unwrap();
+    }
+    let options = Options {
+        segment_min: 2,
+        ..small()
+    };
+    let (journal, _) = Journal::open(&env_over(&short), &dir(), options).unwrap();
+    journal.close().unwrap();
+    let bytes = env::Files::read(&long, &segment(1)).unwrap();
+    let file = env::Files::open_write(&short, &segment(1)).unwrap();
+    file.write_at(&bytes, 0).unwrap();
+    let (journal, recovery) = open(&short);
+    assert_eq!(payloads(&journal, Position::START), [b"a"]);
+    assert_eq!(recovery.records, 1);
+}
+
+#[test]
+fn a_record_right_behind_zeroes_is_found() {
+    let files = MemoryFiles::new();
+    let options = || Options {
+        segment_bytes: 1 << 20,
+        record_bytes_max: 1 << 20,
+        ..Options::default()
+    };
+    let open = || Journal::open(&env_over(&files), &dir(), options()).unwrap();
+    let (mut journal, _) = open();
+    // The zeroes end with the first byte of a header: the length is a multiple of 256.
+    let hit = journal.append(&[1; 4_096 - 12]).unwrap();
+    journal.append(&[2; 256 - 12]).unwrap();
+    journal.append(&[3; 10]).unwrap();
+    journal.close().unwrap();
+    let file = env::Files::open_write(&files, &segment(1)).unwrap();
+    file.write_at(&[0; 4_096], hit.offset).unwrap();
+    let (journal, recovery) = open();
+    assert_eq!((recovery.records, recovery.corrupt_bytes), (2, 4_096));
+    assert_eq!(payloads(&journal, Position::START).len(), 2);
+}

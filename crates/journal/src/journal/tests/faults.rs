@@ -292,3 +292,154 @@ fn check(env: &Env, acked: &[(Position, Vec<u8>)], when: &str) {
         );
     }
 }
+
+/// A process that ends between the write and the sync of a record.
+fn killed_before_the_sync(files: &MemoryFiles) {
+    let (env, faults) = env_with_faults(files);
+    let (mut journal, _) = Journal::open(&env, &dir(), small()).unwrap();
+    journal.append(b"written").unwrap();
+    faults.crash_at(faults.changes() + 2, CrashPoint::Before);
+    assert!(journal.sync().is_err());
+    drop(journal);
+    files.power_cut(Loss::Nothing);
+}
+
+#[test]
+fn what_a_killed_process_had_not_synced_lasts_once_it_was_found() {
+    for segment_min in [1, 2] {
+        let files = MemoryFiles::new();
+        killed_before_the_sync(&files);
+        let without = files.fork();
+        without.power_cut(Loss::All);
+        assert_eq!(open(&without).1.records, 0, "it was not synced");
+        let options = Options {
+            segment_min,
+            ..small()
+        };
+        let (journal, recovery) = Journal::open(&env_over(&files), &dir(), options).unwrap();
+        assert_eq!(recovery.records, 1);
+        // Whoever reads it now may say that it is stored.
+        assert_eq!(payloads(&journal, Position::START), [b"written"]);
+        files.power_cut(Loss::All);
+        let (journal, recovery) = open(&files);
+        assert_eq!(payloads(&journal, Position::START), [b"written"]);
+        assert!(!recovery.is_damaged());
+    }
+}
+
+#[test]
+fn segments_that_were_rolled_back_do_not_come_back_before_a_cut_one() {
+    let files = MemoryFiles::new();
+    let (env, faults) = env_with_faults(&files);
+    let (mut journal, _) = Journal::open(&env, &dir(), small()).unwrap();
+    journal.append(b"kept").unwrap();
+    let kept = journal.sync().unwrap();
+    for number in 0..30 {
+        journal.append(&payload(number)).unwrap();
+    }
+    assert!(journal.end().segment > kept.segment + 2);
+    journal.rollback_to(kept).unwrap();
+    let before_sync = Arc::<parking_lot::Mutex<Vec<MemoryFiles>>>::default();
+    let (forks, live) = (before_sync.clone(), files.clone());
+    faults.watch(move |change| {
+        if change.op == Op::SyncDir {
+            forks.lock().push(live.fork());
+        }
+    });
+    journal.sync().unwrap();
+    let forks = before_sync.lock();
+    assert!(!forks.is_empty());
+    // Of the names any part may last then, of the files all.
+    for (fork, seed) in forks
+        .iter()
+        .flat_map(|fork| (0..30).map(move |n| (fork, n)))
+    {
+        let after = fork.fork();
+        after.power_cut(Loss::Random(seed));
+        let (_, recovery) = open(&after);
+        assert!(!recovery.is_damaged(), "{seed}: {recovery:?}");
+    }
+}
+
+#[test]
+fn a_header_is_durable_before_records_follow_it() {
+    let files = MemoryFiles::new();
+    let forks = Arc::<parking_lot::Mutex<Vec<MemoryFiles>>>::default();
+    let (env, faults) = env_with_faults(&files);
+    let (seen, live) = (forks.clone(), files.clone());
+    faults.watch(move |change| {
+        if change.op == Op::SyncData {
+            seen.lock().push(live.fork());
+        }
+    });
+    let options = Options {
+        segment_bytes: 20_000,
+        ..small()
+    };
+    let (mut journal, _) = Journal::open(&env, &dir(), options.clone()).unwrap();
+    for number in 0..20 {
+        journal.append(&[number; 2_000]).unwrap();
+    }
+    journal.sync().unwrap();
+    for (fork, seed) in forks
+        .lock()
+        .iter()
+        .flat_map(|fork| (0..20).map(move |n| (fork, n)))
+    {
+        let after = fork.fork();
+        after.power_cut(Loss::Random(seed));
+        let opened = Journal::open(&env_over(&after), &dir(), options.clone());
+        assert_eq!(opened.unwrap().1.quarantined_segments, 0, "{seed}");
+    }
+}
+
+#[test]
+fn a_failed_sync_of_a_new_segment_or_of_freeing_is_fatal_for_good() {
+    for freeing in [false, true] {
+        let files = MemoryFiles::new();
+        let (env, faults) = env_with_faults(&files);
+        let (mut journal, _) = Journal::open(&env, &dir(), small()).unwrap();
+        let mut last = journal.append(&payload(0)).unwrap();
+        if freeing {
+            for number in 1..30 {
+                last = journal.append(&payload(number)).unwrap();
+            }
+        }
+        journal.sync().unwrap();
+        faults.plan(Plan {
+            path_contains: segment(2).to_string_lossy().into_owned(),
+            times: 1,
+            ..Plan::always(Op::SyncData, Failure::Io)
+        });
+        let failed = if freeing {
+            faults.fail_next(Op::SyncDir, Failure::Io);
+            journal.truncate_before(last).map(|_| ())
+        } else {
+            (1..30).try_for_each(|number| journal.append(&payload(number)).map(|_| ()))
+        };
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Fatal);
+        assert_eq!(journal.append(b"x").unwrap_err().kind(), ErrorKind::Fatal);
+        assert_eq!(journal.sync().unwrap_err().kind(), ErrorKind::Fatal);
+    }
+}
+
+#[test]
+fn a_segment_that_could_not_be_begun_leaves_nothing() {
+    let files = MemoryFiles::new();
+    let (env, faults) = env_with_faults(&files);
+    let (mut journal, _) = Journal::open(&env, &dir(), small()).unwrap();
+    journal.append(&[1; 300]).unwrap();
+    faults.plan(Plan {
+        path_contains: segment(2).to_string_lossy().into_owned(),
+        times: 1,
+        fault: Fault::ShortWrite(100, Failure::StorageFull),
+        ..Plan::always(Op::Write, Failure::StorageFull)
+    });
+    let refused = journal.append(&[2; 300]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Retry);
+    journal.close().unwrap();
+    let there = env::Files::stat(&files, &segment(2)).unwrap();
+    assert_eq!(there, None);
+    let (_, recovery) = open(&files);
+    assert_eq!((recovery.records, recovery.torn_bytes), (1, 0));
+}
