@@ -299,14 +299,17 @@ fn readers_follow_an_appender_on_another_thread() {
 fn a_segment_is_filled_to_its_last_byte_and_read_once_it_is_synced() {
     let files = MemoryFiles::new();
     let (mut journal, _) = open(&files);
-    journal.append(&[1; 512 - 128 - 12]).unwrap();
+    journal.append(&[1; 100]).unwrap();
+    journal.append(&[2; 512 - 128 - 112 - 12]).unwrap();
     assert_eq!((journal.end().segment, journal.end().offset), (1, 512));
-    journal.append(&[2; 512 - 128 - 11]).unwrap();
-    journal.append(&[3; 100]).unwrap();
-    assert_eq!(journal.end().segment, 3);
-    assert_eq!(payloads(&journal, Position::START).len(), 0);
+    let second = journal.append(&[3; 512 - 128 - 11]).unwrap();
+    assert_eq!(second.segment, 2);
+    assert_eq!(journal.append(&[4; 100]).unwrap().segment, 3);
+    for from in [Position::START, second] {
+        assert_eq!(payloads(&journal, from).len(), 0);
+    }
     journal.sync().unwrap();
-    assert_eq!(payloads(&journal, Position::START).len(), 3);
+    assert_eq!(payloads(&journal, Position::START).len(), 4);
 }
 
 #[test]
