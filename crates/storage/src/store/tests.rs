@@ -17,6 +17,7 @@ mod open_files;
 mod partitions;
 mod points;
 mod rebuild;
+mod refused;
 mod room;
 mod same;
 mod undated;
