@@ -56,13 +56,14 @@ pub(super) fn names(scan: &Scan<'_>, selection: &Selection) -> Result<(), Stop> 
     let mut tables: FxHashMap<u64, bool> = FxHashMap::default();
     let worked = units.iter().try_for_each(|unit| {
         scan.check()?;
+        if selection.filter == Filter::All {
+            scan.name_damaged(unit);
+        }
         let from_table = whole_file(selection, unit).is_some_and(|file| {
             let known = tables.entry(file.serial);
             *known.or_insert_with(|| from_table(file, &mut tally))
         });
-        if from_table {
-            scan.name_damaged(unit);
-        } else if let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
+        if !from_table && let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
             scan.undamaged(unit, count(opened.table(), &mask, &mut tally));
         }
         Ok(())
@@ -216,6 +217,9 @@ pub(super) fn values(
     let mut tally = Tally::new(scan);
     let worked = units.iter().try_for_each(|unit| {
         scan.check()?;
+        if selection.filter == Filter::All {
+            scan.name_damaged(unit);
+        }
         let from_table = whole_file(selection, unit).is_some_and(|file| {
             *tables.entry(file.serial).or_insert_with(|| {
                 let values = with_table(file, |table| listed(table, field));
@@ -225,9 +229,7 @@ pub(super) fn values(
                 values.is_some()
             })
         });
-        if from_table {
-            scan.name_damaged(unit);
-        } else if let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
+        if !from_table && let Some((opened, mask)) = scan.select(unit, selection, &filter)? {
             let counted = opened.table().visit(field, &mask, &mut |_, cell| {
                 add_value(&mut tally, &cell.text(), prefix, 1);
             });
