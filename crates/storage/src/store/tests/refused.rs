@@ -116,7 +116,7 @@ async fn a_repeat_is_answered_no_sooner_than_what_it_repeats() {
             "{refused:?}"
         );
     }
-    assert!(stored(&store).await == plain_logs(first));
+    assert!(stored(&store).await == plain_logs(first.clone()));
 }
 
 #[tokio::test]
