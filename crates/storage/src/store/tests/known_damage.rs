@@ -80,11 +80,9 @@ async fn counts_without_rows_name_a_block_that_is_known_not_to_read() {
         after: None,
         columns: Columns::Full,
     };
-    let paths = files.paths().into_iter();
-    let blocks = paths
-        .filter(|path| path.extension().is_some_and(|e| e == "blocks"))
-        .next_back()
-        .unwrap();
+    let mut paths = files.paths().into_iter();
+    let of_blocks = |path: &PathBuf| path.extension().is_some_and(|e| e == "blocks");
+    let blocks = paths.rfind(of_blocks).unwrap();
     // In the middle of the second of four blocks: of the body or of another long column.
     let at = files.read(&blocks).unwrap().len() * 3 / 8;
     files.flip_bit(&blocks, at, 3);
