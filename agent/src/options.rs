@@ -63,7 +63,7 @@ impl RelayOptions {
             grpc,
             http,
             request_bytes_max,
-            inflight_bytes_max: room::in_flight_bytes(request_bytes_max),
+            inflight_bytes_max: room::in_flight_bytes(256 << 20, request_bytes_max),
             connections: 1024,
             concurrent_requests: 256,
             drain_timeout: Duration::from_secs(5),

@@ -236,6 +236,8 @@ section! {
     pub struct Limits {
         /// The largest request accepted, decompressed; in memory, decoded, it may take three times as much.
         request_bytes: ByteSize = "64MiB", "64KiB" to "1GiB";
+        /// What ingest requests in work may take of memory together, as received and decoded; more are told to retry. At least four times `limits.request_bytes` are taken, which one request of that length may need.
+        in_flight_bytes: ByteSize = "256MiB", "1MiB" to "1TiB";
         /// The largest answer of a query; a larger one is refused, but that of a trace by its id, which has the first spans that fit and says how many are missing.
         response_bytes: ByteSize = "64MiB", "64KiB" to "1GiB";
         /// Ingest requests in work at once; more are told to retry.

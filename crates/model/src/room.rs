@@ -15,11 +15,11 @@ pub fn decoded_bytes(request_bytes: usize) -> usize {
     request_bytes.saturating_mul(3)
 }
 
-/// What all requests in work may take, as received and decoded: 256 MiB, or what the largest takes
-/// alone.
-pub fn in_flight_bytes(request_bytes: usize) -> usize {
+/// What all requests in work may take, as received and decoded, where they should take no more than
+/// `wanted`: that, or what the largest of them needs for itself. With less it would never be taken.
+pub fn in_flight_bytes(wanted: usize, request_bytes: usize) -> usize {
     let largest = request_bytes.saturating_add(decoded_bytes(request_bytes));
-    largest.max(256 << 20)
+    largest.max(wanted)
 }
 
 /// Bytes that requests may hold at once.

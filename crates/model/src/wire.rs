@@ -22,6 +22,11 @@ pub use values::{
 /// How deep messages and groups may nest in a request; the limit of most protobuf libraries.
 pub const DEPTH_MAX: u32 = 100;
 
+/// The text that is not there. Unlike `""` it has an address in memory: some C libraries compare
+/// texts of no length by a load from where they say that they are, which takes a hundred times as
+/// long where nothing is, and a request may have millions of them.
+pub const EMPTY: &str = "-".split_at(0).0;
+
 /// One field's payload.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Field<'a> {

@@ -191,39 +191,40 @@ impl Store {
                 after_ms: core.memory_retry_ms(),
             });
         };
-        let new = self.decode(batch, weight).await?;
         let (answer, answered) = oneshot::channel();
-        self.send(Job::Write(Box::new(commit::Pending {
-            batch: new.batch,
-            chunk: new.chunk,
-            refused_series: new.refused_series,
-            content: new.content,
-            received_unix_nano: new.received_unix_nano,
-            answer,
-            holds: (permit, new.room),
-        })))?;
-        answered.await.map_err(|_| WriteError::Closed)?
-    }
-
-    async fn decode(&self, batch: Batch, weight: usize) -> Result<decode::New, WriteError> {
-        let core = &self.handle.core;
         let inline_bytes = match batch.format {
             Format::Otlp => INLINE_BYTES,
             Format::RemoteWrite1 | Format::RemoteWrite2 => INLINE_BYTES / COMPRESSION,
         };
+        let (core, jobs) = (core.clone(), self.jobs()?);
+        let work = move || {
+            match core.decode_new(batch) {
+                Ok(new) => {
+                    // Where there is no commit thread any more, that the answer is dropped says so.
+                    let _ = jobs.send(Job::Write(Box::new(new.pending(permit, answer))));
+                }
+                Err(error) => {
+                    drop(permit);
+                    let _ = answer.send(Err(error));
+                }
+            }
+        };
         if weight < inline_bytes {
-            return core.decode_new(batch);
+            work();
+        } else {
+            // Who decodes hands over to the commit thread, which answers: each thread that has to be
+            // woken in between is time that the sender waits.
+            tokio::task::spawn_blocking(work);
         }
-        let decoding = core.clone();
-        tokio::task::spawn_blocking(move || decoding.decode_new(batch))
-            .await
-            .map_err(|_| WriteError::Closed)?
+        answered.await.map_err(|_| WriteError::Closed)?
+    }
+
+    fn jobs(&self) -> Result<mpsc::UnboundedSender<Job>, WriteError> {
+        self.handle.jobs.lock().clone().ok_or(WriteError::Closed)
     }
 
     fn send(&self, job: Job) -> Result<(), WriteError> {
-        let jobs = self.handle.jobs.lock();
-        let sender = jobs.as_ref().ok_or(WriteError::Closed)?;
-        sender.send(job).map_err(|_| WriteError::Closed)
+        self.jobs()?.send(job).map_err(|_| WriteError::Closed)
     }
 
     /// Shows every span stored from now on to `observer`, after it was acknowledged, on the commit

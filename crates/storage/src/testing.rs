@@ -28,7 +28,7 @@ pub(crate) use decoder::TestDecoder;
 pub(crate) use generator::{BASE, Generator};
 
 /// Lets every series in, and knows none.
-struct OpenGate;
+pub(crate) struct OpenGate;
 
 impl SeriesGate for OpenGate {
     fn known(&mut self, _: u128) -> Option<Arc<SeriesEntry>> {

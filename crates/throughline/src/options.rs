@@ -91,7 +91,7 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
         unmerged_files: config.limits.unmerged_files,
         repeat_window: config.limits.repeat_window.unwrap_or_default(),
         pending_bytes: (request_bytes * 2).clamp(1, u32::MAX as usize),
-        in_flight_bytes: room::in_flight_bytes(request_bytes),
+        in_flight_bytes: in_flight_bytes(&config.limits),
         decoded_bytes: room::decoded_bytes(request_bytes),
         correlation: Arc::new(config.correlation.to_model()),
         ..storage::Options::default()
@@ -220,12 +220,18 @@ pub(crate) fn about(config: &Config, dir: &Path, url: String) -> query::http::Ab
     }
 }
 
+/// What requests in work may take together.
+fn in_flight_bytes(limits: &config::Limits) -> usize {
+    let bytes = |size: config::ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
+    room::in_flight_bytes(bytes(limits.in_flight_bytes), bytes(limits.request_bytes))
+}
+
 /// Where services send to the agent, and how much.
 pub(crate) fn relay(config: &Config) -> agent::options::RelayOptions {
     let (listen, limits) = (&config.listen, &config.limits);
     let mut relay = agent::options::RelayOptions::new(listen.otlp_grpc, listen.otlp_http);
     relay.request_bytes_max = usize::try_from(limits.request_bytes.0).unwrap_or(usize::MAX);
-    relay.inflight_bytes_max = room::in_flight_bytes(relay.request_bytes_max);
+    relay.inflight_bytes_max = in_flight_bytes(limits);
     relay.connections = limits.connections;
     relay.concurrent_requests = limits.concurrent_requests;
     relay
@@ -325,8 +331,11 @@ mod tests {
         config.agent.concurrency = 7;
         let to = relay(&config);
         assert_eq!(to.request_bytes_max, 100 << 20);
-        assert_eq!(to.inflight_bytes_max, room::in_flight_bytes(100 << 20));
+        // What one request may need.
+        assert_eq!(to.inflight_bytes_max, 400 << 20);
         assert_eq!((to.connections, to.concurrent_requests), (3, 5));
+        config.limits.in_flight_bytes = config::ByteSize(500 << 20);
+        assert_eq!(relay(&config).inflight_bytes_max, 500 << 20);
         let options = agent(&config, Some(to)).unwrap();
         assert_eq!(options.export.concurrency, 7);
         assert_eq!(options.queue.entry_bytes_max, 100 << 20);

@@ -91,3 +91,12 @@ fn hostile_bytes_are_errors() {
     let error = any_value(&Reader::new(&deep), &deep).unwrap_err();
     assert_eq!(error.reason, "nested too deep");
 }
+
+#[test]
+fn a_key_that_is_not_there_lies_somewhere() {
+    let message = [];
+    let pair = key_value(&Reader::new(&message), &message).unwrap();
+    assert_eq!((pair.key, EMPTY), ("", ""));
+    // Nothing is ever mapped at the lowest addresses, where empty slices of nothing lie.
+    assert!(pair.key.as_ptr() as usize > 4_096);
+}

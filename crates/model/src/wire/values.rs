@@ -1,7 +1,7 @@
 //! Attribute values: `AnyValue` and what is nested in it.
 
 use super::merge::{self, join};
-use super::{Reader, put_bytes, put_key, put_varint};
+use super::{EMPTY, Reader, put_bytes, put_key, put_varint};
 use crate::room::allocation;
 use crate::row::DecodeError;
 use crate::value::{KeyValue, KeyValueRef, Value, ValueRef};
@@ -89,7 +89,7 @@ fn scan_pair<'a>(
     let mut reader = parent.nested(message);
     reader.check_depth()?;
     let mut pair = KeyValueRef {
-        key: "",
+        key: EMPTY,
         value: ValueRef::Empty,
     };
     let (mut values, mut twice) = (0, false);

@@ -1,5 +1,6 @@
 //! Interned attribute keys.
 
+use model::wire::EMPTY;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block::Table;
@@ -66,7 +67,11 @@ fn slice<'t>(text: &'t str, ends: &[u32], index: u32) -> &'t str {
         0 => 0,
         index => ends[index - 1],
     };
-    &text[start as usize..ends[index] as usize]
+    match &text[start as usize..ends[index] as usize] {
+        // Of no other key than this.
+        "" => EMPTY,
+        key => key,
+    }
 }
 
 #[cfg(test)]

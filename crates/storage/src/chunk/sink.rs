@@ -58,6 +58,8 @@ pub(crate) struct ChunkSink<'k> {
     pair_keys: Vec<Text>,
     scratch: Vec<u8>,
     room: &'k mut Room,
+    /// What requests before this one became.
+    expected: Option<&'k Expected>,
     received: Received,
     /// What the chunk's lists have taken of the room.
     lists: usize,
@@ -93,14 +95,16 @@ impl<'k> ChunkSink<'k> {
             pair_keys: Vec::new(),
             scratch: Vec::new(),
             room,
+            expected: None,
             received,
             lists: 0,
         }
     }
 
     /// The same for a request of so many bytes, with lists about as long as they become.
-    pub(crate) fn expecting(mut self, expected: &Expected, request_bytes: usize) -> Self {
+    pub(crate) fn expecting(mut self, expected: &'k Expected, request_bytes: usize) -> Self {
         expected.reserve(&mut self.chunk, request_bytes);
+        self.expected = Some(expected);
         self
     }
 
@@ -260,12 +264,27 @@ impl RowSink for ChunkSink<'_> {
             self.resource = *index;
             return Ok(());
         }
-        let entry: Entry<Resource> = shared::resource(resource, self.room)?;
-        debug_assert_eq!(entry.hash, hash);
+        let before = self
+            .expected
+            .and_then(|of| of.resource(hash, &self.scratch));
+        let entry = match before {
+            Some(entry) => {
+                self.room.take(entry.bytes)?;
+                entry
+            }
+            None => {
+                let entry: Entry<Resource> = shared::resource(resource, self.room)?;
+                debug_assert_eq!(entry.hash, hash);
+                let entry = Arc::new(entry);
+                if let Some(expected) = self.expected {
+                    expected.note_resource(&entry);
+                }
+                entry
+            }
+        };
         self.resource = index32(self.chunk.resources.len());
-        self.resources
-            .insert(entry.hash, self.resource, self.room)?;
-        self.chunk.resources.push(Arc::new(entry));
+        self.resources.insert(hash, self.resource, self.room)?;
+        self.chunk.resources.push(entry);
         self.grown()
     }
 

@@ -172,3 +172,42 @@ fn refused_rows_add_up() {
     one.absorb(&two);
     assert_eq!((one.rejected[&first], one.rejected[&second]), (5, 1));
 }
+
+#[test]
+fn a_resource_of_an_earlier_request_is_not_made_again() {
+    use model::row::{ResourceRef, RowSink};
+    use model::value::KeyValueRef;
+
+    let expected = Expected::default();
+    let resource = |name: &str| {
+        let keys = model::correlation::CorrelationKeys::default();
+        let (mut gate, mut room) = (crate::testing::OpenGate, model::room::Room::unlimited());
+        let received = Received::UNKNOWN;
+        let sink = ChunkSink::new(Signal::Logs, &keys, &mut gate, &mut room, received);
+        let mut sink = sink.expecting(&expected, 0);
+        let attributes = [KeyValueRef {
+            key: "service.name",
+            value: model::ValueRef::Str(name),
+        }];
+        let of = ResourceRef {
+            attributes: &attributes,
+            ..ResourceRef::default()
+        };
+        sink.resource(&of).unwrap();
+        let mut chunk = sink.finish().unwrap();
+        let entry = chunk.resources.pop().unwrap();
+        assert_eq!(entry.value.attributes[0].value, name.into());
+        entry
+    };
+    let first = resource("checkout");
+    assert!(Arc::ptr_eq(&first, &resource("checkout")));
+    assert!(!Arc::ptr_eq(&first, &resource("cart")));
+    let long = "x".repeat(10_000);
+    assert!(!Arc::ptr_eq(&resource(&long), &resource(&long)));
+    // However many there were, those that still come are shared, and the others let go.
+    for n in 0..2_000 {
+        resource(&n.to_string());
+    }
+    assert_eq!(Arc::strong_count(&first), 1);
+    assert!(Arc::ptr_eq(&resource("cart"), &resource("cart")));
+}

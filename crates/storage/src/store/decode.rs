@@ -7,13 +7,15 @@ use model::room::{NoRoom, Room};
 use model::row::Decode;
 use model::row::{Reject, Undecoded};
 use model::value::KeyValueRef;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::commit::Pending;
 use super::contents::{Content, content_of};
 use super::refusal::Refusal;
 use super::{Core, LabelLimits, add};
 use crate::chunk::{Chunk, ChunkSink, Clocks, Received, SeriesGate};
 use crate::points::{Known, SeriesEntry};
-use crate::write::{Batch, WriteError};
+use crate::write::{Ack, Batch, WriteError};
 
 /// When a batch comes again for which there was no memory, at the earliest.
 const MEMORY_RETRY_MS: u64 = 500;
@@ -30,6 +32,25 @@ pub(super) struct New {
     /// What the chunk takes.
     pub room: Room,
     pub received_unix_nano: u64,
+}
+
+impl New {
+    /// The same, waiting to be committed.
+    pub(super) fn pending(
+        self,
+        permit: OwnedSemaphorePermit,
+        answer: oneshot::Sender<Result<Ack, WriteError>>,
+    ) -> Pending {
+        Pending {
+            batch: self.batch,
+            chunk: self.chunk,
+            refused_series: self.refused_series,
+            content: self.content,
+            received_unix_nano: self.received_unix_nano,
+            answer,
+            holds: (permit, self.room),
+        }
+    }
 }
 
 /// Lets series in while there is room for them, and notes which are refused.

@@ -2,7 +2,7 @@
 //! 3 exemplar {1 label, ...}, 4 histogram}, 3 metadata {1 type, 2 family, 4 help, 5 unit}.
 
 use model::row::{RowSink, Undecoded};
-use model::wire::{Field, Reader};
+use model::wire::{EMPTY, Field, Reader};
 
 use super::labels::Labels;
 use super::{ExemplarLabels, Fields, MetricInfo, Request, push};
@@ -49,7 +49,7 @@ fn label<'a>(
     parent: &Reader<'a>,
     field: Field<'a>,
 ) -> Result<(&'a str, &'a str), model::row::DecodeError> {
-    let (mut name, mut value) = ("", "");
+    let (mut name, mut value) = (EMPTY, EMPTY);
     let mut reader = parent.nested(field.bytes(parent)?);
     while let Some((number, field)) = reader.next()? {
         match number {
