@@ -1,6 +1,7 @@
 //! Fills a chunk from a request.
 
 mod attributes;
+mod members;
 mod received;
 mod series;
 mod storable;
@@ -9,7 +10,7 @@ mod zero;
 use std::sync::Arc;
 
 use model::correlation::CorrelationKeys;
-use model::metric::{Buckets, PointValue};
+use model::metric::PointValue;
 use model::room::{NoRoom, Room};
 use model::row::{
     LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, UNDATED,
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::points::Entry;
 
+pub(crate) use members::members;
 pub(crate) use received::Received;
 pub(crate) use series::SeriesGate;
 
@@ -482,28 +484,6 @@ impl RowSink for ChunkSink<'_> {
 
     fn reject(&mut self, reason: Reject, count: u64) {
         *self.chunk.rejected.entry(reason).or_default() += count;
-    }
-}
-
-/// How many counts, bounds or quantiles a value has.
-pub(crate) fn members(value: &PointValue) -> usize {
-    let counts =
-        |buckets: Option<&Buckets>| buckets.map_or(0, |buckets| buckets.bucket_counts.len());
-    match value {
-        PointValue::Empty | PointValue::Int(_) | PointValue::Double(_) => 0,
-        PointValue::Histogram(histogram) => {
-            histogram.bucket_counts.len() + histogram.explicit_bounds.len()
-        }
-        PointValue::Exponential(histogram) => {
-            counts(histogram.positive.as_ref()) + counts(histogram.negative.as_ref())
-        }
-        PointValue::Summary(summary) => summary.quantiles.len(),
-        PointValue::Native(histogram) => {
-            histogram.counts.buckets()
-                + histogram.positive_spans.len()
-                + histogram.negative_spans.len()
-                + histogram.custom_bounds.len()
-        }
     }
 }
 
