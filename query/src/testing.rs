@@ -324,6 +324,7 @@ impl Memory {
                 times_ms: Arc::default(),
                 values: Vec::new(),
                 histograms: None,
+                exponentials: None,
                 points: Vec::new(),
             };
             let (mut times, mut values) = (Vec::new(), Vec::new());

@@ -15,10 +15,13 @@ impl Compensated {
     pub(crate) fn add(&mut self, value: f64) {
         let total = self.sum + value;
         let added = total - self.sum;
-        self.rest += (self.sum - (total - added)) + (value - added);
-        if total.is_infinite() {
-            self.rest = 0.0;
-        }
+        let rest = self.rest + ((self.sum - (total - added)) + (value - added));
+        // A choice and no branch, so that several sums can be made at once.
+        self.rest = if total.abs() == f64::INFINITY {
+            0.0
+        } else {
+            rest
+        };
         self.sum = total;
     }
 

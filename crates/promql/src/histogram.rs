@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use arithmetic::{Incompatible, Reconciled};
+pub use otlp::Exponential;
 pub use quantile::{
     Bucket, BucketQuantile, Forced, Missing, bucket_fraction, bucket_quantile, histogram_fraction,
     histogram_quantile,

@@ -309,8 +309,15 @@ fn samples_in(parts: &[SeriesSamples]) -> usize {
             (OF_SERIES + all.counts.len()) * (all.buckets.len() + 3)
         })
     };
+    let exponentials = |part: &SeriesSamples| {
+        let histograms = part.exponentials.as_ref().map(|all| &all.columns);
+        histograms.map_or(0, |all| {
+            OF_POINT * all.counts.len() + all.positive.counts.len() + all.negative.counts.len()
+        })
+    };
     let of = |part: &SeriesSamples| {
-        OF_SERIES + part.values.len() + columns(part) + OF_POINT * part.points.len()
+        let histograms = columns(part) + exponentials(part);
+        OF_SERIES + part.values.len() + histograms + OF_POINT * part.points.len()
     };
     parts.iter().map(of).sum()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::column::{Column, OwnedCell};
 use super::extended;
 use super::window::{Env, Outcome, Window};
-use super::windows::{Reach, Windows};
+use super::windows::{Reach, Regular, Windows};
 use crate::annotation::Operation;
 use crate::ast::Extend;
 use crate::histogram::{FloatHistogram, ResetHint};
@@ -115,12 +115,18 @@ pub(super) fn of_floats(
     } else {
         1.0
     };
-    let (bounds, reaches) = windows.reaches(&samples.times, per_second);
+    let (bounds, reaches, regular) = windows.reaches(&samples.times, per_second);
     let resets = if kind.is_counter() {
         resets(floats, first..end)
     } else {
         Vec::new()
     };
+    if resets.is_empty()
+        && let Some(regular) = regular
+        && let Some(column) = of_regular(kind, floats, regular, bounds.len())
+    {
+        return Column::from_floats(column);
+    }
     let mut column = vec![stale_nan(); bounds.len()];
     for ((cell, &(start, end)), &(reach, factor)) in column.iter_mut().zip(bounds).zip(reaches) {
         let [first, .., last] = floats[start..end] else {
@@ -142,6 +148,117 @@ pub(super) fn of_floats(
         };
     }
     Column::from_floats(column)
+}
+
+/// The same of a series that has histograms only, if these are counters of the same exponential
+/// buckets, so that a step costs no more than its first and last sample and its resets.
+pub(super) fn of_histograms(
+    kind: Kind,
+    windows: &Windows,
+    samples: &Samples,
+    (range_ms, steps): (i64, usize),
+) -> Option<Column> {
+    let (times, all) = (&samples.histogram_times, &samples.histograms);
+    let (first, rest) = all.split_first()?;
+    let is_like = |one: &Arc<FloatHistogram>| first.is_like(one) && one.hint != ResetHint::Gauge;
+    if !kind.is_counter() || !is_like(first) || !rest.iter().all(is_like) {
+        return None;
+    }
+    let pairs = (1..).zip(all.windows(2));
+    let resets = pairs.filter(|(_, pair)| pair[1].detect_reset(&pair[0]));
+    let resets: Vec<usize> = resets.map(|(index, _)| index).collect();
+    let per_second = if kind == Kind::Rate {
+        seconds(range_ms)
+    } else {
+        1.0
+    };
+    let mut column = Column::absent(steps);
+    let mut window = (0, 0);
+    for step in 0..steps {
+        window = windows.next(times, window, step);
+        let (start, end) = window;
+        if end - start < 2 {
+            continue;
+        }
+        let (start_ms, end_ms) = windows.range(step);
+        let reach = Reach::new(&times[start..end], start_ms, end_ms);
+        let inside = &resets[resets.partition_point(|index| *index <= start)..];
+        let inside = inside.iter().take_while(|index| **index < end);
+        let (first, last) = (&*all[start], &*all[end - 1]);
+        let result = since(first, last, (start, inside), all, |count| {
+            let factor = if count > 0.0 && first.count >= 0.0 {
+                reach.factor_from_zero(first.count / count)
+            } else {
+                reach.factor()
+            };
+            factor / per_second
+        });
+        column.set_histogram(step, Arc::new(result));
+    }
+    Some(column)
+}
+
+/// What came between two histograms of a series, times a factor that depends on how many values that
+/// are: what was lost by the resets between them is added.
+fn since<'a>(
+    first: &FloatHistogram,
+    last: &FloatHistogram,
+    (start, resets): (usize, impl Iterator<Item = &'a usize>),
+    all: &[Arc<FloatHistogram>],
+    factor: impl Fn(f64) -> f64,
+) -> FloatHistogram {
+    let mut resets = resets.peekable();
+    if resets.peek().is_none() {
+        return last.since(first, factor(last.count - first.count));
+    }
+    let nothing = FloatHistogram {
+        schema: last.schema,
+        zero_threshold: last.zero_threshold,
+        ..FloatHistogram::default()
+    };
+    // After a reset the first histogram counts for nothing.
+    let lost = resets.next_if(|index| **index == start + 1).is_some();
+    let mut result = last.since(if lost { &nothing } else { first }, 1.0);
+    for index in resets {
+        // Buckets of the same bounds can be added.
+        let _ = result.combine(&all[index - 1], 1.0);
+    }
+    result.compact();
+    result.scale(factor(result.count));
+    result
+}
+
+/// The same where windows are alike and no counter was reset; none where one may have been zero inside
+/// of what a window stands for. There is no branch, so that several steps are calculated at once.
+fn of_regular(kind: Kind, floats: &[f64], regular: Regular, steps: usize) -> Option<Vec<f64>> {
+    let Regular {
+        bounds: (first, end),
+        stride,
+        reach: (reach, factor),
+    } = regular;
+    let is_counter = kind.is_counter();
+    let mut may_begin = false;
+    let mut step = |(first, last): (&f64, &f64)| {
+        let result = last - first;
+        may_begin |=
+            is_counter & (*first >= 0.0) & (first * reach.sampled <= result * reach.to_start);
+        result * factor
+    };
+    let (firsts, lasts) = (&floats[first..], &floats[end - 1..]);
+    let column: Vec<f64> = if stride == 1 {
+        firsts[..steps]
+            .iter()
+            .zip(&lasts[..steps])
+            .map(&mut step)
+            .collect()
+    } else {
+        let pairs = firsts
+            .iter()
+            .step_by(stride)
+            .zip(lasts.iter().step_by(stride));
+        pairs.take(steps).map(&mut step).collect()
+    };
+    (!may_begin).then_some(column)
 }
 
 /// The indices, among these, of the values that are smaller than those before them.

@@ -201,17 +201,27 @@ impl<R: Running> Group<R> {
                 }
             }
         } else {
-            let cells = self.running.iter_mut().zip(&mut self.seen);
-            for ((running, seen), value) in cells.zip(row.column.floats()) {
-                if let Some(value) = value {
-                    running.add(value);
-                    *seen = true;
-                }
-            }
+            self.add_floats(&row.column);
         }
         if row.drop_name {
             for (drops, cell) in self.drops.iter_mut().zip(row.column.cells()) {
                 *drops |= cell.is_present();
+            }
+        }
+    }
+
+    fn add_floats(&mut self, column: &Column) {
+        if let Some(values) = column.all_floats() {
+            let cells = self.running.iter_mut().zip(values);
+            cells.for_each(|(running, value)| running.add(*value));
+            self.seen.fill(true);
+            return;
+        }
+        let cells = self.running.iter_mut().zip(&mut self.seen);
+        for ((running, seen), value) in cells.zip(column.floats()) {
+            if let Some(value) = value {
+                running.add(value);
+                *seen = true;
             }
         }
     }

@@ -124,11 +124,20 @@ pub(super) fn each(
         };
         let samples = series.samples_in(&mut windows);
         context.counter.ranges(&mut windows, &samples);
-        let column = match kind {
+        let fast = match kind {
             Some(kind) if samples.histogram_times.is_empty() => {
-                rate::of_floats(kind, &mut windows, &samples, source.range_ms)
+                let column = rate::of_floats(kind, &mut windows, &samples, source.range_ms);
+                Some(column)
             }
-            _ => slide(&env, &mut windows, &samples, (function, &params), grid)?,
+            Some(kind) if samples.times.is_empty() => {
+                let times = (source.range_ms, grid.count);
+                rate::of_histograms(kind, &windows, &samples, times)
+            }
+            _ => None,
+        };
+        let column = match fast {
+            Some(column) => column,
+            None => slide(&env, &mut windows, &samples, (function, &params), grid)?,
         };
         if !column.has_any() {
             continue;

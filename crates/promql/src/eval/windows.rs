@@ -24,13 +24,44 @@ pub(super) struct Windows {
     times: Arc<Vec<i64>>,
     bounds: Vec<Bounds>,
     reaches: Vec<(Reach, f64)>,
+    regular: Option<Regular>,
+}
+
+/// Windows that all look alike, each the same number of samples after the one before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Regular {
+    /// The first window.
+    pub(super) bounds: Bounds,
+    /// How many samples the windows are apart.
+    pub(super) stride: usize,
+    /// What each stands for, and the factor that follows from it.
+    pub(super) reach: (Reach, f64),
+}
+
+impl Regular {
+    /// Windows of at least two samples, if they are alike.
+    fn of(bounds: &[Bounds], reaches: &[(Reach, f64)]) -> Option<Self> {
+        let (first, reach) = (*bounds.first()?, *reaches.first()?);
+        let stride = bounds.get(1)?.0.checked_sub(first.0)?;
+        let follows =
+            |pair: &[Bounds]| pair[1].0 == pair[0].0 + stride && pair[1].1 == pair[0].1 + stride;
+        let alike = stride > 0
+            && first.1 >= first.0 + 2
+            && bounds.windows(2).all(follows)
+            && reaches.iter().all(|other| *other == reach);
+        alike.then_some(Self {
+            bounds: first,
+            stride,
+            reach,
+        })
+    }
 }
 
 /// How much of its range the samples of a window stand for, in seconds.
 ///
 /// A series that has a sample about where one was due near a bound is taken to go on to the bound;
 /// otherwise it is taken to begin or end half an interval from its outermost sample.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Reach {
     /// Between the first and last sample.
     pub(super) sampled: f64,
@@ -93,6 +124,7 @@ impl Windows {
             times: Arc::default(),
             bounds: vec![(0, 0); grid.count],
             reaches: Vec::new(),
+            regular: None,
         }
     }
 
@@ -122,7 +154,7 @@ impl Windows {
         &mut self,
         times: &Arc<Vec<i64>>,
         divisor: f64,
-    ) -> (&[Bounds], &[(Reach, f64)]) {
+    ) -> (&[Bounds], &[(Reach, f64)], Option<Regular>) {
         self.follow(times);
         if self.reaches.is_empty() {
             let reach = |(step, &(first, end)): (usize, &Bounds)| {
@@ -136,8 +168,9 @@ impl Windows {
                 }
             };
             self.reaches = self.bounds.iter().enumerate().map(reach).collect();
+            self.regular = Regular::of(&self.bounds, &self.reaches);
         }
-        (&self.bounds, &self.reaches)
+        (&self.bounds, &self.reaches, self.regular)
     }
 
     fn follow(&mut self, times: &Arc<Vec<i64>>) {

@@ -33,6 +33,28 @@ impl FloatHistogram {
         Ok(Reconciled { bounds, hints })
     }
 
+    /// Whether both have exponential buckets of the same bounds.
+    pub(crate) fn is_like(&self, other: &FloatHistogram) -> bool {
+        self.schema == other.schema
+            && self.zero_threshold == other.zero_threshold
+            && !self.is_custom()
+    }
+
+    /// What came since an earlier histogram that is like it, times a factor, as a gauge.
+    pub(crate) fn since(&self, earlier: &FloatHistogram, factor: f64) -> FloatHistogram {
+        FloatHistogram {
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            zero_count: (self.zero_count - earlier.zero_count) * factor,
+            count: (self.count - earlier.count) * factor,
+            sum: (self.sum - earlier.sum) * factor,
+            positive: difference(&self.positive, &earlier.positive, factor),
+            negative: difference(&self.negative, &earlier.negative, factor),
+            bounds: None,
+            hint: ResetHint::Gauge,
+        }
+    }
+
     /// Multiplies all counts and the sum.
     pub fn scale(&mut self, factor: f64) {
         self.change(factor < 0.0, |value| value * factor);
@@ -81,7 +103,7 @@ impl FloatHistogram {
     }
 
     /// Adds `sign` times the other; returns whether custom bounds had to be reconciled.
-    pub(super) fn combine(
+    pub(crate) fn combine(
         &mut self,
         other: &FloatHistogram,
         sign: f64,
@@ -221,12 +243,16 @@ impl FloatHistogram {
         if self.schema > earlier.schema || self.zero_threshold < earlier.zero_threshold {
             return true;
         }
-        let mut earlier = earlier.clone();
-        earlier.widen_zero(self.zero_threshold);
+        let mut earlier = Cow::Borrowed(earlier);
+        if earlier.zero_threshold != self.zero_threshold || earlier.schema != self.schema {
+            earlier.to_mut().widen_zero(self.zero_threshold);
+        }
         if earlier.zero_threshold != self.zero_threshold || self.zero_count < earlier.zero_count {
             return true;
         }
-        earlier.reduce(self.schema);
+        if earlier.schema != self.schema {
+            earlier.to_mut().reduce(self.schema);
+        }
         any_less(&self.positive, &earlier.positive) || any_less(&self.negative, &earlier.negative)
     }
 
@@ -282,6 +308,36 @@ impl FloatHistogram {
     }
 }
 
+/// What is left of the buckets of one sorted list without those of another, times a factor; buckets
+/// that become empty are left out.
+fn difference(now: &[IndexedBucket], before: &[IndexedBucket], factor: f64) -> Vec<IndexedBucket> {
+    let mut buckets = Vec::with_capacity(now.len().max(before.len()));
+    let mut put = |index: i32, count: f64| {
+        if count != 0.0 {
+            let count = count * factor;
+            buckets.push(IndexedBucket { index, count });
+        }
+    };
+    let mut rest = before;
+    for bucket in now {
+        while let Some((old, others)) = rest.split_first()
+            && old.index < bucket.index
+        {
+            put(old.index, -old.count);
+            rest = others;
+        }
+        match rest.split_first() {
+            Some((old, others)) if old.index == bucket.index => {
+                put(bucket.index, bucket.count - old.count);
+                rest = others;
+            }
+            _ => put(bucket.index, bucket.count),
+        }
+    }
+    rest.iter().for_each(|old| put(old.index, -old.count));
+    buckets
+}
+
 /// Widening one side may widen it beyond the other's threshold, so both take turns. A threshold that
 /// is no number is none that the other's could become.
 fn reconcile_zero(a: &mut FloatHistogram, b: &mut FloatHistogram) {
@@ -334,10 +390,14 @@ fn merge(into: &mut Vec<IndexedBucket>, from: &[IndexedBucket], sign: f64) {
 
 /// Whether any bucket now holds less than before.
 fn any_less(now: &[IndexedBucket], before: &[IndexedBucket]) -> bool {
+    let mut rest = now;
     before.iter().any(|old| {
-        let count = now
-            .binary_search_by_key(&old.index, |bucket| bucket.index)
-            .map_or(0.0, |position| now[position].count);
+        let later = rest.iter().position(|bucket| bucket.index >= old.index);
+        rest = &rest[later.unwrap_or(rest.len())..];
+        let count = match rest.first() {
+            Some(bucket) if bucket.index == old.index => bucket.count,
+            _ => 0.0,
+        };
         count < old.count
     })
 }

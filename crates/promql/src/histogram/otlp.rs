@@ -4,21 +4,54 @@ use std::sync::Arc;
 
 use super::{CUSTOM_SCHEMA, FloatHistogram, IndexedBucket, MAX_SCHEMA, MIN_SCHEMA, ResetHint};
 
+/// An OTLP exponential histogram: buckets are the index of the first, and their counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Exponential<'a> {
+    /// Number of values.
+    pub count: u64,
+    /// Their sum.
+    pub sum: f64,
+    /// Resolution.
+    pub scale: i32,
+    /// Values within the zero threshold.
+    pub zero_count: u64,
+    /// Half-width of the zero bucket.
+    pub zero_threshold: f64,
+    /// Buckets of positive values.
+    pub positive: (i32, &'a [u64]),
+    /// Buckets of negative values.
+    pub negative: (i32, &'a [u64]),
+}
+
 impl FloatHistogram {
-    /// The histogram that an OTLP exponential data point is. Scales finer than the finest schema
-    /// are merged down; those coarser than the coarsest have the same buckets as that.
-    #[allow(clippy::cast_precision_loss)]
+    /// The histogram that an OTLP exponential data point is.
     pub fn from_exponential(point: &model::metric::ExponentialHistogram) -> Self {
+        fn side(buckets: Option<&model::metric::Buckets>) -> (i32, &[u64]) {
+            buckets.map_or((0, &[]), |side| (side.offset, &side.bucket_counts))
+        }
+        Self::exponential(&Exponential {
+            count: point.count,
+            sum: point.sum.unwrap_or(0.0),
+            scale: point.scale,
+            zero_count: point.zero_count,
+            zero_threshold: point.zero_threshold,
+            positive: side(point.positive.as_ref()),
+            negative: side(point.negative.as_ref()),
+        })
+    }
+
+    /// The same of its parts. Scales finer than the finest schema are merged down; those coarser
+    /// than the coarsest have the same buckets as that.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn exponential(point: &Exponential<'_>) -> Self {
         let schema = point.scale.clamp(MIN_SCHEMA, MAX_SCHEMA);
         let shift = point.scale.saturating_sub(schema).clamp(0, 31);
-        let side = |buckets: &Option<model::metric::Buckets>| {
-            let mut merged: Vec<IndexedBucket> = Vec::new();
-            let Some(buckets) = buckets else {
-                return merged;
-            };
-            for (position, &count) in (0i32..).zip(&buckets.bucket_counts) {
+        let side = |(offset, counts): (i32, &[u64])| {
+            let populated = counts.iter().filter(|count| **count != 0).count();
+            let mut merged: Vec<IndexedBucket> = Vec::with_capacity(populated);
+            for (position, &count) in (0i32..).zip(counts) {
                 // OTLP numbers a bucket by its lower bound, this type by its upper one.
-                let index = super::within(buckets.offset.saturating_add(position) >> shift) + 1;
+                let index = super::within(offset.saturating_add(position) >> shift) + 1;
                 let count = count as f64;
                 match merged.last_mut() {
                     Some(last) if last.index == index => last.count += count,
@@ -33,9 +66,9 @@ impl FloatHistogram {
             zero_threshold: super::sound_threshold(point.zero_threshold),
             zero_count: point.zero_count as f64,
             count: point.count as f64,
-            sum: point.sum.unwrap_or(0.0),
-            positive: side(&point.positive),
-            negative: side(&point.negative),
+            sum: point.sum,
+            positive: side(point.positive),
+            negative: side(point.negative),
             bounds: None,
             hint: ResetHint::Unknown,
         }

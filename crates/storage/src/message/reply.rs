@@ -162,6 +162,9 @@ pub struct SeriesSamples {
     pub counts: Vec<f64>,
     /// Histograms with bounds that are not delta, where all are of one kind; else they are points.
     pub histograms: Option<HistogramSamples>,
+    /// Exponential histograms that are not delta, where nothing else is among them; else they are
+    /// points.
+    pub exponentials: Option<ExponentialSamples>,
     /// Points of all other series, by time.
     pub points: Vec<DataPoint>,
 }
@@ -179,6 +182,55 @@ pub struct HistogramSamples {
     pub counts: Vec<f64>,
     /// Their sums; none where they were not sent.
     pub sums: Vec<f64>,
+}
+
+/// Exponential histograms by column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExponentialSamples {
+    /// Times in milliseconds since 1970, strictly rising.
+    pub times_ms: Arc<Vec<i64>>,
+    /// The histograms.
+    pub columns: ExponentialColumns,
+}
+
+/// Exponential histograms by time, a value of each column for each.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExponentialColumns {
+    /// How many values there are.
+    pub counts: Vec<u64>,
+    /// Their sums; 0 where none was sent.
+    pub sums: Vec<f64>,
+    /// Resolutions.
+    pub scales: Vec<i32>,
+    /// Values within the zero threshold.
+    pub zero_counts: Vec<u64>,
+    /// Half-widths of the zero bucket.
+    pub zero_thresholds: Vec<f64>,
+    /// Buckets of positive values.
+    pub positive: BucketRuns,
+    /// Buckets of negative values.
+    pub negative: BucketRuns,
+}
+
+/// Buckets of several histograms, one histogram after the other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct BucketRuns {
+    /// Of each histogram the index of its first bucket.
+    pub offsets: Vec<i32>,
+    /// Of each histogram how many buckets it and those before it have.
+    pub ends: Vec<u32>,
+    /// The counts of all buckets.
+    pub counts: Vec<u64>,
+}
+
+impl BucketRuns {
+    /// The index of the first bucket of a histogram, and the counts of its buckets.
+    pub fn row(&self, row: usize) -> (i32, &[u64]) {
+        let end = |row: usize| self.ends.get(row).map_or(0, |end| *end as usize);
+        let first = row.checked_sub(1).map_or(0, end);
+        let counts = self.counts.get(first..end(row)).unwrap_or_default();
+        (self.offsets.get(row).copied().unwrap_or(0), counts)
+    }
 }
 
 /// The bits of the value of a point without a recorded value: those of Prometheus' stale marker.

@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::numbers::{get_times, put_times};
 use super::reduce::Held;
-use super::{Entry, HistogramColumns, Known, Points, SeriesEntry, codec, series_id};
+use super::{Entry, HistogramLists, Known, Points, SeriesEntry, codec, series_id};
 use crate::block::wire::{Cursor, Malformed, put_varint};
 use crate::block::{BlockError, BlockReader, BlockWriter, BytesColumn, Values};
 use crate::table::Damage;
@@ -419,11 +419,8 @@ impl PointBlock {
         codec::decode_doubles(self.bytes(chunk), times, stale_bits).map_err(malformed)
     }
 
-    /// The explicit histograms of a chunk, see [`codec::decode_histograms`].
-    pub(crate) fn histograms(
-        &self,
-        chunk: &ChunkPlace,
-    ) -> Result<Option<HistogramColumns>, Damage> {
+    /// The histograms of a chunk, see [`codec::decode_histograms`].
+    pub(crate) fn histograms(&self, chunk: &ChunkPlace) -> Result<Option<HistogramLists>, Damage> {
         codec::decode_histograms(self.bytes(chunk), self.times(chunk)?).map_err(malformed)
     }
 

@@ -6,7 +6,7 @@ use model::TimeRange;
 use model::metric::PointValue;
 
 use super::head::HeadPoints;
-use super::{HistogramColumns, PointValues, Points, Starts};
+use super::{HistogramLists, PointValues, Points, Starts};
 use crate::chunk::{Chunk, PointRow, PointVal, decode_point_value, encode_onto};
 use crate::partition::day_of;
 
@@ -255,7 +255,7 @@ impl Buffer {
         points
     }
 
-    /// Its points by column, if all are numbers, or explicit histograms of one kind, by time and
+    /// Its points by column, if all are numbers, or histograms of one kind, by time and
     /// without anything that few points have. `last` are the times of the series before.
     #[allow(clippy::cast_possible_wrap, clippy::cast_precision_loss)]
     pub(super) fn columns(&self, last: &mut Arc<Vec<u64>>) -> Option<HeadPoints> {
@@ -285,8 +285,8 @@ impl Buffer {
         Arc::clone(last)
     }
 
-    fn histograms(&self, rare: &Rare) -> Option<HistogramColumns> {
-        HistogramColumns::of_encoded(self.points.iter().map(|(_, word)| {
+    fn histograms(&self, rare: &Rare) -> Option<HistogramLists> {
+        HistogramLists::of_encoded(self.points.iter().map(|(_, word)| {
             let (offset, length) = ((word >> 32) as usize, (word & 0xffff_ffff) as usize);
             &rare.arena[offset..offset + length]
         }))

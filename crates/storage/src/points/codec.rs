@@ -16,10 +16,10 @@ use model::metric::{FLAG_NO_RECORDED_VALUE, PointValue};
 
 use super::numbers::{get_counts, get_doubles, get_ints, put_counts, put_doubles, put_ints};
 use super::values::{
-    get_any, get_exponentials, get_histogram_columns, get_histograms, put_any, put_exponentials,
-    put_histograms,
+    get_any, get_exponential_columns, get_exponentials, get_histogram_columns, get_histograms,
+    put_any, put_exponentials, put_histograms,
 };
-use super::{HistogramColumns, PointValues, Points, Starts};
+use super::{HistogramLists, PointValues, Points, Starts};
 use crate::block::wire::{Cursor, Decoded, Malformed, put_blob, put_varint, zigzag};
 
 const INTS: u8 = 0;
@@ -255,18 +255,22 @@ pub(crate) fn decode_doubles(
     Ok(Some((doubles, empty)))
 }
 
-/// A chunk of explicit histograms by column; none where it holds anything else, or points with flags.
-pub(crate) fn decode_histograms(bytes: &[u8], times: &[u64]) -> Decoded<Option<HistogramColumns>> {
+/// A chunk of histograms of one kind by column; none where it holds anything else, or points with flags.
+pub(crate) fn decode_histograms(bytes: &[u8], times: &[u64]) -> Decoded<Option<HistogramLists>> {
     let mut from = Cursor::new(bytes);
     let head = from.u8()?;
-    if head & 7 != HISTOGRAMS || head & (FLAGS | MISSING) != 0 {
+    let form = head & 7;
+    if !matches!(form, HISTOGRAMS | EXPONENTIALS) || head & (FLAGS | MISSING) != 0 {
         return Ok(None);
     }
     get_starts(&mut from, head >> 3 & 3, times)?;
     if head & EXEMPLARS != 0 {
         get_exemplars(&mut from, times.len())?;
     }
-    let columns = get_histogram_columns(&mut from, times.len())?;
+    let columns = match form {
+        HISTOGRAMS => HistogramLists::Bounded(get_histogram_columns(&mut from, times.len())?),
+        _ => HistogramLists::Exponential(get_exponential_columns(&mut from, times.len())?),
+    };
     from.finish()?;
     Ok(Some(columns))
 }

@@ -14,7 +14,7 @@ use super::block::{CHUNK_ROWS_MAX, PointWriter};
 use super::buffer::Buffer;
 use super::select::{Selector, TermSource};
 use super::table::HeadSeries;
-use super::{HistogramColumns, PointValues, Points, SeriesEntry};
+use super::{HistogramLists, PointValues, Points, SeriesEntry};
 use crate::block::BlockError;
 use crate::chunk::Chunk;
 use crate::partition::day_of;
@@ -55,7 +55,7 @@ pub(crate) enum HeadPoints {
     /// Numbers and their times.
     Numbers(Arc<Vec<u64>>, Vec<f64>),
     /// Explicit histograms and their times.
-    Histograms(Arc<Vec<u64>>, Box<HistogramColumns>),
+    Histograms(Arc<Vec<u64>>, Box<HistogramLists>),
 }
 
 /// The points of one tenant in memory.

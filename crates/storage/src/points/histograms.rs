@@ -1,11 +1,12 @@
-//! Explicit histograms of one list of bounds by column: who wants numbers need not take each
-//! histogram apart.
+//! Histograms of one series by column, those with explicit bounds first of all: who wants numbers need
+//! not take each histogram apart.
 
 use std::ops::Range;
 
 use model::metric::Histogram;
 
 use crate::block::wire::{Cursor, Decoded, Malformed};
+use crate::message::ExponentialColumns;
 
 /// The place of an explicit histogram among the forms of `PointValue`, as postcard has it.
 const HISTOGRAM: u64 = 3;
@@ -20,6 +21,75 @@ pub(crate) struct HistogramColumns {
     pub counts: Vec<u64>,
     /// Sums, where all have one; else there are none.
     pub sums: Vec<f64>,
+}
+
+/// Histograms of one series by time.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum HistogramLists {
+    Bounded(HistogramColumns),
+    Exponential(ExponentialColumns),
+}
+
+impl Default for HistogramLists {
+    fn default() -> Self {
+        Self::Bounded(HistogramColumns::default())
+    }
+}
+
+impl HistogramLists {
+    /// Histograms as a head keeps them, if they can be taken together.
+    pub(super) fn of_encoded<'a>(
+        encoded: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+    ) -> Option<Self> {
+        let bounded = HistogramColumns::of_encoded(encoded.clone());
+        bounded
+            .map(Self::Bounded)
+            .or_else(|| ExponentialColumns::of_encoded(encoded).map(Self::Exponential))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Bounded(columns) => columns.len(),
+            Self::Exponential(columns) => columns.counts.len(),
+        }
+    }
+
+    /// Whether another list can be taken together with it.
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bounded(columns), Self::Bounded(other)) => columns.is_alike(other),
+            (Self::Exponential(_), Self::Exponential(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Keeps these rows alone.
+    pub(crate) fn keep(&mut self, rows: &Range<usize>) {
+        match self {
+            Self::Bounded(columns) => columns.keep(rows),
+            Self::Exponential(columns) => columns.keep(rows),
+        }
+    }
+
+    /// Adds those of another list that is alike.
+    pub(crate) fn append(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Bounded(columns), Self::Bounded(other)) => columns.append(other),
+            (Self::Exponential(columns), Self::Exponential(other)) => columns.append(other),
+            _ => {}
+        }
+    }
+}
+
+/// Keeps these rows of a column alone.
+pub(super) fn cut<T>(list: &mut Vec<T>, rows: &Range<usize>) {
+    list.truncate(rows.end);
+    list.drain(..rows.start.min(list.len()));
+}
+
+/// Reads how many members a list has.
+pub(super) fn length(from: &mut Cursor<'_>) -> Decoded<usize> {
+    usize::try_from(from.varint()?).map_err(|_| Malformed("a list is too long"))
 }
 
 impl HistogramColumns {
@@ -50,9 +120,6 @@ impl HistogramColumns {
         if has_sum {
             self.sums.push(f64::from_bits(from.u64()?));
         }
-        let length = |from: &mut Cursor<'_>| {
-            usize::try_from(from.varint()?).map_err(|_| Malformed("a list is too long"))
-        };
         let buckets = length(&mut from)?;
         if row == 0 {
             if buckets > from.remaining() {
@@ -93,14 +160,10 @@ impl HistogramColumns {
 
     /// Keeps these rows alone.
     pub(crate) fn keep(&mut self, rows: &Range<usize>) {
-        fn within<T>(list: &mut Vec<T>, rows: &Range<usize>) {
-            list.truncate(rows.end);
-            list.drain(..rows.start.min(list.len()));
-        }
-        within(&mut self.counts, rows);
-        within(&mut self.sums, rows);
+        cut(&mut self.counts, rows);
+        cut(&mut self.sums, rows);
         for column in &mut self.buckets {
-            within(column, rows);
+            cut(column, rows);
         }
     }
 

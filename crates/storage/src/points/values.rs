@@ -14,12 +14,15 @@
 //! Anything else: the lengths of the values' encodings (`PointValue` in postcard) as a column of
 //! integers, then a blob of them.
 
+use std::ops::Range;
+
 use model::metric::{Buckets, ExponentialHistogram, Histogram, PointValue};
 
 use super::HistogramColumns;
 use super::numbers::{get_counts, get_doubles, get_ints, put_counts, put_doubles, put_ints};
 use crate::block::wire::{Cursor, Decoded, Malformed, put_blob, put_varint};
 use crate::chunk::encode_onto;
+use crate::message::{BucketRuns, ExponentialColumns};
 
 const SUM: u8 = 1;
 const MIN: u8 = 2;
@@ -207,7 +210,8 @@ fn alike(one: &Buckets, other: &Buckets) -> bool {
     one.offset == other.offset && one.bucket_counts.len() == other.bucket_counts.len()
 }
 
-fn get_buckets(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<Option<Buckets>>> {
+/// Reads buckets, and of each point whether it has any list of them.
+fn get_runs(from: &mut Cursor<'_>, count: usize) -> Decoded<(BucketRuns, Vec<bool>)> {
     let lengths = get_counts(from, count)?;
     let offsets = get_ints(from, count)?;
     let all = lengths.iter().fold(0u64, |sum, length| {
@@ -217,62 +221,102 @@ fn get_buckets(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<Option<Bucket
         .ok()
         .filter(|all| *all <= BUCKETS_MAX)
         .ok_or(Malformed("a histogram has too many buckets"))?;
-    let mut counts = get_counts(from, all)?.into_iter();
-    let mut list: Vec<Option<Buckets>> = Vec::with_capacity(count);
-    for (length, offset) in lengths.into_iter().zip(offsets) {
+    let mut rest = &get_counts(from, all)?[..];
+    let mut runs = BucketRuns::default();
+    runs.counts.reserve_exact(all);
+    let mut before: Option<(i32, Range<usize>)> = None;
+    for (length, offset) in lengths.iter().zip(offsets) {
         let Some(length) = length.checked_sub(1) else {
-            list.push(None);
+            before = None;
+            runs.end(0)?;
             continue;
         };
         let length = usize::try_from(length).map_err(|_| Malformed("too many buckets"))?;
-        let mut buckets = Buckets {
-            offset: i32::try_from(offset).map_err(|_| Malformed("a bucket offset is too large"))?,
-            bucket_counts: counts.by_ref().take(length).collect(),
-        };
-        if let Some(Some(previous)) = list.last()
-            && alike(previous, &buckets)
-        {
-            for (count, before) in buckets
-                .bucket_counts
-                .iter_mut()
-                .zip(&previous.bucket_counts)
-            {
-                *count = count.wrapping_add(*before);
+        let offset =
+            i32::try_from(offset).map_err(|_| Malformed("a bucket offset is too large"))?;
+        let first = runs.counts.len();
+        // Those of all points together are as many as were read.
+        let (own, others) = rest.split_at(length);
+        rest = others;
+        match before {
+            Some((same, range)) if same == offset && range.len() == length => {
+                for (place, count) in range.zip(own) {
+                    let count = count.wrapping_add(runs.counts[place]);
+                    runs.counts.push(count);
+                }
             }
+            _ => runs.counts.extend_from_slice(own),
         }
-        list.push(Some(buckets));
+        before = Some((offset, first..first + length));
+        runs.end(offset)?;
     }
-    Ok(list)
+    Ok((runs, lengths.iter().map(|length| *length > 0).collect()))
 }
 
-/// Reads exponential histograms.
-pub(super) fn get_exponentials(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<PointValue>> {
+/// Smallest and largest values, and of each point whether it has lists of positive and negative
+/// buckets.
+type ExponentialRest = (Extremes, [Vec<bool>; 2]);
+
+fn get_exponential_parts(
+    from: &mut Cursor<'_>,
+    count: usize,
+) -> Decoded<(ExponentialColumns, Vec<Option<f64>>, ExponentialRest)> {
     let counts = get_counts(from, count)?;
-    let scales = get_ints(from, count)?;
-    let zeros = get_counts(from, count)?;
+    let scales = get_ints(from, count)?.into_iter().map(i32::try_from);
+    let scales = scales.collect::<Result<_, _>>();
+    let zero_counts = get_counts(from, count)?;
     let there = from.u8()?;
     let sums = get_optional(from, count, there & SUM != 0)?;
     let mins = get_optional(from, count, there & MIN != 0)?;
     let maxs = get_optional(from, count, there & MAX != 0)?;
-    let thresholds = get_doubles(from, count)?;
-    let positive = get_buckets(from, count)?;
-    let negative = get_buckets(from, count)?;
-    let mut list = Vec::with_capacity(count);
-    for (row, (positive, negative)) in positive.into_iter().zip(negative).enumerate() {
-        let scale = i32::try_from(scales[row]).map_err(|_| Malformed("a scale is too large"))?;
-        list.push(PointValue::Exponential(ExponentialHistogram {
-            count: counts[row],
+    let zero_thresholds = get_doubles(from, count)?;
+    let (positive, has_positive) = get_runs(from, count)?;
+    let (negative, has_negative) = get_runs(from, count)?;
+    let columns = ExponentialColumns {
+        counts,
+        sums: sums.iter().map(|sum| sum.unwrap_or(0.0)).collect(),
+        scales: scales.map_err(|_| Malformed("a scale is too large"))?,
+        zero_counts,
+        zero_thresholds,
+        positive,
+        negative,
+    };
+    Ok((columns, sums, ([mins, maxs], [has_positive, has_negative])))
+}
+
+/// Reads exponential histograms, of which smallest and largest values are left out.
+pub(super) fn get_exponential_columns(
+    from: &mut Cursor<'_>,
+    count: usize,
+) -> Decoded<ExponentialColumns> {
+    get_exponential_parts(from, count).map(|(columns, ..)| columns)
+}
+
+/// Reads exponential histograms.
+pub(super) fn get_exponentials(from: &mut Cursor<'_>, count: usize) -> Decoded<Vec<PointValue>> {
+    let (columns, sums, ([mins, maxs], [has_positive, has_negative])) =
+        get_exponential_parts(from, count)?;
+    let buckets = |runs: &BucketRuns, row: usize| {
+        let (offset, counts) = runs.row(row);
+        Buckets {
+            offset,
+            bucket_counts: counts.to_vec(),
+        }
+    };
+    let one = |row: usize| {
+        PointValue::Exponential(ExponentialHistogram {
+            count: columns.counts[row],
             sum: sums[row],
-            scale,
-            zero_count: zeros[row],
-            positive,
-            negative,
+            scale: columns.scales[row],
+            zero_count: columns.zero_counts[row],
+            positive: has_positive[row].then(|| buckets(&columns.positive, row)),
+            negative: has_negative[row].then(|| buckets(&columns.negative, row)),
             min: mins[row],
             max: maxs[row],
-            zero_threshold: thresholds[row],
-        }));
-    }
-    Ok(list)
+            zero_threshold: columns.zero_thresholds[row],
+        })
+    };
+    Ok((0..count).map(one).collect())
 }
 
 /// Appends values of any type.

@@ -17,9 +17,10 @@ use std::sync::Arc;
 use model::metric::{MetricKind, PointValue, Temporality};
 use model::prometheus::Promotion;
 use model::{DataPoint, TimeRange, prometheus};
-use promql::{Labels, Matcher, Samples};
+use promql::histogram::Exponential;
+use promql::{FloatHistogram, Labels, Matcher, Samples};
 use rustc_hash::FxHashMap;
-use storage::message::{HistogramSamples, SeriesPoints, SeriesSamples};
+use storage::message::{ExponentialSamples, HistogramSamples, SeriesPoints, SeriesSamples};
 
 use super::seen::{Seen, SeenSeries};
 use convert::convert;
@@ -164,6 +165,9 @@ impl<'a> View<'a> {
             if let Some(histograms) = &part.histograms {
                 self.targets.add(labels, &histograms.times_ms);
             }
+            if let Some(histograms) = &part.exponentials {
+                self.targets.add(labels, &histograms.times_ms);
+            }
             let times = part.points.iter().map(|point| point.time_unix_nano);
             times.for_each(|time| self.targets.add_one(labels, time));
         }
@@ -181,6 +185,11 @@ impl<'a> View<'a> {
         }
         if let Some(histograms) = part.histograms {
             self.add_histograms(labels, histograms);
+        }
+        if let Some(histograms) = part.exponentials
+            && self.output.wants(labels)
+        {
+            self.output.add(labels, exponentials(&histograms));
         }
         if !part.points.is_empty() {
             let identity = Identity {
@@ -254,6 +263,37 @@ impl<'a> View<'a> {
             convert(&identity, &points, &mut self.output);
         }
         self.output.finish()
+    }
+}
+
+/// Exponential histograms as samples.
+fn exponentials(histograms: &ExponentialSamples) -> Samples {
+    let columns = &histograms.columns;
+    let histogram = |row: usize| {
+        Arc::new(FloatHistogram::exponential(&Exponential {
+            count: columns.counts[row],
+            sum: columns.sums[row],
+            scale: columns.scales[row],
+            zero_count: columns.zero_counts[row],
+            zero_threshold: columns.zero_thresholds[row],
+            positive: columns.positive.row(row),
+            negative: columns.negative.row(row),
+        }))
+    };
+    let lists = [
+        columns.counts.len(),
+        columns.sums.len(),
+        columns.scales.len(),
+    ];
+    let others = [columns.zero_counts.len(), columns.zero_thresholds.len()];
+    let rows = lists
+        .into_iter()
+        .chain(others)
+        .fold(histograms.times_ms.len(), usize::min);
+    Samples {
+        histogram_times: histograms.times_ms[..rows].to_vec(),
+        histograms: (0..rows).map(histogram).collect(),
+        ..Samples::default()
     }
 }
 

@@ -1,16 +1,20 @@
 //! Joins what several places hold of one series.
 
+mod histograms;
+
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::metric::{FLAG_NO_RECORDED_VALUE, PointValue, Series};
+use model::metric::{FLAG_NO_RECORDED_VALUE, Series};
 use model::{DataPoint, TimeRange};
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHasher};
 
-use crate::message::{HistogramSamples, STALE_NAN_BITS, SeriesSamples};
-use crate::points::{HistogramColumns, Points, SeriesEntry};
+use crate::message::{STALE_NAN_BITS, SeriesSamples};
+use crate::points::{Points, SeriesEntry};
+
+pub(super) use histograms::Histograms;
 
 const NANOS_PER_MS: u64 = 1_000_000;
 
@@ -107,55 +111,6 @@ impl Numbers {
 
     fn times(&self) -> &[u64] {
         &self.times[self.first..self.first + self.values.len()]
-    }
-}
-
-/// A run of explicit histograms by time.
-#[derive(Debug)]
-pub(super) struct Histograms {
-    times: Arc<Vec<u64>>,
-    /// Which of the times; columns are of those alone.
-    first: usize,
-    columns: HistogramColumns,
-}
-
-impl Histograms {
-    /// Those in a range.
-    pub(super) fn new(
-        times: Arc<Vec<u64>>,
-        mut columns: HistogramColumns,
-        range: TimeRange,
-    ) -> Self {
-        let first = times.partition_point(|time| *time < range.start);
-        let end = times.partition_point(|time| *time < range.end);
-        if (first, end) != (0, columns.len()) {
-            columns.keep(&(first..end.max(first)));
-        }
-        Self {
-            times,
-            first,
-            columns,
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.columns.len()
-    }
-
-    fn times(&self) -> &[u64] {
-        &self.times[self.first..self.first + self.columns.len()]
-    }
-
-    /// The points that they are, as far as samples are made of them.
-    fn points(&self) -> impl Iterator<Item = DataPoint> + '_ {
-        let point = |(row, time): (usize, &u64)| DataPoint {
-            time_unix_nano: *time,
-            start_unix_nano: 0,
-            flags: 0,
-            value: PointValue::Histogram(self.columns.histogram(row)),
-            exemplars: Vec::new(),
-        };
-        self.times().iter().enumerate().map(point)
     }
 }
 
@@ -377,9 +332,13 @@ impl Found {
     pub(super) fn into_samples(self, shared: &mut Shared, series: &SeriesCache) -> SeriesSamples {
         let mut runs = Self::split(self.parts);
         let (times_ms, values, counts) = joined(runs.numbers, shared);
-        let mut histograms = None;
+        let (mut histograms, mut exponentials) = (None, None);
         if runs.points.is_empty() {
-            histograms = joined_histograms(&mut runs.histograms, shared);
+            match histograms::joined(&mut runs.histograms, shared) {
+                histograms::Joined::Bounded(all) => histograms = Some(all),
+                histograms::Joined::Exponential(all) => exponentials = Some(all),
+                histograms::Joined::None => {}
+            }
         }
         let mut points: Vec<(usize, DataPoint)> = Vec::new();
         for (number, list) in runs.points {
@@ -400,6 +359,7 @@ impl Found {
             values,
             counts,
             histograms,
+            exponentials,
             points: points.into_iter().map(|(_, point)| point).collect(),
         }
     }
@@ -411,38 +371,6 @@ struct Runs {
     numbers: Vec<Numbers>,
     histograms: Vec<(usize, Histograms)>,
     points: Vec<(usize, Box<Points>)>,
-}
-
-/// Histograms as one, if all are of one kind and their times rise; else they stay in the list.
-#[allow(clippy::cast_precision_loss)]
-fn joined_histograms(
-    list: &mut Vec<(usize, Histograms)>,
-    shared: &mut Shared,
-) -> Option<HistogramSamples> {
-    list.sort_by_key(|(_, run)| run.times().first().copied());
-    let ((_, first), others) = list.split_first_mut()?;
-    let mut all = others.iter();
-    if !all.all(|(_, other)| first.columns.is_alike(&other.columns)) {
-        return None;
-    }
-    let others_of = others.iter().map(|(_, run)| run);
-    let runs = std::iter::once(&*first).chain(others_of);
-    let times = runs.map(|run| (&run.times, run.first..run.first + run.len()));
-    let times_ms = shared.times_of(times)?;
-    for (_, other) in others {
-        first.columns.append(&other.columns);
-    }
-    let columns = std::mem::take(&mut first.columns);
-    list.clear();
-    let buckets = columns.cumulative();
-    let bounds = columns.bounds.iter().copied().map(f64::from_bits);
-    Some(HistogramSamples {
-        times_ms,
-        bounds: bounds.take(buckets.len()).collect(),
-        buckets,
-        counts: columns.counts.iter().map(|count| *count as f64).collect(),
-        sums: columns.sums,
-    })
 }
 
 /// Times, values, and counts where any run has them.
