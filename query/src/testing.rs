@@ -325,6 +325,7 @@ impl Memory {
                 values: Vec::new(),
                 histograms: None,
                 exponentials: None,
+                deltas: None,
                 points: Vec::new(),
             };
             let (mut times, mut values) = (Vec::new(), Vec::new());

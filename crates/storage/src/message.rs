@@ -9,9 +9,10 @@ mod request;
 mod summary;
 
 pub use reply::{
-    BucketRuns, Cardinality, CountGroup, Counts, Durations, ExponentialColumns, ExponentialSamples,
-    FieldCount, HistogramSamples, LabelWeight, PartitionStatus, Reply, STALE_NAN_BITS,
-    SeriesPoints, SeriesSamples, Status, Tail, TraceSpans, ValueCount, ValueWeight, Weight,
+    BucketRuns, Cardinality, CountGroup, Counts, DeltaSamples, Durations, ExponentialColumns,
+    ExponentialSamples, FieldCount, HistogramSamples, LabelWeight, PartitionStatus, Reply,
+    STALE_NAN_BITS, SeriesPoints, SeriesSamples, Status, Tail, TraceSpans, ValueCount, ValueWeight,
+    Weight,
 };
 pub use request::{
     Aggregate, CardinalityOf, Columns, Limits, MatchOp, Matcher, Order, Place, Request, Rollup,

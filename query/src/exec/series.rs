@@ -316,8 +316,9 @@ fn samples_in(parts: &[SeriesSamples]) -> usize {
         })
     };
     let of = |part: &SeriesSamples| {
-        let histograms = columns(part) + exponentials(part);
-        OF_SERIES + part.values.len() + histograms + OF_POINT * part.points.len()
+        let deltas = part.deltas.as_ref().map_or(0, |all| 2 * all.times.len());
+        let columns = columns(part) + exponentials(part) + deltas;
+        OF_SERIES + part.values.len() + columns + OF_POINT * part.points.len()
     };
     parts.iter().map(of).sum()
 }

@@ -165,6 +165,8 @@ pub struct SeriesSamples {
     /// Exponential histograms that are not delta, where nothing else is among them; else they are
     /// points.
     pub exponentials: Option<ExponentialSamples>,
+    /// Numbers of a sum of deltas, where nothing else is among them; else they are points.
+    pub deltas: Option<DeltaSamples>,
     /// Points of all other series, by time.
     pub points: Vec<DataPoint>,
 }
@@ -182,6 +184,17 @@ pub struct HistogramSamples {
     pub counts: Vec<f64>,
     /// Their sums; none where they were not sent.
     pub sums: Vec<f64>,
+}
+
+/// Deltas by column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeltaSamples {
+    /// Times in unix nanoseconds, in order.
+    pub times: Vec<u64>,
+    /// When the interval of each began; 0 where that is not known.
+    pub starts: Vec<u64>,
+    /// What came in each.
+    pub values: Vec<f64>,
 }
 
 /// Exponential histograms by column.

@@ -11,6 +11,7 @@
 
 mod convert;
 mod output;
+mod totals;
 
 use std::sync::Arc;
 
@@ -20,11 +21,14 @@ use model::{DataPoint, TimeRange, prometheus};
 use promql::histogram::Exponential;
 use promql::{FloatHistogram, Labels, Matcher, Samples};
 use rustc_hash::FxHashMap;
-use storage::message::{ExponentialSamples, HistogramSamples, SeriesPoints, SeriesSamples};
+use storage::message::{
+    DeltaSamples, ExponentialSamples, HistogramSamples, SeriesPoints, SeriesSamples,
+};
 
 use super::seen::{Seen, SeenSeries};
 use convert::convert;
 use output::{Output, Targets};
+use totals::Totals;
 
 /// What makes points those of one stored series, whichever source or part they came in.
 #[derive(PartialEq, Eq, Hash)]
@@ -131,6 +135,8 @@ pub(super) struct View<'a> {
     wants_info: bool,
     targets: Targets,
     joined: FxHashMap<Identity, Vec<(u128, DataPoint)>>,
+    /// Deltas that came by column.
+    deltas: FxHashMap<Identity, Vec<(u128, DeltaSamples)>>,
 }
 
 impl<'a> View<'a> {
@@ -146,6 +152,7 @@ impl<'a> View<'a> {
             wants_info: wants_info(matchers),
             targets: Targets::default(),
             joined: FxHashMap::default(),
+            deltas: FxHashMap::default(),
         }
     }
 
@@ -169,7 +176,10 @@ impl<'a> View<'a> {
                 self.targets.add(labels, &histograms.times_ms);
             }
             let times = part.points.iter().map(|point| point.time_unix_nano);
-            times.for_each(|time| self.targets.add_one(labels, time));
+            let deltas = part.deltas.iter().flat_map(|deltas| &deltas.times);
+            times
+                .chain(deltas.copied())
+                .for_each(|time| self.targets.add_one(labels, time));
         }
         let Some(labels) = &seen.labels else {
             return;
@@ -191,12 +201,16 @@ impl<'a> View<'a> {
         {
             self.output.add(labels, exponentials(&histograms));
         }
+        let identity = || Identity {
+            labels: labels.clone(),
+            kind: seen.kind,
+            temporality: seen.temporality,
+        };
+        if let Some(deltas) = part.deltas {
+            let parts = self.deltas.entry(identity()).or_default();
+            parts.push((part.id, deltas));
+        }
         if !part.points.is_empty() {
-            let identity = Identity {
-                labels: labels.clone(),
-                kind: seen.kind,
-                temporality: seen.temporality,
-            };
             // What carries exemplars alone must not stand in the way of a sample of the same time.
             let points = part.points.into_iter();
             let points =
@@ -207,7 +221,7 @@ impl<'a> View<'a> {
                 _ => 0,
             };
             let points = points.map(|point| (of, point));
-            self.joined.entry(identity).or_default().extend(points);
+            self.joined.entry(identity()).or_default().extend(points);
         }
     }
 
@@ -241,9 +255,31 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Adds the totals of deltas. What several places have of the same labels is joined as points are.
+    fn add_deltas(&mut self) {
+        let mut totals = Totals::default();
+        for (identity, parts) in std::mem::take(&mut self.deltas) {
+            match &parts[..] {
+                [(_, deltas)]
+                    if deltas.times.is_sorted_by(|one, next| one < next)
+                        && !self.joined.contains_key(&identity) =>
+                {
+                    totals.add(&identity.labels, deltas, &mut self.output);
+                }
+                _ => {
+                    let points = parts.iter();
+                    let points = points
+                        .flat_map(|(id, deltas)| totals::points(deltas).map(|point| (*id, point)));
+                    self.joined.entry(identity).or_default().extend(points);
+                }
+            }
+        }
+    }
+
     /// The series, with their samples in the range.
     pub(super) fn finish(mut self, range: TimeRange) -> Vec<promql::Series> {
         self.output.range = range;
+        self.add_deltas();
         self.targets.finish(&mut self.output);
         for (identity, mut points) in self.joined {
             let place = |(of, point): &(u128, DataPoint)| {

@@ -1,5 +1,6 @@
 //! Joins what several places hold of one series.
 
+mod deltas;
 mod histograms;
 
 use std::hash::{Hash, Hasher};
@@ -340,6 +341,11 @@ impl Found {
                 histograms::Joined::None => {}
             }
         }
+        let mut deltas = None;
+        if values.is_empty() && runs.histograms.is_empty() {
+            deltas = deltas::joined(&self.entry, &runs.points);
+            runs.points.retain(|_| deltas.is_none());
+        }
         let mut points: Vec<(usize, DataPoint)> = Vec::new();
         for (number, list) in runs.points {
             points.extend(
@@ -360,6 +366,7 @@ impl Found {
             counts,
             histograms,
             exponentials,
+            deltas,
             points: points.into_iter().map(|(_, point)| point).collect(),
         }
     }
