@@ -1,7 +1,7 @@
 //! Metric series for PromQL: OTLP series of the sources as Prometheus sees them.
 //!
-//! Numbers come as columns that are handed on as they are; points of all other series come as they
-//! were sent, and [`view`] turns them into samples. Delta points become running totals, which
+//! Numbers and histograms of one kind come as columns; all other points come as they were sent, and
+//! [`view`] turns them into samples. Delta points become running totals, which
 //! begin for all selectors of a query at one midnight UTC, an hour at least before the first
 //! instant that one of them asks for: sources send them from there on.
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use env::{Clock, RealFiles};
 use futures::StreamExt;
-use model::metric::{Histogram, MetricKind, PointValue, Series, Temporality};
+use model::metric::{
+    Buckets, ExponentialHistogram, Histogram, MetricKind, PointValue, Series, Temporality,
+};
 use model::{DataPoint, Metric, Resource, Scope, Signal, Tenant, TimeRange};
 use tempfile::tempdir;
 
@@ -38,6 +40,7 @@ fn series(kind: MetricKind) -> Series {
 fn point(time_unix_nano: u64, value: PointValue) -> (Series, DataPoint) {
     let kind = match value {
         PointValue::Histogram(_) => MetricKind::Histogram,
+        PointValue::Exponential(_) => MetricKind::ExponentialHistogram,
         _ => MetricKind::Gauge,
     };
     let point = DataPoint {
@@ -257,6 +260,106 @@ async fn histograms_come_by_column_as_long_as_they_are_of_one_kind() {
         let counts: Vec<(u64, u64)> = counts.collect();
         let expected = [(10, 3), (20, 6), (20, 60), (30, 9), (40, 1), (50, 0)];
         assert_eq!(counts, expected, "{place}");
+        store.flush().await;
+    }
+}
+
+fn exponential(count: u64, offset: i32, buckets: &[u64]) -> PointValue {
+    PointValue::Exponential(ExponentialHistogram {
+        count,
+        sum: Some(0.5),
+        scale: 2,
+        zero_count: 1,
+        positive: Some(Buckets {
+            offset,
+            bucket_counts: buckets.to_vec(),
+        }),
+        negative: None,
+        min: None,
+        max: Some(9.0),
+        zero_threshold: 0.25,
+    })
+}
+
+#[tokio::test]
+async fn exponential_histograms_come_by_column() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let first = [
+        point(10 * MS, exponential(4, -3, &[1, 2])),
+        point(20 * MS, exponential(6, -3, &[1, 4])),
+    ];
+    write(&store, Signal::Metrics, &first).await.unwrap();
+    store.flush().await;
+    let second = [point(30 * MS, exponential(9, -4, &[2, 1, 5]))];
+    write(&store, Signal::Metrics, &second).await.unwrap();
+    for place in ["head", "files"] {
+        let found = samples(&store, 20).await;
+        assert!(found.points.is_empty(), "{place}");
+        let all = found.exponentials.unwrap();
+        assert_eq!(*all.times_ms, [20, 30], "{place}");
+        assert_eq!(
+            (all.columns.counts, all.columns.scales),
+            (vec![6, 9], vec![2; 2])
+        );
+        let positive = all.columns.positive;
+        assert_eq!(
+            [positive.row(0), positive.row(1)],
+            [(-3, &[1, 4][..]), (-4, &[2, 1, 5])]
+        );
+        assert_eq!(all.columns.negative.row(1), (0, &[][..]));
+        store.flush().await;
+    }
+    // With the end of the series among them they are points.
+    let (series, mut gone) = point(40 * MS, exponential(0, 0, &[]));
+    gone.flags = model::metric::FLAG_NO_RECORDED_VALUE;
+    write(&store, Signal::Metrics, &[(series, gone)])
+        .await
+        .unwrap();
+    let found = samples(&store, 0).await;
+    assert!(found.exponentials.is_none());
+    let times: Vec<u64> = found
+        .points
+        .iter()
+        .map(|one| one.time_unix_nano / MS)
+        .collect();
+    assert_eq!(times, [10, 20, 30, 40]);
+    assert_eq!(found.points[2].value, {
+        let PointValue::Exponential(sent) = exponential(9, -4, &[2, 1, 5]) else {
+            unreachable!("it is one")
+        };
+        PointValue::Exponential(ExponentialHistogram { max: None, ..sent })
+    });
+}
+
+#[tokio::test]
+async fn deltas_come_by_column_in_order() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let delta = |(ms, value): (u64, i64)| {
+        let (mut series, mut sent) = point(ms * MS, PointValue::Int(value));
+        let metric = Arc::make_mut(&mut series.metric);
+        (metric.kind, metric.temporality) = (MetricKind::Sum, Temporality::Delta);
+        sent.start_unix_nano = (ms - 10) * MS;
+        (series, sent)
+    };
+    let first = [(20, 1), (40, 2)].map(delta);
+    write(&store, Signal::Metrics, &first).await.unwrap();
+    store.flush().await;
+    write(&store, Signal::Metrics, &[(30, 4), (40, 8)].map(delta))
+        .await
+        .unwrap();
+    for place in ["head", "files"] {
+        let found = samples(&store, 0).await;
+        assert!(
+            found.points.is_empty() && found.values.is_empty(),
+            "{place}"
+        );
+        let deltas = found.deltas.unwrap();
+        assert_eq!(deltas.times, [20, 30, 40, 40].map(|ms| ms * MS), "{place}");
+        assert_eq!(deltas.starts, [10, 20, 30, 30].map(|ms| ms * MS), "{place}");
+        // Of the same time, what was stored first comes first.
+        assert_eq!(deltas.values, [1.0, 4.0, 2.0, 8.0], "{place}");
         store.flush().await;
     }
 }
