@@ -11,7 +11,7 @@ use super::{Resolution, last_flush};
 use crate::merge::MergeError;
 use crate::partition::{BlockFile, FileEntry, FileId, Partition, PartitionKey, UNFINISHED};
 use crate::points::{self, POINTS_PER_ROW, file::PointFile};
-use crate::store::merger::{self, Renamed};
+use crate::store::merger::{self, Pauses, Renamed};
 use crate::store::{Core, add};
 use crate::whole::if_whole;
 
@@ -19,16 +19,21 @@ use crate::whole::if_whole;
 const QUIET_NANOS: u64 = 600_000_000_000;
 
 /// Downsamples a day that is due, and says whether there may be more: others have work, too.
-/// Whoever calls holds what allows one to write at a time.
-pub(crate) fn run(core: &Core) -> bool {
+/// Whoever calls holds what allows one to write at a time. Days that could not be written are left
+/// alone for a while.
+pub(crate) fn run(core: &Core, paused: &mut Pauses) -> bool {
     let Some(after) = core.options.downsampling.after else {
         return false;
     };
     // Not the partitions themselves: while one is held what retention drops of it stays on the disk.
     let keys: Vec<PartitionKey> = core.view.read().partitions.keys().cloned().collect();
+    paused.keep(&keys);
     for key in keys {
         if core.is_closing() || core.failures.first().is_some() {
             return false;
+        }
+        if paused.holds(core, &key) {
+            continue;
         }
         let partition = core.view.read().partitions.get(&key).cloned();
         let Some(task) = partition.and_then(|partition| due(core, &partition, after)) else {
@@ -37,10 +42,16 @@ pub(crate) fn run(core: &Core) -> bool {
         match merger::standing_back(|| write(core, &task)) {
             Ok(()) => {
                 add(&core.counters.downsampled_days, 1);
+                paused.end(&key);
                 return true;
             }
             Err(MergeError::Cancelled) => return false,
-            Err(error) => failed(core, &task, &error),
+            Err(error) => {
+                failed(core, &task, &error);
+                if !matches!(error, MergeError::Damaged { .. }) {
+                    paused.begin(core, &key);
+                }
+            }
         }
     }
     false

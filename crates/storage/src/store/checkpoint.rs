@@ -4,9 +4,10 @@
 //! touches several partitions. Nothing else says what it says, so it is there twice: two sealed
 //! copies (see [`crate::sealed`]), each of whole sectors. `store/CHECKPOINT.spare` is the same once
 //! more, for a file that is lost or damaged as a whole. It is written first, when all files of the
-//! flush are durable, so what it says holds whether or not the other was written as well; and the
-//! WAL is freed only after both, and after a record of the WAL says the same a third time: see
-//! [`super::rebuild`].
+//! flush are durable, and a start goes by the later one of the two: so from then on the flush
+//! counts, and nothing is written again under its number, whether or not the other file can be
+//! written as well. The WAL is freed only after both, and after a record of the WAL says the same a
+//! third time: see [`super::rebuild`].
 
 use std::path::Path;
 
@@ -113,14 +114,19 @@ impl Checkpoint {
     }
 
     /// Makes durable what was found: that a process before saw a file under its name does not say
-    /// that the name lasts, and files and segments of the log are removed by what it says.
-    pub(super) fn keep(&self, env: &Env, root: &Path) -> std::io::Result<()> {
+    /// that the name lasts, and files and segments of the log are removed by what it says. Says
+    /// whether both files say it, before which none of the log may go.
+    pub(super) fn keep(&self, env: &Env, root: &Path) -> std::io::Result<bool> {
+        let mut both = true;
         if Self::is_half_written(env, root)
             && let Err(error) = self.write(env, root)
         {
-            tracing::warn!(%error, "one of the two files of the checkpoint is not up to date");
+            both = false;
+            tracing::warn!(%error, "one of the two files of the checkpoint is not up to date, the \
+                log keeps what is in files");
         }
-        env.files.sync_dir(root)
+        env.files.sync_dir(root)?;
+        Ok(both)
     }
 
     /// The checkpoint of a record of the log.
@@ -161,14 +167,38 @@ impl Checkpoint {
         Ok(Some((checkpoint, damaged)))
     }
 
-    /// Replaces the checkpoint durably. The files that it makes count must be durable.
+    /// Replaces both files of the checkpoint durably. The files that it makes count must be durable.
     pub(super) fn write(&self, env: &Env, root: &Path) -> std::io::Result<()> {
-        let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        let copies = sealed::seal_padded(json, SECTOR_BYTES).repeat(2);
-        for name in [Self::SPARE, Self::NAME] {
-            env.files.write_atomic(&root.join(name), &copies)?;
+        self.write_spare(env, root)?;
+        env.files.sync_dir(root)?;
+        self.write_first(env, root)
+    }
+
+    /// Replaces the spare one, by which a start may go from then on; it is sure to once the folder
+    /// is synced. After an error it is what it was.
+    pub(super) fn write_spare(&self, env: &Env, root: &Path) -> std::io::Result<()> {
+        let path = root.join(Self::SPARE);
+        let unnamed = root.join(format!("{}.tmp", Self::SPARE));
+        let file = env.files.create(&unnamed)?;
+        file.write_at(&self.content()?, 0)?;
+        file.sync_data()?;
+        drop(file);
+        match env.files.rename(&unnamed, &path) {
+            // An error may hide that it was done.
+            Err(_) if matches!(env.files.stat(&unnamed), Ok(None)) => Ok(()),
+            renamed => renamed,
         }
-        Ok(())
+    }
+
+    /// Replaces the other one durably, once the spare one is durable.
+    pub(super) fn write_first(&self, env: &Env, root: &Path) -> std::io::Result<()> {
+        env.files
+            .write_atomic(&root.join(Self::NAME), &self.content()?)
+    }
+
+    fn content(&self) -> std::io::Result<Vec<u8>> {
+        let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
+        Ok(sealed::seal_padded(json, SECTOR_BYTES).repeat(2))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::chunk::Chunk;
 use crate::points::Growth;
 use crate::write::{Ack, Batch, WriteError};
 
-pub(super) use publish::push;
+pub(super) use publish::{grown_bytes, push};
 
 /// Batches that share one sync at most.
 const GROUP_BATCHES_MAX: usize = 256;
@@ -116,7 +116,9 @@ pub(super) fn start(
     };
     if recovered.flush > 0 && !recovered.recorded {
         let position = committer.record(recovered.position);
-        committer.truncate(position);
+        if recovered.may_free {
+            committer.truncate(position);
+        }
     }
     let guard = committer
         .core

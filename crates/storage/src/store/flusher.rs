@@ -16,6 +16,9 @@ use super::{Core, add};
 use crate::flush::{FlushError, Heads, ROW_STEPS, flush};
 use crate::retention;
 
+/// How often it is tried to sync the folder of the checkpoint.
+const SYNC_TRIES: u32 = 10;
+
 /// A head that takes no more rows.
 pub(super) struct Sealed {
     pub heads: Arc<Heads>,
@@ -212,48 +215,66 @@ fn write(
     jobs: &WeakUnboundedSender<Job>,
     progress: &Progress,
 ) -> bool {
+    let done = |steps| progress.note(|state| state.steps_done += steps);
+    let mut counts = None;
     loop {
-        progress.note(|state| state.steps_done = 0);
-        let done = |steps| progress.note(|state| state.steps_done += steps);
-        match commit(core, number, sealed, &done) {
-            Ok(()) => {
-                retention::maintain(core);
-                super::merger::count_waiting(core);
-                core.merging.wake();
-                return true;
+        // What counts is not written again, lest a crash find it half written.
+        let committed = match counts.take() {
+            Some(checkpoint) => Ok(checkpoint),
+            None => {
+                progress.note(|state| state.steps_done = 0);
+                commit(core, number, sealed, &done)
             }
+        };
+        let error = match committed {
+            Ok(checkpoint) => match checkpoint.write_first(&core.env, &core.root) {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "the first file of the checkpoint is not written, \
+                        trying again; until then none of the wal is freed");
+                    counts = Some(checkpoint);
+                    error.into()
+                }
+            },
             Err(error) => {
-                add(&core.counters.flush_errors, 1);
                 tracing::error!(%error, "flush failed, trying again; data is safe in the wal");
-                progress.note(|state| {
-                    state.failures += 1;
-                    state.failure = Failed {
-                        reason: error.to_string(),
-                        full: error.is_storage_full(),
-                    };
-                });
-                if core.failures.first().is_some() {
-                    // A failed sync: trying again would prove nothing.
-                    return false;
-                }
-                // A full disk is a common cause, and retention may make room.
-                retention::maintain(core);
-                std::thread::sleep(core.options.flush_retry);
-                if jobs.upgrade().is_none_or(|jobs| jobs.is_closed()) {
-                    return false;
-                }
+                error
             }
+        };
+        add(&core.counters.flush_errors, 1);
+        progress.note(|state| {
+            state.failures += 1;
+            state.failure = Failed {
+                reason: error.to_string(),
+                full: error.is_storage_full(),
+            };
+        });
+        if core.failures.first().is_some() {
+            // A failed sync: trying again would prove nothing.
+            return false;
+        }
+        // A full disk is a common cause, and retention may make room.
+        retention::maintain(core);
+        std::thread::sleep(core.options.flush_retry);
+        if jobs.upgrade().is_none_or(|jobs| jobs.is_closed()) {
+            return false;
         }
     }
+    retention::maintain(core);
+    super::merger::count_waiting(core);
+    core.merging.wake();
+    true
 }
 
-/// Writes one flush, commits it, and shows it to readers in place of the sealed head.
+/// Writes one flush, has the spare file of the checkpoint say so, from when on it counts, and shows
+/// it to readers in place of the sealed head. The other file of the checkpoint is still to be
+/// written. After an error the flush does not count, and may be tried again if the store can go on.
 pub(super) fn commit(
     core: &Core,
     number: u64,
     sealed: &Sealed,
     done: &dyn Fn(u64),
-) -> Result<(), FlushError> {
+) -> Result<Checkpoint, FlushError> {
     let _changing = core.changing.lock();
     let partitions = core.view.read().partitions.clone();
     let rows = core.options.block_rows.max(1);
@@ -267,7 +288,8 @@ pub(super) fn commit(
         done,
     )?;
     let checkpoint = Checkpoint::new(number, sealed.position, sealed.stamps.clone());
-    checkpoint.write(&core.env, &core.root)?;
+    checkpoint.write_spare(&core.env, &core.root)?;
+    sync_root(core)?;
     add(&core.counters.flushes, 1);
     let mut view = core.view.write();
     let map = Arc::make_mut(&mut view.partitions);
@@ -275,7 +297,29 @@ pub(super) fn commit(
         map.insert(partition.key.clone(), partition);
     }
     view.sealed = None;
-    Ok(())
+    Ok(checkpoint)
+}
+
+/// Makes the name of a checkpoint last. A process killed now has committed, and one whose machine
+/// stops may not have, so there is no way back; where the folder cannot even be opened that is tried
+/// for a while, and then the store ends.
+fn sync_root(core: &Core) -> std::io::Result<()> {
+    let mut tries = 0;
+    loop {
+        let Err(error) = core.env.files.sync_dir(&core.root) else {
+            return Ok(());
+        };
+        tries += 1;
+        if tries == SYNC_TRIES {
+            let reason = format!("the checkpoint cannot be made durable: {error}");
+            core.failures.report(reason);
+        }
+        if core.failures.first().is_some() {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the checkpoint is not durable yet, trying again");
+        std::thread::sleep(core.options.flush_retry);
+    }
 }
 
 #[cfg(test)]

@@ -36,11 +36,44 @@ const DOUBLINGS_MAX: u32 = 8;
 pub(crate) struct Merging {
     wanted: Mutex<bool>,
     changed: Condvar,
-    /// Held by whoever merges: one at a time. It has the partitions whose files could not be merged.
-    working: Mutex<BTreeMap<PartitionKey, Pause>>,
+    /// Held by whoever merges: one at a time.
+    working: Mutex<Paused>,
 }
 
-/// A partition that is left alone for a while: what cannot be written now is read in vain each time.
+/// What is left alone for a while.
+#[derive(Default)]
+struct Paused {
+    merges: Pauses,
+    downsampling: Pauses,
+}
+
+/// Partitions that are left alone for a while: what cannot be written now is read in vain each time.
+#[derive(Default)]
+pub(crate) struct Pauses(BTreeMap<PartitionKey, Pause>);
+
+impl Pauses {
+    /// Whether a partition is left alone.
+    pub(crate) fn holds(&self, core: &Core, key: &PartitionKey) -> bool {
+        let now = core.env.clock.monotonic_nanos();
+        let pause = self.0.get(key);
+        pause.is_some_and(|pause| now < pause.until_nanos)
+    }
+
+    pub(crate) fn begin(&mut self, core: &Core, key: &PartitionKey) {
+        let now = core.env.clock.monotonic_nanos();
+        self.0.entry(key.clone()).or_default().begin(now);
+    }
+
+    pub(crate) fn end(&mut self, key: &PartitionKey) {
+        self.0.remove(key);
+    }
+
+    /// Forgets all partitions but these, which are in order.
+    pub(crate) fn keep(&mut self, keys: &[PartitionKey]) {
+        self.0.retain(|key, _| keys.binary_search(key).is_ok());
+    }
+}
+
 #[derive(Default)]
 struct Pause {
     failures: u32,
@@ -92,19 +125,15 @@ pub(super) fn start(core: Arc<Core>) -> JoinHandle<()> {
 pub(crate) fn merge_all(core: &Core) {
     let mut paused = core.merging.working.lock();
     let keys: Vec<PartitionKey> = core.view.read().partitions.keys().cloned().collect();
-    paused.retain(|key, _| keys.binary_search(key).is_ok());
-    let now = || core.env.clock.monotonic_nanos();
+    paused.merges.keep(&keys);
     for key in keys {
-        if paused
-            .get(&key)
-            .is_some_and(|pause| now() < pause.until_nanos)
-        {
+        if paused.merges.holds(core, &key) {
             continue;
         }
         while let Some((partition, files)) = due(core, &key) {
             match merge_files(core, &partition, files) {
                 Ok(()) => {
-                    paused.remove(&key);
+                    paused.merges.end(&key);
                     drop(partition);
                     core.removals.sweep(core);
                     count_waiting(core);
@@ -113,7 +142,7 @@ pub(crate) fn merge_all(core: &Core) {
                 Err(error) => {
                     failed(core, &partition, &error);
                     if !matches!(error, MergeError::Damaged { .. }) {
-                        paused.entry(key.clone()).or_default().begin(now());
+                        paused.merges.begin(core, &key);
                         break;
                     }
                 }
@@ -123,7 +152,7 @@ pub(crate) fn merge_all(core: &Core) {
             return;
         }
     }
-    if downsampling::run(core) {
+    if downsampling::run(core, &mut paused.downsampling) {
         core.removals.sweep(core);
         core.merging.wake();
     }

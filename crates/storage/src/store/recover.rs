@@ -11,7 +11,7 @@ use model::value::KeyValueRef;
 use model::{Signal, Tenant};
 
 use super::checkpoint::{Checkpoint, Unread};
-use super::commit::push;
+use super::commit::{grown_bytes, push};
 use super::contents::content_of;
 use super::counters::signal_index;
 use super::flusher::Sealed;
@@ -35,6 +35,8 @@ pub(super) struct Recovered {
     pub position: Position,
     /// Whether the log has a record of the checkpoint of that flush.
     pub recorded: bool,
+    /// Whether both files of the checkpoint say it, so that the log before it may go.
+    pub may_free: bool,
     pub growth: Growth,
     /// A head that could not be written to files while the WAL was replayed.
     pub sealed: Option<Sealed>,
@@ -43,21 +45,14 @@ pub(super) struct Recovered {
 /// Reads partitions and replays the WAL. Rows are replayed exactly once: those before the
 /// checkpoint's position are in files, those after it are not.
 pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenError> {
+    let folder = |source| OpenError::Folder {
+        dir: core.root.clone(),
+        source,
+    };
     let checkpoint = find_checkpoint(core, wal_dir)?;
-    checkpoint
-        .keep(&core.env, &core.root)
-        .map_err(|source| OpenError::Folder {
-            dir: core.root.clone(),
-            source,
-        })?;
-    open_partitions(core, checkpoint.flush).map_err(|source| OpenError::Folder {
-        dir: core.root.clone(),
-        source,
-    })?;
-    downsampling::open(core, checkpoint.flush).map_err(|source| OpenError::Folder {
-        dir: core.root.clone(),
-        source,
-    })?;
+    checkpoint.keep(&core.env, &core.root).map_err(folder)?;
+    open_partitions(core, checkpoint.flush).map_err(folder)?;
+    downsampling::open(core, checkpoint.flush).map_err(folder)?;
     let options = journal::Options {
         segment_min: checkpoint.wal_segment.max(1),
         read_from: checkpoint.position(),
@@ -94,9 +89,14 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     core.counters
         .head_bytes
         .store(growth.bytes as u64, std::sync::atomic::Ordering::Relaxed);
-    let position = Checkpoint::read(&core.env, &core.root)?.0.position();
+    let (checkpoint, _) = Checkpoint::read(&core.env, &core.root)?;
+    let position = checkpoint.position();
+    let may_free = checkpoint.keep(&core.env, &core.root).map_err(folder)?;
     let recorded = recorded == flush;
-    if recorded && let Err(error) = journal.truncate_before(position) {
+    if recorded
+        && may_free
+        && let Err(error) = journal.truncate_before(position)
+    {
         if error.kind() == ErrorKind::Fatal {
             return Err(error.into());
         }
@@ -112,6 +112,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         flush,
         position,
         recorded,
+        may_free,
         growth,
         sealed,
     })
@@ -257,7 +258,7 @@ struct Replay<'a> {
     sealed: Option<Sealed>,
     /// The flush of the last checkpoint that the log has.
     recorded: u64,
-    /// When the first record was received.
+    /// When the first points were received of which that is known.
     since: Option<u64>,
 }
 
@@ -297,9 +298,10 @@ impl<'c> Replay<'c> {
             let _ = self.stamps.insert(stamp);
         }
         let mut gate = Again::new(&refused);
-        if self.core.options.start_zero_samples {
-            // What is in files is not looked at: all is known since the first record.
-            let since = *self.since.get_or_insert(received.unwrap_or(u64::MAX));
+        if self.core.options.start_zero_samples && batch.signal == Signal::Metrics {
+            // What is in files is not looked at: all is known since the first points.
+            self.since = self.since.or(received);
+            let since = self.since.unwrap_or(u64::MAX);
             gate.zeros = Some((self.core.known.of(&batch.tenant), since));
         }
         // It was let in before, when there was room.
@@ -320,7 +322,7 @@ impl<'c> Replay<'c> {
                     let head = self.heads.points.entry(batch.tenant).or_default();
                     self.growth += head.append(&chunk);
                 } else {
-                    self.growth.bytes += chunk.heap_bytes();
+                    self.growth.bytes += grown_bytes(&chunk);
                     let key = (batch.tenant, batch.signal);
                     push(self.heads.rows.entry(key).or_default(), Arc::new(chunk));
                 }
@@ -357,7 +359,14 @@ impl<'c> Replay<'c> {
             commit()
         });
         match committed {
-            Ok(()) => self.flush += 1,
+            Ok(checkpoint) => {
+                self.flush += 1;
+                let first = checkpoint.write_first(&self.core.env, &self.core.root);
+                if let Err(error) = first {
+                    add(&self.core.counters.flush_errors, 1);
+                    tracing::warn!(%error, "the first file of the checkpoint is not written yet");
+                }
+            }
             Err(error) => {
                 add(&self.core.counters.flush_errors, 1);
                 tracing::error!(%error, "rows of the wal cannot be written to files yet");

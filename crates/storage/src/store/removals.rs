@@ -188,6 +188,10 @@ impl Removals {
         let Some(partition) = core.view.read().partitions.get(key).cloned() else {
             return;
         };
+        // Of a file that does not read nobody knows which others it needs, and it stays covered.
+        if partition.apart().next().is_some() {
+            return;
+        }
         let kept = self.keep_needed(&partition);
         // Its index takes other room now.
         core.view.write().put((*partition).clone());

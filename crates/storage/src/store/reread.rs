@@ -2,7 +2,7 @@
 //! give the next time.
 
 use super::{Core, add};
-use crate::partition::{FileEntry, FileError, FileId, Partition, PartitionKey};
+use crate::partition::{FileEntry, FileError, FileId, Partition, PartitionKey, remove_files};
 
 /// Opens what can be opened by now, and forgets what is not there.
 pub(crate) fn reread(core: &Core) {
@@ -30,20 +30,27 @@ pub(crate) fn reread(core: &Core) {
 fn read_again(core: &Core, partition: &mut Partition) -> std::io::Result<()> {
     let dir = partition.key.dir(&core.root);
     for (id, counts) in lacking(partition) {
-        match FileEntry::look(&partition.home, id) {
-            Ok(file) => {
-                if partition.files.iter().any(|other| other.id.is_part_of(id)) {
-                    // The name must last before what it replaces goes.
-                    core.env.files.sync_dir(&dir)?;
+        // A merge may not have come to remove what it replaced.
+        let merged_away = partition.files.iter().any(|other| id.is_part_of(other.id));
+        if merged_away {
+            // The name must last before what it replaces goes.
+            core.env.files.sync_dir(&dir)?;
+            remove_files(&core.env, &dir, id)?;
+        } else {
+            match FileEntry::look(&partition.home, id) {
+                Ok(file) => {
+                    if partition.files.iter().any(|other| other.id.is_part_of(id)) {
+                        core.env.files.sync_dir(&dir)?;
+                    }
+                    let gone = partition.insert(file);
+                    add(&core.counters.reread_files, u64::from(counts));
+                    tracing::info!(dir = %dir.display(), file = %id, "a file reads again");
+                    core.removals.merged_away(&dir, &gone);
                 }
-                let gone = partition.insert(file);
-                add(&core.counters.reread_files, u64::from(counts));
-                tracing::info!(dir = %dir.display(), file = %id, "a file reads again");
-                core.removals.merged_away(&dir, &gone);
+                Err(FileError::Io(error))
+                    if error.kind() == std::io::ErrorKind::NotFound && !counts => {}
+                Err(_) => continue,
             }
-            Err(FileError::Io(error))
-                if error.kind() == std::io::ErrorKind::NotFound && !counts => {}
-            Err(_) => continue,
         }
         partition.unread.retain(|other| *other != id);
         partition.unsure.retain(|other| *other != id);

@@ -1,6 +1,7 @@
 //! The store against its promises: what comes back, when, and after what.
 
 mod answers;
+mod commits;
 mod crash;
 mod cut_short;
 mod downsampling;

@@ -433,3 +433,37 @@ async fn a_crash_leaves_dropped_files_whole_or_not_at_all() {
         "each file went at another moment: {seen:?}"
     );
 }
+
+#[tokio::test]
+async fn what_the_index_has_of_a_file_that_does_not_read_stays_there() {
+    let memory = MemoryFiles::new();
+    let dir = Path::new("/data");
+    let store = open(Arc::new(memory.clone()), dir, bound(None));
+    let mut steady = Steady::new();
+    for _ in 0..4 {
+        steady.flush(&store).await;
+    }
+    let core = store.core();
+    let bytes = partition(&store).disk_bytes(&core.env, &core.root);
+    drop(store);
+    let files = FaultFiles::over(Arc::new(memory));
+    files.plan(Plan {
+        path_contains: "0000000000000003.blocks$".to_owned(),
+        ..Plan::always(Op::Read, Failure::Io)
+    });
+    // The first file goes, and with it what the index has of it.
+    let store = open(
+        Arc::new(files.clone()),
+        dir,
+        bound(Some(bytes.unwrap() - 1)),
+    );
+    store.maintain().await;
+    assert_eq!(metric(&store, "dropped_files_total"), 1);
+    files.heal();
+    store.maintain().await;
+    assert_eq!(metric(&store, "reread_files_total"), 1);
+    assert_eq!(steady.kept(&store).await, 120);
+    drop(store);
+    let store = open(Arc::new(files), dir, bound(None));
+    assert_eq!(steady.kept(&store).await, 120);
+}

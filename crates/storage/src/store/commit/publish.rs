@@ -58,7 +58,7 @@ impl Committer {
             let mut view = self.core.view.write();
             let heads = Arc::make_mut(&mut view.active);
             for (key, chunk) in &fresh {
-                self.growth.bytes += chunk.heap_bytes() + flush_bytes(chunk);
+                self.growth.bytes += grown_bytes(chunk);
                 push(heads.rows.entry(key.clone()).or_default(), chunk.clone());
             }
         }
@@ -147,6 +147,11 @@ impl Committer {
             counters.refused.note(index, *count, now);
         }
     }
+}
+
+/// What a head grows by with a chunk of rows.
+pub(in crate::store) fn grown_bytes(chunk: &Chunk) -> usize {
+    chunk.heap_bytes() + flush_bytes(chunk)
 }
 
 /// About what writing a chunk to files takes in memory beyond what rows of few keys do: where a head has

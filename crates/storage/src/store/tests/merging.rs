@@ -538,6 +538,67 @@ async fn a_merged_file_that_does_not_read_back_replaces_nothing() {
 }
 
 #[tokio::test]
+async fn a_merged_file_and_a_part_of_it_that_read_again_are_there_once() {
+    let memory = MemoryFiles::new();
+    let (store, clock) = open(&memory);
+    let sent = send(&store, &mut Generator::new(46), &[40, 40]).await;
+    quiet(&clock);
+    // The process ends when the merged file has its name and a query still holds what it was made of.
+    let view = store.core().view.read().clone();
+    merge(&store).await;
+    assert_eq!(files_of(&store, Signal::Logs), [1]);
+    let left = memory.fork();
+    drop((view, store));
+    let of_logs = |files: &MemoryFiles| {
+        let paths = files.paths().into_iter();
+        let blocks = paths.filter(|path| path.extension().is_some_and(|e| e == "blocks"));
+        let names = blocks.map(|path| path.to_string_lossy().into_owned());
+        names
+            .filter(|name| name.contains("/logs/"))
+            .collect::<Vec<_>>()
+    };
+    let [part, _, merged] = &of_logs(&left)[..] else {
+        panic!("{:?}", of_logs(&left));
+    };
+    // Both read again at once, or one after the other.
+    for first in [None, Some(merged), Some(part)] {
+        let disk = left.fork();
+        let files = FaultFiles::over(Arc::new(disk.clone()));
+        for path in [merged, part] {
+            let refused = Plan::always(Op::Read, Failure::TooManyFiles);
+            let path_contains = path.clone() + "$";
+            files.plan(Plan {
+                path_contains,
+                ..refused
+            });
+        }
+        let (store, clock) = open_over(Arc::new(files.clone()));
+        assert_eq!(counted(&store, "damaged_files_total"), 2.0);
+        files.heal();
+        if let Some(first) = first {
+            let last = if first == part { merged } else { part };
+            files.plan(Plan {
+                path_contains: last.clone() + "$",
+                ..Plan::always(Op::Read, Failure::TooManyFiles)
+            });
+            store.maintain().await;
+            files.heal();
+        }
+        store.maintain().await;
+        sent.check(&store).await;
+        quiet(&clock);
+        merge(&store).await;
+        sent.check(&store).await;
+        let lacking = |partition: &Arc<Partition>| partition.apart().next().is_some();
+        assert!(!partitions(&store).iter().any(lacking));
+        drop(store);
+        let (store, _) = open(&disk);
+        sent.check(&store).await;
+        assert_eq!(of_logs(&disk).len(), 1, "{:?}", of_logs(&disk));
+    }
+}
+
+#[tokio::test]
 async fn a_part_that_the_disk_does_not_give_is_passed_over() {
     let memory = MemoryFiles::new();
     let (store, clock) = open(&memory);
