@@ -150,6 +150,10 @@ impl Collector {
             .spanmetrics
             .as_ref()
             .map(|options| SpanMetrics::new(name, options, clock));
+        if let Some(spans) = &spans {
+            // Before anything comes in.
+            sink.observe(Box::new(spans.observer()));
+        }
         let limit = options.server.request_bytes;
         let remote_write = RemoteWrite::new(receiver.clone(), Arc::clone(&ingest), limit);
         let account = Account {
@@ -177,7 +181,6 @@ impl Collector {
             tasks.push(start_internal(reader, admin, listener, limits, stop));
         }
         if let Some(spans) = &spans {
-            sink.observe(Box::new(spans.observer()));
             tasks.push(start_spanmetrics(spans.clone(), Arc::clone(&sink), stopped));
         }
         let drain_timeout = options.server.connections.drain_timeout;
@@ -263,6 +266,7 @@ fn start_spanmetrics(
                 biased;
                 () = stopped => return,
                 _ = ticks.tick() => {}
+                () = sink.counts_wanted() => {}
             }
             spans.emit(&*sink).await;
         }

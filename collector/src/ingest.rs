@@ -13,14 +13,29 @@ use otlp::exposition::Sample;
 use otlp::server::{Accept, Admission, Export, Verdict};
 use otlp::stamp::StampHeaders;
 use storage::Store;
-use storage::write::{Ack, Batch, Observe, Stamp, WriteError};
+use storage::write::{Ack, Batch, Mark, Observe, Stamp, WriteError};
 
 /// Where batches go.
 pub trait Sink: Send + Sync {
     /// Resolves when the batch is durable and answers queries, or is refused.
     fn write(&self, batch: Batch) -> BoxFuture<'_, Result<Ack, WriteError>>;
 
-    /// Shows every newly stored span to `observer`, once it is acknowledged.
+    /// The same for counts of spans, which cover those of their tenant up to a mark; none where
+    /// more of them follow.
+    fn write_counts(
+        &self,
+        batch: Batch,
+        to: Option<Mark>,
+    ) -> BoxFuture<'_, Result<Ack, WriteError>>;
+
+    /// Notes that the counts of all spans before a mark are written.
+    fn counted(&self, mark: Mark);
+
+    /// Resolves when counts are to be written without delay.
+    fn counts_wanted(&self) -> BoxFuture<'_, ()>;
+
+    /// Shows every span to `observer` whose counts were not written before the start, and then every
+    /// newly stored one, once it is acknowledged.
     fn observe(&self, observer: Box<dyn Observe>);
 
     /// Resolves when the observer has seen every span that was acknowledged before the call.
@@ -36,6 +51,22 @@ pub trait Sink: Send + Sync {
 impl Sink for Store {
     fn write(&self, batch: Batch) -> BoxFuture<'_, Result<Ack, WriteError>> {
         Box::pin(Store::write(self, batch))
+    }
+
+    fn write_counts(
+        &self,
+        batch: Batch,
+        to: Option<Mark>,
+    ) -> BoxFuture<'_, Result<Ack, WriteError>> {
+        Box::pin(Store::write_counts(self, batch, to))
+    }
+
+    fn counted(&self, mark: Mark) {
+        Store::counted(self, mark);
+    }
+
+    fn counts_wanted(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Store::counts_wanted(self))
     }
 
     fn observe(&self, observer: Box<dyn Observe>) {

@@ -16,6 +16,9 @@ pub(crate) struct FakeSink {
     pub(crate) batches: Mutex<Vec<Batch>>,
     pub(crate) answer: Mutex<Option<Result<Ack, WriteError>>>,
     pub(crate) observer: Mutex<Option<Box<dyn Observe>>>,
+    /// Up to where each write of counts covers spans, and what was said of all of them.
+    pub(crate) covers: Mutex<Vec<Option<Mark>>>,
+    pub(crate) counted: Mutex<Vec<Mark>>,
 }
 
 impl Sink for FakeSink {
@@ -40,6 +43,23 @@ impl Sink for FakeSink {
                 ..Ack::default()
             })
         })
+    }
+
+    fn write_counts(
+        &self,
+        batch: Batch,
+        to: Option<Mark>,
+    ) -> BoxFuture<'_, Result<Ack, WriteError>> {
+        self.covers.lock().push(to);
+        self.write(batch)
+    }
+
+    fn counted(&self, mark: Mark) {
+        self.counted.lock().push(mark);
+    }
+
+    fn counts_wanted(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
     }
 
     fn observe(&self, observer: Box<dyn Observe>) {
@@ -104,7 +124,7 @@ impl<'a> SpanDetails<'a> for Details<'a> {
 /// Shows spans as a store does.
 pub(crate) fn show(observer: &mut dyn Observe, tenant: &Tenant, spans: &[model::Span]) {
     let attributes = observer.attributes();
-    observer.spans(&mut |see| {
+    observer.spans(Mark::default(), &mut |see| {
         for span in spans {
             see(&StoredSpan {
                 tenant,

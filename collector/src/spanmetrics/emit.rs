@@ -5,11 +5,14 @@
 //! changed again, and with them what is written once, the zero that a series begins with and the
 //! examples. They go with the next emission, in the memory that the series take anyway; all that is
 //! missing is a point in between. A series is forgotten only when its last counts are written.
+//!
+//! Each write says up to which place in the store's log it covers the spans of its tenant, so that a
+//! start after a kill counts those that it does not ([`storage::Store::set_observer`]).
 
 use std::collections::VecDeque;
 
 use model::{Format, Signal, Tenant};
-use storage::write::{Batch, WriteError};
+use storage::write::{Batch, Mark, WriteError};
 
 use super::SpanMetrics;
 use super::points::{self, Item};
@@ -25,17 +28,28 @@ impl SpanMetrics {
         let _alone = shared.emitting.lock().await;
         sink.observed().await;
         let emission = shared.state.lock().begin(shared.now());
+        let mut all = true;
         for tenant in &emission.tenants {
-            let items = shared
+            let taken = shared
                 .state
                 .lock()
                 .take(tenant, &emission, shared.idle_nanos);
-            self.write(sink, tenant, emission.at.now, items).await;
+            all &= self.write(sink, tenant, emission.at.now, taken).await;
+        }
+        if all {
+            sink.counted(emission.seen);
         }
     }
 
-    /// Writes series of a tenant, or puts them back.
-    async fn write(&self, sink: &dyn Sink, tenant: &Tenant, now: u64, items: Vec<Item>) {
+    /// Writes series of a tenant, which cover its spans up to the mark, or puts them back; says
+    /// whether it could.
+    async fn write(
+        &self,
+        sink: &dyn Sink,
+        tenant: &Tenant,
+        now: u64,
+        (items, mark): (Vec<Item>, Mark),
+    ) -> bool {
         let shared = &*self.shared;
         let mut waiting = parts(items);
         while let Some(mut part) = waiting.pop_front() {
@@ -46,7 +60,9 @@ impl SpanMetrics {
                 request: points::encode(&shared.shapes, now, &part).into(),
                 stamp: None,
             };
-            match sink.write(batch).await {
+            // A process that ends before the last part begins with all of them again.
+            let covers = waiting.is_empty().then_some(mark);
+            match sink.write_counts(batch, covers).await {
                 Ok(ack) => {
                     let refused: u64 = ack.rejected.iter().map(|(_, points)| points).sum();
                     if refused > 0 {
@@ -73,10 +89,11 @@ impl SpanMetrics {
                         part.into_iter().chain(waiting.into_iter().flatten()),
                     );
                     tracing::warn!(%error, %tenant, "span metrics are not stored yet");
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use storage::write::{Observe, Show};
+use storage::write::{Mark, Observe, Show};
 
 use super::SpanMetrics;
 
@@ -23,10 +23,11 @@ impl Observe for Observer {
         Arc::clone(&self.metrics.shared.attributes)
     }
 
-    fn spans(&mut self, show: &mut Show<'_>) {
+    fn spans(&mut self, mark: Mark, show: &mut Show<'_>) {
         let shared = &self.metrics.shared;
         let now = shared.now();
         let mut state = shared.state.lock();
         show(&mut |span| state.see(span, now));
+        state.seen(mark);
     }
 }

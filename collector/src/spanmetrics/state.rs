@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use hashbrown::HashMap;
 use model::{StatusCode, Tenant};
-use storage::write::StoredSpan;
+use storage::write::{Mark, StoredSpan};
 
 use super::counts::{Calls, Losses, Presence, Requests};
 use super::graph::{Edge, Event, Graph, Lost, Outcomes};
@@ -96,12 +96,16 @@ pub(super) struct State {
     graph: Option<Graph>,
     emissions: u64,
     emitted_unix_nano: u64,
+    /// Every span before this was seen, and none after it.
+    seen: Mark,
 }
 
 /// One emission: what is written of every tenant, and when.
 pub(super) struct Emission {
     pub tenants: Vec<Tenant>,
     pub at: Moment,
+    /// Everything before this was seen.
+    pub seen: Mark,
     /// Whether series are written that have not changed.
     all: bool,
 }
@@ -130,6 +134,7 @@ impl State {
             graph,
             emissions: 0,
             emitted_unix_nano: 0,
+            seen: Mark::default(),
         }
     }
 
@@ -152,6 +157,11 @@ impl State {
         }
     }
 
+    /// Notes that it has seen every span before the mark.
+    pub(super) fn seen(&mut self, mark: Mark) {
+        self.seen = mark;
+    }
+
     /// Begins an emission.
     pub(super) fn begin(&mut self, (now, steady): (u64, u64)) -> Emission {
         let counted = &mut self.counted;
@@ -166,6 +176,7 @@ impl State {
                 now,
                 before: self.emitted_unix_nano,
             },
+            seen: self.seen,
             all: self.emissions.is_multiple_of(REFRESH_EVERY),
         };
         self.emissions += 1;
@@ -173,10 +184,16 @@ impl State {
         emission
     }
 
-    /// Takes out what is to be written of a tenant.
-    pub(super) fn take(&mut self, tenant: &Tenant, emission: &Emission, idle: u64) -> Vec<Item> {
+    /// Takes out what is to be written of a tenant, which covers its spans up to the mark.
+    pub(super) fn take(
+        &mut self,
+        tenant: &Tenant,
+        emission: &Emission,
+        idle: u64,
+    ) -> (Vec<Item>, Mark) {
+        let seen = self.seen;
         let Some(tables) = self.counted.tenants.get_mut(tenant) else {
-            return Vec::new();
+            return (Vec::new(), seen);
         };
         let totals = &mut self.counted.totals;
         let mut items = Vec::new();
@@ -199,7 +216,7 @@ impl State {
         if tables.is_empty() {
             self.counted.tenants.remove(tenant);
         }
-        items
+        (items, seen)
     }
 
     /// Has what could not be written, written the next time.

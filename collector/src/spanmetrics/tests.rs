@@ -569,4 +569,5 @@ async fn spans_without_another_side_are_series_too() {
     assert_eq!(counts, [("cart".to_owned(), 1), ("web".to_owned(), 1)]);
 }
 
+mod hard;
 mod refused;

@@ -234,6 +234,20 @@ impl Journal {
         closed.map(|(_, segment)| segment.end).sum::<u64>() + self.end().offset
     }
 
+    /// Length of the segments that hold nothing from a position on.
+    pub fn bytes_before(&self, position: Position) -> u64 {
+        let state = self.shared.state.lock();
+        let closed = state.segments.range(..self.active.number);
+        let used_up = closed.map_while(|(number, segment)| {
+            let end = Position {
+                segment: *number,
+                offset: segment.end,
+            };
+            (end <= position).then_some(segment.end)
+        });
+        used_up.sum()
+    }
+
     /// Number of segment files.
     pub fn segments(&self) -> usize {
         self.shared.state.lock().segments.len()

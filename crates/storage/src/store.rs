@@ -12,6 +12,7 @@ mod checkpoint;
 mod commit;
 mod contents;
 mod counters;
+mod counting;
 mod decode;
 mod flusher;
 mod labels;
@@ -19,6 +20,7 @@ pub(crate) mod merger;
 mod options;
 pub(crate) mod rebuild;
 mod record;
+mod recount;
 mod recover;
 mod refusal;
 mod refused;
@@ -37,6 +39,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use env::{Env, Failure, LockFile};
+use journal::Position;
 use model::Format;
 use model::room::Budget;
 use model::row::Decode;
@@ -45,7 +48,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::retention;
 use crate::snapshot::{self, Snapshot, SnapshotError};
-use crate::write::{Ack, Batch, Observe, WriteError};
+use crate::write::{Ack, Batch, Mark, Observe, WriteError};
 
 pub(crate) use checkpoint::Checkpoint;
 use commit::Job;
@@ -174,6 +177,20 @@ impl Store {
 
     /// Stores a batch. When this returns an [`Ack`], its rows are durable and answer queries.
     pub async fn write(&self, batch: Batch) -> Result<Ack, WriteError> {
+        self.write_covering(batch, None).await
+    }
+
+    /// The same for counts of spans, which cover those of their tenant up to a mark; none where
+    /// more of them follow.
+    pub async fn write_counts(&self, batch: Batch, to: Option<Mark>) -> Result<Ack, WriteError> {
+        self.write_covering(batch, to.map(|mark| mark.0)).await
+    }
+
+    async fn write_covering(
+        &self,
+        batch: Batch,
+        covers: Option<Position>,
+    ) -> Result<Ack, WriteError> {
         let core = &self.handle.core;
         if core.is_closing() {
             return Err(WriteError::Closed);
@@ -201,7 +218,8 @@ impl Store {
             match core.decode_new(batch) {
                 Ok(new) => {
                     // Where there is no commit thread any more, that the answer is dropped says so.
-                    let _ = jobs.send(Job::Write(Box::new(new.pending(permit, answer))));
+                    let pending = new.pending(permit, covers, answer);
+                    let _ = jobs.send(Job::Write(Box::new(pending)));
                 }
                 Err(error) => {
                     drop(permit);
@@ -228,9 +246,27 @@ impl Store {
     }
 
     /// Shows every span stored from now on to `observer`, after it was acknowledged, on the commit
-    /// thread.
-    pub fn set_observer(&self, observer: Box<dyn Observe>) {
-        *self.handle.core.observer.lock() = Some(observer);
+    /// thread. With [`Options::count_spans`] it is first shown, on this thread, the spans of before
+    /// the store was opened whose counts were not written; to be called before anything is stored.
+    pub fn set_observer(&self, mut observer: Box<dyn Observe>) {
+        let core = &self.handle.core;
+        let mut place = core.observer.lock();
+        if core.options.count_spans {
+            recount::recount(core, observer.as_mut());
+            let _ = self.send(Job::Counted(core.counting.covered()));
+        }
+        *place = Some(observer);
+    }
+
+    /// Notes that the counts of all spans before the mark are written: the log need not keep these
+    /// for them.
+    pub fn counted(&self, mark: Mark) {
+        let _ = self.send(Job::Counted(mark.0));
+    }
+
+    /// Resolves when counts are to be written without delay, since the log keeps much for them.
+    pub async fn counts_wanted(&self) {
+        self.handle.core.counting.wanted().await;
     }
 
     /// Returns when the observer has seen every span that was acknowledged before the call.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use journal::Position;
 use model::row::{DecodeError, Reject};
 use model::{ClockOffset, Format, Resource, Signal, SpanId, Tenant, TraceId};
 
@@ -71,6 +72,11 @@ pub struct Points {
     pub exemplars: u64,
 }
 
+/// A place in the log of a store, for whoever writes down up to where it has counted: see
+/// [`Observe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Mark(pub(crate) Position);
+
 /// A span that has just been acknowledged.
 #[derive(Clone, Copy)]
 pub struct StoredSpan<'a> {
@@ -127,8 +133,9 @@ pub trait Observe: Send {
     /// The attributes that it may ask for.
     fn attributes(&self) -> Arc<[String]>;
 
-    /// Spans were stored: `show` shows each of them.
-    fn spans(&mut self, show: &mut Show<'_>);
+    /// Spans were stored: `show` shows each of them. From then on it has seen every span before the
+    /// mark, and none after it.
+    fn spans(&mut self, mark: Mark, show: &mut Show<'_>);
 }
 
 /// The batch was not stored.

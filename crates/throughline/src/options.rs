@@ -90,6 +90,7 @@ pub(crate) fn store(config: &Config, name: String) -> storage::Options {
         start_zero_samples: config.metrics.start_zero_samples,
         unmerged_files: config.limits.unmerged_files,
         repeat_window: config.limits.repeat_window.unwrap_or_default(),
+        count_spans: config.span_metrics.enabled || config.service_graph.enabled,
         pending_bytes: (request_bytes * 2).clamp(1, u32::MAX as usize),
         in_flight_bytes: in_flight_bytes(&config.limits),
         decoded_bytes: room::decoded_bytes(request_bytes),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tests::otlp_json::{SECOND, attributes, now, span, traces};
-use tests::{Http, Setup, wait};
+use tests::{Http, Server, Setup, wait};
 
 use crate::PROGRAM;
 
@@ -282,6 +282,49 @@ async fn a_restart_neither_loses_nor_repeats_a_count() {
         table(&query, &format!("count({calls})"), &[]).await.len(),
         1
     );
+    assert!(server.terminate().0.success());
+}
+
+#[tokio::test]
+async fn after_a_kill_every_acknowledged_span_is_counted_once() {
+    let setup = Setup::new(PROGRAM, "up").config(CONFIG);
+    let mut server = setup.start();
+    let setup = setup.listen("internal", &server.address("internal"));
+    let calls = "traces_spanmetrics_calls_total{span_name=\"tick\"}";
+    let mut sent = 0;
+    let mut send = async |server: &Server, count: u64| {
+        let spans = (0..count).map(|n| {
+            let id = format!("{:016x}", sent + n + 1);
+            span(TRACE, &id, "", "tick", now() - SECOND, 1_000)
+        });
+        let spans: Vec<Value> = spans.collect();
+        let otlp = server.otlp();
+        otlp.export("traces", &traces("clock", &spans)).await;
+        sent += count;
+    };
+    for round in 1..=5 {
+        send(&server, round).await;
+        if round % 2 == 0 {
+            // Some of them were written; what follows perhaps not.
+            let query = server.query();
+            wait::eventually("counts are written", wait::LONG, async || {
+                let total = increase(&query, calls).await;
+                (total > 0.0).then_some(())
+            })
+            .await;
+            send(&server, 10 * round).await;
+        }
+        server.kill();
+        server = setup.start();
+    }
+    assert!(server.terminate().0.success());
+    let server = setup.start();
+    let query = server.query();
+    let expected = 1.0 + 22.0 + 3.0 + 44.0 + 5.0;
+    assert_eq!(increase(&query, calls).await, expected);
+    // Every one of them began a trace.
+    let graph = "traces_service_graph_request_total{client=\"user\"}";
+    assert_eq!(increase(&query, graph).await, expected);
     assert!(server.terminate().0.success());
 }
 

@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use model::room::Budget;
-use storage::write::{Ack, Batch, Observe};
+use storage::write::{Ack, Batch, Mark, Observe};
 
 use super::*;
 use crate::ingest::Sink;
@@ -144,6 +144,22 @@ async fn what_is_too_large_is_written_in_parts_and_given_up_alone() {
                 return Box::pin(async { Err(WriteError::TooLarge("too large".to_owned())) });
             }
             self.0.write(batch)
+        }
+
+        fn write_counts(
+            &self,
+            batch: Batch,
+            _: Option<Mark>,
+        ) -> BoxFuture<'_, Result<Ack, WriteError>> {
+            self.write(batch)
+        }
+
+        fn counted(&self, mark: Mark) {
+            self.0.counted(mark);
+        }
+
+        fn counts_wanted(&self) -> BoxFuture<'_, ()> {
+            self.0.counts_wanted()
         }
 
         fn observe(&self, observer: Box<dyn Observe>) {

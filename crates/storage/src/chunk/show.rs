@@ -6,7 +6,7 @@ use model::value::{self, Value};
 use model::{SpanId, Tenant, TraceId};
 
 use super::{Chunk, SpanRow, Val};
-use crate::write::{Observe, SpanDetails, StoredSpan};
+use crate::write::{See, SpanDetails, StoredSpan};
 
 /// One span, and where the attributes are that may be asked for.
 struct Details<'a> {
@@ -54,39 +54,37 @@ impl<'a> SpanDetails<'a> for Details<'a> {
 }
 
 impl Chunk {
-    /// Shows the spans, if that is what the rows are.
-    pub(crate) fn show_spans(&self, tenant: &Tenant, observer: &mut dyn Observe) {
+    /// Shows the spans, if that is what the rows are. `wanted` are the attributes that may be asked
+    /// for.
+    pub(crate) fn show_spans(&self, tenant: &Tenant, wanted: &[String], see: &mut See<'_>) {
         if self.spans.is_empty() {
             return;
         }
-        let wanted = observer.attributes();
         let keys: Vec<Option<u32>> = wanted.iter().map(|key| self.keys.find(key)).collect();
         let resources = self.resources.iter();
         let services: Vec<&str> = resources.map(|entry| entry.value.service()).collect();
-        observer.spans(&mut |see| {
-            for (row, trace_id) in self.spans.iter().zip(&self.trace_ids) {
-                let details = Details {
-                    chunk: self,
-                    row,
-                    wanted: &wanted,
-                    keys: &keys,
-                };
-                see(&StoredSpan {
-                    tenant,
-                    service: services[row.resource as usize],
-                    resource: &self.resources[row.resource as usize].value,
-                    name: self.str(row.name),
-                    kind: row.kind,
-                    status: row.status.unwrap_or_default(),
-                    start_unix_nano: row.start,
-                    end_unix_nano: row.end,
-                    trace_id: *trace_id,
-                    span_id: SpanId(row.span_id),
-                    parent_span_id: SpanId::from_wire(&row.parent),
-                    bytes: row.encoded_bytes.into(),
-                    details: &details,
-                });
-            }
-        });
+        for (row, trace_id) in self.spans.iter().zip(&self.trace_ids) {
+            let details = Details {
+                chunk: self,
+                row,
+                wanted,
+                keys: &keys,
+            };
+            see(&StoredSpan {
+                tenant,
+                service: services[row.resource as usize],
+                resource: &self.resources[row.resource as usize].value,
+                name: self.str(row.name),
+                kind: row.kind,
+                status: row.status.unwrap_or_default(),
+                start_unix_nano: row.start,
+                end_unix_nano: row.end,
+                trace_id: *trace_id,
+                span_id: SpanId(row.span_id),
+                parent_span_id: SpanId::from_wire(&row.parent),
+                bytes: row.encoded_bytes.into(),
+                details: &details,
+            });
+        }
     }
 }

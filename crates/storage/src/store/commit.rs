@@ -15,10 +15,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::contents::Content;
 use super::flusher::Flusher;
+use super::record::{self, Covers};
 use super::recover::Recovered;
 use super::refusal::Refusal;
 use super::stamps::{Before, Stamps};
-use super::{Core, add, record};
+use super::{Core, add};
 use disk::Disk;
 
 use crate::chunk::Chunk;
@@ -41,6 +42,8 @@ pub(super) struct Pending {
     /// By what a repeat of it is known, where it has no stamp.
     pub content: Option<Content>,
     pub received_unix_nano: u64,
+    /// Of counts of spans: up to where they cover those of their tenant.
+    pub covers: Option<Position>,
     pub answer: oneshot::Sender<Result<Ack, WriteError>>,
     /// What it takes of the bounds on memory, until it is answered.
     pub holds: (OwnedSemaphorePermit, Room),
@@ -57,6 +60,8 @@ pub(super) enum Job {
     Flushed(Position),
     /// The log before this position was freed.
     Freed(Position),
+    /// The counts of all spans before this position are written.
+    Counted(Position),
     /// Write the head to files, if that is possible, and stop.
     Shutdown(oneshot::Sender<()>),
 }
@@ -172,9 +177,11 @@ impl Committer {
                 None => {}
                 Some(Job::Flushed(position)) => {
                     if let Some(position) = self.flushed(position) {
-                        self.freeing = Some(position);
-                        self.flusher.free(position);
+                        self.free(self.core.counting.in_files(position));
                     }
+                }
+                Some(Job::Counted(position)) => {
+                    self.free(self.core.counting.written(position));
                 }
                 Some(Job::Freed(position)) => {
                     self.freeing.take_if(|freeing| *freeing == position);
@@ -199,6 +206,7 @@ impl Committer {
                 }
                 Some(Job::Write(_)) => unreachable!("writes joined the group above"),
             }
+            self.keep_less();
             self.make_room();
             self.keep_pace();
         }
@@ -288,7 +296,11 @@ impl Committer {
         // Which zeros went before its points depends on it, too.
         let zeros = self.core.options.start_zero_samples && pending.batch.signal == Signal::Metrics;
         let received = (!timely || zeros).then_some(pending.received_unix_nano);
-        let header = record::header(&pending.batch, &pending.refused_series, received);
+        let covers = pending.covers.map(|tenant| Covers {
+            tenant,
+            all: self.core.counting.covered(),
+        });
+        let header = record::header(&pending.batch, &pending.refused_series, received, covers);
         let bytes = header.len() + pending.batch.request.len();
         if let Some((refusal, reason)) = self.no_room(bytes) {
             self.refuse(pending, refusal, reason);

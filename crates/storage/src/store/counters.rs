@@ -39,6 +39,8 @@ pub(crate) struct Counters {
     pub syncs: AtomicU64,
     pub tail_dropped: AtomicU64,
     pub wal_bytes: AtomicU64,
+    /// Bytes of the log that were freed although the counts of their spans were not written.
+    pub uncovered_bytes: AtomicU64,
     pub wal_lost_bytes: AtomicU64,
     pub wal_lost_segments: AtomicU64,
     pub wal_torn_bytes: AtomicU64,
@@ -186,6 +188,7 @@ impl Counters {
             ("wal_syncs_total", &self.syncs),
             ("tail_dropped_rows_total", &self.tail_dropped),
             ("wal_bytes", &self.wal_bytes),
+            ("wal_uncovered_bytes_total", &self.uncovered_bytes),
             ("wal_lost_bytes_total", &self.wal_lost_bytes),
             ("wal_lost_segments_total", &self.wal_lost_segments),
             ("wal_torn_bytes_total", &self.wal_torn_bytes),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use journal::Position;
 use model::Tenant;
 use model::room::{NoRoom, Room};
 use model::row::Decode;
@@ -39,6 +40,7 @@ impl New {
     pub(super) fn pending(
         self,
         permit: OwnedSemaphorePermit,
+        covers: Option<Position>,
         answer: oneshot::Sender<Result<Ack, WriteError>>,
     ) -> Pending {
         Pending {
@@ -47,6 +49,7 @@ impl New {
             refused_series: self.refused_series,
             content: self.content,
             received_unix_nano: self.received_unix_nano,
+            covers,
             answer,
             holds: (permit, self.room),
         }

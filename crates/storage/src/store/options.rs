@@ -57,6 +57,9 @@ pub struct Options {
     /// A batch without a stamp that equals one of this span of time is a repeat, and not stored
     /// again; zero to store it.
     pub repeat_window: Duration,
+    /// Whether an observer counts spans: the log keeps those whose counts are not written, and they
+    /// are shown to it when it is set.
+    pub count_spans: bool,
 }
 
 impl Default for Options {
@@ -83,6 +86,7 @@ impl Default for Options {
             unmerged_files: 20_000,
             open_files: None,
             repeat_window: Duration::ZERO,
+            count_spans: false,
         }
     }
 }

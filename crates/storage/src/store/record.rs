@@ -6,15 +6,18 @@
 //! where series of the request were refused, how many (4) and for each its place (4) among the
 //! distinct series of the request in the order of their first points; then, where what becomes of the
 //! request depends on it (rows without a time or far ahead, zeros where counters began), when it was
-//! received (8); then, where it is not OTLP, its format (1); then the request.
+//! received (8); then, where it is not OTLP, its format (1); then, where the request is counts of
+//! spans, up to which position in the log they cover the spans of the tenant (16), and those of all
+//! tenants (16), each as segment and offset, most significant byte first; then the request.
 //!
 //! The version less one says in its bits what is there: 1 a clock offset, 2 refused series, 4 the
-//! time of receipt, 8 the format.
+//! time of receipt, 8 the format, 16 what is covered.
 //!
 //! A record that begins with 255 is no batch but the checkpoint that was written before it, as JSON:
 //! for a start that finds none in its files ([`super::rebuild`]).
 
 use bytes::Bytes;
+use journal::Position;
 use model::{ClockOffset, Format, Signal, Tenant};
 
 use super::checkpoint::Checkpoint;
@@ -27,6 +30,7 @@ const WITH_CLOCK: u8 = 1;
 const WITH_REFUSED: u8 = 2;
 const WITH_RECEIVED: u8 = 4;
 const WITH_FORMAT: u8 = 8;
+const WITH_COVERS: u8 = 16;
 /// Begins a record that is a checkpoint.
 const CHECKPOINT: u8 = u8::MAX;
 
@@ -38,10 +42,26 @@ pub(crate) struct Record {
     pub refused_series: Vec<u32>,
     /// When the request was received, where what becomes of it depends on that.
     pub received_unix_nano: Option<u64>,
+    /// Of counts of spans: which ones they cover.
+    pub covers: Option<Covers>,
+}
+
+/// Which spans are counted, by their positions in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Covers {
+    /// Those of the tenant before this position.
+    pub tenant: Position,
+    /// Those of all tenants before this one.
+    pub all: Position,
 }
 
 /// What precedes the request in the record.
-pub(super) fn header(batch: &Batch, refused_series: &[u32], received: Option<u64>) -> Vec<u8> {
+pub(super) fn header(
+    batch: &Batch,
+    refused_series: &[u32],
+    received: Option<u64>,
+    covers: Option<Covers>,
+) -> Vec<u8> {
     let tenant = batch.tenant.as_str().as_bytes();
     // Without an agent's id there is no stamp, hence no clock.
     let stamp = batch.stamp.as_ref().filter(|stamp| !stamp.agent.is_empty());
@@ -58,6 +78,9 @@ pub(super) fn header(batch: &Batch, refused_series: &[u32], received: Option<u64
     }
     if batch.format != Format::Otlp {
         parts |= WITH_FORMAT;
+    }
+    if covers.is_some() {
+        parts |= WITH_COVERS;
     }
     let mut out = vec![PLAIN + parts, batch.signal as u8];
     out.push(u8::try_from(tenant.len()).expect("tenant names have at most 64 bytes"));
@@ -78,6 +101,10 @@ pub(super) fn header(batch: &Batch, refused_series: &[u32], received: Option<u64
     }
     if batch.format != Format::Otlp {
         out.push(batch.format as u8);
+    }
+    if let Some(covers) = covers {
+        out.extend_from_slice(&covers.tenant.to_bytes());
+        out.extend_from_slice(&covers.all.to_bytes());
     }
     out
 }
@@ -128,7 +155,7 @@ fn read(record: &Bytes) -> Option<Record> {
     };
     let [version, signal, tenant_length] = take(3)?.try_into().ok()?;
     let parts = version.checked_sub(PLAIN)?;
-    if parts > WITH_CLOCK | WITH_REFUSED | WITH_RECEIVED | WITH_FORMAT {
+    if parts > WITH_CLOCK | WITH_REFUSED | WITH_RECEIVED | WITH_FORMAT | WITH_COVERS {
         return None;
     }
     let signal = Signal::from_code(signal)?;
@@ -176,6 +203,14 @@ fn read(record: &Bytes) -> Option<Record> {
     } else {
         Format::Otlp
     };
+    let covers = if parts & WITH_COVERS != 0 {
+        Some(Covers {
+            tenant: Position::from_bytes(take(16)?.try_into().ok()?),
+            all: Position::from_bytes(take(16)?.try_into().ok()?),
+        })
+    } else {
+        None
+    };
     let batch = Batch {
         tenant,
         signal,
@@ -187,6 +222,7 @@ fn read(record: &Bytes) -> Option<Record> {
         batch,
         refused_series: refused,
         received_unix_nano,
+        covers,
     })
 }
 
@@ -209,6 +245,11 @@ mod tests {
             clock,
         };
         use Format::{Otlp, RemoteWrite1, RemoteWrite2};
+        let position = |segment| Position { segment, offset: 7 };
+        let covers = Covers {
+            tenant: position(1 << 40),
+            all: position(3),
+        };
         for (stamp, refused, received, format, version) in [
             (None, vec![], None, Otlp, 1),
             (Some(stamp(None)), vec![], None, Otlp, 1),
@@ -228,17 +269,21 @@ mod tests {
                 request: Bytes::from_static(b"request"),
                 stamp,
             };
-            let mut record = header(&batch, &refused, received);
-            assert_eq!(record[0], version);
-            record.extend_from_slice(&batch.request);
-            let found = read(&record.clone().into()).unwrap();
-            let expected = Record {
-                batch,
-                refused_series: refused,
+            let mut expected = Record {
+                batch: batch.clone(),
+                refused_series: refused.clone(),
                 received_unix_nano: received,
+                covers: None,
             };
-            assert_eq!(found, expected);
-            for unknown in [0, 17] {
+            let mut record = Vec::new();
+            for (covers, more) in [(Some(covers), 16), (None, 0)] {
+                record = header(&batch, &refused, received, covers);
+                assert_eq!(record[0], version + more);
+                record.extend_from_slice(&batch.request);
+                expected.covers = covers;
+                assert_eq!(read(&record.clone().into()).as_ref(), Some(&expected));
+            }
+            for unknown in [0, 33] {
                 record[0] = unknown;
                 assert!(read(&record.clone().into()).is_none());
             }

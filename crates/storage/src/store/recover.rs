@@ -92,10 +92,13 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     let (checkpoint, _) = Checkpoint::read(&core.env, &core.root)?;
     let position = checkpoint.position();
     let may_free = checkpoint.keep(&core.env, &core.root).map_err(folder)?;
+    if core.options.count_spans {
+        core.counting.begin(journal.end());
+    }
     let recorded = recorded == flush;
     if recorded
         && may_free
-        && let Err(error) = journal.truncate_before(position)
+        && let Err(error) = journal.truncate_before(core.counting.in_files(position))
     {
         if error.kind() == ErrorKind::Fatal {
             return Err(error.into());
@@ -293,6 +296,7 @@ impl<'c> Replay<'c> {
             batch,
             refused_series: refused,
             received_unix_nano: received,
+            covers: _,
         } = record;
         if let Some(stamp) = &batch.stamp {
             let _ = self.stamps.insert(stamp);

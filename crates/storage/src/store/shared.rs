@@ -11,6 +11,7 @@ use model::row::Decode;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
+use super::counting::Counting;
 use super::tail::Tails;
 use super::{Counters, Options, merger, removals, sources};
 use crate::chunk::Expected;
@@ -108,6 +109,8 @@ pub(crate) struct Core {
     pub(super) wal: OnceLock<journal::Tail>,
     pub merging: merger::Merging,
     pub(super) observer: Mutex<Option<Box<dyn Observe>>>,
+    /// What of the log is kept for the counts of spans.
+    pub(super) counting: Counting,
     /// What the store cannot go on without.
     pub failures: Failures,
     pub(super) decoder: Arc<dyn Decode>,
@@ -160,6 +163,7 @@ impl Core {
             wal: OnceLock::new(),
             merging: merger::Merging::default(),
             observer: Mutex::new(None),
+            counting: Counting::default(),
             failures,
             decoder,
             expected: Expected::default(),

@@ -18,6 +18,7 @@ mod open_files;
 mod partitions;
 mod points;
 mod rebuild;
+mod recount;
 mod refused;
 mod room;
 mod same;

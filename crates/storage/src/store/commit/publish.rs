@@ -12,7 +12,7 @@ use super::super::counters::signal_index;
 use super::{Committer, Pending};
 use crate::chunk::Chunk;
 use crate::order::KEYS_FOR_TRACE_ORDER_MAX;
-use crate::write::Ack;
+use crate::write::{Ack, Mark};
 
 /// Chunks are joined up to this many rows: joining copies, and senders wait for it.
 const CHUNK_ROWS_MAX: usize = 1_024;
@@ -86,13 +86,19 @@ impl Committer {
         if spans.clone().next().is_none() {
             return;
         }
+        let end = self.journal.end();
+        self.core.counting.stored(end);
         // Whoever was just answered may wait for this processor: where there are few of them, the
         // system wakes a thread where its waker runs, and lets that go on for a while.
         std::thread::yield_now();
         if let Some(observer) = self.core.observer.lock().as_mut() {
-            for ((tenant, _), chunk) in spans {
-                chunk.show_spans(tenant, observer.as_mut());
-            }
+            let wanted = observer.attributes();
+            // All of what has one position at once: who counts is never between two of its spans.
+            observer.spans(Mark(end), &mut |see| {
+                for ((tenant, _), chunk) in spans.clone() {
+                    chunk.show_spans(tenant, &wanted, see);
+                }
+            });
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use journal::Position;
 
+use super::super::add;
 use super::super::checkpoint::Checkpoint;
 use super::super::flusher::{Sealed, Share};
 use super::super::record;
@@ -31,7 +32,7 @@ impl Committer {
             if self.flusher.failure().is_none() && !self.may_grow() && self.wait_for_flush(1) {
                 self.seal();
             }
-        } else if (self.journal.bytes() >= self.core.options.wal_bytes / 2 || self.disk.is_scarce())
+        } else if (self.needed_bytes() >= self.core.options.wal_bytes / 2 || self.disk.is_scarce())
             && self.flushing.is_none()
             // What is being freed does not count.
             && self.freeing.is_none()
@@ -151,8 +152,57 @@ impl Committer {
         position
     }
 
+    /// Has the log freed up to a position, whenever the flush thread comes to it.
+    pub(super) fn free(&mut self, position: Position) {
+        if self.freeing.is_none_or(|freeing| freeing < position) {
+            self.freeing = Some(position);
+            self.flusher.free(position);
+        }
+    }
+
+    /// Bytes of the log that are kept for the counts of spans alone.
+    fn kept_bytes(&self) -> u64 {
+        let counting = &self.core.counting;
+        let (kept_from, in_files) = counting.kept();
+        if kept_from >= in_files {
+            return 0;
+        }
+        // What is about to be freed is kept no more.
+        let freed = self.journal.bytes_before(kept_from);
+        self.journal.bytes_before(in_files).saturating_sub(freed)
+    }
+
+    /// Bytes of the log with rows that are not in files.
+    fn needed_bytes(&self) -> u64 {
+        self.journal.bytes().saturating_sub(self.kept_bytes())
+    }
+
+    /// Keeps no more of the log for the counts of spans than may be, and nothing where the disk has
+    /// little room.
+    pub(super) fn keep_less(&mut self) {
+        let kept = self.kept_bytes();
+        if kept == 0 {
+            return;
+        }
+        let most = if self.disk.is_scarce() {
+            0
+        } else {
+            self.core.options.wal_bytes
+        };
+        if self.core.counting.is_too_much(kept, most) {
+            add(&self.core.counters.uncovered_bytes, kept);
+            tracing::warn!(
+                bytes = kept,
+                "the log has no room for spans until their counts are written"
+            );
+            let position = self.core.counting.kept().1;
+            self.free(position);
+        }
+    }
+
     /// Frees the log up to a position, before which all is in files and the log says so.
     pub(super) fn truncate(&mut self, position: Position) {
+        let position = self.core.counting.in_files(position);
         if let Err(error) = self.journal.truncate_before(position) {
             self.fail_if_fatal(&error);
             tracing::warn!(%error, "wal segments stay until the next flush");

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tempfile::tempdir;
 
 use crate::testing::*;
-use crate::write::{Observe, Show, StoredSpan};
+use crate::write::{Mark, Observe, Show, StoredSpan};
 
 struct Watch {
     attributes: Arc<[String]>,
@@ -19,7 +19,7 @@ impl Observe for Watch {
         Arc::clone(&self.attributes)
     }
 
-    fn spans(&mut self, show: &mut Show<'_>) {
+    fn spans(&mut self, _: Mark, show: &mut Show<'_>) {
         show(&mut |span| self.seen.lock().push(self.shown(span)));
     }
 }
