@@ -191,6 +191,13 @@ pub(crate) fn find_segments(env: &Env, dir: &Path) -> Result<Vec<Found>, Journal
         });
     }
     found.sort_by_key(|segment| segment.number);
+    if let Some(last) = found.last_mut()
+        && last.size < DATA_START
+    {
+        // Whatever there is of its headers, records it has none: it is begun anew, and what was cut
+        // from it is counted.
+        (last.header, last.has_data) = (None, false);
+    }
     Ok(found)
 }
 

@@ -108,6 +108,12 @@ fn a_tail_torn_at_any_byte_keeps_every_whole_record_and_accepts_more() {
         assert_eq!(read.len(), whole.count(), "cut at {cut}");
         assert_eq!(lost(&all, &read), all.len() - read.len());
         assert!(!recovery.is_damaged(), "a torn tail is not damage");
+        // One that ends with a record, or with nothing, looks like one to which no more was written.
+        let ends = all.iter().map(|(at, payload)| (at, 12 + payload.len()));
+        let of_last = ends.filter(|(at, _)| at.segment == last_segment);
+        let mut ends = of_last.map(|(at, bytes)| at.offset as usize + bytes);
+        let whole = [0, DATA_START as usize].contains(&cut) || ends.any(|end| end == cut);
+        assert_eq!(recovery.torn_bytes == 0, whole, "cut at {cut}");
         journal.append(b"more").unwrap();
         journal.close().unwrap();
         let (journal, recovery) = open(&torn);

@@ -75,6 +75,8 @@ async fn what_was_refused_is_new_when_it_comes_again_and_there_once() {
         // The log alone has it.
         drop(store);
         let store = open(Arc::new(memory));
+        let again = write_stamped(&store, Signal::Logs, &rows, stamp).await;
+        assert!(again.unwrap().duplicate);
         assert!(stored(&store).await == plain_logs(rows));
     }
 }
