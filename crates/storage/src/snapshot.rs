@@ -2,41 +2,45 @@
 //!
 //! Files of partitions and closed segments of the log never change, so the copy holds further
 //! names of them (hard links) and takes no room at first; where links are impossible they are
-//! copied, of an open store only as long as there are few bytes to copy: it commits no flush
-//! meanwhile. What goes on being written or replaced is copied: the log's last segment up to what is
-//! durable, the checkpoint and the list of agents. Nothing is flushed for it.
+//! copied, if there is room for them. What goes on being written or replaced is copied: the log's last
+//! segment up to what is durable, the checkpoint and the list of agents. Nothing is flushed for it.
 //!
 //! The copy is what a power cut at that moment would leave: the files that the checkpoint counts,
 //! and the log from its position on. So opening it needs nothing that opening after a crash does
 //! not. While it is taken no flush and no merge is committed and no partition is dropped; rows are
-//! taken in.
+//! taken in. What has to be copied of an open store is therefore copied before that, again and again
+//! until little is left that came meanwhile, and what counts no more by then is removed from the copy.
 //!
 //! It is put together in `DIR/snapshot.partial`, where links are possible, and gets its name when
 //! it is whole and durable. On another file system it is copied from there to `NAME.partial`, and
 //! that gets the name. What an interrupted one leaves in the data folder is removed at the next
 //! start.
 
+mod copier;
+
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use env::{EntryKind, Env, Files, LockFile};
 use journal::Position;
-use model::Tenant;
 use serde::{Deserialize, Serialize};
 
-use crate::partition::{self, Listed, day_from_name};
 use crate::store::{Checkpoint, Core, SOURCES};
+use copier::{Copier, copy};
 
 #[cfg(test)]
 mod tests;
 
 /// Where it is put together.
 pub(crate) const PARTIAL: &str = "snapshot.partial";
-/// Bytes that are copied at once.
-const COPY_BYTES: usize = 1 << 20;
-/// Bytes that are copied of an open store where links are impossible: a second or two, for which
-/// flushes wait.
+/// Bytes that are copied of an open store, where links are impossible, while flushes wait: a second
+/// or two.
 const LIVE_COPY_BYTES: u64 = 256 << 20;
+/// How often the files of an open store are copied before that at most: what came while it was done
+/// is little the next time.
+const AHEAD_MAX: usize = 4;
+/// Room on the disk that a copy leaves.
+const LEFT_FREE: u64 = 64 << 20;
 
 /// What was taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,11 +81,23 @@ pub enum SnapshotError {
     InUse(io::Error),
     /// The store would stand still for too long.
     #[error(
-        "the file system of the data folder refuses hard links, and to copy all files while the \
-         store is open would hold up what comes in; take the snapshot with the process stopped, or \
-         one of the file system"
+        "the file system of the data folder refuses hard links, and files are made faster than they \
+         are copied; take the snapshot with the process stopped, or one of the file system"
     )]
     NoLinks,
+    /// There are no links, or they do not reach there, and no room for copies.
+    #[error(
+        "the snapshot has to be copied, which takes {needed_bytes} bytes of the {free_bytes} that are \
+         free at {dir}"
+    )]
+    NoRoom {
+        /// Where.
+        dir: PathBuf,
+        /// What it takes, with what is to stay free.
+        needed_bytes: u64,
+        /// What there is.
+        free_bytes: u64,
+    },
     /// Another one is being taken.
     #[error("another snapshot is being taken")]
     Busy,
@@ -133,7 +149,12 @@ pub fn of_folder(env: &Env, dir: &Path, target: &Path) -> Result<Snapshot, Snaps
         segment: u64::MAX,
         offset: u64::MAX,
     };
-    let staged = stage(env, dir, &staging, whole, u64::MAX);
+    let staged = can_link(files, dir, &staging).and_then(|links| {
+        if !links {
+            need_room(files, dir, bytes_below(files, dir)?)?;
+        }
+        stage(env, dir, &staging, whole, &mut Copier::new(files, u64::MAX))
+    });
     finish(files, &staging, target, staged)
 }
 
@@ -144,12 +165,82 @@ pub(crate) fn of_store(core: &Core, target: &Path) -> Result<Snapshot, SnapshotE
     let dir = core.root.parent().unwrap_or(Path::new("."));
     let staging = prepare(files, dir, target)?;
     core.save_sources();
-    let staged = {
+    let staged = stage_live(core, dir, &staging);
+    finish(&*core.outside, &staging, target, staged)
+}
+
+fn stage_live(core: &Core, dir: &Path, staging: &Path) -> Result<Snapshot, SnapshotError> {
+    let files = &*core.env.files;
+    let mut copier = Copier::new(files, LIVE_COPY_BYTES);
+    if !can_link(files, dir, staging)? {
+        need_room(files, dir, bytes_below(files, dir)?)?;
+        for _ in 0..AHEAD_MAX {
+            let (checkpoint, _) = Checkpoint::read(&core.env, &core.root)?;
+            let end = core.wal_end();
+            let bytes = copier.ahead(dir, staging, &checkpoint, end)?;
+            if bytes < LIVE_COPY_BYTES / 8 {
+                break;
+            }
+        }
+    }
+    let taken = {
         // The checkpoint stands still, and with it the part of the log that it needs.
         let _changing = core.changing.lock();
-        stage(&core.env, dir, &staging, core.wal_end(), LIVE_COPY_BYTES)
+        stage(&core.env, dir, staging, core.wal_end(), &mut copier)?
     };
-    finish(&*core.outside, &staging, target, staged)
+    copier.remove_others()?;
+    Ok(taken)
+}
+
+/// Whether files of the data folder may have further names.
+fn can_link(files: &dyn Files, dir: &Path, staging: &Path) -> Result<bool, SnapshotError> {
+    let (from, to) = (dir.join(LockFile::NAME), staging.join(LockFile::NAME));
+    match files.hard_link(&from, &to) {
+        Ok(()) => {
+            files.remove_file(&to).map_err(failed("remove", &to))?;
+            Ok(true)
+        }
+        Err(error) if copier::link_is_impossible(error.kind()) => Ok(false),
+        Err(error) => Err(failed("link", &from)(error)),
+    }
+}
+
+/// Bytes of all that a data folder stores.
+fn bytes_below(files: &dyn Files, dir: &Path) -> Result<u64, SnapshotError> {
+    fn sum(files: &dyn Files, dir: &Path) -> io::Result<u64> {
+        let mut bytes = 0;
+        for entry in files.list(dir)? {
+            bytes += match entry.kind {
+                EntryKind::Dir => match sum(files, &dir.join(&entry.name)) {
+                    // Dropped meanwhile.
+                    Err(error) if error.kind() == ErrorKind::NotFound => 0,
+                    below => below?,
+                },
+                EntryKind::File | EntryKind::Other => entry.bytes,
+            };
+        }
+        Ok(bytes)
+    }
+    let parts = ["store", "wal"].map(|part| dir.join(part));
+    let mut bytes = 0;
+    for part in &parts {
+        bytes += sum(files, part).map_err(failed("list", part))?;
+    }
+    Ok(bytes)
+}
+
+/// Refuses what there is no room for.
+fn need_room(files: &dyn Files, dir: &Path, bytes: u64) -> Result<(), SnapshotError> {
+    let space = files.space(dir).map_err(failed("look at", dir))?;
+    let needed_bytes = bytes.saturating_add(LEFT_FREE);
+    if space.free_bytes < needed_bytes {
+        return Err(SnapshotError::NoRoom {
+            dir: dir.to_owned(),
+            needed_bytes,
+            free_bytes: space.free_bytes,
+        });
+    }
+    Ok(())
 }
 
 /// Removes what an interrupted snapshot left in a data folder.
@@ -212,25 +303,17 @@ fn prepare(files: &dyn Files, dir: &Path, target: &Path) -> Result<PathBuf, Snap
     Ok(staging)
 }
 
-/// Links and copies what belongs to the snapshot. The log goes up to `wal_end`. Where links are
-/// impossible so many bytes are copied instead.
+/// Links and copies what belongs to the snapshot. The log goes up to `wal_end`.
 fn stage(
     env: &Env,
     dir: &Path,
     staging: &Path,
     wal_end: Position,
-    copied_max: u64,
+    copier: &mut Copier<'_>,
 ) -> Result<Snapshot, SnapshotError> {
     let root = dir.join("store");
     let (checkpoint, _) = Checkpoint::read(env, &root)?;
-    let mut copier = Copier {
-        files: &*env.files,
-        taken: Snapshot {
-            flush: checkpoint.flush,
-            ..Snapshot::default()
-        },
-        instead_of_links: copied_max,
-    };
+    copier.begin(checkpoint.flush);
     copier.partitions(&root, &staging.join("store"), checkpoint.flush)?;
     let wal = (dir.join("wal"), staging.join("wal"));
     copier.log(&wal.0, &wal.1, checkpoint.position(), wal_end)?;
@@ -272,6 +355,7 @@ fn name(
         Ok(()) => (taken, None),
         Err(error) if error.kind() == ErrorKind::CrossesDevices => {
             let partial = partial_of(target);
+            need_room(files, above(target), taken.bytes)?;
             let copied = copy_tree(files, staging, &partial);
             if copied.is_err() {
                 let _ = files.remove_dir_all(&partial);
@@ -291,12 +375,17 @@ fn name(
         let renamed = files.rename(&partial, target);
         renamed.map_err(failed("name", target))?;
     }
-    let parent = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = above(target);
     files.sync_dir(parent).map_err(failed("sync", parent))?;
     Ok(taken)
+}
+
+/// The folder that a snapshot is to lie in.
+fn above(target: &Path) -> &Path {
+    match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Copies a folder with all that it holds, durably. Says how many files and bytes that were.
@@ -317,176 +406,4 @@ fn copy_tree(files: &dyn Files, from: &Path, to: &Path) -> Result<(u64, u64), Sn
     }
     files.sync_dir(to).map_err(failed("sync", to))?;
     Ok(total)
-}
-
-/// Copies the first bytes of a file, durably.
-fn copy(files: &dyn Files, from: &Path, to: &Path, bytes: u64) -> Result<(), SnapshotError> {
-    let source = files.open(from).map_err(failed("open", from))?;
-    let target = files.create_new(to).map_err(failed("create", to))?;
-    let mut buffer = vec![0; COPY_BYTES.min(usize::try_from(bytes).unwrap_or(COPY_BYTES))];
-    let mut at = 0;
-    while at < bytes {
-        let want = usize::try_from(bytes - at).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let part = &mut buffer[..want];
-        let read = source.read_exact_at(part, at);
-        read.map_err(failed("read", from))?;
-        target.write_at(part, at).map_err(failed("write", to))?;
-        at += want as u64;
-    }
-    target.sync_data().map_err(failed("sync", to))
-}
-
-/// Whether a file that cannot be linked for this reason can be copied.
-fn link_is_impossible(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::CrossesDevices
-            | ErrorKind::Unsupported
-            | ErrorKind::PermissionDenied
-            | ErrorKind::TooManyLinks
-    )
-}
-
-/// Puts files into the snapshot and counts them.
-struct Copier<'a> {
-    files: &'a dyn Files,
-    taken: Snapshot,
-    /// Bytes that may yet be copied where links are impossible.
-    instead_of_links: u64,
-}
-
-impl Copier<'_> {
-    /// Another name for a file that never changes.
-    fn link(&mut self, from: &Path, to: &Path, bytes: u64) -> Result<(), SnapshotError> {
-        match self.files.hard_link(from, to) {
-            Ok(()) => {
-                self.taken.linked_files += 1;
-                self.taken.bytes += bytes;
-                Ok(())
-            }
-            Err(error) if link_is_impossible(error.kind()) => {
-                let left = self.instead_of_links.checked_sub(bytes);
-                self.instead_of_links = left.ok_or(SnapshotError::NoLinks)?;
-                self.copy(from, to, bytes)
-            }
-            Err(error) => Err(failed("link", from)(error)),
-        }
-    }
-
-    fn copy(&mut self, from: &Path, to: &Path, bytes: u64) -> Result<(), SnapshotError> {
-        copy(self.files, from, to, bytes)?;
-        self.taken.copied_files += 1;
-        self.taken.bytes += bytes;
-        self.taken.copied_bytes += bytes;
-        Ok(())
-    }
-
-    /// Copies a small file that may be replaced at any moment, if it is there.
-    fn copy_whole(&mut self, from: &Path, to: &Path) -> Result<(), SnapshotError> {
-        let content = match self.files.read(from) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            read => read.map_err(failed("read", from))?,
-        };
-        let write = || {
-            let file = self.files.create_new(to)?;
-            file.write_at(&content, 0)?;
-            file.sync_data()
-        };
-        write().map_err(failed("write", to))?;
-        self.taken.copied_files += 1;
-        self.taken.bytes += content.len() as u64;
-        self.taken.copied_bytes += content.len() as u64;
-        Ok(())
-    }
-
-    fn list(&self, dir: &Path, kind: EntryKind) -> Result<Vec<(String, u64)>, SnapshotError> {
-        let entries = self.files.list(dir).map_err(failed("list", dir))?;
-        let wanted = entries.into_iter().filter(|entry| entry.kind == kind);
-        Ok(wanted.map(|entry| (entry.name, entry.bytes)).collect())
-    }
-
-    /// Every partition, with the files of flushes that count.
-    fn partitions(&mut self, from: &Path, to: &Path, flush_max: u64) -> Result<(), SnapshotError> {
-        for (tenant, _) in self.list(from, EntryKind::Dir)? {
-            if Tenant::new(&tenant).is_none() {
-                continue;
-            }
-            let below = Path::new(&tenant);
-            for (signal, _) in self.list(&from.join(below), EntryKind::Dir)? {
-                if partition::of_folder(&signal).is_none() {
-                    continue;
-                }
-                let below = below.join(&signal);
-                for (day, _) in self.list(&from.join(&below), EntryKind::Dir)? {
-                    if day_from_name(&day).is_some() {
-                        let below = below.join(&day);
-                        self.partition(&from.join(&below), &to.join(&below), flush_max)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn partition(&mut self, from: &Path, to: &Path, flush_max: u64) -> Result<(), SnapshotError> {
-        let made = self.files.create_dir_all(to);
-        made.map_err(failed("create", to))?;
-        let found = self.list(from, EntryKind::File)?;
-        let listed = Listed::new(found.iter().map(|(name, _)| name.as_str()), flush_max);
-        for (name, bytes) in &found {
-            if listed.counts(name) {
-                let bytes = *bytes;
-                self.link(&from.join(name), &to.join(name), bytes)?;
-            }
-        }
-        let index = from.join(partition::INDEX);
-        let found = self.files.stat(&index).map_err(failed("look at", &index))?;
-        if found.is_some() {
-            let to = to.join(partition::INDEX);
-            let made = self.files.create_dir_all(&to);
-            made.map_err(failed("create", &to))?;
-            for (name, bytes) in self.list(&index, EntryKind::File)? {
-                // What was to replace a file and did not counts for nothing.
-                if !name.ends_with(".tmp") {
-                    self.link(&index.join(&name), &to.join(&name), bytes)?;
-                }
-            }
-            self.files.sync_dir(&to).map_err(failed("sync", &to))?;
-        }
-        self.files.sync_dir(to).map_err(failed("sync", to))
-    }
-
-    /// The segments of the log between two positions. The last of them may be written on, in the
-    /// data folder or in the copy: it is copied up to the end.
-    fn log(
-        &mut self,
-        from: &Path,
-        to: &Path,
-        begin: Position,
-        end: Position,
-    ) -> Result<(), SnapshotError> {
-        let mut segments: Vec<(u64, String, u64)> = Vec::new();
-        for (name, bytes) in self.list(from, EntryKind::File)? {
-            let number = journal::segment_number(&name);
-            let number = number.filter(|number| (begin.segment..=end.segment).contains(number));
-            segments.extend(number.map(|number| (number, name, bytes)));
-        }
-        let before = self.taken.bytes;
-        if begin < end {
-            let last = segments.pop();
-            for (_, name, bytes) in segments {
-                self.link(&from.join(&name), &to.join(&name), bytes)?;
-            }
-            if let Some((number, name, bytes)) = last {
-                let bytes = if number == end.segment {
-                    bytes.min(end.offset)
-                } else {
-                    bytes
-                };
-                self.copy(&from.join(&name), &to.join(&name), bytes)?;
-            }
-        }
-        self.taken.wal_bytes = self.taken.bytes - before;
-        self.files.sync_dir(to).map_err(failed("sync", to))
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use env::RealFiles;
 use model::{LogRecord, Signal, Value};
 use tempfile::tempdir;
-use testkit::{Failure, FaultFiles, Op, Plan};
+use testkit::{Failure, FaultFiles, MemoryFiles, Op, Plan};
 
 use super::*;
 use crate::filter::Filter;
@@ -209,34 +209,78 @@ fn for_each_file(dir: &Path, see: &mut dyn FnMut(&Path)) {
     }
 }
 
-#[tokio::test]
-async fn an_open_store_does_not_stand_still_for_a_long_copy() {
-    let dir = tempdir().unwrap();
-    let data = dir.path().join("data");
-    let faults = FaultFiles::over(Arc::new(RealFiles));
-    let env = Env {
-        files: Arc::new(faults.clone()),
-        ..Env::real()
-    };
-    let store = Store::open(env, &data, options(), Arc::new(TestDecoder)).unwrap();
-    fill(&store, &mut Generator::new(6), 20).await;
-    store.flush().await;
+/// A store on a file system without hard links, which may be full.
+fn without_links(data: &Path) -> (Store, FaultFiles, MemoryFiles) {
+    let memory = MemoryFiles::new();
+    memory.create_dir_all(Path::new("/to")).unwrap();
+    let faults = FaultFiles::over(Arc::new(memory.clone()));
     faults.plan(Plan::always(Op::Link, Failure::OtherDevice));
-    // Little is copied at once.
-    let little = dir.path().join("little");
-    assert_eq!(store.snapshot(&little).await.unwrap().linked_files, 0);
-    // A file that takes no room but seems to.
-    let folder = data.join("store/default/logs/2026-01-01");
-    let fields = folder.join("0000000000000001.fields");
-    let large = std::fs::File::options().append(true).open(&fields).unwrap();
-    large.set_len(LIVE_COPY_BYTES + 1).unwrap();
-    let much = dir.path().join("much");
-    let taken = store.snapshot(&much).await;
-    assert!(matches!(taken, Err(SnapshotError::NoLinks)), "{taken:?}");
-    assert!(!much.exists() && !data.join(PARTIAL).exists());
-    // Linked it is as any other.
-    faults.heal();
-    assert!(store.snapshot(&much).await.unwrap().linked_files > 3);
+    let (env, _) = testkit::env(1, Arc::new(faults.clone()));
+    let options = Options {
+        background_merges: false,
+        ..options()
+    };
+    let store = Store::open(env, data, options, Arc::new(TestDecoder)).unwrap();
+    (store, faults, memory)
+}
+
+#[tokio::test]
+async fn without_links_an_open_store_copies_before_it_stands_still() {
+    let data = Path::new("/data");
+    let (store, faults, memory) = without_links(data);
+    let mut generator = Generator::new(6);
+    for _ in 0..3 {
+        fill(&store, &mut generator, 100).await;
+        store.flush().await;
+    }
+    fill(&store, &mut generator, 20).await;
+    let before = all(&store).await;
+    // Once all was copied, and before the snapshot begins, it is merged away.
+    let (core, once) = (store.core().clone(), AtomicBool::new(true));
+    faults.watch(move |change| {
+        let of_wal = change.op == Op::SyncDir && change.path.ends_with("snapshot.partial/wal");
+        if of_wal && once.swap(false, Ordering::AcqRel) {
+            let partitions = core.view.read().partitions.clone();
+            for partition in partitions.values() {
+                let files = 0..partition.files.len();
+                crate::store::merger::merge_some(&core, partition, files).unwrap();
+            }
+            drop(partitions);
+            core.removals.sweep(&core);
+        }
+    });
+    let target = Path::new("/to/copy");
+    let taken = store.snapshot(target).await.unwrap();
+    assert_eq!(taken.linked_files, 0, "{taken:?}");
+    assert_eq!(taken.bytes, taken.copied_bytes);
+    let names: Vec<PathBuf> = memory.paths();
+    let blocks = |below: &Path| {
+        let of_blocks = |path: &&PathBuf| path.extension().is_some_and(|e| e == "blocks");
+        let names = names.iter().filter(of_blocks);
+        let names = names.filter_map(|path| path.strip_prefix(below).ok());
+        names.map(Path::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(blocks(target), blocks(data), "what was merged away went");
+    memory.power_cut(testkit::Loss::All);
+    let (env, _) = testkit::env(2, Arc::new(memory.clone()));
+    let copy = Store::open(env, target, options(), Arc::new(TestDecoder)).unwrap();
+    assert!(all(&copy).await == before);
+}
+
+#[tokio::test]
+async fn a_copy_for_which_there_is_no_room_is_not_begun() {
+    let data = Path::new("/data");
+    let (store, _faults, memory) = without_links(data);
+    fill(&store, &mut Generator::new(6), 100).await;
+    store.flush().await;
+    let used = memory.used_bytes();
+    for (free, fits) in [(LEFT_FREE, false), (LEFT_FREE + 2 * used, true)] {
+        memory.set_capacity(Some(used + free));
+        let taken = store.snapshot(Path::new("/to/copy")).await;
+        let refused = matches!(taken, Err(SnapshotError::NoRoom { .. }));
+        assert_eq!((refused, taken.is_ok()), (!fits, fits), "{taken:?}");
+    }
+    assert!(memory.stat(&data.join(PARTIAL)).unwrap().is_none());
 }
 
 #[tokio::test]
