@@ -392,3 +392,39 @@ async fn points_that_take_more_than_an_answer_may_are_refused() {
         store.flush().await;
     }
 }
+
+#[tokio::test]
+async fn zeros_where_counters_began_are_there_again_after_a_crash() {
+    let dir = tempdir().unwrap();
+    let (env, clock) = testkit::env(3, Arc::new(RealFiles));
+    clock.set_unix(BASE);
+    let open = || {
+        let options = Options {
+            start_zero_samples: true,
+            ..Options::default()
+        };
+        Store::open(env.clone(), dir.path(), options, Arc::new(TestDecoder)).unwrap()
+    };
+    let store = open();
+    // Of logs the log does not say when they came.
+    let logs = [Generator::new(1).log()];
+    write(&store, Signal::Logs, &logs).await.unwrap();
+    let first = [point(BASE, PointValue::Double(1.0))];
+    write(&store, Signal::Metrics, &first).await.unwrap();
+    clock.advance(10_000 * MS);
+    let (mut counter, mut value) = point(BASE + 10_000 * MS, PointValue::Double(3.0));
+    counter.metric = Arc::new(Metric {
+        name: "requests".to_owned(),
+        kind: MetricKind::Sum,
+        monotonic: true,
+        ..(*counter.metric).clone()
+    });
+    value.start_unix_nano = BASE + 5_000 * MS;
+    write(&store, Signal::Metrics, &[(counter, value)])
+        .await
+        .unwrap();
+    let before = sorted(points(&store).await);
+    assert_eq!(before.len(), 3, "both, and the zero");
+    drop(store);
+    assert!(sorted(points(&open()).await) == before);
+}
