@@ -11,7 +11,7 @@ use model::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
 use model::{DataPoint, KeyValue, Metric, Signal, Tenant, TimeRange};
 use parking_lot::Mutex;
 use tempfile::tempdir;
-use testkit::{FaultFiles, Loss, ManualClock, MemoryFiles};
+use testkit::{Failure, FaultFiles, Loss, ManualClock, MemoryFiles, Op, Plan};
 
 use super::{counted, merge};
 use crate::downsampling::Downsampling;
@@ -419,4 +419,29 @@ async fn a_crash_leaves_buckets_that_are_right_or_none() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_day_that_cannot_be_downsampled_is_left_alone_for_longer_each_time() {
+    let faults = FaultFiles::over(Arc::new(MemoryFiles::new()));
+    let dir = Path::new("/data");
+    let (store, clock) = open_at(Arc::new(faults.clone()), dir, DAY + 20 * HOUR);
+    let mut random = fastrand::Rng::with_seed(4);
+    store_all(&store, &samples(&mut random, DAY + HOUR, 1)).await;
+    clock.set_unix(DAY + 26 * HOUR);
+    faults.plan(Plan {
+        path_contains: "/metrics-5m/".to_owned(),
+        ..Plan::always(Op::Write, Failure::StorageFull)
+    });
+    for (seconds, errors) in [(0, 1.0), (9, 1.0), (1, 2.0), (19, 2.0), (1, 3.0)] {
+        clock.advance(seconds * NANOS_PER_SECOND);
+        merge(&store).await;
+        assert_eq!(counted(&store, "downsampling_errors_total"), errors);
+    }
+    faults.heal();
+    merge(&store).await;
+    assert_eq!(counted(&store, "downsampled_days_total"), 0.0);
+    clock.advance(40 * NANOS_PER_SECOND);
+    merge(&store).await;
+    assert_eq!(counted(&store, "downsampled_days_total"), 1.0);
 }
