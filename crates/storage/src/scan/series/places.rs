@@ -11,7 +11,7 @@ use super::buckets::Day;
 use super::{Search, Stop, Unit, candidates};
 use crate::downsampling::Resolution;
 use crate::message::{BucketStats, Matcher};
-use crate::partition::{BlockMeta, FileEntry, Partition};
+use crate::partition::{BlockMeta, FileEntry, FileId, Partition};
 use crate::points::head::PointHead;
 use crate::points::labels::DELTA;
 use crate::points::select::TermSource;
@@ -95,6 +95,14 @@ impl Place {
         }
     }
 
+    /// Which file of its partition it is of.
+    fn file(&self) -> Option<FileId> {
+        match self {
+            Place::Block { file, .. } | Place::Unsorted(Unit::Block { file, .. }) => Some(file.id),
+            Place::Head { .. } | Place::Unsorted(_) => None,
+        }
+    }
+
     /// What tells the file or head from others.
     fn whole(&self) -> usize {
         match self {
@@ -134,6 +142,7 @@ impl Search<'_> {
         places: &mut Vec<Place>,
     ) -> Result<(), Stop> {
         let wanted = |file: &FileEntry| day.is_none_or(|day| day.lacks(file));
+        let before = places.len();
         // Files without an index of their series. What the system refused once it may give the next
         // time, so these are looked at without one whatever it says then.
         let mut unsorted: FxHashSet<u64> = FxHashSet::default();
@@ -154,6 +163,8 @@ impl Search<'_> {
             };
             let units = found.units.into_iter().filter(is_unsorted);
             places.extend(units.map(Place::Unsorted));
+            // Of points at one time the one counts that was stored last.
+            places[before..].sort_by_key(Place::file);
         }
         Ok(())
     }

@@ -133,6 +133,21 @@ async fn of_one_time_the_point_that_was_stored_last_counts() {
 }
 
 #[tokio::test]
+async fn a_file_without_an_index_of_its_series_is_still_older_than_later_ones() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    for value in [1.0, 2.0] {
+        let sent = gauges([10, 20], value);
+        write(&store, Signal::Metrics, &sent).await.unwrap();
+        store.flush().await;
+    }
+    drop(store);
+    let day = dir.path().join("store/default/metrics/1970-01-01");
+    std::fs::remove_file(day.join("0000000000000001.series")).unwrap();
+    assert_eq!(samples(&open(dir.path()), 0).await.values, [2.0, 2.0]);
+}
+
+#[tokio::test]
 async fn points_far_ahead_are_filed_under_the_day_on_which_they_came() {
     let dir = tempdir().unwrap();
     let open_at = |unix_nano: u64| {
