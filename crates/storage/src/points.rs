@@ -37,4 +37,4 @@ pub(crate) use entry::{Entry, SeriesEntry, series_id};
 pub(crate) use flush::{POINTS_PER_ROW, flush};
 pub(crate) use head::Growth;
 pub(crate) use histograms::{HistogramColumns, HistogramLists};
-pub(crate) use known::{Known, KnownSeries};
+pub(crate) use known::{ACTIVE_SECONDS, Known, KnownSeries};

@@ -8,6 +8,7 @@
 //! Invariants: a row is visible exactly once at any time, in the head or in a file; everything
 //! acknowledged is in the WAL at or after the checkpoint, or in a file of a flush up to it.
 
+mod active;
 mod checkpoint;
 mod commit;
 mod contents;
@@ -213,6 +214,7 @@ impl Store {
             Format::Otlp => INLINE_BYTES,
             Format::RemoteWrite1 | Format::RemoteWrite2 => INLINE_BYTES / COMPRESSION,
         };
+        let at_once = weight < inline_bytes && !core.must_recall(&batch);
         let (core, jobs) = (core.clone(), self.jobs()?);
         let work = move || {
             match core.decode_new(batch) {
@@ -227,7 +229,7 @@ impl Store {
                 }
             }
         };
-        if weight < inline_bytes {
+        if at_once {
             work();
         } else {
             // Who decodes hands over to the commit thread, which answers: each thread that has to be

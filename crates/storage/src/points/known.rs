@@ -2,11 +2,13 @@
 //!
 //! A series is active from its first point until none has come for an hour. While a tenant, or one
 //! of its metrics, has as many as are allowed, points of further series are refused; those of
-//! active ones go on. A restart forgets them all: whoever sends first is active then.
+//! active ones go on. After a restart those that the log has are active since their points came,
+//! and those that files have until an hour after their last point: they keep their places, without
+//! being in memory whole before points come again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use model::Tenant;
 use model::row::Reject;
@@ -18,7 +20,7 @@ use super::SeriesEntry;
 use super::starts::CounterStarts;
 
 /// A series of which no point came for this long is not active any more.
-const ACTIVE_SECONDS: u64 = 3_600;
+pub(crate) const ACTIVE_SECONDS: u64 = 3_600;
 /// While there is no room, it is looked for this often.
 const SWEEP_SECONDS: u64 = 60;
 /// Parts of the table that are locked alone.
@@ -83,6 +85,10 @@ pub(crate) struct Known {
     /// How many each metric has, by a hash of its name.
     metrics: Mutex<FxHashMap<u64, usize>>,
     shards: [Mutex<FxHashMap<u128, Slot>>; SHARDS],
+    /// Those that were active before the start, as far as no point of them has come since.
+    earlier: Mutex<FxHashMap<u128, Earlier>>,
+    /// Set once it is known which these are.
+    recalled: OnceLock<()>,
     swept: Mutex<u64>,
     /// When they began, where that is asked for.
     pub(crate) starts: CounterStarts,
@@ -95,6 +101,17 @@ struct Slot {
     second: u64,
 }
 
+/// A series of which nothing more is kept than its place.
+#[derive(Debug)]
+struct Earlier {
+    metric: u64,
+    second: u64,
+}
+
+fn is_active(last: u64, second: u64) -> bool {
+    last.saturating_add(ACTIVE_SECONDS) > second
+}
+
 impl Known {
     fn new(most: usize, of_metric: usize) -> Self {
         Self {
@@ -103,6 +120,8 @@ impl Known {
             count: AtomicUsize::new(0),
             metrics: Mutex::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
+            earlier: Mutex::default(),
+            recalled: OnceLock::new(),
             swept: Mutex::new(0),
             starts: CounterStarts::default(),
         }
@@ -138,25 +157,73 @@ impl Known {
         entry: SeriesEntry,
         second: u64,
     ) -> Result<Arc<SeriesEntry>, Reject> {
-        let metric = metric_of(&entry);
-        if self.take_places(metric).is_err() {
+        let entry = Arc::new(entry);
+        let add = || self.add(&entry, second, |metric| self.take_places(metric));
+        add().or_else(|_| {
             self.sweep_again(second);
-            self.take_places(metric)?;
-        }
+            add()
+        })
+    }
+
+    /// Adds a series that was let in before the start, however many there are.
+    pub(crate) fn restore(&self, entry: SeriesEntry, second: u64) -> Arc<SeriesEntry> {
+        let entry = Arc::new(entry);
+        let counted = self.add(&entry, second, |metric| {
+            self.count_one(metric);
+            Ok(())
+        });
+        counted.unwrap_or(entry)
+    }
+
+    /// Adds a series for which there is a place; another request may have brought it meanwhile.
+    fn add(
+        &self,
+        entry: &Arc<SeriesEntry>,
+        second: u64,
+        take: impl FnOnce(u64) -> Result<(), Reject>,
+    ) -> Result<Arc<SeriesEntry>, Reject> {
         let mut shard = self.shard(entry.id).lock();
         if let Some(slot) = shard.get(&entry.id) {
-            // Another request brought it meanwhile.
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            give_back(&mut self.metrics.lock(), metric);
             return Ok(Arc::clone(&slot.entry));
         }
-        let entry = Arc::new(entry);
+        if self.earlier.lock().remove(&entry.id).is_none() {
+            take(metric_of(entry))?;
+        }
         let slot = Slot {
-            entry: Arc::clone(&entry),
+            entry: Arc::clone(entry),
             second,
         };
         shard.insert(entry.id, slot);
-        Ok(entry)
+        Ok(Arc::clone(entry))
+    }
+
+    /// Whether it is known which series were active before the start.
+    pub(crate) fn has_recalled(&self) -> bool {
+        self.recalled.get().is_some()
+    }
+
+    /// Has `find` say once which series were active before the start, and in which second.
+    pub(crate) fn recall(&self, find: impl FnOnce(&mut dyn FnMut(&SeriesEntry, u64))) {
+        self.recalled
+            .get_or_init(|| find(&mut |entry, second| self.remember(entry, second)));
+    }
+
+    fn remember(&self, entry: &SeriesEntry, second: u64) {
+        if self.shard(entry.id).lock().contains_key(&entry.id) {
+            return;
+        }
+        let metric = metric_of(entry);
+        let mut earlier = self.earlier.lock();
+        let slot = earlier.entry(entry.id).or_insert_with(|| {
+            self.count_one(metric);
+            Earlier { metric, second }
+        });
+        slot.second = slot.second.max(second);
+    }
+
+    fn count_one(&self, metric: u64) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        *self.metrics.lock().entry(metric).or_default() += 1;
     }
 
     /// A place among those of the tenant and one among those of the metric.
@@ -188,17 +255,31 @@ impl Known {
             let mut shard = shard.lock();
             let before = shard.len();
             shard.retain(|_, slot| {
-                let active = slot.second.saturating_add(ACTIVE_SECONDS) > second;
+                let active = is_active(slot.second, second);
                 if !active {
                     give_back(&mut self.metrics.lock(), metric_of(&slot.entry));
                 }
                 active
             });
-            self.count
-                .fetch_sub(before - shard.len(), Ordering::Relaxed);
-            if shard.capacity() > 2 * shard.len() + 1_024 {
-                shard.shrink_to_fit();
+            self.swept_from(&mut shard, before);
+        }
+        let mut earlier = self.earlier.lock();
+        let before = earlier.len();
+        earlier.retain(|_, slot| {
+            let active = is_active(slot.second, second);
+            if !active {
+                give_back(&mut self.metrics.lock(), slot.metric);
             }
+            active
+        });
+        self.swept_from(&mut earlier, before);
+    }
+
+    /// Counts what went from a map of so many, which needs less room now.
+    fn swept_from<T>(&self, map: &mut FxHashMap<u128, T>, before: usize) {
+        self.count.fetch_sub(before - map.len(), Ordering::Relaxed);
+        if map.capacity() > 2 * map.len() + 1_024 {
+            map.shrink_to_fit();
         }
     }
 }

@@ -293,9 +293,9 @@ impl Committer {
         // Replayed, a row without a time must not become one of another time, nor one that is far
         // ahead be filed elsewhere.
         let timely = pending.chunk.undated == 0 && pending.chunk.ahead.is_empty();
-        // Which zeros went before its points depends on it, too.
-        let zeros = self.core.options.start_zero_samples && pending.batch.signal == Signal::Metrics;
-        let received = (!timely || zeros).then_some(pending.received_unix_nano);
+        // Which zeros went before its points depends on it, too, and for how long series are active.
+        let of_points = pending.batch.signal == Signal::Metrics;
+        let received = (!timely || of_points).then_some(pending.received_unix_nano);
         let covers = pending.covers.map(|tenant| Covers {
             tenant,
             all: self.core.counting.covered(),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use journal::Position;
-use model::Tenant;
 use model::room::{NoRoom, Room};
 use model::row::Decode;
 use model::row::{Reject, Undecoded};
 use model::value::KeyValueRef;
+use model::{Signal, Tenant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::commit::Pending;
@@ -139,6 +139,9 @@ impl Core {
     pub(super) fn decode_new(&self, batch: Batch) -> Result<New, WriteError> {
         let mut room = self.budget.room(self.options.decoded_bytes);
         let received = self.receipt(&batch);
+        if batch.signal == Signal::Metrics {
+            self.recall(&batch.tenant);
+        }
         let mut gate = self.gate(&batch.tenant);
         let chunk = self
             .decode(&batch, &mut gate, &mut room, received)

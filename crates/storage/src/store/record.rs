@@ -5,7 +5,7 @@
 //! sequence (8), and with a clock offset the offset (8) and error (8) of the agent's clock. Then,
 //! where series of the request were refused, how many (4) and for each its place (4) among the
 //! distinct series of the request in the order of their first points; then, where what becomes of the
-//! request depends on it (rows without a time or far ahead, zeros where counters began), when it was
+//! request depends on it (rows without a time or far ahead, points of metrics), when it was
 //! received (8); then, where it is not OTLP, its format (1); then, where the request is counts of
 //! spans, up to which position in the log they cover the spans of the tenant (16), and those of all
 //! tenants (16), each as segment and offset, most significant byte first; then the request.

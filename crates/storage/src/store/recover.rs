@@ -24,6 +24,7 @@ use crate::flush::Heads;
 use crate::partition::{self, Partition, PartitionKey, day_from_name};
 use crate::points::{Growth, Known, SeriesEntry};
 use crate::retention;
+use crate::write::Batch;
 
 /// What a store starts with.
 pub(super) struct Recovered {
@@ -72,6 +73,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         let item = item?;
         replay.record(&item.payload, item.next);
     }
+    core.known.sweep(core.env.clock.unix_nanos());
     let Replay {
         flush,
         stamps,
@@ -214,8 +216,10 @@ pub(crate) struct Again<'a> {
     /// Places of those that were not, ascending.
     refused: &'a [u32],
     place: u32,
-    /// Of whom zeros are stored where counters began, and since when all is known of these.
-    zeros: Option<(Arc<Known>, u64)>,
+    /// Where they are active again, and since which second.
+    active: Option<(Arc<Known>, u64)>,
+    /// Where zeros are stored where counters began, since when all is known of these.
+    zeros: Option<u64>,
 }
 
 impl<'a> Again<'a> {
@@ -223,19 +227,33 @@ impl<'a> Again<'a> {
         Self {
             refused,
             place: 0,
+            active: None,
             zeros: None,
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        self.refused.binary_search(&self.place).is_ok()
     }
 }
 
 impl SeriesGate for Again<'_> {
     fn begins(&mut self, id: u128, start: u64, time: u64) -> bool {
-        let known = self.zeros.as_ref();
-        known.is_some_and(|(known, since)| known.starts.begins(id, (start, time), *since))
+        let (Some((known, _)), Some(since)) = (&self.active, self.zeros) else {
+            return false;
+        };
+        known.starts.begins(id, (start, time), since)
     }
 
-    fn known(&mut self, _: u128) -> Option<Arc<SeriesEntry>> {
-        None
+    fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>> {
+        // It may have been let in, forgotten, and refused.
+        if self.is_refused() {
+            return None;
+        }
+        let (known, second) = self.active.as_ref()?;
+        let entry = known.touch(id, *second)?;
+        self.place += 1;
+        Some(entry)
     }
 
     fn admit(
@@ -243,12 +261,16 @@ impl SeriesGate for Again<'_> {
         entry: SeriesEntry,
         _: &[KeyValueRef<'_>],
     ) -> Result<Arc<SeriesEntry>, Reject> {
-        let refused = self.refused.binary_search(&self.place).is_ok();
+        let refused = self.is_refused();
         self.place += 1;
-        // Why is not written down: it was counted, and told, when the batch came.
-        (!refused)
-            .then(|| Arc::new(entry))
-            .ok_or(Reject::SeriesLimit)
+        if refused {
+            // Why is not written down: it was counted, and told, when the batch came.
+            return Err(Reject::SeriesLimit);
+        }
+        Ok(match &self.active {
+            Some((known, second)) => known.restore(entry, *second),
+            None => Arc::new(entry),
+        })
     }
 }
 
@@ -302,11 +324,13 @@ impl<'c> Replay<'c> {
             let _ = self.stamps.insert(stamp);
         }
         let mut gate = Again::new(&refused);
-        if self.core.options.start_zero_samples && batch.signal == Signal::Metrics {
+        if batch.signal == Signal::Metrics {
+            let second = arrival(&batch, received) / model::time::NANOS_PER_SECOND;
+            gate.active = Some((self.core.known.of(&batch.tenant), second));
             // What is in files is not looked at: all is known since the first points.
             self.since = self.since.or(received);
-            let since = self.since.unwrap_or(u64::MAX);
-            gate.zeros = Some((self.core.known.of(&batch.tenant), since));
+            let zeros = self.core.options.start_zero_samples;
+            gate.zeros = zeros.then(|| self.since.unwrap_or(u64::MAX));
         }
         // It was let in before, when there was room.
         let mut room = Room::unlimited();
@@ -378,6 +402,14 @@ impl<'c> Replay<'c> {
             }
         }
     }
+}
+
+/// When a batch came by our clock, of which its receipt is by that of its sender; 0 where it is not
+/// known.
+fn arrival(batch: &Batch, received: Option<u64>) -> u64 {
+    let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
+    let ahead = clock.map_or(0, |clock| clock.offset_nano);
+    received.map_or(0, |received| received.saturating_add_signed(ahead))
 }
 
 fn open_partitions(core: &Core, flush_max: u64) -> std::io::Result<()> {

@@ -1,5 +1,6 @@
 //! The store against its promises: what comes back, when, and after what.
 
+mod active;
 mod answers;
 mod commits;
 mod crash;
