@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use config::{Scheme, ScrapeSettings, TargetGroup, parse_duration};
 
 use super::labels::Labels;
 use super::relabel;
+
+/// How often relabeling may have a target scraped: what the configuration may say of a job.
+const INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
 
 /// Something to scrape. Targets that are equal are one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -146,6 +151,12 @@ fn finish(
         duration("__scrape_interval__")?,
         duration("__scrape_timeout__")?,
     );
+    if !INTERVALS.contains(&interval) {
+        let text = labels.get("__scrape_interval__");
+        return Err(format!(
+            "__scrape_interval__ of {address} is `{text}`, which is not from 100ms to 1d"
+        ));
+    }
     let scheme = labels.get("__scheme__");
     if !matches!(scheme, "http" | "https") {
         return Err(format!("__scheme__ of {address} is `{scheme}`"));

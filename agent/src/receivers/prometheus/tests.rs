@@ -259,6 +259,31 @@ fn targets_get_their_labels_and_url() {
     assert!(problem.contains("a/b"), "{problem}");
 }
 
+#[test]
+fn relabeling_scrapes_no_target_more_often_than_a_job_may_be() {
+    let built = |interval: &str| {
+        let settings = settings(&format!(
+            "relabel_configs: [{{target_label: __scrape_interval__, replacement: '{interval}'}}]"
+        ));
+        let group = TargetGroup {
+            targets: vec!["h:1".to_owned()],
+            labels: [].into(),
+        };
+        target::of_group(&settings, &group, None).remove(0)
+    };
+    for (text, interval) in [
+        ("100ms", Duration::from_millis(100)),
+        ("1d", Duration::from_secs(86_400)),
+    ] {
+        assert_eq!(built(text).map(|target| target.interval), Ok(interval));
+    }
+    for text in ["99ms", "1ms", "25h", "0s", "often"] {
+        let problem = built(text).expect_err(text);
+        assert!(problem.contains("__scrape_interval__ of h:1"), "{problem}");
+        assert!(problem.contains(text), "{problem}");
+    }
+}
+
 /// What becomes of an answer: each point with its labels, or why there is none.
 pub(super) struct Scraped {
     settings: ScrapeSettings,
