@@ -13,6 +13,9 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 24;
 const EXPECTED_MAX: usize = 1 << 20;
 /// How much zstd may write at a time.
 const STEP: usize = 64 * 1024;
+/// About what a decompressor takes before anything comes out.
+const GZIP_STATE: usize = 48 << 10;
+const ZSTD_STATE: usize = 256 << 10;
 
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +68,12 @@ pub enum InflateError {
 /// Inflates chunks as they come.
 pub struct Inflate {
     limit: usize,
-    /// Whether any byte came.
-    begun: bool,
     state: State,
 }
 
 enum State {
+    /// No byte came yet: a decompressor takes memory, and whoever sends nothing is to have none.
+    Waiting(Encoding),
     Identity(Vec<u8>),
     Gzip(Box<MultiGzDecoder<Limited>>),
     Zstd {
@@ -104,31 +107,12 @@ impl Write for Limited {
 
 impl Inflate {
     /// A decompressor that yields at most `limit` bytes.
-    pub fn new(encoding: Encoding, limit: usize) -> Result<Self, InflateError> {
+    pub fn new(encoding: Encoding, limit: usize) -> Self {
         let state = match encoding {
             Encoding::Identity => State::Identity(Vec::new()),
-            Encoding::Gzip => State::Gzip(Box::new(MultiGzDecoder::new(Limited {
-                out: Vec::new(),
-                limit,
-                full: false,
-            }))),
-            Encoding::Zstd => {
-                let mut decoder = ZstdDecoder::new().map_err(zstd_error)?;
-                decoder
-                    .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))
-                    .map_err(zstd_error)?;
-                State::Zstd {
-                    decoder,
-                    out: Vec::new(),
-                    in_frame: false,
-                }
-            }
+            Encoding::Gzip | Encoding::Zstd => State::Waiting(encoding),
         };
-        Ok(Self {
-            limit,
-            begun: false,
-            state,
-        })
+        Self { limit, state }
     }
 
     /// Makes room at once for so many bytes, which are said to come, where they are not compressed: a
@@ -142,8 +126,14 @@ impl Inflate {
     /// Takes the next chunk.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), InflateError> {
         let limit = self.limit;
-        self.begun |= !chunk.is_empty();
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        if let State::Waiting(encoding) = self.state {
+            self.state = State::begin(encoding, limit)?;
+        }
         match &mut self.state {
+            State::Waiting(_) => Ok(()),
             State::Identity(out) => {
                 if out.len() + chunk.len() > limit {
                     return Err(InflateError::TooLarge(limit));
@@ -163,17 +153,17 @@ impl Inflate {
         }
     }
 
-    /// How many bytes are out so far.
-    pub fn len(&self) -> usize {
+    /// How many bytes of memory it takes by now: what is out, and what the decompressor has beside it.
+    pub fn memory(&self) -> usize {
         match &self.state {
-            State::Identity(out) | State::Zstd { out, .. } => out.len(),
-            State::Gzip(decoder) => decoder.get_ref().out.len(),
+            State::Waiting(_) => 0,
+            State::Identity(out) => out.len(),
+            State::Gzip(decoder) => GZIP_STATE + decoder.get_ref().out.len(),
+            // What came out last is in the window once more.
+            State::Zstd { out, .. } => {
+                ZSTD_STATE + out.len() + out.len().min(1 << ZSTD_WINDOW_LOG_MAX)
+            }
         }
-    }
-
-    /// Whether nothing is out yet.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// All bytes, once the last chunk is in.
@@ -182,7 +172,7 @@ impl Inflate {
             State::Identity(out) => Ok(out),
             // No bytes at all are an empty body in every encoding: senders that compress what there
             // is send them for an empty request.
-            State::Gzip(_) if !self.begun => Ok(Vec::new()),
+            State::Waiting(_) => Ok(Vec::new()),
             State::Gzip(mut decoder) => {
                 let result = decoder.try_finish();
                 result.map_err(|error| gzip_error(decoder.get_ref(), &error))?;
@@ -194,6 +184,30 @@ impl Inflate {
             }),
             State::Zstd { out, .. } => Ok(out),
         }
+    }
+}
+
+impl State {
+    fn begin(encoding: Encoding, limit: usize) -> Result<Self, InflateError> {
+        Ok(match encoding {
+            Encoding::Identity => State::Identity(Vec::new()),
+            Encoding::Gzip => State::Gzip(Box::new(MultiGzDecoder::new(Limited {
+                out: Vec::new(),
+                limit,
+                full: false,
+            }))),
+            Encoding::Zstd => {
+                let mut decoder = ZstdDecoder::new().map_err(zstd_error)?;
+                decoder
+                    .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))
+                    .map_err(zstd_error)?;
+                State::Zstd {
+                    decoder,
+                    out: Vec::new(),
+                    in_frame: false,
+                }
+            }
+        })
     }
 }
 
@@ -261,7 +275,7 @@ mod tests {
         bytes: &[u8],
         step: usize,
     ) -> Result<Vec<u8>, InflateError> {
-        let mut inflate = Inflate::new(encoding, limit)?;
+        let mut inflate = Inflate::new(encoding, limit);
         for chunk in bytes.chunks(step) {
             inflate.push(chunk)?;
         }
@@ -307,9 +321,24 @@ mod tests {
             (Encoding::Gzip, gzip(&zeros)),
             (Encoding::Zstd, zstd::encode_all(&zeros[..], 1).unwrap()),
         ] {
-            let mut inflate = Inflate::new(encoding, 1 << 20).unwrap();
+            let mut inflate = Inflate::new(encoding, 1 << 20);
             assert_eq!(inflate.push(&bytes), Err(InflateError::TooLarge(1 << 20)));
-            assert!(inflate.len() <= (1 << 20) + 1);
+            assert!(inflate.memory() <= (2 << 20) + ZSTD_STATE + 2);
+        }
+    }
+
+    #[test]
+    fn decompressors_take_memory_once_there_is_something_to_do() {
+        for (encoding, least) in [(Encoding::Gzip, GZIP_STATE), (Encoding::Zstd, ZSTD_STATE)] {
+            let mut inflate = Inflate::new(encoding, 1 << 20);
+            inflate.push(&[]).unwrap();
+            assert_eq!(inflate.memory(), 0, "{encoding:?}");
+            let first = match encoding {
+                Encoding::Zstd => zstd::encode_all(&b"x"[..], 1).unwrap(),
+                _ => gzip(b"x"),
+            };
+            inflate.push(&first[..1]).unwrap();
+            assert_eq!(inflate.memory(), least, "{encoding:?}");
         }
     }
 }

@@ -168,7 +168,7 @@ pub(super) async fn fetch(
         ScrapeError::Malformed(format!("the answer is compressed by `{encoding}`"))
     })?;
     let mut room = budget.room(usize::MAX);
-    let body = body(response, Inflate::new(encoding, limit)?, &mut room).await?;
+    let body = body(response, Inflate::new(encoding, limit), &mut room).await?;
     Ok(Answer {
         body,
         format,
@@ -183,7 +183,7 @@ async fn body(
 ) -> Result<Vec<u8>, ScrapeError> {
     while let Some(chunk) = response.chunk().await.map_err(connect)? {
         inflate.push(&chunk)?;
-        room.resize(inflate.len())?;
+        room.resize(inflate.memory())?;
     }
     let bytes = inflate.finish()?;
     room.resize(bytes.len())?;

@@ -40,7 +40,7 @@ pub(super) async fn read(
         });
     let mut inflate = match encoding {
         None => Err("response has an unknown Content-Encoding".to_owned()),
-        Some(encoding) => Inflate::new(encoding, bytes_max).map_err(|error| error.to_string()),
+        Some(encoding) => Ok(Inflate::new(encoding, bytes_max)),
     };
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Outcome::Retryable {

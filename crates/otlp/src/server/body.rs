@@ -88,7 +88,7 @@ async fn read_untimed(
 ) -> Result<Bytes, BodyFailure> {
     let mut inflate = match framing {
         Framing::Http => {
-            let mut inflate = Inflate::new(encoding, limits.request_bytes)?;
+            let mut inflate = Inflate::new(encoding, limits.request_bytes);
             let length = body.size_hint().exact();
             inflate.expect(
                 length
@@ -113,7 +113,7 @@ async fn read_untimed(
             && !chunk.is_empty()
         {
             inflate.push(chunk)?;
-            let room = room.resize(inflate.len());
+            let room = room.resize(inflate.memory());
             room.map_err(|no| Verdict::no_room(no, limits.retry_after))?;
         }
     }
@@ -159,7 +159,7 @@ impl GrpcFrame {
                     return Err(Verdict::Malformed(reason.to_owned()).into());
                 }
             };
-            let mut inflating = Inflate::new(encoding, limit)?;
+            let mut inflating = Inflate::new(encoding, limit);
             inflating.expect(self.missing);
             *inflate = Some(inflating);
         }
