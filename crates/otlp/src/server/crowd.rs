@@ -3,13 +3,15 @@
 //! At the limit a newcomer takes the place of the connection that has been without a request for
 //! the longest. Otherwise whoever opens many connections and says nothing would keep everybody
 //! out until their time is over. Where every connection has a request under way, the newcomer
-//! waits for the first that has none.
+//! waits for the first that has none, or whose answers its peer has stopped to take: a peer that
+//! does not read keeps its place for as long as nobody wants it.
 
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -21,6 +23,9 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(super) struct Crowd {
     limit: usize,
+    /// How long an answer may wait for its peer where the place is wanted.
+    patience: Duration,
+    began: Instant,
     members: Mutex<HashMap<u64, Arc<Member>>>,
     /// Counts what happens, so that idle times can be compared.
     clock: AtomicU64,
@@ -31,6 +36,10 @@ pub(super) struct Crowd {
 #[derive(Debug, Default)]
 struct Member {
     requests: AtomicUsize,
+    /// Of these, the ones whose answer waits for the peer to take what there is of it.
+    unsent: AtomicUsize,
+    /// Milliseconds of the crowd's life at which an answer last went on.
+    moved_ms: AtomicU64,
     /// The crowd's clock when the last request ended.
     idle_since: AtomicU64,
     ever_active: AtomicBool,
@@ -53,9 +62,11 @@ pub(super) struct Busy {
 }
 
 impl Crowd {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
+    pub(super) fn new(limit: usize, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             limit: limit.max(1),
+            patience,
+            began: Instant::now(),
             members: Mutex::default(),
             clock: AtomicU64::new(0),
             room: Notify::new(),
@@ -69,16 +80,15 @@ impl Crowd {
             if let Some(place) = self.try_enter() {
                 return place;
             }
-            room.await;
+            // Nothing tells that an answer has stopped.
+            let _elapsed = tokio::time::timeout(self.patience, room).await;
         }
     }
 
     fn try_enter(self: &Arc<Self>) -> Option<Place> {
         let mut members = self.members.lock();
         if members.len() >= self.limit {
-            let idle = members
-                .values()
-                .filter(|member| member.requests.load(Ordering::Acquire) == 0);
+            let idle = members.values().filter(|member| self.is_free(member));
             let longest = idle.min_by_key(|member| member.idle_since.load(Ordering::Relaxed));
             if let Some(member) = longest {
                 member.leave.notify_one();
@@ -98,6 +108,17 @@ impl Crowd {
         })
     }
 
+    /// Whether nothing is under way on a connection, or nothing that goes on.
+    fn is_free(&self, member: &Member) -> bool {
+        let requests = member.requests.load(Ordering::Acquire);
+        let waits = || {
+            let moved = Duration::from_millis(member.moved_ms.load(Ordering::Relaxed));
+            member.unsent.load(Ordering::Acquire) == requests
+                && self.began.elapsed().saturating_sub(moved) >= self.patience
+        };
+        requests == 0 || waits()
+    }
+
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }
@@ -109,7 +130,7 @@ impl Place {
     pub(super) async fn wanted(&self) {
         loop {
             self.member.leave.notified().await;
-            if self.member.requests.load(Ordering::Acquire) == 0 {
+            if self.crowd.is_free(&self.member) {
                 return;
             }
         }
@@ -167,8 +188,39 @@ impl Drop for Busy {
 
 /// A response's body; its request is under way until all of it is sent.
 pub(super) struct BusyBody {
-    pub(super) body: Body,
-    pub(super) _busy: Busy,
+    body: Body,
+    busy: Busy,
+    /// Whether it is for the peer to take what there is, not for the body to have more.
+    unsent: bool,
+}
+
+impl BusyBody {
+    pub(super) fn new(body: Body, busy: Busy) -> Self {
+        let mut new = Self {
+            body,
+            busy,
+            unsent: false,
+        };
+        new.set_unsent(true);
+        new
+    }
+
+    fn set_unsent(&mut self, unsent: bool) {
+        let Busy { crowd, member } = &self.busy;
+        let now = u64::try_from(crowd.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        member.moved_ms.store(now, Ordering::Relaxed);
+        match (std::mem::replace(&mut self.unsent, unsent), unsent) {
+            (false, true) => drop(member.unsent.fetch_add(1, Ordering::AcqRel)),
+            (true, false) => drop(member.unsent.fetch_sub(1, Ordering::AcqRel)),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for BusyBody {
+    fn drop(&mut self) {
+        self.set_unsent(false);
+    }
 }
 
 impl hyper::body::Body for BusyBody {
@@ -179,7 +231,9 @@ impl hyper::body::Body for BusyBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.set_unsent(polled.is_ready());
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

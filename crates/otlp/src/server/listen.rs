@@ -30,6 +30,9 @@ pub struct ConnectionLimits {
     /// Time in which a header must arrive. On HTTP/1.1 it runs between requests too, so that it
     /// also bounds how long an idle connection is kept.
     pub header_timeout: Duration,
+    /// How long an answer may wait for its peer to take more of it where another connection wants
+    /// the place.
+    pub answer_patience: Duration,
     /// How long answers to what is in flight may take after shutdown began.
     pub drain_timeout: Duration,
 }
@@ -41,6 +44,7 @@ impl Default for ConnectionLimits {
             streams: 128,
             // Longer than the minute after which many exporters send their metrics again.
             header_timeout: Duration::from_secs(75),
+            answer_patience: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -64,7 +68,7 @@ pub async fn listen(
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let crowd = Crowd::new(limits.connections);
+    let crowd = Crowd::new(limits.connections, limits.answer_patience);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -132,7 +136,7 @@ async fn serve(
         let response = handler(request.map(Body::new));
         async move {
             let response = response.await;
-            Ok::<_, Infallible>(response.map(|body| BusyBody { body, _busy: busy }))
+            Ok::<_, Infallible>(response.map(|body| BusyBody::new(body, busy)))
         }
     });
     let connection = builder

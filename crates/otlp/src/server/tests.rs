@@ -355,6 +355,28 @@ async fn a_newcomer_waits_while_every_connection_is_busy() {
 }
 
 #[tokio::test]
+async fn a_newcomer_takes_the_place_of_whoever_does_not_read_its_answer() {
+    let mut limits = small();
+    limits.connections.connections = 1;
+    limits.connections.answer_patience = Duration::from_millis(10);
+    let server = Running::start(Fake::default(), limits).await;
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .http2_initial_stream_window_size(0)
+        .build()
+        .unwrap();
+    let answer = client.get(server.url("/nowhere")).send().await.unwrap();
+    assert_eq!(answer.status(), 404);
+    let mut newcomer = TcpStream::connect(&server.address).await.unwrap();
+    let request = b"GET /v1/logs HTTP/1.1\r\nHost: x\r\n\r\n";
+    newcomer.write_all(request).await.unwrap();
+    assert_eq!(newcomer.read_u8().await.unwrap(), b'H');
+    assert!(answer.bytes().await.is_err());
+}
+
+#[tokio::test]
 async fn a_silent_connection_is_closed() {
     let mut limits = small();
     limits.connections.header_timeout = Duration::from_millis(30);
