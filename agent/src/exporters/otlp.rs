@@ -4,7 +4,8 @@
 //! Everything happens in one task. The oldest entry that is ready goes first, so after an
 //! outage the queue is replayed in order; answers may come in any order, and the position that
 //! is written down is the one before which every entry is finished. Entries of different epochs
-//! are never in flight together, because a collector forgets an epoch when the next one begins.
+//! are never in flight together, because a collector forgets an epoch when the next one begins, and
+//! neither are entries that are further apart than the numbers that it tells apart.
 //! While there is nothing to send, a heartbeat says so.
 
 use std::collections::HashSet;
@@ -17,6 +18,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use journal::{Position, Reader};
 use model::Signal;
+use model::stamp::WINDOW;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -273,9 +275,11 @@ impl Exporter {
         let now = Instant::now();
         let mut wake: Option<Instant> = None;
         let mut ready = Vec::new();
-        let mut epoch = None;
+        let mut oldest = None;
         for (id, slot) in self.window.iter() {
-            if *epoch.get_or_insert(slot.sealed.stamp.epoch) != slot.sealed.stamp.epoch {
+            let stamp = slot.sealed.stamp;
+            let oldest = *oldest.get_or_insert(stamp);
+            if stamp.epoch != oldest.epoch || stamp.sequence - oldest.sequence >= WINDOW {
                 break;
             }
             match slot.phase {

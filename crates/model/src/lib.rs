@@ -18,6 +18,7 @@ pub mod room;
 pub mod row;
 pub mod signal;
 pub mod span;
+pub mod stamp;
 pub mod time;
 pub mod value;
 pub mod wire;

@@ -1,8 +1,9 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use model::stamp::WINDOW;
 use parking_lot::Mutex;
 use testkit::{ManualClock, MemoryFiles};
 use tokio::sync::Notify;
@@ -286,6 +287,39 @@ async fn a_day_long_outage_is_replayed_in_order() {
     let accepted: Vec<u64> = fake.sequences().split_off(failed);
     let expected: Vec<u64> = (1..=200).collect();
     assert_eq!(accepted[..200], expected);
+}
+
+/// A store that hears nothing of an entry while others pass takes it for a repeat once they are far
+/// ahead.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_far_ahead_of_an_entry_that_is_not_taken() {
+    let mut rig = Rig::open(&MemoryFiles::new());
+    let stored = Arc::new(Mutex::new(BTreeSet::new()));
+    let (store, mut refused) = (Arc::clone(&stored), 0);
+    let fake = Fake::new(move |_, _, stamp| {
+        if stamp.sequence == 1 && refused < 20 {
+            refused += 1;
+            return retryable(None);
+        }
+        let mut store = store.lock();
+        let highest = store.last().copied().unwrap_or(0);
+        // What is older than the window counts as stored.
+        if highest < stamp.sequence + WINDOW {
+            store.insert(stamp.sequence);
+        }
+        Outcome::accepted()
+    });
+    let entries = 2 * WINDOW;
+    for n in 0..entries {
+        rig.append(&[&n.to_string()]).await;
+    }
+    let exporter = rig.run(&fake, ExportOptions::default());
+    fake.until(usize::try_from(entries).unwrap() + 20).await;
+    rig.finish(exporter, MINUTE).await;
+    let lost: Vec<u64> = (1..=entries)
+        .filter(|sequence| !stored.lock().contains(sequence))
+        .collect();
+    assert!(lost.is_empty(), "{lost:?} were never stored");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,18 +1,18 @@
 //! Which batches were stored: per agent a window of sequence numbers of its epoch, and of batches
 //! without a stamp, where that is wanted, their contents.
 //!
-//! A batch older than the window, or of an older epoch, counts as stored: an agent never has so
-//! many exports under way, and starts a new epoch only after the old one is drained or lost.
+//! A batch older than the window, or of an older epoch, counts as stored: an agent sends nothing
+//! that far ahead of what is not finished, and nothing of a new epoch before the old one is drained
+//! or lost.
 
 use std::collections::BTreeMap;
 
+use model::stamp::WINDOW;
 use serde::{Deserialize, Serialize};
 
 use super::contents::{Content, Contents};
 use crate::write::Stamp;
 
-/// How many sequence numbers below the highest are told apart.
-pub(super) const WINDOW: u64 = 1_024;
 /// How many agents are remembered; the one longest unheard of is forgotten first.
 const AGENTS_MAX: usize = 100_000;
 
