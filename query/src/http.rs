@@ -64,7 +64,7 @@ pub struct About {
 pub struct Options {
     /// Whose data is queried.
     pub tenant: Tenant,
-    /// Time and bytes of one query.
+    /// Time and bytes of one query; those of Prometheus' API have a time of their own.
     pub limits: Limits,
     /// Bytes of one answer.
     pub answer_bytes: u64,
@@ -84,6 +84,8 @@ pub struct Options {
     pub heartbeat: Duration,
     /// How PromQL is evaluated.
     pub promql: promql::Options,
+    /// How long a question of Prometheus' API, or the expression of a rule, may take.
+    pub promql_timeout: Duration,
     /// What evaluations of PromQL may use.
     pub promql_limits: promql::Limits,
     /// What time it is.
@@ -113,6 +115,7 @@ impl Options {
             tails: 64,
             heartbeat: Duration::from_secs(10),
             promql: promql::Options::default(),
+            promql_timeout: Duration::from_secs(120),
             promql_limits: promql::Limits::default(),
             clock,
             random: Arc::new(RealRandom),
@@ -184,7 +187,7 @@ impl State {
     pub fn new(sources: Sources, options: Options) -> Self {
         let gate = Gate::new(options.concurrency, options.queue, options.patience);
         // Groups wait by themselves, so that no more wait than there are.
-        let patience = Duration::from_millis(options.limits.timeout_ms);
+        let patience = options.promql_timeout;
         let rules_gate = Gate::new(options.concurrency.div_ceil(2), usize::MAX, patience);
         let tails = Arc::new(Semaphore::new(options.tails.min(Semaphore::MAX_PERMITS)));
         let started = options.clock.unix_nanos();
@@ -231,19 +234,35 @@ impl State {
 
     /// Waits for a place among the running queries and opens an account.
     pub async fn begin(&self) -> Result<Running, QueryError> {
-        Ok(self.running(self.0.gate.enter().await?))
+        let permit = self.0.gate.enter().await?;
+        Ok(self.running(permit, self.0.options.limits))
+    }
+
+    /// The same for a question of Prometheus' API, which has a time of its own.
+    pub async fn begin_promql(&self) -> Result<Running, QueryError> {
+        let permit = self.0.gate.enter().await?;
+        Ok(self.running(permit, self.promql_limits()))
     }
 
     /// The same for a rule, among places of their own.
     pub async fn begin_rule(&self) -> Result<Running, QueryError> {
-        Ok(self.running(self.0.rules_gate.enter().await?))
+        let permit = self.0.rules_gate.enter().await?;
+        Ok(self.running(permit, self.promql_limits()))
     }
 
-    fn running(&self, permit: Permit) -> Running {
+    fn promql_limits(&self) -> Limits {
+        let timeout_ms = self.0.options.promql_timeout.as_millis();
+        Limits {
+            timeout_ms: u64::try_from(timeout_ms).unwrap_or(u64::MAX),
+            ..self.0.options.limits
+        }
+    }
+
+    fn running(&self, permit: Permit, limits: Limits) -> Running {
         let options = &self.0.options;
         Running {
             state: self.clone(),
-            work: Work::new(options.limits)
+            work: Work::new(limits)
                 .with_answer_bytes(options.answer_bytes)
                 .with_memory(Arc::clone(&self.0.memory)),
             permit: Arc::new(permit),

@@ -264,7 +264,7 @@ section! {
         label_name_bytes: ByteSize = "1KiB", "16" to "60KiB";
         /// The length of a label's value and of a metric's name; points of a series with a longer one are refused and counted.
         label_value_bytes: ByteSize = "16KiB", "16" to "60KiB";
-        /// How long a query may take.
+        /// How long a query may take, other than under `/prometheus`.
         query_timeout: Duration = "30s", "10ms" to "1h";
         /// What a query may read into memory.
         query_bytes: ByteSize = "1GiB", "1MiB" to "1PiB";
@@ -308,6 +308,8 @@ section! {
         experimental: bool = "true";
         /// How old a sample may be to count as current.
         lookback_delta: Duration = "5m", "1s" to "1d";
+        /// How long a question under `/prometheus`, or the expression of a rule, may take; the parameter `timeout` of a request can only shorten it.
+        query_timeout: Duration = "2m", "10ms" to "1h";
     }
 
     /// How metrics of OTLP look to Prometheus. What is promoted holds for all that is stored, the rest for what comes from then on.

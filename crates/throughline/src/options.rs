@@ -115,6 +115,7 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.tails = limits.tails;
     options.promql.lookback_ms =
         i64::try_from(config.promql.lookback_delta.as_millis()).unwrap_or(i64::MAX);
+    options.promql_timeout = config.promql.query_timeout;
     options.promql.features = crate::check::features(config.promql.experimental);
     options.promotion = promotion(&config.otlp);
     options.cors_origin = config.query.cors_origin.as_ref().map(|of| of.0.clone());

@@ -95,7 +95,7 @@ impl OverSources {
         let engine = Engine::new(self.0.options().promql.clone());
         let query = engine.query(expr).map_err(|error| error.to_string())?;
         let options = self.0.options();
-        let timeout = Duration::from_millis(options.limits.timeout_ms);
+        let timeout = options.promql_timeout;
         let deadline = Instant::now() + timeout;
         let limits = Limits {
             deadline: Some(deadline),

@@ -103,7 +103,7 @@ async fn ask(query: &Http, text: &str, range: bool) -> Value {
 #[tokio::test]
 async fn series_that_do_not_fit_at_once_are_read_a_share_at_a_time() {
     let few = server("query_samples: 1000, query_samples_read: 30000").await;
-    let all = server("query_timeout: 20s").await;
+    let all = server("query_rows: 10000").await;
     for text in [
         "sum(increase(counter_total[1h]))",
         "sum by (n) (rate(counter_total[1h])) / count by (n) (counter_total)",

@@ -20,7 +20,7 @@ pub(crate) async fn query(Extract(state): Extract<State>, form: Form) -> Answer 
         }
     });
     let range = form.range()?;
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let reader = SeriesReader(running.context());
     let found = reader.exemplars(&selectors, range).await?;
     success(&running, found, Notes::default()).await

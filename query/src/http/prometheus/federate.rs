@@ -39,7 +39,7 @@ pub(crate) async fn federate(
 ) -> Answer {
     let selectors = form.selectors()?;
     let options = state.options();
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let reader = SeriesReader(running.context());
     let now_ms = i64::try_from(state.now() / 1_000_000).unwrap_or(i64::MAX);
     let first_ms = now_ms - options.promql.lookback_ms + 1;

@@ -26,7 +26,7 @@ async fn texts(
 /// `GET|POST labels`
 pub(crate) async fn names(Extract(state): Extract<State>, form: Form) -> Answer {
     let limit = form.limit()?;
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let mut names = texts(&running, &form, None).await?;
     let mut notes = Notes::default();
     notes.limit(&mut names, limit);
@@ -46,7 +46,7 @@ pub(crate) async fn values(
         return Err(bad_data("invalid label name: \"\""));
     }
     let limit = form.limit()?;
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let mut values = texts(&running, &form, Some(&name)).await?;
     let mut notes = Notes::default();
     notes.limit(&mut values, limit);
@@ -60,7 +60,7 @@ pub(crate) async fn series(Extract(state): Extract<State>, form: Form) -> Answer
     if selectors.is_empty() {
         return Err(bad_data("no match[] parameter provided"));
     }
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let reader = SeriesReader(running.context());
     let mut sets = reader.label_sets(&selectors, range).await?;
     let mut notes = Notes::default();

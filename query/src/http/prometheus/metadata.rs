@@ -14,7 +14,7 @@ use crate::exec::series::SeriesReader;
 /// `GET metadata`
 pub(crate) async fn metadata(Extract(state): Extract<State>, form: Form) -> Answer {
     let (limit, per_metric) = (form.limit()?, form.count("limit_per_metric")?);
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let reader = SeriesReader(running.context());
     let stored = reader.read(&[], TimeRange::ALL, false).await?;
     let mut all: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();

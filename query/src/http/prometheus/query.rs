@@ -87,8 +87,8 @@ async fn evaluate(state: State, form: &Form, when: When) -> Answer {
             .check_range()
             .map_err(|problem| bad_parameter("query", problem))?;
     }
-    let timeout = timeout(options.limits.timeout_ms, form)?;
-    let running = state.begin().await?;
+    let timeout = timeout(options.promql_timeout, form)?;
+    let running = state.begin_promql().await?;
     let queued = Instant::now();
     let cancel = CancelOnDrop(Arc::default());
     let limits = Limits {
@@ -152,12 +152,12 @@ async fn steps(fetched: Fetched) -> Result<Evaluated, Refused> {
 }
 
 /// How long the query may take: as long as is asked for, but no longer than any may.
-fn timeout(most_ms: u64, form: &Form) -> Result<Duration, Refused> {
+fn timeout(most: Duration, form: &Form) -> Result<Duration, Refused> {
     let Some(ms) = form.duration_ms("timeout")? else {
-        return Ok(Duration::from_millis(most_ms));
+        return Ok(most);
     };
     match u64::try_from(ms) {
-        Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms.min(most_ms))),
+        Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms).min(most)),
         _ => Err(bad_parameter("timeout", "it has to be longer than nothing")),
     }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn read(Extract(state): Extract<State>, request: Request) -> Re
             return refusal(StatusCode::BAD_REQUEST, problem);
         }
     };
-    let running = match state.begin().await {
+    let running = match state.begin_promql().await {
         Ok(running) => running,
         Err(error) => return refused(error),
     };

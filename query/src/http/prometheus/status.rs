@@ -84,7 +84,6 @@ pub(crate) async fn notifications() -> Answer {
 pub(crate) async fn flags(Extract(state): Extract<State>) -> Answer {
     let options = state.options();
     let about = &options.about;
-    let timeout = Duration::from_millis(options.limits.timeout_ms);
     let features = match options.promql.features {
         Features::Stable => "",
         _ => "promql-experimental-functions",
@@ -97,7 +96,7 @@ pub(crate) async fn flags(Extract(state): Extract<State>) -> Answer {
             "query.max-samples",
             options.promql_limits.max_samples.to_string(),
         ),
-        ("query.timeout", text(timeout)),
+        ("query.timeout", text(options.promql_timeout)),
         ("storage.tsdb.path", about.data_dir.clone()),
         (
             "storage.tsdb.retention.time",

@@ -140,7 +140,7 @@ fn as_json(target: &Active) -> Json {
 pub(crate) async fn targets(Extract(state): Extract<State>, form: Form) -> Answer {
     // Another word is the state of no target, as in Prometheus.
     let wanted = form.text("state").unwrap_or("any").to_lowercase();
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let mut targets = Vec::new();
     if matches!(wanted.as_str(), "any" | "active") {
         targets = active(&state, &running).await?;
@@ -159,7 +159,7 @@ pub(crate) async fn targets(Extract(state): Extract<State>, form: Form) -> Answe
 
 /// `GET scrape_pools`
 pub(crate) async fn scrape_pools(Extract(state): Extract<State>) -> Answer {
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let targets = active(&state, &running).await?;
     let mut pools: Vec<&str> = targets
         .iter()
@@ -200,7 +200,7 @@ pub(crate) async fn targets_metadata(Extract(state): Extract<State>, form: Form)
                 .matchers
         }
     };
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let mut targets = active(&state, &running).await?;
     targets.retain(|target| {
         let matches = |one: &Matcher| one.matches(target.labels.value(&one.name));

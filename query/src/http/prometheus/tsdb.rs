@@ -28,7 +28,7 @@ pub(crate) async fn tsdb(Extract(state): Extract<State>, form: Form) -> Answer {
         let problem = format!("it is at most {LISTED_MAX}");
         return Err(bad_parameter("limit", problem));
     }
-    let running = state.begin().await?;
+    let running = state.begin_promql().await?;
     let ask = Ask {
         matchers: Vec::new(),
         range: TimeRange::ALL,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::http::About;
+use crate::testing::Fault;
 
 async fn server() -> Server {
     serve(&[&Memory::new("a")], |options| {
@@ -44,7 +45,7 @@ async fn the_service_says_what_it_runs_with() {
     let flags = data("status/flags").await;
     assert_eq!(
         (&flags["query.timeout"], &flags["query.lookback-delta"]),
-        (&"20s".into(), &"5m".into())
+        (&"2m".into(), &"5m".into())
     );
     assert_eq!(
         data("status/config").await["yaml"],
@@ -172,6 +173,23 @@ async fn a_query_without_time_and_a_label_that_is_no_text_are_refused_in_json() 
         .get("/prometheus/api/v1/query?query=1&timeout=")
         .await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn a_request_can_only_shorten_the_time_that_a_query_has() {
+    let hangs = Memory::new("a");
+    *hangs.fault.lock() = Fault::Hangs;
+    for (most, asked) in [("1h", "20ms"), ("20ms", "1h"), ("20ms", "")] {
+        let most = promql::format::parse_duration(most).unwrap().unsigned_abs();
+        let server = serve(&[&hangs], |options| {
+            options.promql_timeout = Duration::from_millis(most);
+        })
+        .await;
+        let path = format!("/prometheus/api/v1/query?query=up&timeout={asked}");
+        let (status, body) = server.get(&path).await;
+        let expected = (503, &"timeout".into());
+        assert_eq!((status, &body["errorType"]), expected, "{asked}: {body}");
+    }
 }
 
 #[tokio::test]
