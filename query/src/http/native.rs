@@ -3,17 +3,18 @@
 
 use api::{
     ApiError, CardinalityAnswer, CompleteAnswer, FieldsAnswer, HighlightAnswer, HistogramAnswer,
-    LogsAnswer, OperationsAnswer, PointsAnswer, RecordsAnswer, ServicesAnswer, TokenView,
-    TracesAnswer, ValuesAnswer,
+    OperationsAnswer, ServicesAnswer, TokenView, ValuesAnswer,
 };
 use axum::Json;
 use axum::extract::{Path, State as Extract};
+use axum::response::Response;
 use http::Uri;
 use model::Signal;
+use serde::Serialize;
 use storage::message::Order;
 
-use super::State;
 use super::params::{Params, missing};
+use super::{Running, State, bounded};
 use crate::error::{ErrorKind, QueryError};
 use crate::exec;
 use crate::exec::fields::ValuesOf;
@@ -25,6 +26,13 @@ use crate::lang;
 
 type Answer<T> = Result<Json<T>, QueryError>;
 
+/// An answer of many rows, or of large ones, such as exponential histograms.
+async fn of_rows(running: &Running, answer: impl Serialize + Send + 'static) -> Rows {
+    bounded::json(answer, running.work().answer_bytes()).await
+}
+
+type Rows = Result<Response, QueryError>;
+
 const TRACES_DEFAULT: usize = 20;
 const LOGS_DEFAULT: usize = 100;
 const POINTS_DEFAULT: usize = 1_000;
@@ -34,7 +42,7 @@ const CARDINALITY_DEFAULT: usize = 20;
 const CARDINALITY_MAX: usize = 1_000;
 
 /// `GET traces`
-pub async fn traces(Extract(state): Extract<State>, uri: Uri) -> Answer<TracesAnswer> {
+pub async fn traces(Extract(state): Extract<State>, uri: Uri) -> Rows {
     let known = ["q", "start", "end", "limit", "order", "cursor"];
     let params = Params::parse(&uri, &known, &[], state.now())?;
     let search = TraceSearch {
@@ -45,27 +53,24 @@ pub async fn traces(Extract(state): Extract<State>, uri: Uri) -> Answer<TracesAn
         cursor: params.text("cursor").map(str::to_owned),
     };
     let running = state.begin().await?;
-    exec::traces::search(running.context(), search)
-        .await
-        .map(Json)
+    let answer = exec::traces::search(running.context(), search).await?;
+    of_rows(&running, answer).await
 }
 
 /// `GET logs`
-pub async fn logs(Extract(state): Extract<State>, uri: Uri) -> Answer<LogsAnswer> {
+pub async fn logs(Extract(state): Extract<State>, uri: Uri) -> Rows {
     let search = log_search(&state, &uri)?;
     let running = state.begin().await?;
-    exec::logs::search(running.context(), search)
-        .await
-        .map(Json)
+    let answer = exec::logs::search(running.context(), search).await?;
+    of_rows(&running, answer).await
 }
 
 /// `GET logs/records`
-pub async fn records(Extract(state): Extract<State>, uri: Uri) -> Answer<RecordsAnswer> {
+pub async fn records(Extract(state): Extract<State>, uri: Uri) -> Rows {
     let search = log_search(&state, &uri)?;
     let running = state.begin().await?;
-    exec::logs::records(running.context(), search)
-        .await
-        .map(Json)
+    let answer = exec::logs::records(running.context(), search).await?;
+    of_rows(&running, answer).await
 }
 
 fn log_search(state: &State, uri: &Uri) -> Result<LogSearch, QueryError> {
@@ -171,7 +176,7 @@ pub async fn values(
 }
 
 /// `GET metrics/points`
-pub async fn points(Extract(state): Extract<State>, uri: Uri) -> Answer<PointsAnswer> {
+pub async fn points(Extract(state): Extract<State>, uri: Uri) -> Rows {
     let known = ["q", "start", "end", "limit"];
     let params = Params::parse(&uri, &known, &[], state.now())?;
     let ask = Points {
@@ -180,7 +185,8 @@ pub async fn points(Extract(state): Extract<State>, uri: Uri) -> Answer<PointsAn
         limit: params.number("limit", POINTS_DEFAULT, state.options().sizes.rows)?,
     };
     let running = state.begin().await?;
-    exec::points::points(running.context(), ask).await.map(Json)
+    let answer = exec::points::points(running.context(), ask).await?;
+    of_rows(&running, answer).await
 }
 
 /// `GET metrics/cardinality`
