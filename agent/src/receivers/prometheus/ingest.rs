@@ -80,7 +80,7 @@ fn stale(kind: Kind, time_unix_nano: u64) -> Point<'static> {
 /// What became of an answer.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Samples in the answer.
+    /// Samples in the answer, of which a classic histogram that becomes a native one is one.
     pub(super) scraped: u64,
     /// Samples after relabeling.
     pub(super) kept: u64,
@@ -129,6 +129,8 @@ struct Ingest<'a> {
     refused: Option<ScrapeError>,
     created: HashMap<String, u64>,
     converter: Converter,
+    /// Samples as they are written in the answer.
+    lines: u64,
     info: Arc<Info>,
     requests: Requests,
     counts: Counts,
@@ -157,6 +159,7 @@ pub(super) fn ingest(
         refused: None,
         created: HashMap::new(),
         converter: Converter::default(),
+        lines: 0,
         info: Arc::default(),
         requests: Requests::default(),
         counts: Counts::default(),
@@ -222,10 +225,10 @@ impl Ingest<'_> {
     }
 
     fn take(&mut self, family: &Family, sample: Sample<'_>) -> Result<(), ScrapeError> {
-        if self.counts.scraped.is_multiple_of(SAMPLES_BETWEEN_LOOKS) {
+        if self.lines.is_multiple_of(SAMPLES_BETWEEN_LOOKS) {
             self.patience.check()?;
         }
-        self.counts.scraped += 1;
+        self.lines += 1;
         if self.settings.convert_classic_histograms_to_nhcb {
             let (part, ended) = self.converter.take(family, &sample);
             if let Some(ended) = ended {
@@ -235,6 +238,7 @@ impl Ingest<'_> {
                 return Ok(());
             }
         }
+        self.counts.scraped += 1;
         self.put_within(family, &sample)
     }
 
@@ -249,7 +253,10 @@ impl Ingest<'_> {
     fn put_converted(&mut self, partial: Partial) -> Result<(), ScrapeError> {
         let (family, sample) = partial.finish();
         match sample {
-            Some(sample) => self.put_within(&family, &sample),
+            Some(sample) => {
+                self.counts.scraped += 1;
+                self.put_within(&family, &sample)
+            }
             None => {
                 self.counts.malformed += 1;
                 Ok(())

@@ -34,6 +34,23 @@ fn classic_series_become_one_histogram() {
 }
 
 #[test]
+fn a_histogram_that_was_put_together_is_one_sample() {
+    let both = format!("{CONVERT}\nalways_scrape_classic_histograms: true");
+    for (lines, expected) in [
+        (CONVERT, 3),
+        (both.as_str(), 3 + 7),
+        ("honor_labels: false", 1 + 7),
+    ] {
+        let (_, counts) = Scraped::new(lines).take(TEXT).unwrap();
+        assert_eq!(
+            (counts.scraped, counts.kept),
+            (expected, expected),
+            "{lines}"
+        );
+    }
+}
+
+#[test]
 fn counts_that_fall_are_left_out_and_counted() {
     for text in [
         "# TYPE h histogram\nh_bucket{le=\"1\"} 5\nh_bucket{le=\"2\"} 4\nh_count 6\n",
@@ -43,6 +60,7 @@ fn counts_that_fall_are_left_out_and_counted() {
     ] {
         let (lines, counts) = Scraped::new(CONVERT).take(text).unwrap();
         assert_eq!((lines.len(), counts.malformed), (0, 1), "{text}");
+        assert_eq!(counts.scraped, 0, "{text}");
     }
     let many: String = (0..=BUCKETS_MAX)
         .map(|bound| format!("h_bucket{{le=\"{bound}\"}} 1\n"))
