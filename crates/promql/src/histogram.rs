@@ -108,14 +108,29 @@ impl FloatHistogram {
     }
 
     /// All populated buckets from low to high, those with a count of zero left out, and the zero
-    /// bucket where its count is below zero or none, as Prometheus does.
+    /// bucket where its count is below zero or none. What reaches into the zero bucket ends where
+    /// that begins, as in Prometheus.
     pub fn buckets(&self) -> Vec<Range> {
+        let mut ranges = self.whole_buckets(self.zero_count > 0.0);
+        let width = self.zero_threshold;
+        for range in &mut ranges {
+            if range.lower > 0.0 && range.lower < width {
+                range.lower = width;
+            } else if range.upper < 0.0 && range.upper > -width {
+                range.upper = -width;
+            }
+        }
+        ranges
+    }
+
+    /// The same with the bounds that the schema gives, with or without the zero bucket.
+    fn whole_buckets(&self, zero: bool) -> Vec<Range> {
         let mut ranges = Vec::with_capacity(self.positive.len() + self.negative.len() + 1);
         for bucket in self.negative.iter().rev() {
             let (inner, outer) = (self.bound(bucket.index - 1), self.bound(bucket.index));
             ranges.push(Range::new(-outer, -inner, bucket.count));
         }
-        if self.zero_count > 0.0 {
+        if zero {
             ranges.push(Range {
                 lower_inclusive: true,
                 upper_inclusive: true,
@@ -124,7 +139,16 @@ impl FloatHistogram {
         }
         for bucket in &self.positive {
             let (lower, upper) = (self.bound(bucket.index - 1), self.bound(bucket.index));
-            ranges.push(Range::new(lower, upper, bucket.count));
+            let range = Range::new(lower, upper, bucket.count);
+            ranges.push(match self.is_custom() {
+                // All of them are open below, but for the first, which nothing is below.
+                true => Range {
+                    lower_inclusive: bucket.index == 0,
+                    upper_inclusive: true,
+                    ..range
+                },
+                false => range,
+            });
         }
         ranges.retain(|range| range.count != 0.0);
         ranges
@@ -188,7 +212,7 @@ fn half_to_one(part: i32) -> f64 {
     const ABOVE: &[u8; 256] = b"\
         1111112111211111112311222222222211211121122211221122102211221122\
         1111112222332132112111211112111111121011213311221222112121332222\
-        2212123322322122222222323233323311221121223321332233212232332232\
+        2121223322322122222222323233323311221121223321332233212232332232\
         2243223233433343333333444455435422322333324422333243223333543344";
     let exact = (f64::from(part) / 256.0).exp2() / 2.0;
     let above = usize::try_from(part).map_or(1, |part| u64::from(ABOVE[part] - b'0'));
@@ -231,7 +255,7 @@ impl fmt::Display for FloatHistogram {
             general(self.count),
             general(self.sum)
         )?;
-        for range in self.buckets() {
+        for range in self.whole_buckets(true) {
             let open = if range.lower_inclusive { '[' } else { '(' };
             let close = if range.upper_inclusive { ']' } else { ')' };
             let (lower, upper) = (general(range.lower), general(range.upper));

@@ -80,30 +80,29 @@ fn check_params(
     span: Span,
 ) -> Result<(), Error> {
     let is_ratio = operation.op == AggregateOp::LimitRatio;
-    for &value in params {
-        if value.is_nan() {
-            let what = if is_ratio { "Ratio" } else { "Parameter" };
-            return Err(Error::Execution(format!("{what} value is NaN")));
+    if params.iter().any(|value| value.is_nan()) {
+        let what = if is_ratio { "Ratio" } else { "Parameter" };
+        return Err(Error::Execution(format!("{what} value is NaN")));
+    }
+    let most = params.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let least = params.iter().copied().fold(f64::INFINITY, f64::min);
+    // Where no step keeps anything it does not matter how much less than one is asked for.
+    if !is_ratio && most >= 1.0 {
+        let fails = |value: f64, what: &str| {
+            let text = crate::format::general(value);
+            Err(Error::Execution(format!(
+                "Scalar value {text} {what} int64"
+            )))
+        };
+        if least <= -9_223_372_036_854_775_808.0 {
+            return fails(least, "underflows");
         }
-        if is_ratio {
-            continue;
-        }
-        let text = crate::format::general(value);
-        if value >= 9_223_372_036_854_775_807.0 {
-            return Err(Error::Execution(format!(
-                "Scalar value {text} overflows int64"
-            )));
-        }
-        if value <= -9_223_372_036_854_775_808.0 {
-            return Err(Error::Execution(format!(
-                "Scalar value {text} underflows int64"
-            )));
+        if most >= 9_223_372_036_854_775_807.0 {
+            return fails(most, "overflows");
         }
     }
     if is_ratio {
         // Of a series of ratios, the worst on each side.
-        let most = params.iter().copied().fold(f64::MIN, f64::max);
-        let least = params.iter().copied().fold(f64::MAX, f64::min);
         for (value, bound) in [(most, 1.0), (least, -1.0)] {
             if (value > 1.0 && bound > 0.0) || (value < -1.0 && bound < 0.0) {
                 context.note().invalid_ratio(value, bound, span);

@@ -35,6 +35,40 @@ fn bounds_are_powers() {
     assert_eq!(histogram(2).bound(-1), 0.840_896_415_253_714_4);
     assert_eq!(histogram(3).bound(-7), 0.545_253_866_332_628_8);
     assert_eq!(histogram(8).bound(-255), 0.501_355_637_525_101_3);
+    assert_eq!(histogram(8).bound(-127), 0.709_023_942_160_207_6);
+    assert_eq!(histogram(8).bound(-126), 0.710_946_301_084_582_7);
+    let finest = histogram(8);
+    let bits = (-256..0).map(|index| finest.bound(index).to_bits());
+    let all = bits.fold(0u64, |all, bits| all.rotate_left(5) ^ bits);
+    assert_eq!(
+        all, 0xc606_9eca_7bbb_6a32,
+        "the bounds that Prometheus 3.5 answers with"
+    );
+}
+
+#[test]
+fn buckets_end_where_the_zero_bucket_begins_but_in_text() {
+    let mut histogram = exponential(0, &[(-1, 1.0), (0, 2.0)], (0.3, 2.0));
+    histogram.negative = buckets(&[(-1, 4.0)]);
+    let bounds = |range: &Range| (range.lower, range.upper);
+    assert_eq!(
+        histogram.buckets().iter().map(bounds).collect::<Vec<_>>(),
+        [(-0.5, -0.3), (-0.3, 0.3), (0.3, 0.5), (0.5, 1.0)]
+    );
+    assert_eq!(
+        histogram.to_string(),
+        "{count:5, sum:10, [-0.5,-0.25):4, [-0.3,0.3]:2, (0.25,0.5]:1, (0.5,1]:2}"
+    );
+}
+
+#[test]
+fn custom_buckets_are_open_below_whatever_their_bounds_are() {
+    let text = "{{schema:-53 count:6 sum:1 custom_values:[-2 0 2] buckets:[1 2 1 2]}}";
+    let histogram = crate::notation::parse_histogram(text).unwrap();
+    assert_eq!(
+        histogram.to_string(),
+        "{count:6, sum:1, [-Inf,-2]:1, (-2,0]:2, (0,2]:1, (2,+Inf]:2}"
+    );
 }
 
 #[test]
