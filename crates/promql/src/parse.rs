@@ -25,7 +25,7 @@ pub const MAX_DEPTH: u32 = 4096;
 
 /// Why a query could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{line}:{column}: parse error: {message}")]
+#[error("{}: parse error: {message}", self.place())]
 pub struct ParseError {
     /// First byte that the message is about.
     pub start: usize,
@@ -39,6 +39,16 @@ pub struct ParseError {
     pub message: String,
     /// What would have been accepted, where that is a short list.
     pub expected: Vec<String>,
+}
+
+impl ParseError {
+    /// Where it is, as Prometheus writes it; a text without anything in it has no places.
+    fn place(&self) -> String {
+        match self.end {
+            0 => "unknown position".to_owned(),
+            _ => format!("{}:{}", self.line, self.column),
+        }
+    }
 }
 
 /// A problem before the line and column are known.
@@ -115,7 +125,8 @@ pub fn parse_series(text: &str) -> Result<crate::labels::Labels, ParseError> {
     let selector = (|| {
         let mut parser = Parser::new(text)?;
         let start = parser.peek().span;
-        let selector = parser.series_matchers()?;
+        let (name, selector, span) = parser.series_matchers()?;
+        check::names(name.as_deref(), &selector, span)?;
         parser.expect_end()?;
         match selector
             .iter()
@@ -136,13 +147,12 @@ fn parse_expression(query: &str, features: Features) -> Parsed<Expr> {
     let mut parser = Parser::new(query)?;
     parser.features = features;
     if parser.peek().kind == TokenKind::End {
-        return Err(Problem::new(
-            Span::new(0, query.len()),
-            "no expression found in input",
-        ));
+        let all = Span::new(0, query.len());
+        return Err(Problem::new(all, "no expression found in input"));
     }
-    let expr = parser.expression(0)?;
+    let mut expr = parser.expression(0)?;
     parser.expect_end()?;
+    check::tree(&mut expr, query)?;
     Ok(expr)
 }
 
@@ -154,12 +164,13 @@ struct Parser<'q> {
     depth: u32,
     /// Parts of the duration that is read.
     duration_parts: usize,
+    /// What it belongs to, as messages name it, and what may stand there.
+    duration_context: (&'static str, &'static [&'static str]),
     selectors: usize,
     /// Number of regular expressions so far.
     regexes: usize,
-    /// Whether a selector may match all series: in the second argument of `info` it is combined
-    /// with the series of the first.
-    unbounded_selector: bool,
+    /// How many aggregations are open: whatever does not belong there is said to be in one.
+    aggregations: usize,
 }
 
 impl<'q> Parser<'q> {
@@ -169,7 +180,7 @@ impl<'q> Parser<'q> {
             let message = format!("query is longer than {MAX_QUERY_BYTES} bytes");
             return Err(Problem::new(span, message));
         }
-        let tokens = lexer::tokenize(query)?;
+        let tokens = lexer::tokenize(query);
         Ok(Self {
             query,
             tokens,
@@ -177,9 +188,10 @@ impl<'q> Parser<'q> {
             features: Features::Experimental,
             depth: 0,
             duration_parts: 0,
+            duration_context: ("", &[]),
             selectors: 0,
             regexes: 0,
-            unbounded_selector: false,
+            aggregations: 0,
         })
     }
 
@@ -253,6 +265,9 @@ impl<'q> Parser<'q> {
     /// list what is expected, as that is most of the language.
     fn unexpected(&self, context: &str, expected: &[&str]) -> Problem {
         let token = self.peek();
+        if let TokenKind::Error(message) = &token.kind {
+            return Problem::new(token.span, message.clone());
+        }
         let list = match expected {
             _ if context.is_empty() => String::new(),
             [] => String::new(),
@@ -260,17 +275,14 @@ impl<'q> Parser<'q> {
             [first, second] => format!(", expected {first} or {second}"),
             [first @ .., last] => format!(", expected {}, or {last}", first.join(", ")),
         };
-        let place = if context.is_empty() {
-            String::new()
-        } else {
-            format!(" in {context}")
+        let place = match context {
+            "" if self.aggregations > 0 => " in aggregation".to_owned(),
+            "" => String::new(),
+            _ => format!(" in {context}"),
         };
-        let message = self
-            .unbalanced()
-            .unwrap_or_else(|| format!("unexpected {}{place}{list}", self.describe(token)));
         Problem {
             span: token.span,
-            message,
+            message: format!("unexpected {}{place}{list}", self.describe(token)),
             expected: expected.iter().map(|&text| text.to_owned()).collect(),
         }
     }
@@ -279,44 +291,45 @@ impl<'q> Parser<'q> {
     fn describe(&self, token: &Token) -> String {
         let text = self.text(token.span);
         let quoted = crate::format::quote(text);
+        // Of what is no word, the beginning is enough.
+        let short = match text.char_indices().nth(10) {
+            Some((end, _)) => crate::format::quote(&text[..end]) + "...",
+            None => quoted.clone(),
+        };
         match token.kind {
             TokenKind::End => "end of input".to_owned(),
-            TokenKind::Operator(_) => format!("<op:{text}>"),
-            TokenKind::Word if self.peek_operator().is_some() => format!("<op:{text}>"),
+            TokenKind::Operator(_) | TokenKind::Match | TokenKind::NoMatch | TokenKind::At => {
+                format!("<op:{text}>")
+            }
+            // Inside braces, words have no other meaning.
+            TokenKind::Word if token.in_braces => format!("identifier {quoted}"),
+            TokenKind::Word if operator_word(text).is_some() => format!("<op:{text}>"),
             TokenKind::Word if AggregateOp::from_name(text).is_some() => format!("<aggr:{text}>"),
             TokenKind::Word if primary::is_keyword(text) => format!("<{text}>"),
+            TokenKind::Word if primary::is_bound(text) => quoted,
             TokenKind::Word if text.contains(':') => format!("metric identifier {quoted}"),
             TokenKind::Word => format!("identifier {quoted}"),
-            TokenKind::Number(_) => format!("number {quoted}"),
-            TokenKind::Duration(_) => format!("duration {quoted}"),
-            TokenKind::String(_) if text.chars().count() > 10 => {
-                let start: String = text.chars().take(10).collect();
-                format!("string {}...", crate::format::quote(&start))
-            }
-            TokenKind::String(_) => format!("string {quoted}"),
+            TokenKind::Number(_) | TokenKind::BadNumber(_) => format!("number {short}"),
+            TokenKind::Duration(_) | TokenKind::BadDuration(_) => format!("duration {short}"),
+            TokenKind::String(_) => format!("string {short}"),
             _ => quoted,
         }
     }
 
-    /// What is open at the end of the query, or closed here without having been opened.
-    fn unbalanced(&self) -> Option<String> {
-        let before = &self.tokens[..self.position];
-        let open = |opening: &TokenKind, closing: &TokenKind| {
-            let count = |kind: &TokenKind| before.iter().filter(|t| t.kind == *kind).count();
-            count(opening) > count(closing)
-        };
-        let parens = open(&TokenKind::LeftParen, &TokenKind::RightParen);
-        let brackets = open(&TokenKind::LeftBracket, &TokenKind::RightBracket);
-        let braces = open(&TokenKind::LeftBrace, &TokenKind::RightBrace);
-        let message = match self.peek().kind {
-            TokenKind::End if braces => "unexpected end of input inside braces",
-            TokenKind::End if brackets => "unclosed left bracket",
-            TokenKind::End if parens => "unclosed left parenthesis",
-            TokenKind::RightParen if !parens => "unexpected right parenthesis ')'",
-            TokenKind::RightBracket if !brackets => "unexpected right bracket ']'",
-            _ => return None,
-        };
-        Some(message.to_owned())
+    /// Whether an expression can begin here.
+    fn begins_expression(&self) -> bool {
+        match self.peek().kind {
+            TokenKind::Number(_)
+            | TokenKind::BadNumber(_)
+            | TokenKind::Duration(_)
+            | TokenKind::BadDuration(_)
+            | TokenKind::String(_)
+            | TokenKind::LeftParen
+            | TokenKind::LeftBrace
+            | TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub) => true,
+            TokenKind::Word => !self.peek_word().is_some_and(primary::is_reserved),
+            _ => false,
+        }
     }
 
     /// An expression of operators that bind at least as strongly as `minimum`, one level deeper in
@@ -338,8 +351,8 @@ impl<'q> Parser<'q> {
             if precedence < minimum {
                 break;
             }
-            let op_span = self.next().span;
-            let (return_bool, matching) = self.binary_modifiers(op, op_span)?;
+            self.next();
+            let (return_bool, matching) = self.binary_modifiers()?;
             // Powers group to the right, everything else to the left.
             let right_minimum = if op == BinaryOp::Pow {
                 precedence
@@ -348,14 +361,13 @@ impl<'q> Parser<'q> {
             };
             let rhs = self.expression(right_minimum)?;
             let span = lhs.span.to(rhs.span);
-            let mut binary = Binary {
+            let binary = Binary {
                 op,
                 return_bool,
                 lhs,
                 rhs,
-                matching: None,
+                matching,
             };
-            check::binary(&mut binary, matching, (span, op_span))?;
             lhs = Expr::new(span, ExprKind::Binary(Box::new(binary)));
         }
         Ok(lhs)
@@ -364,17 +376,7 @@ impl<'q> Parser<'q> {
     fn peek_operator(&self) -> Option<BinaryOp> {
         match &self.peek().kind {
             TokenKind::Operator(op) => Some(*op),
-            TokenKind::Word => {
-                let word = self.peek_word()?;
-                [
-                    BinaryOp::And,
-                    BinaryOp::Or,
-                    BinaryOp::Unless,
-                    BinaryOp::Atan2,
-                ]
-                .into_iter()
-                .find(|op| op.symbol().eq_ignore_ascii_case(word))
-            }
+            TokenKind::Word => operator_word(self.peek_word()?),
             _ => None,
         }
     }
@@ -402,9 +404,20 @@ impl<'q> Parser<'q> {
             }
             _ => {}
         }
-        check::unary(&operand, span)?;
         Ok(Expr::new(span, ExprKind::Unary(op, Box::new(operand))))
     }
+}
+
+/// The operator that a word is.
+fn operator_word(word: &str) -> Option<BinaryOp> {
+    [
+        BinaryOp::And,
+        BinaryOp::Or,
+        BinaryOp::Unless,
+        BinaryOp::Atan2,
+    ]
+    .into_iter()
+    .find(|op| op.symbol().eq_ignore_ascii_case(word))
 }
 
 fn too_deep(span: Span) -> Problem {

@@ -14,16 +14,30 @@ const MAX_PARTS: usize = 192;
 
 /// What may begin a duration.
 pub(super) const DURATIONS: [&str; 4] = ["number", "duration", "step()", "range()"];
+/// The same where the brackets may end.
+pub(super) const DURATIONS_OR_END: [&str; 5] = {
+    let [number, duration, step, range] = DURATIONS;
+    [number, duration, step, range, "\"]\""]
+};
 
 const CALLS: [&str; 4] = ["step", "range", "min_of", "max_of"];
+
+/// Whether a word is one that may stand in a duration.
+pub(super) fn is_call(word: &str) -> bool {
+    CALLS.iter().any(|call| call.eq_ignore_ascii_case(word))
+}
 
 impl Parser<'_> {
     /// Whether a duration begins here.
     pub(super) fn at_duration(&self) -> bool {
         match self.peek().kind {
-            TokenKind::Number(_) | TokenKind::Duration(_) | TokenKind::LeftParen => true,
+            TokenKind::Number(_)
+            | TokenKind::BadNumber(_)
+            | TokenKind::Duration(_)
+            | TokenKind::BadDuration(_)
+            | TokenKind::LeftParen => true,
             TokenKind::Operator(op) => matches!(op, BinaryOp::Add | BinaryOp::Sub),
-            TokenKind::Word => CALLS.iter().any(|call| self.peek_keyword(call)),
+            TokenKind::Word => self.peek_word().is_some_and(is_call),
             _ => false,
         }
     }
@@ -78,6 +92,9 @@ impl Parser<'_> {
                 self.next();
                 Ok(DurationExpr::Literal(milliseconds))
             }
+            TokenKind::BadNumber(message) | TokenKind::BadDuration(message) => {
+                Err(Problem::new(token.span, message))
+            }
             TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
                 self.next();
                 // A sign takes what follows alone: after `offset`, operators belong to the query.
@@ -91,24 +108,37 @@ impl Parser<'_> {
                 self.next();
                 self.experimental(token.span, CALCULATION)?;
                 let inner = self.duration_expression(0)?;
-                self.expect(&TokenKind::RightParen, "duration")?;
+                self.duration_symbol(&TokenKind::RightParen)?;
                 Ok(DurationExpr::Wrapped(Box::new(inner)))
             }
             TokenKind::Word => self.duration_call(),
-            _ => Err(self.unexpected("", &DURATIONS)),
+            _ => Err(self.no_duration()),
+        }
+    }
+
+    /// What stands here belongs to no duration.
+    pub(super) fn no_duration(&self) -> Problem {
+        let (context, expected) = self.duration_context;
+        self.unexpected(context, expected)
+    }
+
+    fn duration_symbol(&mut self, kind: &TokenKind) -> Parsed<()> {
+        match self.eat(kind) {
+            Some(_) => Ok(()),
+            None => Err(self.no_duration()),
         }
     }
 
     fn duration_call(&mut self) -> Parsed<DurationExpr> {
         let word = self.peek_word().unwrap_or("").to_ascii_lowercase();
-        if !CALLS.contains(&word.as_str()) {
-            return Err(self.unexpected("", &DURATIONS));
+        if !is_call(&word) {
+            return Err(self.no_duration());
         }
         let span = self.next().span;
         self.experimental(span, CALCULATION)?;
-        self.expect(&TokenKind::LeftParen, "duration")?;
+        self.duration_symbol(&TokenKind::LeftParen)?;
         if matches!(word.as_str(), "step" | "range") {
-            self.expect(&TokenKind::RightParen, "duration")?;
+            self.duration_symbol(&TokenKind::RightParen)?;
             return Ok(if word == "step" {
                 DurationExpr::Step
             } else {
@@ -116,9 +146,9 @@ impl Parser<'_> {
             });
         }
         let first = Box::new(self.duration_expression(0)?);
-        self.expect(&TokenKind::Comma, "duration")?;
+        self.duration_symbol(&TokenKind::Comma)?;
         let second = Box::new(self.duration_expression(0)?);
-        self.expect(&TokenKind::RightParen, "duration")?;
+        self.duration_symbol(&TokenKind::RightParen)?;
         Ok(if word == "min_of" {
             DurationExpr::MinOf(first, second)
         } else {

@@ -2,15 +2,19 @@
 //!
 //! Two contexts change what characters mean: inside braces words are label names, and inside
 //! brackets a colon separates the range from the step instead of being part of a name.
+//!
+//! What is no token is one that says why, after which there is none: the parser may find a mistake
+//! before it.
 
-use super::literal::{duration_or_number, unquote};
-use super::{Parsed, Problem};
+use super::duration::is_call;
+use super::literal::{duration_or_number, quoted};
 use crate::ast::{BinaryOp, Span, StringLiteral};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token {
     pub(super) span: Span,
     pub(super) kind: TokenKind,
+    pub(super) in_braces: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +22,12 @@ pub(super) enum TokenKind {
     /// Identifier or keyword.
     Word,
     Number(f64),
+    /// What looks like a number and is none, and why.
+    BadNumber(String),
     /// Milliseconds.
     Duration(i64),
+    /// What looks like a duration and is none, and why.
+    BadDuration(String),
     String(StringLiteral),
     Operator(BinaryOp),
     /// `=`
@@ -37,6 +45,8 @@ pub(super) enum TokenKind {
     Comma,
     Colon,
     At,
+    /// What is no token, and why.
+    Error(String),
     End,
 }
 
@@ -44,10 +54,10 @@ impl TokenKind {
     pub(super) fn describe(&self) -> String {
         let text = match self {
             TokenKind::Word => return "identifier".to_owned(),
-            TokenKind::Number(_) => return "number".to_owned(),
-            TokenKind::Duration(_) => return "duration".to_owned(),
+            TokenKind::Number(_) | TokenKind::BadNumber(_) => return "number".to_owned(),
+            TokenKind::Duration(_) | TokenKind::BadDuration(_) => return "duration".to_owned(),
             TokenKind::String(_) => return "string".to_owned(),
-            TokenKind::End => return "end of input".to_owned(),
+            TokenKind::Error(_) | TokenKind::End => return "end of input".to_owned(),
             TokenKind::Operator(op) => op.symbol(),
             TokenKind::Assign => "=",
             TokenKind::Match => "=~",
@@ -96,71 +106,217 @@ const SYMBOLS: [(&str, TokenKind); 26] = [
     ("@", TokenKind::At),
 ];
 
-pub(super) fn tokenize(query: &str) -> Parsed<Vec<Token>> {
+pub(super) fn tokenize(query: &str) -> Vec<Token> {
     let mut lexer = Lexer {
         query,
         position: 0,
         in_braces: false,
-        in_brackets: false,
+        brackets: Brackets::Closed,
+        colon: false,
+        parens: 0,
     };
     let mut tokens = Vec::new();
-    while let Some(token) = lexer.next()? {
-        match token.kind {
-            TokenKind::LeftBrace => lexer.in_braces = true,
-            TokenKind::RightBrace => lexer.in_braces = false,
-            TokenKind::LeftBracket => lexer.in_brackets = true,
-            TokenKind::RightBracket => lexer.in_brackets = false,
-            _ => {}
+    loop {
+        lexer.skip_blanks();
+        let (start, in_braces) = (lexer.position, lexer.in_braces);
+        let (span, kind) = match lexer.next() {
+            Ok(kind) => (Span::new(start, lexer.position), kind),
+            Err((at, message)) => (Span::new(at, query.len()), TokenKind::Error(message)),
+        };
+        let is_last = matches!(kind, TokenKind::End | TokenKind::Error(_));
+        tokens.push(Token {
+            span,
+            kind,
+            in_braces,
+        });
+        if is_last {
+            return tokens;
         }
-        tokens.push(token);
     }
-    let end = query.len();
-    tokens.push(Token {
-        span: Span::new(end, end),
-        kind: TokenKind::End,
-    });
-    Ok(tokens)
+}
+
+/// Whether brackets are open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brackets {
+    Closed,
+    /// Nothing but a duration may begin.
+    Opened,
+    /// A number or duration was there.
+    Filled,
 }
 
 struct Lexer<'q> {
     query: &'q str,
     position: usize,
     in_braces: bool,
-    in_brackets: bool,
+    brackets: Brackets,
+    /// Whether the colon of a subquery was there.
+    colon: bool,
+    /// Open parentheses.
+    parens: usize,
 }
 
+/// What is wrong, and from where on.
+type Lexed = Result<TokenKind, (usize, String)>;
+
 impl Lexer<'_> {
-    fn next(&mut self) -> Parsed<Option<Token>> {
-        self.skip_blanks();
+    fn next(&mut self) -> Lexed {
         let start = self.position;
         let rest = &self.query[start..];
         let Some(first) = rest.chars().next() else {
-            return Ok(None);
+            return self.end();
         };
+        if matches!(first, '"' | '\'' | '`') && self.brackets != Brackets::Opened {
+            return self.string(first);
+        }
+        if self.in_braces {
+            return self.inside_braces(first);
+        }
         let second = rest.as_bytes().get(1).copied().unwrap_or(0);
-        let colon_is_letter = !self.in_braces && !self.in_brackets;
-        let kind = if first.is_ascii_digit() || (first == '.' && second.is_ascii_digit()) {
-            self.number()?
-        } else if matches!(first, '"' | '\'' | '`') {
-            self.string(first)?
-        } else if first.is_ascii_alphabetic() || first == '_' || (first == ':' && colon_is_letter) {
-            let letter = |byte: u8| {
-                byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b':' && colon_is_letter)
-            };
-            self.position += rest.bytes().take_while(|&byte| letter(byte)).count();
-            self.special_number(start)
-        } else if let Some((text, kind)) = SYMBOLS.iter().find(|(text, _)| rest.starts_with(text)) {
-            self.position += text.len();
-            kind.clone()
+        if first.is_ascii_digit() || (first == '.' && second.is_ascii_digit()) {
+            return self.number();
+        }
+        let is_letter = first.is_ascii_alphabetic() || first == '_';
+        match self.brackets {
+            Brackets::Closed if is_letter || first == ':' => return Ok(self.word()),
+            Brackets::Opened | Brackets::Filled if is_letter => return self.duration_call(first),
+            Brackets::Opened if !"]:()+-*/%^,".contains(first) => {
+                return Err((start, self.unexpected(first)));
+            }
+            _ => {}
+        }
+        self.symbol(first)
+    }
+
+    fn end(&self) -> Lexed {
+        let problem = if self.in_braces {
+            "unexpected end of input inside braces"
+        } else if self.brackets == Brackets::Opened {
+            "unexpected end of input in duration expression"
+        } else if self.parens > 0 {
+            "unclosed left parenthesis"
+        } else if self.brackets != Brackets::Closed {
+            "unclosed left bracket"
         } else {
-            let span = Span::new(start, start + first.len_utf8());
-            let message = format!("unexpected character: {}", quote_char(first));
-            return Err(Problem::new(span, message));
+            return Ok(TokenKind::End);
         };
-        Ok(Some(Token {
-            span: Span::new(start, self.position),
-            kind,
-        }))
+        Err((self.position, problem.to_owned()))
+    }
+
+    /// What is said of a character that nothing begins with.
+    fn unexpected(&self, c: char) -> String {
+        let c = quote_char(c);
+        if self.in_braces {
+            return format!("unexpected character inside braces: {c}");
+        }
+        match self.brackets {
+            Brackets::Opened => format!("unexpected character in duration expression: {c}"),
+            Brackets::Closed | Brackets::Filled => format!("unexpected character: {c}"),
+        }
+    }
+
+    fn inside_braces(&mut self, first: char) -> Lexed {
+        let start = self.position;
+        let rest = &self.query[start..];
+        if first.is_ascii_alphabetic() || first == '_' {
+            return Ok(self.word());
+        }
+        let (length, kind) = match first {
+            '}' => {
+                self.in_braces = false;
+                (1, TokenKind::RightBrace)
+            }
+            ',' => (1, TokenKind::Comma),
+            '=' if rest.starts_with("=~") => (2, TokenKind::Match),
+            '=' => (1, TokenKind::Assign),
+            '!' if rest.starts_with("!~") => (2, TokenKind::NoMatch),
+            '!' if rest.starts_with("!=") => (2, TokenKind::Operator(BinaryOp::Ne)),
+            '!' => {
+                let next = quote_char(rest.chars().nth(1).unwrap_or(char::REPLACEMENT_CHARACTER));
+                let message = format!("unexpected character after '!' inside braces: {next}");
+                return Err((start, message));
+            }
+            '{' => return Err((start, "unexpected left brace '{'".to_owned())),
+            other => return Err((start, self.unexpected(other))),
+        };
+        self.position += length;
+        Ok(kind)
+    }
+
+    fn symbol(&mut self, first: char) -> Lexed {
+        let start = self.position;
+        let rest = &self.query[start..];
+        let next = rest.chars().nth(1);
+        if first == '!' && next != Some('=') {
+            let next = quote_char(next.unwrap_or(char::REPLACEMENT_CHARACTER));
+            return Err((start, format!("unexpected character after '!': {next}")));
+        }
+        if rest.starts_with("=~") {
+            return Err((start, "unexpected character after '=': '~'".to_owned()));
+        }
+        let Some((text, kind)) = SYMBOLS.iter().find(|(text, _)| rest.starts_with(text)) else {
+            return Err((start, self.unexpected(first)));
+        };
+        // What is not expected yet is known once it was read, and is told from behind it.
+        let behind = start + text.len();
+        match kind {
+            TokenKind::LeftParen => self.parens += 1,
+            TokenKind::RightParen => match self.parens.checked_sub(1) {
+                Some(parens) => self.parens = parens,
+                None => return Err((behind, "unexpected right parenthesis ')'".to_owned())),
+            },
+            TokenKind::LeftBrace => self.in_braces = true,
+            TokenKind::LeftBracket if self.brackets == Brackets::Closed => {
+                (self.brackets, self.colon) = (Brackets::Opened, false);
+            }
+            TokenKind::LeftBracket => {
+                return Err((start, "unexpected left bracket '['".to_owned()));
+            }
+            TokenKind::RightBracket if self.brackets == Brackets::Closed => {
+                return Err((start, "unexpected right bracket ']'".to_owned()));
+            }
+            TokenKind::RightBracket => self.brackets = Brackets::Closed,
+            TokenKind::Colon if self.brackets == Brackets::Opened => {
+                let message = "unexpected colon before duration in duration expression";
+                return Err((behind, message.to_owned()));
+            }
+            TokenKind::Colon if self.colon => {
+                return Err((start, "unexpected colon ':'".to_owned()));
+            }
+            TokenKind::Colon => self.colon = true,
+            TokenKind::RightBrace => return Err((start, self.unexpected(first))),
+            _ => {}
+        }
+        self.position = behind;
+        Ok(kind.clone())
+    }
+
+    fn word(&mut self) -> TokenKind {
+        let start = self.position;
+        let has_colons = !self.in_braces;
+        let letter =
+            |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b':' && has_colons);
+        let rest = &self.query[start..];
+        self.position += rest.bytes().take_while(|&byte| letter(byte)).count();
+        self.special_number(start)
+    }
+
+    /// A word inside brackets, where there are but a few.
+    fn duration_call(&mut self, first: char) -> Lexed {
+        let start = self.position;
+        let rest = &self.query[start..];
+        let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+        let length = rest.bytes().take_while(|&byte| letter(byte)).count();
+        if !is_call(&rest[..length]) {
+            let problem = self.unexpected(first);
+            return Err(match self.brackets {
+                Brackets::Filled => (start, problem + ", expected ':'"),
+                _ => (start, problem),
+            });
+        }
+        self.position += length;
+        self.brackets = Brackets::Filled;
+        Ok(TokenKind::Word)
     }
 
     /// `Inf` and `NaN` in any case are numbers, except as label names.
@@ -185,7 +341,7 @@ impl Lexer<'_> {
                 .take_while(|byte| b" \t\r\n".contains(byte))
                 .count();
             self.position += blanks;
-            if !rest[blanks..].starts_with('#') {
+            if self.brackets == Brackets::Opened || !rest[blanks..].starts_with('#') {
                 return;
             }
             let line = rest[blanks..].find('\n').unwrap_or(rest.len() - blanks);
@@ -193,45 +349,32 @@ impl Lexer<'_> {
         }
     }
 
-    fn number(&mut self) -> Parsed<TokenKind> {
+    fn number(&mut self) -> Lexed {
         let start = self.position;
         let (length, kind) = duration_or_number(&self.query[start..]);
         self.position += length;
-        let span = Span::new(start, self.position);
-        kind.map_err(|message| Problem::new(span, message))
+        if self.brackets == Brackets::Opened {
+            self.brackets = Brackets::Filled;
+        }
+        kind.map_err(|message| (start, message))
     }
 
-    fn string(&mut self, quote: char) -> Parsed<TokenKind> {
+    fn string(&mut self, quote: char) -> Lexed {
         let start = self.position;
-        let body = &self.query[start + 1..];
-        let mut escaped = false;
-        for (index, c) in body.char_indices() {
-            if escaped {
-                escaped = false;
-            } else if c == '\\' && quote != '`' {
-                escaped = true;
-            } else if c == quote {
-                self.position = start + 1 + index + 1;
-                let literal = unquote(&body[..index], quote)
-                    .map_err(|message| Problem::new(Span::new(start, self.position), message))?;
-                return Ok(TokenKind::String(literal));
-            } else if c == '\n' && quote != '`' {
-                break;
-            }
-        }
-        let kind = if quote == '`' {
-            "raw string"
-        } else {
-            "quoted string"
-        };
-        Err(Problem::new(
-            Span::new(start, self.query.len()),
-            format!("unterminated {kind}"),
-        ))
+        let (length, literal) = quoted(&self.query[start + 1..], quote);
+        self.position += 1 + length;
+        literal
+            .map(TokenKind::String)
+            .map_err(|message| (start, message))
     }
 }
 
 fn quote_char(c: char) -> String {
     let quoted = crate::format::quote(c.encode_utf8(&mut [0; 4]));
-    format!("'{}'", &quoted[1..quoted.len() - 1])
+    let inside = &quoted[1..quoted.len() - 1];
+    match inside {
+        "\\\"" => "'\"'".to_owned(),
+        "'" => "'\\''".to_owned(),
+        inside => format!("'{inside}'"),
+    }
 }

@@ -11,9 +11,11 @@ pub(super) fn duration_or_number(text: &str) -> (usize, Result<TokenKind, String
     let read = match number_length(bytes) {
         Ok(length) => {
             let text = &text[..length];
-            let number = number(text).map(TokenKind::Number);
-            let wrong = || format!("error parsing number: {}", quote(text));
-            return (length, number.ok_or_else(wrong));
+            let kind = match number(text) {
+                Some(number) => TokenKind::Number(number),
+                None => TokenKind::BadNumber(bad_number(text)),
+            };
+            return (length, Ok(kind));
         }
         Err(read) => read,
     };
@@ -24,17 +26,29 @@ pub(super) fn duration_or_number(text: &str) -> (usize, Result<TokenKind, String
         let message = format!("bad number or duration syntax: {}", quote(literal));
         return (length, Err(message));
     }
-    let duration = match parse_duration(literal) {
-        Some(milliseconds) if milliseconds <= MAX_LITERAL_MS => {
-            Ok(TokenKind::Duration(milliseconds))
+    let out_of_range = || TokenKind::BadDuration("duration out of range".to_owned());
+    let kind = match parse_duration(literal) {
+        Some(milliseconds) if milliseconds <= MAX_LITERAL_MS => TokenKind::Duration(milliseconds),
+        Some(_) => out_of_range(),
+        None if literal.bytes().filter(u8::is_ascii_digit).count() > 15 => out_of_range(),
+        None => {
+            let message = format!("not a valid duration string: {}", quote(literal));
+            TokenKind::BadDuration(message)
         }
-        Some(_) => Err("duration out of range".to_owned()),
-        None if literal.bytes().filter(u8::is_ascii_digit).count() > 15 => {
-            Err("duration out of range".to_owned())
-        }
-        None => Err(format!("not a valid duration string: {}", quote(literal))),
     };
-    (length, duration)
+    (length, Ok(kind))
+}
+
+/// Why Go does not read a number.
+fn bad_number(text: &str) -> String {
+    let is_large = text.parse::<f64>().is_ok_and(f64::is_infinite);
+    let reason = if is_large {
+        "value out of range"
+    } else {
+        "invalid syntax"
+    };
+    let text = quote(text);
+    format!("error parsing number: strconv.ParseFloat: parsing {text}: {reason}")
 }
 
 /// The length of the number that the bytes begin with: digits, one dot, one exponent with its sign,
@@ -171,22 +185,36 @@ fn integer(text: &str) -> Option<f64> {
     Some(integer as f64)
 }
 
-/// The value of a string literal's body.
-pub(super) fn unquote(body: &str, quote: char) -> Result<StringLiteral, String> {
-    if quote == '`' || !body.contains('\\') {
-        return Ok(StringLiteral {
-            value: body.to_owned(),
-            invalid: None,
-        });
+/// How many bytes of a text are a string literal whose opening quote stands before it, the closing
+/// one included, and its value, or the first thing that is wrong with it.
+pub(super) fn quoted(text: &str, quote: char) -> (usize, Result<StringLiteral, String>) {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    loop {
+        let ends = |c: char| c == quote || (quote != '`' && matches!(c, '\\' | '\n'));
+        let end = rest.find(ends).unwrap_or(rest.len());
+        bytes.extend_from_slice(&rest.as_bytes()[..end]);
+        let Some(c) = rest[end..]
+            .chars()
+            .next()
+            .filter(|c| *c != '\n' || quote == '`')
+        else {
+            let kind = if quote == '`' { "raw" } else { "quoted" };
+            return (text.len(), Err(format!("unterminated {kind} string")));
+        };
+        rest = &rest[end + 1..];
+        if c == quote {
+            return (text.len() - rest.len(), Ok(literal(bytes)));
+        }
+        match escape(rest, quote, &mut bytes) {
+            Ok(after) => rest = after,
+            Err(message) => return (text.len(), Err(message)),
+        }
     }
-    let mut bytes = Vec::with_capacity(body.len());
-    let mut rest = body;
-    while let Some(index) = rest.find('\\') {
-        bytes.extend_from_slice(&rest.as_bytes()[..index]);
-        rest = escape(&rest[index + 1..], quote, &mut bytes)?;
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    Ok(match String::from_utf8(bytes) {
+}
+
+fn literal(bytes: Vec<u8>) -> StringLiteral {
+    match String::from_utf8(bytes) {
         Ok(value) => StringLiteral {
             value,
             invalid: None,
@@ -198,7 +226,7 @@ pub(super) fn unquote(body: &str, quote: char) -> Result<StringLiteral, String> 
                 invalid: Some(bytes),
             }
         }
-    })
+    }
 }
 
 /// Appends what the escape at the start of `text` (after its backslash) stands for.
@@ -237,17 +265,28 @@ fn code<'a>(
     out: &mut Vec<u8>,
     byte: bool,
 ) -> Result<&'a str, String> {
-    let invalid = || "escape sequence is an invalid code point".to_owned();
-    let number = text
-        .get(..digits)
-        .filter(|digits| digits.bytes().all(|b| b.is_ascii_alphanumeric()));
-    let number = number.ok_or_else(invalid)?;
-    let number = u32::from_str_radix(number, radix).map_err(|_| invalid())?;
+    let mut number: u32 = 0;
+    let mut chars = text.chars();
+    for _ in 0..digits {
+        let c = chars
+            .next()
+            .ok_or_else(|| "escape sequence not terminated".to_owned())?;
+        let digit = c.to_digit(radix).ok_or_else(|| {
+            let number = c as u32;
+            match c.is_control() {
+                true => format!("illegal character U+{number:04X} in escape sequence"),
+                false => format!("illegal character U+{number:04X} '{c}' in escape sequence"),
+            }
+        })?;
+        // Eight digits of four bits each fit.
+        number = number * radix + digit;
+    }
+    let invalid = || "escape sequence is an invalid Unicode code point".to_owned();
     if byte {
         out.push(u8::try_from(number).map_err(|_| invalid())?);
     } else {
         let c = char::from_u32(number).ok_or_else(invalid)?;
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
-    Ok(&text[digits..])
+    Ok(chars.as_str())
 }

@@ -2,20 +2,43 @@
 //! that may follow them.
 
 use super::lexer::TokenKind;
-use super::{Parsed, Parser, Problem, check};
+use super::{Parsed, Parser, Problem, operator_word};
 use crate::ast::{
-    Aggregate, AggregateOp, BinaryOp, Call, Cardinality, Expr, ExprKind, Matching, Span, ValueType,
+    Aggregate, AggregateOp, BinaryOp, Call, Cardinality, Expr, ExprKind, Matching, Span,
 };
 use crate::functions;
 
 /// Words that never name a metric.
-const RESERVED: [&str; 5] = ["bool", "on", "ignoring", "group_left", "group_right"];
+const RESERVED: [&str; 6] = [
+    "bool",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "atan2",
+];
+
+/// Words that stand for times of the query, and name a metric where they do not.
+const BOUNDS: [&str; 4] = ["start", "end", "step", "range"];
+
+fn is_one_of(words: &[&str], word: &str) -> bool {
+    words.iter().any(|of| of.eq_ignore_ascii_case(word))
+}
+
+/// Whether a word never names a metric.
+pub(super) fn is_reserved(word: &str) -> bool {
+    is_one_of(&RESERVED, word)
+}
+
+/// Whether a word stands for a time of the query.
+pub(super) fn is_bound(word: &str) -> bool {
+    is_one_of(&BOUNDS, word)
+}
 
 /// Whether a word has a meaning of its own in some place.
 pub(super) fn is_keyword(word: &str) -> bool {
     let others = ["offset", "by", "without", "anchored", "smoothed"];
-    let mut keywords = RESERVED.iter().chain(&others);
-    keywords.any(|keyword| keyword.eq_ignore_ascii_case(word))
+    is_reserved(word) || is_one_of(&others, word)
 }
 
 impl Parser<'_> {
@@ -29,6 +52,9 @@ impl Parser<'_> {
             TokenKind::Duration(milliseconds) => {
                 self.next();
                 Ok(Expr::new(token.span, ExprKind::Duration(milliseconds)))
+            }
+            TokenKind::BadNumber(message) | TokenKind::BadDuration(message) => {
+                Err(Problem::new(token.span, message))
             }
             TokenKind::String(literal) => {
                 self.next();
@@ -64,14 +90,12 @@ impl Parser<'_> {
             self.next();
             return self.aggregate(op, span);
         }
-        if followed_by(&TokenKind::LeftParen) && !word.contains(':') {
+        let is_function = !word.contains(':') && !is_keyword(word) && operator_word(word).is_none();
+        if followed_by(&TokenKind::LeftParen) && is_function {
             self.next();
             return self.call(word, span);
         }
-        if RESERVED
-            .iter()
-            .any(|reserved| reserved.eq_ignore_ascii_case(word))
-        {
+        if is_reserved(word) {
             return Err(self.unexpected("", &["expression"]));
         }
         self.next();
@@ -84,8 +108,8 @@ impl Parser<'_> {
             .into_iter()
             .find(|keyword| keyword.eq_ignore_ascii_case(name));
         let Some(function) = functions::find(keyword.unwrap_or(name)) else {
-            // What is wrong with the arguments comes first, as in Prometheus.
-            self.arguments(false)?;
+            // What is wrong within the arguments comes first, as in Prometheus.
+            self.arguments()?;
             let name = crate::format::quote(name);
             return Err(Problem::new(
                 start,
@@ -95,9 +119,8 @@ impl Parser<'_> {
         if function.is_experimental() {
             self.experimental(start, format_args!("function {}", function.name))?;
         }
-        let (args, end) = self.arguments(function.name == "info")?;
+        let (args, end) = self.arguments()?;
         let span = start.to(end);
-        check::call(function, &args, span)?;
         Ok(Expr::new(
             span,
             ExprKind::Call(Box::new(Call { function, args })),
@@ -105,24 +128,22 @@ impl Parser<'_> {
     }
 
     /// Arguments in parentheses, and the span of the closing one.
-    fn arguments(&mut self, of_info: bool) -> Parsed<(Vec<Expr>, Span)> {
-        self.expect(&TokenKind::LeftParen, "call")?;
+    fn arguments(&mut self) -> Parsed<(Vec<Expr>, Span)> {
+        self.expect(&TokenKind::LeftParen, "")?;
         let mut args = Vec::new();
         if let Some(end) = self.eat(&TokenKind::RightParen) {
             return Ok((args, end));
         }
         loop {
-            self.unbounded_selector = of_info && args.len() == 1;
-            let arg = self.expression(0);
-            self.unbounded_selector = false;
-            args.push(arg?);
+            args.push(self.expression(0)?);
             if let Some(end) = self.eat(&TokenKind::RightParen) {
                 return Ok((args, end));
             }
             let Some(comma) = self.eat(&TokenKind::Comma) else {
                 return Err(self.unexpected("", &["\",\"", "\")\""]));
             };
-            if self.peek().kind == TokenKind::RightParen {
+            let is_known = !matches!(self.peek().kind, TokenKind::Error(_));
+            if is_known && !self.begins_expression() {
                 let message = "trailing commas not allowed in function call args";
                 return Err(Problem::new(comma, message));
             }
@@ -133,8 +154,10 @@ impl Parser<'_> {
         if matches!(op, AggregateOp::Limitk | AggregateOp::LimitRatio) {
             self.experimental(start, format_args!("aggregation {}", self.text(start)))?;
         }
+        self.aggregations += 1;
         let mut grouping = self.grouping()?;
-        let (mut args, mut end) = self.arguments(false)?;
+        let (mut args, mut end) = self.arguments()?;
+        self.aggregations -= 1;
         if grouping.is_none() {
             let before = self.position;
             grouping = self.grouping()?;
@@ -158,11 +181,7 @@ impl Parser<'_> {
             return Err(Problem::new(span, message));
         }
         let expr = args.pop().expect("the number of arguments was checked");
-        check::expect_type(&expr, ValueType::Vector, "aggregation expression")?;
         let param = args.pop();
-        if let (Some(param), Some(wanted)) = (&param, op.parameter()) {
-            check::expect_type(param, wanted, "aggregation parameter")?;
-        }
         let (without, grouping) = grouping.unwrap_or_default();
         let aggregate = Aggregate {
             op,
@@ -221,19 +240,8 @@ impl Parser<'_> {
     }
 
     /// `bool`, `on`, `ignoring`, `group_left`, `group_right` and `fill` after an operator.
-    pub(super) fn binary_modifiers(
-        &mut self,
-        op: BinaryOp,
-        op_span: Span,
-    ) -> Parsed<(bool, Option<Matching>)> {
-        let mut return_bool = false;
-        if self.eat_keyword("bool").is_some() {
-            if !op.is_comparison() {
-                let message = "bool modifier can only be used on comparison operators";
-                return Err(Problem::new(op_span, message));
-            }
-            return_bool = true;
-        }
+    pub(super) fn binary_modifiers(&mut self) -> Parsed<(bool, Option<Matching>)> {
+        let return_bool = self.eat_keyword("bool").is_some();
         let mut matching = Matching::default();
         let mut given = false;
         if self.peek_keyword("on") || self.peek_keyword("ignoring") {
@@ -242,32 +250,24 @@ impl Parser<'_> {
             self.next();
             matching.labels = self.label_list("grouping opts")?;
         }
-        if self.peek_keyword("group_left") || self.peek_keyword("group_right") {
-            let span = self.peek().span;
+        let groups = self.peek_keyword("group_left") || self.peek_keyword("group_right");
+        if given && groups {
             matching.cardinality = if self.peek_keyword("group_left") {
                 Cardinality::ManyToOne
             } else {
                 Cardinality::OneToMany
             };
             self.next();
-            if !given {
-                let message = "group_left and group_right must follow on or ignoring";
-                return Err(Problem::new(span, message));
-            }
-            if op.is_set() {
-                let message = format!("no grouping allowed for \"{}\" operation", op.symbol());
-                return Err(Problem::new(span, message));
-            }
-            if self.peek().kind == TokenKind::LeftParen {
+            if self.peek().kind == TokenKind::LeftParen || !self.begins_expression() {
                 matching.include = self.label_list("grouping opts")?;
             }
         }
-        given |= self.fill(op, &mut matching)?;
+        given |= self.fill(&mut matching)?;
         Ok((return_bool, given.then_some(matching)))
     }
 
     /// `fill(value)`, `fill_left(value)`, `fill_right(value)`.
-    fn fill(&mut self, op: BinaryOp, matching: &mut Matching) -> Parsed<bool> {
+    fn fill(&mut self, matching: &mut Matching) -> Parsed<bool> {
         let mut given = false;
         loop {
             let word = self.peek_word().unwrap_or("").to_ascii_lowercase();
@@ -282,12 +282,8 @@ impl Parser<'_> {
             }
             let span = self.next().span;
             self.experimental(span, format_args!("modifier {word}"))?;
-            if op.is_set() {
-                let message = "filling in missing series not allowed for set operators";
-                return Err(Problem::new(span, message));
-            }
             self.expect(&TokenKind::LeftParen, "fill")?;
-            let value = self.signed_number("fill")?;
+            let value = self.signed_number("fill", &["number", "duration"])?;
             self.expect(&TokenKind::RightParen, "fill")?;
             if sides.0 {
                 matching.fill_left = Some(value);
@@ -300,17 +296,21 @@ impl Parser<'_> {
     }
 
     /// A number or duration (in seconds) with an optional sign.
-    pub(super) fn signed_number(&mut self, context: &str) -> Parsed<f64> {
+    pub(super) fn signed_number(&mut self, context: &str, expected: &[&str]) -> Parsed<f64> {
         let mut sign = 1.0;
         if self.eat(&TokenKind::Operator(BinaryOp::Sub)).is_some() {
             sign = -1.0;
         } else {
             self.eat(&TokenKind::Operator(BinaryOp::Add));
         }
-        let number = match self.peek().kind {
-            TokenKind::Number(number) => number,
-            TokenKind::Duration(milliseconds) => milliseconds as f64 / 1000.0,
-            _ => return Err(self.unexpected(context, &["number", "duration"])),
+        let token = self.peek();
+        let number = match &token.kind {
+            TokenKind::Number(number) => *number,
+            TokenKind::Duration(milliseconds) => *milliseconds as f64 / 1000.0,
+            TokenKind::BadNumber(message) | TokenKind::BadDuration(message) => {
+                return Err(Problem::new(token.span, message.clone()));
+            }
+            _ => return Err(self.unexpected(context, expected)),
         };
         self.next();
         Ok(sign * number)

@@ -1,11 +1,9 @@
 //! Selectors, ranges, subqueries, `offset` and `@`.
 
-use super::duration::DURATIONS;
+use super::duration::{DURATIONS, DURATIONS_OR_END};
 use super::lexer::TokenKind;
 use super::{MAX_REGEXES, Parsed, Parser, Problem};
-use crate::ast::{
-    At, BinaryOp, Expr, ExprKind, Extend, MatrixSelector, Selector, Span, Subquery, ValueType,
-};
+use crate::ast::{At, BinaryOp, Expr, ExprKind, Extend, MatrixSelector, Selector, Span, Subquery};
 use crate::duration::{DurationExpr, to_ms, to_positive_ms, to_time_ms};
 use crate::labels::METRIC_NAME;
 use crate::matcher::{MatchOp, Matcher};
@@ -53,10 +51,6 @@ impl Parser<'_> {
         let start = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
         let (name, matchers, end) = self.matchers(name)?;
         let span = start.to(end);
-        if !self.unbounded_selector && matchers.iter().all(|matcher| matcher.matches("")) {
-            let message = "vector selector must contain at least one non-empty matcher";
-            return Err(Problem::new(span, message));
-        }
         let id = self.selectors;
         self.selectors += 1;
         let selector = Selector {
@@ -71,25 +65,26 @@ impl Parser<'_> {
         Ok(Expr::new(span, ExprKind::Selector(Box::new(selector))))
     }
 
-    /// The matchers of a series as it appears in test data.
-    pub(super) fn series_matchers(&mut self) -> Parsed<Vec<Matcher>> {
+    /// The name before the braces and the matchers of a series as it appears in test data.
+    pub(super) fn series_matchers(&mut self) -> Parsed<(Option<String>, Vec<Matcher>, Span)> {
+        let start = self.peek().span;
         let name = self
             .peek_word()
             .map(|word| (word.to_owned(), self.next().span));
         if name.is_none() && self.peek().kind != TokenKind::LeftBrace {
             return Err(self.unexpected("series", &["metric name", "\"{\""]));
         }
-        Ok(self.matchers(name)?.1)
+        let (name, matchers, end) = self.matchers(name)?;
+        Ok((name, matchers, start.to(end)))
     }
 
+    /// A name before the braces is the last matcher.
     fn matchers(
         &mut self,
         name: Option<(String, Span)>,
     ) -> Parsed<(Option<String>, Vec<Matcher>, Span)> {
-        let start = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
-        let mut end = start;
-        let bare = name.map(|(name, _)| name);
-        let mut name = bare.clone();
+        let mut end = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
+        let name = name.map(|(name, _)| name);
         let mut matchers = Vec::new();
         if self.eat(&TokenKind::LeftBrace).is_some() {
             loop {
@@ -97,7 +92,7 @@ impl Parser<'_> {
                     end = brace;
                     break;
                 }
-                self.matcher(&mut name, &mut matchers)?;
+                self.matcher(&mut matchers)?;
                 let closing = self.peek().kind == TokenKind::RightBrace;
                 if self.eat(&TokenKind::Comma).is_none() && !closing {
                     return Err(self.unexpected("label matching", &["\",\"", "\"}\""]));
@@ -105,51 +100,29 @@ impl Parser<'_> {
             }
         }
         if let Some(name) = &name {
-            if let Some(other) = matchers.iter().find(|matcher| matcher.name == METRIC_NAME) {
-                let message = format!(
-                    "metric name must not be set twice: {} or {}",
-                    crate::format::quote(name),
-                    crate::format::quote(&other.value)
-                );
-                return Err(Problem::new(start.to(end), message));
-            }
             matchers.push(Matcher::equal(METRIC_NAME, name.clone()));
         }
-        Ok((bare, matchers, end))
+        Ok((name, matchers, end))
     }
 
     /// One matcher, or a quoted metric name.
-    fn matcher(&mut self, name: &mut Option<String>, matchers: &mut Vec<Matcher>) -> Parsed<()> {
-        let token = self.next();
-        let label = match token.kind {
-            TokenKind::Word => self.text(token.span).to_owned(),
-            TokenKind::String(ref literal) => {
-                let label = valid_text(literal, token.span)?;
-                let ends = matches!(self.peek().kind, TokenKind::Comma | TokenKind::RightBrace);
-                if ends {
-                    if let Some(first) = name {
-                        let message = format!(
-                            "metric name must not be set twice: {} or {}",
-                            crate::format::quote(first),
-                            crate::format::quote(&label)
-                        );
-                        return Err(Problem::new(token.span, message));
-                    }
-                    *name = Some(label);
-                    return Ok(());
-                }
-                label
-            }
-            _ => {
-                self.position -= usize::from(token.kind != TokenKind::End);
-                return Err(self.unexpected("label matching", &["identifier", "\"}\""]));
-            }
+    fn matcher(&mut self, matchers: &mut Vec<Matcher>) -> Parsed<()> {
+        let name = self.peek().clone();
+        let label = match name.kind {
+            TokenKind::Word => self.text(name.span).to_owned(),
+            TokenKind::String(ref literal) => valid_text(literal, name.span)?,
+            _ => return Err(self.unexpected("label matching", &["identifier", "\"}\""])),
         };
+        self.next();
         let op = match self.peek().kind {
             TokenKind::Assign => MatchOp::Eq,
             TokenKind::Operator(BinaryOp::Ne) => MatchOp::Ne,
             TokenKind::Match => MatchOp::Re,
             TokenKind::NoMatch => MatchOp::Nre,
+            _ if name.kind != TokenKind::Word => {
+                matchers.push(Matcher::equal(METRIC_NAME, label));
+                return Ok(());
+            }
             _ => return Err(self.unexpected("label matching", &["label matching operator"])),
         };
         self.next();
@@ -159,16 +132,9 @@ impl Parser<'_> {
         };
         self.next();
         let value = valid_text(&literal, token.span)?;
-        let matcher = Matcher::new(label, op, value).map_err(|error| {
-            // The compiler's message spans lines to point at the place; the last line says why.
-            let text = error.to_string();
-            let reason = text
-                .lines()
-                .last()
-                .unwrap_or("")
-                .trim_start_matches("error: ");
-            Problem::new(token.span, format!("invalid regular expression: {reason}"))
-        })?;
+        let span = name.span.to(token.span);
+        let matcher = Matcher::new(label, op, value.as_str())
+            .map_err(|error| Problem::new(span, wrong_regex(&value, &error)))?;
         self.regexes += usize::from(matcher.regex().is_some());
         if self.regexes > MAX_REGEXES {
             let message = format!("more than {MAX_REGEXES} regular expressions in one query");
@@ -180,8 +146,9 @@ impl Parser<'_> {
 
     fn brackets(&mut self, expr: Expr, seen: &Seen) -> Parsed<Expr> {
         let open = self.next().span;
+        self.duration_context = ("subquery or range selector", &DURATIONS);
         if !self.at_duration() {
-            return Err(self.unexpected("subquery or range selector", &DURATIONS));
+            return Err(self.no_duration());
         }
         let range = self.range_duration()?;
         let is_subquery = self.eat(&TokenKind::Colon).is_some();
@@ -190,24 +157,18 @@ impl Parser<'_> {
             _ if !is_subquery => {
                 return Err(self.unexpected("subquery or range", &["\":\"", "\"]\""]));
             }
-            _ if !self.at_duration() => {
-                let [number, duration, step, range] = DURATIONS;
-                let expected = [number, duration, step, range, "\"]\""];
-                return Err(self.unexpected("subquery selector", &expected));
+            _ => {
+                self.duration_context = ("subquery selector", &DURATIONS_OR_END);
+                if !self.at_duration() {
+                    return Err(self.no_duration());
+                }
+                Some(self.range_duration()?)
             }
-            _ => Some(self.range_duration()?),
         };
         let end = self.expect(&TokenKind::RightBracket, "subquery selector")?;
         let span = expr.span.to(end);
         if !is_subquery {
             return self.matrix(expr, range, (span, open.to(end)), seen);
-        }
-        if expr.value_type() != ValueType::Vector {
-            let message = format!(
-                "subquery is only allowed on instant vector, got {} instead",
-                expr.value_type().name()
-            );
-            return Err(Problem::new(span, message));
         }
         let (range_ms, range_expr) = range;
         let (step_ms, step_expr) = match step {
@@ -265,8 +226,9 @@ impl Parser<'_> {
     fn offset(&mut self, expr: &mut Expr, seen: &mut Seen) -> Parsed<()> {
         self.next();
         let first = self.peek().span;
+        self.duration_context = ("offset", &DURATIONS);
         if !self.at_duration() {
-            return Err(self.unexpected("offset", &DURATIONS));
+            return Err(self.no_duration());
         }
         self.duration_parts = 0;
         let duration = self.duration_operand()?;
@@ -301,12 +263,14 @@ impl Parser<'_> {
             Some(word @ ("start" | "end")) => {
                 let at = if word == "start" { At::Start } else { At::End };
                 self.next();
-                self.expect(&TokenKind::LeftParen, "@")?;
-                self.expect(&TokenKind::RightParen, "@")?;
+                for kind in [TokenKind::LeftParen, TokenKind::RightParen] {
+                    if self.eat(&kind).is_none() {
+                        return Err(self.unexpected("@", &TIMESTAMP));
+                    }
+                }
                 at
             }
             _ => {
-                let span = self.peek().span;
                 let seconds = self.timestamp()?;
                 At::Time(to_time_ms(seconds).ok_or_else(|| {
                     let seconds = if seconds.is_finite() {
@@ -315,7 +279,7 @@ impl Parser<'_> {
                         crate::format::value(seconds)
                     };
                     Problem::new(
-                        span,
+                        expr.span,
                         format!("timestamp out of bounds for @ modifier: {seconds}"),
                     )
                 })?)
@@ -346,13 +310,15 @@ impl Parser<'_> {
         let is_number = matches!(
             self.peek().kind,
             TokenKind::Number(_)
+                | TokenKind::BadNumber(_)
                 | TokenKind::Duration(_)
+                | TokenKind::BadDuration(_)
                 | TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub)
         );
         if !is_number {
-            return Err(self.unexpected("@", &["timestamp"]));
+            return Err(self.unexpected("@", &TIMESTAMP));
         }
-        self.signed_number("@")
+        self.signed_number("@", &TIMESTAMP)
     }
 
     fn extend(&mut self, expr: &mut Expr) -> Parsed<()> {
@@ -388,6 +354,30 @@ impl Parser<'_> {
         expr.span = expr.span.to(token.span);
         Ok(())
     }
+}
+
+/// What may follow `@`.
+const TIMESTAMP: [&str; 1] = ["timestamp"];
+
+/// What is wrong with a regular expression, in the words of Go for what is wrong most often.
+fn wrong_regex(pattern: &str, error: &regex::Error) -> String {
+    // The compiler's message spans lines to point at the place; the last line says why.
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default();
+    let reason = match reason.trim_start_matches("error: ") {
+        "unclosed group" if pattern.ends_with('\\') => {
+            "trailing backslash at end of expression: ``".to_owned()
+        }
+        "unclosed group" => format!("missing closing ): `{pattern}`"),
+        "unopened group" => format!("unexpected ): `{pattern}`"),
+        "repetition operator missing expression" => {
+            let operator = pattern.find(['*', '+', '?']).map(|at| &pattern[at..=at]);
+            let operator = operator.unwrap_or_default();
+            format!("missing argument to repetition operator: `{operator}`")
+        }
+        other => other.to_owned(),
+    };
+    format!("error parsing regexp: {reason}")
 }
 
 /// Which modifiers a node already has.

@@ -146,12 +146,15 @@ fn long_queries_are_split_over_lines() {
 #[test]
 fn errors_say_where_and_what() {
     let cases = [
-        ("", "1:1: parse error: no expression found in input"),
+        (
+            "",
+            "unknown position: parse error: no expression found in input",
+        ),
         ("a +", "1:4: parse error: unexpected end of input"),
         ("a b", "1:3: parse error: unexpected identifier \"b\""),
         (
             "a\n  )",
-            "2:3: parse error: unexpected right parenthesis ')'",
+            "2:4: parse error: unexpected right parenthesis ')'",
         ),
         ("(a", "1:3: parse error: unclosed left parenthesis"),
         (
@@ -172,7 +175,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "a and on(x) group_left b",
-            "1:13: parse error: no grouping allowed for \"and\" operation",
+            "1:1: parse error: no grouping allowed for \"and\" operation",
         ),
         (
             "a + on(x) group_left(x) b",
@@ -229,7 +232,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "a{b=1}",
-            "1:5: parse error: unexpected number \"1\" in label matching, expected string",
+            "1:5: parse error: unexpected character inside braces: '1'",
         ),
         ("a[5m / 0]", "1:6: parse error: division by zero"),
         (
@@ -294,7 +297,7 @@ fn errors_say_where_and_what() {
         ("a]", "1:2: parse error: unexpected right bracket ']'"),
         (
             "a[x]",
-            "1:3: parse error: unexpected identifier \"x\" in subquery or range selector, expected number, duration, step(), or range()",
+            "1:3: parse error: unexpected character in duration expression: 'x'",
         ),
         (
             "a[5m 3]",
@@ -310,7 +313,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "a @ 1e300",
-            "1:5: parse error: timestamp out of bounds for @ modifier: ",
+            "1:1: parse error: timestamp out of bounds for @ modifier: ",
         ),
         (
             "a[1h:5m] anchored",
@@ -326,7 +329,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "a and fill(1) b",
-            "1:7: parse error: filling in missing series not allowed for set operators",
+            "1:1: parse error: filling in missing series not allowed for set operators",
         ),
         (
             "info(a, b)",
@@ -363,8 +366,139 @@ fn errors_say_where_and_what() {
         assert_eq!(message(query), want, "{query}");
     }
     let error = parse("a{b=~'('}").unwrap_err();
-    assert_eq!((error.start, error.end), (5, 8));
-    assert!(error.message.contains("unclosed group"), "{error}");
+    assert_eq!((error.start, error.end), (2, 8));
+    assert_eq!(
+        error.message,
+        "error parsing regexp: missing closing ): `(`"
+    );
+}
+
+/// Queries with more than one mistake, or with one that could be told in several ways.
+const FIRST_MISTAKES: &[(&str, &str)] = &[
+    (
+        "rate(a) + )",
+        "1:12: parse error: unexpected right parenthesis ')'",
+    ),
+    (
+        "rate(a) + unknown(b)",
+        "1:11: parse error: unknown function with name \"unknown\"",
+    ),
+    (
+        "unknown(rate(a)) + * b",
+        "1:1: parse error: unknown function with name \"unknown\"",
+    ),
+    ("a b \"\\q", "1:3: parse error: unexpected identifier \"b\""),
+    (
+        "abs(1) + rate(a)",
+        "1:5: parse error: expected type instant vector in call to function \"abs\", got scalar",
+    ),
+    (
+        "clamp(rate(a), 1)",
+        "1:1: parse error: expected 3 argument(s) in call to \"clamp\", got 2",
+    ),
+    (
+        "topk('x', rate(a))",
+        "1:16: parse error: expected type range vector in call to function \"rate\", got instant vector",
+    ),
+    (
+        "{a=''} or a{__name__='b'}",
+        "1:1: parse error: vector selector must contain at least one non-empty matcher",
+    ),
+    (
+        "1 == 'x'",
+        "1:6: parse error: binary expression must contain only scalar and instant vector types",
+    ),
+    (
+        "sum(a b)",
+        "1:7: parse error: unexpected identifier \"b\" in aggregation",
+    ),
+    (
+        "sum by (x) a",
+        "1:12: parse error: unexpected identifier \"a\" in aggregation",
+    ),
+    (
+        "clamp(a, , 1)",
+        "1:8: parse error: trailing commas not allowed in function call args",
+    ),
+    (
+        "a + group_left(x) b",
+        "1:5: parse error: unexpected <group_left>",
+    ),
+    (
+        "a + on(x) group_left",
+        "1:21: parse error: unexpected end of input in grouping opts, expected \"(\"",
+    ),
+    ("by(a)", "1:3: parse error: unexpected \"(\""),
+    ("# a", "1:1: parse error: no expression found in input"),
+    ("a}", "1:2: parse error: unexpected character: '}'"),
+    (
+        "a !~ b",
+        "1:3: parse error: unexpected character after '!': '~'",
+    ),
+    (
+        "a =~ b",
+        "1:3: parse error: unexpected character after '=': '~'",
+    ),
+    (
+        "a{b=~offset}",
+        "1:6: parse error: unexpected identifier \"offset\" in label matching, expected string",
+    ),
+    (
+        "a{=~'b'}",
+        "1:3: parse error: unexpected <op:=~> in label matching, expected identifier or \"}\"",
+    ),
+    (
+        "a{b!}",
+        "1:4: parse error: unexpected character after '!' inside braces: '}'",
+    ),
+    ("a{b{", "1:4: parse error: unexpected left brace '{'"),
+    (
+        "{'a' b='c'}",
+        "1:6: parse error: unexpected identifier \"b\" in label matching, expected \",\" or \"}\"",
+    ),
+    (
+        "a{'b'}",
+        "1:1: parse error: metric name must not be set twice: \"a\" or \"b\"",
+    ),
+    (
+        "a[",
+        "1:3: parse error: unexpected end of input in duration expression",
+    ),
+    (
+        "a[:1m]",
+        "1:4: parse error: unexpected colon before duration in duration expression",
+    ),
+    ("a[5m:1m:1m]", "1:8: parse error: unexpected colon ':'"),
+    ("a[5m[", "1:5: parse error: unexpected left bracket '['"),
+    (
+        "a @ start(1)",
+        "1:11: parse error: unexpected number \"1\" in @, expected timestamp",
+    ),
+    (
+        "1e999",
+        "1:1: parse error: error parsing number: strconv.ParseFloat: parsing \"1e999\": value out of range",
+    ),
+    (
+        "\"\\xzz",
+        "1:1: parse error: illegal character U+007A 'z' in escape sequence",
+    ),
+    (
+        "\"\\u12",
+        "1:1: parse error: escape sequence not terminated",
+    ),
+    (
+        "\"\\ud800\"",
+        "1:1: parse error: escape sequence is an invalid Unicode code point",
+    ),
+];
+
+#[test]
+fn of_several_mistakes_the_first_is_told() {
+    for (query, want) in FIRST_MISTAKES {
+        assert_eq!(message(query), *want, "{query}");
+    }
+    // Two names in braces are two conditions, which no series meets.
+    assert!(parse("{'a', 'b'}").is_ok());
 }
 
 #[test]
