@@ -4,7 +4,13 @@
 //! conditions, evaluated over decoded columns, decide. All conditions hold on one row. A
 //! comparison on a field that a row lacks is false, so its negation is true.
 
-use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// How deep a filter that comes from outside may nest.
+pub const DEPTH_MAX: usize = 200;
 
 /// A field of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,17 +109,35 @@ pub enum Op {
     Ge,
 }
 
+thread_local! {
+    /// How many conditions around it the one that is being read here has.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Reads what is within a condition. A hostile filter nests as deep as it is long, and each level
+/// takes some of the stack.
+fn deeper<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
+    let depth = DEPTH.get();
+    if depth == DEPTH_MAX {
+        return Err(D::Error::custom("the filter nests too deep"));
+    }
+    DEPTH.set(depth + 1);
+    let read = T::deserialize(reader);
+    DEPTH.set(depth);
+    read
+}
+
 /// A condition on a row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Filter {
     /// True for every row.
     All,
     /// True where every condition is; an empty list is true.
-    And(Vec<Filter>),
+    And(#[serde(deserialize_with = "deeper")] Vec<Filter>),
     /// True where any condition is; an empty list is false.
-    Or(Vec<Filter>),
+    Or(#[serde(deserialize_with = "deeper")] Vec<Filter>),
     /// True where the condition is not.
-    Not(Box<Filter>),
+    Not(#[serde(deserialize_with = "deeper")] Box<Filter>),
     /// The row has the field.
     Exists(Field),
     /// The field compares so. Numbers compare with numbers, text with text.
