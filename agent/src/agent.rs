@@ -117,7 +117,7 @@ impl Agent {
         };
         // Opening reads the whole queue, which may be a gigabyte.
         let opened = tokio::task::spawn_blocking(opening).await;
-        let (queue, restored) =
+        let (queue, mut restored) =
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let state = &restored.state;
         let receivers = Receivers::start(&env, &options, &queue, &progress, state).await?;
@@ -128,7 +128,7 @@ impl Agent {
         let export = |(index, (name, destination)): (usize, (String, Arc<dyn Destination>))| {
             let start = Start {
                 position: restored.exported.get(&name).copied().unwrap_or_default(),
-                replaced: restored.replaced.clone(),
+                left_out: restored.left_out.remove(&name).unwrap_or_default(),
                 name,
                 destination,
                 sealed_clock: index == 0,

@@ -109,8 +109,9 @@ pub struct Restored {
     pub state: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Where each destination goes on.
     pub exported: BTreeMap<String, Position>,
-    /// Entries that were split after they had been queued: their pieces stand in for them.
-    pub replaced: HashSet<StampId>,
+    /// What is not for a destination, of each: entries that were split for it, whose pieces stand
+    /// in for them, and pieces of those that were split for others.
+    pub left_out: BTreeMap<String, HashSet<StampId>>,
     /// Whether there was no queue here before.
     pub fresh: bool,
 }
@@ -234,12 +235,19 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts pieces in the place of an entry that no request can carry whole.
-    pub async fn replace(&self, whole: &Sealed, pieces: Vec<Entry>) -> Result<(), AppendError> {
+    /// Puts pieces in the place of an entry that a destination does not take whole. Others that
+    /// there are go on with the entry.
+    pub async fn replace(
+        &self,
+        destination: String,
+        whole: &Sealed,
+        pieces: Vec<Entry>,
+    ) -> Result<(), AppendError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Replace {
             whole: Replaced {
                 stamp: whole.stamp,
+                destination,
                 clock: whole.clock,
             },
             pieces,

@@ -35,6 +35,7 @@ use crate::clock::{ClockEstimate, Exchange};
 use crate::encode::count_rows;
 use crate::metrics::{self, Metrics};
 use crate::options::ExportOptions;
+use crate::queue::record::destination_code;
 use crate::queue::{AppendError, Entry, Progress, Queue, Sealed, StampId};
 
 /// The pieces that one entry is split into at most.
@@ -49,8 +50,8 @@ pub struct Start {
     pub destination: Arc<dyn Destination>,
     /// Everything before was acknowledged.
     pub position: Position,
-    /// Entries that pieces stand in for.
-    pub replaced: HashSet<StampId>,
+    /// What lies behind the position and is not for this destination.
+    pub left_out: HashSet<StampId>,
     /// Whether this destination's clock is the one that entries are compared with when they
     /// are written.
     pub sealed_clock: bool,
@@ -247,7 +248,9 @@ impl Exporter {
                 .options
                 .inflight_bytes
                 .saturating_sub(self.window.bytes());
-            let read = tokio::task::spawn_blocking(move || read_some(reader, room, bytes)).await;
+            let code = destination_code(&self.start.name);
+            let reading = move || read_some(reader, code, room, bytes);
+            let read = tokio::task::spawn_blocking(reading).await;
             let Ok((reader, records, end)) = read else {
                 // The thread pool is shutting down with the process.
                 self.at_end = true;
@@ -263,7 +266,7 @@ impl Exporter {
             }
             for (next, entries) in records {
                 let mut entries = entries;
-                entries.retain(|entry| !self.start.replaced.remove(&entry.stamp));
+                entries.retain(|entry| !self.start.left_out.remove(&entry.stamp));
                 self.window.push(entries, next, Instant::now());
             }
             self.note_progress();
@@ -476,7 +479,7 @@ impl Exporter {
 
     /// Replaces an entry that the collector finds too large by pieces of half its size. The
     /// pieces are queued in one record that names the entry, so even a crash in between does
-    /// not send both.
+    /// not send both, and that says which other destinations go on sending the entry itself.
     async fn cut(&mut self, id: u64, reason: String) {
         let Some(slot) = self.window.get_mut(id) else {
             return;
@@ -494,7 +497,8 @@ impl Exporter {
             read_unix_nano: sealed.read_unix_nano,
             request,
         });
-        match self.queue.replace(&sealed, entries.collect()).await {
+        let name = self.start.name.clone();
+        match self.queue.replace(name, &sealed, entries.collect()).await {
             Ok(()) => {
                 drop(self.window.finish(id));
                 // The pieces are behind what was read.

@@ -10,9 +10,11 @@ const READ_RECORDS: usize = 32;
 /// Each record's entries and the position after it.
 pub(super) type ReadRecords = Vec<(Position, Vec<Sealed>)>;
 
-/// Reads until enough entries or bytes are there. The result says whether the end was reached.
+/// Reads what is for a destination until enough entries or bytes are there. The result says whether
+/// the end was reached.
 pub(super) fn read_some(
     mut reader: Reader,
+    destination: u64,
     entries_max: usize,
     bytes_max: usize,
 ) -> (Reader, ReadRecords, Result<bool, JournalError>) {
@@ -26,9 +28,10 @@ pub(super) fn read_some(
             Some(Err(error)) => return (reader, records, Err(error)),
             Some(Ok(found)) => {
                 let record = record::decode(&found.payload).unwrap_or_default();
-                entries += record.entries.len();
-                bytes += found.payload.len();
-                records.push((found.next, record.entries));
+                let own = record.entries_for(destination);
+                entries += own.len();
+                bytes += own.iter().map(|entry| entry.request.len()).sum::<usize>();
+                records.push((found.next, own));
             }
         }
     }

@@ -8,7 +8,7 @@ use journal::{Journal, Position};
 use model::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::record::{self, StampId};
+use super::record::{self, Record, StampId, destination_code};
 use super::rows::{Queued, signal_index};
 use super::state::{self, StateFile, Summary};
 use super::{QueueError, Restored};
@@ -80,7 +80,6 @@ pub(super) fn open(
     let lost = summary
         .as_ref()
         .is_none_or(|summary| !reaches_back_to(&journal, summary.at()));
-    let mut scan = Scan::start(summary.unwrap_or_default());
     let mut exported = read_exported(env, dir);
     exported.retain(|name, _| destinations.contains(name));
     for name in destinations {
@@ -88,6 +87,7 @@ pub(super) fn open(
         // A position beyond the end belongs to a journal that is gone.
         *position = (*position).min(journal.synced_end());
     }
+    let mut scan = Scan::start(summary.unwrap_or_default(), destinations);
     scan.run(&journal, &exported)?;
     let whole = sound && !lost;
     let (agent, next) = identify(env, dir, identity, scan.next, whole)?;
@@ -100,7 +100,7 @@ pub(super) fn open(
     let restored = Restored {
         state: scan.summary.values.clone(),
         exported: exported.clone(),
-        replaced: scan.replaced,
+        left_out: scan.left_out,
         fresh: lost && scan.records == 0,
     };
     let opened = Opened {
@@ -185,14 +185,15 @@ fn reaches_back_to(journal: &Journal, position: Position) -> bool {
 struct Scan {
     summary: Summary,
     next: StampId,
-    replaced: HashSet<StampId>,
+    /// What is not for a destination, of each.
+    left_out: BTreeMap<String, HashSet<StampId>>,
     /// What is waiting for at least one destination.
     queued: BTreeMap<StampId, (Position, Signal, u32)>,
     records: u64,
 }
 
 impl Scan {
-    fn start(summary: Summary) -> Self {
+    fn start(summary: Summary, destinations: &[String]) -> Self {
         let next = StampId {
             epoch: summary.epoch,
             sequence: summary.next_sequence,
@@ -200,7 +201,10 @@ impl Scan {
         Self {
             summary,
             next,
-            replaced: HashSet::new(),
+            left_out: destinations
+                .iter()
+                .map(|name| (name.clone(), HashSet::new()))
+                .collect(),
             queued: BTreeMap::new(),
             records: 0,
         }
@@ -224,7 +228,7 @@ impl Scan {
             if found.position >= summed_up {
                 state::apply(&mut self.summary.values, &record.updates);
             }
-            self.replaced.extend(record.replaces);
+            self.leave_out(&record);
             for entry in record.entries {
                 let after = StampId {
                     sequence: entry.stamp.sequence + 1,
@@ -240,11 +244,26 @@ impl Scan {
         Ok(())
     }
 
+    /// Pieces stand in for their entry, but for a destination that keeps it, or that has other pieces
+    /// of it: where two split it, a third one that came later takes those of the first.
+    fn leave_out(&mut self, record: &Record) {
+        let Some(replaces) = &record.replaces else {
+            return;
+        };
+        for (name, left_out) in &mut self.left_out {
+            let kept = replaces.kept_by.contains(&destination_code(name));
+            if kept || !left_out.insert(replaces.stamp) {
+                left_out.extend(record.entries.iter().map(|piece| piece.stamp));
+            }
+        }
+    }
+
     fn queued_rows(&self, exported: &BTreeMap<String, Position>) -> BTreeMap<String, [i64; 3]> {
-        let rows_after = |from: Position| {
+        let rows_after = |name: &str, from: Position| {
+            let left_out = &self.left_out[name];
             let mut rows = [0; 3];
             for (stamp, (position, signal, count)) in &self.queued {
-                if *position >= from && !self.replaced.contains(stamp) {
+                if *position >= from && !left_out.contains(stamp) {
                     rows[signal_index(*signal)] += i64::from(*count);
                 }
             }
@@ -252,7 +271,7 @@ impl Scan {
         };
         let destinations = exported.iter();
         destinations
-            .map(|(name, from)| (name.clone(), rows_after(*from)))
+            .map(|(name, from)| (name.clone(), rows_after(name, *from)))
             .collect()
     }
 }

@@ -2,23 +2,30 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 1 | format version, 2 |
+//! | 1 | format version, 3 |
 //! | 1 | number of entries: 0 (state alone), 1, or several (the pieces of a replaced entry) |
 //! | 1 | 1 if these entries replace another one, else 0 |
 //! | 16 | epoch and sequence of the replaced entry, or zeroes |
 //! | 4 | length of the state updates |
+//! | 4 | number of destinations that keep the replaced entry: these entries are not for them |
+//! | per destination 8 | [`destination_code`] of its name |
 //! | n | the updates, see [`super::state`] |
 //! | per entry 50 | signal (1), rows (4), epoch (8), sequence (8), read time (8), request length (4), and of the collector's clock: 1 if its offset was measured, else 0 (1), offset (8), error (8) |
 //! | m | the requests one after another |
 //!
-//! Version 1 is read too: its entries end with the request length.
+//! Versions 1 and 2 are read too: they name no destinations, and the entries of version 1 end with the
+//! request length.
 
 use bytes::Bytes;
 use model::{ClockOffset, Signal};
 
-const VERSION: u8 = 2;
+use super::state::fnv1a;
+
+const VERSION: u8 = 3;
+const WITHOUT_DESTINATIONS: u8 = 2;
 const WITHOUT_CLOCK: u8 = 1;
-const HEAD_BYTES: usize = 23;
+const HEAD_BYTES: usize = 27;
+const HEAD_BYTES_WITHOUT_DESTINATIONS: usize = 23;
 const ENTRY_BYTES: usize = 50;
 const ENTRY_BYTES_WITHOUT_CLOCK: usize = 33;
 
@@ -44,14 +51,37 @@ pub struct Sealed {
     pub request: Bytes,
 }
 
+/// What the entries of a record stand in for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaces {
+    pub stamp: StampId,
+    /// Destinations that keep the replaced entry, by their [`destination_code`]: those there were
+    /// beside the one that it was too large for.
+    pub kept_by: Vec<u64>,
+}
+
 /// A whole record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     pub entries: Vec<Sealed>,
-    /// The entry that these stand in for.
-    pub replaces: Option<StampId>,
+    pub replaces: Option<Replaces>,
     /// Encoded state updates.
     pub updates: Bytes,
+}
+
+impl Record {
+    /// What a destination is to be sent of it.
+    pub fn entries_for(self, destination: u64) -> Vec<Sealed> {
+        match self.replaces {
+            Some(replaces) if replaces.kept_by.contains(&destination) => Vec::new(),
+            _ => self.entries,
+        }
+    }
+}
+
+/// How records name a destination.
+pub fn destination_code(name: &str) -> u64 {
+    fnv1a(name.as_bytes())
 }
 
 /// The head of a record; updates and requests follow as parts of their own.
@@ -60,19 +90,24 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn new(entries: usize, replaces: Option<StampId>, updates: usize) -> Self {
+    pub(super) fn new(entries: usize, replaces: Option<&Replaces>, updates: usize) -> Self {
         let mut bytes = Vec::with_capacity(HEAD_BYTES);
         bytes.push(VERSION);
         bytes.push(u8::try_from(entries).expect("the writer bounds pieces to 255"));
         bytes.push(u8::from(replaces.is_some()));
-        let replaces = replaces.unwrap_or(StampId {
-            epoch: 0,
-            sequence: 0,
+        let (epoch, sequence) = replaces.map_or((0, 0), |replaces| {
+            (replaces.stamp.epoch, replaces.stamp.sequence)
         });
-        bytes.extend_from_slice(&replaces.epoch.to_le_bytes());
-        bytes.extend_from_slice(&replaces.sequence.to_le_bytes());
+        bytes.extend_from_slice(&epoch.to_le_bytes());
+        bytes.extend_from_slice(&sequence.to_le_bytes());
         let updates = u32::try_from(updates).expect("the writer bounds state updates");
         bytes.extend_from_slice(&updates.to_le_bytes());
+        let kept_by = replaces.map_or(&[][..], |replaces| &replaces.kept_by);
+        let count = u32::try_from(kept_by.len()).expect("destinations fit into memory");
+        bytes.extend_from_slice(&count.to_le_bytes());
+        for code in kept_by {
+            bytes.extend_from_slice(&code.to_le_bytes());
+        }
         Self { bytes }
     }
 
@@ -108,21 +143,33 @@ pub(super) fn entry_head(
 
 /// Reads a record; `None` if it is of another version or does not add up.
 pub fn decode(payload: &Bytes) -> Option<Record> {
-    let head = payload.get(..HEAD_BYTES)?;
-    let entry_bytes = match head[0] {
-        VERSION => ENTRY_BYTES,
-        WITHOUT_CLOCK => ENTRY_BYTES_WITHOUT_CLOCK,
+    let (head_bytes, entry_bytes) = match *payload.first()? {
+        VERSION => (HEAD_BYTES, ENTRY_BYTES),
+        WITHOUT_DESTINATIONS => (HEAD_BYTES_WITHOUT_DESTINATIONS, ENTRY_BYTES),
+        WITHOUT_CLOCK => (HEAD_BYTES_WITHOUT_DESTINATIONS, ENTRY_BYTES_WITHOUT_CLOCK),
         _ => return None,
     };
+    let head = payload.get(..head_bytes)?;
+    let destinations = match head.len() {
+        HEAD_BYTES => u32_at(head, 23) as usize,
+        _ => 0,
+    };
+    let codes = payload
+        .get(head_bytes..)?
+        .get(..destinations.checked_mul(8)?)?;
     let count = usize::from(head[1]);
-    let replaces = (head[2] == 1).then(|| StampId {
-        epoch: u64_at(head, 3),
-        sequence: u64_at(head, 11),
+    let replaces = (head[2] == 1).then(|| Replaces {
+        stamp: StampId {
+            epoch: u64_at(head, 3),
+            sequence: u64_at(head, 11),
+        },
+        kept_by: codes.chunks_exact(8).map(|code| u64_at(code, 0)).collect(),
     });
-    let updates_end = HEAD_BYTES.checked_add(u32_at(head, 19) as usize)?;
+    let updates_start = head_bytes + codes.len();
+    let updates_end = updates_start.checked_add(u32_at(head, 19) as usize)?;
     let requests_start = updates_end.checked_add(count * entry_bytes)?;
     let heads = payload.get(updates_end..requests_start)?;
-    let updates = payload.slice(HEAD_BYTES..updates_end);
+    let updates = payload.slice(updates_start..updates_end);
     let mut at = requests_start;
     let mut entries = Vec::with_capacity(count);
     for head in heads.chunks_exact(entry_bytes) {
@@ -175,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_of_both_versions_read_back() {
+    fn records_of_all_versions_read_back() {
         let stamp = StampId {
             epoch: 3,
             sequence: 7,
@@ -184,12 +231,25 @@ mod tests {
             offset_nano: -3_000_000_000,
             error_nano: 40,
         };
-        let record = |clock, entry_bytes: usize| {
-            let mut bytes = Head::new(1, None, 0).bytes().to_vec();
+        let replaces = |kept_by| Replaces {
+            stamp: StampId {
+                epoch: 2,
+                sequence: 5,
+            },
+            kept_by,
+        };
+        let kept = replaces(vec![destination_code("b"), destination_code("c")]);
+        let record = |version, head_bytes: usize, clock, entry_bytes: usize| {
+            let mut bytes = Head::new(1, Some(&replaces(Vec::new())), 2)
+                .bytes()
+                .to_vec();
+            bytes[0] = version;
+            bytes.truncate(head_bytes);
+            bytes.extend_from_slice(b"up");
             let entry = entry_head(stamp, Signal::Logs, 2, 99, 3, clock);
             bytes.extend_from_slice(&entry[..entry_bytes]);
             bytes.extend_from_slice(b"abc");
-            bytes
+            Bytes::from(bytes)
         };
         let sealed = |clock| Sealed {
             stamp,
@@ -199,15 +259,33 @@ mod tests {
             clock,
             request: Bytes::from_static(b"abc"),
         };
-        for clock in [None, Some(clock)] {
-            let read = decode(&record(clock, ENTRY_BYTES).into()).unwrap();
+        for (bytes, clock) in [
+            (record(3, 27, None, 50), None),
+            (record(3, 27, Some(clock), 50), Some(clock)),
+            (record(2, 23, Some(clock), 50), Some(clock)),
+            (record(1, 23, None, 33), None),
+        ] {
+            let read = decode(&bytes).unwrap();
             assert_eq!(read.entries, [sealed(clock)]);
+            assert_eq!(read.replaces, Some(replaces(Vec::new())));
+            assert_eq!(read.updates, b"up"[..]);
         }
-        let mut first = record(None, ENTRY_BYTES_WITHOUT_CLOCK);
-        first[0] = WITHOUT_CLOCK;
-        assert_eq!(decode(&first.into()).unwrap().entries, [sealed(None)]);
-        let mut newer = record(None, ENTRY_BYTES);
-        newer[0] = VERSION + 1;
-        assert_eq!(decode(&newer.into()), None);
+        assert_eq!(decode(&record(VERSION + 1, 27, None, 50)), None);
+        let mut named = Head::new(1, Some(&kept), 2).bytes().to_vec();
+        named.extend_from_slice(&record(3, 27, None, 50)[27..]);
+        let named = Bytes::from(named);
+        let read = decode(&named).unwrap();
+        assert_eq!(
+            (&read.replaces, &read.updates[..]),
+            (&Some(kept), &b"up"[..])
+        );
+        assert_eq!(
+            read.clone().entries_for(destination_code("a")),
+            [sealed(None)]
+        );
+        assert_eq!(read.entries_for(destination_code("b")), []);
+        for length in 0..named.len() {
+            assert_eq!(decode(&named.slice(..length)), None, "{length} bytes");
+        }
     }
 }

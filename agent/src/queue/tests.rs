@@ -167,12 +167,65 @@ fn pieces_replace_their_entry_in_one_step() {
         .unwrap();
     let whole = all(&queue, Position::START).remove(0);
     let pieces = vec![entry("a"), entry("b")];
-    futures::executor::block_on(queue.replace(&whole, pieces)).unwrap();
+    let name = DESTINATION.to_owned();
+    futures::executor::block_on(queue.replace(name, &whole, pieces)).unwrap();
     close(&queue);
     let (queue, restored, metrics) = open(&env, &options);
-    assert!(restored.replaced.contains(&whole.stamp));
+    assert!(restored.left_out[DESTINATION].contains(&whole.stamp));
     assert_eq!(texts(&queue), ["ab", "a", "b"]);
     assert_eq!(metrics.total(RESTORED_ROWS, &[]), 2);
+}
+
+/// Two collectors split an entry each, and one of them its piece once more. A third one that is named
+/// at the next start takes the pieces of the first.
+#[test]
+fn pieces_are_for_the_destination_that_asked_and_for_later_ones() {
+    let (env, _) = testkit::env(4, Arc::new(MemoryFiles::new()));
+    let open = |names: [&str; 3]| {
+        let names = names.map(ToOwned::to_owned);
+        let options = QueueOptions::default();
+        let (progress, metrics) = (Progress::default(), Metrics::default());
+        let dir = PathBuf::from("/queue");
+        let (queue, restored) =
+            Queue::open(&env, &dir, &options, &names, &progress, metrics.clone()).unwrap();
+        (queue, restored, metrics)
+    };
+    let (queue, _, _) = open(["a", "b", "whole"]);
+    let replace = |name: &str, text: &str, pieces: [&str; 2]| {
+        let whole = all(&queue, Position::START)
+            .into_iter()
+            .find(|sealed| sealed.request == text)
+            .unwrap();
+        let replaced = queue.replace(name.to_owned(), &whole, pieces.map(entry).to_vec());
+        futures::executor::block_on(replaced).unwrap();
+    };
+    queue
+        .append_blocking(Some(entry("1234")), Vec::new())
+        .unwrap();
+    replace("a", "1234", ["12", "34"]);
+    replace("b", "1234", ["123", "4"]);
+    replace("b", "123", ["1", "23"]);
+    close(&queue);
+    for (name, expected) in [
+        ("a", &["12", "34"][..]),
+        ("b", &["4", "1", "23"][..]),
+        ("whole", &["1234"][..]),
+        ("later", &["12", "34"][..]),
+    ] {
+        let (queue, mut restored, metrics) =
+            open(["a", "b", if name == "later" { name } else { "whole" }]);
+        let left_out = restored.left_out.remove(name).unwrap();
+        let sent: Vec<Sealed> = all(&queue, Position::START)
+            .into_iter()
+            .filter(|sealed| !left_out.contains(&sealed.stamp))
+            .collect();
+        let texts: Vec<&[u8]> = sent.iter().map(|sealed| &sealed.request[..]).collect();
+        let expected: Vec<&[u8]> = expected.iter().map(|text| text.as_bytes()).collect();
+        assert_eq!(texts, expected, "{name}");
+        let rows = metrics.total(RESTORED_ROWS, &[("destination", name)]);
+        assert_eq!(rows, expected.len() as u64, "{name}");
+        close(&queue);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use model::ClockOffset;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::open::{Opened, encode_exported};
-use super::record::{Head, StampId, entry_head};
+use super::record::{Head, Replaces, StampId, destination_code, entry_head};
 use super::state::{self, Update};
 use super::{AppendError, Entry, Progress};
 use crate::clock::ClockEstimate;
@@ -40,9 +40,11 @@ pub(super) enum Command {
 }
 
 /// The entry that pieces stand in for, and what they inherit of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Replaced {
     pub(super) stamp: StampId,
+    /// Where it was too large.
+    pub(super) destination: String,
     pub(super) clock: Option<ClockOffset>,
 }
 
@@ -262,11 +264,14 @@ impl Writer {
         }
         let requests: Vec<&Bytes> = group.entries.iter().map(|entry| &entry.request).collect();
         let entries = if group.joined { 1 } else { group.entries.len() };
-        let replaces = group.replaces.map(|whole| whole.stamp);
-        let head = Head::new(entries, replaces, updates.len());
+        let replaces = group.replaces.as_ref().map(|whole| Replaces {
+            stamp: whole.stamp,
+            kept_by: self.others(&whole.destination),
+        });
+        let head = Head::new(entries, replaces.as_ref(), updates.len());
         let mut stamp = self.opened.next;
         let mut heads: Vec<u8> = Vec::new();
-        let clock = match group.replaces {
+        let clock = match &group.replaces {
             Some(whole) => whole.clock,
             None => self.sources.clock.best(self.env.clock.monotonic_nanos()),
         };
@@ -314,6 +319,13 @@ impl Writer {
             }
             Err(error) => Err(self.failed("write", &error)),
         }
+    }
+
+    /// The destinations beside one.
+    fn others(&self, destination: &str) -> Vec<u64> {
+        let names = self.opened.exported.keys();
+        let others = names.filter(|name| *name != destination);
+        others.map(|name| destination_code(name)).collect()
     }
 
     /// Takes account of a record that is durable now.

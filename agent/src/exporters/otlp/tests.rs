@@ -1,9 +1,10 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use model::stamp::WINDOW;
+use otlp::rows::Rows;
 use parking_lot::Mutex;
 use testkit::{ManualClock, MemoryFiles};
 use tokio::sync::Notify;
@@ -100,7 +101,7 @@ struct Rig {
     clock: Arc<ManualClock>,
     queue: Queue,
     metrics: Metrics,
-    start: Option<(Position, HashSet<StampId>)>,
+    start: BTreeMap<String, (Position, HashSet<StampId>)>,
     stop: watch::Sender<Option<Instant>>,
 }
 
@@ -108,23 +109,32 @@ const NAME: &str = "collector";
 
 impl Rig {
     fn open(files: &MemoryFiles) -> Self {
+        Self::open_for(files, &[NAME])
+    }
+
+    fn open_for(files: &MemoryFiles, destinations: &[&str]) -> Self {
+        let names: Vec<String> = destinations.iter().map(ToString::to_string).collect();
         let (env, clock) = testkit::env(11, Arc::new(files.clone()));
         let metrics = Metrics::default();
-        let (queue, restored) = Queue::open(
+        let (queue, mut restored) = Queue::open(
             &env,
             &PathBuf::from("/queue"),
             &QueueOptions::default(),
-            &[NAME.to_owned()],
+            &names,
             &Progress::default(),
             metrics.clone(),
         )
         .unwrap();
+        let start = names.into_iter().map(|name| {
+            let left_out = restored.left_out.remove(&name).unwrap();
+            (name.clone(), (restored.exported[&name], left_out))
+        });
         Self {
             env,
             clock,
             queue,
             metrics,
-            start: Some((restored.exported[NAME], restored.replaced)),
+            start: start.collect(),
             stop: watch::channel(None).0,
         }
     }
@@ -151,12 +161,21 @@ impl Rig {
     }
 
     fn run(&mut self, fake: &Arc<Fake>, options: ExportOptions) -> tokio::task::JoinHandle<Left> {
-        let (position, replaced) = self.start.take().unwrap();
+        self.run_to(NAME, fake, options)
+    }
+
+    fn run_to(
+        &mut self,
+        name: &str,
+        fake: &Arc<Fake>,
+        options: ExportOptions,
+    ) -> tokio::task::JoinHandle<Left> {
+        let (position, left_out) = self.start.remove(name).unwrap();
         let start = Start {
-            name: NAME.to_owned(),
+            name: name.to_owned(),
             destination: Arc::clone(fake) as Arc<dyn Destination>,
             position,
-            replaced,
+            left_out,
             sealed_clock: true,
         };
         let letters = DeadLetters::new(
@@ -185,15 +204,27 @@ impl Rig {
 
     /// Drains and closes; checks that every row is accounted for.
     async fn finish(&self, exporter: tokio::task::JoinHandle<Left>, time: Duration) -> Left {
+        self.finish_all([(NAME, exporter)], time).await[0]
+    }
+
+    async fn finish_all<const N: usize>(
+        &self,
+        exporters: [(&str, tokio::task::JoinHandle<Left>); N],
+        time: Duration,
+    ) -> [Left; N] {
         self.stop.send_replace(Some(Instant::now() + time));
-        let left = exporter.await.unwrap();
+        let mut left = [Left::default(); N];
+        for (left, (name, exporter)) in left.iter_mut().zip(exporters) {
+            *left = exporter.await.unwrap();
+            let total = |metric| self.metrics.total(metric, &[("destination", name)]);
+            assert_eq!(
+                self.metrics.total(RECEIVED_ROWS, &[]) + total(crate::metrics::RESTORED_ROWS),
+                total(EXPORTED_ROWS) + total(DROPPED_ROWS) + total(QUEUED_ROWS),
+                "{name}"
+            );
+            assert_eq!(left.rows, total(QUEUED_ROWS), "{name}");
+        }
         self.queue.close().await;
-        let total = |name| self.metrics.total(name, &[]);
-        assert_eq!(
-            total(RECEIVED_ROWS) + total(crate::metrics::RESTORED_ROWS),
-            total(EXPORTED_ROWS) + total(DROPPED_ROWS) + total(QUEUED_ROWS),
-        );
-        assert_eq!(left.rows, total(QUEUED_ROWS));
         left
     }
 }
@@ -447,6 +478,110 @@ async fn a_request_that_is_too_large_is_split_and_a_row_that_is_too_large_is_put
         1
     );
     assert_eq!(accepted(&fake.seen.lock()), 20);
+}
+
+/// A collector that stores what is new to it and not longer than its limit. It answers only as many
+/// requests as it is told; the answers to the rest are lost.
+fn storing(limit: usize, answered: usize) -> (Arc<Fake>, Arc<Mutex<Vec<String>>>) {
+    let stored: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (bodies, mut known, mut left) = (Arc::clone(&stored), BTreeSet::new(), answered);
+    let fake = Fake::new(move |signal, request, stamp| {
+        let answers = left > 0;
+        left = left.saturating_sub(1);
+        if request.len() > limit {
+            return Outcome::TooLarge {
+                reason: format!("over {limit} bytes"),
+            };
+        }
+        if known.insert((stamp.epoch, stamp.sequence)) {
+            let rows = Rows::decode(signal, request).unwrap();
+            let texts = rows.logs.iter().map(|log| log.body.to_text());
+            bodies.lock().extend(texts);
+        }
+        if answers {
+            Outcome::accepted()
+        } else {
+            retryable(None)
+        }
+    });
+    (fake, stored)
+}
+
+fn sorted(stored: &Mutex<Vec<String>>) -> Vec<String> {
+    let mut texts = stored.lock().clone();
+    texts.sort_unstable();
+    texts
+}
+
+fn long_texts() -> Vec<String> {
+    (0..8).map(|n| format!("{n}-{}", "x".repeat(60))).collect()
+}
+
+/// Waits until so many texts are stored and nothing waits any more.
+async fn until_stored(rig: &Rig, stored: &Mutex<Vec<String>>, texts: usize) {
+    while stored.lock().len() < texts || rig.metrics.total(QUEUED_ROWS, &[]) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Pieces are for the collector that asked for them: another one took the entry whole, or splits it
+/// on its own.
+#[tokio::test(start_paused = true)]
+async fn each_of_two_collectors_stores_an_entry_once_whichever_finds_it_too_large() {
+    for limits in [[300, 10_000], [10_000, 300], [300, 300], [300, 600]] {
+        let mut rig = Rig::open_for(&MemoryFiles::new(), &["a", "b"]);
+        let texts = long_texts();
+        rig.append(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+            .await;
+        let [(one, at_one), (other, at_other)] = limits.map(|limit| storing(limit, usize::MAX));
+        let exporters = [
+            ("a", rig.run_to("a", &one, one_at_a_time())),
+            ("b", rig.run_to("b", &other, one_at_a_time())),
+        ];
+        until_stored(&rig, &at_one, 8).await;
+        until_stored(&rig, &at_other, 8).await;
+        rig.finish_all(exporters, MINUTE).await;
+        assert_eq!(sorted(&at_one), texts, "{limits:?}");
+        assert_eq!(sorted(&at_other), texts, "{limits:?}");
+    }
+}
+
+/// The answer to an entry is lost, another collector has it split, and the agent starts again: only
+/// under its own stamp the entry is known as a repeat.
+#[tokio::test(start_paused = true)]
+async fn a_restart_sends_an_entry_whole_where_it_was_split_for_another_collector() {
+    let files = MemoryFiles::new();
+    let mut rig = Rig::open_for(&files, &["a", "b"]);
+    let texts = long_texts();
+    rig.append(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+        .await;
+    let (splits, at_splits) = storing(300, usize::MAX);
+    let (whole, at_whole) = storing(10_000, 0);
+    let exporters = [
+        ("a", rig.run_to("a", &splits, one_at_a_time())),
+        ("b", rig.run_to("b", &whole, one_at_a_time())),
+    ];
+    while at_splits.lock().len() < 8 || at_whole.lock().len() < 8 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let left = rig.finish_all(exporters, Duration::ZERO).await;
+    assert_eq!(left[1].rows, 8);
+
+    let mut rig = Rig::open_for(&files, &["a", "b"]);
+    let seen = whole.seen.lock()[0].clone();
+    let again = Fake::answering(Vec::new());
+    let exporters = [
+        ("a", rig.run_to("a", &splits, one_at_a_time())),
+        ("b", rig.run_to("b", &again, one_at_a_time())),
+    ];
+    again.until(1).await;
+    rig.append(&["last"]).await;
+    again.until(2).await;
+    rig.finish_all(exporters, MINUTE).await;
+    let sent = again.seen.lock();
+    assert_eq!((&sent[0].0, sent[0].1.sequence), (&seen.0, 1));
+    assert_eq!(sent.len(), 2, "the last entry, and none of the pieces");
+    assert_eq!(at_splits.lock().len(), 9);
 }
 
 #[tokio::test(start_paused = true)]
