@@ -188,19 +188,14 @@ pub(crate) async fn load(arguments: &cli::Load) -> anyhow::Result<()> {
             arguments.signal
         );
     };
-    let Some(corpus) = CorpusKind::from_name(&arguments.corpus) else {
-        bail!(
-            "--corpus {}: one of standard, scattered, wide, lines",
-            arguments.corpus
-        );
-    };
+    let corpus = CorpusKind::from_name(&arguments.corpus)?;
     let report = load::run(LoadOptions {
         endpoint: arguments.endpoint.clone(),
         http: arguments.http,
         remote_write: arguments.remote_write,
         signal,
         corpus,
-        lines: arguments.lines.clone(),
+        files: arguments.files.clone(),
         rate: arguments.rate,
         connections: arguments.connections,
         batch_items: arguments.batch,

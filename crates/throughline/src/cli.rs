@@ -79,7 +79,7 @@ pub(crate) enum Command {
     TestRules(TestRules),
     /// Sends deterministic telemetry as fast or at the rate asked for, and reports how it went.
     #[command(
-        after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json\n  throughline load --signal logs --corpus lines --lines /var/log/*.log --items 100000\n  throughline load --signal metrics --series 1000000 --items 5000000 --batch 10000 --duration 10m"
+        after_help = "Examples:\n  throughline load --signal traces --duration 10s\n  throughline load --signal logs --rate 10000 --connections 4 --duration 1m --json\n  throughline load --signal logs --corpus lines --files /var/log/*.log --items 100000\n  throughline load --signal metrics --series 1000000 --items 5000000 --batch 10000 --duration 10m"
     )]
     Load(Load),
     /// Looks at, checks, exports and copies what a collector or `up` has stored.
@@ -330,13 +330,13 @@ pub(crate) struct Load {
     /// traces, logs or metrics.
     #[arg(long, default_value = "traces")]
     pub signal: String,
-    /// standard, scattered (a trace arrives over half a minute), wide (5,000 attribute keys) or
-    /// lines (of --lines).
+    /// standard, scattered (a trace arrives over half a minute), wide (5,000 attribute keys),
+    /// lines (of the text files of --files) or recorded (OTLP JSON lines of --files).
     #[arg(long, default_value = "standard")]
     pub corpus: String,
-    /// Text files whose lines are the log records, again and again.
+    /// Files that have the rows, which are sent again and again.
     #[arg(long, value_name = "FILE", num_args = 1..)]
-    pub lines: Vec<PathBuf>,
+    pub files: Vec<PathBuf>,
     /// Items per second over all connections; as fast as they are acknowledged without it.
     #[arg(long)]
     pub rate: Option<u64>,

@@ -15,6 +15,7 @@ mod corpus;
 mod lines;
 mod logs;
 mod metrics;
+mod recorded;
 mod remote_write;
 mod report;
 mod sender;
@@ -57,21 +58,31 @@ pub enum CorpusKind {
     Wide,
     /// Log records made of the lines of files.
     Lines,
+    /// Spans and log records of OTLP JSON lines.
+    Recorded,
 }
 
 impl CorpusKind {
     /// Every kind with its name.
-    pub const ALL: [(&str, Self); 4] = [
+    pub const ALL: [(&str, Self); 5] = [
         ("standard", Self::Standard),
         ("scattered", Self::Scattered),
         ("wide", Self::Wide),
         ("lines", Self::Lines),
+        ("recorded", Self::Recorded),
     ];
 
-    /// The kind of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
+    /// The kind of this name, or all names.
+    pub fn from_name(name: &str) -> anyhow::Result<Self> {
         let kind = Self::ALL.iter().find(|kind| kind.0 == name);
-        kind.map(|kind| kind.1)
+        kind.map(|kind| kind.1).with_context(|| {
+            let names = Self::ALL.map(|(name, _)| name).join(", ");
+            format!("`{name}` is no corpus: one of {names}")
+        })
+    }
+
+    fn has_files(self) -> bool {
+        matches!(self, Self::Lines | Self::Recorded)
     }
 }
 
@@ -88,8 +99,8 @@ pub struct LoadOptions {
     pub signal: Signal,
     /// What it is like.
     pub corpus: CorpusKind,
-    /// The files of [`CorpusKind::Lines`].
-    pub lines: Vec<PathBuf>,
+    /// The files of [`CorpusKind::Lines`] and [`CorpusKind::Recorded`].
+    pub files: Vec<PathBuf>,
     /// Items per second over all connections; none for as fast as they are acknowledged.
     pub rate: Option<u64>,
     /// Connections, each with one request under way.
@@ -245,7 +256,6 @@ fn check(options: &LoadOptions) -> anyhow::Result<()> {
 }
 
 fn check_corpus(options: &LoadOptions) -> anyhow::Result<()> {
-    let lines = options.corpus == CorpusKind::Lines;
     ensure!(
         options.corpus == CorpusKind::Standard || options.signal != Signal::Metrics,
         "the corpus of metrics must be the standard one"
@@ -255,12 +265,12 @@ fn check_corpus(options: &LoadOptions) -> anyhow::Result<()> {
         "the signal of remote write must be metrics"
     );
     ensure!(
-        !lines || options.signal == Signal::Logs,
+        options.corpus != CorpusKind::Lines || options.signal == Signal::Logs,
         "the signal of the corpus of lines must be logs"
     );
     ensure!(
-        lines != options.lines.is_empty(),
-        "files of lines must be given with the corpus of lines, and with no other"
+        options.corpus.has_files() != options.files.is_empty(),
+        "files must be given with the corpora of lines and of what was recorded, and with no other"
     );
     ensure!(
         options.corpus != CorpusKind::Scattered

@@ -12,7 +12,9 @@ mod questions;
 mod run;
 mod table;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
@@ -38,12 +40,15 @@ struct Arguments {
         default_value = "traces,logs,metrics,remote-write"
     )]
     signals: Vec<String>,
-    /// standard, scattered, wide or lines.
+    /// standard, scattered, wide, lines or recorded.
     #[arg(long, default_value = "standard")]
     corpus: String,
-    /// The files of the corpus of lines.
+    /// The files of the corpora of lines and of what was recorded.
     #[arg(long, value_name = "FILE", num_args = 1..)]
-    lines: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    /// The archive of the train-ticket system: its rows are the corpus.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["corpus", "files"])]
+    train_ticket: Option<PathBuf>,
     /// The server; by default the release binary that cargo built beside this one.
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
@@ -74,7 +79,12 @@ const POINT_TENTHS_PER_ITEM: u64 = 48;
 #[allow(clippy::print_stdout, reason = "what it is for")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let plan = plan(&arguments)?;
+    let mut plan = plan(&arguments)?;
+    let folder = tempfile::tempdir()?;
+    if let Some(archive) = &arguments.train_ticket {
+        plan.corpus = CorpusKind::Recorded;
+        plan.files = vec![train_ticket(archive, folder.path())?];
+    }
     let rows = if arguments.commits {
         commits::measure(&plan).await?
     } else {
@@ -104,12 +114,7 @@ async fn all(plan: &Plan, signals: &[String]) -> anyhow::Result<Vec<Row>> {
 }
 
 fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
-    let Some(corpus) = CorpusKind::from_name(&arguments.corpus) else {
-        bail!(
-            "--corpus {}: one of standard, scattered, wide, lines",
-            arguments.corpus
-        );
-    };
+    let corpus = CorpusKind::from_name(&arguments.corpus)?;
     ensure!(arguments.items > 0, "--items must be at least 1");
     let server = match &arguments.server {
         Some(server) => server.clone(),
@@ -127,11 +132,23 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
             .points
             .unwrap_or(arguments.items * POINT_TENTHS_PER_ITEM / 10),
         corpus,
-        lines: arguments.lines.clone(),
+        files: arguments.files.clone(),
         keep: arguments.keep.clone(),
         series: arguments.series,
         seed: arguments.seed,
     })
+}
+
+/// The rows of the train-ticket system as OTLP JSON lines.
+fn train_ticket(archive: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let data = tests::trainticket::read(archive).context("no tar with xz to unpack it")?;
+    let path = folder.join("train-ticket.jsonl");
+    let mut file = BufWriter::new(File::create(&path)?);
+    for export in data.trace_exports.iter().chain(&data.log_exports) {
+        writeln!(file, "{export}")?;
+    }
+    file.flush()?;
+    Ok(path)
 }
 
 /// `target/release/throughline`, from `target/release/deps/figures-HASH`.

@@ -50,8 +50,9 @@ fn search(q: impl Fn(&TraceKeys) -> String + 'static) -> impl Fn(&TraceKeys) -> 
 
 fn questions(signal: Signal, corpus: CorpusKind) -> Vec<Question> {
     match (signal, corpus) {
+        (Signal::Traces, CorpusKind::Recorded) => Vec::new(),
         (Signal::Traces, _) => of_traces(corpus),
-        (Signal::Logs, CorpusKind::Lines) => vec![per_minute()],
+        (Signal::Logs, CorpusKind::Lines | CorpusKind::Recorded) => vec![per_minute()],
         (Signal::Logs, _) => of_logs(),
         (Signal::Metrics, _) => of_metrics(),
     }

@@ -18,7 +18,7 @@ pub(crate) struct Plan {
     pub(crate) items: u64,
     pub(crate) points: u64,
     pub(crate) corpus: CorpusKind,
-    pub(crate) lines: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) keep: Option<PathBuf>,
     pub(crate) series: u64,
     pub(crate) seed: u64,
@@ -47,7 +47,7 @@ impl Plan {
             remote_write: false,
             signal,
             corpus: self.corpus,
-            lines: self.lines.clone(),
+            files: self.files.clone(),
             rate: None,
             connections: CONNECTIONS,
             batch_items: if signal == Signal::Metrics {

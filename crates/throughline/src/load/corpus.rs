@@ -4,8 +4,8 @@
 //! series `n % 40,000`. All come from 36 resources, 12 services with three instances each. Ids
 //! and other values are drawn from generators seeded with the item's number, so a request can
 //! be made without those before it. The scattered corpus has the same items in another order
-//! ([`arrival`](super::arrival)), the wide one other attributes ([`wide`]); the records of the
-//! third are lines of files ([`lines`](super::lines)).
+//! ([`arrival`](super::arrival)), the wide one other attributes ([`wide`]); the rows of the
+//! others are made of files ([`lines`](super::lines), [`recorded`](super::recorded)).
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use fastrand::Rng;
 use model::{KeyValue, Resource, Scope, Signal};
 
 use super::lines::Lines;
+use super::recorded::Recorded;
 use super::{CorpusKind, LoadOptions, logs, metrics, traces, wide};
 
 pub(super) const SERVICES: [&str; 12] = [
@@ -40,7 +41,7 @@ const UNPACED_PER_SECOND: u64 = 1_000;
 /// more than receivers take, so that nothing is dated later than the present.
 const TAKEN_PER_SECOND_MAX: u64 = 400_000;
 /// Longer ago than this no such run begins.
-const UNPACED_PAST_SECONDS: u64 = 86_400;
+pub(super) const UNPACED_PAST_SECONDS: u64 = 86_400;
 /// Before the end of an unpaced run's times, for the longest traces to end in.
 const TRACE_SECONDS_MAX: u64 = 3;
 /// Keeps the generators of items apart from those of traces.
@@ -61,10 +62,11 @@ pub(super) struct Corpus {
     pub(super) scope: Arc<Scope>,
     metrics: Option<metrics::SeriesTable>,
     lines: Option<Lines>,
+    recorded: Option<Recorded>,
 }
 
 impl Corpus {
-    /// An error tells what is wrong with the files of lines.
+    /// An error tells what is wrong with the files.
     pub(super) fn new(options: &LoadOptions, start_unix_nano: u64) -> anyhow::Result<Self> {
         let items_per_second = options.rate.unwrap_or(UNPACED_PER_SECOND);
         let item_nanos = (1_000_000_000 / items_per_second).max(1);
@@ -79,7 +81,10 @@ impl Corpus {
         let metrics = (options.signal == Signal::Metrics)
             .then(|| metrics::SeriesTable::new(options, start_unix_nano, &resources, &scope));
         let lines = (options.corpus == CorpusKind::Lines)
-            .then(|| Lines::read(&options.lines))
+            .then(|| Lines::read(&options.files))
+            .transpose()?;
+        let recorded = (options.corpus == CorpusKind::Recorded)
+            .then(|| Recorded::read(options, start_unix_nano))
             .transpose()?;
         Ok(Self {
             signal: options.signal,
@@ -92,11 +97,15 @@ impl Corpus {
             scope,
             metrics,
             lines,
+            recorded,
         })
     }
 
     /// The request that holds these items.
     pub(super) fn request(&self, items: &[u64], batch: u64) -> Vec<u8> {
+        if let Some(recorded) = &self.recorded {
+            return recorded.request(items, batch);
+        }
         match self.signal {
             Signal::Traces => traces::request(self, items, batch),
             Signal::Logs => match &self.lines {

@@ -5,6 +5,7 @@ use futures::future::BoxFuture;
 use model::{Value, value};
 use otlp::rows::Rows;
 use otlp::server::{Accept, Export, Receiver, ServerLimits, Verdict};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +52,7 @@ fn options(signal: Signal) -> LoadOptions {
         remote_write: false,
         signal,
         corpus: CorpusKind::Standard,
-        lines: Vec::new(),
+        files: Vec::new(),
         rate: None,
         connections: 3,
         batch_items: 100,
@@ -304,7 +305,7 @@ async fn options_are_checked() {
         },
         LoadOptions {
             corpus: CorpusKind::Lines,
-            lines: vec!["lines".into()],
+            files: vec!["lines".into()],
             ..options(Signal::Traces)
         },
         LoadOptions {
@@ -312,7 +313,16 @@ async fn options_are_checked() {
             ..options(Signal::Logs)
         },
         LoadOptions {
-            lines: vec!["lines".into()],
+            corpus: CorpusKind::Recorded,
+            ..options(Signal::Logs)
+        },
+        LoadOptions {
+            corpus: CorpusKind::Recorded,
+            files: vec!["recorded".into()],
+            ..options(Signal::Metrics)
+        },
+        LoadOptions {
+            files: vec!["lines".into()],
             ..options(Signal::Logs)
         },
         LoadOptions {
@@ -507,7 +517,7 @@ fn lines_of_files_are_sent_again_and_again() {
     let lines = |paths: Vec<PathBuf>| {
         let options = LoadOptions {
             corpus: CorpusKind::Lines,
-            lines: paths,
+            files: paths,
             ..options(Signal::Logs)
         };
         Corpus::new(&options, 1 << 60)
@@ -543,4 +553,78 @@ fn lines_of_files_are_sent_again_and_again() {
     assert!(problem(folder.path().join("absent")).contains("absent"));
     let long = [b"short\n".as_slice(), &[b'x'; 40_000]].concat();
     assert!(problem(file("long", &long)).contains("line 2 of"));
+}
+
+#[test]
+fn recorded_rows_are_sent_again_with_other_ids_and_later() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.jsonl");
+    let lines = [
+        json!({"resourceSpans": [{
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "a"}}]},
+            "scopeSpans": [{"spans": [
+                {"traceId": TRACE, "spanId": "00000000000000a1", "name": "root",
+                 "startTimeUnixNano": "5000000000", "endTimeUnixNano": "7000000000"},
+                {"traceId": TRACE, "spanId": "00000000000000a2", "name": "child",
+                 "parentSpanId": "00000000000000a1",
+                 "startTimeUnixNano": "6000000000", "endTimeUnixNano": "6500000000",
+                 "events": [{"timeUnixNano": "6100000000", "name": "e"}],
+                 "links": [{"traceId": TRACE, "spanId": "00000000000000a1"}]}]}]}]}),
+        json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [
+            {"timeUnixNano": "0", "observedTimeUnixNano": "6000000000", "traceId": TRACE,
+             "spanId": "00000000000000a2", "body": {"stringValue": "said"}},
+            {"timeUnixNano": "6000000000", "body": {"stringValue": "alone"}}]}]}]}),
+    ];
+    std::fs::write(&path, format!("{}\n\n{}\n", lines[0], lines[1])).unwrap();
+    let corpus = |signal| {
+        let options = LoadOptions {
+            corpus: CorpusKind::Recorded,
+            files: vec![path.clone()],
+            items: Some(4),
+            ..options(signal)
+        };
+        Corpus::new(&options, 1 << 60).unwrap()
+    };
+    let request = corpus(Signal::Traces).request(&items(4), 7);
+    let spans = Rows::decode(Signal::Traces, &request).unwrap().spans;
+    let request = corpus(Signal::Logs).request(&items(4), 7);
+    let logs = Rows::decode(Signal::Logs, &request).unwrap().logs;
+    assert_eq!((spans.len(), logs.len()), (4, 4));
+    for (round, (spans, logs)) in spans.chunks(2).zip(logs.chunks(2)).enumerate() {
+        let [root, child] = spans else { panic!() };
+        let [said, alone] = logs else { panic!() };
+        assert_eq!((&root.name[..], root.parent_span_id), ("root", None));
+        assert_eq!(child.parent_span_id, Some(root.span_id));
+        assert_eq!(child.trace_id, root.trace_id);
+        assert_eq!(child.links[0].trace_id, root.trace_id.0);
+        assert_eq!(child.links[0].span_id, root.span_id.0);
+        assert_eq!(said.trace_id, Some(root.trace_id));
+        assert_eq!(said.span_id, Some(child.span_id));
+        assert_eq!((alone.trace_id, alone.span_id), (None, None));
+        assert_eq!(root.end_unix_nano - root.start_unix_nano, 2_000_000_000);
+        assert_eq!(child.start_unix_nano - root.start_unix_nano, 1_000_000_000);
+        let event = child.events[0].time_unix_nano;
+        assert_eq!(event - root.start_unix_nano, 1_100_000_000);
+        assert_eq!(said.time_unix_nano, 0);
+        assert_eq!(said.observed_time_unix_nano, alone.time_unix_nano);
+        let back = 2 - round as u64;
+        assert_eq!(root.start_unix_nano, (1 << 60) - back * 2_000_000_000);
+        assert!(root.attributes.iter().any(|pair| pair.key == "load.batch"));
+    }
+    assert_ne!(spans[0].trace_id, spans[2].trace_id);
+    assert_ne!(spans[0].span_id, spans[2].span_id);
+
+    let problem = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let options = LoadOptions {
+            corpus: CorpusKind::Recorded,
+            files: vec![path.clone()],
+            ..options(Signal::Logs)
+        };
+        format!("{:#}", Corpus::new(&options, 1 << 60).err().unwrap())
+    };
+    assert!(problem("{}\n").contains("no row of the signal logs"));
+    let wrong = problem("{}\n{\"resourceLogs\": 1}\n");
+    assert!(wrong.contains("line 2 of"), "{wrong}");
 }
