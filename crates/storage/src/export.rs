@@ -19,6 +19,7 @@ use crate::eval::Compiled;
 use crate::folder::{Folder, FolderError, chunk_of};
 use crate::layout::{BlockTable, Interned};
 use crate::message::{Columns, Selection};
+use crate::partition::PartitionKey;
 use crate::points::head::PointHead;
 use crate::scan::{Opened, Unit, in_range};
 use crate::store::{Logged, read_record};
@@ -63,7 +64,13 @@ pub fn export(
     take: &mut dyn FnMut(Rows) -> io::Result<()>,
 ) -> Result<Exported, FolderError> {
     let filter = Compiled::new(&selection.filter, selection.signal)?;
-    let mut folder = Folder::open_log(env, dir)?;
+    // Buckets are no rows. What is open stays readable, and is as of the moment from which on the log
+    // is read: rows that are flushed later are in files that are not open.
+    let wanted = |key: &PartitionKey| {
+        let is_selected = key.tenant == selection.tenant && key.signal == selection.signal;
+        is_selected && key.resolution.is_none()
+    };
+    let folder = Folder::open(env, dir, &wanted)?;
     let mut work = Work {
         selection,
         filter,
@@ -71,18 +78,7 @@ pub fn export(
         take,
         done: Exported::default(),
     };
-    let log = folder.wal.take();
-    // One partition is open at a time: of all of them there may be too many files.
-    for listed in std::mem::take(&mut folder.partitions) {
-        let key = &listed.key;
-        let is_wanted = key.tenant == selection.tenant && key.signal == selection.signal;
-        // Buckets are no rows.
-        if !is_wanted || key.resolution.is_some() {
-            continue;
-        }
-        let Some(partition) = folder.partition(key, &listed.dir)? else {
-            continue;
-        };
+    for partition in folder.partitions {
         for file in partition.files {
             match file.blocks {
                 Ok(blocks) => {
@@ -102,7 +98,7 @@ pub fn export(
             }
         }
     }
-    if let Some(log) = log {
+    if let Some(log) = folder.wal {
         work.log(log, keys, decoder)?;
     }
     Ok(work.done)

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use env::{Entry, EntryKind, Env};
 use journal::JournalError;
-use model::Tenant;
 use model::correlation::CorrelationKeys;
 use model::room::Room;
 use model::row::Decode;
+use model::{Signal, Tenant};
 
 use crate::OpenError;
 use crate::chunk::{Chunk, ChunkSink, Received};
@@ -125,47 +125,13 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Opens everything.
-    pub(crate) fn open(env: &Env, dir: &Path) -> Result<Self, FolderError> {
-        Self::open_with(env, dir, true)
-    }
-
-    /// Opens everything but the files of partitions: those are opened one after the other, with
-    /// [`Folder::partition`].
-    pub(crate) fn open_log(env: &Env, dir: &Path) -> Result<Self, FolderError> {
-        Self::open_with(env, dir, false)
-    }
-
-    /// A partition as it is now, of the flushes that counted; nothing where it was dropped
-    /// meanwhile. What else is there goes to the strays.
-    pub(crate) fn partition(
-        &mut self,
-        key: &PartitionKey,
+    /// Opens the log, and the blocks of the partitions that `opens` picks: of these, rows are in
+    /// either. The others are listed.
+    pub(crate) fn open(
+        env: &Env,
         dir: &Path,
-    ) -> Result<Option<PartitionFiles>, FolderError> {
-        let mut look = Look {
-            env: &self.env,
-            dir: &self.dir,
-            flush_max: self.checkpoint.flush,
-            opens: true,
-            partitions: Vec::new(),
-            strays: Vec::new(),
-        };
-        let looked = look.partition(key.clone(), dir.to_owned());
-        let Look {
-            mut partitions,
-            strays,
-            ..
-        } = look;
-        self.strays.extend(strays);
-        match looked {
-            Ok(()) => Ok(partitions.pop()),
-            Err(error) if error.is_change() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn open_with(env: &Env, dir: &Path, opens: bool) -> Result<Self, FolderError> {
+        opens: &dyn Fn(&PartitionKey) -> bool,
+    ) -> Result<Self, FolderError> {
         let root = dir.join("store");
         let found = env.files.stat(&root).map_err(failed(&root))?;
         if found.is_none() {
@@ -188,7 +154,43 @@ impl Folder {
         Err(FolderError::Restless)
     }
 
-    fn at(env: &Env, dir: &Path, checkpoint: Checkpoint, opens: bool) -> Result<Self, FolderError> {
+    /// A partition as it is now, with all of its files open; nothing where it was dropped meanwhile.
+    /// Rows that were flushed since the folder was opened are left out, unless they were merged with
+    /// others. What else is there goes to the strays.
+    pub(crate) fn partition(
+        &mut self,
+        key: &PartitionKey,
+        dir: &Path,
+    ) -> Result<Option<PartitionFiles>, FolderError> {
+        let mut look = Look {
+            env: &self.env,
+            dir: &self.dir,
+            flush_max: self.checkpoint.flush,
+            opens: &|_| true,
+            open: BlockFile::open,
+            partitions: Vec::new(),
+            strays: Vec::new(),
+        };
+        let looked = look.partition(key.clone(), dir.to_owned());
+        let Look {
+            mut partitions,
+            strays,
+            ..
+        } = look;
+        self.strays.extend(strays);
+        match looked {
+            Ok(()) => Ok(partitions.pop()),
+            Err(error) if error.is_change() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn at(
+        env: &Env,
+        dir: &Path,
+        checkpoint: Checkpoint,
+        opens: &dyn Fn(&PartitionKey) -> bool,
+    ) -> Result<Self, FolderError> {
         let root = dir.join("store");
         let (_, checkpoint_damaged) = Checkpoint::read(env, &root)?;
         let mut look = Look {
@@ -196,6 +198,7 @@ impl Folder {
             dir,
             flush_max: checkpoint.flush,
             opens,
+            open: BlockFile::open_blocks,
             partitions: Vec::new(),
             strays: Vec::new(),
         };
@@ -252,8 +255,9 @@ struct Look<'a> {
     env: &'a Env,
     dir: &'a Path,
     flush_max: u64,
-    /// Whether the files of partitions are opened.
-    opens: bool,
+    /// Whether the files of a partition are opened, and how.
+    opens: &'a dyn Fn(&PartitionKey) -> bool,
+    open: fn(&Env, &Path, Signal, FileId) -> Result<BlockFile, FileError>,
     partitions: Vec<PartitionFiles>,
     strays: Vec<Stray>,
 }
@@ -339,7 +343,7 @@ impl Look<'_> {
 
     /// Opens the files of a partition that count.
     fn partition(&mut self, key: PartitionKey, dir: PathBuf) -> Result<(), FolderError> {
-        if !self.opens {
+        if !(self.opens)(&key) {
             self.partitions.push(PartitionFiles {
                 key,
                 dir,
@@ -418,7 +422,7 @@ impl Look<'_> {
         }
         let mut files = Vec::new();
         for (id, bytes) in ids {
-            let blocks = BlockFile::open(self.env, dir, key.signal, id);
+            let blocks = (self.open)(self.env, dir, key.signal, id);
             // Listed a moment ago and gone: dropped with its partition, or replaced.
             if let Err(FileError::Io(error)) = &blocks
                 && error.kind() == ErrorKind::NotFound

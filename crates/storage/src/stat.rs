@@ -120,7 +120,7 @@ pub struct StrayStat {
 
 /// Looks at a data folder. `decoder` counts the rows of the log.
 pub fn stat(env: &Env, dir: &Path, decoder: &dyn Decode) -> Result<Stat, FolderError> {
-    let mut folder = Folder::open(env, dir)?;
+    let mut folder = Folder::open(env, dir, &|_| true)?;
     let mut partitions = Vec::new();
     for partition in &folder.partitions {
         partitions.push(of_partition(&folder, partition)?);

@@ -3,6 +3,7 @@ use model::{Tenant, TimeRange};
 use tempfile::tempdir;
 
 use super::*;
+use crate::Options;
 use crate::filter::{Field, Filter, Op, Operand};
 use crate::testing::*;
 
@@ -146,4 +147,61 @@ async fn damage_is_named_and_a_writer_that_fails_ends_it() {
     let (_, done) = exported(dir.path(), &all);
     assert!(!done.damaged.is_empty() && done.rows < 300, "{done:?}");
     assert!(done.damaged[0].contains("block 0"), "{done:?}");
+}
+
+#[tokio::test]
+async fn rows_that_are_flushed_and_merged_meanwhile_come_once() {
+    let dir = tempdir().unwrap();
+    let options = Options {
+        block_rows: 64,
+        background_merges: false,
+        ..Options::default()
+    };
+    let store = open_with(dir.path(), options);
+    let mut generator = Generator::new(15);
+    let mut dated = |day: u64| {
+        let start_unix_nano = BASE + day * model::time::NANOS_PER_DAY;
+        let span = generator.span();
+        Span {
+            start_unix_nano,
+            end_unix_nano: start_unix_nano,
+            ..span
+        }
+    };
+    // As many files of the second day as are merged, with that of what is in the log now.
+    let mut sent = vec![dated(0)];
+    write(&store, Signal::Traces, &sent).await.unwrap();
+    for _ in 0..8 {
+        store.flush().await;
+        sent.push(dated(1));
+        let last = &sent[sent.len() - 1..];
+        write(&store, Signal::Traces, last).await.unwrap();
+    }
+    let mut found = Vec::new();
+    let mut take = |rows| {
+        if found.is_empty() {
+            futures::executor::block_on(store.flush());
+            crate::store::merger::merge_all(store.core());
+            let day = store
+                .core()
+                .view
+                .read()
+                .partitions
+                .values()
+                .next_back()
+                .cloned();
+            assert_eq!(day.unwrap().files.len(), 1);
+        }
+        match rows {
+            Rows::Spans(list) => found.extend(list),
+            other => panic!("{other:?}"),
+        }
+        Ok(())
+    };
+    let keys = CorrelationKeys::default();
+    let env = Env::real();
+    let all = all(Signal::Traces);
+    let done = export(&env, dir.path(), &TestDecoder, &keys, &all, &mut take).unwrap();
+    assert_eq!((done.rows, done.damaged), (9, Vec::new()));
+    assert!(plain_spans(found) == plain_spans(sent));
 }

@@ -148,11 +148,21 @@ impl BlockFile {
         signal: Signal,
         id: FileId,
     ) -> Result<Self, FileError> {
-        let file = Self::open_as(env, dir, signal, id, "blocks")?;
+        let file = Self::open_blocks(env, dir, signal, id)?;
         file.ids();
         file.series();
         file.fields();
         Ok(file)
+    }
+
+    /// Opens the blocks of a name.
+    pub(crate) fn open_blocks(
+        env: &Env,
+        dir: &Path,
+        signal: Signal,
+        id: FileId,
+    ) -> Result<Self, FileError> {
+        Self::open_as(env, dir, signal, id, "blocks")
     }
 
     /// Opens what a merge wrote, before it counts.
