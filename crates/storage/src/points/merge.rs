@@ -23,8 +23,8 @@ use crate::table::Damage;
 const FULL_ROWS: usize = CHUNK_ROWS_MAX * 3 / 4;
 
 /// A file that is read from its first series to its last.
-struct Source {
-    file: Arc<BlockFile>,
+struct Source<'f> {
+    file: &'f BlockFile,
     /// The block after the one at hand.
     next: usize,
     block: Option<Arc<PointBlock>>,
@@ -35,10 +35,28 @@ struct Source {
 }
 
 /// A chunk of a block.
-type Chunk = (Arc<PointBlock>, ChunkPlace);
+struct Chunk<'f> {
+    file: &'f BlockFile,
+    block: Arc<PointBlock>,
+    place: ChunkPlace,
+}
 
-impl Source {
-    fn open(file: Arc<BlockFile>, parts: &Parts) -> Result<Self, MergeError> {
+impl Chunk<'_> {
+    fn times(&self) -> Result<&Arc<Vec<u64>>, MergeError> {
+        self.read(self.block.times(&self.place))
+    }
+
+    fn points(&self) -> Result<Points, MergeError> {
+        self.read(self.block.points(&self.place))
+    }
+
+    fn read<T>(&self, read: Result<T, Damage>) -> Result<T, MergeError> {
+        read.map_err(|damage| damaged(self.file, &damage))
+    }
+}
+
+impl<'f> Source<'f> {
+    fn open(file: &'f BlockFile, parts: &Parts) -> Result<Self, MergeError> {
         let mut source = Self {
             file,
             next: 0,
@@ -55,8 +73,8 @@ impl Source {
         self.series = 0;
         if self.next < self.file.blocks.len() {
             let bytes = self.file.sound_block(self.next);
-            let bytes = bytes.map_err(|error| unread(&self.file, error).of_block(self.next))?;
-            let failed = |damage: Damage| damaged(&self.file, &damage).of_block(self.next);
+            let bytes = bytes.map_err(|error| unread(self.file, error).of_block(self.next))?;
+            let failed = |damage: Damage| damaged(self.file, &damage).of_block(self.next);
             let reader = BlockReader::open(bytes);
             let reader = reader.map_err(|error| failed(Damage(error.to_string())))?;
             let block = PointBlock::open(&reader, parts, None).map_err(failed)?;
@@ -77,7 +95,7 @@ impl Source {
         &mut self,
         parts: &Parts,
         place: u32,
-        chunks: &mut Vec<Chunk>,
+        chunks: &mut Vec<Chunk<'f>>,
     ) -> Result<(), MergeError> {
         let Some(id) = self.entry().map(|entry| entry.id) else {
             return Ok(());
@@ -86,7 +104,11 @@ impl Source {
         while self.entry().is_some_and(|entry| entry.id == id) {
             if let Some(block) = &self.block {
                 let own = block.chunks_of(self.series).iter();
-                chunks.extend(own.map(|chunk| (Arc::clone(block), *chunk)));
+                chunks.extend(own.map(|place| Chunk {
+                    file: self.file,
+                    block: Arc::clone(block),
+                    place: *place,
+                }));
             }
             self.series += 1;
             while self.block.is_some() && self.entry().is_none() {
@@ -172,8 +194,8 @@ pub(crate) fn merge(
     go_on: &dyn Fn() -> bool,
     into: &mut PointFile<'_>,
 ) -> Result<Places, MergeError> {
-    each_series(files, go_on, &mut |entry, chunks, failed| {
-        one_series(entry, chunks, failed, into)?;
+    each_series(files, go_on, &mut |entry, chunks| {
+        one_series(entry, chunks, into)?;
         Ok(true)
     })
 }
@@ -184,10 +206,10 @@ pub(crate) fn downsample(
     go_on: &dyn Fn() -> bool,
     into: &mut [(u64, PointFile<'_>)],
 ) -> Result<Places, MergeError> {
-    each_series(files, go_on, &mut |entry, chunks, failed| {
+    each_series(files, go_on, &mut |entry, chunks| {
         let mut points = Points::default();
-        for (block, chunk) in chunks.iter() {
-            points.append(&block.points(chunk).map_err(failed)?);
+        for chunk in chunks {
+            points.append(&chunk.points()?);
         }
         points.sort();
         let mut written = false;
@@ -208,12 +230,8 @@ pub(crate) fn downsample(
     })
 }
 
-/// Says what is wrong with the files of a series.
-type Failed<'a> = dyn Fn(Damage) -> MergeError + 'a;
-
 /// Takes a series and all of its chunks, and says whether the series goes on in the new file.
-type Each<'a> =
-    dyn FnMut(&Arc<SeriesEntry>, &mut [Chunk], &Failed<'_>) -> Result<bool, MergeError> + 'a;
+type Each<'a> = dyn FnMut(&Arc<SeriesEntry>, &[Chunk<'_>]) -> Result<bool, MergeError> + 'a;
 
 fn each_series(
     files: &[Arc<BlockFile>],
@@ -225,9 +243,9 @@ fn each_series(
     let parts = Parts::default();
     let mut sources = Vec::with_capacity(files.len());
     for file in files {
-        sources.push(Source::open(Arc::clone(file), &parts)?);
+        sources.push(Source::open(file, &parts)?);
     }
-    let waiting = |sources: &[Source], source: usize| {
+    let waiting = |sources: &[Source<'_>], source: usize| {
         let entry = sources[source].entry().map(Arc::clone)?;
         Some(Reverse(Waiting { entry, source }))
     };
@@ -237,7 +255,7 @@ fn each_series(
     let indexed = files.iter().all(|file| file.series().is_some());
     let mut built = (!indexed).then(IndexBuilder::default);
     let mut count = 0;
-    let mut chunks: Vec<Chunk> = Vec::new();
+    let mut chunks: Vec<Chunk<'_>> = Vec::new();
     let mut holding: Vec<usize> = Vec::new();
     let mut looks = (0..SERIES_BETWEEN_LOOKS).cycle();
     while let Some(Reverse(first)) = heap.pop() {
@@ -257,9 +275,7 @@ fn each_series(
                 false => None,
             };
         }
-        // Files that have the series are read side by side: the first of them stands for all.
-        let failed = |damage: Damage| damaged(&files[first.source], &damage);
-        if each(&first.entry, &mut chunks, &failed)? {
+        if each(&first.entry, &chunks)? {
             if let Some(built) = &mut built {
                 built.add(&first.entry);
             }
@@ -278,14 +294,13 @@ fn each_series(
 /// Writes all chunks of a series.
 fn one_series(
     entry: &SeriesEntry,
-    chunks: &mut [Chunk],
-    failed: &Failed<'_>,
+    chunks: &[Chunk<'_>],
     into: &mut PointFile<'_>,
 ) -> Result<(), MergeError> {
     let mut ranges = Vec::with_capacity(chunks.len());
     let mut rows = 0;
-    for (number, (block, chunk)) in chunks.iter().enumerate() {
-        let times = block.times(chunk).map_err(failed)?;
+    for (number, chunk) in chunks.iter().enumerate() {
+        let times = chunk.times()?;
         ranges.push((times[0], times[times.len() - 1], number));
         rows += times.len() as u64;
     }
@@ -299,13 +314,13 @@ fn one_series(
     }
     let mut pending = Points::default();
     for (_, _, number) in ranges {
-        let (block, chunk) = &chunks[number];
-        let times = block.times(chunk).map_err(failed)?;
+        let chunk = &chunks[number];
+        let times = chunk.times()?;
         if apart && times.len() >= FULL_ROWS {
             write(entry, &mut pending, into)?;
-            into.encoded(entry, times, block.bytes(chunk))?;
+            into.encoded(entry, times, chunk.block.bytes(&chunk.place))?;
         } else {
-            pending.append(&block.points(chunk).map_err(failed)?);
+            pending.append(&chunk.points()?);
         }
     }
     pending.sort();

@@ -216,3 +216,27 @@ fn small_chunks_grow_and_full_ones_are_copied() {
     let (found, chunks) = read(&merged(dir.path(), 22, &[one, next]));
     assert_eq!((found.len(), chunks), (3 * 540, 6));
 }
+
+#[test]
+fn the_file_of_a_chunk_that_does_not_read_is_named() {
+    let dir = tempdir().unwrap();
+    let (series, point) = Generator::new(64).point();
+    let sound = write_file(dir.path(), 1, &vec![(series.clone(), point.clone())]);
+    let env = Env::real();
+    let id = FileId::flush(2);
+    let path_of = |extension: &str| id.path(dir.path(), extension);
+    let mut file = PointFile::create(&env, path_of, 64).unwrap();
+    let head = head_of(&vec![(series, point)]);
+    let (entry, _) = head.ordered().into_iter().next().unwrap();
+    file.series(&entry, 1).unwrap();
+    file.encoded(&entry, &[BASE], &[0xff]).unwrap();
+    file.finish(|terms| head.series().write_terms(&[0], terms))
+        .unwrap();
+    let damaged = Arc::new(BlockFile::open(&env, dir.path(), Signal::Metrics, id).unwrap());
+    let path_of = |extension: &str| FileId::flush(3).path(dir.path(), extension);
+    let mut into = PointFile::create(&env, path_of, 64).unwrap();
+    match merge(&[sound, damaged], &|| true, &mut into) {
+        Err(MergeError::Damaged { file, .. }) => assert_eq!(file, id),
+        other => panic!("{:?}", other.err()),
+    }
+}
