@@ -8,8 +8,10 @@
 //! is a leftover.
 //!
 //! Rows that come late are in files of later flushes: the whole is made anew while all of its rows
-//! are there, and once raw rows were dropped, what came since becomes a file of its own. Retention
-//! of raw rows and of each resolution know nothing of each other's ages; a bound on bytes they share.
+//! are there, and once raw rows were dropped, what came since becomes a file of its own. Raw rows
+//! are not dropped by age before they are in buckets, unless that takes too long ([`is_awaited`]); other
+//! than that their retention and that of each resolution know nothing of each other's ages, and a bound
+//! on bytes they share.
 
 mod write;
 
@@ -22,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::partition::{Partition, PartitionKey, remove_dropped};
 use crate::store::{Core, add, each_partition};
 
-pub(crate) use write::run;
+pub(crate) use write::{is_awaited, run};
 
 /// The length of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

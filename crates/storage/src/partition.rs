@@ -339,10 +339,15 @@ impl Partition {
         (begin, begin.saturating_add(model::time::NANOS_PER_DAY - 1))
     }
 
+    /// The first time after its day.
+    pub(crate) fn end_unix_nano(&self) -> u64 {
+        (u64::from(self.key.day) + 1).saturating_mul(model::time::NANOS_PER_DAY)
+    }
+
     /// The time of its newest row; the end of its day where no file of it reads, and where rows
     /// are of a later time: they came on that day from a clock that is wrong.
     pub(crate) fn newest_unix_nano(&self) -> u64 {
-        let end = (u64::from(self.key.day) + 1).saturating_mul(model::time::NANOS_PER_DAY);
+        let end = self.end_unix_nano();
         let files = self.files.iter().filter(|file| file.rows() > 0);
         let newest = files.map(|file| file.max_time).max();
         newest.map_or(end, |newest| newest.min(end))

@@ -9,7 +9,8 @@
 //! current UTC day and later ones: a disk that others filled must not empty the store of what it
 //! has just been told.
 //!
-//! Downsampled metrics have ages of their own. They share the bytes of their signal with its rows:
+//! Downsampled metrics have ages of their own, and rows that are to be downsampled wait for it for up to
+//! a day beyond theirs. They share the bytes of their signal with its rows:
 //! the oldest rows go first, and buckets older than these once buckets take half. For the reserve
 //! they go last, since they are little and all that is left of their days.
 //!
@@ -27,6 +28,7 @@ use std::time::Duration;
 use env::{EntryKind, Space};
 use model::{Signal, Tenant};
 
+use crate::downsampling::is_awaited;
 use crate::partition::{Partition, PartitionKey, day_from_dropped, day_name, day_of, of_folder};
 use crate::store::{Core, add};
 
@@ -179,7 +181,7 @@ fn by_age(core: &Core, signal: Signal) {
             ),
             Some(resolution) => (
                 core.options.downsampling.age(resolution),
-                (u64::from(key.day) + 1).saturating_mul(model::time::NANOS_PER_DAY),
+                partition.end_unix_nano(),
             ),
         };
         let Some(age) = age else {
@@ -187,7 +189,8 @@ fn by_age(core: &Core, signal: Signal) {
         };
         let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
         let limit = now.checked_sub(age);
-        if limit.is_some_and(|limit| newest < limit) {
+        let is_old = limit.is_some_and(|limit| newest < limit);
+        if is_old && !is_awaited(core, &partition) {
             drop_partition(core, &partition, Reason::Age);
         }
     }

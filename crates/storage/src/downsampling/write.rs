@@ -75,6 +75,9 @@ fn failed(core: &Core, task: &Task, error: &MergeError) {
 /// A day that is to be downsampled.
 struct Task {
     partition: Arc<Partition>,
+    /// From which of its files on.
+    from: usize,
+    /// What comes of these.
     id: FileId,
     /// In which resolutions.
     keys: Vec<PartitionKey>,
@@ -84,64 +87,93 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// When a day is to be downsampled, as far as is known by now.
+fn due_unix_nano(partition: &Partition, after: Duration) -> u64 {
+    let old = partition.end_unix_nano().saturating_add(nanos(after));
+    old.max(partition.added_unix_nano.saturating_add(QUIET_NANOS))
+}
+
 fn due(core: &Core, partition: &Arc<Partition>, after: Duration) -> Option<Task> {
-    if partition.key.signal != model::Signal::Metrics {
+    if due_unix_nano(partition, after) > core.env.clock.unix_nanos() {
         return None;
     }
-    let now = core.env.clock.unix_nanos();
-    let end = (u64::from(partition.key.day) + 1).saturating_mul(NANOS_PER_DAY);
-    let old = end.saturating_add(nanos(after)) <= now;
-    let quiet = partition.added_unix_nano.saturating_add(QUIET_NANOS) <= now;
+    let task = lacking(core, partition)?;
+    merger::has_room(core, partition.size_bytes()).then_some(task)
+}
+
+/// Whether a day has yet to be downsampled, for which there was no whole day to do so since it could
+/// be and the store opened: its rows are not dropped by age until then.
+pub(crate) fn is_awaited(core: &Core, partition: &Arc<Partition>) -> bool {
+    let Some(after) = core.options.downsampling.after else {
+        return false;
+    };
+    let since = due_unix_nano(partition, after).max(core.opened_unix_nano);
+    let is_early = core.env.clock.unix_nanos() < since.saturating_add(NANOS_PER_DAY);
+    is_early && lacking(core, partition).is_some()
+}
+
+/// What of a day is not in its buckets yet, and can be read.
+fn lacking(core: &Core, partition: &Arc<Partition>) -> Option<Task> {
     // What cannot be read now would be missing for ever once the rows are dropped.
     let whole = partition.apart().next().is_none();
     let sound = |file: &Arc<FileEntry>| !file.is_damaged();
-    if !(old && quiet && whole && partition.files.iter().all(sound)) {
+    let key = &partition.key;
+    let of_samples = key.signal == model::Signal::Metrics && key.resolution.is_none();
+    if !(of_samples && whole && partition.files.iter().all(sound)) {
         return None;
     }
-    let (first, last) = (partition.files.first()?, partition.files.last()?);
-    let id = FileId {
-        first: first.id.first,
-        last: last.id.last,
-        generation: 1,
-    };
-    let keys = wanted(core, &partition.key, id, now - end);
-    let bytes = partition.size_bytes();
-    if keys.is_empty() || !merger::has_room(core, bytes) {
-        return None;
-    }
-    Some(Task {
-        partition: Arc::clone(partition),
-        id,
-        keys,
-    })
-}
-
-/// In which resolutions a day lacks rows of these flushes.
-fn wanted(core: &Core, of_rows: &PartitionKey, id: FileId, age: u64) -> Vec<PartitionKey> {
+    let now = core.env.clock.unix_nanos();
+    let age = now.saturating_sub(partition.end_unix_nano());
     let catalog = Arc::clone(&core.view.read().downsampled);
-    let lacks = |key: &PartitionKey| {
-        let Some(known) = catalog.get(key) else {
-            return true;
-        };
-        // Nothing is made twice of one row: what there is was made of some of these, or of others.
-        let ids = known
-            .files
-            .iter()
-            .map(|file| file.id)
-            .chain(known.unread.iter().copied());
-        let mut apart = ids.map(|other| !other.overlaps(id) || other == id || other.is_part_of(id));
-        known.unsure.is_empty() && last_flush(known) < id.last && apart.all(|apart| apart)
-    };
     let kept = |resolution: &Resolution| {
         let most = core.options.downsampling.age(*resolution).map(nanos);
         most.is_none_or(|most| age < most)
     };
-    let key = |resolution| PartitionKey {
+    let with = |resolution| PartitionKey {
         resolution: Some(resolution),
-        ..of_rows.clone()
+        ..key.clone()
     };
-    let keys = Resolution::ALL.into_iter().filter(kept).map(key);
-    keys.filter(lacks).collect()
+    let keys = Resolution::ALL.into_iter().filter(kept).map(with);
+    let mut tasks = keys.filter_map(|key| {
+        let from = lacks_from(&partition.files, catalog.get(&key).map(|known| &**known))?;
+        Some((from, key))
+    });
+    // Of those that lack other files later.
+    let (from, first) = tasks.next()?;
+    let same = tasks.filter(|(other, _)| *other == from);
+    let keys = std::iter::once(first).chain(same.map(|(_, key)| key));
+    Some(Task {
+        from,
+        id: id_of(&partition.files[from..])?,
+        keys: keys.collect(),
+        partition: Arc::clone(partition),
+    })
+}
+
+/// What comes of these files.
+fn id_of(files: &[Arc<FileEntry>]) -> Option<FileId> {
+    Some(FileId {
+        first: files.first()?.id.first,
+        last: files.last()?.id.last,
+        generation: 1,
+    })
+}
+
+/// From which of these files on a resolution lacks their rows: all of it is made anew while all of
+/// its rows are there. Nothing is made twice of one row.
+fn lacks_from(files: &[Arc<FileEntry>], known: Option<&Partition>) -> Option<usize> {
+    let id = id_of(files)?;
+    let Some(known) = known else {
+        return Some(0);
+    };
+    if !known.unsure.is_empty() || last_flush(known) >= id.last {
+        return None;
+    }
+    let known = known.files.iter().map(|file| &file.id).chain(&known.unread);
+    let others = known.filter(|other| **other != id && !other.is_part_of(id));
+    let last = others.map(|other| other.last).max();
+    let from = files.partition_point(|file| last.is_some_and(|last| file.id.first <= last));
+    (from < files.len()).then_some(from)
 }
 
 /// A file of one resolution that is being written.
@@ -152,8 +184,8 @@ struct Writing<'e> {
 }
 
 fn write(core: &Core, task: &Task) -> Result<(), MergeError> {
-    let files = task.partition.files.iter();
-    let files: Vec<Arc<BlockFile>> = files
+    let files: Vec<Arc<BlockFile>> = task.partition.files[task.from..]
+        .iter()
         .map(|file| merger::open(file))
         .collect::<Result<_, _>>()?;
     let mut begun = Vec::with_capacity(task.keys.len());

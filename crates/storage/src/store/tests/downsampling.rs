@@ -50,9 +50,18 @@ fn options() -> Options {
 }
 
 fn open_at(files: Arc<dyn Files>, dir: &Path, now: u64) -> (Store, Arc<ManualClock>) {
+    open_as(options(), files, dir, now)
+}
+
+fn open_as(
+    options: Options,
+    files: Arc<dyn Files>,
+    dir: &Path,
+    now: u64,
+) -> (Store, Arc<ManualClock>) {
     let (env, clock) = testkit::env(3, files);
     clock.set_unix(now);
-    let store = Store::open(env, dir, options(), Arc::new(TestDecoder));
+    let store = Store::open(env, dir, options, Arc::new(TestDecoder));
     (store.unwrap(), clock)
 }
 
@@ -354,9 +363,7 @@ async fn buckets_share_the_bytes_of_metrics() {
             age: None,
             bytes: Some(most),
         };
-        let (env, clock) = testkit::env(3, Arc::new(RealFiles));
-        clock.set_unix(now);
-        let store = Store::open(env, dir.path(), options, Arc::new(TestDecoder)).unwrap();
+        let (store, _) = open_as(options, Arc::new(RealFiles), dir.path(), now);
         store.maintain().await;
         assert_eq!(folders.map(days), left, "at most {most} of {total} bytes");
         if most == 1 {
@@ -444,4 +451,101 @@ async fn a_day_that_cannot_be_downsampled_is_left_alone_for_longer_each_time() {
     clock.advance(40 * NANOS_PER_SECOND);
     merge(&store).await;
     assert_eq!(counted(&store, "downsampled_days_total"), 1.0);
+}
+
+/// What all gauges have in all.
+async fn total(store: &Store, resolution_ms: u64) -> f64 {
+    let (found, _) = read(store, resolution_ms, Aggregate::Sum).await;
+    let gauges = found.iter().filter(|(name, _)| name.starts_with("gauge"));
+    gauges.flat_map(|(_, samples)| &samples.values).sum()
+}
+
+#[tokio::test]
+async fn samples_that_are_old_stay_until_they_are_in_buckets() {
+    let dir = Path::new("/data");
+    let files = MemoryFiles::new();
+    let open = |after: Duration, now: u64| {
+        let mut options = options();
+        options.downsampling.after = Some(after);
+        open_as(options, Arc::new(files.clone()), dir, now)
+    };
+    let days = |days: u64| DAY + days * NANOS_PER_DAY;
+    let mut random = fastrand::Rng::with_seed(6);
+    // They end long before their day.
+    let (store, clock) = open(114 * HOURS, DAY + 20 * HOUR);
+    store_all(&store, &samples(&mut random, DAY, 1)).await;
+    let all = total(&store, 0).await;
+    clock.set_unix(days(5) + 12 * HOUR);
+    store.maintain().await;
+    assert_eq!(total(&store, 0).await, all);
+    drop(store);
+    // The store was closed for longer than they are kept.
+    let (store, clock) = open(HOURS, days(7));
+    store.maintain().await;
+    assert_eq!(total(&store, 0).await, all);
+    merge(&store).await;
+    store.maintain().await;
+    assert!(points(&store).await.is_empty());
+    assert_eq!(total(&store, 300_000).await, all);
+    // They come that late.
+    store_all(&store, &samples(&mut random, DAY + 2 * HOUR, 1)).await;
+    assert!(!points(&store).await.is_empty());
+    let all = total(&store, 300_000).await;
+    clock.advance(HOUR);
+    merge(&store).await;
+    store.maintain().await;
+    assert!(points(&store).await.is_empty());
+    assert_eq!(total(&store, 300_000).await, all);
+    // They cannot be downsampled for a day.
+    store_all(&store, &samples(&mut random, DAY + 4 * HOUR, 1)).await;
+    clock.advance(24 * HOUR);
+    store.maintain().await;
+    assert!(!points(&store).await.is_empty());
+    clock.advance(HOUR);
+    store.maintain().await;
+    assert!(points(&store).await.is_empty());
+    assert_eq!(total(&store, 300_000).await, all);
+}
+
+#[tokio::test]
+async fn a_day_that_was_dropped_in_part_gets_buckets_of_what_came_since() {
+    let dir = Path::new("/data");
+    let files = MemoryFiles::new();
+    let open = |bytes: Option<u64>| {
+        let mut options = options();
+        options.retention.all.metrics.bytes = bytes;
+        open_as(options, Arc::new(files.clone()), dir, DAY + 26 * HOUR)
+    };
+    let mut random = fastrand::Rng::with_seed(7);
+    let (store, clock) = open(None);
+    for hour in 0..2 {
+        store_all(&store, &samples(&mut random, DAY + hour * HOUR, 1)).await;
+    }
+    clock.advance(HOUR / 2);
+    merge(&store).await;
+    assert_eq!(counted(&store, "downsampled_days_total"), 1.0);
+    let (all, taken) = (points(&store).await.len(), {
+        let view = store.core().view.read();
+        view.all()
+            .map(|partition| partition.size_bytes())
+            .sum::<u64>()
+    });
+    drop(store);
+    let (store, _) = open(Some(taken - 1));
+    store.maintain().await;
+    let left = points(&store).await.len();
+    assert!(left > 0 && left < all, "{left} of {all}");
+    drop(store);
+
+    let (store, clock) = open(None);
+    store_all(&store, &samples(&mut random, DAY + 4 * HOUR, 1)).await;
+    let all = total(&store, 300_000).await;
+    clock.advance(HOUR / 2);
+    merge(&store).await;
+    assert_eq!(counted(&store, "downsampled_days_total"), 1.0);
+    assert_eq!(total(&store, 300_000).await, all);
+    clock.set_unix(DAY + 7 * NANOS_PER_DAY);
+    store.maintain().await;
+    assert!(points(&store).await.is_empty());
+    assert_eq!(total(&store, 300_000).await, all);
 }
