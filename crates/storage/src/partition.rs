@@ -193,7 +193,8 @@ impl Partition {
     }
 
     /// Looks at the files that count, those of flushes up to `flush_max` and what they became;
-    /// removes the others.
+    /// removes the others. What counts not at all has to be seen and to go: once a flush of its number
+    /// counts, it would, too. So a folder that does not list is an error.
     pub(crate) fn open(
         open: &Arc<OpenFiles>,
         root: &Path,
@@ -232,12 +233,9 @@ impl Partition {
                 }
             }
         }
-        if !merged_away.is_empty() {
-            // The name of the merged file must last before what it replaces goes.
-            env.files.sync_dir(&dir)?;
-            for id in merged_away {
-                remove_files(env, &dir, id)?;
-            }
+        if let Err(error) = remove_merged_away(env, &dir, &merged_away) {
+            tracing::warn!(dir = %dir.display(), %error,
+                "files that were merged are not removed, that is tried again at the next start");
         }
         for id in &missing {
             tracing::error!(file = %id.path(&dir, "blocks").display(),
@@ -434,6 +432,16 @@ pub(crate) fn remove_files(env: &Env, dir: &Path, id: FileId) -> std::io::Result
         }
     }
     Ok(())
+}
+
+/// Removes files whose rows are in a merged one.
+fn remove_merged_away(env: &Env, dir: &Path, gone: &[FileId]) -> std::io::Result<()> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    // The name of the merged file must last before what it replaces goes.
+    env.files.sync_dir(dir)?;
+    gone.iter().try_for_each(|id| remove_files(env, dir, *id))
 }
 
 /// Removes files that do not count, durably: once more files are written, a flush of their number

@@ -457,7 +457,10 @@ pub(crate) fn each_partition(
                     day,
                 };
                 let dir = key.dir(&core.root);
-                see(key, &dir)?;
+                // Whoever is told has to know which of very many it is.
+                see(key, &dir).map_err(|error| {
+                    std::io::Error::new(error.kind(), format!("{}: {error}", dir.display()))
+                })?;
             }
         }
     }

@@ -599,6 +599,55 @@ async fn a_merged_file_and_a_part_of_it_that_read_again_are_there_once() {
 }
 
 #[tokio::test]
+async fn a_store_opens_where_what_was_merged_cannot_be_removed() {
+    let files = MemoryFiles::new();
+    let faults = FaultFiles::over(Arc::new(files.clone()));
+    let (store, clock) = open_over(Arc::new(faults.clone()));
+    let sent = send(&store, &mut Generator::new(17), &[40, 40]).await;
+    quiet(&clock);
+    let part = blocks_of(&store, Signal::Logs, FileId::flush(1));
+    let there = || files.stat(part.as_ref()).unwrap().is_some();
+    faults.plan(Plan {
+        path_contains: part.clone(),
+        ..Plan::always(Op::Remove, Failure::Denied)
+    });
+    merge(&store).await;
+    drop(store);
+    let (store, _) = open_over(Arc::new(faults.clone()));
+    sent.check(&store).await;
+    assert!(there());
+    drop(store);
+    faults.heal();
+    let (store, _) = open_over(Arc::new(faults));
+    sent.check(&store).await;
+    assert!(!there());
+}
+
+#[tokio::test]
+async fn a_folder_that_does_not_list_is_named() {
+    let faults = FaultFiles::over(Arc::new(MemoryFiles::new()));
+    let (store, _) = open_over(Arc::new(faults.clone()));
+    send(&store, &mut Generator::new(18), &[10]).await;
+    let core = store.core().clone();
+    let folder = partitions(&store)[0].key.dir(&core.root);
+    let folder = folder.to_string_lossy();
+    drop((store, core));
+    faults.plan(Plan {
+        path_contains: folder.to_string(),
+        ..Plan::always(Op::List, Failure::Io)
+    });
+    let (env, _) = testkit::env(1, Arc::new(faults));
+    let opened = Store::open(
+        env,
+        "/data".as_ref(),
+        Options::default(),
+        Arc::new(TestDecoder),
+    );
+    let error = opened.err().unwrap().to_string();
+    assert!(error.contains(&*folder), "{error}");
+}
+
+#[tokio::test]
 async fn a_part_that_the_disk_does_not_give_is_passed_over() {
     let memory = MemoryFiles::new();
     let (store, clock) = open(&memory);
