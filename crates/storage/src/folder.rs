@@ -447,7 +447,7 @@ pub(crate) fn chunk_of(
     keys: &CorrelationKeys,
     decoder: &dyn Decode,
 ) -> Result<Chunk, String> {
-    let mut gate = Again::new(&record.refused_series);
+    let mut gate = Again::new(&record.refused_series, &record.zeros);
     let mut room = Room::unlimited();
     let received = Received {
         unix_nano: record.received_unix_nano.unwrap_or(0),

@@ -39,6 +39,8 @@ pub(super) struct Pending {
     pub chunk: Chunk,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
+    /// Which of the points that it became are zeros where counters began.
+    pub zeros: Vec<u32>,
     /// By what a repeat of it is known, where it has no stamp.
     pub content: Option<Content>,
     pub received_unix_nano: u64,
@@ -293,14 +295,20 @@ impl Committer {
         // Replayed, a row without a time must not become one of another time, nor one that is far
         // ahead be filed elsewhere.
         let timely = pending.chunk.undated == 0 && pending.chunk.ahead.is_empty();
-        // Which zeros went before its points depends on it, too, and for how long series are active.
+        // For how long series are active depends on it, too.
         let of_points = pending.batch.signal == Signal::Metrics;
         let received = (!timely || of_points).then_some(pending.received_unix_nano);
         let covers = pending.covers.map(|tenant| Covers {
             tenant,
             all: self.core.counting.covered(),
         });
-        let header = record::header(&pending.batch, &pending.refused_series, received, covers);
+        let header = record::header(
+            &pending.batch,
+            &pending.refused_series,
+            &pending.zeros,
+            received,
+            covers,
+        );
         let bytes = header.len() + pending.batch.request.len();
         if let Some((refusal, reason)) = self.no_room(bytes) {
             self.refuse(pending, refusal, reason);

@@ -29,6 +29,8 @@ pub(super) struct New {
     pub chunk: Chunk,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
+    /// Which of the points that it became are zeros where counters began.
+    pub zeros: Vec<u32>,
     pub content: Option<Content>,
     /// What the chunk takes.
     pub room: Room,
@@ -47,6 +49,7 @@ impl New {
             batch: self.batch,
             chunk: self.chunk,
             refused_series: self.refused_series,
+            zeros: self.zeros,
             content: self.content,
             received_unix_nano: self.received_unix_nano,
             covers,
@@ -56,7 +59,7 @@ impl New {
     }
 }
 
-/// Lets series in while there is room for them, and notes which are refused.
+/// Lets series in while there is room for them. Notes which are refused, and where zeros go.
 struct Gate {
     known: Arc<Known>,
     labels: LabelLimits,
@@ -65,14 +68,17 @@ struct Gate {
     place: u32,
     refused: Vec<u32>,
     /// Since when all is known of counters, where zeros are stored where they began.
-    zeros: Option<u64>,
+    since: Option<u64>,
+    zeros: Vec<u32>,
 }
 
 impl SeriesGate for Gate {
-    fn begins(&mut self, id: u128, start: u64, time: u64) -> bool {
+    fn begins(&mut self, place: u32, id: u128, times: (u64, u64)) -> bool {
         let known = &self.known.starts;
-        self.zeros
-            .is_some_and(|since| known.begins(id, (start, time), since))
+        let begins = |since| known.begins(id, times, since);
+        let begins = self.since.is_some_and(begins);
+        self.zeros.extend(begins.then_some(place));
+        begins
     }
 
     fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>> {
@@ -146,13 +152,14 @@ impl Core {
         let chunk = self
             .decode(&batch, &mut gate, &mut room, received)
             .map_err(|error| self.undecoded(error))?;
-        let refused = gate.refused;
+        let Gate { refused, zeros, .. } = gate;
         let by_content = batch.stamp.is_none() && chunk.undated == 0 && self.repeat_nanos() > 0;
         Ok(New {
             content: by_content.then(|| content_of(&batch)),
             batch,
             chunk,
             refused_series: refused,
+            zeros,
             room,
             received_unix_nano: received,
         })
@@ -168,14 +175,15 @@ impl Core {
 
     /// Lets series of a tenant in.
     fn gate(&self, tenant: &Tenant) -> Gate {
-        let zeros = self.options.start_zero_samples;
+        let stores_zeros = self.options.start_zero_samples;
         Gate {
             known: self.known.of(tenant),
             labels: self.options.labels,
             second: self.env.clock.unix_nanos() / model::time::NANOS_PER_SECOND,
             place: 0,
             refused: Vec::new(),
-            zeros: zeros.then_some(self.opened_unix_nano),
+            since: stores_zeros.then_some(self.opened_unix_nano),
+            zeros: Vec::new(),
         }
     }
 

@@ -6,12 +6,13 @@
 //! where series of the request were refused, how many (4) and for each its place (4) among the
 //! distinct series of the request in the order of their first points; then, where what becomes of the
 //! request depends on it (rows without a time or far ahead, points of metrics), when it was
-//! received (8); then, where it is not OTLP, its format (1); then, where the request is counts of
+//! received (8); then, where zeros went before its points, how many (4) and for each its place (4)
+//! among all points that the request became; then, where it is not OTLP, its format (1); then, where the request is counts of
 //! spans, up to which position in the log they cover the spans of the tenant (16), and those of all
 //! tenants (16), each as segment and offset, most significant byte first; then the request.
 //!
 //! The version less one says in its bits what is there: 1 a clock offset, 2 refused series, 4 the
-//! time of receipt, 8 the format, 16 what is covered.
+//! time of receipt, 8 the format, 16 what is covered, 32 zeros.
 //!
 //! A record that begins with 255 is no batch but the checkpoint that was written before it, as JSON:
 //! for a start that finds none in its files ([`super::rebuild`]).
@@ -31,6 +32,7 @@ const WITH_REFUSED: u8 = 2;
 const WITH_RECEIVED: u8 = 4;
 const WITH_FORMAT: u8 = 8;
 const WITH_COVERS: u8 = 16;
+const WITH_ZEROS: u8 = 32;
 /// Begins a record that is a checkpoint.
 const CHECKPOINT: u8 = u8::MAX;
 
@@ -40,6 +42,8 @@ pub(crate) struct Record {
     pub batch: Batch,
     /// Series of the request that were refused, by their order in it.
     pub refused_series: Vec<u32>,
+    /// Which of the points that it became are zeros where counters began.
+    pub zeros: Vec<u32>,
     /// When the request was received, where what becomes of it depends on that.
     pub received_unix_nano: Option<u64>,
     /// Of counts of spans: which ones they cover.
@@ -59,6 +63,7 @@ pub(crate) struct Covers {
 pub(super) fn header(
     batch: &Batch,
     refused_series: &[u32],
+    zeros: &[u32],
     received: Option<u64>,
     covers: Option<Covers>,
 ) -> Vec<u8> {
@@ -82,6 +87,9 @@ pub(super) fn header(
     if covers.is_some() {
         parts |= WITH_COVERS;
     }
+    if !zeros.is_empty() {
+        parts |= WITH_ZEROS;
+    }
     let mut out = vec![PLAIN + parts, batch.signal as u8];
     out.push(u8::try_from(tenant.len()).expect("tenant names have at most 64 bytes"));
     out.extend_from_slice(tenant);
@@ -89,16 +97,11 @@ pub(super) fn header(
         Some(stamp) => put_stamp(stamp, &mut out),
         None => out.extend_from_slice(&[0, 0]),
     }
-    if !refused_series.is_empty() {
-        let count = u32::try_from(refused_series.len()).expect("a request has fewer series");
-        out.extend_from_slice(&count.to_le_bytes());
-        for place in refused_series {
-            out.extend_from_slice(&place.to_le_bytes());
-        }
-    }
+    put_places(refused_series, &mut out);
     if let Some(received) = received {
         out.extend_from_slice(&received.to_le_bytes());
     }
+    put_places(zeros, &mut out);
     if batch.format != Format::Otlp {
         out.push(batch.format as u8);
     }
@@ -107,6 +110,25 @@ pub(super) fn header(
         out.extend_from_slice(&covers.all.to_bytes());
     }
     out
+}
+
+/// Nothing where there are none.
+fn put_places(places: &[u32], out: &mut Vec<u8>) {
+    if places.is_empty() {
+        return;
+    }
+    let count = u32::try_from(places.len()).expect("a request has fewer points");
+    out.extend_from_slice(&count.to_le_bytes());
+    for place in places {
+        out.extend_from_slice(&place.to_le_bytes());
+    }
+}
+
+fn take_places<'r>(take: &mut impl FnMut(usize) -> Option<&'r [u8]>) -> Option<Vec<u32>> {
+    let count = u32::from_le_bytes(take(4)?.try_into().ok()?);
+    let places = take((count as usize).checked_mul(4)?)?.chunks_exact(4);
+    let place = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.try_into().ok()?));
+    places.map(place).collect()
 }
 
 fn put_stamp(stamp: &Stamp, out: &mut Vec<u8>) {
@@ -155,7 +177,8 @@ fn read(record: &Bytes) -> Option<Record> {
     };
     let [version, signal, tenant_length] = take(3)?.try_into().ok()?;
     let parts = version.checked_sub(PLAIN)?;
-    if parts > WITH_CLOCK | WITH_REFUSED | WITH_RECEIVED | WITH_FORMAT | WITH_COVERS {
+    let known = WITH_CLOCK | WITH_REFUSED | WITH_RECEIVED | WITH_FORMAT | WITH_COVERS | WITH_ZEROS;
+    if parts > known {
         return None;
     }
     let signal = Signal::from_code(signal)?;
@@ -186,17 +209,20 @@ fn read(record: &Bytes) -> Option<Record> {
     } else {
         None
     };
-    let mut refused = Vec::new();
-    if parts & WITH_REFUSED != 0 {
-        let count = u32::from_le_bytes(take(4)?.try_into().ok()?);
-        for place in take((count as usize).checked_mul(4)?)?.chunks_exact(4) {
-            refused.push(u32::from_le_bytes(place.try_into().ok()?));
-        }
-    }
+    let refused_series = if parts & WITH_REFUSED != 0 {
+        take_places(&mut take)?
+    } else {
+        Vec::new()
+    };
     let received_unix_nano = if parts & WITH_RECEIVED != 0 {
         Some(u64::from_le_bytes(take(8)?.try_into().ok()?))
     } else {
         None
+    };
+    let zeros = if parts & WITH_ZEROS != 0 {
+        take_places(&mut take)?
+    } else {
+        Vec::new()
     };
     let format = if parts & WITH_FORMAT != 0 {
         Format::from_code(take(1)?[0])?
@@ -220,7 +246,8 @@ fn read(record: &Bytes) -> Option<Record> {
     };
     Some(Record {
         batch,
-        refused_series: refused,
+        refused_series,
+        zeros,
         received_unix_nano,
         covers,
     })
@@ -272,18 +299,25 @@ mod tests {
             let mut expected = Record {
                 batch: batch.clone(),
                 refused_series: refused.clone(),
+                zeros: Vec::new(),
                 received_unix_nano: received,
                 covers: None,
             };
             let mut record = Vec::new();
-            for (covers, more) in [(Some(covers), 16), (None, 0)] {
-                record = header(&batch, &refused, received, covers);
+            for (covers, zeros, more) in [
+                (Some(covers), vec![], 16),
+                (Some(covers), vec![2], 48),
+                (None, vec![0, 70_000], 32),
+                (None, vec![], 0),
+            ] {
+                record = header(&batch, &refused, &zeros, received, covers);
                 assert_eq!(record[0], version + more);
                 record.extend_from_slice(&batch.request);
                 expected.covers = covers;
+                expected.zeros = zeros;
                 assert_eq!(read(&record.clone().into()).as_ref(), Some(&expected));
             }
-            for unknown in [0, 33] {
+            for unknown in [0, 65] {
                 record[0] = unknown;
                 assert!(read(&record.clone().into()).is_none());
             }

@@ -79,7 +79,7 @@ pub(super) fn recount(core: &Core, observer: &mut dyn Observe) {
         if batch.signal != Signal::Traces || written.covers(&batch.tenant, begin) {
             return;
         }
-        let (mut gate, mut room) = (Again::new(&[]), Room::unlimited());
+        let (mut gate, mut room) = (Again::new(&[], &[]), Room::unlimited());
         let chunk = core.decode(&batch, &mut gate, &mut room, received.unwrap_or(0));
         if let Ok(chunk) = chunk {
             spans_end = next;

@@ -211,24 +211,27 @@ fn segment_bytes(options: &Options) -> u64 {
     bytes.clamp(64 << 10, most)
 }
 
-/// Lets in the series that were let in before.
+/// Lets in the series that were let in before, and has zeros where they were.
 pub(crate) struct Again<'a> {
     /// Places of those that were not, ascending.
     refused: &'a [u32],
     place: u32,
+    /// Places of zeros, ascending.
+    zeros: &'a [u32],
     /// Where they are active again, and since which second.
     active: Option<(Arc<Known>, u64)>,
-    /// Where zeros are stored where counters began, since when all is known of these.
-    zeros: Option<u64>,
+    /// Whether zeros will be stored where counters begin.
+    stores_zeros: bool,
 }
 
 impl<'a> Again<'a> {
-    pub(crate) fn new(refused: &'a [u32]) -> Self {
+    pub(crate) fn new(refused: &'a [u32], zeros: &'a [u32]) -> Self {
         Self {
             refused,
             place: 0,
+            zeros,
             active: None,
-            zeros: None,
+            stores_zeros: false,
         }
     }
 
@@ -238,11 +241,15 @@ impl<'a> Again<'a> {
 }
 
 impl SeriesGate for Again<'_> {
-    fn begins(&mut self, id: u128, start: u64, time: u64) -> bool {
-        let (Some((known, _)), Some(since)) = (&self.active, self.zeros) else {
-            return false;
-        };
-        known.starts.begins(id, (start, time), since)
+    fn begins(&mut self, place: u32, id: u128, times: (u64, u64)) -> bool {
+        let begins = self.zeros.binary_search(&place).is_ok();
+        if let Some((known, _)) = self.active.as_ref().filter(|_| self.stores_zeros) {
+            // What comes next of the counter goes by what was decided then.
+            known
+                .starts
+                .begins(id, times, if begins { 0 } else { u64::MAX });
+        }
+        begins
     }
 
     fn known(&mut self, id: u128) -> Option<Arc<SeriesEntry>> {
@@ -283,8 +290,6 @@ struct Replay<'a> {
     sealed: Option<Sealed>,
     /// The flush of the last checkpoint that the log has.
     recorded: u64,
-    /// When the first points were received of which that is known.
-    since: Option<u64>,
 }
 
 impl<'c> Replay<'c> {
@@ -297,7 +302,6 @@ impl<'c> Replay<'c> {
             growth: Growth::default(),
             sealed: None,
             recorded: 0,
-            since: None,
         }
     }
 
@@ -317,20 +321,18 @@ impl<'c> Replay<'c> {
         let Record {
             batch,
             refused_series: refused,
+            zeros,
             received_unix_nano: received,
             covers: _,
         } = record;
         if let Some(stamp) = &batch.stamp {
             let _ = self.stamps.insert(stamp);
         }
-        let mut gate = Again::new(&refused);
+        let mut gate = Again::new(&refused, &zeros);
         if batch.signal == Signal::Metrics {
             let second = arrival(&batch, received) / model::time::NANOS_PER_SECOND;
             gate.active = Some((self.core.known.of(&batch.tenant), second));
-            // What is in files is not looked at: all is known since the first points.
-            self.since = self.since.or(received);
-            let zeros = self.core.options.start_zero_samples;
-            gate.zeros = zeros.then(|| self.since.unwrap_or(u64::MAX));
+            gate.stores_zeros = self.core.options.start_zero_samples;
         }
         // It was let in before, when there was room.
         let mut room = Room::unlimited();

@@ -13,9 +13,9 @@ use crate::points::{Entry, SeriesEntry, series_id};
 
 /// Where series of requests come from, and who decides whether their points are taken.
 pub(crate) trait SeriesGate {
-    /// Whether a zero is to be stored where a counter says that it began, before its point of this
-    /// time.
-    fn begins(&mut self, _id: u128, _start: u64, _time: u64) -> bool {
+    /// Whether a zero is to be stored where a counter says that it began, before its point: when that
+    /// was, and the time of the point. `place` is that of the zero among all points so far.
+    fn begins(&mut self, _place: u32, _id: u128, _times: (u64, u64)) -> bool {
         false
     }
     /// A series that was let in before, of which points have come again.

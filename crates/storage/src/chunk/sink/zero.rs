@@ -14,7 +14,7 @@ use model::room::NoRoom;
 use model::row::{PointRef, UNDATED};
 use model::value::{Value, last};
 
-use super::{ChunkSink, PointRow, PointVal, Text, members, reserve};
+use super::{ChunkSink, PointRow, PointVal, Text, index32, members, reserve};
 
 impl ChunkSink<'_> {
     /// Whether a zero goes before a point that says when its counter began.
@@ -24,7 +24,8 @@ impl ChunkSink<'_> {
             return false;
         }
         let id = self.chunk.series[series as usize].id;
-        self.gate.begins(id, start, time)
+        let place = index32(self.chunk.points.len());
+        self.gate.begins(place, id, (start, time))
     }
 
     /// Adds the zero. It is no row that anyone sent, and not counted among those.

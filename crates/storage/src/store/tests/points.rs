@@ -421,12 +421,11 @@ async fn zeros_where_counters_began_are_there_again_after_a_crash() {
         Store::open(env.clone(), dir.path(), options, Arc::new(TestDecoder)).unwrap()
     };
     let store = open();
-    // Of logs the log does not say when they came.
-    let logs = [Generator::new(1).log()];
-    write(&store, Signal::Logs, &logs).await.unwrap();
-    let first = [point(BASE, PointValue::Double(1.0))];
+    // The counter begins before the first points that the log has.
+    clock.advance(7_000 * MS);
+    let first = [point(BASE + 7_000 * MS, PointValue::Double(1.0))];
     write(&store, Signal::Metrics, &first).await.unwrap();
-    clock.advance(10_000 * MS);
+    clock.advance(3_000 * MS);
     let (mut counter, mut value) = point(BASE + 10_000 * MS, PointValue::Double(3.0));
     counter.metric = Arc::new(Metric {
         name: "requests".to_owned(),
