@@ -113,6 +113,14 @@ pub(super) enum At {
     Nested { starts: Vec<u32>, index: Vec<u32> },
 }
 
+/// Where picks of a field put the groups of rows, one after the other.
+pub(super) struct Grouping<'g> {
+    pub grouped: &'g mut Grouped,
+    /// Of which unit the text of each row is; empty until there are any.
+    pub units: &'g mut Vec<u32>,
+    pub texts: Texts,
+}
+
 /// Values of a field and which row has which.
 pub(super) struct Pick {
     pub source: Source,
@@ -269,24 +277,20 @@ impl Pick {
 
     /// Gives each row without a code yet that of its first text that is not empty; the text of
     /// each distinct value is made once.
-    pub(super) fn group(&self, among: &Mask, grouped: &mut Grouped, as_wanted: Texts) {
+    pub(super) fn group(&self, among: &Mask, into: Grouping<'_>) {
         match &self.source {
             Source::Text(list) => {
                 let codes = list.codes();
-                self.group_by(among, (grouped, as_wanted), list.distinct(), |at| {
-                    codes[at] as usize
-                });
+                self.group_by(among, into, list.distinct(), |at| codes[at] as usize);
             }
             Source::Bytes(list, _) => {
                 let codes = list.codes();
-                self.group_by(among, (grouped, as_wanted), list.distinct(), |at| {
-                    codes[at] as usize
-                });
+                self.group_by(among, into, list.distinct(), |at| codes[at] as usize);
             }
             Source::Ints(list) | Source::Mapped(list, _) => {
                 if let Some((least, span)) = narrow(list) {
                     let number = |at: usize| list[at].wrapping_sub(least) as usize;
-                    return self.group_by(among, (grouped, as_wanted), span, number);
+                    return self.group_by(among, into, span, number);
                 }
                 let mut known: FxHashMap<i64, usize> = FxHashMap::default();
                 let number = |int: &i64| {
@@ -294,13 +298,13 @@ impl Pick {
                     *known.entry(*int).or_insert(next)
                 };
                 let numbers: Vec<usize> = list.iter().map(number).collect();
-                self.group_by(among, (grouped, as_wanted), known.len(), |at| numbers[at]);
+                self.group_by(among, into, known.len(), |at| numbers[at]);
             }
             Source::Bools(list) => {
-                self.group_by(among, (grouped, as_wanted), 2, |at| usize::from(list[at]));
+                self.group_by(among, into, 2, |at| usize::from(list[at]));
             }
-            Source::Empty(_) => self.group_by(among, (grouped, as_wanted), 1, |_| 0),
-            other => self.group_by(among, (grouped, as_wanted), other.len(), |at| at),
+            Source::Empty(_) => self.group_by(among, into, 1, |_| 0),
+            other => self.group_by(among, into, other.len(), |at| at),
         }
     }
 
@@ -308,11 +312,16 @@ impl Pick {
     fn group_by(
         &self,
         among: &Mask,
-        (grouped, as_wanted): (&mut Grouped, Texts),
+        into: Grouping<'_>,
         distinct: usize,
         value: impl Fn(usize) -> usize,
     ) {
         const UNKNOWN: u32 = u32::MAX;
+        let Grouping {
+            grouped,
+            units,
+            texts: as_wanted,
+        } = into;
         let texts = (0u32..).zip(&grouped.texts);
         let mut by_text: FxHashMap<String, u32> =
             texts.map(|(code, text)| (text.clone(), code)).collect();
@@ -345,13 +354,21 @@ impl Pick {
                     }
                 }
             }
-            At::Nested { .. } => {
+            At::Nested { starts, index } => {
+                units.resize(codes.len(), NONE);
                 for row in among.iter() {
-                    self.each(row, &mut |at| {
-                        if codes[row] == 0 {
-                            codes[row] = code_of(at);
+                    if codes[row] != 0 && units[row] == NONE {
+                        continue;
+                    }
+                    // Another pick may have an earlier one.
+                    for unit in starts[row]..starts[row + 1].min(units[row]) {
+                        let at = index[unit as usize];
+                        let code = if at == NONE { 0 } else { code_of(at as usize) };
+                        if code != 0 {
+                            (codes[row], units[row]) = (code, unit);
+                            break;
                         }
-                    });
+                    }
                 }
             }
         }

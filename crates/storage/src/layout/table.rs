@@ -9,7 +9,7 @@ use model::metric::Series;
 use model::{DataPoint, LogRecord, Resource, Scope, Signal, Span};
 
 use super::interned::SharedList;
-use super::pick::damage;
+use super::pick::{Grouping, damage};
 use super::read::{AttributeReader, starts};
 use super::{Interned, points};
 use crate::block::{BlockError, BlockReader, Kind};
@@ -271,12 +271,19 @@ impl Table for BlockTable {
         if among.is_empty() {
             return Ok(grouped);
         }
-        let mut groups = 0;
+        let (mut groups, mut units) = (0, Vec::new());
         self.each_pick(field, among, &mut |pick, among| {
             groups += 1;
             match pick.groups(among, self.rows(), texts) {
                 Some(alone) if groups == 1 => grouped = alone,
-                _ => pick.group(among, &mut grouped, texts),
+                _ => pick.group(
+                    among,
+                    Grouping {
+                        grouped: &mut grouped,
+                        units: &mut units,
+                        texts,
+                    },
+                ),
             }
         })?;
         Ok(grouped)

@@ -195,3 +195,40 @@ async fn names_of_fields_beyond_the_bound_of_memory_are_left_out() {
         store.flush().await;
     }
 }
+
+#[tokio::test]
+async fn a_row_of_several_values_is_counted_by_the_first_wherever_it_lies() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let correlated = |number: u64, list: &[(&str, &str)]| model::LogRecord {
+        attributes: list
+            .iter()
+            .map(|(key, value)| model::KeyValue::new(*key, *value))
+            .collect(),
+        ..record(number, String::new())
+    };
+    // The columns of attributes are in another order than those of the second record.
+    let rows = [
+        correlated(0, &[("request_id", "r-1")]),
+        correlated(1, &[("correlation_id", "c-2"), ("request_id", "r-2")]),
+        correlated(2, &[("request_id", "r-3"), ("correlation_id", "c-3")]),
+    ];
+    write(&store, Signal::Logs, &rows).await.unwrap();
+    for place in ["head", "files"] {
+        let request = Request::Counts {
+            selection: selection(Signal::Logs, Filter::All),
+            step_nano: None,
+            by: vec![Field::Correlation],
+            groups: 10,
+        };
+        let (replies, _) = ask(&store, request).await.unwrap();
+        let [Reply::Counts(counts)] = &replies[..] else {
+            panic!("{replies:?}")
+        };
+        let groups = counts.groups.iter();
+        let mut found: Vec<_> = groups.map(|group| (&*group.key[0], group.rows())).collect();
+        found.sort_unstable();
+        assert_eq!(found, [("c-2", 1), ("r-1", 1), ("r-3", 1)], "{place}");
+        store.flush().await;
+    }
+}
