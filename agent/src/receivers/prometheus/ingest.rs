@@ -360,7 +360,10 @@ impl Ingest<'_> {
         let mut labels: Labels = own.collect();
         for (name, value) in self.target.iter() {
             if self.settings.honor_labels {
-                labels.set_missing(name, value);
+                // One that is sent empty is honored, too: the target says that it has none.
+                if !sample.labels.iter().any(|(sent, _)| sent == name) {
+                    labels.set(name, value);
+                }
                 continue;
             }
             let sent = labels.get(name).to_owned();

@@ -425,6 +425,19 @@ fn labels_of_target_and_sample_are_told_apart() {
     let mut scraped = Scraped::new("honor_labels: true");
     let (lines, _) = scraped.take(text).unwrap();
     assert_eq!(lines, ["a{exported_job=x,instance=h:1,job=own} 1 @1000"]);
+    // What stands for others says with an empty label that they have none.
+    let text = "a{job=\"own\",instance=\"\"} 1\n";
+    let (lines, _) = scraped.take(text).unwrap();
+    assert_eq!(
+        lines,
+        [
+            "a{exported_job=x,instance=h:1,job=own} stale @2000",
+            "a{job=own} 1 @2000",
+        ]
+    );
+    let mut scraped = Scraped::new("honor_labels: false");
+    let (lines, _) = scraped.take(text).unwrap();
+    assert_eq!(lines, ["a{exported_job=own,instance=h:1,job=j} 1 @1000"]);
     let mut scraped = Scraped::new(
         "honor_timestamps: false\nmetric_relabel_configs:\n\
          - {source_labels: [__name__], regex: b, action: drop}\n\
