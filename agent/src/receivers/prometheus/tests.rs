@@ -95,7 +95,7 @@ fn samples_of_both_formats_are_read() {
 #[test]
 fn families_describe_the_samples_that_follow() {
     let text = "# HELP x_total Help \\\\ and\\nmore.\n# TYPE x_total counter\n# a comment\nx_total 1\n\
-                # TYPE h histogram\n# UNIT h seconds\nh_bucket{le=\"1\"} 1\nh_sum 1\nhx 2\n\
+                \x20 # another one\n\t# TYPE h histogram\n# UNIT h seconds\nh_bucket{le=\"1\"} 1\nh_sum 1\nhx 2\n\
                 # TYPE \"q.x\" untyped\n{\"q.x\"} 1\n";
     let found = samples(text, false).unwrap();
     let family = |name: &str, kind: &str, help: &str, unit: &str| Family {
@@ -135,6 +135,7 @@ fn what_does_not_read_is_told_with_its_line() {
         ("a 1 # {} 1", false),
         ("a 1\n", true),
         ("a 1\n# EOF\nb 1\n", true),
+        (" # indented\n# EOF\n", true),
         ("a 1 NaN\n# EOF\n", true),
         ("\u{0}\u{1}binary", false),
     ] {

@@ -39,7 +39,12 @@ pub(super) fn read<E: From<TextError>>(
         if ended && !line.is_empty() {
             return Err(at("something follows the end").into());
         }
-        if let Some(comment) = line.strip_prefix('#') {
+        // OpenMetrics alone has no blanks before a comment.
+        let unindented = match open_metrics {
+            true => line,
+            false => line.trim_start_matches([' ', '\t']),
+        };
+        if let Some(comment) = unindented.strip_prefix('#') {
             if open_metrics && comment == " EOF" {
                 ended = true;
             } else {
