@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::{HttpDiscovery, HttpDiscoverySettings, TargetGroup};
 use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, AUTHORIZATION};
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, StatusCode};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -145,7 +145,8 @@ impl Server {
         };
         let answer = request.send().await;
         let response = answer.map_err(|error| connection::told(&error))?;
-        if !response.status().is_success() {
+        // What has no content, such as 204, is no list without targets.
+        if response.status() != StatusCode::OK {
             return Err(format!("status {}", response.status().as_u16()));
         }
         let text = text(response).await?;

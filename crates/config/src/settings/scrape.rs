@@ -420,18 +420,30 @@ pub(crate) fn check_jobs(configs: &[ScrapeConfig], root: &Node, cx: &mut Context
     }
 }
 
-/// Reads a file of file service discovery: a list of target groups in YAML or JSON.
+/// Reads a file of file service discovery: a list of target groups in YAML or JSON. An empty one is
+/// a list without any in YAML alone: JSON has none that is written with nothing.
 pub fn read_target_groups(path: &Path) -> Result<Vec<TargetGroup>, Vec<ConfigError>> {
     let text = read_file(path).map_err(|error| vec![error])?;
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if !is_json && text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
     parse_target_groups(&path.to_string_lossy(), &text, base_dir(path))
 }
 
-/// Reads a list of target groups in YAML or JSON, which errors call `name`.
+/// Reads a list of target groups in YAML or JSON, which errors call `name`. Nothing at all is no
+/// list: what was cut off before it began would end all targets.
 pub fn parse_target_groups(
     name: &str,
     text: &str,
     base_dir: PathBuf,
 ) -> Result<Vec<TargetGroup>, Vec<ConfigError>> {
+    if text.trim().is_empty() {
+        let message = "is empty: a list without targets is `[]`".to_owned();
+        return Err(vec![ConfigError::whole(name, message)]);
+    }
     let mut errors = Vec::new();
     let root = yaml::parse(name, text, &mut errors);
     let groups = root.and_then(|root| {

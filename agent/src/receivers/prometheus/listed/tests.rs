@@ -41,6 +41,9 @@ async fn the_last_list_holds_until_there_is_another_one() {
         ("200 OK", list("first")),
         ("500 Oh", String::new()),
         ("200 OK", "[{\"targets\": 5}]".to_owned()),
+        ("204 No Content", String::new()),
+        ("206 Partial Content", list("part")),
+        ("200 OK", String::new()),
         ("200 OK", list("second")),
     ]);
     let lines = format!(
@@ -57,6 +60,9 @@ async fn the_last_list_holds_until_there_is_another_one() {
         ("first:1", None),
         ("first:1", Some("status 500")),
         ("first:1", Some("does not read")),
+        ("first:1", Some("status 204")),
+        ("first:1", Some("status 206")),
+        ("first:1", Some("is empty")),
         ("second:1", None),
     ] {
         lists.changed().await;
@@ -67,7 +73,7 @@ async fn the_last_list_holds_until_there_is_another_one() {
             Some(problem) => assert!(problems[0].contains(problem), "{problems:?}"),
         }
     }
-    assert_eq!(failures.load(Ordering::Relaxed), 2);
+    assert_eq!(failures.load(Ordering::Relaxed), 5);
     let request = asked.recv().unwrap().to_ascii_lowercase();
     for part in [
         "get /targets",

@@ -238,7 +238,16 @@ fn target_files_are_json_or_yaml() {
     assert_eq!(groups[0].targets, ["a:1", "b:2"]);
     assert_eq!(groups[0].labels["k"], "v");
     assert_eq!(read("- targets: ['a:1']\n").unwrap().len(), 1);
-    assert!(read("").unwrap().is_empty());
+    assert!(read("[]").unwrap().is_empty());
+    for cut in ["", "\n"] {
+        let errors = read(cut).unwrap_err();
+        assert!(errors[0].to_string().contains("is empty"), "{errors:?}");
+    }
+    let yaml = dir.path().join("t.yml");
+    for empty in ["", "\n", "# none\n"] {
+        std::fs::write(&yaml, empty).unwrap();
+        assert!(read_target_groups(&yaml).unwrap().is_empty(), "{empty:?}");
+    }
     let errors = read("- target: ['a:1']\n").unwrap_err();
     assert!(errors[0].to_string().contains("did you mean `targets`?"));
     assert!(read("[").is_err());
