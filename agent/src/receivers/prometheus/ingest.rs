@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,8 @@ struct Known {
     timed: bool,
     /// Its end is said when it is missing.
     ends: bool,
+    /// A hash of the exemplars that it had last; 0 where it had none.
+    exemplars: u64,
 }
 
 impl Cache {
@@ -312,7 +315,7 @@ impl Ingest<'_> {
         let is_new = known.is_none() && !self.before.series.contains_key(&series);
         let before = self.requests.total_bytes();
         let start_unix_nano = self.start(family, sample);
-        let exemplars: Vec<Vec<u8>> = sample.exemplars.iter().map(encode_exemplar).collect();
+        let (exemplars, exemplars_hash) = self.new_exemplars(&series, sample);
         self.describe(family);
         let limited = match &sample.native {
             Some(histogram) => match limited(histogram, self.settings) {
@@ -346,9 +349,28 @@ impl Ingest<'_> {
             kind,
             timed: time.is_some(),
             ends: time.is_none() || self.settings.track_timestamps_staleness,
+            exemplars: exemplars_hash,
         };
         self.present.insert(series, known);
         Ok(())
+    }
+
+    /// The exemplars of a sample, with a hash of what its series had last. A target says those that
+    /// it has until there are others: without a time they would be new ones in each scrape.
+    fn new_exemplars(&self, series: &SeriesId, sample: &Sample<'_>) -> (Vec<Vec<u8>>, u64) {
+        let known = self.present.get(series);
+        let known = known.or_else(|| self.before.series.get(series));
+        let before = known.map_or(0, |known| known.exemplars);
+        if sample.exemplars.is_empty() {
+            return (Vec::new(), before);
+        }
+        let exemplars: Vec<Vec<u8>> = sample.exemplars.iter().map(encode_exemplar).collect();
+        let mut hasher = DefaultHasher::new();
+        exemplars.hash(&mut hasher);
+        match hasher.finish() {
+            same if same == before => (Vec::new(), before),
+            other => (exemplars, other),
+        }
     }
 
     /// The labels of a sample as it is stored; none where it is dropped.

@@ -503,6 +503,28 @@ fn created_lines_say_when_counters_began_and_exemplars_stay() {
 }
 
 #[test]
+fn exemplars_are_taken_once() {
+    let mut scraped = Scraped::new("honor_labels: false");
+    let mut take = |exemplar: &str| {
+        let text = format!("# TYPE c counter\nc_total 5{exemplar}\n# EOF\n");
+        scraped.take(&text).unwrap().0.remove(0)
+    };
+    let point = |time, exemplar: &str| format!("c_total{{instance=h:1,job=j}} 5 @{time}{exemplar}");
+    let (told, has) = (" # {a=\"1\"} 2", " # Some(2.0)");
+    assert_eq!(take(told), point(1000, has));
+    assert_eq!(take(told), point(2000, ""));
+    // It is the same one still, whatever was between.
+    assert_eq!(take(""), point(3000, ""));
+    assert_eq!(take(told), point(4000, ""));
+    assert_eq!(take(" # {a=\"2\"} 2"), point(5000, has));
+    assert_eq!(take(told), point(6000, has));
+    // One that says when it was is another one at another time.
+    assert_eq!(take(" # {a=\"1\"} 2 1.5"), point(7000, has));
+    assert_eq!(take(" # {a=\"1\"} 2 1.5"), point(8000, ""));
+    assert_eq!(take(" # {a=\"1\"} 2 2.5"), point(9000, has));
+}
+
+#[test]
 fn ids_of_exemplars_are_hex_alone() {
     let id = |text: &str| super::ingest::bytes_of(text, 2);
     assert_eq!(id("0aFf"), Some(vec![0x0a, 0xff]));
