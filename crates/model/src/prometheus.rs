@@ -11,11 +11,12 @@ mod series;
 mod target;
 mod units;
 
-pub use naming::{NAMING_KEY, Naming};
+pub use naming::{NAMING_KEY, Naming, SharedLabels};
 pub use promote::Promotion;
 pub use series::{
     FAMILY_KEY, FAMILY_NAME_KEY, Family, TARGET_KEY, TYPE_KEY, base_labels, base_name, family,
-    is_verbatim, mark, naming, resource_labels, target_info, view_kind,
+    is_verbatim, labels_beside, mark, naming, resource_labels, shared_labels, target_info,
+    view_kind,
 };
 pub use target::TargetRef;
 pub use units::unit_name;

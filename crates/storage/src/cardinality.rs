@@ -5,9 +5,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::metric::Series;
-use model::prometheus::{self, NAME_LABEL};
+use model::prometheus::{self, NAME_LABEL, SharedLabels};
+use model::{Metric, Resource};
 use rustc_hash::FxHashMap;
 
 use crate::message::{Cardinality, CardinalityOf, LabelWeight, ValueWeight, Weight};
@@ -34,31 +36,71 @@ pub struct Counter {
     labels: BTreeMap<String, Label>,
     values: usize,
     untold: bool,
+    /// What the last series has in common with its neighbours.
+    last: Option<Common>,
+}
+
+/// What series of one resource, scope and metric have in common.
+#[derive(Debug)]
+struct Common {
+    resource: Arc<Resource>,
+    scope: Arc<model::Scope>,
+    metric: Arc<Metric>,
+    name: String,
+    labels: SharedLabels,
+}
+
+impl Common {
+    fn of(series: &Series) -> Self {
+        Self {
+            resource: Arc::clone(&series.resource),
+            scope: Arc::clone(&series.scope),
+            metric: Arc::clone(&series.metric),
+            name: prometheus::base_name(series),
+            labels: prometheus::shared_labels(series),
+        }
+    }
+
+    fn is_of(&self, series: &Series) -> bool {
+        Arc::ptr_eq(&self.metric, &series.metric)
+            && Arc::ptr_eq(&self.resource, &series.resource)
+            && Arc::ptr_eq(&self.scope, &series.scope)
+    }
 }
 
 impl Counter {
     /// Counts a series with so many samples.
     pub fn add(&mut self, series: &Series, samples: u64) {
-        let name = prometheus::base_name(series);
+        let known = self.last.take().filter(|known| known.is_of(series));
+        let common = known.unwrap_or_else(|| Common::of(series));
         // What only describes a metric has no samples.
-        if name.is_empty() {
-            return;
-        }
-        let one = Weight { series: 1, samples };
-        self.all.add(one);
-        let labels = prometheus::base_labels(series).into_iter();
-        for (label, value) in labels.chain([(NAME_LABEL.to_owned(), name)]) {
-            let label = self.labels.entry(label).or_default();
-            label.weight.add(one);
-            label.bytes += value.len() as u64;
-            if let Some(known) = label.values.get_mut(&value) {
-                known.add(one);
-            } else if self.values < VALUES_MAX {
-                self.values += 1;
-                label.values.insert(value, one);
-            } else {
-                self.untold = true;
+        if !common.name.is_empty() {
+            let one = Weight { series: 1, samples };
+            self.all.add(one);
+            for (label, value) in prometheus::labels_beside(&common.labels, series) {
+                self.add_label(&label, &value, one);
             }
+            self.add_label(NAME_LABEL, &common.name, one);
+        }
+        self.last = Some(common);
+    }
+
+    fn add_label(&mut self, label: &str, value: &str, one: Weight) {
+        if !self.labels.contains_key(label) {
+            self.labels.insert(label.to_owned(), Label::default());
+        }
+        let Some(label) = self.labels.get_mut(label) else {
+            return;
+        };
+        label.weight.add(one);
+        label.bytes += value.len() as u64;
+        if let Some(known) = label.values.get_mut(value) {
+            known.add(one);
+        } else if self.values < VALUES_MAX {
+            self.values += 1;
+            label.values.insert(value.to_owned(), one);
+        } else {
+            self.untold = true;
         }
     }
 

@@ -14,6 +14,10 @@ use crate::value::{KeyValue, Value, last};
 /// The metadata key of a metric that is named in another way than the default one.
 pub const NAMING_KEY: &str = "prometheus.naming";
 
+/// Labels that series of one resource and scope have in common.
+#[derive(Debug, Clone, Default)]
+pub struct SharedLabels(BTreeMap<String, String>);
+
 /// How a metric and its labels are named, and in which shape it is shown. The members are those of
 /// Prometheus' section `otlp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -145,17 +149,38 @@ impl Naming {
         R: IntoIterator<Item = (&'a str, String)>,
         P: IntoIterator<Item = (&'a str, String)>,
     {
+        self.labels_beside(&self.shared_labels(resource, scope), point)
+    }
+
+    /// The labels that all series of a resource and scope have, whatever else these have. One with an
+    /// empty value takes the place of another, and is none.
+    pub fn shared_labels<'a>(
+        self,
+        resource: impl IntoIterator<Item = (&'a str, String)>,
+        scope: &Scope<'_>,
+    ) -> SharedLabels {
+        let mut labels = BTreeMap::new();
+        if self.scope {
+            self.scope_labels(scope, &mut labels);
+        }
+        labels.extend(Target::of(resource).labels());
+        SharedLabels(labels)
+    }
+
+    /// The labels of a series that has these and those of its attributes, sorted by name.
+    pub fn labels_beside<'a>(
+        self,
+        shared: &SharedLabels,
+        point: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Vec<(String, String)> {
         let mut sorted: Vec<(&str, String)> = point.into_iter().collect();
         sorted.sort_by(|a, b| a.0.cmp(b.0));
         let mut labels = BTreeMap::new();
         for (key, value) in sorted {
             self.join(&mut labels, key, value);
         }
-        if self.scope {
-            self.scope_labels(scope, &mut labels);
-        }
-        let target = Target::of(resource);
-        labels.extend(target.labels());
+        let shared = shared.0.iter();
+        labels.extend(shared.map(|(name, value)| (name.clone(), value.clone())));
         labels
             .into_iter()
             .filter(|(_, value)| !value.is_empty())

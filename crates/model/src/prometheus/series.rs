@@ -4,7 +4,7 @@
 //! OpenTelemetry's compatibility rules have it: its name and its labels are Prometheus' own and
 //! come back as they were, without a suffix, and nothing of them is escaped.
 
-use super::{MetricKind, NAME_LABEL, Naming, Scope};
+use super::{MetricKind, NAME_LABEL, Naming, Scope, SharedLabels};
 use crate::metric::{self, Metric, Series};
 use crate::value::{KeyValue, Value, last};
 
@@ -81,17 +81,23 @@ fn texts(attributes: &[KeyValue]) -> impl Iterator<Item = (&str, String)> {
 
 /// The labels of a series without its name, `le` and `quantile`, sorted by name.
 pub fn base_labels(series: &Series) -> Vec<(String, String)> {
+    labels_beside(&shared_labels(series), series)
+}
+
+/// Those of them that all series of the same resource, scope and metric have.
+pub fn shared_labels(series: &Series) -> SharedLabels {
     let scope = Scope {
         name: &series.scope.name,
         version: &series.scope.version,
         schema_url: &series.scope.schema_url,
         attributes: texts(&series.scope.attributes).collect(),
     };
-    naming(&series.metric).labels(
-        texts(&series.resource.attributes),
-        &scope,
-        texts(&series.attributes),
-    )
+    naming(&series.metric).shared_labels(texts(&series.resource.attributes), &scope)
+}
+
+/// All of them, where those are known.
+pub fn labels_beside(shared: &SharedLabels, series: &Series) -> Vec<(String, String)> {
+    naming(&series.metric).labels_beside(shared, texts(&series.attributes))
 }
 
 /// The labels of the `target_info` that stands for the resource of the series, its name among them,

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use model::metric::{MetricKind, Temporality};
-use model::prometheus::{self, Promotion};
+use model::metric::{MetricKind, Series, Temporality};
+use model::prometheus::{self, Promotion, SharedLabels};
 use parking_lot::Mutex;
 use promql::Labels;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -83,22 +83,61 @@ struct Histograms {
 #[derive(Debug, Default)]
 struct Kept {
     series: FxHashMap<u128, Arc<Seen>>,
-    /// Names and values of their labels, each kept once: label sets of neighbours take little
-    /// beside them, and are compared without looking at the texts that they share.
-    texts: FxHashSet<Arc<str>>,
+    texts: Texts,
+    /// What the series that was looked at last has in common with its neighbours.
+    last: Option<Common>,
 }
 
-impl Kept {
+/// What series of one resource, scope and metric have in common.
+#[derive(Debug)]
+struct Common {
+    series: Arc<Series>,
+    /// The metric's name without the suffixes of its parts.
+    name: String,
+    labels: SharedLabels,
+    target: Option<Labels>,
+    kind: MetricKind,
+}
+
+impl Common {
+    fn of(series: &Arc<Series>, texts: &mut Texts) -> Self {
+        Self {
+            name: prometheus::base_name(series),
+            labels: prometheus::shared_labels(series),
+            target: prometheus::target_info(series).map(|pairs| texts.labels(&pairs)),
+            kind: prometheus::view_kind(&series.metric),
+            series: Arc::clone(series),
+        }
+    }
+
+    fn is_of(&self, series: &Series) -> bool {
+        let own = &self.series;
+        let same = Arc::ptr_eq(&own.metric, &series.metric)
+            && Arc::ptr_eq(&own.resource, &series.resource)
+            && Arc::ptr_eq(&own.scope, &series.scope);
+        same || (own.metric == series.metric
+            && own.resource == series.resource
+            && own.scope == series.scope)
+    }
+}
+
+/// Names and values of labels, each kept once: label sets of neighbours take little beside them, and
+/// are compared without looking at the texts that they share.
+#[derive(Debug, Default)]
+pub(super) struct Texts(FxHashSet<Arc<str>>);
+
+impl Texts {
     fn text(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.texts.get(text) {
+        if let Some(known) = self.0.get(text) {
             return Arc::clone(known);
         }
         let text: Arc<str> = text.into();
-        self.texts.insert(Arc::clone(&text));
+        self.0.insert(Arc::clone(&text));
         text
     }
 
-    fn labels(&mut self, pairs: &[(String, String)]) -> Labels {
+    /// These labels; of the same name the last counts.
+    pub(super) fn labels(&mut self, pairs: &[(String, String)]) -> Labels {
         let pairs = pairs
             .iter()
             .map(|(name, value)| (self.text(name), self.text(value)));
@@ -141,22 +180,29 @@ impl Kept {
         if kept.series.len() >= KEPT_MAX {
             *kept = Kept::default();
         }
-        let mut series = (*part.series).clone();
-        promotion.apply(&mut series);
-        let series = &series;
-        let name = prometheus::base_name(series);
-        let labels = (!name.is_empty()).then(|| {
-            let mut pairs = prometheus::base_labels(series);
+        let common = match kept.last.take() {
+            Some(common) if common.is_of(&part.series) => common,
+            _ => Common::of(&part.series, &mut kept.texts),
+        };
+        let labels = (!common.name.is_empty()).then(|| {
+            let mut pairs = if promotion.is_none() {
+                prometheus::labels_beside(&common.labels, &part.series)
+            } else {
+                let mut series = (*part.series).clone();
+                promotion.apply(&mut series);
+                prometheus::labels_beside(&common.labels, &series)
+            };
             // As the last of its name it is the one that counts.
-            pairs.push((prometheus::NAME_LABEL.to_owned(), name));
-            kept.labels(&pairs)
+            pairs.push((prometheus::NAME_LABEL.to_owned(), common.name.clone()));
+            kept.texts.labels(&pairs)
         });
         let seen = Arc::new(Seen {
             labels,
-            target: prometheus::target_info(series).map(|pairs| kept.labels(&pairs)),
-            kind: prometheus::view_kind(&series.metric),
-            temporality: series.metric.temporality,
+            target: common.target.clone(),
+            kind: common.kind,
+            temporality: part.series.metric.temporality,
         });
+        kept.last = Some(common);
         kept.series.insert(part.id, Arc::clone(&seen));
         seen
     }
