@@ -38,3 +38,4 @@ pub(crate) use flush::{POINTS_PER_ROW, flush};
 pub(crate) use head::Growth;
 pub(crate) use histograms::{HistogramColumns, HistogramLists};
 pub(crate) use known::{ACTIVE_SECONDS, Known, KnownSeries};
+pub(crate) use set::Set;

@@ -235,7 +235,8 @@ pub struct Rollup {
     pub resolution_ms: u64,
     /// What of each bucket.
     pub aggregate: Aggregate,
-    /// Whether of the numbers of each series the last one is enough. There may be more.
+    /// Whether of the numbers, or the histograms with bounds, of each series the last one is enough.
+    /// There may be more.
     pub newest: bool,
 }
 

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 
 use super::block::{CHUNK_ROWS_MAX, PointWriter};
 use super::buffer::Buffer;
-use super::select::{Selector, TermSource};
+use super::select::{Selector, TermSource, WhileWanted};
 use super::table::HeadSeries;
 use super::{HistogramLists, PointValues, Points, SeriesEntry};
 use crate::block::BlockError;
@@ -166,9 +166,10 @@ impl PointHead {
         self.series.terms(look)
     }
 
-    /// The series that may match, by their places.
-    pub(crate) fn selected(&self, selector: &Selector) -> Vec<u32> {
-        self.terms(|terms| selector.series(terms)).iter().collect()
+    /// The series that may match, by their places, as long as they are wanted.
+    pub(crate) fn selected(&self, selector: &Selector, wanted: &dyn Fn() -> bool) -> Vec<u32> {
+        let series = self.terms(|terms| selector.series(&WhileWanted::new(terms, wanted)));
+        series.iter().collect()
     }
 
     /// A series by its place.

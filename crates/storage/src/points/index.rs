@@ -37,13 +37,31 @@ const TRAILER_BYTES: usize = 32;
 const ALONE: u64 = 1;
 
 /// The series that have a term.
-enum Having {
+#[derive(Clone)]
+pub(super) enum Having {
     /// Most values of labels are on one series.
     One(u32),
     More(Set),
 }
 
 impl Having {
+    /// Those below a number, if there are any.
+    pub(super) fn below(self, count: u32) -> Option<Set> {
+        let set = match self {
+            Having::One(ordinal) if ordinal >= count => return None,
+            Having::One(ordinal) => Set::one(ordinal),
+            Having::More(set) => set.below(count),
+        };
+        (!set.is_empty()).then_some(set)
+    }
+
+    fn runs(&self) -> usize {
+        match self {
+            Having::One(_) => 1,
+            Having::More(set) => set.runs(),
+        }
+    }
+
     fn set(&self) -> Set {
         match self {
             Having::One(ordinal) => Set::one(*ordinal),
@@ -139,6 +157,23 @@ impl IndexBuilder {
             }
         }
         last.cloned()
+    }
+
+    /// Some terms that begin so, those that come after one; none where there are no more.
+    pub(super) fn some_of(&self, prefix: &[u8], after: Option<&[u8]>) -> Vec<(Box<[u8]>, Having)> {
+        /// Terms, and runs of their series, that are copied in one call, about.
+        const WORK: usize = 1 << 13;
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let range = self.sets.range::<[u8], _>((from, Bound::Unbounded));
+        let mut work = 0;
+        range
+            .take_while(|(key, having)| {
+                let more = work < WORK && key.starts_with(prefix);
+                work += 1 + having.runs();
+                more
+            })
+            .map(|(key, having)| (key.clone(), having.clone()))
+            .collect()
     }
 
     /// The index of a file whose blocks have these series.

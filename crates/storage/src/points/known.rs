@@ -251,18 +251,21 @@ impl Known {
 
     fn sweep(&self, second: u64) {
         *self.swept.lock() = second;
+        let mut gone = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.lock();
             let before = shard.len();
-            shard.retain(|_, slot| {
+            shard.retain(|id, slot| {
                 let active = is_active(slot.second, second);
                 if !active {
                     give_back(&mut self.metrics.lock(), metric_of(&slot.entry));
+                    gone.push(*id);
                 }
                 active
             });
             self.swept_from(&mut shard, before);
         }
+        self.starts.forget(&gone);
         let mut earlier = self.earlier.lock();
         let before = earlier.len();
         earlier.retain(|_, slot| {

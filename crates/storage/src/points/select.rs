@@ -5,6 +5,8 @@
 //! `target_info` of a resource carries labels that the series of the resource lack, so series are
 //! selected by their own labels or by those of their target.
 
+mod wanted;
+
 use model::metric::MetricKind;
 use model::prometheus::{NAME_LABEL, TARGET_INFO};
 use regex::Regex;
@@ -14,6 +16,8 @@ use super::set::Set;
 use crate::message::{MatchOp, Matcher};
 use crate::read::ReadError;
 use crate::series_view::anchored;
+
+pub(crate) use wanted::WhileWanted;
 
 /// Takes the rest of a key and a way to its series; false to see no more.
 pub(crate) type Each<'a> = dyn FnMut(&[u8], &dyn Fn() -> Set) -> bool + 'a;
@@ -82,9 +86,13 @@ impl Condition {
             Test::Matches { regex, prefix } => {
                 let mut sets = Vec::new();
                 let begin = key(with_value, &self.name, Some(prefix));
+                let mut value = prefix.clone();
                 terms.scan(&begin, &mut |rest, series| {
-                    let matches = std::str::from_utf8(rest)
-                        .is_ok_and(|rest| regex.is_match(&format!("{prefix}{rest}")));
+                    let matches = std::str::from_utf8(rest).is_ok_and(|rest| {
+                        value.truncate(prefix.len());
+                        value.push_str(rest);
+                        regex.is_match(&value)
+                    });
                     if matches {
                         sets.push(series());
                     }
@@ -135,6 +143,10 @@ impl Condition {
 /// What every text that matches a pattern begins with. Patterns with a choice, and those with
 /// anything but plain characters at their beginning, have none.
 fn literal_prefix(pattern: &str) -> String {
+    // As queries send it.
+    let inner = pattern.strip_prefix("^(?s:");
+    let inner = inner.and_then(|inner| inner.strip_suffix(")$"));
+    let pattern = inner.unwrap_or(pattern);
     if pattern.contains('|') {
         return String::new();
     }
@@ -310,7 +322,7 @@ fn among(terms: &dyn TermSource, prefix: &[u8], series: &Set, each: &mut dyn FnM
     }
     let all = *series == Set::all(terms.count());
     terms.scan(prefix, &mut |rest, found| {
-        let some = all || !found().intersection(series).is_empty();
+        let some = all || found().intersects(series);
         if some && let Ok(rest) = std::str::from_utf8(rest) {
             each(rest);
         }

@@ -94,6 +94,15 @@ impl Set {
 
     /// Those in a range.
     pub(crate) fn within(&self, range: Range<u32>) -> impl Iterator<Item = u32> + '_ {
+        self.runs_within(range).flatten()
+    }
+
+    /// How many are in a range.
+    pub(crate) fn count_within(&self, range: Range<u32>) -> usize {
+        self.runs_within(range).map(|run| run.len()).sum()
+    }
+
+    fn runs_within(&self, range: Range<u32>) -> impl Iterator<Item = Range<u32>> + '_ {
         let first = self.0.partition_point(|run| run.end <= range.start);
         self.0[first..]
             .iter()
@@ -101,7 +110,7 @@ impl Set {
                 let end = range.end;
                 move |run| run.start < end
             })
-            .flat_map(move |run| run.start.max(range.start)..run.end.min(range.end))
+            .map(move |run| run.start.max(range.start)..run.end.min(range.end))
     }
 
     /// Whether one is in it.
@@ -117,6 +126,26 @@ impl Set {
         let mut union = Set::default();
         runs.into_iter().for_each(|run| union.push_run(run));
         union
+    }
+
+    /// Whether any is in both.
+    pub(crate) fn intersects(&self, other: &Set) -> bool {
+        let few = self.0.len() <= other.0.len();
+        let (few, many) = if few { (self, other) } else { (other, self) };
+        few.0.iter().any(|run| {
+            let at = many.0.partition_point(|other| other.end <= run.start);
+            many.0.get(at).is_some_and(|other| other.start < run.end)
+        })
+    }
+
+    /// Those below a number.
+    pub(crate) fn below(mut self, count: u32) -> Set {
+        let runs = self.0.partition_point(|run| run.start < count);
+        self.0.truncate(runs);
+        if let Some(last) = self.0.last_mut() {
+            last.end = last.end.min(count);
+        }
+        self
     }
 
     pub(crate) fn intersection(&self, other: &Set) -> Set {
@@ -183,6 +212,10 @@ impl Set {
         Ok(Set(set))
     }
 
+    pub(super) fn runs(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.0.capacity() * size_of::<Range<u32>>()
     }
@@ -211,10 +244,14 @@ mod tests {
             let list = |set: &Set| set.iter().collect::<BTreeSet<u32>>();
             assert_eq!(list(&set_a), a);
             assert_eq!(list(&set_a.intersection(&set_b)), &a & &b);
+            assert_eq!(set_a.intersects(&set_b), !a.is_disjoint(&b));
+            let below = a.range(..25).copied().collect();
+            assert_eq!(list(&set_a.clone().below(25)), below);
             assert_eq!(list(&Set::union([set_a.clone(), set_b.clone()])), &a | &b);
             let rest: BTreeSet<u32> = (0..60).filter(|ordinal| !a.contains(ordinal)).collect();
             assert_eq!(list(&set_a.complement(60)), rest);
             let within: BTreeSet<u32> = set_a.within(10..30).collect();
+            assert_eq!(set_a.count_within(10..30), within.len());
             assert_eq!(within, a.range(10..30).copied().collect());
             assert!((0..60).all(|ordinal| set_a.contains(ordinal) == a.contains(&ordinal)));
             let mut list: Vec<u32> = a.iter().copied().collect();

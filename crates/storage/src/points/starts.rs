@@ -62,6 +62,18 @@ impl CounterStarts {
         again || anew
     }
 
+    /// Forgets series of which no point has come for long: one that comes again names a start after
+    /// its last point, or one that is too far back for a zero.
+    pub(super) fn forget(&self, gone: &[u128]) {
+        let mut known = self.0.lock();
+        for id in gone {
+            known.remove(id);
+        }
+        if known.capacity() > 2 * known.len() + 1_024 {
+            known.shrink_to_fit();
+        }
+    }
+
     /// How many series are remembered.
     #[cfg(test)]
     fn len(&self) -> usize {
@@ -123,6 +135,8 @@ mod tests {
         assert!(known.len() < 6 && known.contains_key(&9), "{known:?}");
         let starts = CounterStarts::default();
         starts.begins(1, (1, 2), 0);
+        starts.begins(2, (1, 2), 0);
+        starts.forget(&[1, 3]);
         assert_eq!(starts.len(), 1);
     }
 }

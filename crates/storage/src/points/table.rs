@@ -9,9 +9,9 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
-use super::SeriesEntry;
 use super::index::{IndexBuilder, IndexWriter};
-use super::select::TermSource;
+use super::select::{Each, TermSource};
+use super::{SeriesEntry, Set};
 
 /// Stands for a series that is not there.
 pub(crate) const ABSENT: u32 = u32::MAX;
@@ -74,9 +74,12 @@ impl HeadSeries {
         Arc::clone(&self.0.read().entries[slot as usize])
     }
 
-    /// Looks at the terms.
+    /// Looks at the terms of the series that there are now.
     pub(crate) fn terms<T>(&self, look: impl FnOnce(&dyn TermSource) -> T) -> T {
-        look(&self.0.read().index)
+        look(&Moment {
+            table: &self.0,
+            count: self.count(),
+        })
     }
 
     /// Writes the terms of the series that have a place in a file: the places come by those in
@@ -90,6 +93,39 @@ impl HeadSeries {
                 return;
             };
             after = Some(last);
+        }
+    }
+}
+
+/// The terms of a table as of one moment. Whoever adds series waits for no longer than it takes to
+/// copy some of them.
+struct Moment<'t> {
+    table: &'t RwLock<Table>,
+    count: u32,
+}
+
+impl TermSource for Moment<'_> {
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn find(&self, key: &[u8]) -> Set {
+        self.table.read().index.find(key).below(self.count)
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut Each<'_>) {
+        let mut last: Option<Box<[u8]>> = None;
+        loop {
+            let some = self.table.read().index.some_of(prefix, last.as_deref());
+            let Some((key, _)) = some.last() else { return };
+            last = Some(key.clone());
+            for (key, having) in some {
+                if let Some(series) = having.below(self.count)
+                    && !each(&key[prefix.len()..], &|| series.clone())
+                {
+                    return;
+                }
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Opened, Scan, Stop, Unit};
 use crate::eval::Branches;
 use crate::message::{Matcher, Reply, Rollup};
 use crate::partition::{BlockFile, BlockMeta, FileEntry};
-use crate::points::select::{Selector, TermSource};
+use crate::points::select::{Selector, TermSource, WhileWanted};
 use crate::series_view::{self, Matchers};
 use crate::table::Damage;
 
@@ -34,17 +34,19 @@ pub(super) fn run(
                 new.add(text);
             }
         };
+        let wanted = || scan.check().is_ok();
+        let terms = WhileWanted::new(terms, &wanted);
         match label {
-            Some(label) => selector.values(terms, label, &mut each),
-            None => selector.names(terms, &mut each),
+            Some(label) => selector.values(&terms, label, &mut each),
+            None => selector.names(&terms, &mut each),
         }
-        new
+        scan.check().map(|()| new)
     };
     for head in point_heads(&scan.view, tenant) {
         let (min, max) = head.times();
         if range.overlaps(min, max) {
             let new = head.terms(|terms| look(terms, &found));
-            found.add_all(new);
+            found.add_all(new?);
         }
     }
     let earlier = Matchers::new(matchers)?;
@@ -67,7 +69,7 @@ pub(super) fn run(
             continue;
         }
         if let Some(new) = file.with_series(|index| look(index, &found)) {
-            found.add_all(new);
+            found.add_all(new?);
             continue;
         }
         // Without an index of its series each block tells.

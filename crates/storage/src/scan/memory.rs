@@ -21,8 +21,35 @@ const TOGETHER_BYTES_MAX: usize = 8 << 20;
 /// The same where what was taken is for samples, which takes a moment and mostly is asked for again.
 const MUCH_SAMPLE_BYTES: u64 = 64 << 20;
 
-/// What a sample takes: its value, and a share of what is kept of its series and times.
+/// What a sample takes: its value, and a share of what is kept of its times.
 const SAMPLE_BYTES: u64 = 12;
+
+/// What a series takes that is found, with its place in a map, and its labels on their way.
+const SERIES_BYTES: u64 = 300;
+
+/// And what each place has of it.
+const PART_BYTES: u64 = 140;
+
+/// What is about to be read of metrics.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Foreseen {
+    pub samples: usize,
+    pub series: usize,
+    /// The same, each as often as there are places that have some of it.
+    pub parts: usize,
+}
+
+impl Foreseen {
+    fn bytes(self) -> u64 {
+        let weighed = [
+            (self.samples, SAMPLE_BYTES),
+            (self.series, SERIES_BYTES),
+            (self.parts, PART_BYTES),
+        ];
+        let bytes = weighed.map(|(count, each)| (count as u64).saturating_mul(each));
+        bytes.into_iter().fold(0, u64::saturating_add)
+    }
+}
 
 /// Where a scan took as much at once, what is free afterwards goes back to the system.
 const MUCH_BYTES: u64 = 8 << 20;
@@ -95,9 +122,9 @@ impl Scan<'_> {
         share.map(Some)
     }
 
-    /// Waits until there is memory to read so many samples of metrics.
-    pub(super) fn samples_memory(&self, samples: usize) -> Result<Share, Stop> {
-        let bytes = (samples as u64).saturating_mul(SAMPLE_BYTES);
+    /// Waits until there is memory to read so much of metrics.
+    pub(super) fn samples_memory(&self, foreseen: Foreseen) -> Result<Share, Stop> {
+        let bytes = foreseen.bytes();
         // Giving memory back costs about as much as reading into it: the next question may want it.
         if bytes >= MUCH_SAMPLE_BYTES {
             self.took(bytes);

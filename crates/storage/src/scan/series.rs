@@ -19,6 +19,7 @@ use model::{DataPoint, Signal, Tenant, TimeRange, prometheus};
 use parking_lot::Mutex;
 
 use super::candidates::{self, point_heads};
+use super::memory::Foreseen;
 use super::{Opened, Scan, Stop, Unit, parallel};
 use crate::downsampling::Resolution;
 use crate::message::{Matcher, Reply, Rollup, STALE_NAN_BITS, SeriesPoints, SeriesShare};
@@ -129,8 +130,8 @@ pub(super) fn samples(
     search.of_deltas.start = range.start.min(deltas_since);
     let places = search.places(tenant, matchers)?;
     let foreseen = search.foreseen(&places);
-    if foreseen > most.foreseen {
-        return Err(ReadError::Foreseen(foreseen).into());
+    if foreseen.samples > most.foreseen {
+        return Err(ReadError::Foreseen(foreseen.samples).into());
     }
     // Until the answer is on its way.
     let _share = scan.samples_memory(foreseen)?;
@@ -212,14 +213,30 @@ impl<'a> Search<'a> {
             self.places_of_buckets(day, &mut places)?;
         }
         for head in point_heads(&self.scan.view, tenant) {
-            self.places_of_head(&head, &mut places);
+            self.places_of_head(&head, &mut places)?;
         }
         Ok(places)
     }
 
+    /// About how much there is in places, as far as it is wanted.
+    fn foreseen(&self, places: &[Place]) -> Foreseen {
+        let shares = self.share.of.max(1) as usize;
+        let parts: usize = places.iter().map(Place::series).sum::<usize>() / shares;
+        Foreseen {
+            samples: self.samples_in(places),
+            // Files that follow one another have the same ones, mostly.
+            series: (places::most_series(places) / shares).min(self.limit),
+            parts,
+        }
+    }
+
     /// About how many samples there are in places, as far as they are wanted.
-    fn foreseen(&self, places: &[Place]) -> usize {
+    fn samples_in(&self, places: &[Place]) -> usize {
         let shares = self.share.of.max(1);
+        match self.wanted {
+            Wanted::Nothing | Wanted::Counts => return 0,
+            Wanted::Points | Wanted::Samples => {}
+        }
         if self.rollup.newest {
             let series: usize = places.iter().map(Place::series).sum();
             return series / shares as usize;
@@ -282,6 +299,10 @@ impl<'a> Search<'a> {
 
     fn read_place(&self, number: usize, place: &Place) -> Result<(), Stop> {
         self.check()?;
+        // Of series alone there is nothing more to learn once there are as many as may be.
+        if self.wanted == Wanted::Nothing && self.too_many_series.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         match place {
             Place::Head { head, series } => self.read_head(number, head, series),
             Place::Block {
@@ -293,11 +314,12 @@ impl<'a> Search<'a> {
                 ..
             } => {
                 let (first, ordinal) = (among.start, *ordinal);
+                let series: Vec<u32> = series.within(among.clone()).collect();
                 let read = match buckets {
                     Some(length) => {
-                        self.read_buckets(number, (file, ordinal, *length), first, series)
+                        self.read_buckets(number, (file, ordinal, *length), first, &series)
                     }
-                    None => self.read_block(number, file, ordinal, first, series),
+                    None => self.read_block(number, file, ordinal, first, &series),
                 };
                 self.scan.undamaged_at(Some((file, ordinal)), read);
                 Ok(())
@@ -378,7 +400,7 @@ impl<'a> Search<'a> {
                 }
                 HeadPoints::Histograms(list, columns) => {
                     rows += columns.len() as u64;
-                    let run = Histograms::new(list, *columns, range);
+                    let run = self.wanted_histograms(Histograms::new(list, *columns, range));
                     (run.len() > 0).then(|| join::Part::Histograms(Box::new(run)))
                 }
             };
@@ -462,7 +484,11 @@ impl<'a> Search<'a> {
                         rows += times.len() as u64;
                         bytes += block.bytes(chunk).len() as u64;
                     }
+                    let nothing_more = matches!(part, Some(join::Part::Nothing));
                     found.extend(part.map(|part| (entry, part)));
+                    if nothing_more {
+                        break;
+                    }
                 }
             }
             Ok(())
@@ -517,6 +543,7 @@ impl<'a> Search<'a> {
             }
             if let Some(columns) = block.histograms(chunk)? {
                 let run = Histograms::new(Arc::clone(times), columns, range);
+                let run = self.wanted_histograms(run);
                 return Ok((run.len() > 0).then(|| join::Part::Histograms(Box::new(run))));
             }
         }
@@ -531,6 +558,14 @@ impl<'a> Search<'a> {
             numbers.newest()
         } else {
             numbers
+        }
+    }
+
+    fn wanted_histograms(&self, run: Histograms) -> Histograms {
+        if self.rollup.newest {
+            run.newest()
+        } else {
+            run
         }
     }
 

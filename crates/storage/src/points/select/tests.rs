@@ -195,7 +195,7 @@ fn selection_agrees_with_looking_at_every_series() {
             assert!(!missing, "{round}: {matchers:?}");
         }
         let mut in_head: Vec<u128> = Vec::new();
-        let selected = head.selected(&selector);
+        let selected = head.selected(&selector, &|| true);
         head.read(
             &selected,
             model::TimeRange::ALL,
@@ -261,4 +261,87 @@ fn values_and_names_are_those_of_selected_series() {
     let info = [matcher(NAME_LABEL, MatchOp::Equal, TARGET_INFO)];
     assert_eq!(ask(&info, Some("host_name")), ["host-cart", "host-shop"]);
     assert_eq!(ask(&info, None), [NAME_LABEL, "host_name", "job"]);
+}
+
+/// A point each of series of one metric with these zones.
+fn zoned(zones: std::ops::Range<usize>) -> crate::chunk::Chunk {
+    let series = all_series().swap_remove(0);
+    let row = |zone: usize| {
+        let mut series = series.clone();
+        series.attributes = vec![KeyValue::new("zone", format!("zone-{zone:05}"))];
+        let point = model::DataPoint {
+            start_unix_nano: 0,
+            time_unix_nano: 1,
+            flags: 0,
+            value: model::metric::PointValue::Int(1),
+            exemplars: Vec::new(),
+        };
+        (series, point)
+    };
+    chunk(Signal::Metrics, &zones.map(row).collect::<Vec<_>>())
+}
+
+#[test]
+fn series_come_while_terms_are_looked_at() {
+    const FIRST: usize = 20_000;
+    let head = PointHead::default();
+    head.append(&zoned(0..FIRST));
+    let (mut values, mut newer) = (0, 0);
+    head.terms(|terms| {
+        let zones = key(LABEL, "zone", Some(""));
+        terms.scan(&zones, &mut |_, series| {
+            if values % 4_000 == 0 {
+                newer += 1;
+                head.append(&zoned(FIRST + newer..FIRST + newer + 1));
+            }
+            values += 1;
+            assert_eq!(series().iter().count(), 1);
+            true
+        });
+        let all = terms.find(&key(HAS_LABEL, "zone", None));
+        assert_eq!(all, Set::all(u32::try_from(FIRST).unwrap()));
+        assert_eq!(terms.count() as usize, FIRST);
+    });
+    assert_eq!((values, newer), (FIRST, 5));
+    let count = head.terms(|terms| terms.count());
+    assert_eq!(count as usize, FIRST + newer);
+}
+
+#[test]
+fn no_more_terms_are_looked_at_than_are_wanted() {
+    let head = PointHead::default();
+    head.append(&zoned(0..20_000));
+    let pattern = [matcher("zone", MatchOp::Regex, "zone-.*[0-9]")];
+    let selector = Selector::new(&pattern).unwrap();
+    let looks = std::cell::Cell::new(0);
+    let wanted = || {
+        looks.set(looks.get() + 1);
+        looks.get() < 3
+    };
+    let mut values = 0;
+    head.terms(|terms| {
+        let all = Selector::new(&[]).unwrap();
+        let terms = WhileWanted::new(terms, &wanted);
+        all.values(&terms, "zone", &mut |_| values += 1);
+        assert!((2_000..4_000).contains(&values), "{values}");
+        assert!(selector.series(&terms).is_empty());
+    });
+    assert_eq!(looks.get(), 3);
+    assert_eq!(head.selected(&selector, &|| true).len(), 20_000);
+}
+
+#[test]
+fn patterns_as_queries_send_them_are_looked_for_by_what_they_begin_with() {
+    for (pattern, prefix) in [
+        ("^(?s:api-.*)$", "api-"),
+        ("api-.*", "api-"),
+        ("^(?s:api)$", "api"),
+        ("^(?s:ab?)$", "a"),
+        ("^(?s:a|b)$", ""),
+        ("^(?s:(?i)api)$", ""),
+        ("^(?s:)$", ""),
+        ("^api$", ""),
+    ] {
+        assert_eq!(literal_prefix(pattern), prefix, "{pattern}");
+    }
 }

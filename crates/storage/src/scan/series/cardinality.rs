@@ -5,6 +5,7 @@ use model::{Tenant, TimeRange};
 use super::{Scan, Search, Stop, Wanted};
 use crate::cardinality::{Counter, VALUES_MAX};
 use crate::message::{CardinalityOf, Reply, Rollup};
+use crate::scan::memory::Foreseen;
 
 pub(in crate::scan) fn run(
     scan: &Scan<'_>,
@@ -14,6 +15,11 @@ pub(in crate::scan) fn run(
     let wanted = (Wanted::Counts, Rollup::EVERYTHING);
     let search = Search::new(scan, tenant, range, &ask.matchers, wanted, ask.series)?;
     let places = search.places(tenant, &ask.matchers)?;
+    // Until they are counted: what a place has of a series is added to what is there.
+    let _share = scan.samples_memory(Foreseen {
+        parts: 0,
+        ..search.foreseen(&places)
+    })?;
     let stopped = search.read_all(places)?;
     let mut counter = Counter::default();
     for (number, found) in search.found.into_inner().into_list().iter().enumerate() {

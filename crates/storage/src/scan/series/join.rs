@@ -190,7 +190,7 @@ impl Join {
                 self.list.push(Found {
                     entry: Arc::clone(entry),
                     first: (number, place),
-                    parts: Vec::with_capacity(self.parts),
+                    parts: Vec::new(),
                 });
                 next
             }
@@ -200,8 +200,14 @@ impl Join {
         let parts = &mut found.parts;
         match (parts.last_mut(), part) {
             // Whose order does not matter takes no memory for each place.
+            (_, Part::Nothing) => {}
             (Some((_, Part::Count(rows))), Part::Count(more)) => *rows += more,
-            (_, part) => parts.push((number, part)),
+            (last, part) => {
+                if last.is_none() {
+                    parts.reserve_exact(self.parts);
+                }
+                parts.push((number, part));
+            }
         }
         true
     }
@@ -436,4 +442,29 @@ fn joined(mut runs: Vec<Numbers>, shared: &mut Shared) -> Joined {
         }
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Signal;
+
+    use super::*;
+    use crate::testing::{Generator, chunk};
+
+    #[test]
+    fn of_series_alone_nothing_is_kept_for_each_place() {
+        let row = Generator::new(1).point();
+        let chunk = chunk(Signal::Metrics, &[row]);
+        let mut join = Join::default();
+        join.expect_parts(4);
+        for number in 0..1_000 {
+            assert!(join.add((number, 0), &chunk.series[0], Part::Nothing, 1));
+        }
+        for number in 0..1_000 {
+            join.add((number, 0), &chunk.series[0], Part::Count(2), 1);
+        }
+        let list = join.into_list();
+        assert_eq!(list[0].rows(), 2_000);
+        assert_eq!((list.len(), list[0].parts.len()), (1, 1));
+    }
 }

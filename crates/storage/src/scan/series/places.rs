@@ -12,9 +12,10 @@ use super::{Search, Stop, Unit, candidates};
 use crate::downsampling::Resolution;
 use crate::message::{BucketStats, Matcher};
 use crate::partition::{BlockMeta, FileEntry, FileId, Partition};
+use crate::points::Set;
 use crate::points::head::PointHead;
 use crate::points::labels::DELTA;
-use crate::points::select::TermSource;
+use crate::points::select::{TermSource, WhileWanted};
 use crate::terms::need_of_matchers;
 
 /// Series of a head that are read at once.
@@ -34,7 +35,10 @@ pub(super) enum Place {
         block: BlockMeta,
         /// All series of the block.
         among: Range<u32>,
-        series: Vec<u32>,
+        /// Those that are selected in all of the file.
+        series: Arc<Set>,
+        /// How many of them the block has.
+        count: usize,
         /// How many of these are series of deltas.
         deltas: usize,
         /// Where it has buckets of samples, how long these are.
@@ -54,11 +58,11 @@ impl Place {
             Place::Block {
                 block,
                 among,
-                series,
+                count,
                 ..
             } => {
                 let in_block = among.len().max(1) as u64;
-                u64::from(block.rows) * series.len() as u64 / in_block
+                u64::from(block.rows) * *count as u64 / in_block
             }
             Place::Unsorted(unit) => unit.rows(),
         }
@@ -67,7 +71,8 @@ impl Place {
     /// How many series are read, or how many points of a place that does not tell.
     pub(super) fn series(&self) -> usize {
         match self {
-            Place::Head { series, .. } | Place::Block { series, .. } => series.len(),
+            Place::Head { series, .. } => series.len(),
+            Place::Block { count, .. } => *count,
             Place::Unsorted(unit) => usize::try_from(unit.rows()).unwrap_or(usize::MAX),
         }
     }
@@ -80,12 +85,12 @@ impl Place {
             Place::Head { head, .. } => share(rows, head.times(), range),
             Place::Block {
                 block,
-                series,
+                count,
                 deltas,
                 ..
             } => {
                 let times = (block.min_time, block.max_time);
-                let rows_of_deltas = rows * *deltas as u64 / series.len().max(1) as u64;
+                let rows_of_deltas = rows * *deltas as u64 / (*count).max(1) as u64;
                 share(rows - rows_of_deltas, times, range) + share(rows_of_deltas, times, of_deltas)
             }
             Place::Unsorted(unit) => {
@@ -117,6 +122,13 @@ impl Place {
 pub(super) fn wholes(places: &[Place]) -> usize {
     let changes = |pair: &[Place]| pair[0].whole() != pair[1].whole();
     1 + places.windows(2).filter(|pair| changes(pair)).count()
+}
+
+/// How many series the file or head has that has most of them.
+pub(super) fn most_series(places: &[Place]) -> usize {
+    let of_one = places.chunk_by(|one, next| one.whole() == next.whole());
+    let counts = of_one.map(|parts| parts.iter().map(Place::series).sum());
+    counts.max().unwrap_or(0)
 }
 
 /// How many of the rows of some time are in a range.
@@ -170,16 +182,22 @@ impl Search<'_> {
     }
 
     /// The series of a head that may match, in parts that threads share.
-    pub(super) fn places_of_head(&self, head: &Arc<PointHead>, places: &mut Vec<Place>) {
+    pub(super) fn places_of_head(
+        &self,
+        head: &Arc<PointHead>,
+        places: &mut Vec<Place>,
+    ) -> Result<(), Stop> {
         let (min, max) = head.times();
         if !self.of_deltas.overlaps(min, max) {
-            return;
+            return Ok(());
         }
-        let selected = head.selected(&self.selector);
+        let selected = head.selected(&self.selector, &|| self.scan.check().is_ok());
+        self.scan.check()?;
         places.extend(selected.chunks(HEAD_SERIES).map(|series| Place::Head {
             head: Arc::clone(head),
             series: series.to_vec(),
         }));
+        Ok(())
     }
 
     /// The blocks of buckets of a day, which the answer then says it is made of.
@@ -223,12 +241,14 @@ impl Search<'_> {
             };
             let series = (0..).zip(&block.series);
             let may = series.filter(|(_, entry)| self.matchers.may_match(&entry.series()));
+            let may = Set::of(&mut may.map(|(at, _)| at).collect::<Vec<u32>>());
             places.push(Place::Block {
                 file: Arc::clone(entry),
                 ordinal,
                 block: *meta,
                 among: 0..u32::try_from(block.series.len()).unwrap_or(u32::MAX),
-                series: may.map(|(at, _)| at).collect(),
+                count: may.iter().count(),
+                series: Arc::new(may),
                 deltas: 0,
                 buckets: Some(resolution),
             });
@@ -251,16 +271,19 @@ impl Search<'_> {
             return Ok(true);
         };
         let found = file.with_series(|index| {
-            let selected = self.selector.series(index);
+            let wanted = || self.scan.check().is_ok();
+            let selected = self.selector.series(&WhileWanted::new(index, &wanted));
             let deltas = index.find(&[DELTA]).intersection(&selected);
             (selected, deltas, index.blocks())
         });
         let Some((selected, deltas, of_blocks)) = found else {
             return Ok(false);
         };
+        self.scan.check()?;
         if selected.is_empty() {
             return Ok(true);
         }
+        let (selected, deltas) = (Arc::new(selected), Arc::new(deltas));
         for (ordinal, (block, series)) in file.blocks.iter().zip(of_blocks).enumerate() {
             let wanted = if overlaps(block, range) {
                 &selected
@@ -269,15 +292,16 @@ impl Search<'_> {
             } else {
                 continue;
             };
-            let list: Vec<u32> = wanted.within(series.clone()).collect();
-            if !list.is_empty() {
+            let count = wanted.count_within(series.clone());
+            if count > 0 {
                 places.push(Place::Block {
                     file: Arc::clone(entry),
                     ordinal,
                     block: *block,
                     among: series.clone(),
-                    series: list,
-                    deltas: deltas.within(series.clone()).count(),
+                    series: Arc::clone(wanted),
+                    count,
+                    deltas: deltas.count_within(series.clone()),
                     buckets,
                 });
             }

@@ -249,6 +249,16 @@ async fn histograms_come_by_column_as_long_as_they_are_of_one_kind() {
             (columns.counts, columns.sums),
             (vec![6.0, 9.0], vec![0.5; 2])
         );
+        let newest = Rollup {
+            newest: true,
+            ..Rollup::EVERYTHING
+        };
+        let found = samples_of(&store, 0, u64::MAX, newest).await;
+        let columns = found.histograms.unwrap();
+        // Of three there are as many as places, and the last.
+        assert!(columns.times_ms.len() < 3, "{place}");
+        assert_eq!(columns.times_ms.last(), Some(&30), "{place}");
+        assert_eq!(columns.counts.last(), Some(&9.0), "{place}");
         store.flush().await;
     }
     // One of another kind, one without a value, and one sent twice: as they were sent, in order.
@@ -441,4 +451,38 @@ async fn zeros_where_counters_began_are_there_again_after_a_crash() {
     assert_eq!(before.len(), 3, "both, and the zero");
     drop(store);
     assert!(sorted(points(&open()).await) == before);
+}
+
+#[tokio::test]
+async fn of_series_alone_no_more_is_read_than_may_be_listed() {
+    const FILES: u64 = 12;
+    let dir = tempdir().unwrap();
+    let options = Options {
+        background_merges: false,
+        ..Options::default()
+    };
+    let store = open_with(dir.path(), options);
+    for number in 0..FILES {
+        let mut sent = gauges([number], 1.0);
+        sent[0].0.attributes = vec![model::KeyValue::new("file", number.to_string())];
+        sent.extend(gauges([number], 2.0));
+        write(&store, Signal::Metrics, &sent).await.unwrap();
+        store.flush().await;
+    }
+    for (limit, cut) in [(3, true), (50, false)] {
+        let request = Request::Series {
+            tenant: Tenant::default(),
+            range: TimeRange::ALL,
+            matchers: Vec::new(),
+            points: false,
+            limit,
+        };
+        let (replies, summary) = ask(&store, request).await.unwrap();
+        let [Reply::Series(list)] = &replies[..] else {
+            panic!("{replies:?}");
+        };
+        assert_eq!(list.len(), if cut { 3 } else { 13 });
+        assert_eq!(!summary.cuts.is_empty(), cut);
+        assert_eq!(summary.stats.blocks < FILES, cut, "{:?}", summary.stats);
+    }
 }

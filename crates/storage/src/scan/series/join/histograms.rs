@@ -38,6 +38,17 @@ impl Histograms {
         }
     }
 
+    /// The last, of histograms with bounds. Of exponential ones those before say whether a counter was
+    /// reset.
+    pub(in super::super) fn newest(mut self) -> Self {
+        let last = self.len().saturating_sub(1);
+        if last > 0 && matches!(self.columns, HistogramLists::Bounded(_)) {
+            self.columns.keep(&(last..last + 1));
+            self.first += last;
+        }
+        self
+    }
+
     pub(in super::super) fn len(&self) -> usize {
         self.columns.len()
     }
