@@ -238,7 +238,7 @@ impl SeriesReader<'_> {
         selectors: &[Vec<Matcher>],
         range: TimeRange,
     ) -> Result<Vec<Labels>, QueryError> {
-        let mut all = Vec::new();
+        let mut all: Vec<Vec<Labels>> = Vec::new();
         for matchers in selectors {
             let parts = self.promoted(matchers, range, false).await?;
             let has_buckets = |part: &SeriesPoints| {
@@ -251,15 +251,26 @@ impl SeriesReader<'_> {
             if parts.iter().any(has_buckets) {
                 let first = range.start / NANOS_PER_MS.unsigned_abs();
                 let first_ms = i64::try_from(first).unwrap_or(i64::MAX);
-                let series = self.samples(matchers, range, first_ms).await?;
-                all.extend(series.into_iter().map(|series| series.labels));
+                // Each place where there are some has one at least, and bounds hardly change.
+                let newest = Rollup {
+                    newest: true,
+                    ..Rollup::EVERYTHING
+                };
+                let (times, whole) = ((range, first_ms), (usize::MAX, Share::ALL));
+                let (series, _) = self.rolled_up(matchers, times, newest, whole).await?;
+                all.push(series.into_iter().map(|series| series.labels).collect());
             } else {
-                all.extend(view::label_sets(&parts, matchers));
+                let matchers = matchers.clone();
+                all.push(aside(move || view::label_sets(&parts, &matchers)).await?);
             }
         }
-        all.sort_unstable();
-        all.dedup();
-        Ok(all)
+        aside(move || {
+            let mut all: Vec<Labels> = all.into_iter().flatten().collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        })
+        .await
     }
 }
 
@@ -296,6 +307,17 @@ impl promql::SeriesSource for SeriesReader<'_> {
     fn shares(&self, selection: &Selection) -> bool {
         !view::wants_info(&selection.matchers)
     }
+}
+
+/// Does what takes a while where there are many series, without holding up other requests.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, QueryError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|problem| {
+        let message = format!("the answer could not be made: {problem}");
+        QueryError::new(ErrorKind::Internal, message)
+    })
 }
 
 /// How many samples there are, as far as memory goes: series have names and a list of labels, and

@@ -16,7 +16,7 @@ mod totals;
 use std::sync::Arc;
 
 use model::metric::{MetricKind, PointValue, Temporality};
-use model::prometheus::Promotion;
+use model::prometheus::{Naming, Promotion};
 use model::{DataPoint, TimeRange, prometheus};
 use promql::histogram::Exponential;
 use promql::{FloatHistogram, Labels, Matcher, Samples};
@@ -25,7 +25,7 @@ use storage::message::{
     DeltaSamples, ExponentialSamples, HistogramSamples, SeriesPoints, SeriesSamples,
 };
 
-use super::seen::{Seen, SeenSeries};
+use super::seen::{Seen, SeenSeries, Texts};
 use convert::convert;
 use output::{Output, Targets};
 use totals::Totals;
@@ -46,20 +46,35 @@ pub(super) fn all_match(matchers: &[Matcher], labels: &Labels) -> bool {
 
 /// Label sets that are known without points: all but buckets and quantiles.
 pub fn label_sets(parts: &[SeriesPoints], matchers: &[Matcher]) -> Vec<Labels> {
+    let mut texts = Texts::default();
     let mut sets = Vec::new();
-    for part in parts {
-        let name = prometheus::base_name(&part.series);
-        let is_plain = !matches!(
-            prometheus::view_kind(&part.series.metric),
-            MetricKind::Histogram | MetricKind::Summary
-        );
-        if is_plain && !name.is_empty() {
-            let labels = Labels::new(prometheus::base_labels(&part.series));
-            sets.push(labels.with(prometheus::NAME_LABEL, &name));
+    let mut add = |pairs: &[(String, String)]| {
+        let labels = texts.labels(pairs);
+        if all_match(matchers, &labels) {
+            sets.push(labels);
         }
-        sets.extend(prometheus::target_info(&part.series).map(Labels::new));
+    };
+    let wants_info = wants_info(matchers);
+    let mut last = None;
+    for part in parts {
+        let (series, metric) = (&part.series, &part.series.metric);
+        let name = prometheus::base_name(series);
+        let kind = prometheus::view_kind(metric);
+        if !matches!(kind, MetricKind::Histogram | MetricKind::Summary) && !name.is_empty() {
+            let mut pairs = prometheus::base_labels(series);
+            // As the last of its name it is the one that counts.
+            pairs.push((prometheus::NAME_LABEL.to_owned(), name));
+            add(&pairs);
+        }
+        // Neighbours are of one resource, mostly.
+        let target = (Arc::as_ptr(&series.resource), Naming::of(metric));
+        if wants_info && last != Some(target) {
+            last = Some(target);
+            prometheus::target_info(series)
+                .iter()
+                .for_each(|info| add(info));
+        }
     }
-    sets.retain(|labels| all_match(matchers, labels));
     sets
 }
 
