@@ -25,6 +25,14 @@ impl Compensated {
         self.sum = total;
     }
 
+    /// Adds another sum.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.add(other.sum);
+        if !self.sum.is_infinite() {
+            self.rest += other.rest;
+        }
+    }
+
     pub(crate) fn total(self) -> f64 {
         if self.sum.is_infinite() {
             self.sum

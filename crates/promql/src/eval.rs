@@ -48,7 +48,7 @@ pub(crate) use column::Rows;
 use column::{Cell, Column, OwnedCell, Passing, Row};
 use count::Counter;
 pub(crate) use info::info_selector;
-pub(crate) use running::takes_any_order;
+pub(crate) use running::{is_shareable, takes_any_order};
 
 /// Rows of calls that read one selector each, by its number.
 pub(crate) type Known = FxHashMap<usize, Rows>;
@@ -67,6 +67,8 @@ pub(crate) struct Context<'a> {
     among: Option<Range<usize>>,
     /// Rows that are known already, by the selector that they were made of.
     known: Option<&'a Known>,
+    /// How many threads may share the series of an aggregation.
+    threads: usize,
     notes: RefCell<Annotations>,
     counter: Counter,
     /// Values that memory was taken for: as many as the largest result has.
@@ -94,6 +96,7 @@ impl<'a> Context<'a> {
             is_range,
             among: None,
             known: None,
+            threads: 1,
             notes,
             counter: Counter::new(options.count_samples.then_some(steps)),
             held: StdCell::new(0),
@@ -103,6 +106,11 @@ impl<'a> Context<'a> {
     /// The same where rows are known already.
     pub(crate) fn with_known(self, known: Option<&'a Known>) -> Self {
         Self { known, ..self }
+    }
+
+    /// The same where so many threads may share the series of an aggregation.
+    pub(crate) fn with_threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
     }
 
     fn note(&self) -> RefMut<'_, Annotations> {

@@ -114,18 +114,37 @@ impl Fetched {
             // Rows that are known are of all steps.
             Stage::Rest(_) => return self.evaluate_on(1),
         }
-        let parts = self
-            .plan
-            .options
-            .threads
-            .min(self.stats.samples / SAMPLES_PER_THREAD)
-            .min(self.plan.grid.count / STEPS_PER_THREAD);
-        if parts <= 1 {
-            return self.evaluate_on(parts);
+        let most = self.plan.options.threads;
+        let most = most.min(self.stats.samples / SAMPLES_PER_THREAD);
+        let by_steps = most.min(self.plan.grid.count / STEPS_PER_THREAD);
+        let by_series = most > 1 && self.is_shared_by_series();
+        if by_steps <= 1 && !by_series {
+            return self.evaluate_on(by_steps);
         }
         // The system reads several files to tell: too much for a short query.
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.evaluate_on(parts.min(threads))
+        if by_series {
+            return self.evaluate_by_series(most.min(threads));
+        }
+        self.evaluate_on(by_steps.min(threads))
+    }
+
+    /// Whether threads can have shares of the series: all are added up as they come, none has
+    /// histograms, and nobody asks how many samples each step looked at.
+    pub(crate) fn is_shared_by_series(&self) -> bool {
+        let options = &self.plan.options;
+        let plain = |series: &crate::source::Series| series.samples.histograms.is_empty();
+        !options.count_samples
+            && eval::is_shareable(&self.plan.query.expr, options.delayed_name_removal)
+            && self.data.iter().flat_map(|one| &one.series).all(plain)
+    }
+
+    /// Calculates the answer, the aggregations in it on threads that have shares of the series.
+    pub(crate) fn evaluate_by_series(&self, threads: usize) -> Result<Evaluated, Error> {
+        let plan = &self.plan;
+        let context = self.context(plan.grid).with_threads(threads);
+        let value = eval::answer(&context, &plan.query.expr, plan.grid, plan.is_range)?;
+        Ok(self.evaluated(value, finish(context, plan.grid), None))
     }
 
     /// Calculates the answer in parts of neighbouring steps, each on a thread. No step needs

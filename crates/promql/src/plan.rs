@@ -321,7 +321,7 @@ impl Collector<'_> {
                     function: aggregate.op.name(),
                     grouping: &aggregate.grouping,
                     by: !aggregate.without,
-                    unordered: self.is_range && eval::takes_any_order(aggregate.op),
+                    unordered: eval::takes_any_order(aggregate.op),
                 };
                 if let Some(param) = &aggregate.param {
                     self.collect(param, grid, Hints::default())?;

@@ -273,11 +273,14 @@ fn the_deepest_trees_are_evaluated() {
 }
 
 /// Counters with gaps, resets and a stale marker, a gauge, and histograms that become floats.
-struct Varied;
+struct Varied {
+    /// Those from the eighth on have histograms.
+    series: u32,
+}
 
 impl SeriesSource for Varied {
     fn select<'a>(&'a self, _: &'a Selection) -> SelectFuture<'a> {
-        let series = (0..12u32).map(|index| {
+        let series = (0..self.series).map(|index| {
             let mut samples = Samples::default();
             for time_ms in (0..=600_000).step_by(10_000) {
                 let step = i32::try_from(time_ms / 10_000).unwrap();
@@ -383,7 +386,7 @@ fn steps_in_parts_give_the_whole() {
         let plan = Engine::default()
             .prepare_range(&query, 0, 600_000, 7_000, Limits::default())
             .unwrap();
-        let fetched = block_on(plan.clone().fetch(&Varied)).unwrap();
+        let fetched = block_on(plan.clone().fetch(&Varied { series: 12 })).unwrap();
         fetched.evaluate_on(parts)?.into_answer(&plan)
     };
     for query in [
@@ -418,4 +421,60 @@ fn steps_in_parts_give_the_whole() {
     let failed = "varied + on (le) varied";
     let errors = [1, 3].map(|parts| evaluate(failed, parts).unwrap_err().to_string());
     assert_eq!(errors[0], errors[1]);
+}
+
+#[test]
+fn shares_of_the_series_give_the_whole() {
+    let fetched = |query: &str, series: u32| {
+        let query = Query::parse(query).unwrap();
+        let plan = Engine::default()
+            .prepare_range(&query, 0, 600_000, 7_000, Limits::default())
+            .unwrap();
+        (
+            block_on(plan.clone().fetch(&Varied { series })).unwrap(),
+            plan,
+        )
+    };
+    for query in [
+        "sum(varied)",
+        "count by (le) (varied)",
+        "group without (i) (varied)",
+        "min by (__name__, le) (varied)",
+        "max(rate(varied[1m])) + 1",
+        "avg by (le) (max_over_time(varied[1m]))",
+        "sum by (le) (increase(varied[1m])) / sum by (le) (increase(varied[2m]))",
+        "histogram_quantile(0.7, sum by (le) (rate(varied[1m])))",
+        "topk(2, sum by (le) (quantile_over_time(0.5, varied[1m])))",
+        "sum(varied offset 20m)",
+        "sum(last_over_time(varied[1m] @ 90))",
+    ] {
+        let (fetched, plan) = fetched(query, 8);
+        assert!(fetched.is_shared_by_series(), "{query}");
+        let whole = fetched.evaluate_on(1).unwrap().into_answer(&plan).unwrap();
+        for threads in [2, 3, 20] {
+            let shared = fetched.evaluate_by_series(threads).unwrap();
+            let shared = shared.into_answer(&plan).unwrap();
+            assert_eq!(
+                format!("{shared:?}"),
+                format!("{whole:?}"),
+                "{query} on {threads}"
+            );
+        }
+    }
+    for query in [
+        "varied",
+        "sum(varied) + on () group_right varied",
+        "topk(2, varied)",
+        "sum(abs(varied))",
+        "sum(max_over_time(varied[2m:9s]))",
+        "sum(rate(sum(varied)[2m:9s]))",
+        "sum(varied smoothed)",
+        "stddev(varied)",
+        "sum(info(varied))",
+        "time()",
+    ] {
+        assert!(!fetched(query, 8).0.is_shared_by_series(), "{query}");
+    }
+    let histograms = fetched("sum(varied)", 12).0;
+    assert!(!histograms.is_shared_by_series());
 }

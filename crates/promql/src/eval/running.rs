@@ -1,7 +1,12 @@
 //! Aggregations that need no more of each step than a running value: sum, avg, min, max, count and
 //! group. Series are taken one after the other and need not be held.
 
+mod shares;
+
+use std::ops::Range;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::aggregate::Grouping;
 use super::column::{Cell, Column, Passing, Row, Rows};
@@ -11,7 +16,10 @@ use crate::ast::{Aggregate, AggregateOp};
 use crate::compensated::Compensated;
 use crate::engine::Error;
 use crate::histogram::FloatHistogram;
+use crate::labels::Labels;
 use crate::plan::Grid;
+
+pub(crate) use shares::is_shareable;
 
 /// Whether an aggregation makes the same of its series in any order, but for the last bits.
 pub(crate) fn takes_any_order(op: AggregateOp) -> bool {
@@ -51,10 +59,13 @@ enum Histograms {
 }
 
 /// A value that is brought up to date by one number after the other.
-trait Running: Copy + Default {
+trait Running: Copy + Default + Send {
     const HISTOGRAMS: Histograms;
 
     fn add(&mut self, value: f64);
+
+    /// Adds what other numbers have made.
+    fn join(&mut self, other: Self);
 
     fn value(self) -> f64;
 }
@@ -64,6 +75,10 @@ impl Running for Compensated {
 
     fn add(&mut self, value: f64) {
         Compensated::add(self, value);
+    }
+
+    fn join(&mut self, other: Self) {
+        Compensated::join(self, other);
     }
 
     fn value(self) -> f64 {
@@ -76,6 +91,10 @@ impl Running for Mean {
 
     fn add(&mut self, value: f64) {
         Mean::add(self, value);
+    }
+
+    fn join(&mut self, other: Self) {
+        Mean::join(self, other);
     }
 
     fn value(self) -> f64 {
@@ -102,6 +121,10 @@ impl Running for Least {
         }
     }
 
+    fn join(&mut self, other: Self) {
+        self.add(other.0);
+    }
+
     fn value(self) -> f64 {
         self.0
     }
@@ -125,6 +148,10 @@ impl Running for Greatest {
         }
     }
 
+    fn join(&mut self, other: Self) {
+        self.add(other.0);
+    }
+
     fn value(self) -> f64 {
         self.0
     }
@@ -140,6 +167,10 @@ impl Running for Count {
         self.0 += 1.0;
     }
 
+    fn join(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+
     fn value(self) -> f64 {
         self.0
     }
@@ -152,6 +183,8 @@ impl Running for One {
     const HISTOGRAMS: Histograms = Histograms::Counted;
 
     fn add(&mut self, _: f64) {}
+
+    fn join(&mut self, _: Self) {}
 
     fn value(self) -> f64 {
         1.0
@@ -270,6 +303,19 @@ impl<R: Running> Group<R> {
         }
     }
 
+    /// Adds what the group is made of in other series, of which none has histograms.
+    fn join(&mut self, other: Self) {
+        for (running, other) in self.running.iter_mut().zip(other.running) {
+            running.join(other);
+        }
+        for (seen, other) in self.seen.iter_mut().zip(other.seen) {
+            *seen |= other;
+        }
+        for (drops, other) in self.drops.iter_mut().zip(other.drops) {
+            *drops |= other;
+        }
+    }
+
     fn column(&mut self, folding: &Folding<'_>) -> Column {
         let Folding { context, operation } = folding;
         let span = operation.expr.inner_span();
@@ -298,12 +344,12 @@ struct Folding<'a> {
     operation: &'a Aggregate,
 }
 
-fn run<R: Running>(
-    context: &Context<'_>,
-    operation: &Aggregate,
-    grid: Grid,
-) -> Result<Rows, Error> {
-    let folding = Folding { context, operation };
+/// Groups with their labels, in the order of their first series.
+type Groups<R> = Vec<(Labels, Group<R>)>;
+
+/// Adds up the series that a context looks at.
+fn gather<R: Running>(folding: &Folding<'_>, grid: Grid) -> Result<Groups<R>, Error> {
+    let Folding { context, operation } = folding;
     let mut grouping = Grouping::new(operation);
     let mut groups: Vec<Group<R>> = Vec::new();
     each_row(context, &operation.expr, grid, &mut |row| {
@@ -313,11 +359,73 @@ fn run<R: Running>(
             let tracks_names = grouping.labels[position].has_metadata();
             groups.push(Group::new(grid.count, tracks_names));
         }
-        groups[position].add(&row, &folding);
+        groups[position].add(&row, folding);
         Ok(())
     })?;
+    Ok(grouping.labels.into_iter().zip(groups).collect())
+}
+
+/// The same on several threads, each with a share of the series: what has to be done once for each
+/// series is then not done on all of them, as it is where threads have steps of their own.
+fn gather_shared<R: Running>(
+    context: &Context<'_>,
+    operation: &Aggregate,
+    (grid, parts): (Grid, Vec<Range<usize>>),
+) -> Result<Groups<R>, Error> {
+    let lone = context.parts();
+    let gathered: Vec<_> = std::thread::scope(|scope| {
+        let work = |part: Range<usize>| {
+            move || {
+                let context = lone.context(part);
+                let context = &context;
+                let groups = gather::<R>(&Folding { context, operation }, grid);
+                groups.map(|groups| (groups, context.notes.take()))
+            }
+        };
+        let handles: Vec<_> = parts
+            .into_iter()
+            .map(|part| scope.spawn(work(part)))
+            .collect();
+        // A panic goes on where it would be without threads.
+        let join = |handle: std::thread::ScopedJoinHandle<'_, _>| {
+            handle
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        handles.into_iter().map(join).collect()
+    });
+    let mut all = Groups::new();
+    let mut places: FxHashMap<Labels, usize> = FxHashMap::default();
+    for part in gathered {
+        let (groups, notes) = part?;
+        context.note().merge_beside(notes);
+        for (labels, group) in groups {
+            match places.get(&labels) {
+                Some(place) => all[*place].1.join(group),
+                None => {
+                    places.insert(labels.clone(), all.len());
+                    all.push((labels, group));
+                }
+            }
+        }
+    }
+    context.check_size(all.len(), grid)?;
+    Ok(all)
+}
+
+fn run<R: Running>(
+    context: &Context<'_>,
+    operation: &Aggregate,
+    grid: Grid,
+) -> Result<Rows, Error> {
+    let folding = Folding { context, operation };
+    let parts = context.shares_of(operation);
+    let groups = match parts.len() {
+        0 | 1 => gather::<R>(&folding, grid)?,
+        _ => gather_shared::<R>(context, operation, (grid, parts))?,
+    };
     let mut result = Rows::new();
-    for (labels, mut group) in grouping.labels.into_iter().zip(groups) {
+    for (labels, mut group) in groups {
         context.limits.check()?;
         let column = group.column(&folding);
         let row = |drop_name, column| Row {
@@ -341,9 +449,7 @@ fn run<R: Running>(
         result.extend([row(false, kept), row(true, dropped)]);
     }
     result.retain(|row| row.column.has_any());
-    if context.is_range {
-        // The series may have come in any order.
-        result.sort_by(|one, other| one.labels.cmp(&other.labels));
-    }
+    // The series may have come in any order.
+    result.sort_by(|one, other| one.labels.cmp(&other.labels));
     Ok(result)
 }

@@ -34,6 +34,33 @@ impl Mean {
         self.sum.add(value / self.count);
     }
 
+    /// Adds other numbers, of which this is the mean.
+    pub(super) fn join(&mut self, other: Self) {
+        if other.count == 0.0 {
+            return;
+        }
+        if self.count == 0.0 {
+            *self = other;
+            return;
+        }
+        let count = self.count + other.count;
+        let mut sum = self.sum;
+        sum.join(other.sum);
+        if !self.incremental && !other.incremental && !sum.sum.is_infinite() {
+            (self.sum, self.count) = (sum, count);
+            return;
+        }
+        let mean = self.value() * (self.count / count) + other.value() * (other.count / count);
+        *self = Self {
+            sum: Compensated {
+                sum: mean,
+                rest: 0.0,
+            },
+            count,
+            incremental: true,
+        };
+    }
+
     pub(super) fn value(self) -> f64 {
         if self.incremental {
             self.sum.sum + self.sum.rest
