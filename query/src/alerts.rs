@@ -58,12 +58,12 @@ impl Account {
 
 /// Evaluates PromQL at one instant.
 pub trait Evaluate: Send + Sync {
-    /// The samples of the expression at this time; a scalar is one sample without labels. The
-    /// error is one sentence. Also of a query that fails the account says what it looked at.
+    /// The samples of the expression at this time, which may be before 1970; a scalar is one sample
+    /// without labels. The error is one sentence. Also of a query that fails the account says what it looked at.
     fn instant<'a>(
         &'a self,
         expr: &'a str,
-        at_unix_nano: u64,
+        at_unix_nano: i64,
         account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>>;
 }
@@ -75,8 +75,8 @@ pub struct Written {
     pub labels: Labels,
     /// The value, or the marker that ends the series.
     pub value: SampleValue,
-    /// When.
-    pub unix_nano: u64,
+    /// When; before 1970 in tests of rules alone.
+    pub unix_nano: i64,
 }
 
 /// Stores what rules yield: recorded series, `ALERTS` and `ALERTS_FOR_STATE`.

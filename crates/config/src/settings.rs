@@ -84,7 +84,7 @@ section! {
     pub struct Rules {
         /// Prometheus rule files, with wildcards, relative to the configuration file.
         files: Vec<PathPattern> = "[]";
-        /// How often a group is evaluated that does not say so itself.
+        /// How often a group is evaluated that does not say so itself. The step of subqueries that name none, as in `[1h:]`.
         interval: Duration = "1m", "1s" to "1d";
     }
 

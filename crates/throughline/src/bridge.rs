@@ -150,7 +150,8 @@ fn encode(samples: &[alerts::Written]) -> Bytes {
             };
             let point = DataPoint {
                 start_unix_nano: 0,
-                time_unix_nano: sample.unix_nano,
+                // Only tests of rules have times before 1970, and store nothing here.
+                time_unix_nano: u64::try_from(sample.unix_nano).unwrap_or_default(),
                 flags: if stale { FLAG_NO_RECORDED_VALUE } else { 0 },
                 value,
                 exemplars: Vec::new(),

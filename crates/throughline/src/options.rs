@@ -116,6 +116,8 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.promql.lookback_ms =
         i64::try_from(config.promql.lookback_delta.as_millis()).unwrap_or(i64::MAX);
     options.promql_timeout = config.promql.query_timeout;
+    options.promql.subquery_step_ms =
+        i64::try_from(config.rules.interval.as_millis()).unwrap_or(i64::MAX);
     options.promql.features = crate::check::features(config.promql.experimental);
     options.promotion = promotion(&config.otlp);
     options.cors_origin = config.query.cors_origin.as_ref().map(|of| of.0.clone());
@@ -323,6 +325,14 @@ fn attributes(map: &BTreeMap<String, String>) -> Vec<KeyValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn subqueries_without_a_step_take_the_interval_of_rules() {
+        let mut config = Config::default();
+        assert_eq!(query(&config, &Env::real()).promql.subquery_step_ms, 60_000);
+        config.rules.interval = std::time::Duration::from_secs(15);
+        assert_eq!(query(&config, &Env::real()).promql.subquery_step_ms, 15_000);
+    }
 
     #[test]
     fn an_agent_has_the_limits_of_the_configuration() {

@@ -73,7 +73,7 @@ impl OverSources {
     async fn answer(
         &self,
         expr: &str,
-        at_unix_nano: u64,
+        at_unix_nano: i64,
         account: &Account,
     ) -> Result<Vec<Sample>, String> {
         let running = self
@@ -89,7 +89,7 @@ impl OverSources {
     async fn evaluate(
         &self,
         expr: &str,
-        at_unix_nano: u64,
+        at_unix_nano: i64,
         running: &Running,
     ) -> Result<Vec<Sample>, String> {
         let engine = Engine::new(self.0.options().promql.clone());
@@ -102,7 +102,7 @@ impl OverSources {
             memory: Some(running.work().sample_memory()),
             ..options.promql_limits.clone()
         };
-        let at_ms = i64::try_from(at_unix_nano / 1_000_000).unwrap_or(i64::MAX);
+        let at_ms = at_unix_nano.div_euclid(1_000_000);
         let plan = engine
             .prepare_instant(&query, at_ms, limits)
             .map_err(|error| error.to_string())?;
@@ -154,7 +154,7 @@ impl Evaluate for OverSources {
     fn instant<'a>(
         &'a self,
         expr: &'a str,
-        at_unix_nano: u64,
+        at_unix_nano: i64,
         account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
         Box::pin(self.answer(expr, at_unix_nano, account))

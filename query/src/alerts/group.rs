@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use promql::engine::SampleValue;
 
-use super::rule::{Group, Rule, RuleKind, nanos};
+use super::rule::{Group, Rule, RuleKind};
 use super::state::{RuleAlerts, State, Timing, Yielded};
 use super::template::{Data, expand};
 use super::{Account, Evaluate, Labels, Sample, Sink, Written};
@@ -129,8 +129,8 @@ impl Means<'_> {
     }
 
     async fn query(&self, group: &Group, rule: &Rule, at: u64) -> Result<Vec<Sample>, String> {
-        let at = at.saturating_sub(nanos(group.query_offset));
-        self.evaluate.instant(&rule.expr, at, self.account).await
+        let as_of = group.as_of(at);
+        self.evaluate.instant(&rule.expr, as_of, self.account).await
     }
 
     async fn record(&self, group: &Group, rule: &Rule, at: u64) -> Result<Series, String> {
@@ -233,7 +233,7 @@ impl Means<'_> {
         before: &Series,
     ) -> Result<Series, String> {
         // What is known as of a time is stored as of it, as Prometheus does.
-        let at = at.saturating_sub(nanos(group.query_offset));
+        let unix_nano = group.as_of(at);
         let gone = before
             .iter()
             .filter(|(labels, _)| !series.contains_key(*labels));
@@ -241,13 +241,13 @@ impl Means<'_> {
             .map(|(labels, last)| Written {
                 labels: labels.clone(),
                 value: last.clone(),
-                unix_nano: at,
+                unix_nano,
             })
             .collect();
         written.extend(series.iter().map(|(labels, value)| Written {
             labels: labels.clone(),
             value: value.clone(),
-            unix_nano: at,
+            unix_nano,
         }));
         if !written.is_empty() {
             self.sink.write(written).await?;

@@ -74,6 +74,12 @@ impl Group {
         labels
     }
 
+    /// As of when the expressions of an evaluation at this time are evaluated and what they yield is
+    /// stored. Tests of rules begin in 1970, so that it may be before.
+    pub fn as_of(&self, at_unix_nano: u64) -> i64 {
+        signed(at_unix_nano).saturating_sub(signed(nanos(self.query_offset)))
+    }
+
     /// The first evaluation time that is not before `now`: times are spread over the interval
     /// by group, and stay the same over restarts.
     pub fn next_evaluation(&self, now_unix_nano: u64) -> u64 {
@@ -83,6 +89,11 @@ impl Group {
         let slot = since.div_ceil(interval).saturating_mul(interval);
         slot.saturating_add(offset)
     }
+}
+
+/// A time as queries and samples have it, which may be before 1970.
+pub fn signed(unix_nano: u64) -> i64 {
+    i64::try_from(unix_nano).unwrap_or(i64::MAX)
 }
 
 /// A duration in nanoseconds.

@@ -16,6 +16,7 @@ mod value;
 
 use std::collections::HashMap;
 
+use super::rule::signed;
 use super::{Account, Evaluate, Labels, Sample};
 use exec::{Executor, Stop};
 use promql::engine::SampleValue;
@@ -73,7 +74,7 @@ pub async fn try_expand(
             Ok(()) => return Ok(executor.into_output()),
             Err(Stop::Error(error)) => return Err(error),
             Err(Stop::Query(query)) if answers.len() < QUERIES_MAX => {
-                let asked = evaluate.instant(&query, data.at_unix_nano, account);
+                let asked = evaluate.instant(&query, signed(data.at_unix_nano), account);
                 let samples = asked.await?;
                 answers.insert(query, samples);
             }

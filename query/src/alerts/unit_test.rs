@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use config::{AlertTest, ExpectedSample, ExprTest, RuleTest, RuleTests};
 use promql::engine::{SampleValue, Value};
-use promql::{Features, Labels as Series, notation, parse_series};
+use promql::{Labels as Series, notation, parse_series};
 
 use super::group::{Means, RuleStatus};
 use super::rule::Group;
@@ -59,7 +59,8 @@ async fn run_one(tests: &RuleTests, test: &RuleTest, shows_series: bool) -> Outc
         test: test.name.clone(),
         mismatch,
     };
-    let memory = Memory::new(Features::Experimental);
+    let interval_ms = ms(tests.evaluation_interval).max(1);
+    let memory = Memory::new(interval_ms);
     if let Err(problem) = load(&memory, test) {
         let problem = difference(Mismatch::Input(problem));
         return outcome(vec![problem], String::new());
@@ -67,7 +68,7 @@ async fn run_one(tests: &RuleTests, test: &RuleTest, shows_series: bool) -> Outc
     let run = Run {
         test,
         memory,
-        interval_ms: ms(tests.evaluation_interval).max(1),
+        interval_ms,
         fuzzy: tests.fuzzy_compare,
         groups: groups(tests),
     };

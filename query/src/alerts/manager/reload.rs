@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::super::Written;
 use super::super::group::Series;
-use super::super::rule::Group;
+use super::super::rule::{Group, signed};
 use super::super::stop::{Stopper, stop};
 use super::{Manager, restore};
 
@@ -137,7 +137,7 @@ impl Manager {
 
     /// Marks series as ended that no rule yields any more.
     async fn end_series(&self, gone: Series) {
-        let unix_nano = self.env.clock.unix_nanos();
+        let unix_nano = signed(self.env.clock.unix_nanos());
         let markers = gone.into_iter().map(|(labels, value)| Written {
             labels,
             value,

@@ -80,10 +80,10 @@ impl Evaluate for World {
     fn instant<'a>(
         &'a self,
         expr: &'a str,
-        at: u64,
+        at: i64,
         account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
-        self.asked.lock().push(at / SECOND);
+        self.asked.lock().push(at.unsigned_abs() / SECOND);
         self.evaluated.notify_one();
         if let Some(turn) = self.ends.lock().take() {
             turn.ask();
@@ -254,7 +254,10 @@ async fn alerts_carry_their_labels_and_annotations() {
         .iter()
         .filter(|one| one.labels["__name__"] == "ALERTS")
         .map(|one| {
-            let (at, state) = (one.unix_nano / SECOND, &one.labels["alertstate"]);
+            let (at, state) = (
+                one.unix_nano.unsigned_abs() / SECOND,
+                &one.labels["alertstate"],
+            );
             format!("{at} {state} {}", said(&one.value))
         })
         .collect();
@@ -377,7 +380,11 @@ async fn a_group_with_an_offset_asks_and_stores_as_of_then() {
         .iter()
         .map(|one| {
             let name = &one.labels["__name__"];
-            format!("{} {name} {}", one.unix_nano / SECOND, said(&one.value))
+            format!(
+                "{} {name} {}",
+                one.unix_nano.unsigned_abs() / SECOND,
+                said(&one.value)
+            )
         })
         .collect();
     assert_eq!(

@@ -8,7 +8,7 @@ impl Evaluate for Two {
     fn instant<'a>(
         &'a self,
         expr: &'a str,
-        _at: u64,
+        _at: i64,
         _account: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
         let sample = |id: &str, value| Sample {

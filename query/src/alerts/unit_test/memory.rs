@@ -17,6 +17,8 @@ use promql::{
 
 use super::super::{Account, Evaluate, Sample, Sink, Written, bind};
 
+const NANOS_PER_MS: i64 = 1_000_000;
+
 /// A value at a time.
 #[derive(Clone)]
 enum Stored {
@@ -34,9 +36,11 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(features: Features) -> Self {
+    /// `step_ms` is the step of subqueries that name none.
+    pub(super) fn new(step_ms: i64) -> Self {
         let options = Options {
-            features,
+            features: Features::Experimental,
+            subquery_step_ms: step_ms,
             ..Options::default()
         };
         Self {
@@ -152,11 +156,11 @@ impl Evaluate for Memory {
     fn instant<'a>(
         &'a self,
         expr: &'a str,
-        at_unix_nano: u64,
+        at_unix_nano: i64,
         _: &'a Account,
     ) -> BoxFuture<'a, Result<Vec<Sample>, String>> {
         Box::pin(async move {
-            let at_ms = i64::try_from(at_unix_nano / 1_000_000).unwrap_or(i64::MAX);
+            let at_ms = at_unix_nano.div_euclid(NANOS_PER_MS);
             bind::samples(self.query(expr, at_ms).await?)
         })
     }
@@ -166,7 +170,7 @@ impl Sink for Memory {
     fn write(&self, samples: Vec<Written>) -> BoxFuture<'_, Result<(), String>> {
         for sample in samples {
             let series = Series::new(sample.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-            let time = i64::try_from(sample.unix_nano / 1_000_000).unwrap_or(i64::MAX);
+            let time = sample.unix_nano.div_euclid(NANOS_PER_MS);
             let value = match sample.value {
                 SampleValue::Float(value) => Stored::Float(value),
                 SampleValue::Histogram(histogram) => Stored::Histogram(histogram),

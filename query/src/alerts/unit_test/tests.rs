@@ -35,8 +35,12 @@ groups:
 "#;
 
 async fn differences(tests: &str) -> Vec<Difference> {
+    differences_of(RULES, tests).await
+}
+
+async fn differences_of(rules: &str, tests: &str) -> Vec<Difference> {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rules.yml"), RULES).unwrap();
+    std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
     let file = folder.path().join("tests.yml");
     std::fs::write(&file, format!("rule_files: [rules.yml]\n{tests}")).unwrap();
     let tests = config::load_rule_tests(&file, &Any).unwrap();
@@ -218,4 +222,48 @@ tests:
     let found = differences(tests).await;
     assert!(matches!(found[0].mismatch, Mismatch::Input(_)), "{found:?}");
     assert_eq!((found.len(), &*found[1].test), (2, "second"));
+}
+
+#[tokio::test]
+async fn subqueries_without_a_step_take_the_evaluation_interval() {
+    let rules = "groups: [{name: g, interval: 15s, rules: [{record: n, expr: 'count_over_time(up[5m:])'}]}]";
+    let tests = r#"
+evaluation_interval: 30s
+tests:
+  - interval: 15s
+    input_series: [{series: up, values: '1x40'}]
+    promql_expr_test:
+      - {expr: 'count_over_time(up[5m:])', eval_time: 5m, exp_samples: [{value: 10}]}
+      - {expr: 'count_over_time(up[5m:1m])', eval_time: 5m, exp_samples: [{value: 5}]}
+      - {expr: 'n', eval_time: 5m, exp_samples: [{labels: n, value: 10}]}
+"#;
+    assert_eq!(differences_of(rules, tests).await, []);
+}
+
+#[tokio::test]
+async fn groups_with_a_query_offset_begin_before_the_input() {
+    let rules = "
+groups:
+  - name: g
+    query_offset: 1m
+    rules:
+      - {alert: Down, expr: 'up == 0', for: 5m}
+      - {record: r, expr: 'time()'}
+";
+    let tests = r#"
+tests:
+  - interval: 1m
+    input_series: [{series: up, values: '0x40'}]
+    alert_rule_test:
+      - {alertname: Down, eval_time: 5m, exp_alerts: []}
+      - {alertname: Down, eval_time: 6m, exp_alerts: [{}]}
+    promql_expr_test:
+      - expr: ALERTS_FOR_STATE
+        eval_time: 5m
+        exp_samples: [{labels: 'ALERTS_FOR_STATE{alertname="Down"}', value: 60}]
+      - {expr: 'r offset 1m', eval_time: 0, exp_samples: [{labels: r, value: -60}]}
+      - {expr: 'timestamp(r)', eval_time: 5m, exp_samples: [{value: 300}]}
+      - {expr: 'count_over_time(r[20m])', eval_time: 5m, exp_samples: [{value: 7}]}
+"#;
+    assert_eq!(differences_of(rules, tests).await, []);
 }

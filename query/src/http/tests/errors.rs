@@ -242,7 +242,8 @@ async fn rules_have_places_that_no_query_takes() {
     assert!(state.begin().await.is_err(), "the only place is taken");
     let rules = crate::alerts::bind::OverSources(state);
     let account = crate::alerts::Account::default();
-    let answer = crate::alerts::Evaluate::instant(&rules, "vector(1)", NOW, &account).await;
+    let answer =
+        crate::alerts::Evaluate::instant(&rules, "vector(1)", NOW.cast_signed(), &account).await;
     assert_eq!(answer.unwrap().len(), 1);
 }
 

@@ -23,7 +23,7 @@ fn ended(setup: &Setup, second: u64) -> Vec<String> {
     let written = setup.world.written.lock();
     let ended = written
         .iter()
-        .filter(|one| one.value.is_stale() && one.unix_nano == second * SECOND);
+        .filter(|one| one.value.is_stale() && one.unix_nano.unsigned_abs() == second * SECOND);
     ended.map(|one| one.labels["__name__"].clone()).collect()
 }
 
