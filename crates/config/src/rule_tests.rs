@@ -148,7 +148,7 @@ impl Checker<'_> {
             return rule_files;
         }
         self.value::<Duration>(root, "evaluation_interval");
-        self.value::<Vec<String>>(root, "group_eval_order");
+        self.order(root);
         self.value::<bool>(root, "fuzzy_compare");
         let patterns = self.value::<Vec<PathPattern>>(root, "rule_files");
         for pattern in patterns.unwrap_or_default() {
@@ -158,6 +158,20 @@ impl Checker<'_> {
             self.group(group);
         }
         rule_files
+    }
+
+    /// The names of groups in the order in which they are evaluated, each once.
+    fn order(&mut self, root: &Node) {
+        let names = self.value::<Vec<String>>(root, "group_eval_order");
+        let nodes = root.get("group_eval_order").map_or(&[][..], Node::items);
+        let mut seen = BTreeSet::new();
+        for (name, node) in names.unwrap_or_default().into_iter().zip(nodes) {
+            if seen.contains(&name) {
+                let message = format!("group name repeated in evaluation order: {name}");
+                self.cx.error(node, message, None);
+            }
+            seen.insert(name);
+        }
     }
 
     fn group(&mut self, group: &Node) {
@@ -214,7 +228,7 @@ impl Checker<'_> {
             self.series(sample, "labels");
         }
         if let Some(value) = sample.get("value").filter(|value| !value.is_null())
-            && value.as_text().and_then(number).is_none()
+            && value.as_text().and_then(read::number).is_none()
         {
             self.cx.expected(value, "a number", None);
         }

@@ -87,12 +87,11 @@ async fn one(
             let outcomes = unit_test::run(&tests, wanted, arguments.debug).await;
             if arguments.debug {
                 for outcome in &outcomes {
-                    write!(err, "DEBUG: test {:?}\n{}", outcome.test, outcome.series)?;
+                    write!(err, "DEBUG: test {:?}\n{}", outcome.name(), outcome.series)?;
                 }
             }
-            let outcomes = outcomes.iter().enumerate();
-            let case = |(index, outcome)| case(index, outcome, arguments.diff);
-            outcomes.map(case).collect()
+            let case = |outcome| case(outcome, arguments.diff);
+            outcomes.iter().map(case).collect()
         }
     };
     let problems: Vec<&String> = cases.iter().flat_map(|case| &case.failures).collect();
@@ -111,16 +110,13 @@ async fn one(
     })
 }
 
-fn case(index: usize, outcome: &unit_test::Outcome, diff: bool) -> Case {
+fn case(outcome: &unit_test::Outcome, diff: bool) -> Case {
     let said = outcome.differences.iter().map(|difference| match diff {
         true => difference.diff(),
         false => difference.to_string(),
     });
     Case {
-        name: match outcome.test.as_str() {
-            "" => format!("test {}", index + 1),
-            name => name.to_owned(),
-        },
+        name: outcome.name(),
         failures: said.collect(),
     }
 }

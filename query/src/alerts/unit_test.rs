@@ -7,13 +7,15 @@
 //! was stored by then. Nothing waits: a day of evaluations takes as long as they calculate.
 
 mod memory;
+mod notation;
 mod report;
 
 use std::collections::BTreeMap;
 
 use config::{AlertTest, ExpectedSample, ExprTest, RuleTest, RuleTests};
 use promql::engine::{SampleValue, Value};
-use promql::{Labels as Series, notation, parse_series};
+use promql::notation::{parse_histogram, parse_values};
+use promql::{Labels as Series, parse_series};
 
 use super::group::{Means, RuleStatus};
 use super::rule::Group;
@@ -30,10 +32,22 @@ const NANOS_PER_MS: u64 = 1_000_000;
 pub struct Outcome {
     /// Its name, or empty.
     pub test: String,
+    /// Its place in the file, from 0.
+    pub index: usize,
     /// What is not as it expects.
     pub differences: Vec<Difference>,
     /// Every series at its end, one a line: what was given, and what rules wrote. Empty unless wanted.
     pub series: String,
+}
+
+impl Outcome {
+    /// What to call the test: its name, or its place in the file as promtool has it.
+    pub fn name(&self) -> String {
+        match self.test.as_str() {
+            "" => format!("unnamed#{}", self.index),
+            name => name.to_owned(),
+        }
+    }
 }
 
 /// Runs the tests of a file whose names are wanted.
@@ -43,15 +57,18 @@ pub async fn run(
     shows_series: bool,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
-    for test in tests.tests.iter().filter(|test| wanted(&test.name)) {
-        outcomes.push(run_one(tests, test, shows_series).await);
+    for (index, test) in tests.tests.iter().enumerate() {
+        if wanted(&test.name) {
+            outcomes.push(run_one(tests, index, test, shows_series).await);
+        }
     }
     outcomes
 }
 
-async fn run_one(tests: &RuleTests, test: &RuleTest, shows_series: bool) -> Outcome {
+async fn run_one(tests: &RuleTests, index: usize, test: &RuleTest, shows_series: bool) -> Outcome {
     let outcome = |differences, series| Outcome {
         test: test.name.clone(),
+        index,
         differences,
         series,
     };
@@ -95,10 +112,14 @@ fn ms(duration: std::time::Duration) -> i64 {
 
 fn load(memory: &Memory, test: &RuleTest) -> Result<(), String> {
     let interval = ms(test.interval);
+    // Of inputs with the same labels the last one stands.
+    let mut inputs = BTreeMap::new();
     for input in &test.input_series {
         let labels = parse_series(&input.series).map_err(|problem| problem.to_string())?;
-        let values =
-            notation::parse_values(&input.values).map_err(|problem| problem.to_string())?;
+        let values = parse_values(&input.values).map_err(|problem| problem.to_string())?;
+        inputs.insert(labels, values);
+    }
+    for (labels, values) in inputs {
         let mut time = test.start_ms;
         for value in values {
             if let Some(value) = value {
@@ -106,7 +127,7 @@ fn load(memory: &Memory, test: &RuleTest) -> Result<(), String> {
             }
             time = time
                 .checked_add(interval)
-                .ok_or_else(|| format!("{}: its values reach beyond all time", input.series))?;
+                .ok_or_else(|| format!("{labels}: its values reach beyond all time"))?;
         }
     }
     Ok(())
@@ -292,7 +313,7 @@ fn expected_sample(expected: &ExpectedSample) -> Result<Sample, String> {
     let value = match &expected.histogram {
         None => SampleValue::Float(expected.value),
         Some(text) => {
-            let histogram = notation::parse_histogram(text);
+            let histogram = parse_histogram(text);
             let histogram =
                 histogram.map_err(|problem| format!("histogram {text:?}: {problem}"))?;
             SampleValue::Histogram(histogram.into())

@@ -198,3 +198,17 @@ fn an_empty_file_passes_and_the_outcome_is_written_for_other_programs() {
     );
     assert!(xml.contains("<testcase name=\"one\"/>"), "{xml}");
 }
+
+#[test]
+fn tests_without_a_name_are_called_by_their_place_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "tests:\n- name: one\n  promql_expr_test: [{expr: '1', exp_samples: [{value: 1}]}]\n\
+                - promql_expr_test: [{expr: '1', exp_samples: [{value: 1}]}]\n";
+    std::fs::write(folder.path().join("t.yml"), text).unwrap();
+    let options = ["--junit", "out.xml", "t.yml", "--run", "^$"];
+    let (code, out, err) = run(&options, folder.path());
+    assert_eq!(code, Some(0), "{out}{err}");
+    let xml = std::fs::read_to_string(folder.path().join("out.xml")).unwrap();
+    assert!(xml.contains("tests=\"1\""), "{xml}");
+    assert!(xml.contains("<testcase name=\"unnamed#1\"/>"), "{xml}");
+}

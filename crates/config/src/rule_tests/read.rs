@@ -11,7 +11,7 @@ use crate::rules::{RuleFile, Syntax};
 use crate::section::{Context, Value};
 use crate::yaml::Node;
 
-/// How often rules are evaluated where a file does not say.
+/// How often rules are evaluated where a file does not say, or says zero.
 const EVALUATION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A file of rule tests, with the rules.
@@ -124,7 +124,9 @@ pub fn load_rule_tests(path: &Path, syntax: &dyn Syntax) -> Result<RuleTests, Ve
         errors.dedup();
         return Err(errors);
     };
-    let evaluation_interval = get(&root, "evaluation_interval").unwrap_or(EVALUATION_INTERVAL);
+    let evaluation_interval = get(&root, "evaluation_interval")
+        .filter(|interval: &Duration| !interval.is_zero())
+        .unwrap_or(EVALUATION_INTERVAL);
     let tests = items(&root, "tests");
     Ok(RuleTests {
         rule_files,
@@ -188,6 +190,42 @@ fn rule_test(node: &Node, evaluation_interval: Duration) -> RuleTest {
     }
 }
 
+/// A number as promtool reads one in YAML: decimal, with a base after `0x`, `0o`, `0b` or octal after
+/// `0`, with `_` between digits, `.inf` or `.nan`. Beside these `Inf` and `NaN` as in PromQL.
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn number(text: &str) -> Option<f64> {
+    let (negative, unsigned) = match text.strip_prefix('-') {
+        Some(unsigned) => (true, unsigned),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let magnitude = match unsigned {
+        ".inf" | ".Inf" | ".INF" => f64::INFINITY,
+        ".nan" | ".NaN" | ".NAN" => f64::NAN,
+        _ if unsigned.starts_with(['_', '-', '+']) => return None,
+        _ => {
+            let digits = unsigned.replace('_', "");
+            match whole(&digits) {
+                Some(whole) => whole as f64,
+                None => digits.parse().ok()?,
+            }
+        }
+    };
+    Some(if negative { -magnitude } else { magnitude })
+}
+
+/// A whole number that says its base.
+fn whole(digits: &str) -> Option<u64> {
+    let (radix, digits) = match digits.get(..2) {
+        Some("0x" | "0X") => (16, &digits[2..]),
+        Some("0o" | "0O") => (8, &digits[2..]),
+        Some("0b" | "0B") => (2, &digits[2..]),
+        _ => (8, digits.strip_prefix('0')?),
+    };
+    // A sign between base and digits would be read, too.
+    let plain = digits.bytes().all(|digit| digit.is_ascii_alphanumeric());
+    u64::from_str_radix(digits, radix).ok().filter(|_| plain)
+}
+
 /// Unix milliseconds of seconds with a fraction, or RFC 3339.
 #[allow(clippy::cast_possible_truncation)]
 pub(super) fn start_ms(text: &str) -> Option<i64> {
@@ -202,7 +240,7 @@ pub(super) fn start_ms(text: &str) -> Option<i64> {
 fn expr_test(node: &Node) -> ExprTest {
     let sample = |node| ExpectedSample {
         labels: text(node, "labels"),
-        value: text(node, "value").parse().unwrap_or_default(),
+        value: number(&text(node, "value")).unwrap_or_default(),
         histogram: Some(text(node, "histogram")).filter(|text| !text.is_empty()),
     };
     ExprTest {

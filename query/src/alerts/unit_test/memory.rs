@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use promql::engine::SampleValue;
 use promql::format;
+use promql::histogram::ResetHint;
 use promql::notation::SequenceValue;
 use promql::source::SelectFuture;
 use promql::{
@@ -129,7 +130,12 @@ impl SeriesSource for Memory {
                     Stored::Histogram(histogram) => {
                         let before = before.replace(histogram);
                         if wanted {
-                            let hint = histogram.hint_after(before);
+                            // A series that begins anew says as little of what was before as
+                            // one that begins, as where Prometheus stores it.
+                            let hint = match histogram.hint_after(before) {
+                                ResetHint::Reset => ResetHint::Unknown,
+                                hint => hint,
+                            };
                             let mut histogram = Arc::clone(histogram);
                             if histogram.hint != hint {
                                 Arc::make_mut(&mut histogram).hint = hint;

@@ -6,6 +6,7 @@ use promql::engine::SampleValue;
 use promql::format::{duration, quote};
 
 use super::super::Labels;
+use super::notation;
 
 /// Something that is not as a test expects it.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,8 +83,8 @@ pub struct Alert {
 }
 
 impl Sample {
-    /// Whether this is the sample that is expected. Not-a-number is itself; a fuzzy comparison
-    /// takes neighbouring numbers as equal.
+    /// Whether this is the sample that is expected, with the hint of a histogram. Not-a-number is
+    /// itself; a fuzzy comparison takes neighbouring numbers as equal.
     pub(super) fn equals(&self, expected: &Self, fuzzy: bool) -> bool {
         self.labels == expected.labels
             && match (&self.value, &expected.value) {
@@ -92,7 +93,10 @@ impl Sample {
                     let same = a == b || a.is_nan() && b.is_nan();
                     same || fuzzy && (a.next_up() == *b || a.next_down() == *b)
                 }
-                (a, b) => a == b,
+                (SampleValue::Histogram(a), SampleValue::Histogram(b)) => {
+                    notation::histogram(a) == notation::histogram(b)
+                }
+                _ => false,
             }
     }
 }
@@ -132,7 +136,7 @@ impl Display for Sample {
         write!(f, "{} ", Braced(&self.labels))?;
         match &self.value {
             SampleValue::Float(value) => f.write_str(&exponential(*value)),
-            SampleValue::Histogram(histogram) => write!(f, "{histogram}"),
+            SampleValue::Histogram(histogram) => f.write_str(&notation::histogram(histogram)),
         }
     }
 }

@@ -75,7 +75,8 @@ tests:
     promql_expr_test:
       - {expr: 'job:up:sum', eval_time: 1m, exp_samples: [{labels: 'job:up:sum{job="a"}', value: 2}]}
       - {expr: 'count(ALERTS{alertstate="pending"})', eval_time: 3m, exp_samples: [{value: 1}]}
-      - {expr: 'h', eval_time: 5m, exp_samples: [{labels: h, histogram: '{{count:2 sum:3 buckets:[2]}}'}]}
+      - {expr: 'h', eval_time: 0, exp_samples: [{labels: h, histogram: '{{count:2 sum:3 buckets:[2]}}'}]}
+      - {expr: 'h', eval_time: 5m, exp_samples: [{labels: h, histogram: '{{count:2 sum:3 buckets:[2] counter_reset_hint:not_reset}}'}]}
       - {expr: '0/0', eval_time: 0, exp_samples: [{value: NaN}]}
       - {expr: 'nothing', eval_time: 1h, exp_samples: []}
 "#;
@@ -266,4 +267,66 @@ tests:
       - {expr: 'count_over_time(r[20m])', eval_time: 5m, exp_samples: [{value: 7}]}
 "#;
     assert_eq!(differences_of(rules, tests).await, []);
+}
+
+#[tokio::test]
+async fn histograms_are_compared_with_their_hints_and_said_as_tests_write_them() {
+    let tests = r#"
+tests:
+  - interval: 1m
+    input_series:
+      - {series: a, values: '{{count:2 sum:3 buckets:[2]}}x9'}
+      - {series: b, values: '{{schema:2 z_bucket:3 z_bucket_w:0.001 count:9 sum:-0.5 n_buckets:[3 0 1] buckets:[0 3] n_offset:4}}'}
+      - {series: c, values: '{{schema:-53 custom_values:[5 10] count:6 sum:NaN buckets:[3 0 3] counter_reset_hint:gauge}}'}
+      - {series: reset, values: '{{count:5 sum:3 buckets:[5]}} {{count:2 sum:3 buckets:[2]}} {{count:3 sum:3 buckets:[3]}}'}
+    promql_expr_test:
+      - {expr: a, eval_time: 5m, exp_samples: [{labels: a, histogram: '{{count:2 sum:3 buckets:[2]}}'}]}
+      - {expr: a, eval_time: 5m, exp_samples: [{labels: a, value: 2}]}
+      - {expr: 'rate(a[3m])', eval_time: 5m, exp_samples: [{histogram: '{{}}'}]}
+      - {expr: b, eval_time: 0}
+      - {expr: c, eval_time: 0}
+      - {expr: c, eval_time: 0, exp_samples: [{labels: c, histogram: '{{schema:-53 custom_values:[5 10] count:6 sum:NaN buckets:[3 0 3] counter_reset_hint:gauge}}'}]}
+      - {expr: reset, eval_time: 1m, exp_samples: [{labels: reset, histogram: '{{count:2 sum:3 buckets:[2]}}'}]}
+      - {expr: reset, eval_time: 2m, exp_samples: [{labels: reset, histogram: '{{count:3 sum:3 buckets:[3] counter_reset_hint:not_reset}}'}]}
+"#;
+    let found: Vec<String> = differences(tests)
+        .await
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        found,
+        [
+            r#"    expr: "a", time: 5m,
+        exp: {__name__="a"} {{count:2 sum:3 buckets:[2]}}
+        got: {__name__="a"} {{count:2 sum:3 counter_reset_hint:not_reset buckets:[2]}}"#,
+            r#"    expr: "a", time: 5m,
+        exp: {__name__="a"} 2E+00
+        got: {__name__="a"} {{count:2 sum:3 counter_reset_hint:not_reset buckets:[2]}}"#,
+            r#"    expr: "rate(a[3m])", time: 5m,
+        exp: {} {{}}
+        got: {} {{counter_reset_hint:gauge}}"#,
+            r#"    expr: "b", time: 0s,
+        exp: nil
+        got: {__name__="b"} {{schema:2 count:9 sum:-0.5 z_bucket:3 z_bucket_w:0.001 offset:1 buckets:[3] n_offset:4 n_buckets:[3 0 1]}}"#,
+            r#"    expr: "c", time: 0s,
+        exp: nil
+        got: {__name__="c"} {{schema:-53 count:6 sum:NaN custom_values:[5 10] counter_reset_hint:gauge buckets:[3 0 3]}}"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_last_of_inputs_with_the_same_labels_stands() {
+    let tests = r#"
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'up{a="b", c="d"}', values: '1 2 3'}
+      - {series: 'up{c="d", a="b"}', values: '_ _ 5'}
+    promql_expr_test:
+      - {expr: up, eval_time: 1m}
+      - {expr: up, eval_time: 2m, exp_samples: [{labels: 'up{a="b", c="d"}', value: 5}]}
+"#;
+    assert_eq!(differences(tests).await, []);
 }
