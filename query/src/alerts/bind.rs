@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use promql::engine::{SampleValue, Value};
-use promql::{Engine, Limits};
+use promql::{Engine, Features, Limits};
 
 use super::notifier::Webhook;
 use super::rule::{Group, Rule, RuleKind};
@@ -50,9 +50,21 @@ fn rule(rule: config::Rule) -> Rule {
     };
     Rule {
         name,
-        expr: rule.expr.text,
+        expr: printed(rule.expr.text),
         labels: rule.labels,
         kind,
+    }
+}
+
+/// An expression as Prometheus prints it: in one line and without comments. This is what the API shows,
+/// what is evaluated and what tells a rule from others.
+fn printed(text: String) -> String {
+    let read = |text: &str| promql::parse_with(text, Features::Experimental);
+    let printed = read(&text).map(|expr| expr.to_string());
+    match printed {
+        // Numbers such as 1e300 may make it longer than an expression may be.
+        Ok(printed) if read(&printed).is_ok() => printed,
+        _ => text,
     }
 }
 
@@ -204,5 +216,22 @@ mod tests {
         let panicked = within(Duration::from_secs(60), || panic!("it cannot"));
         let panicked: Result<Option<()>, String> = panicked.await;
         assert!(panicked.unwrap_err().contains("failed"));
+    }
+
+    #[test]
+    fn expressions_are_printed_as_prometheus_does() {
+        for (text, want) in [
+            (
+                "# of each job\nsum(rate(up{b='1',\n  a=\"2\"}[300s]))\n  by (job)  > 1e3",
+                "sum by (job) (rate(up{a=\"2\",b=\"1\"}[5m])) > 1000",
+            ),
+            ("up[1h:]", "up[1h:]"),
+            ("up{", "up{"),
+        ] {
+            assert_eq!(printed(text.to_owned()), want);
+        }
+        let long = format!("up > {}", vec!["1e300"; 1_000].join(" + "));
+        assert!(promql::parse(&long).is_ok());
+        assert_eq!(printed(long.clone()), long);
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct RuleTiming {
 }
 
 impl Manager {
-    /// All rules and how they do.
+    /// All rules and how they do, by file and name of their group.
     pub fn rules(&self) -> RulesAnswer {
         self.rules_in_detail().0
     }
@@ -42,11 +42,13 @@ impl Manager {
     /// The same, and what else Prometheus' API says of each group.
     pub(crate) fn rules_in_detail(&self) -> (RulesAnswer, Vec<GroupDetails>) {
         let status = self.status.lock();
+        let mut groups: Vec<&GroupStatus> = status.iter().collect();
+        groups.sort_by_key(|known| (&known.group.file, &known.group.name));
         let answer = RulesAnswer {
-            groups: status.iter().map(group_view).collect(),
+            groups: groups.iter().copied().map(group_view).collect(),
             completeness: completeness(&status),
         };
-        (answer, status.iter().map(details).collect())
+        (answer, groups.into_iter().map(details).collect())
     }
 
     /// All active alerts: firing first, then pending, each by start.

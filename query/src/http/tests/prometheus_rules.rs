@@ -34,14 +34,15 @@ fn group(file: &str, name: &str, rules: Vec<Rule>) -> Group {
 }
 
 async fn server() -> Server {
+    // They are listed by file and name.
     let groups = vec![
+        group("b.yml", "one", vec![rule("up:max", "shop")]),
+        group("a.yml", "two", vec![rule("Slow", "shop")]),
         group(
             "a.yml",
             "one",
             vec![rule("Down", "ops"), rule("up:sum", "ops")],
         ),
-        group("a.yml", "two", vec![rule("Slow", "shop")]),
-        group("b.yml", "one", vec![rule("up:max", "shop")]),
     ];
     let (server, manager) = serve_all(&Memory::new("a"), groups).await;
     for index in 0..3 {

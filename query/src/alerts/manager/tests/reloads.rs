@@ -49,7 +49,7 @@ async fn alerts_of_rules_that_are_still_there_go_on() {
         setup.at(&manager, second).await;
         manager.evaluate_group(1, second * SECOND).await;
     }
-    let before = manager.rules().groups[0].clone();
+    let before = manager.rules().groups[1].clone();
     setup.clock.0.store(25 * SECOND, Ordering::Relaxed);
     // Rules change places, and one asks something else.
     let held = Rule {
