@@ -18,8 +18,8 @@ pub(super) fn call(executor: &Executor<'_>, name: &str, args: Vec<Value>) -> Res
         "externalURL" => Ok(Value::Str(executor.data.external_url.clone())),
         "pathPrefix" => Ok(Value::Str(path_prefix(&executor.data.external_url))),
         "now" => Ok(Value::Float(seconds(executor.data.at_unix_nano))),
-        "graphLink" => link(executor, &args, 0),
-        "tableLink" => link(executor, &args, 1),
+        "graphLink" => link(name, &args, 0),
+        "tableLink" => link(name, &args, 1),
         _ => builtin(name, &args)
             .or_else(|| text(name, &args))
             .or_else(|| number(name, &args))
@@ -385,12 +385,11 @@ fn series(name: &str, args: &[Value]) -> Option<Outcome> {
     })
 }
 
-/// A link to the query page with this expression.
-fn link(executor: &Executor<'_>, args: &[Value], tab: u8) -> Outcome {
-    let [expr] = exactly("graphLink", args)?;
-    let base = executor.data.external_url.trim_end_matches('/');
+/// The path of Prometheus' query page with this expression, to come after `externalURL`.
+fn link(name: &str, args: &[Value], tab: u8) -> Outcome {
+    let [expr] = exactly(name, args)?;
     Ok(Value::Str(format!(
-        "{base}/graph?g0.expr={}&g0.tab={tab}",
+        "/graph?g0.expr={}&g0.tab={tab}",
         url_query(expr.string()?)
     )))
 }

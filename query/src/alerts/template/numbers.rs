@@ -5,6 +5,7 @@ use super::functions::{Outcome, exactly};
 use super::value::Value;
 
 /// Functions over numbers.
+#[allow(clippy::cast_possible_truncation)]
 pub(super) fn number(name: &str, args: &[Value]) -> Option<Outcome> {
     let map = |change: fn(f64) -> Result<String, String>| {
         exactly(name, args)
@@ -28,7 +29,7 @@ pub(super) fn number(name: &str, args: &[Value]) -> Option<Outcome> {
         "toTime" => exactly(name, args).and_then(|[value]| value.number().map(Value::Time)),
         "toDuration" => exactly(name, args)
             .and_then(|[value]| value.number())
-            .map(|value| Value::Str(humanize_duration(value))),
+            .map(|seconds| Value::Str(go_duration((seconds * 1e9) as i64))),
         "parseDuration" => exactly(name, args)
             .and_then(|[value]| parse_duration(value.string()?).map(Value::Float)),
         _ => return None,
@@ -113,6 +114,36 @@ fn humanize_duration(value: f64) -> String {
         scaled *= 1000.0;
     }
     format!("{}{prefix}s", float_precision_g(scaled, 4))
+}
+
+/// A duration as Go prints it: `1h0m0s`, `1m30.5s`, `250ms`.
+fn go_duration(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let nanos = nanos.unsigned_abs();
+    match nanos {
+        0 => return "0s".to_owned(),
+        1..1_000 => return format!("{sign}{nanos}ns"),
+        1_000..1_000_000 => return format!("{sign}{}µs", decimal(nanos, 3)),
+        1_000_000..1_000_000_000 => return format!("{sign}{}ms", decimal(nanos, 6)),
+        _ => {}
+    }
+    let minutes = nanos / 60_000_000_000;
+    let seconds = decimal(nanos % 60_000_000_000, 9);
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{sign}{seconds}s"),
+        (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+/// A whole number with its last digits behind a point, without zeros at the end.
+fn decimal(number: u64, digits: u32) -> String {
+    let unit = 10_u64.pow(digits);
+    let (whole, rest) = (number / unit, number % unit);
+    let rest = format!("{rest:0width$}", width = digits as usize);
+    let rest = rest.trim_end_matches('0');
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{whole}{point}{rest}")
 }
 
 /// A Prometheus duration in seconds.
