@@ -7,14 +7,22 @@ use super::*;
 
 /// A request with one counter `http.requests` in seconds of an attribute `a.b`.
 fn request(metadata: Option<(&str, &str)>) -> Vec<u8> {
+    request_of("", metadata)
+}
+
+/// The same, of a scope.
+fn request_of(scope: &str, metadata: Option<(&str, &str)>) -> Vec<u8> {
     use std::sync::Arc;
 
     use model::metric::{MetricKind, PointValue, Series, Temporality};
-    use model::{DataPoint, Metric};
+    use model::{DataPoint, Metric, Scope};
     let metadata = metadata.map(|(key, value)| KeyValue::new(key, value));
     let series = Series {
         resource: Arc::default(),
-        scope: Arc::default(),
+        scope: Arc::new(Scope {
+            name: scope.to_owned(),
+            ..Scope::default()
+        }),
         metric: Arc::new(Metric {
             name: "http.requests".to_owned(),
             description: String::new(),
@@ -99,4 +107,24 @@ fn what_comes_by_a_protocol_of_prometheus_has_its_own_names() {
     let series = decoded(&decoder, Format::RemoteWrite1, &written);
     assert_eq!(prometheus::base_name(&series), "a.b");
     assert_eq!(last(&series.metric.metadata, NAMING_KEY), None);
+}
+
+#[test]
+fn what_others_turned_into_otlp_has_its_names() {
+    let request = request_of("github.com/receiver", Some((TYPE_KEY, "counter")));
+    let names = |naming: Naming| {
+        let series = decoded(&Decoder::new(naming), Format::Otlp, &request);
+        let metadata = series.metric.metadata.iter();
+        assert_eq!(metadata.filter(|pair| pair.key == NAMING_KEY).count(), 1);
+        let labels = prometheus::base_labels(&series);
+        (prometheus::base_name(&series), labels[0].0.clone())
+    };
+    let pair = |name: &str, label: &str| (name.to_owned(), label.to_owned());
+    let usual = pair("http_requests_seconds_total", "a_b");
+    assert_eq!(names(Naming::default()), usual);
+    let sent = Naming {
+        strategy: Strategy::NoTranslation,
+        ..Naming::default()
+    };
+    assert_eq!(names(sent), pair("http.requests", "a.b"));
 }

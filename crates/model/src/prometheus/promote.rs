@@ -95,6 +95,10 @@ mod tests {
         assert_eq!(labels(&listed), "job=api k8s_pod_name=p-1 zone=own");
         let all = Promotion::AllBut(vec!["k8s.pod.name".to_owned()]);
         assert_eq!(labels(&all), "job=api service_name=api zone=own");
+        let theirs = series(vec![super::super::mark("gauge"), Naming::fixed()]);
+        let mut promoted = theirs.clone();
+        listed.apply(&mut promoted);
+        assert_eq!(promoted.attributes.len(), 1 + theirs.attributes.len());
         let mut verbatim = series(vec![super::super::mark("gauge")]);
         listed.apply(&mut verbatim);
         assert_eq!(

@@ -2,14 +2,15 @@
 //!
 //! A metric that came by a protocol of Prometheus has the metadata key [`TYPE_KEY`], as
 //! OpenTelemetry's compatibility rules have it: its name and its labels are Prometheus' own and
-//! come back as they were, without a suffix, and nothing of them is escaped.
+//! come back as they were, without a suffix, and nothing of them is escaped. One that says with
+//! [`NAMING_KEY`] how it is named was turned into OTLP by others, and has the names of OTLP.
 
-use super::{MetricKind, NAME_LABEL, Naming, Scope, SharedLabels};
+use super::{MetricKind, NAME_LABEL, NAMING_KEY, Naming, Scope, SharedLabels};
 use crate::metric::{self, Metric, Series};
 use crate::value::{KeyValue, Value, last};
 
 /// The metadata key that says which type a metric has to Prometheus, in lower case, and by being
-/// there that the metric's name is Prometheus' own.
+/// there without [`NAMING_KEY`] that the metric's name is Prometheus' own.
 pub const TYPE_KEY: &str = "prometheus.type";
 
 /// The metadata key of a metric that describes a family and has no samples: remote write 1.0 sends
@@ -39,7 +40,7 @@ fn is_family(metric: &Metric) -> bool {
 
 /// Whether name and labels of the metric are Prometheus' own.
 pub fn is_verbatim(metric: &Metric) -> bool {
-    own_type(metric).is_some()
+    own_type(metric).is_some() && last(&metric.metadata, NAMING_KEY).is_none()
 }
 
 /// How the metric and its labels are named.
@@ -138,7 +139,8 @@ pub struct Family {
 pub fn family(series: &Series) -> Option<Family> {
     let metric = &series.metric;
     let help = metric.description.clone();
-    if let Some(kind) = own_type(metric) {
+    let told = own_type(metric);
+    if let Some(kind) = told.filter(|_| is_verbatim(metric)) {
         let says_nothing = kind == "unknown" && help.is_empty() && metric.unit.is_empty();
         if says_nothing && !is_family(metric) {
             return None;
@@ -151,10 +153,10 @@ pub fn family(series: &Series) -> Option<Family> {
         });
     }
     let name = base_name(series);
-    let kind = MetricKind::of(metric.kind, metric.monotonic).prometheus_type();
+    let kind = MetricKind::of(metric.kind, metric.monotonic);
     (!name.is_empty()).then(|| Family {
         name,
-        kind: kind.to_owned(),
+        kind: told.unwrap_or(kind.prometheus_type()).to_owned(),
         help,
         unit: super::unit_name(&metric.unit),
     })
@@ -227,8 +229,17 @@ mod tests {
         expected.push(pair("日", "2"));
         assert_eq!(base_labels(&marked), expected);
         assert_eq!(target_info(&marked), None);
+        // What others turned into OTLP says its type and has the names of OTLP all the same.
+        let theirs = vec![mark("info"), Naming::fixed()];
+        let theirs = series("x.total_ratio", theirs, &labels);
+        let told = family(&theirs).unwrap();
+        assert_eq!(
+            (&*told.name, &*told.kind),
+            ("x_total_ratio_seconds", "info")
+        );
         let other = series("x.total_ratio", vec![], &labels);
         assert_eq!(base_name(&other), "x_total_ratio_seconds");
+        assert_eq!(base_labels(&other), base_labels(&theirs));
         let mut expected = vec![pair("a_b", "1")];
         expected.extend(target);
         assert_eq!(base_labels(&other), expected);

@@ -9,7 +9,7 @@ use model::metric::{
     ExponentialHistogram, Histogram, MetricKind, PointValue, Summary, Temporality,
 };
 use model::native::{NativeCounts, NativeHistogram, ResetHint};
-use model::prometheus::TYPE_KEY;
+use model::prometheus::{TYPE_KEY, is_verbatim};
 use model::room::NoRoom;
 use model::row::{PointRef, UNDATED};
 use model::value::{Value, last};
@@ -57,7 +57,9 @@ impl ChunkSink<'_> {
 /// Whether the points of a metric count up from a zero at their start.
 fn counts(metric: &Metric, point: &PointRef<'_>) -> bool {
     // What came by a protocol of Prometheus is a gauge here, and says what it is.
-    if let Some(kind) = last(&metric.metadata, TYPE_KEY).and_then(Value::as_str) {
+    if is_verbatim(metric)
+        && let Some(kind) = last(&metric.metadata, TYPE_KEY).and_then(Value::as_str)
+    {
         let quantile = || point.attributes.iter().any(|pair| pair.key == "quantile");
         return match kind {
             "counter" | "histogram" => true,
