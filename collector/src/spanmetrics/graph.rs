@@ -338,7 +338,8 @@ impl Graph {
     }
 
     fn lose(&mut self, tenant: &Tenant, lost: Lost<'_>, found: &mut Found<'_>) {
-        self.outcomes.unpaired += 1;
+        // What had to stop waiting is counted as such by whoever stopped it.
+        self.outcomes.unpaired += u64::from(lost.loss == Loss::Unpaired);
         found(tenant, Event::Lost(lost));
     }
 }
