@@ -8,7 +8,8 @@
 //! - a caller that waited in vain, and whose attributes name its peer, called one that sends no
 //!   spans: a virtual node;
 //! - what begins a trace was asked for by someone who sends no spans: the virtual node `user`;
-//! - anything else that waited in vain is counted as unpaired;
+//! - anything else that waited in vain is counted as unpaired, once: a consumer of several messages only
+//!   where the producer of none of them came;
 //! - what had to stop waiting since too many waited is counted as dropped, unless it is a virtual
 //!   node's.
 
@@ -18,6 +19,8 @@ mod edge;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -28,7 +31,7 @@ use super::histogram::Example;
 
 pub(super) use attributes::Attributes;
 pub(super) use edge::{Connection, Edge, Event, Found, Loss, Lost, VirtualSide};
-use edge::{Kept, join, kept, side};
+use edge::{Kept, Side, join, kept, side};
 
 /// Who asks where nothing says who it is.
 const USER: &str = "user";
@@ -62,7 +65,33 @@ enum Half {
         joined: bool,
     },
     /// One span waits mostly, so that the rest takes no memory.
-    Called(Kept, Vec<Kept>),
+    Called(Called, Vec<Called>),
+}
+
+/// A span that was called, where it waits for one of its callers.
+#[derive(Debug)]
+struct Called {
+    side: Kept,
+    /// Of one that waits for several: whether any of them has come. Shared by the places where it waits.
+    joined: Option<Arc<AtomicBool>>,
+}
+
+impl Called {
+    /// Notes that a caller has come.
+    fn join(&self) -> Side<'_> {
+        if let Some(joined) = &self.joined {
+            joined.store(true, Ordering::Relaxed);
+        }
+        self.side.side()
+    }
+
+    /// Whether it has waited in vain, now that it stops waiting here: a batch is one request of each
+    /// producer that has come, and one lost span where none has.
+    fn is_lost(&self) -> bool {
+        self.joined
+            .as_ref()
+            .is_none_or(|joined| Arc::strong_count(joined) == 1 && !joined.load(Ordering::Relaxed))
+    }
 }
 
 #[derive(Debug)]
@@ -90,7 +119,7 @@ pub(super) struct Graph {
     waiting: HashMap<Key, Waiting>,
     /// By the time until which they wait.
     order: VecDeque<(u64, u64, Key)>,
-    /// Spans that wait.
+    /// Spans that wait, each as often as there are callers that it waits for.
     held: usize,
     next: u64,
     pub(super) outcomes: Outcomes,
@@ -110,7 +139,7 @@ impl Graph {
         }
     }
 
-    /// Spans that wait.
+    /// Spans that wait, each as often as there are callers that it waits for.
     pub(super) fn held(&self) -> usize {
         self.held
     }
@@ -173,7 +202,7 @@ impl Graph {
                 {
                     self.held -= 1 + more.len();
                     for called in std::iter::once(&first).chain(&more) {
-                        found(span.tenant, Event::Edge(join(side, called.side())));
+                        found(span.tenant, Event::Edge(join(side, called.join())));
                     }
                 }
                 joined = true;
@@ -221,6 +250,11 @@ impl Graph {
             return found(span.tenant, Event::Edge(edge));
         }
         let called = side(span, kind, example);
+        let batch = (linked.len() > 1).then(|| Arc::new(AtomicBool::new(false)));
+        let keep = || Called {
+            side: called.keep(),
+            joined: batch.clone(),
+        };
         let until = self.until(now);
         for key in linked.into_iter().chain(parent) {
             match self.waiting.get_mut(&key) {
@@ -230,6 +264,9 @@ impl Graph {
                 }) => {
                     found(span.tenant, Event::Edge(join(side.side(), called)));
                     *joined = true;
+                    if let Some(batch) = &batch {
+                        batch.store(true, Ordering::Relaxed);
+                    }
                     if !side.messaging {
                         self.waiting.remove(&key);
                         self.held -= 1;
@@ -239,13 +276,15 @@ impl Graph {
                     half: Half::Called(_, more),
                     ..
                 }) => {
-                    more.push(called.keep());
+                    more.push(keep());
                     self.held += 1;
                 }
-                None => self.hold(key, Half::Called(called.keep(), Vec::new()), until),
+                None => self.hold(key, Half::Called(keep(), Vec::new()), until),
             }
-            self.shrink(found);
         }
+        // From here on the places where it waits have it alone.
+        drop(batch);
+        self.shrink(found);
     }
 
     /// Until when what comes now waits.
@@ -291,7 +330,8 @@ impl Graph {
         }
     }
 
-    /// What a side becomes that waited in vain; says how many spans that were.
+    /// What a side becomes that waited in vain; says how many spans wait no more, but for batches that
+    /// others than this caller have come for or may come for.
     fn end(&mut self, number: u64, key: &Key, loss: Loss, found: &mut Found<'_>) -> u64 {
         let is_this = |waits: &Waiting| waits.number == number;
         if !self.waiting.get(key).is_some_and(is_this) {
@@ -300,20 +340,22 @@ impl Graph {
         let Some(Waiting { half, .. }) = self.waiting.remove(key) else {
             return 0;
         };
-        let spans = match &half {
+        match half {
             Half::Called(first, more) => {
+                self.held -= 1 + more.len();
+                let mut lost = 0;
                 for called in std::iter::once(first).chain(more) {
-                    self.lose(&key.tenant, called.lost(false, loss), found);
+                    if called.is_lost() {
+                        self.lose(&key.tenant, called.side.lost(false, loss), found);
+                        lost += 1;
+                    }
                 }
-                1 + more.len()
+                return lost;
             }
-            Half::Caller { joined: true, .. } => 1,
+            Half::Caller { joined: true, .. } => {}
             Half::Caller {
                 side, peer: None, ..
-            } => {
-                self.lose(&key.tenant, side.lost(true, loss), found);
-                1
-            }
+            } => self.lose(&key.tenant, side.lost(true, loss), found),
             Half::Caller {
                 side,
                 peer: Some(peer),
@@ -321,7 +363,7 @@ impl Graph {
             } => {
                 let edge = Edge {
                     client: Cow::Borrowed(&side.service),
-                    server: Cow::Borrowed(peer),
+                    server: Cow::Borrowed(&peer),
                     connection: Connection::Virtual,
                     failed: side.failed,
                     client_side: Some(side.example),
@@ -330,11 +372,10 @@ impl Graph {
                     virtual_side: VirtualSide::Server,
                 };
                 found(&key.tenant, Event::Edge(edge));
-                1
             }
-        };
-        self.held -= spans;
-        spans as u64
+        }
+        self.held -= 1;
+        1
     }
 
     fn lose(&mut self, tenant: &Tenant, lost: Lost<'_>, found: &mut Found<'_>) {

@@ -320,12 +320,43 @@ fn a_message_is_joined_to_all_its_consumers_by_parent_or_by_link() {
         (2, 0, 0),
     );
     fixture.expire(100);
-    fixture.assert(&[], (0, 1, 0));
+    fixture.assert(&[], (0, 0, 0));
 
     // Nobody took it: the queue is all that is known.
     fixture.see(100, send);
     fixture.expire(200);
-    fixture.assert(&["shop kafka Virtual 2 -"], (0, 1, 0));
+    fixture.assert(&["shop kafka Virtual 2 -"], (0, 0, 0));
+}
+
+#[test]
+fn a_batch_is_lost_once_and_only_where_none_of_its_producers_comes() {
+    let batch = Sent {
+        trace: 5,
+        links: &[(1, 2), (1, 3), (1, 4), (1, 5)],
+        ..sent("mail", SpanKind::Consumer, 9, None)
+    };
+    let mut fixture = Fixture::new(100);
+    fixture.see(0, batch);
+    fixture.assert(&[], (4, 0, 0));
+    fixture.expire(100);
+    fixture.assert(&[], (0, 1, 0));
+    fixture.assert_lost(&[">mail Messaging Unpaired"]);
+    // One that comes later, and one that was there.
+    fixture.see(100, batch);
+    fixture.see(101, sent("shop", SpanKind::Producer, 3, None));
+    fixture.see(102, Sent { id: 8, ..batch });
+    fixture.assert(
+        &["shop mail Messaging 3 9", "shop mail Messaging 3 8"],
+        (3 + 1 + 3, 1, 0),
+    );
+    fixture.expire(200);
+    fixture.assert(&[], (0, 1, 0));
+    fixture.assert_lost(&[]);
+    // Without room for any of the places where it waits.
+    let mut fixture = Fixture::new(0);
+    fixture.see(0, batch);
+    fixture.assert(&[], (0, 0, 1));
+    fixture.assert_lost(&[">mail Messaging Dropped"]);
 }
 
 #[test]
