@@ -38,13 +38,13 @@ impl Counts for Calls {
         }
     }
 
-    fn put_back_zeros(&mut self, taken: &Self) {
-        self.zero.put_back(taken.zero);
-        self.latency.zero.put_back(taken.latency.zero);
+    fn put_back_zeros(&mut self, taken: &Self, since: u64) {
+        self.zero.put_back(taken.zero, since);
+        self.latency.zero.put_back(taken.latency.zero, since);
     }
 
     fn put_back(&mut self, taken: Self) {
-        self.zero.put_back(taken.zero);
+        self.zero.put_back(taken.zero, 0);
         self.latency.put_back(taken.latency);
     }
 }
@@ -106,16 +106,16 @@ impl Counts for Requests {
         }
     }
 
-    fn put_back_zeros(&mut self, taken: &Self) {
-        self.zero.put_back(taken.zero);
+    fn put_back_zeros(&mut self, taken: &Self, since: u64) {
+        self.zero.put_back(taken.zero, since);
         let zeros = [&taken.client, &taken.server, &taken.transit].map(|latency| latency.zero);
         for (latency, zero) in self.latencies().into_iter().zip(zeros) {
-            latency.zero.put_back(zero);
+            latency.zero.put_back(zero, since);
         }
     }
 
     fn put_back(&mut self, taken: Self) {
-        self.zero.put_back(taken.zero);
+        self.zero.put_back(taken.zero, 0);
         let sides = [taken.client, taken.server, taken.transit];
         for (latency, taken) in self.latencies().into_iter().zip(sides) {
             latency.put_back(taken);
@@ -148,12 +148,12 @@ impl Counts for Losses {
         }
     }
 
-    fn put_back_zeros(&mut self, taken: &Self) {
-        self.zero.put_back(taken.zero);
+    fn put_back_zeros(&mut self, taken: &Self, since: u64) {
+        self.zero.put_back(taken.zero, since);
     }
 
     fn put_back(&mut self, taken: Self) {
-        self.put_back_zeros(&taken);
+        self.put_back_zeros(&taken, 0);
     }
 }
 
@@ -166,7 +166,7 @@ impl Counts for Presence {
         *self
     }
 
-    fn put_back_zeros(&mut self, _: &Self) {}
+    fn put_back_zeros(&mut self, _: &Self, _: u64) {}
 
     fn put_back(&mut self, _: Self) {}
 }

@@ -69,7 +69,7 @@ impl SpanMetrics {
                         let mut state = shared.state.lock();
                         state.totals_mut().refused_points += refused;
                         // Of which series they were the answer does not say.
-                        state.put_back_zeros(tenant, &part);
+                        state.put_back_zeros(tenant, &part, now);
                     }
                 }
                 Err(WriteError::TooLarge(_) | WriteError::Malformed(_)) if part.len() > 1 => {

@@ -87,7 +87,7 @@ impl Latency {
     /// Has everything that was taken written once more. Of a bucket that has an example since then,
     /// that one stays.
     pub(super) fn put_back(&mut self, taken: Self) {
-        self.zero.put_back(taken.zero);
+        self.zero.put_back(taken.zero, 0);
         for (bucket, example) in taken.examples {
             if !self.examples.iter().any(|(at, _)| *at == bucket) {
                 self.examples.push((bucket, example));

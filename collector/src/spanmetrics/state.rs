@@ -18,6 +18,9 @@ use super::zero::Moment;
 /// Every so many emissions, series without new spans are written too, so that queries that look
 /// back five minutes see them.
 const REFRESH_EVERY: u64 = 4;
+/// Zeros of which the store may have refused some are written again for so long: as long as a series
+/// without points keeps a place that one of these may get.
+const ZEROS_NANOS: u64 = 60 * 60 * 1_000_000_000;
 /// All tenants together may have as many series as this many of them.
 const FULL_TENANTS: usize = 10;
 /// Tenants whose spans are counted at one time.
@@ -234,16 +237,18 @@ impl State {
         }
     }
 
-    /// Has the zeros of series written once more, since nobody knows of which the store has them.
-    pub(super) fn put_back_zeros(&mut self, tenant: &Tenant, items: &[Item]) {
+    /// Has the zeros of series written once more, since nobody knows of which the store has them. Those
+    /// of long ago are given up: while there are too many series they would come with every emission.
+    pub(super) fn put_back_zeros(&mut self, tenant: &Tenant, items: &[Item], now: u64) {
+        let since = now.saturating_sub(ZEROS_NANOS);
         let Some(tables) = self.counted.tenants.get_mut(tenant) else {
             return;
         };
         for item in items {
             match item {
-                Item::Spans(taken) => tables.spans.put_back_zeros(taken),
-                Item::Edges(taken) => tables.edges.put_back_zeros(taken),
-                Item::Losses(taken) => tables.losses.put_back_zeros(taken),
+                Item::Spans(taken) => tables.spans.put_back_zeros(taken, since),
+                Item::Edges(taken) => tables.edges.put_back_zeros(taken, since),
+                Item::Losses(taken) => tables.losses.put_back_zeros(taken, since),
                 Item::Target(_) => {}
             }
         }

@@ -25,8 +25,8 @@ pub(super) trait Counts {
     /// written yet get the time `nothing_yet`.
     fn take(&mut self, nothing_yet: u64) -> Self;
 
-    /// Has the zeros that were taken written once more.
-    fn put_back_zeros(&mut self, taken: &Self);
+    /// Has the zeros that were taken written once more, but for those before `since`.
+    fn put_back_zeros(&mut self, taken: &Self, since: u64);
 
     /// Has everything that was taken written once more.
     fn put_back(&mut self, taken: Self);
@@ -180,10 +180,11 @@ impl<T: Counts> Table<T> {
         before - self.series.len()
     }
 
-    /// Has the zeros of a series that were not written, or may not have been, written once more.
-    pub(super) fn put_back_zeros(&mut self, taken: &Taken<T>) {
+    /// Has the zeros of a series that were not written, or may not have been, written once more, but
+    /// for those before `since`.
+    pub(super) fn put_back_zeros(&mut self, taken: &Taken<T>, since: u64) {
         if let Some(series) = self.find(&taken.values) {
-            series.counts.put_back_zeros(&taken.counts);
+            series.counts.put_back_zeros(&taken.counts, since);
         }
     }
 

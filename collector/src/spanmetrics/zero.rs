@@ -45,9 +45,11 @@ impl Zero {
         taken
     }
 
-    /// Takes back that it was written.
-    pub(super) fn put_back(&mut self, taken: Self) {
-        if let Self::Due(_) = taken {
+    /// Takes back that it was written, unless it is of before `since`.
+    pub(super) fn put_back(&mut self, taken: Self, since: u64) {
+        if let Self::Due(time) = taken
+            && time >= since
+        {
             *self = taken;
         }
     }

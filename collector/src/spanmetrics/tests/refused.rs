@@ -134,6 +134,30 @@ async fn where_points_are_refused_the_zeros_come_again_unchanged() {
 }
 
 #[tokio::test]
+async fn zeros_that_were_refused_for_an_hour_are_given_up() {
+    let some = || {
+        Ok(Ack {
+            rejected: vec![(model::row::Reject::SeriesLimit, 2)],
+            ..Ack::default()
+        })
+    };
+    for (age, come_again) in [(3_600, true), (3_601, false)] {
+        let (metrics, clock) = fixture(&classic());
+        show(&metrics, &[span("s", "op", 1, 0)]);
+        for seconds in [101, 100 + age] {
+            clock.0.store(seconds * SECOND, Ordering::Relaxed);
+            show(&metrics, &[span("s", "op", 1, 0)]);
+            emit_to(&metrics, some()).await;
+        }
+        clock.0.fetch_add(SECOND, Ordering::Relaxed);
+        show(&metrics, &[span("s", "op", 1, 0)]);
+        let rows = told(&emitted(&metrics).await);
+        let zeros = rows.iter().filter(|row| (row.1, row.2) == (100, 0));
+        assert_eq!(zeros.count(), if come_again { 3 } else { 0 }, "{rows:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_written_in_parts_and_given_up_alone() {
     /// Takes requests up to a length.
     struct Small(FakeSink, usize);
