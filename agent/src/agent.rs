@@ -245,9 +245,11 @@ impl Receivers {
                 Some(started.map_err(AgentError::Host)?)
             }
         };
-        let scraper = match &options.scrape[..] {
-            [] => None,
-            jobs => Some(Scraper::start(env, jobs, queue).map_err(AgentError::Scrape)?),
+        let scraper = if options.scrape.jobs.is_empty() {
+            None
+        } else {
+            let started = Scraper::start(env, &options.scrape, queue);
+            Some(started.map_err(AgentError::Scrape)?)
         };
         let relay = match &options.relay {
             None => None,

@@ -21,7 +21,7 @@ pub struct Options {
     /// How the file receiver works as a whole.
     pub filelog: FilelogOptions,
     /// Prometheus targets to scrape.
-    pub scrape: Vec<ScrapeConfig>,
+    pub scrape: ScrapeOptions,
     /// Host metrics; `None` leaves them out.
     pub host: Option<HostOptions>,
     /// The disk queue.
@@ -34,6 +34,24 @@ pub struct Options {
     /// Keys whose values are lifted from plain log text into attributes; `None` leaves that to
     /// the collector.
     pub correlation: Option<Arc<CorrelationKeys>>,
+}
+
+/// Prometheus targets to scrape.
+#[derive(Debug, Clone)]
+pub struct ScrapeOptions {
+    /// Targets that are scraped alike.
+    pub jobs: Vec<ScrapeConfig>,
+    /// Memory that all answers and the lists of their series may take.
+    pub memory_bytes: usize,
+}
+
+impl Default for ScrapeOptions {
+    fn default() -> Self {
+        Self {
+            jobs: Vec::new(),
+            memory_bytes: 256 << 20,
+        }
+    }
 }
 
 /// Where services send to.

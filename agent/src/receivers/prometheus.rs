@@ -38,6 +38,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::metrics;
+use crate::options::ScrapeOptions;
 use crate::queue::Queue;
 use connector::Connector;
 use discovery::Files;
@@ -48,8 +49,6 @@ use target::Target;
 
 /// Between two looks at files of targets.
 const LOOK: Duration = Duration::from_secs(1);
-/// Memory that all answers and the lists of their series may take.
-const MEMORY_BYTES: usize = 256 << 20;
 /// Answers that are read at once.
 const READERS: usize = 2;
 
@@ -62,7 +61,7 @@ pub struct Scraper {
 
 impl Scraper {
     /// Starts to scrape. The error says why requests cannot be sent at all.
-    pub fn start(env: &Env, configs: &[ScrapeConfig], queue: &Queue) -> Result<Self, String> {
+    pub fn start(env: &Env, options: &ScrapeOptions, queue: &Queue) -> Result<Self, String> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // The first caller in the process installs the provider; any later one finds it there.
             let _already = rustls::crypto::ring::default_provider().install_default();
@@ -72,10 +71,11 @@ impl Scraper {
             clock: env.clock.clone(),
             queue: queue.clone(),
             metrics: queue.metrics.clone(),
-            budget: Arc::new(Budget::new(MEMORY_BYTES)),
+            budget: Arc::new(Budget::new(options.memory_bytes)),
             readers: Arc::new(Semaphore::new(READERS)),
         };
-        let jobs = configs
+        let jobs = options
+            .jobs
             .iter()
             .map(|ScrapeConfig(settings)| {
                 let named = |problem| format!("the job `{}`: {problem}", settings.job_name);

@@ -120,6 +120,8 @@ section! {
         files: Vec<LogFiles> = "[]";
         /// Prometheus targets to scrape, as in Prometheus' own configuration.
         scrape_configs: Vec<ScrapeConfig> = "[]";
+        /// Memory for answers of targets while they are read, and for the list of the series that each target had; a scrape for which there is none fails.
+        scrape_memory: ByteSize = "256MiB", "1MiB" to "1TiB";
         /// Metrics of the machine.
         host: Host = "{}";
         /// What waits on disk for the collector.

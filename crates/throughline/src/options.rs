@@ -258,7 +258,11 @@ pub(crate) fn agent(
             open_files_max: config.limits.open_files,
             ..to::FilelogOptions::default()
         },
-        scrape: settings.scrape_configs.clone(),
+        scrape: to::ScrapeOptions {
+            jobs: settings.scrape_configs.clone(),
+            memory_bytes: usize::try_from(settings.scrape_memory.0)
+                .context("agent.scrape_memory")?,
+        },
         host: settings.host.enabled.then(|| to::HostOptions {
             interval: settings.host.interval,
             ..to::HostOptions::default()
@@ -341,6 +345,7 @@ mod tests {
         config.limits.connections = 3;
         config.limits.concurrent_requests = 5;
         config.agent.concurrency = 7;
+        config.agent.scrape_memory = config::ByteSize(3 << 20);
         let to = relay(&config);
         assert_eq!(to.request_bytes_max, 100 << 20);
         // What one request may need.
@@ -350,6 +355,7 @@ mod tests {
         assert_eq!(relay(&config).inflight_bytes_max, 500 << 20);
         let options = agent(&config, Some(to)).unwrap();
         assert_eq!(options.export.concurrency, 7);
+        assert_eq!(options.scrape.memory_bytes, 3 << 20);
         assert_eq!(options.queue.entry_bytes_max, 100 << 20);
     }
 }
