@@ -52,12 +52,20 @@ pub(super) struct Replaced {
 #[derive(Default)]
 struct Group {
     entries: Vec<Entry>,
-    updates: Vec<Update>,
+    /// Encoded.
+    updates: Vec<u8>,
     replaces: Option<Replaced>,
     replies: Vec<Reply>,
     bytes: usize,
     /// Whether the entries are joined into one.
     joined: bool,
+}
+
+impl Group {
+    /// What it takes of the queue.
+    fn needed(&self) -> u64 {
+        (self.bytes + self.updates.len()) as u64
+    }
 }
 
 /// How the writer makes itself heard.
@@ -188,7 +196,7 @@ impl Writer {
                 let bytes = entry.as_ref().map_or(0, |entry| entry.request.len());
                 groups.push(Group {
                     entries: entry.into_iter().collect(),
-                    updates,
+                    updates: state::encode_updates(&updates),
                     replies: vec![reply],
                     bytes,
                     ..Group::default()
@@ -219,12 +227,16 @@ impl Writer {
         if groups.is_empty() {
             return;
         }
+        // Freeing may write and sync, so it comes before anything is pending.
+        if !self.has_room(groups.iter().map(Group::needed).sum()) {
+            self.free();
+        }
         let before = self.opened.journal.synced_end();
         let stamp_before = self.opened.next;
         let mut written = Vec::with_capacity(groups.len());
         for group in groups {
             match self.write(&group) {
-                Ok(updates) => written.push((group, updates)),
+                Ok(()) => written.push(group),
                 Err(error) => answer(group, &Err(error)),
             }
         }
@@ -233,8 +245,8 @@ impl Writer {
         }
         match self.opened.journal.sync() {
             Ok(end) => {
-                for (group, updates) in written {
-                    self.settle(&group, &updates);
+                for group in written {
+                    self.settle(&group);
                     answer(group, &Ok(()));
                 }
                 self.metrics
@@ -247,19 +259,19 @@ impl Writer {
                     self.failed("roll back", &error);
                 }
                 self.opened.next = stamp_before;
-                for (group, _) in written {
+                for group in written {
                     answer(group, &Err(answered.clone()));
                 }
             }
         }
     }
 
-    /// Appends one record and returns its encoded updates; nothing is synced yet.
-    fn write(&mut self, group: &Group) -> Result<Vec<u8>, AppendError> {
-        let updates = state::encode_updates(&group.updates);
-        let needed = (group.bytes + updates.len()) as u64;
+    /// Appends one record; nothing is synced yet.
+    fn write(&mut self, group: &Group) -> Result<(), AppendError> {
         // Pieces stand in for an entry that is freed by them: refusing them would be a deadlock.
-        if group.replaces.is_none() && !self.has_room(needed) {
+        if group.replaces.is_none() && !self.has_room(group.needed()) {
+            self.metrics
+                .add(metrics::REFUSED_REQUESTS, &[("reason", "queue_full")], 1);
             return Err(AppendError::Full);
         }
         let requests: Vec<&Bytes> = group.entries.iter().map(|entry| &entry.request).collect();
@@ -268,7 +280,7 @@ impl Writer {
             stamp: whole.stamp,
             kept_by: self.others(&whole.destination),
         });
-        let head = Head::new(entries, replaces.as_ref(), updates.len());
+        let head = Head::new(entries, replaces.as_ref(), group.updates.len());
         let mut stamp = self.opened.next;
         let mut heads: Vec<u8> = Vec::new();
         let clock = match &group.replaces {
@@ -304,12 +316,12 @@ impl Writer {
                 stamp.sequence += 1;
             }
         }
-        let mut parts: Vec<&[u8]> = vec![head.bytes(), &updates, &heads];
+        let mut parts: Vec<&[u8]> = vec![head.bytes(), &group.updates, &heads];
         parts.extend(requests.iter().map(|request| request.as_ref()));
         match self.opened.journal.append_parts(&parts) {
             Ok(_) => {
                 self.opened.next = stamp;
-                Ok(updates)
+                Ok(())
             }
             Err(JournalError::RecordTooLarge { bytes, limit_bytes }) => {
                 Err(AppendError::TooLarge {
@@ -329,10 +341,10 @@ impl Writer {
     }
 
     /// Takes account of a record that is durable now.
-    fn settle(&mut self, group: &Group, updates: &[u8]) {
+    fn settle(&mut self, group: &Group) {
         self.numbers_changed = true;
-        if !updates.is_empty() {
-            state::apply(&mut self.opened.summary.values, updates);
+        if !group.updates.is_empty() {
+            state::apply(&mut self.opened.summary.values, &group.updates);
             self.values_changed = true;
         }
         if group.replaces.is_some() {
@@ -345,17 +357,8 @@ impl Writer {
         }
     }
 
-    fn has_room(&mut self, needed: u64) -> bool {
-        if self.opened.journal.bytes() + needed <= self.options.bytes {
-            return true;
-        }
-        self.free();
-        let full = self.opened.journal.bytes() + needed > self.options.bytes;
-        if full {
-            self.metrics
-                .add(metrics::REFUSED_REQUESTS, &[("reason", "queue_full")], 1);
-        }
-        !full
+    fn has_room(&self, needed: u64) -> bool {
+        self.opened.journal.bytes() + needed <= self.options.bytes
     }
 
     fn failed(&mut self, action: &'static str, error: &JournalError) -> AppendError {
@@ -410,11 +413,16 @@ impl Writer {
     /// Frees the segments that every destination is done with. What a restart still needs of
     /// them must be elsewhere first: in the `state` file, or, where the disk is too full for
     /// that, at the end of the journal, whose space is reserved. Without the numbers alone a
-    /// restart begins a new epoch, which costs nothing.
+    /// restart begins a new epoch, which costs nothing. Nothing may be pending in the journal.
     fn free(&mut self) {
         let mut end = self.opened.journal.synced_end();
         let changed = self.values_changed || self.numbers_changed;
         if changed && !self.write_state(end) && self.values_changed {
+            // A copy of everything is worth its room only where something can be freed by it.
+            let delivered = self.delivered();
+            if delivered.segment <= self.freed_before && delivered < end {
+                return;
+            }
             match self.repeat_state() {
                 Some(position) => end = position,
                 None => return,
@@ -501,3 +509,6 @@ fn answer(group: Group, result: &Result<(), AppendError>) {
 fn rows_u32(rows: u64) -> u32 {
     u32::try_from(rows).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
