@@ -239,6 +239,12 @@ impl Annotations {
         self.warn(message, span);
     }
 
+    pub(crate) fn ineffective_sort(&mut self, span: Span) {
+        let message =
+            "sort is ineffective for range queries since results are always ordered by labels";
+        self.warn(message, span);
+    }
+
     pub(crate) fn hint_collision(&mut self, operation: Operation, span: Span) {
         let operation = operation.name();
         self.warn(

@@ -442,7 +442,8 @@ impl Engine {
         }
         query.check_range().map_err(Error::BadData)?;
         let grid = Grid::range(start_ms, end_ms, step_ms);
-        if grid.count > limits.max_steps {
+        // The first point is on top of as many steps as there may be.
+        if grid.count.saturating_sub(1) > limits.max_steps {
             let message = format!(
                 "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
                 crate::format::thousands(limits.max_steps)

@@ -183,6 +183,16 @@ pub fn labels(pairs: &[(&str, &str)]) -> Vec<LabelPair> {
     pairs.iter().map(label).collect()
 }
 
+/// The families of an answer.
+pub fn families(mut answer: &[u8]) -> Vec<MetricFamily> {
+    let mut families = Vec::new();
+    while !answer.is_empty() {
+        let family = MetricFamily::decode_length_delimited(&mut answer);
+        families.push(family.expect("an answer of whole families"));
+    }
+    families
+}
+
 /// An answer of these families.
 pub fn answer(families: &[MetricFamily]) -> Vec<u8> {
     let encoded = families.iter().map(Message::encode_length_delimited_to_vec);

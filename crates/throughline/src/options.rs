@@ -115,6 +115,7 @@ pub(crate) fn query(config: &Config, env: &Env) -> query::Options {
     options.tails = limits.tails;
     options.promql.lookback_ms =
         i64::try_from(config.promql.lookback_delta.as_millis()).unwrap_or(i64::MAX);
+    options.promql.delayed_name_removal = config.promql.experimental;
     options.promql_timeout = config.promql.query_timeout;
     options.promql.subquery_step_ms =
         i64::try_from(config.rules.interval.as_millis()).unwrap_or(i64::MAX);

@@ -93,15 +93,15 @@ fn limits_end_queries_with_an_explanation() {
     let error = range("max_over_time(one[1h:1ms])", &Ones::new(1), limits).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
 
-    let limits = Limits {
-        max_steps: 10,
+    // The first of the eleven points is no step.
+    let limits = |max_steps| Limits {
+        max_steps,
         ..Limits::default()
     };
-    let error = range("one", &Ones::new(1), limits).unwrap_err();
+    assert!(range("one", &Ones::new(1), limits(10)).is_ok());
+    let error = range("one", &Ones::new(1), limits(9)).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("maximum resolution of 10 points"),
+        error.to_string().contains("maximum resolution of 9 points"),
         "{error}"
     );
 

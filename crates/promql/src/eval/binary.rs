@@ -254,6 +254,7 @@ impl Operator<'_> {
                 };
                 if done.hints {
                     note.hint_collision(operation, self.span);
+                    return Applied::Incompatible;
                 }
                 if done.bounds {
                     note.bounds_reconciled(operation, self.span);

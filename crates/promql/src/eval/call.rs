@@ -33,8 +33,12 @@ pub(super) fn eval(
         "info" => info::eval(context, call, span, grid)?,
         "label_replace" => label_calls::replace(context, call, grid)?,
         "label_join" => label_calls::join(context, call, grid)?,
-        "sort" | "sort_desc" => sort(context, call, grid, name == "sort_desc")?,
+        "sort" | "sort_desc" => {
+            note_sorting(context, call, span, grid);
+            sort(context, call, grid, name == "sort_desc")?
+        }
         "sort_by_label" | "sort_by_label_desc" => {
+            note_sorting(context, call, span, grid);
             label_calls::sort(context, call, grid, name == "sort_by_label_desc")?
         }
         "clamp" | "clamp_min" | "clamp_max" => clamp(context, call, grid)?,
@@ -136,6 +140,44 @@ fn timestamp(context: &Context<'_>, arg: &Expr, grid: Grid) -> Result<Rows, Erro
         }
     }
     context.settle(rows)
+}
+
+/// Says that sorting does nothing where there is more than one step, unless all steps are the same.
+fn note_sorting(context: &Context<'_>, call: &Call, span: Span, grid: Grid) {
+    // A part of a query, which a thread evaluates, may have one step of many.
+    let is_range = match grid == context.grid {
+        true => context.bounds.start_ms != context.bounds.end_ms,
+        false => grid.count > 1,
+    };
+    if is_range && !call.args.iter().all(is_fixed) {
+        context.note().ineffective_sort(span);
+    }
+}
+
+/// Whether an expression has the same value at all steps.
+fn is_fixed(expr: &Expr) -> bool {
+    let mut pending = vec![expr];
+    while let Some(node) = pending.pop() {
+        let fixed = match &node.kind {
+            ExprKind::Selector(selector) => selector.at.is_some(),
+            ExprKind::Matrix(matrix) => matrix.selector.at.is_some(),
+            // What is evaluated in it does not matter then.
+            ExprKind::Subquery(subquery) => match subquery.at {
+                Some(_) => continue,
+                None => false,
+            },
+            ExprKind::Call(call) => match call.function.name {
+                "time" | "timestamp" | "predict_linear" => false,
+                name => dates::find(name).is_none() || !call.args.is_empty(),
+            },
+            _ => true,
+        };
+        if !fixed {
+            return false;
+        }
+        pending.extend(node.children());
+    }
+    true
 }
 
 fn sort(context: &Context<'_>, call: &Call, grid: Grid, descending: bool) -> Result<Rows, Error> {

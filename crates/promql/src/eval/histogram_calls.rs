@@ -216,14 +216,15 @@ impl<'a> Histograms<'a> {
         self.classic[group].buckets.iter().any(has).then_some(group)
     }
 
-    fn quantile_rows(&self, q: &[f64], q_span: Span) -> Result<Rows, Error> {
+    /// Notes about NaN are about one place, notes about counts that do not rise about another one.
+    fn quantile_rows(&self, q: &[f64], (nan, forced_at): (Span, Span)) -> Result<Rows, Error> {
         self.rows(
             |index, labels, histogram| {
                 let (value, missing) = histogram_quantile(q[index], histogram);
                 if let Some(missing) = missing {
                     let skewed = missing == Missing::Skew;
                     let mut note = self.context.note();
-                    note.nan_quantile(labels.metric_name(), skewed, q_span);
+                    note.nan_quantile(labels.metric_name(), skewed, nan);
                 }
                 value
             },
@@ -232,7 +233,7 @@ impl<'a> Histograms<'a> {
                 if let Some(forced) = quantile.forced {
                     let mut note = self.context.note();
                     let time_ms = self.grid.time(index);
-                    note.forced_monotonicity(labels.metric_name(), forced, time_ms, self.span);
+                    note.forced_monotonicity(labels.metric_name(), forced, time_ms, forced_at);
                 }
                 quantile.value
             },
@@ -250,8 +251,9 @@ fn quantile(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Erro
     let q = eval_scalar(context, &call.args[0], grid)?;
     note_invalid(context, &q, call.args[0].inner_span());
     let rows = eval_rows(context, &call.args[1], grid)?;
-    let histograms = Histograms::new(context, &rows, call.args[1].inner_span(), grid);
-    context.settle(histograms.quantile_rows(&q, call.args[0].inner_span())?)
+    let spans = (call.args[0].inner_span(), call.args[1].inner_span());
+    let histograms = Histograms::new(context, &rows, spans.1, grid);
+    context.settle(histograms.quantile_rows(&q, spans)?)
 }
 
 fn quantiles(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Error> {
@@ -270,7 +272,8 @@ fn quantiles(context: &Context<'_>, call: &Call, grid: Grid) -> Result<Rows, Err
     for arg in &call.args[2..] {
         let q = eval_scalar(context, arg, grid)?;
         note_invalid(context, &q, arg.inner_span());
-        let base = histograms.quantile_rows(&q, call.args[0].inner_span())?;
+        let spans = (call.args[0].inner_span(), call.args[1].inner_span());
+        let base = histograms.quantile_rows(&q, spans)?;
         let mut distinct = q.clone();
         distinct.sort_by(f64::total_cmp);
         distinct.dedup_by(|a, b| a.to_bits() == b.to_bits());

@@ -196,8 +196,10 @@ impl Running for One {
 enum Sum {
     None,
     Some(Box<HistogramSum>),
-    /// They cannot be added up.
+    /// They cannot be added up; what comes then does not matter.
     Failed,
+    /// A number was there before, so there is no sum.
+    Mixed,
 }
 
 /// A group at all steps.
@@ -244,22 +246,25 @@ impl<R: Running> Group<R> {
     }
 
     fn add_floats(&mut self, column: &Column) {
-        if let Some(values) = column.all_floats() {
+        if let Some(values) = column.all_floats()
+            && self.sums.is_empty()
+        {
             let cells = self.running.iter_mut().zip(values);
             cells.for_each(|(running, value)| running.add(*value));
             self.seen.fill(true);
             return;
         }
-        let cells = self.running.iter_mut().zip(&mut self.seen);
-        for ((running, seen), value) in cells.zip(column.floats()) {
+        for (index, value) in column.floats().enumerate() {
             if let Some(value) = value {
-                running.add(value);
-                *seen = true;
+                self.add_float(index, value);
             }
         }
     }
 
     fn add_float(&mut self, index: usize, value: f64) {
+        if matches!(self.sums.get(index), Some(Sum::Failed)) {
+            return;
+        }
         self.running[index].add(value);
         self.seen[index] = true;
     }
@@ -287,7 +292,11 @@ impl<R: Running> Group<R> {
         let cell = &mut self.sums[index];
         let average = R::HISTOGRAMS == Histograms::Averaged;
         let done = match cell {
-            Sum::Failed => Ok(()),
+            Sum::Failed | Sum::Mixed => Ok(()),
+            Sum::None if self.seen[index] => {
+                *cell = Sum::Mixed;
+                Ok(())
+            }
             Sum::Some(sum) => sum.add(histogram),
             Sum::None => {
                 let mut sum = HistogramSum::new(average);
@@ -331,7 +340,7 @@ impl<R: Running> Group<R> {
                         column.set_histogram(index, Arc::new(value));
                     }
                 }
-                (false, Sum::None | Sum::Failed) => {}
+                (false, Sum::None | Sum::Failed | Sum::Mixed) => {}
             }
         }
         column

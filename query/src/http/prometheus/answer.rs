@@ -133,11 +133,11 @@ const NOTES_MAX: usize = 10;
 impl Notes {
     /// What an evaluation notes; of many the first.
     pub(crate) fn of_evaluation(mut warnings: Vec<String>, mut infos: Vec<String>) -> Self {
-        for (list, what) in [(&mut warnings, "warnings"), (&mut infos, "infos")] {
+        for (list, what) in [(&mut warnings, "warning"), (&mut infos, "info")] {
             let more = list.len().saturating_sub(NOTES_MAX);
             if more > 0 {
                 list.truncate(NOTES_MAX);
-                list.push(format!("{more} more {what} are left out"));
+                list.push(format!("{more} more {what} annotations omitted"));
             }
         }
         Self { warnings, infos }

@@ -1,22 +1,24 @@
 //! `federate`: the latest sample of every series that is selected, as text that another Prometheus
-//! scrapes.
+//! scrapes, or in Prometheus' protobuf format where the scraper would rather have that.
 //!
 //! Names that need quotes are escaped unless the scraper says that it takes them
-//! (`escaping=allow-utf-8` in `Accept`). Native histograms have no form in this text and are left out,
-//! as are series that ended.
+//! (`escaping=allow-utf-8` in `Accept`). Native histograms have no form in the text and are left out of
+//! it, as are series that ended.
+
+mod protobuf;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 use model::prometheus::NAME_LABEL;
 use otlp::exposition::escape;
-use promql::Labels;
 use promql::format::api_value;
 use promql::labels::{is_classic_label_name, is_classic_metric_name};
-use promql::source::is_stale;
+use promql::{Labels, SampleValue};
 
 use super::super::{State, bounded, completeness};
 use super::answer::Answer;
@@ -25,11 +27,8 @@ use crate::error::QueryError;
 use crate::exec::series::{SeriesReader, range_of_ms};
 use crate::sources::too_large;
 
-const ESCAPED: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
-const QUOTED: &str = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
-
 /// The latest samples: by name, and by the other labels.
-type Latest = BTreeMap<(String, Labels), (i64, f64)>;
+type Latest = BTreeMap<(String, Labels), (i64, SampleValue)>;
 
 /// `GET federate`
 pub(crate) async fn federate(
@@ -47,14 +46,9 @@ pub(crate) async fn federate(
     let mut latest = Latest::new();
     for matchers in &selectors {
         for series in reader.samples(matchers, range, first_ms).await? {
-            let samples = &series.samples;
-            let Some((time_ms, value)) = samples.times.last().zip(samples.floats.last()) else {
+            let Some((time_ms, value)) = last(&series.samples) else {
                 continue;
             };
-            let ended = samples.histogram_times.last() > Some(time_ms);
-            if ended || is_stale(*value) {
-                continue;
-            }
             let name = series.labels.metric_name().to_owned();
             let mut labels = series.labels.without_metadata();
             for (name, value) in &options.about.external_labels {
@@ -62,16 +56,71 @@ pub(crate) async fn federate(
                     labels = labels.with(name, value);
                 }
             }
-            latest.insert((name, labels), (*time_ms, *value));
+            latest.insert((name, labels), (time_ms, value));
         }
     }
     let quotes = takes_quotes(&headers);
     let most = options.answer_bytes;
-    let text = bounded::written(move || write(&latest, quotes, most)).await?;
-    let kind = HeaderValue::from_static(if quotes { QUOTED } else { ESCAPED });
-    let mut response: Response = ([(header::CONTENT_TYPE, kind)], text).into_response();
+    let (kind, body) = if takes_protobuf(&headers) {
+        let kind = format!("{}; escaping={}", protobuf::KIND, escaping(quotes));
+        let write = move || protobuf::write(&latest, quotes, most);
+        (kind, bounded::written(write).await?)
+    } else {
+        let version = if quotes { "1.0.0" } else { "0.0.4" };
+        let escaping = escaping(quotes);
+        let kind = format!("text/plain; version={version}; charset=utf-8; escaping={escaping}");
+        let write = move || write(&latest, quotes, most).map(String::into_bytes);
+        (kind, bounded::written(write).await?)
+    };
+    let mut response: Response = ([(header::CONTENT_TYPE, kind)], body).into_response();
     completeness::put(response.headers_mut(), &running.work().completeness());
     Ok(response)
+}
+
+/// The last sample of a series that goes on.
+fn last(samples: &promql::Samples) -> Option<(i64, SampleValue)> {
+    let float = samples.times.last().zip(samples.floats.last());
+    let float = float.map(|(time_ms, value)| (*time_ms, SampleValue::Float(*value)));
+    let histogram = samples
+        .histogram_times
+        .last()
+        .zip(samples.histograms.last());
+    let histogram =
+        histogram.map(|(time_ms, value)| (*time_ms, SampleValue::Histogram(Arc::clone(value))));
+    let later = float.into_iter().chain(histogram);
+    later
+        .max_by_key(|(time_ms, _)| *time_ms)
+        .filter(|(_, value)| !value.is_stale())
+}
+
+fn escaping(quotes: bool) -> &'static str {
+    if quotes { "allow-utf-8" } else { "underscores" }
+}
+
+/// Whether the scraper would rather have protobuf than text.
+fn takes_protobuf(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let lists = accepted.filter_map(|value| value.to_str().ok());
+    let mut best = (0.0, false);
+    for one in lists.flat_map(|list| list.split(',')) {
+        let mut parts = one.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let mut weight = 1.0;
+        let mut delimited = false;
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            match name.trim() {
+                "q" => weight = value.trim().parse().unwrap_or(0.0),
+                "encoding" => delimited = value.trim() == "delimited",
+                _ => {}
+            }
+        }
+        let is_protobuf = kind == "application/vnd.google.protobuf" && delimited;
+        let is_text = matches!(kind, "text/plain" | "text/*" | "*/*");
+        if weight > best.0 && (is_protobuf || is_text) {
+            best = (weight, is_protobuf);
+        }
+    }
+    best.1
 }
 
 fn takes_quotes(headers: &HeaderMap) -> bool {
@@ -83,45 +132,55 @@ fn takes_quotes(headers: &HeaderMap) -> bool {
     })
 }
 
+/// A name as the scraper takes it, without quotes around it.
+fn spelled(name: &str, is_classic: bool, quotes: bool) -> String {
+    match is_classic || quotes {
+        true => name.to_owned(),
+        false => escaped(name),
+    }
+}
+
+/// The labels of a sample but its name.
+fn pairs(labels: &Labels, quotes: bool) -> BTreeMap<String, String> {
+    let mut pairs: BTreeMap<String, String> = BTreeMap::new();
+    for (label, value) in labels.iter().filter(|(label, _)| *label != NAME_LABEL) {
+        let label = spelled(label, is_classic_label_name(label), quotes);
+        // Two that are the same when they are escaped cannot both be written.
+        pairs.entry(label).or_insert_with(|| value.to_owned());
+    }
+    // Without one, whoever scrapes this would say that the series is of this service.
+    pairs.entry("instance".to_owned()).or_default();
+    pairs
+}
+
 fn write(latest: &Latest, quotes: bool, most: u64) -> Result<String, QueryError> {
     let mut text = String::new();
     let mut last: Option<&str> = None;
     for ((name, labels), (time_ms, value)) in latest {
-        let plain = is_classic_metric_name(name);
-        let written = match (plain, quotes) {
-            (true, _) => name.clone(),
-            (false, true) => quoted(name),
-            (false, false) => escaped(name),
+        let SampleValue::Float(value) = value else {
+            continue;
         };
+        let plain = is_classic_metric_name(name) || !quotes;
+        let spelled = spelled(name, is_classic_metric_name(name), quotes);
+        let written = if plain { spelled } else { quoted(&spelled) };
         // Writing to a text cannot fail.
         if last.replace(name) != Some(name) {
             let _ = writeln!(text, "# TYPE {written} untyped");
         }
-        let mut pairs: BTreeMap<String, String> = BTreeMap::new();
-        for (label, value) in labels.iter().filter(|(label, _)| *label != NAME_LABEL) {
-            let label = match (is_classic_label_name(label), quotes) {
-                (true, _) => label.to_owned(),
-                (false, true) => quoted(label),
-                (false, false) => escaped(label),
-            };
-            // Two that are the same when they are escaped cannot both be written.
-            pairs.entry(label).or_insert_with(|| quoted(value));
-        }
-        // Without one, whoever scrapes this would say that the series is of this service.
-        pairs
-            .entry("instance".to_owned())
-            .or_insert_with(|| quoted(""));
+        let pairs = pairs(labels, quotes);
         let mut inside: Vec<String> = Vec::with_capacity(pairs.len() + 1);
-        if plain || !quotes {
+        if plain {
             text.push_str(&written);
         } else {
             inside.push(written);
         }
-        inside.extend(
-            pairs
-                .iter()
-                .map(|(label, value)| format!("{label}={value}")),
-        );
+        inside.extend(pairs.iter().map(|(label, value)| {
+            let value = quoted(value);
+            match is_classic_label_name(label) {
+                true => format!("{label}={value}"),
+                false => format!("{}={value}", quoted(label)),
+            }
+        }));
         if !inside.is_empty() {
             let _ = write!(text, "{{{}}}", inside.join(","));
         }
@@ -155,9 +214,13 @@ mod tests {
     fn names_are_written_as_the_scraper_takes_them() {
         let mut latest = Latest::new();
         let labels = Labels::new([("a.b", "x\"\\\n"), ("job", "shop")]);
-        latest.insert(("up".into(), labels.clone()), (5, 1.0));
-        latest.insert(("up".into(), Labels::empty()), (7, f64::INFINITY));
-        latest.insert(("0 é".into(), labels), (6, 1e300));
+        let mut put = |name: &str, labels: &Labels, time_ms, value| {
+            let value = SampleValue::Float(value);
+            latest.insert((name.to_owned(), labels.clone()), (time_ms, value));
+        };
+        put("up", &labels, 5, 1.0);
+        put("up", &Labels::empty(), 7, f64::INFINITY);
+        put("0 é", &labels, 6, 1e300);
         assert_eq!(
             write(&latest, false, 10_000).unwrap(),
             "# TYPE ___ untyped\n\
@@ -176,5 +239,24 @@ mod tests {
         );
         let refused = write(&latest, true, 60).unwrap_err();
         assert_eq!(refused.kind, crate::error::ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn what_a_scraper_would_rather_have_counts() {
+        let takes = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            takes_protobuf(&headers)
+        };
+        let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        let text = "text/plain;version=0.0.4";
+        let asked = |first: &str, second: &str| format!("{first};q=0.6,{second};q=0.5,*/*;q=0.1");
+        assert!(takes(&asked(protobuf, text)));
+        assert!(!takes(&asked(text, protobuf)));
+        assert!(takes(protobuf));
+        assert!(!takes("application/vnd.google.protobuf;encoding=text"));
+        assert!(!takes(
+            "application/openmetrics-text;version=1.0.0,*/*;q=0.1"
+        ));
     }
 }

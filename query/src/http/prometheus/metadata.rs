@@ -7,13 +7,20 @@ use model::TimeRange;
 use promql::metadata::Metadata;
 
 use super::super::State;
-use super::answer::{Answer, Notes, success};
+use super::answer::{Answer, Notes, bad_data, success};
 use super::form::Form;
 use crate::exec::series::SeriesReader;
 
 /// `GET metadata`
 pub(crate) async fn metadata(Extract(state): Extract<State>, form: Form) -> Answer {
-    let (limit, per_metric) = (form.limit()?, form.count("limit_per_metric")?);
+    let limit = match form.text("limit") {
+        None => None,
+        Some(text) => Some(
+            text.parse::<i64>()
+                .map_err(|_| bad_data("limit must be a number"))?,
+        ),
+    };
+    let per_metric = form.count("limit_per_metric")?;
     let running = state.begin_promql().await?;
     let reader = SeriesReader(running.context());
     let stored = reader.read(&[], TimeRange::ALL, false).await?;
@@ -39,9 +46,10 @@ pub(crate) async fn metadata(Extract(state): Extract<State>, form: Form) -> Answ
     if let Some(most) = per_metric {
         all.values_mut().for_each(|entries| entries.truncate(most));
     }
-    let mut entries: Vec<_> = all.into_iter().collect();
-    let mut notes = Notes::default();
-    notes.limit(&mut entries, limit);
-    let data: BTreeMap<String, Vec<Metadata>> = entries.into_iter().collect();
-    success(&running, data, notes).await
+    // One below zero is none, and none at all is a limit, too.
+    let most = limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    });
+    let data: BTreeMap<String, Vec<Metadata>> = all.into_iter().take(most).collect();
+    success(&running, data, Notes::default()).await
 }
