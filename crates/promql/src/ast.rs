@@ -167,6 +167,13 @@ pub struct Selector {
     pub extend: Extend,
 }
 
+impl Selector {
+    /// Whether it needs anything of a series, so that not all of them are selected.
+    pub fn is_selective(&self) -> bool {
+        self.matchers.iter().any(|matcher| !matcher.matches(""))
+    }
+}
+
 /// A selector with a range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatrixSelector {

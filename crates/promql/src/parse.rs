@@ -103,18 +103,16 @@ pub fn parse_with(query: &str, features: Features) -> Result<Expr, ParseError> {
     parse_expression(query, features).map_err(|problem| problem.locate(query))
 }
 
-/// Reads a selector of series, as the `match[]` parameters of the HTTP API take it.
+/// Reads a selector of series, as the `match[]` parameters of the HTTP API take it. It may be one
+/// of all series.
 pub fn parse_selector(query: &str) -> Result<crate::ast::Selector, ParseError> {
-    let expr = parse(query)?;
-    let span = expr.span;
-    match expr.into_kind() {
-        ExprKind::Selector(selector) if selector.offset_ms == 0 && selector.at.is_none() => {
-            Ok(*selector)
-        }
-        _ => {
-            Err(Problem::new(span, "expected a selector of series without modifiers").locate(query))
-        }
-    }
+    let read = || {
+        let mut parser = Parser::new(query)?;
+        let selector = parser.selector_alone()?;
+        parser.expect_end()?;
+        Ok(selector)
+    };
+    read().map_err(|problem: Problem| problem.locate(query))
 }
 
 /// Reads a series such as `name{a="b"}`: every matcher an equality.

@@ -190,16 +190,47 @@ impl<'a> Join<'a> {
                 any(self.many) && any(self.one)
             })
             .collect();
+        // At each step nothing is calculated before it is known that there is one of each.
+        let duplicate = self.first_duplicate(&order, &both)?;
+        let steps = duplicate.map_or(both.len(), |(step, _)| step);
         for (number, (labels, pairing)) in order.iter().enumerate() {
             self.operator.context.limits.check()?;
-            self.pair((number, labels), pairing, &both)?;
+            self.pair((number, labels), pairing, &both[..steps])?;
             self.operator
                 .context
                 .check_size(self.result.len(), self.grid)?;
         }
+        if let Some((step, number)) = duplicate {
+            let (labels, pairing) = &order[number];
+            self.only_one(labels, pairing, step)?;
+        }
         let mut result = self.result;
         result.retain(|row| row.column.has_any());
         self.operator.context.settle(result)
+    }
+
+    /// The first step at which the "one" side has several series with one signature, and which
+    /// signature that is.
+    fn first_duplicate(
+        &self,
+        order: &[(Labels, Pairing)],
+        both: &[bool],
+    ) -> Result<Option<(usize, usize)>, Error> {
+        let fills = self.fill_many.is_some() || self.fill_one.is_some();
+        let mut first: Option<(usize, usize)> = None;
+        let several = |(_, (_, pairing)): &(usize, &(Labels, Pairing))| pairing.one.len() > 1;
+        for (number, (_, pairing)) in order.iter().enumerate().filter(several) {
+            self.operator.context.limits.check()?;
+            let steps = first.map_or(both.len(), |(step, _)| step);
+            let repeats = |&step: &usize| {
+                let is_there = |one: &&usize| self.one[**one].column.get(step).is_present();
+                (fills || both[step]) && pairing.one.iter().filter(is_there).nth(1).is_some()
+            };
+            if let Some(step) = (0..steps).find(repeats) {
+                first = Some((step, number));
+            }
+        }
+        Ok(first)
     }
 
     /// Calculates all results of one signature.

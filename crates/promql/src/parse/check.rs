@@ -6,7 +6,8 @@
 
 use super::{Parsed, Problem};
 use crate::ast::{
-    Aggregate, Binary, BinaryOp, Call, Cardinality, Expr, ExprKind, Matching, Span, ValueType,
+    Aggregate, Binary, BinaryOp, Call, Cardinality, Expr, ExprKind, Matching, Selector, Span,
+    ValueType,
 };
 use crate::format::quote;
 use crate::labels::METRIC_NAME;
@@ -41,12 +42,12 @@ fn node(expr: &Expr, query: &str) -> Parsed<()> {
         ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => Ok(()),
         ExprKind::Selector(selector) => {
             names(selector.name.as_deref(), &selector.matchers, expr.span)?;
-            selective(&selector.matchers, expr.span)
+            selective(selector, expr.span)
         }
         ExprKind::Matrix(matrix) => {
             let selector = &matrix.selector;
             names(selector.name.as_deref(), &selector.matchers, expr.span)?;
-            selective(&selector.matchers, expr.span)
+            selective(selector, expr.span)
         }
         ExprKind::Subquery(subquery) => {
             node(&subquery.expr, query)?;
@@ -92,8 +93,8 @@ pub(super) fn names(name: Option<&str>, matchers: &[Matcher], span: Span) -> Par
 }
 
 /// A selector of all series is more likely a mistake.
-fn selective(matchers: &[Matcher], span: Span) -> Parsed<()> {
-    if matchers.iter().any(|matcher| !matcher.matches("")) {
+fn selective(selector: &Selector, span: Span) -> Parsed<()> {
+    if selector.is_selective() {
         return Ok(());
     }
     let message = "vector selector must contain at least one non-empty matcher";

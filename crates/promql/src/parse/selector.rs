@@ -2,6 +2,7 @@
 
 use super::duration::{DURATIONS, DURATIONS_OR_END};
 use super::lexer::TokenKind;
+use super::primary::is_reserved;
 use super::{MAX_REGEXES, Parsed, Parser, Problem};
 use crate::ast::{At, BinaryOp, Expr, ExprKind, Extend, MatrixSelector, Selector, Span, Subquery};
 use crate::duration::{DurationExpr, to_ms, to_positive_ms, to_time_ms};
@@ -46,14 +47,30 @@ impl Parser<'_> {
         }
     }
 
+    /// A selector with nothing around it.
+    pub(super) fn selector_alone(&mut self) -> Parsed<Selector> {
+        let name = match self.peek_word().map(str::to_owned) {
+            Some(word) if !is_reserved(&word) => Some((word, self.next().span)),
+            None if self.peek().kind == TokenKind::LeftBrace => None,
+            _ => return Err(self.unexpected("", &["metric name", "\"{\""])),
+        };
+        let (name, matchers, _) = self.matchers(name)?;
+        Ok(self.selector_of(name, matchers))
+    }
+
     /// A selector whose name, if any, has been read.
     pub(super) fn selector(&mut self, name: Option<(String, Span)>) -> Parsed<Expr> {
         let start = name.as_ref().map_or(self.peek().span, |(_, span)| *span);
         let (name, matchers, end) = self.matchers(name)?;
-        let span = start.to(end);
+        let selector = self.selector_of(name, matchers);
+        let kind = ExprKind::Selector(Box::new(selector));
+        Ok(Expr::new(start.to(end), kind))
+    }
+
+    fn selector_of(&mut self, name: Option<String>, matchers: Vec<Matcher>) -> Selector {
         let id = self.selectors;
         self.selectors += 1;
-        let selector = Selector {
+        Selector {
             id,
             name,
             matchers,
@@ -61,8 +78,7 @@ impl Parser<'_> {
             offset_expr: None,
             at: None,
             extend: Extend::No,
-        };
-        Ok(Expr::new(span, ExprKind::Selector(Box::new(selector))))
+        }
     }
 
     /// The name before the braces and the matchers of a series as it appears in test data.

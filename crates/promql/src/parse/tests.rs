@@ -675,6 +675,23 @@ fn numbers_are_those_of_prometheus() {
 }
 
 #[test]
+fn selectors_alone_have_nothing_around_them() {
+    let selector = parse_selector("up{a=''}").unwrap();
+    assert!(selector.is_selective());
+    assert!(!parse_selector("{a=''}").unwrap().is_selective());
+    for (text, problem) in [
+        ("", "unexpected end of input"),
+        ("up offset 5m", "unexpected <offset>"),
+        ("sum(up)", "unexpected \"(\""),
+        ("(up)", "unexpected \"(\""),
+        ("on", "unexpected <on>"),
+        ("5", "unexpected number \"5\""),
+    ] {
+        assert_eq!(parse_selector(text).unwrap_err().message, problem, "{text}");
+    }
+}
+
+#[test]
 fn series_are_read_as_labels() {
     assert_eq!(
         parse_series("m{a=\"b\"}").unwrap().to_string(),
