@@ -224,6 +224,11 @@ fn matchers(text: &str) -> Result<Vec<promql::Matcher>, QueryError> {
             error.hint(format!("expected {}", problem.expected.join(", ")))
         }
     })?;
+    if !selector.is_selective() {
+        let message = "a selector of series has to name a value that a label has";
+        return Err(QueryError::new(ErrorKind::InvalidQuery, message)
+            .hint("leave q out to ask about all series"));
+    }
     Ok(selector.matchers)
 }
 

@@ -117,9 +117,12 @@ impl Form {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
-        let count: usize = text
-            .parse()
-            .map_err(|_| bad_parameter(name, format!("{text:?} is not a whole number")))?;
+        let count: i64 = text.parse().map_err(|_| {
+            let problem = format!("strconv.Atoi: parsing {text:?}: invalid syntax");
+            bad_parameter(name, problem)
+        })?;
+        let count = usize::try_from(count)
+            .map_err(|_| bad_parameter(name, format!("{name} must be non-negative")))?;
         Ok(Some(count).filter(|count| *count > 0))
     }
 
@@ -154,6 +157,10 @@ impl Form {
         for text in self.all("match[]") {
             let selector = promql::parse_selector(text)
                 .map_err(|problem| bad_parameter("match[]", problem))?;
+            if !selector.is_selective() {
+                let problem = "match[] must contain at least one non-empty matcher";
+                return Err(bad_parameter("match[]", problem));
+            }
             let compiled = selector.matchers.iter().filter(|one| one.regex().is_some());
             regexes += compiled.count();
             if regexes > promql::MAX_REGEXES {
@@ -167,12 +174,22 @@ impl Form {
     }
 }
 
+/// Times are nearer to 1970 than this.
+const MILLIS_MAX: i64 = 9_000_000_000_000_000;
+
 /// Unix milliseconds of a Prometheus time: seconds with a fraction, or RFC 3339.
-#[allow(clippy::cast_possible_truncation)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 fn parse_seconds(text: &str) -> Option<i64> {
+    // What Prometheus' own tools say where a range is open.
+    match text {
+        "-292273086-05-16T16:47:06Z" => return Some(-MILLIS_MAX),
+        "292277025-08-18T07:12:54.999999999Z" => return Some(MILLIS_MAX),
+        _ => {}
+    }
     if let Ok(seconds) = text.parse::<f64>() {
-        let millis = (seconds * 1e3).round();
-        return (millis.is_finite() && millis.abs() < 9e15).then_some(millis as i64);
+        // Half a millisecond is rounded by what there is of it beside whole seconds.
+        let millis = seconds.trunc() * 1e3 + (seconds.fract() * 1e3).round();
+        return (millis.is_finite() && millis.abs() < MILLIS_MAX as f64).then_some(millis as i64);
     }
     let nanos = parse_time(text, 0).filter(|_| !text.starts_with("now"))?;
     i64::try_from(nanos / (NANOS_PER_SECOND / 1_000)).ok()
@@ -220,6 +237,10 @@ mod tests {
     fn times_are_seconds_or_dates() {
         assert_eq!(parse_seconds("1.5"), Some(1_500));
         assert_eq!(parse_seconds("1970-01-01T00:00:01Z"), Some(1_000));
+        assert_eq!(parse_seconds("1.0005"), Some(1_000));
+        assert_eq!(parse_seconds("-1.5"), Some(-1_500));
+        let first = parse_seconds("-292273086-05-16T16:47:06Z");
+        assert!(first < parse_seconds("-8000000000000"), "{first:?}");
         assert_eq!(parse_seconds("NaN"), None);
         assert_eq!(parse_seconds("now-1s"), None);
     }

@@ -13,14 +13,15 @@ use crate::exec::series::SeriesReader;
 
 /// `GET metadata`
 pub(crate) async fn metadata(Extract(state): Extract<State>, form: Form) -> Answer {
-    let limit = match form.text("limit") {
-        None => None,
-        Some(text) => Some(
+    let number = |name: &str| {
+        let read = |text: &str| {
             text.parse::<i64>()
-                .map_err(|_| bad_data("limit must be a number"))?,
-        ),
+                .map_err(|_| bad_data(format!("{name} must be a number")))
+        };
+        form.text(name).map(read).transpose()
     };
-    let per_metric = form.count("limit_per_metric")?;
+    let limit = number("limit")?;
+    let per_metric = number("limit_per_metric")?.filter(|most| *most > 0);
     let running = state.begin_promql().await?;
     let reader = SeriesReader(running.context());
     let stored = reader.read(&[], TimeRange::ALL, false).await?;
@@ -43,7 +44,7 @@ pub(crate) async fn metadata(Extract(state): Extract<State>, form: Form) -> Answ
             known.push(entry);
         }
     }
-    if let Some(most) = per_metric {
+    if let Some(most) = per_metric.and_then(|most| usize::try_from(most).ok()) {
         all.values_mut().for_each(|entries| entries.truncate(most));
     }
     // One below zero is none, and none at all is a limit, too.

@@ -84,7 +84,7 @@ impl<'a> Wanted<'a> {
             Some("alert") => Some("alerting"),
             Some("record") => Some("recording"),
             Some(other) => {
-                let problem = format!("{other:?} is neither alert nor record");
+                let problem = format!("not supported value {other:?}");
                 return Err(bad_parameter("type", problem));
             }
         };

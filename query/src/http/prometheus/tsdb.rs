@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use storage::message::{Cardinality, ValueWeight};
 
 use super::super::State;
-use super::answer::{Answer, Notes, bad_parameter, success};
+use super::answer::{Answer, Notes, bad_data, bad_parameter, success};
 use super::form::Form;
 use crate::exec::cardinality::{self, Ask};
 
@@ -23,7 +23,14 @@ const COMPARED: usize = 1_000;
 
 /// `GET status/tsdb`
 pub(crate) async fn tsdb(Extract(state): Extract<State>, form: Form) -> Answer {
-    let listed = form.limit()?.unwrap_or(LISTED);
+    let listed = match form.text("limit") {
+        None => LISTED,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|listed| *listed > 0)
+            .ok_or_else(|| bad_data("limit must be a positive number"))?,
+    };
     if listed > LISTED_MAX {
         let problem = format!("it is at most {LISTED_MAX}");
         return Err(bad_parameter("limit", problem));

@@ -176,6 +176,47 @@ async fn a_query_without_time_and_a_label_that_is_no_text_are_refused_in_json() 
 }
 
 #[tokio::test]
+async fn refusals_of_parameters_are_those_of_prometheus() {
+    let server = server().await;
+    for (path, problem) in [
+        (
+            "query?query=",
+            "invalid parameter \"query\": unknown position: parse error: no expression found in input",
+        ),
+        (
+            "series?match[]={}",
+            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher",
+        ),
+        (
+            "series?match[]=up[5m]",
+            "invalid parameter \"match[]\": 1:3: parse error: unexpected \"[\"",
+        ),
+        (
+            "series?match[]=",
+            "invalid parameter \"match[]\": unknown position: parse error: unexpected end of input",
+        ),
+        (
+            "query?query=up&limit=abc",
+            "invalid parameter \"limit\": strconv.Atoi: parsing \"abc\": invalid syntax",
+        ),
+        (
+            "query?query=up&limit=-1",
+            "invalid parameter \"limit\": limit must be non-negative",
+        ),
+        ("metadata?limit=x", "limit must be a number"),
+        (
+            "metadata?limit_per_metric=x",
+            "limit_per_metric must be a number",
+        ),
+        ("status/tsdb?limit=0", "limit must be a positive number"),
+        ("status/tsdb?limit=x", "limit must be a positive number"),
+    ] {
+        let (status, body) = server.get(&format!("/prometheus/api/v1/{path}")).await;
+        assert_eq!((status, &body["error"]), (400, &problem.into()), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_can_only_shorten_the_time_that_a_query_has() {
     let hangs = Memory::new("a");
     *hangs.fault.lock() = Fault::Hangs;
