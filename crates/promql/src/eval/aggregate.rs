@@ -287,7 +287,8 @@ fn count_values(context: &Context<'_>, operation: &Aggregate, grid: Grid) -> Res
                 let column = Column::absent(grid.count);
                 result.push(Row {
                     labels,
-                    drop_name: row.drop_name,
+                    // A value that becomes the name is no name to be dropped.
+                    drop_name: row.drop_name && label != METRIC_NAME,
                     column,
                 });
                 result.len() - 1
