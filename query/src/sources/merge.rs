@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{LogRecord, Span, SpanId, TraceId};
+use model::{LogRecord, Span, TraceId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use storage::digest;
 use storage::filter::Field;
@@ -17,7 +17,7 @@ pub struct Rows<T> {
     pub more: bool,
 }
 
-/// Merges spans, returns each (trace, span, kind) once, and stops at the limits.
+/// Merges spans, stops at the limits, and returns each (start, trace, span, kind) once.
 pub(super) fn spans(
     parts: Vec<Vec<Span>>,
     order: Order,
@@ -35,14 +35,18 @@ pub(super) fn spans(
         |span| span.start_unix_nano,
         digest::span,
     );
+    // A source that stopped at the limit is complete down to its last row, and so is what is
+    // merged down to as many rows, copies among them: with these left out first, rows of other
+    // sources beyond that would take their places.
+    more |= truncate(&mut merged, limit);
     if several {
-        let mut seen: FxHashSet<(TraceId, SpanId, i32)> = FxHashSet::default();
-        // A zero span id stands for none, so such spans are not the same one.
-        merged.retain(|span| {
-            span.span_id.is_zero() || seen.insert((span.trace_id, span.span_id, span.kind))
+        // Copies lie side by side. A zero span id stands for none, so such spans are not the
+        // same one.
+        let key = |span: &Span| (span.start_unix_nano, span.trace_id, span.span_id, span.kind);
+        merged.dedup_by(|span, kept| {
+            !span.span_id.is_zero() && key(span) == key(kept)
         });
     }
-    more |= truncate(&mut merged, limit);
     if let Some(traces) = traces {
         let mut seen: FxHashSet<TraceId> = FxHashSet::default();
         // The rows up to and with the first row of the last wanted trace are complete; those

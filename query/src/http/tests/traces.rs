@@ -87,6 +87,22 @@ async fn a_span_that_was_sent_twice_is_one_span() {
 }
 
 #[tokio::test]
+async fn a_span_that_one_source_holds_twice_hides_no_trace() {
+    let (one, two) = (Memory::new("a"), Memory::new("b"));
+    let copy = span(1, 1, None, "front", 10, 1);
+    one.spans.lock().extend([
+        copy.clone(),
+        copy,
+        span(1, 2, Some(1), "back", 9, 1),
+        span(2, 1, None, "front", 8, 1),
+        span(3, 1, None, "front", 7, 1),
+    ]);
+    two.spans.lock().push(span(4, 1, None, "front", 5, 1));
+    let server = serve(&[&one, &two], |options| options.sizes.rows = 3).await;
+    assert_eq!(pages(&server, &[]).await, ids([1, 2, 3, 4]));
+}
+
+#[tokio::test]
 async fn summaries_cover_the_whole_trace() {
     let memory = Memory::new("a");
     ten(&memory);
