@@ -38,6 +38,7 @@ use held::Held;
 pub(crate) use held::too_large;
 pub use memory::Memory;
 pub use merge::Rows;
+pub(crate) use merge::says_more;
 pub use page::{LogPage, LogPlace};
 pub use tail::{Gap, TailPart, Tailing, Waiting};
 pub use work::{ANSWER_BYTES, Work};

@@ -1,10 +1,11 @@
 //! Summaries of traces: what a list shows of each.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 
 use api::{ServiceCount, TraceSummary};
+use indexmap::IndexMap;
 use model::{Signal, Span, SpanId, TimeRange, TraceId};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use storage::filter::{Field, Filter};
 use storage::message::{Columns, Order, Reply, Request};
 
@@ -21,35 +22,51 @@ struct Gathered {
     end: u64,
     spans: u64,
     errors: u64,
-    services: BTreeMap<String, (u64, u64)>,
+    services: IndexMap<String, (u64, u64)>,
     /// (has a parent, start, service, name) of the span that names the trace: a root before
     /// any other, an earlier one before a later one.
     head: Option<(bool, u64, String, String)>,
     /// Spans seen, to count once those that two sources hold or that one was sent twice.
-    seen: FxHashSet<(SpanId, i32)>,
+    seen: FxHashMap<(SpanId, i32), Seen>,
+}
+
+/// The version of a span that is counted: the one that ended last.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    end: u64,
+    error: u64,
+    /// Position of its service.
+    service: usize,
 }
 
 impl Gathered {
     fn add(&mut self, span: &Span) {
-        if !span.span_id.is_zero() && !self.seen.insert((span.span_id, span.kind)) {
-            return;
+        let service = span.resource.service();
+        let at = match self.services.get_index_of(service) {
+            Some(at) => at,
+            None => self.services.insert_full(service.to_owned(), (0, 0)).0,
+        };
+        let version = Seen {
+            end: span.end_unix_nano,
+            error: u64::from(span.is_error()),
+            service: at,
+        };
+        if !span.span_id.is_zero() {
+            match self.seen.entry((span.span_id, span.kind)) {
+                Entry::Occupied(known) if known.get().end >= version.end => return,
+                Entry::Occupied(mut known) => {
+                    let earlier = known.insert(version);
+                    self.count(earlier, u64::wrapping_sub);
+                }
+                Entry::Vacant(unknown) => drop(unknown.insert(version)),
+            }
         }
+        self.count(version, u64::wrapping_add);
         let adjust = span.clock_adjust_nano();
         let start = span.start_unix_nano.saturating_add_signed(adjust);
         let end = span.end_unix_nano.saturating_add_signed(adjust);
         self.start = Some(self.start.map_or(start, |first| first.min(start)));
         self.end = self.end.max(end).max(start);
-        self.spans += 1;
-        let service = span.resource.service();
-        let error = u64::from(span.is_error());
-        self.errors += error;
-        if !self.services.contains_key(service) {
-            self.services.insert(service.to_owned(), (0, 0));
-        }
-        if let Some(counts) = self.services.get_mut(service) {
-            counts.0 += 1;
-            counts.1 += error;
-        }
         let rank = (span.parent_span_id.is_some(), start);
         let better = self
             .head
@@ -60,12 +77,21 @@ impl Gathered {
         }
     }
 
+    /// Adds a span to the counts, or takes it out of them again.
+    fn count(&mut self, one: Seen, change: fn(u64, u64) -> u64) {
+        self.spans = change(self.spans, 1);
+        self.errors = change(self.errors, one.error);
+        let counts = &mut self.services[one.service];
+        *counts = (change(counts.0, 1), change(counts.1, one.error));
+    }
+
     fn finish(self, trace: TraceId) -> TraceSummary {
         let start = self.start.unwrap_or_default();
         let (_, _, root_service, root_name) = self.head.unwrap_or_default();
         let mut services: Vec<ServiceCount> = self
             .services
             .into_iter()
+            .filter(|(_, (spans, _))| *spans > 0)
             .map(|(name, (spans, errors))| ServiceCount {
                 name,
                 spans,

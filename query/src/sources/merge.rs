@@ -1,5 +1,6 @@
 //! Several answers to one request become one.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use model::{LogRecord, Span, TraceId};
@@ -17,7 +18,16 @@ pub struct Rows<T> {
     pub more: bool,
 }
 
-/// Merges spans, stops at the limits, and returns each (start, trace, span, kind) once.
+/// Which of two versions of a span says more: the one that ended last, then the one with more
+/// attributes, events and links.
+pub(crate) fn says_more(one: &Span, other: &Span) -> Ordering {
+    let size = |span: &Span| span.attributes.len() + span.events.len() + span.links.len();
+    let ended = one.end_unix_nano.cmp(&other.end_unix_nano);
+    ended.then_with(|| size(one).cmp(&size(other)))
+}
+
+/// Merges spans, stops at the limits, and of those with the same start and ids returns the one
+/// that says most.
 pub(super) fn spans(
     parts: Vec<Vec<Span>>,
     order: Order,
@@ -44,7 +54,11 @@ pub(super) fn spans(
         // same one.
         let key = |span: &Span| (span.start_unix_nano, span.trace_id, span.span_id, span.kind);
         merged.dedup_by(|span, kept| {
-            !span.span_id.is_zero() && key(span) == key(kept)
+            let is_same = !span.span_id.is_zero() && key(span) == key(kept);
+            if is_same && says_more(span, kept).is_gt() {
+                std::mem::swap(span, kept);
+            }
+            is_same
         });
     }
     if let Some(traces) = traces {

@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use model::{Span, SpanId, SpanKind, TraceId};
 
+use crate::sources::says_more;
+
 /// A span on its way into a tree, with what was found out about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceSpan {
@@ -121,7 +123,7 @@ pub fn assemble(spans: Vec<TraceSpan>, links: Links) -> Assembled {
 }
 
 /// The distinct spans, sorted by trace id, span id and kind.
-fn distinct(spans: Vec<TraceSpan>) -> Vec<TraceSpan> {
+pub(super) fn distinct(spans: Vec<TraceSpan>) -> Vec<TraceSpan> {
     let mut order: Vec<usize> = (0..spans.len()).collect();
     order.sort_by(|a, b| {
         let (a, b) = (&spans[*a], &spans[*b]);
@@ -145,11 +147,9 @@ fn distinct(spans: Vec<TraceSpan>) -> Vec<TraceSpan> {
 
 /// Which of two versions of a span says more. Total and independent of the input's order.
 fn preference(a: &TraceSpan, b: &TraceSpan) -> Ordering {
-    let size = |span: &Span| span.attributes.len() + span.events.len() + span.links.len();
     (!a.inferred)
         .cmp(&!b.inferred)
-        .then(a.span.end_unix_nano.cmp(&b.span.end_unix_nano))
-        .then(size(&a.span).cmp(&size(&b.span)))
+        .then_with(|| says_more(&a.span, &b.span))
         .then(a.span.start_unix_nano.cmp(&b.span.start_unix_nano))
         .then_with(|| a.span.name.cmp(&b.span.name))
         .then_with(|| {

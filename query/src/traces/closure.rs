@@ -53,7 +53,7 @@ impl Default for Bounds {
 /// What belongs to an id.
 #[derive(Debug, Default)]
 pub struct Closure {
-    /// Spans of all traces reached, and spans that carry a value only.
+    /// Spans of all traces reached, and spans that carry a value only, in all of their versions.
     pub spans: Vec<Span>,
     /// Log records.
     pub logs: Vec<LogRecord>,
@@ -114,7 +114,7 @@ struct Walk<'a> {
     /// Whether links and newly found traces are followed.
     follow: bool,
     out: Closure,
-    seen_spans: HashSet<(TraceId, SpanId, i32, u64)>,
+    seen_spans: HashSet<absorb::Seen>,
     seen_logs: HashMap<u64, usize>,
     seen_traces: HashSet<TraceId>,
     seen_values: HashSet<String>,

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use api::types::{AlertView, Join, StoryAnswer};
 use model::{LogRecord, TimeRange};
 
-use super::assemble::{Links, TraceSpan, assemble};
+use super::assemble::{Links, TraceSpan, assemble, distinct};
 use super::closure::{Bounds, Seed, walk};
 use super::inferred::{Evidence, Inferred, infer};
 use super::rows::Rows;
@@ -50,10 +50,8 @@ pub async fn tell(
     if closure.spans.is_empty() && closure.logs.is_empty() {
         return Ok(None);
     }
-    let mut spans: Vec<TraceSpan> = std::mem::take(&mut closure.spans)
-        .into_iter()
-        .map(TraceSpan::from)
-        .collect();
+    let sent = std::mem::take(&mut closure.spans).into_iter();
+    let mut spans = distinct(sent.map(TraceSpan::from).collect());
     closure.logs.sort_by_key(LogRecord::corrected_timestamp);
     let hubs: HashSet<String> = closure.hubs.iter().map(|hub| hub.value.clone()).collect();
     let inferred = infer(Evidence {

@@ -3,7 +3,7 @@
 use api::types::TraceAnswer;
 use model::{TimeRange, TraceId};
 
-use super::assemble::{Assembled, Links, TraceSpan, assemble};
+use super::assemble::{Assembled, Links, TraceSpan, assemble, distinct};
 use super::closure::{Bounds, Seed, walk};
 use super::inferred::{Evidence, infer};
 use super::rows::Rows;
@@ -25,7 +25,7 @@ pub async fn load(
         ..bounds
     };
     let closure = walk(rows, &Seed::Trace(trace), range, bounds).await?;
-    let mut spans: Vec<TraceSpan> = closure.spans.into_iter().map(TraceSpan::from).collect();
+    let mut spans = distinct(closure.spans.into_iter().map(TraceSpan::from).collect());
     let hubs = closure.hubs.into_iter().map(|hub| hub.value).collect();
     let evidence = Evidence {
         spans: &spans,

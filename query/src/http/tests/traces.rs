@@ -103,6 +103,37 @@ async fn a_span_that_one_source_holds_twice_hides_no_trace() {
 }
 
 #[tokio::test]
+async fn of_a_span_that_was_sent_again_the_version_counts_that_ended_last() {
+    let early = span(1, 1, None, "front", 100, 1);
+    let mut late = span(1, 1, None, "front", 100, 5);
+    late.status_code = 2;
+    let sent = [
+        [vec![early.clone(), late.clone()], vec![]],
+        [vec![late.clone(), early.clone()], vec![]],
+        [vec![early.clone()], vec![late.clone()]],
+        [vec![late], vec![early]],
+    ];
+    for [first, second] in sent {
+        let (one, two) = (Memory::new("a"), Memory::new("b"));
+        *one.spans.lock() = first;
+        *two.spans.lock() = second;
+        let server = serve(&[&one, &two], |_| {}).await;
+        let answer = server.ok("traces", &[]).await;
+        let trace = &answer["traces"][0];
+        assert_eq!(
+            trace["services"],
+            serde_json::json!([{"name": "front", "spans": 1, "errors": 1}]),
+            "{answer}"
+        );
+        assert_eq!(
+            (&trace["span_count"], &trace["error_count"]),
+            (&Json::from(1), &Json::from(1))
+        );
+        assert_eq!(trace["duration_nano"], 5 * S);
+    }
+}
+
+#[tokio::test]
 async fn summaries_cover_the_whole_trace() {
     let memory = Memory::new("a");
     ten(&memory);

@@ -48,3 +48,35 @@ fn quantiles_of_merged_durations_are_those_of_all_of_them() {
     let exact = 501 * 1_003;
     assert!(p50.abs_diff(exact) * 100 <= exact, "{p50}");
 }
+
+/// A span of this id with so many attributes.
+fn span(id: u8, start: u64, end: u64, attributes: usize) -> Span {
+    let attribute = |n: usize| model::KeyValue::new(format!("key{n}"), "value");
+    Span {
+        trace_id: TraceId([1; 16]),
+        span_id: model::SpanId([id; 8]),
+        start_unix_nano: start,
+        end_unix_nano: end,
+        attributes: (0..attributes).map(attribute).collect(),
+        ..Span::default()
+    }
+}
+
+#[test]
+fn of_the_versions_of_a_span_the_one_that_says_most_is_merged() {
+    let (early, late) = (span(1, 5, 6, 3), span(1, 5, 9, 0));
+    let (short, long) = (span(2, 4, 6, 0), span(2, 4, 6, 1));
+    // Without an id nothing says that two are one.
+    let nameless = span(0, 3, 4, 0);
+    let some = [early.clone(), long.clone(), nameless.clone()];
+    let others = [late.clone(), short.clone(), nameless.clone()];
+    let expected = [late, long, nameless.clone(), nameless];
+    for parts in [
+        [some.to_vec(), others.to_vec()],
+        [others.to_vec(), some.to_vec()],
+    ] {
+        let merged = spans(parts.to_vec(), Order::Newest, 10, None);
+        assert_eq!(merged.rows, expected);
+        assert!(!merged.more);
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
 
-use super::{Carriers, Hub, Join, LogRecord, Shared, Span, TraceId, Walk, is_value, pair};
+use super::{Carriers, Hub, Join, LogRecord, Shared, Span, SpanId, TraceId, Walk, is_value, pair};
 use crate::traces::inferred::own_trace;
 
 /// Makes the join by which a span's trace was reached; gets a description of the span.
@@ -13,8 +13,7 @@ impl Walk<'_> {
     /// Takes in spans. `reached` explains a trace that was not known before.
     pub(super) fn absorb_spans(&mut self, found: Vec<Span>, reached: &Reached<'_>) {
         for span in found {
-            let key = (span.trace_id, span.span_id, span.kind, span.start_unix_nano);
-            if !self.seen_spans.insert(key) {
+            if !self.seen_spans.insert(Seen::of(&span)) {
                 continue;
             }
             let described = format!("span `{}` of {}", span.name, span.resource.service());
@@ -181,6 +180,34 @@ impl Walk<'_> {
         if one.key.is_empty() {
             self.out.spans.extend(found.spans);
             self.out.logs.extend(found.logs);
+        }
+    }
+}
+
+/// What tells spans apart, and versions of one. The same span comes by its trace id, by its values
+/// and by its links; which of its versions is shown is decided when all of them are there.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Seen {
+    ids: (TraceId, SpanId, i32),
+    times: (u64, u64),
+    /// How much it says, or a hash of all that it says if it has no id: such spans are the same
+    /// only if they are equal.
+    content: u64,
+}
+
+impl Seen {
+    fn of(span: &Span) -> Self {
+        let content = if span.span_id.is_zero() {
+            let bytes = postcard::to_stdvec(span);
+            let bytes = bytes.expect("a span has nothing that postcard cannot encode");
+            rustc_hash::FxBuildHasher.hash_one(bytes)
+        } else {
+            (span.attributes.len() + span.events.len() + span.links.len()) as u64
+        };
+        Self {
+            ids: (span.trace_id, span.span_id, span.kind),
+            times: (span.start_unix_nano, span.end_unix_nano),
+            content,
         }
     }
 }

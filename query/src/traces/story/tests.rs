@@ -171,3 +171,51 @@ async fn rows_stand_by_corrected_times_and_show_what_was_sent() {
         .collect();
     assert_eq!(logs, [(20, 0), (1_022, -1_000), (24, 0)]);
 }
+
+#[tokio::test]
+async fn of_a_span_that_was_sent_again_the_version_is_shown_that_ended_last() {
+    let root = |end| {
+        let mut root = span((1, 1, 0), "shop", Server, (0, end));
+        root.correlation = vec![("request_id".into(), "r1".into())];
+        root
+    };
+    let call = |end| span((1, 2, 1), "shop", Client, (5, end));
+    for spans in [
+        vec![root(10), root(50), call(8), call(40)],
+        vec![call(40), call(8), root(50), root(10)],
+    ] {
+        let rows = Fake {
+            spans,
+            logs: vec![log("stock", 7, "reserved", &[("request_id", "r1")])],
+            ..Fake::default()
+        };
+        let forest = crate::traces::trace::load(&rows, trace(1), TimeRange::ALL, Bounds::default());
+        let forest = forest.await.unwrap();
+        let shown = forest.spans.iter().map(|placed| &placed.span);
+        let shown: Vec<_> = shown
+            .map(|span| (span.inferred, span.span.end_unix_nano, span.confidence))
+            .collect();
+        // Two versions of a call are one call, so nothing else can have been meant.
+        assert_eq!(shown, [(false, 50, 1.0), (false, 40, 1.0), (true, 7, 0.8)]);
+    }
+}
+
+#[tokio::test]
+async fn spans_without_an_id_that_begin_together_are_all_shown() {
+    let nameless = |name: &str| {
+        let mut span = span((1, 1, 0), "shop", Server, (0, 10));
+        span.span_id = model::SpanId::default();
+        span.name = name.to_owned();
+        span
+    };
+    let rows = Fake {
+        spans: vec![nameless("a"), nameless("b"), nameless("b")],
+        ..Fake::default()
+    };
+    let forest = crate::traces::trace::load(&rows, trace(1), TimeRange::ALL, Bounds::default());
+    let forest = forest.await.unwrap();
+    let names = forest.spans.iter().map(|placed| &placed.span.span.name);
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["a", "b"]);
+}
