@@ -185,6 +185,38 @@ async fn a_lost_source_is_named_and_the_others_answer() {
     }
 }
 
+/// Asks a service one of whose two sources hangs. Time stands still but for waiting.
+async fn ask_beside_one_that_hangs(path: &str) -> (u16, String, Arc<Memory>) {
+    let (good, hung) = (Memory::new("good"), Memory::new("hung"));
+    good.spans.lock().push(span(1, 1, None, "front", 10, 1));
+    good.logs.lock().push(log("front", 10, 9, "here"));
+    *hung.fault.lock() = Fault::Hangs;
+    let readers: Vec<Arc<dyn Read>> = vec![good, hung.clone()];
+    let query = Query::new(Sources::new(readers), Options::new(Arc::new(Fixed)));
+    let stories = crate::http::trace::Stories::new(query.state().clone());
+    let router = query.router_with(crate::http::story::router(stories));
+    let request = http::Request::get(path).body(axum::body::Body::empty());
+    let response = tower::ServiceExt::oneshot(router, request.unwrap());
+    let response = response.await.unwrap();
+    let status = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
+    let body = String::from_utf8(body.unwrap().to_vec()).unwrap();
+    (status, body, hung)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_ready_while_one_of_its_sources_hangs() {
+    let (status, body, _) = ask_beside_one_that_hangs("/readyz").await;
+    let body: Json = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &body["sources"]),
+        (200, &serde_json::json!(["good"]))
+    );
+    assert_eq!(body["cut"][0]["value"], "hung");
+    let (status, ..) = ask_beside_one_that_hangs("/prometheus/-/ready").await;
+    assert_eq!(status, 200);
+}
+
 #[tokio::test]
 async fn without_any_source_there_is_an_error() {
     let bad = Memory::new("bad");
