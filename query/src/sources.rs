@@ -3,7 +3,8 @@
 //! A request goes to all of them at once and their answers become one: rows are merged in
 //! order, counts added, spans that two sources hold are returned once. A source that fails or
 //! does not answer in time is named in the answer (`complete_to` says `lost`, `cut` says why)
-//! while the others answer; only when all fail is there an error. Dropping a future or stream
+//! while the others answer, and is not asked again for that query; only when all fail is there an
+//! error. Dropping a future or stream
 //! of this module cancels the work in every source.
 
 mod gate;
@@ -14,6 +15,7 @@ mod page;
 mod tail;
 mod work;
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,7 +164,13 @@ impl Sources {
         let limits = work.remaining()?;
         let patience = Duration::from_millis(limits.timeout_ms) + self.grace;
         let deadline = tokio::time::Instant::now() + patience;
-        let streams = self.readers.iter().enumerate().map(|(index, reader)| {
+        let mut lost = work.lost_sources();
+        let mut open: Vec<bool> = (0..self.readers.len())
+            .map(|index| !lost.contains_key(&index))
+            .collect();
+        let asked = self.readers.iter().enumerate();
+        let asked = asked.filter(|(index, _)| open[*index]);
+        let streams = asked.map(|(index, reader)| {
             let replies = reader.execute(request(index), limits);
             // The end of a stream has to be seen to tell an answer from one that was cut off.
             replies
@@ -172,10 +180,8 @@ impl Sources {
                 .boxed()
         });
         let mut all: stream::SelectAll<BoxStream<'_, _>> = stream::select_all(streams);
-        let mut open: Vec<bool> = vec![true; self.readers.len()];
         let mut answered = 0;
         let mut stats = Stats::default();
-        let mut lost: Vec<(usize, String)> = Vec::new();
         loop {
             let next = match tokio::time::timeout_at(deadline, all.next()).await {
                 Ok(Some(next)) => next,
@@ -200,13 +206,13 @@ impl Sources {
                 Some(Ok(reply)) => on(index, reply)?,
                 Some(Err(ReadError::Unavailable(reason))) => {
                     open[index] = false;
-                    lost.push((index, reason));
+                    lost.insert(index, reason);
                 }
                 // Whatever the others say.
                 Some(Err(error)) => return Err(error.into()),
                 None => {
                     open[index] = false;
-                    lost.push((index, "the answer broke off".to_owned()));
+                    lost.insert(index, "the answer broke off".to_owned());
                 }
             }
         }
@@ -217,12 +223,12 @@ impl Sources {
     fn report_lost(
         &self,
         answered: usize,
-        lost: &[(usize, String)],
+        lost: &BTreeMap<usize, String>,
         work: &Work,
     ) -> Result<(), QueryError> {
         for (index, reason) in lost {
             let name = self.readers[*index].name();
-            work.lost(name, reason);
+            work.lost(*index, name, reason);
         }
         if answered == 0 {
             let reasons: Vec<String> = lost

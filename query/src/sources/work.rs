@@ -1,5 +1,6 @@
 //! What one query may use up, what it has used, and what its answer lacks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Work {
     memory: Arc<Holding>,
     started: Instant,
     summary: Mutex<Summary>,
+    /// Sources that were lost, by their index, and why.
+    lost: Mutex<BTreeMap<usize, String>>,
     hints: Mutex<Vec<String>>,
 }
 
@@ -35,6 +38,7 @@ impl Work {
             memory: Arc::new(Holding::new(Arc::new(Memory::unlimited()))),
             started: Instant::now(),
             summary: Mutex::new(Summary::default()),
+            lost: Mutex::default(),
             hints: Mutex::default(),
         }
     }
@@ -116,11 +120,13 @@ impl Work {
     /// never more than is left here.
     pub fn aside(&self, limits: Limits) -> Result<Work, QueryError> {
         let left = self.remaining()?;
-        Ok(Work::new(Limits {
+        let aside = Work::new(Limits {
             timeout_ms: left.timeout_ms.min(limits.timeout_ms),
             scanned_bytes: left.scanned_bytes.min(limits.scanned_bytes),
             answer_bytes: left.answer_bytes.min(limits.answer_bytes),
-        }))
+        });
+        aside.lost.lock().clone_from(&self.lost.lock());
+        Ok(aside)
     }
 
     /// Takes over what was done on an account aside, and who answered, but not what it lacks.
@@ -169,14 +175,21 @@ impl Work {
         self.hints.lock().push(text.into());
     }
 
-    /// Notes that a source is missing from the answer.
-    pub fn lost(&self, name: &str, reason: &str) {
+    /// Notes that a source is missing from the answer. It is not asked again for this query: the
+    /// answer lacks its data as it is, and one that hangs would use up the time of the others.
+    pub(super) fn lost(&self, index: usize, name: &str, reason: &str) {
+        self.lost.lock().insert(index, reason.to_owned());
         self.cut(
             "source",
             name,
             format!("the answer lacks the data of this source: {reason}"),
         );
         push_source(&mut self.summary.lock(), super::lost_source(name));
+    }
+
+    /// The sources that were lost, and why.
+    pub(super) fn lost_sources(&self) -> BTreeMap<usize, String> {
+        self.lost.lock().clone()
     }
 
     /// The error that nothing was found. Where something was left out of the search, nobody can

@@ -217,6 +217,25 @@ async fn a_service_is_ready_while_one_of_its_sources_hangs() {
     assert_eq!(status, 200);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_is_waited_for_once_in_a_query() {
+    let trace = trace_id(1).to_string();
+    let paths = [
+        "/api/v1/traces?q=service:front&start=5000000000".to_owned(),
+        "/api/v1/traces?order=slowest&q=service:front".to_owned(),
+        format!("/api/v1/traces/{trace}"),
+        format!("/api/v1/story/{trace}"),
+        format!("/jaeger/api/traces/{trace}"),
+    ];
+    for path in paths {
+        let (status, body, hung) = ask_beside_one_that_hangs(&path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        assert!(body.contains("front") && body.contains("hung"), "{body}");
+        // A trace's spans and log records are asked for at the same time.
+        assert!(hung.requests.load(Ordering::SeqCst) <= 2, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn without_any_source_there_is_an_error() {
     let bad = Memory::new("bad");
