@@ -181,7 +181,16 @@ impl Memory {
                 prefix,
                 limit,
             } => Reply::Values(self.values(&selection, field, &prefix, limit)),
-            Request::Series { range, points, .. } => Reply::Series(self.points(range, points)),
+            Request::Series {
+                range,
+                points,
+                limit,
+                ..
+            } => {
+                let mut series = self.points(range, points);
+                series.truncate(limit);
+                Reply::Series(series)
+            }
             Request::Samples { range, .. } => Reply::Samples(self.samples(range)),
             Request::Labels { label, .. } => Reply::Labels(self.labels(label.as_deref())),
             Request::Cardinality { range, of, .. } => {

@@ -186,17 +186,24 @@ impl SeriesReader<'_> {
     ) -> Result<BTreeSet<String>, QueryError> {
         // Bounds and quantiles are in the points.
         let in_points = |name: &str| matches!(name, "le" | "quantile");
-        let matched = selectors.iter().flatten();
-        if label.is_some_and(in_points) || matched.into_iter().any(|m| in_points(&m.name)) {
+        let matched = selectors.iter().flatten().any(|m| in_points(&m.name));
+        if matched || label.is_some_and(in_points) {
             let sets = self.label_sets(selectors, range).await?;
             let labels = sets.iter().flat_map(Labels::iter);
-            return Ok(match label {
+            let mut found: BTreeSet<String> = match label {
                 None => labels.map(|(name, _)| name.to_owned()).collect(),
                 Some(wanted) => labels
                     .filter(|(name, _)| *name == wanted)
                     .map(|(_, value)| value.to_owned())
                     .collect(),
-            });
+            };
+            // Series of Prometheus have them as labels, which are found in all series, also where
+            // there are more than are listed.
+            if !matched && self.0.promotion.is_none() {
+                let more = self.texts(selectors, range, label).await?;
+                found.extend(more.into_iter().filter(|text| !text.is_empty()));
+            }
+            return Ok(found);
         }
         let context = self.0;
         let mut found = BTreeSet::new();
@@ -214,6 +221,18 @@ impl SeriesReader<'_> {
             }
             return Ok(found);
         }
+        self.texts(selectors, range, label).await
+    }
+
+    /// The same as sources know them.
+    async fn texts(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        label: Option<&str>,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        let context = self.0;
+        let mut found = BTreeSet::new();
         for matchers in selectors {
             let request = Request::Labels {
                 tenant: context.tenant.clone(),

@@ -179,6 +179,26 @@ async fn otlp_series_are_read_as_prometheus_names_them() {
 }
 
 #[tokio::test]
+async fn bounds_that_are_labels_are_found_beyond_the_series_that_are_listed() {
+    let memory = Memory::new("a");
+    let bucket = |bound: &str| {
+        let value = vec![(900, PointValue::Double(1.0))];
+        let mut part = series(
+            "x_bucket",
+            MetricKind::Gauge,
+            Temporality::Cumulative,
+            value,
+        );
+        part.series.attributes = vec![KeyValue::new("le", bound)];
+        part
+    };
+    *memory.series.lock() = vec![bucket("1"), bucket("2"), bucket("+Inf")];
+    let server = serve(&[&memory], |options| options.sizes.series = 1).await;
+    let (_, body) = server.get("/prometheus/api/v1/label/le/values").await;
+    assert_eq!(body["data"], serde_json::json!(["+Inf", "1", "2"]));
+}
+
+#[tokio::test]
 async fn ranges_forms_labels_and_metadata() {
     let memory = Memory::new("a");
     *memory.series.lock() = all();
