@@ -2,7 +2,8 @@
 //!
 //! An append is answered once its record is synced; appends that arrive together share one
 //! sync, and small requests of one signal that arrive together are joined into one entry
-//! (concatenating protobuf messages merges their lists). An entry gets its stamp when it is
+//! (concatenating protobuf messages merges their lists), unless one holds what a decoder bounds per
+//! request. An entry gets its stamp when it is
 //! written and keeps it for good.
 //!
 //! Beside entries the queue holds a small key-value state for its receivers. Updates ride in
@@ -64,6 +65,8 @@ pub struct Entry {
     pub rows: u64,
     /// When its oldest content was read; `u64::MAX` means when it is written.
     pub read_unix_nano: u64,
+    /// Whether it is valid by itself alone, and must not be joined with others.
+    pub alone: bool,
     /// The OTLP request in protobuf.
     pub request: Bytes,
 }

@@ -495,6 +495,7 @@ impl Exporter {
             source: "split",
             rows: count_rows(sealed.signal, &request).unwrap_or(0),
             read_unix_nano: sealed.read_unix_nano,
+            alone: false,
             request,
         });
         let name = self.start.name.clone();

@@ -27,6 +27,7 @@ fn entry(text: &str) -> Entry {
         source: "test",
         rows: 1,
         read_unix_nano: u64::MAX,
+        alone: false,
         request: Bytes::from(text.to_owned()),
     }
 }

@@ -166,7 +166,7 @@ impl Writer {
                 entry: Some(entry),
                 updates,
                 reply,
-            } if updates.is_empty() => {
+            } if updates.is_empty() && !entry.alone => {
                 let size = entry.request.len();
                 let fits = |group: &&mut Group| {
                     group.joined

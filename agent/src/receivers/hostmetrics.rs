@@ -95,6 +95,7 @@ impl Reading {
             source: "hostmetrics",
             rows,
             read_unix_nano: now,
+            alone: false,
             request: Bytes::from(request),
         }
     }

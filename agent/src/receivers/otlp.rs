@@ -19,6 +19,7 @@ use model::room::{self, Budget, NoRoom, Room};
 use model::row::{
     LogRef, MetricRef, PointRef, Reject, ResourceRef, RowSink, ScopeRef, SpanRef, Undecoded,
 };
+use model::wire::Joined;
 use otlp::exposition;
 use otlp::server::{
     Accept, Admission, ConnectionLimits, Export, Receiver, ServerLimits, Status, Verdict,
@@ -57,6 +58,8 @@ struct Relay {
 struct Counted {
     rows: u64,
     rejected: Vec<(Reject, u64)>,
+    /// Whether something in it was sent in parts.
+    in_parts: bool,
     /// For the decoder's lists; the rows themselves are not kept.
     room: Room,
 }
@@ -115,13 +118,16 @@ impl Relay {
         let mut counted = Counted {
             rows: 0,
             rejected: Vec::new(),
+            in_parts: false,
             room: self.budget.room(self.decoded_bytes),
         };
-        let decoded = otlp::decode::decode(signal, request, &mut counted);
+        let joined = Joined::default();
+        let decoded = otlp::decode::decode_joining(signal, request, &mut counted, &joined);
         decoded.map_err(|error| match error {
             Undecoded::Malformed(error) => Verdict::Malformed(error.to_string()),
             Undecoded::NoRoom(no) => Verdict::no_room(no, self.queue.full_retry_after()),
         })?;
+        counted.in_parts = !joined.is_empty();
         // The decoder's lists are gone.
         counted.room = self.budget.room(0);
         Ok(counted)
@@ -165,6 +171,7 @@ impl Relay {
             source: "otlp",
             rows: counted.rows + rejected,
             read_unix_nano: u64::MAX,
+            alone: counted.in_parts,
             request,
         };
         match self.queue.append(entry).await {

@@ -32,8 +32,18 @@ use lists::{Peak, push};
 
 /// Hands every row of an OTLP request to `sink`.
 pub fn decode(signal: Signal, request: &[u8], sink: &mut dyn RowSink) -> Result<(), Undecoded> {
-    let joined = Joined::default();
-    let reader = Reader::joining(request, &joined);
+    decode_joining(signal, request, sink, &Joined::default())
+}
+
+/// The same, with what was sent in parts put together in `joined`. It bounds that for a request as a
+/// whole, so one that needs it may be refused as a part of a larger one.
+pub fn decode_joining(
+    signal: Signal,
+    request: &[u8],
+    sink: &mut dyn RowSink,
+    joined: &Joined,
+) -> Result<(), Undecoded> {
+    let reader = Reader::joining(request, joined);
     match signal {
         Signal::Traces => walk(reader, &mut spans::Spans::default(), sink),
         Signal::Logs => walk(reader, &mut logs::Logs::default(), sink),

@@ -155,6 +155,7 @@ impl Rig {
             source: "test",
             rows: logs.len() as u64,
             read_unix_nano: u64::MAX,
+            alone: false,
             request: Bytes::from(request),
         };
         self.queue.append(entry).await.unwrap();

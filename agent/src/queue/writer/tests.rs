@@ -28,21 +28,36 @@ fn writer(env: &Env, bytes: u64) -> Writer {
     Writer::new(env, &options, sources, metrics, opened.unwrap().0, signals)
 }
 
-/// Appends together, each with an update of the receivers' state, as in one round of the thread.
+/// Appends together, each with an update of the receivers' state.
 fn append(writer: &mut Writer, texts: &[&str]) -> Vec<Result<(), AppendError>> {
+    let with_update = |text: &&str| {
+        let update = (b"last".to_vec(), Some(text.as_bytes()[..1].to_vec()));
+        (entry(text), vec![update])
+    };
+    append_all(writer, texts.iter().map(with_update))
+}
+
+fn entry(text: &str) -> Entry {
+    Entry {
+        signal: Signal::Logs,
+        source: "test",
+        rows: 1,
+        read_unix_nano: u64::MAX,
+        alone: false,
+        request: Bytes::from(text.to_owned()),
+    }
+}
+
+/// Appends together, as in one round of the thread.
+fn append_all(
+    writer: &mut Writer,
+    entries: impl Iterator<Item = (Entry, Vec<Update>)>,
+) -> Vec<Result<(), AppendError>> {
     let mut groups = Vec::new();
     let mut answers = Vec::new();
-    for text in texts {
-        let entry = Entry {
-            signal: Signal::Logs,
-            source: "test",
-            rows: 1,
-            read_unix_nano: u64::MAX,
-            request: Bytes::from((*text).to_owned()),
-        };
+    for (entry, updates) in entries {
         let (reply, answer) = oneshot::channel();
-        let update = (b"last".to_vec(), Some(text.as_bytes()[..1].to_vec()));
-        let command = Command::append(Some(entry), vec![update], reply);
+        let command = Command::append(Some(entry), updates, reply);
         writer.gather(command, &mut groups);
         answers.push(answer);
     }
@@ -144,4 +159,26 @@ fn refusing_what_there_is_no_room_for_writes_nothing() {
         assert_eq!(append(&mut writer, &[&large]), [Err(AppendError::Full)]);
     }
     assert_eq!(writer.opened.journal.bytes(), bytes);
+}
+
+/// Fields that are sent twice are bounded per request: two requests that are both within the bound may
+/// be beyond it together.
+#[test]
+fn what_is_valid_by_itself_alone_is_not_joined() {
+    let (env, _) = testkit::env(1, Arc::new(MemoryFiles::new()));
+    let mut writer = writer(&env, 3 << 20);
+    let alone = |text| Entry {
+        alone: true,
+        ..entry(text)
+    };
+    let entries = [entry("a"), alone("b"), alone("c"), entry("d")];
+    let answers = append_all(
+        &mut writer,
+        entries.into_iter().map(|entry| (entry, Vec::new())),
+    );
+    assert_eq!(answers, [Ok(()), Ok(()), Ok(()), Ok(())]);
+    let found = writer.opened.journal.read_from(Position::START);
+    let entries = found.flat_map(|found| record::decode(&found.unwrap().payload).unwrap().entries);
+    let requests: Vec<Bytes> = entries.map(|sealed| sealed.request).collect();
+    assert_eq!(requests, [&b"ad"[..], b"b", b"c"]);
 }

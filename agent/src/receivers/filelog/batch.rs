@@ -110,6 +110,7 @@ impl Batch {
             source: "filelog",
             rows: batch.rows,
             read_unix_nano: batch.oldest_read.unwrap_or(u64::MAX),
+            alone: false,
             request: Bytes::from(request),
         })
     }

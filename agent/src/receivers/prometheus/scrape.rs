@@ -343,6 +343,7 @@ impl Scrape {
                 source: "prometheus",
                 rows,
                 read_unix_nano: self.shared.clock.unix_nanos(),
+                alone: false,
                 request,
             };
             match self.shared.queue.append(entry).await {

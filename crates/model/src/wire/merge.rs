@@ -22,6 +22,11 @@ pub struct Joined {
 }
 
 impl Joined {
+    /// Whether there are any.
+    pub fn is_empty(&self) -> bool {
+        self.count.get() == 0
+    }
+
     fn keep(&self, message: Vec<u8>) -> Option<&[u8]> {
         let messages = self
             .messages

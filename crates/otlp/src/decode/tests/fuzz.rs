@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
+use model::wire::Joined;
+
 use super::hostile::Hostile;
 use super::oracle::expected;
 use super::*;
+use crate::decode::decode_joining;
 
 /// Requests for each signal, unless `THROUGHLINE_FUZZ_CASES` says otherwise.
 const CASES: u64 = 4_000;
@@ -140,13 +143,16 @@ fn a_value_in_parts_is_one_value() {
 
 #[test]
 fn values_in_parts_end_where_their_room_does() {
-    let request = |record: Vec<u8>| {
-        let mut request = record;
+    let request_of = |record: &[u8]| {
+        let mut request = record.to_vec();
         for number in [2, 2, 1] {
             let inner = std::mem::take(&mut request);
             model::wire::put_bytes(&mut request, number, &inner);
         }
-        Rows::decode(Signal::Logs, &request).map(|rows| rows.logs.len())
+        request
+    };
+    let request = |record: Vec<u8>| {
+        Rows::decode(Signal::Logs, &request_of(&record)).map(|rows| rows.logs.len())
     };
     let body = |bytes: &[u8]| {
         let mut body = Vec::new();
@@ -154,6 +160,16 @@ fn values_in_parts_end_where_their_room_does() {
         body
     };
     assert_eq!(request(body(b"").repeat(200)), Ok(1));
+    let half = request_of(&body(b"").repeat(200));
+    let uses_room = |request: &[u8]| {
+        let joined = Joined::default();
+        let mut rows = Rows::default();
+        let decoded = decode_joining(Signal::Logs, request, &mut rows, &joined);
+        decoded.map(|()| !joined.is_empty())
+    };
+    assert_eq!(uses_room(&half), Ok(true));
+    assert_eq!(uses_room(&request_of(&body(b""))), Ok(false));
+    assert!(uses_room(&half.repeat(2)).is_err(), "valid only one by one");
     let error = request(body(b"").repeat(1_000)).unwrap_err();
     assert!(
         error
