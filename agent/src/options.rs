@@ -258,6 +258,15 @@ pub struct QueueOptions {
     pub dead_letter_bytes: u64,
 }
 
+impl QueueOptions {
+    /// The largest request that is taken: one that always fits once all before it is delivered,
+    /// although the last segment is not given back before it has grown.
+    pub fn request_bytes_max(&self) -> usize {
+        let fits = usize::try_from(self.bytes - self.bytes / 8).unwrap_or(usize::MAX);
+        self.entry_bytes_max.min(fits)
+    }
+}
+
 impl Default for QueueOptions {
     fn default() -> Self {
         Self {

@@ -231,7 +231,7 @@ impl Queue {
     }
 
     fn check(&self, entry: &Entry) -> Result<(), AppendError> {
-        let (bytes, limit) = (entry.request.len(), self.options.entry_bytes_max);
+        let (bytes, limit) = (entry.request.len(), self.options.request_bytes_max());
         if bytes > limit {
             return Err(AppendError::TooLarge { bytes, limit });
         }

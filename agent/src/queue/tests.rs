@@ -158,6 +158,30 @@ fn a_full_queue_refuses_until_there_is_room() {
     assert!(matches!(refused, Err(AppendError::TooLarge { .. })));
 }
 
+/// The last segment is not given back before it has grown, and what it still holds leaves less room.
+#[test]
+fn what_is_not_too_large_fits_once_the_rest_is_delivered() {
+    let (env, _) = testkit::env(3, Arc::new(MemoryFiles::new()));
+    let options = QueueOptions {
+        bytes: 16 << 20,
+        ..QueueOptions::default()
+    };
+    let (queue, _, _) = open(&env, &options);
+    let largest = "x".repeat(14 << 20);
+    for part in [100, 500, 900, 1_000] {
+        for text in ["y".repeat(part << 10), largest.clone()] {
+            queue
+                .append_blocking(Some(entry(&text)), Vec::new())
+                .unwrap();
+            let end = queue.tail().synced_end();
+            futures::executor::block_on(queue.exported(DESTINATION.to_owned(), end));
+        }
+    }
+    let too_large = queue.append_blocking(Some(entry(&(largest + "x"))), Vec::new());
+    let (bytes, limit) = ((14 << 20) + 1, 14 << 20);
+    assert_eq!(too_large, Err(AppendError::TooLarge { bytes, limit }));
+}
+
 #[test]
 fn pieces_replace_their_entry_in_one_step() {
     let (env, _) = testkit::env(4, Arc::new(MemoryFiles::new()));

@@ -175,7 +175,7 @@ section! {
     /// What waits on disk for the collector.
     pub struct Queue {
         /// The queue's size on disk; when it is full, readers of files wait and OTLP clients are told to retry.
-        bytes: ByteSize = "1GiB", "1MiB" to "1PiB";
+        bytes: ByteSize = "1GiB", "16MiB" to "1PiB";
     }
 
     /// The query side.

@@ -191,7 +191,7 @@ fn each_kind_of_mistake_says_what_was_expected() {
         ),
         (
             "agent: {queue: {bytes: 1KiB}}",
-            "expected a size in bytes from 1MiB to 1PiB",
+            "expected a size in bytes from 16MiB to 1PiB",
         ),
         (
             "agent: {host: {enabled: yes}}",
