@@ -14,6 +14,9 @@ use super::response::Answer;
 use crate::response::{PartialSuccess, RpcStatus};
 use crate::stamp;
 
+/// A receiver that asks for more time than this is asked again all the same.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+
 /// What became of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -30,7 +33,7 @@ pub enum Outcome {
     },
     /// Not taken; may be sent again.
     Retryable {
-        /// When, if the receiver says so.
+        /// When, if the receiver says so; within minutes, whatever it says.
         after: Option<Duration>,
         /// Why.
         reason: String,
@@ -87,6 +90,11 @@ pub(super) fn unsent(error: &reqwest::Error) -> Outcome {
     }
 }
 
+fn retryable(after: Option<Duration>, reason: String) -> Outcome {
+    let after = after.map(|after| after.min(RETRY_AFTER_MAX));
+    Outcome::Retryable { after, reason }
+}
+
 /// An answer over HTTP: only 429, 502, 503 and 504 may be retried.
 pub(super) fn http(answer: &Answer) -> Outcome {
     if answer.status.is_success() {
@@ -108,10 +116,7 @@ pub(super) fn http(answer: &Answer) -> Outcome {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Outcome::Retryable {
-            after: retry_after(answer),
-            reason,
-        },
+        | StatusCode::GATEWAY_TIMEOUT => retryable(retry_after(answer), reason),
         _ => Outcome::Permanent { reason },
     }
 }
@@ -150,8 +155,8 @@ pub(super) fn grpc(answer: &Answer) -> Outcome {
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unavailable
-        | Code::DataLoss => Outcome::Retryable { after, reason },
-        Code::ResourceExhausted if after.is_some() => Outcome::Retryable { after, reason },
+        | Code::DataLoss => retryable(after, reason),
+        Code::ResourceExhausted if after.is_some() => retryable(after, reason),
         Code::ResourceExhausted => Outcome::TooLarge { reason },
         _ => Outcome::Permanent { reason },
     }
@@ -166,10 +171,7 @@ fn grpc_without_status(answer: &Answer) -> Outcome {
         | StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Outcome::Retryable {
-            after: retry_after(answer),
-            reason,
-        },
+        | StatusCode::GATEWAY_TIMEOUT => retryable(retry_after(answer), reason),
         _ => Outcome::Permanent { reason },
     }
 }

@@ -88,6 +88,8 @@ async fn http_retries_four_codes_alone() {
 async fn retry_after_in_both_forms() {
     let outcome = http_answer(503, &[("retry-after", "7")], Vec::new()).await;
     assert!(matches!(outcome, Outcome::Retryable { after: Some(d), .. } if d.as_secs() == 7));
+    let never = http_answer(503, &[("retry-after", "18446744073709551615")], Vec::new()).await;
+    assert!(matches!(never, Outcome::Retryable { after: Some(d), .. } if d.as_secs() == 300));
     let past = http_answer(
         429,
         &[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")],
@@ -155,8 +157,13 @@ async fn grpc_codes_follow_the_table() {
         assert!(format!("{outcome:?}").contains("é%"), "{outcome:?}");
     }
     let delay = Duration::from_millis(1250);
-    for code in [8, 14] {
-        let retry_after = Some(delay);
+    let never = Duration::from_secs(i64::MAX.cast_unsigned());
+    for (code, asked, delay) in [
+        (8, delay, delay),
+        (14, delay, delay),
+        (14, never, Duration::from_secs(300)),
+    ] {
+        let retry_after = Some(asked);
         let status = RpcStatus {
             code,
             message: "later".to_owned(),
