@@ -16,12 +16,14 @@ use model::{LogRecord, Span, SpanId, TimeRange, TraceId};
 use storage::filter::{Field, Filter};
 
 use super::rows::{Ask, Rows};
-use crate::error::QueryError;
+use crate::error::{ErrorKind, QueryError};
 
 /// How many values one pair of requests asks for.
 const VALUES_PER_REQUEST: usize = 64;
 /// How many requests run at once.
 const REQUESTS_AT_ONCE: usize = 4;
+/// Of rows that take too much memory, one in so many is asked for instead.
+const FEWER: usize = 50;
 
 /// How far a walk goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Bounds {
     pub traces: usize,
     /// Spans held, and log records held.
     pub rows: usize,
+    /// Spans held of a trace that is asked for alone, if these are more.
+    pub trace_spans: usize,
     /// A value shared by more traces than this is a hub.
     pub hub: usize,
     /// Correlation values followed.
@@ -44,6 +48,7 @@ impl Default for Bounds {
             depth: 4,
             traces: 200,
             rows: 100_000,
+            trace_spans: 1_000_000,
             hub: 100,
             values: 1_000,
         }
@@ -100,6 +105,13 @@ pub async fn walk(
     Ok(walk.finish())
 }
 
+/// Whether fewer rows will do where all of them take too much memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fewer {
+    Will,
+    Wont,
+}
+
 /// A correlation value to follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Shared {
@@ -153,7 +165,7 @@ impl<'a> Walk<'a> {
         if let Ok(span) = id.parse::<SpanId>() {
             let hex = span.to_string();
             let filter = Filter::text_equals(Field::SpanId, hex.clone());
-            let found = self.carrying(filter).await?;
+            let found = self.carrying(filter, Fewer::Will).await?;
             let traces = found.traces().len();
             if traces > self.bounds.hub {
                 // So many traces share it that it says nothing about one request.
@@ -222,7 +234,12 @@ impl<'a> Walk<'a> {
     }
 
     fn span_room(&self) -> usize {
-        self.bounds.rows.saturating_sub(self.out.spans.len())
+        let most = if self.follow {
+            self.bounds.rows
+        } else {
+            self.bounds.rows.max(self.bounds.trace_spans)
+        };
+        most.saturating_sub(self.out.spans.len())
     }
 
     fn log_room(&self) -> usize {
@@ -252,11 +269,14 @@ impl<'a> Walk<'a> {
             values: both_cases(ids.clone()).collect(),
         };
         let logs = Filter::Or(vec![any_of(Field::TraceId), in_text]);
-        let own = self
-            .rows
-            .spans(self.ask(any_of(Field::TraceId), self.span_room(), None));
-        let logs = self.rows.logs(self.ask(logs, self.log_room(), None));
-        let (own, logs) = futures::future::try_join(own, logs).await?;
+        let own = async {
+            let own = any_of(Field::TraceId);
+            if self.follow {
+                return self.some_spans(own, None, Fewer::Will).await;
+            }
+            self.rows.spans(self.ask(own, self.span_room(), None)).await
+        };
+        let (own, logs) = futures::future::try_join(own, self.some_logs(logs, Fewer::Will)).await?;
         self.absorb_spans(own, &|span, _| Join {
             from: span.trace_id.to_string(),
             to: span.trace_id.to_string(),
@@ -268,18 +288,8 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let filter = any_of(Field::LinkTraceId);
-        let limit = self.span_room();
-        let linking = self
-            .rows
-            .spans(self.ask(filter, limit, Some(self.bounds.traces + 1)))
-            .await?;
-        if linking.len() >= limit {
-            self.cut(
-                "story_rows",
-                self.bounds.rows,
-                "narrow the range with start and end",
-            );
-        }
+        let linking = self.some_spans(filter, Some(self.bounds.traces + 1), Fewer::Will);
+        let linking = linking.await?;
         let followed: HashSet<TraceId> = traces.into_iter().collect();
         self.absorb_spans(linking, &|span, reason| {
             let target = span
@@ -322,10 +332,15 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         for chunk in values.chunks(VALUES_PER_REQUEST) {
-            let found = self.carriers(chunk).await?;
-            if chunk.len() == 1 || found.traces().len() <= self.bounds.hub {
-                self.absorb_value(chunk, found);
-                continue;
+            match self.carriers(chunk).await {
+                Ok(found) if chunk.len() == 1 || found.traces().len() <= self.bounds.hub => {
+                    self.absorb_value(chunk, found);
+                    continue;
+                }
+                Ok(_) => {}
+                // One value may be all that makes it too much.
+                Err(error) if error.kind == ErrorKind::TooLarge && chunk.len() > 1 => {}
+                Err(error) => return Err(error),
             }
             let walk = &*self;
             let alone: Vec<(Shared, Carriers)> = futures::stream::iter(chunk.iter().cloned())
@@ -344,44 +359,92 @@ impl<'a> Walk<'a> {
     }
 
     async fn carriers(&self, values: &[Shared]) -> Result<Carriers, QueryError> {
+        // Several are looked at alone instead.
+        let fewer = if values.len() == 1 {
+            Fewer::Will
+        } else {
+            Fewer::Wont
+        };
         let values = values.iter().map(|shared| shared.value.clone()).collect();
         let filter = Filter::AnyOf {
             field: Field::Correlation,
             values,
         };
         if self.follow {
-            return self.carrying(filter).await;
+            return self.carrying(filter, fewer).await;
         }
         // One trace alone: its inferred spans come from records without a trace, and only where
         // there are some does it matter which other traces carry the values.
-        let logs = self.ask(filter.clone(), self.log_room(), None);
-        let logs = self.rows.logs(logs).await?;
+        let logs = self.some_logs(filter.clone(), fewer).await?;
         if self.out.logs.iter().chain(&logs).all(has_trace) {
             let spans = Vec::new();
             return Ok(Carriers { spans, logs });
         }
-        let spans = self.spans_carrying(filter).await?;
+        let spans = self.some_spans(filter, Some(self.bounds.hub + 1), fewer);
+        let spans = spans.await?;
         Ok(Carriers { spans, logs })
     }
 
     /// Rows that match, of at most one trace more than a hub has.
-    async fn carrying(&self, filter: Filter) -> Result<Carriers, QueryError> {
-        let logs = self.ask(filter.clone(), self.log_room(), None);
-        let (spans, logs) =
-            futures::future::try_join(self.spans_carrying(filter), self.rows.logs(logs)).await?;
+    async fn carrying(&self, filter: Filter, fewer: Fewer) -> Result<Carriers, QueryError> {
+        let logs = self.some_logs(filter.clone(), fewer);
+        let spans = self.some_spans(filter, Some(self.bounds.hub + 1), fewer);
+        let (spans, logs) = futures::future::try_join(spans, logs).await?;
         Ok(Carriers { spans, logs })
     }
 
-    async fn spans_carrying(&self, filter: Filter) -> Result<Vec<Span>, QueryError> {
-        let traces = Some(self.bounds.hub + 1);
-        let spans = self.ask(filter, self.span_room(), traces);
-        let spans = self.rows.spans(spans).await?;
+    async fn some_spans(
+        &self,
+        filter: Filter,
+        traces: Option<usize>,
+        fewer: Fewer,
+    ) -> Result<Vec<Span>, QueryError> {
+        let read = |limit| self.rows.spans(self.ask(filter.clone(), limit, traces));
+        let room = self.span_room();
+        let (spans, limit) = self.some(room, fewer, read).await?;
         // The bound in traces is not one that the rows themselves speak of.
-        if spans.len() >= self.span_room() {
+        if traces.is_some() && spans.len() >= limit {
             let hint = "narrow the range with start and end";
-            self.cut("story_rows", self.bounds.rows, hint);
+            if limit < room {
+                self.cut("rows", limit, hint);
+            } else {
+                self.cut("story_rows", self.bounds.rows, hint);
+            }
         }
         Ok(spans)
+    }
+
+    async fn some_logs(&self, filter: Filter, fewer: Fewer) -> Result<Vec<LogRecord>, QueryError> {
+        let read = |limit| self.rows.logs(self.ask(filter.clone(), limit, None));
+        Ok(self.some(self.log_room(), fewer, read).await?.0)
+    }
+
+    /// The newest rows, and how many were asked for. Where so many take more memory than an answer
+    /// may, fewer are: the answer is about other rows as well.
+    async fn some<T, F>(
+        &self,
+        mut limit: usize,
+        fewer: Fewer,
+        read: impl Fn(usize) -> F,
+    ) -> Result<(Vec<T>, usize), QueryError>
+    where
+        F: Future<Output = Result<Vec<T>, QueryError>>,
+    {
+        loop {
+            match read(limit).await {
+                Ok(rows) => return Ok((rows, limit)),
+                Err(error) if error.kind == ErrorKind::TooLarge && fewer == Fewer::Will => {
+                    limit /= FEWER;
+                    if limit == 0 {
+                        let hint = "rows are left out that are too large to be held; ask for them \
+                                    in /api/v1/logs";
+                        self.cut("rows", 0, hint);
+                        return Ok((Vec::new(), limit));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn finish(mut self) -> Closure {

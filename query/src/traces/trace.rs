@@ -10,9 +10,6 @@ use super::rows::Rows;
 use super::view;
 use crate::error::QueryError;
 
-/// How many spans of one trace are read.
-pub const SPANS_MAX: usize = 1_000_000;
-
 /// Reads one trace in causal order. Empty where nothing is stored under this id.
 pub async fn load(
     rows: &dyn Rows,
@@ -20,10 +17,6 @@ pub async fn load(
     range: TimeRange,
     bounds: Bounds,
 ) -> Result<Assembled, QueryError> {
-    let bounds = Bounds {
-        rows: bounds.rows.max(SPANS_MAX),
-        ..bounds
-    };
     let closure = walk(rows, &Seed::Trace(trace), range, bounds).await?;
     let mut spans = distinct(closure.spans.into_iter().map(TraceSpan::from).collect());
     let hubs = closure.hubs.into_iter().map(|hub| hub.value).collect();

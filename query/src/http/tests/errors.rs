@@ -185,6 +185,54 @@ async fn a_lost_source_is_named_and_the_others_answer() {
     }
 }
 
+/// Asks a service, stories included, and returns the status and the body.
+async fn ask(query: &Query, path: &str) -> (u16, String) {
+    let mut stories = crate::http::trace::Stories::new(query.state().clone());
+    stories.bounds.rows = 50_000;
+    let router = query.router_with(crate::http::story::router(stories));
+    let request = http::Request::get(path).body(axum::body::Body::empty());
+    let response = tower::ServiceExt::oneshot(router, request.unwrap());
+    let response = response.await.unwrap();
+    let status = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), 64 << 20).await;
+    let body = String::from_utf8(body.unwrap().to_vec()).unwrap();
+    (status, body)
+}
+
+#[tokio::test]
+async fn what_many_others_carry_takes_no_trace_or_story_away() {
+    let memory = Memory::new("a");
+    let shared = vec![("tenant".to_owned(), "acme".to_owned())];
+    let mut root = span(1, 1, None, "front", 10, 5);
+    root.correlation = shared.clone();
+    root.correlation.push(("request_id".into(), "r1".into()));
+    memory.spans.lock().push(root);
+    let mut own = log("stock", 12, 9, "reserved");
+    own.correlation = vec![("request_id".into(), "r1".into())];
+    memory.logs.lock().push(own);
+    for n in 0..5_000u64 {
+        let mut other = log("noise", 20 + n, 9, &"x".repeat(300));
+        other.trace_id = Some(TraceId(u128::from(n % 200 + 1).to_be_bytes()));
+        other.correlation = shared.clone();
+        memory.logs.lock().push(other);
+    }
+    let mut options = Options::new(Arc::new(Fixed));
+    // More than a thousand of the log records take, less than all of them do.
+    options.answer_bytes = 2 << 20;
+    let query = Query::new(Sources::new(vec![memory as Arc<dyn Read>]), options);
+    let trace = trace_id(1).to_string();
+    for (path, list) in [("traces", "spans"), ("story", "spans"), ("story", "logs")] {
+        let (status, body) = ask(&query, &format!("/api/v1/{path}/{trace}")).await;
+        let body: Json = serde_json::from_str(&body).unwrap();
+        assert_eq!(status, 200, "{path}: {body}");
+        assert!(texts(&body[list], "service").contains(&"stock".to_owned()));
+        assert_eq!(body["cut"][0]["limit"], "rows", "{path}: {body}");
+        if path == "story" {
+            assert_eq!(texts(&body["hubs"], "value"), ["acme"]);
+        }
+    }
+}
+
 /// Asks a service one of whose two sources hangs. Time stands still but for waiting.
 async fn ask_beside_one_that_hangs(path: &str) -> (u16, String, Arc<Memory>) {
     let (good, hung) = (Memory::new("good"), Memory::new("hung"));
@@ -193,14 +241,7 @@ async fn ask_beside_one_that_hangs(path: &str) -> (u16, String, Arc<Memory>) {
     *hung.fault.lock() = Fault::Hangs;
     let readers: Vec<Arc<dyn Read>> = vec![good, hung.clone()];
     let query = Query::new(Sources::new(readers), Options::new(Arc::new(Fixed)));
-    let stories = crate::http::trace::Stories::new(query.state().clone());
-    let router = query.router_with(crate::http::story::router(stories));
-    let request = http::Request::get(path).body(axum::body::Body::empty());
-    let response = tower::ServiceExt::oneshot(router, request.unwrap());
-    let response = response.await.unwrap();
-    let status = response.status().as_u16();
-    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
-    let body = String::from_utf8(body.unwrap().to_vec()).unwrap();
+    let (status, body) = ask(&query, path).await;
     (status, body, hung)
 }
 
