@@ -12,6 +12,7 @@ use env::Clock;
 use futures::future::BoxFuture;
 use model::metric::{FLAG_NO_RECORDED_VALUE, MetricKind, PointValue, Series, Temporality};
 use model::prometheus::{self, NAME_LABEL, TargetRef};
+use model::row::Reject;
 use model::{DataPoint, Format, KeyValue, Metric, Resource, Scope, Signal, Tenant};
 use promql::engine::SampleValue;
 use query::alerts;
@@ -45,17 +46,15 @@ impl Destination for LocalStore {
                 }),
             };
             match self.store.write(batch).await {
-                Ok(ack) => Outcome::Success {
-                    rejected: ack.rejected.iter().map(|(_, count)| count).sum(),
-                    message: ack
-                        .rejected
-                        .iter()
-                        .map(|(reason, count)| format!("{count} {}", reason.message()))
-                        .collect::<Vec<_>>()
-                        .join("; "),
-                    received_unix_nano: Some(received),
-                    replied_unix_nano: Some(self.clock.unix_nanos()),
-                },
+                Ok(ack) => {
+                    let (rejected, message) = refusals(&ack.rejected);
+                    Outcome::Success {
+                        rejected,
+                        message,
+                        received_unix_nano: Some(received),
+                        replied_unix_nano: Some(self.clock.unix_nanos()),
+                    }
+                }
                 Err(WriteError::Malformed(error)) => Outcome::Permanent {
                     reason: error.to_string(),
                 },
@@ -71,6 +70,15 @@ impl Destination for LocalStore {
             }
         })
     }
+}
+
+/// How many rows the store refused, and why.
+fn refusals(rejected: &[(Reject, u64)]) -> (u64, String) {
+    let reasons = rejected
+        .iter()
+        .map(|(reason, count)| format!("{count} {}", reason.message()));
+    let message = reasons.collect::<Vec<_>>().join("; ");
+    (rejected.iter().map(|(_, count)| count).sum(), message)
 }
 
 /// What rules yield, written to the store under the rule's name: numbers as gauges, histograms as
@@ -93,11 +101,14 @@ impl alerts::Sink for StoreSink {
                 request,
                 stamp: None,
             };
-            self.store
-                .write(batch)
-                .await
-                .map(|_| ())
-                .map_err(|error| error.to_string())
+            let ack = self.store.write(batch).await;
+            let ack = ack.map_err(|error| error.to_string())?;
+            match refusals(&ack.rejected) {
+                (0, _) => Ok(()),
+                (rejected, message) => {
+                    Err(format!("the store refused {rejected} samples: {message}"))
+                }
+            }
         })
     }
 }
@@ -171,3 +182,6 @@ fn encode(samples: &[alerts::Written]) -> Bytes {
             .map(|(series, points)| (series, points.iter())),
     ))
 }
+
+#[cfg(test)]
+mod tests;
