@@ -1,6 +1,7 @@
 //! Completion of a query that is being typed.
 
 use api::{CompleteAnswer, CompletionView};
+use indexmap::IndexMap;
 use model::{Signal, TimeRange};
 use storage::filter::{Field, Filter, Level};
 
@@ -50,30 +51,19 @@ async fn field_names(
 ) -> Result<Vec<CompletionView>, QueryError> {
     let selection = context.selection(signal, Filter::All, range);
     let known = context.sources.fields(selection, context.work).await?;
-    let mut names: Vec<CompletionView> = Vec::new();
+    let mut names: IndexMap<String, u64> = IndexMap::new();
     for field in known {
-        let Some(text) = name_beginning(field.field, prefix) else {
-            continue;
-        };
-        match names.iter_mut().find(|name| name.text == text) {
+        if let Some(text) = name_beginning(field.field, prefix) {
             // A field of several types or levels is one name.
-            Some(name) => name.count += field.count,
-            None => names.push(CompletionView {
-                text,
-                count: field.count,
-            }),
+            *names.entry(text).or_default() += field.count;
         }
     }
     for name in names_of(signal).filter(|name| name.starts_with(prefix)) {
-        if names.iter().all(|known| known.text != name) {
-            names.push(CompletionView {
-                text: name.to_owned(),
-                count: 0,
-            });
-        }
+        names.entry(name.to_owned()).or_default();
     }
-    names.truncate(SUGGESTIONS);
-    Ok(names)
+    let names = names.into_iter().take(SUGGESTIONS);
+    let names = names.map(|(text, count)| CompletionView { text, count });
+    Ok(names.collect())
 }
 
 /// How a field is named by what begins so: an attribute by its key alone, or by whose it is as

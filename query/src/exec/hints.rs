@@ -21,6 +21,9 @@ const COST: Limits = Limits {
     answer_bytes: ANSWER_BYTES,
 };
 
+/// How many attributes of a question are looked at.
+const ATTRIBUTES: usize = 10;
+
 /// Notes in the account which attributes of the filter no row of the range has. Nothing is noted
 /// where that is not certain.
 pub async fn unknown_fields(
@@ -53,8 +56,8 @@ pub async fn unknown_fields(
     Ok(())
 }
 
-/// The attributes that the conditions of a filter are on, each once, but for those of events and
-/// links, which are in no list of fields.
+/// The first attributes that the conditions of a filter are on, each once, but for those of events
+/// and links, which are in no list of fields.
 fn attributes(filter: &Filter, found: &mut Vec<Field>) {
     let field = match filter {
         Filter::All => return,
@@ -70,6 +73,7 @@ fn attributes(filter: &Filter, found: &mut Vec<Field>) {
         | Filter::Prefix { field, .. } => Some(field),
     };
     if let Some(field @ Field::Attribute { level, .. }) = field
+        && found.len() < ATTRIBUTES
         && !matches!(level, Level::Event | Level::Link)
         && !found.contains(field)
     {

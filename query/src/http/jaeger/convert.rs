@@ -66,18 +66,19 @@ fn clock_warning(adjust_nano: i64) -> String {
 pub(super) fn convert(id: TraceId, spans: &[(&TraceSpan, Vec<String>)]) -> Json {
     let mut processes = Map::new();
     let mut known: HashMap<*const Resource, String> = HashMap::new();
+    let mut keys: HashMap<String, String> = HashMap::new();
     let mut shown: Vec<Json> = Vec::with_capacity(spans.len());
     for (span, warnings) in spans {
         let resource = &span.span.resource;
         let process = known.entry(Arc::as_ptr(resource)).or_insert_with(|| {
             // Equal resources of different requests are one process.
             let process = process(resource);
-            let same = processes.iter().find(|(_, other)| **other == process);
-            same.map(|(key, _)| key.clone()).unwrap_or_else(|| {
+            let key = keys.entry(process.to_string()).or_insert_with(|| {
                 let key = format!("p{}", processes.len() + 1);
                 processes.insert(key.clone(), process);
                 key
-            })
+            });
+            key.clone()
         });
         shown.push(span_json(span, process, warnings));
     }

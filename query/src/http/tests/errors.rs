@@ -507,6 +507,10 @@ async fn an_empty_answer_names_the_fields_that_no_row_has() {
     }
     let later = [("q", "sevice:shop"), ("start", "now")];
     assert_eq!(hints("logs", &later).await, Json::Null);
+    // Only the first of very many are looked at.
+    let many: String = (0..30).map(|n| format!("zebra{n}:1 ")).collect();
+    let found = hints("logs", &[("q", &many)]).await;
+    assert_eq!(found.as_array().unwrap().len(), 10);
     // Nothing is claimed that costs too much to know.
     *memory.cost_bytes.lock() = 64 << 20;
     assert_eq!(hints("logs", &[("q", "sevice:shop")]).await, Json::Null);
