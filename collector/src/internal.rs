@@ -26,8 +26,9 @@ use crate::admin::Admin;
 
 /// The method's path.
 pub const METHOD: &str = "/throughline.internal.v1.Reader/Execute";
-/// The longest request: filters with long lists of ids.
-const REQUEST_BYTES_MAX: usize = 256 << 10;
+/// The longest request: filters with long lists of ids, and the selectors of a form, which may have
+/// 2 MiB.
+const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Replies are cut into parts of about this size.
 const REPLY_BYTES: usize = 4 << 20;
 /// Requests up to this size are decoded in place.

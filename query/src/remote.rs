@@ -161,8 +161,20 @@ impl State {
     }
 
     fn error(&self, status: &Status) -> ReadError {
-        if status.code() == tonic::Code::InvalidArgument {
-            return ReadError::Invalid(status.message().to_owned());
+        match status.code() {
+            tonic::Code::InvalidArgument => {
+                return ReadError::Invalid(status.message().to_owned());
+            }
+            // What the collector says of a request that is longer than it takes.
+            tonic::Code::OutOfRange => {
+                let reason = status.message();
+                let message = format!(
+                    "the query is too long for collector {}: {reason}",
+                    self.name
+                );
+                return ReadError::Invalid(message);
+            }
+            _ => {}
         }
         let reason = match root(status) {
             Some(root) => format!("{}: {root}", status.message()),

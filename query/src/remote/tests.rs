@@ -109,6 +109,30 @@ async fn replies_come_as_they_were_sent() {
     assert_eq!(ask(&reader, 1000).await, error);
 }
 
+/// One that takes requests of no length.
+#[tokio::test]
+async fn a_request_that_is_too_long_is_a_wrong_one_and_no_collector_that_is_lost() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let handler: Handler = Arc::new(move |request| {
+        Box::pin(async move {
+            let fake = Fake {
+                replies: Vec::new(),
+                hangs: false,
+            };
+            let mut server = Server::new(BytesCodec).max_decoding_message_size(1);
+            server.server_streaming(fake, request).await.map(Body::new)
+        })
+    });
+    let limits = ConnectionLimits::default();
+    tokio::spawn(listen(listener, handler, limits, std::future::pending()));
+    let replies = ask(&RemoteReader::new(&address).unwrap(), 1000).await;
+    assert!(
+        matches!(&replies[..], [Err(ReadError::Invalid(text))] if text.contains("too long")),
+        "{replies:?}"
+    );
+}
+
 #[tokio::test]
 async fn an_answer_without_an_end_is_an_error() {
     let reader = serve(vec![Ok(Reply::Logs(Vec::new()))], false).await;
