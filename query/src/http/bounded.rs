@@ -30,18 +30,31 @@ pub(super) async fn json(
     most: u64,
 ) -> Result<Response, QueryError> {
     let body = written(move || encode(&value, most)).await?;
-    let kind = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+    Ok(response(body))
 }
 
-fn encode(value: &impl Serialize, most: u64) -> Result<Bytes, QueryError> {
+/// A response of JSON that is written already.
+pub(super) fn response(body: impl Into<Bytes>) -> Response {
+    let kind = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}
+
+fn encode(value: &impl Serialize, most: u64) -> Result<Vec<u8>, QueryError> {
+    bytes(most, |body| Ok(serde_json::to_writer(body, value)?))
+}
+
+/// JSON that is written piece by piece, of at most so many bytes.
+pub(super) fn bytes(
+    most: u64,
+    write: impl FnOnce(&mut Bounded) -> io::Result<()>,
+) -> Result<Vec<u8>, QueryError> {
     let mut body = Bounded {
         bytes: Vec::new(),
         most: usize::try_from(most).unwrap_or(usize::MAX),
     };
-    match serde_json::to_writer(&mut body, value) {
-        Ok(()) => Ok(body.bytes.into()),
-        Err(error) if error.is_io() => Err(too_large(most)),
+    match write(&mut body) {
+        Ok(()) => Ok(body.bytes),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(too_large(most)),
         Err(error) => {
             let message = format!("the answer cannot be written as JSON: {error}");
             Err(QueryError::new(ErrorKind::Internal, message))
@@ -50,7 +63,7 @@ fn encode(value: &impl Serialize, most: u64) -> Result<Bytes, QueryError> {
 }
 
 /// Takes bytes up to a limit.
-struct Bounded {
+pub(super) struct Bounded {
     bytes: Vec<u8>,
     most: usize,
 }

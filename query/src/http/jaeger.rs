@@ -5,11 +5,12 @@ mod search;
 
 use std::collections::{BTreeMap, HashMap};
 
+use api::Completeness;
 use axum::extract::{Path, State as Extract};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use http::{StatusCode, Uri};
 use model::{Signal, SpanId, SpanKind, TimeRange, TraceId};
 use serde_json::{Value as Json_, json};
@@ -20,7 +21,8 @@ use super::trace::Stories;
 use super::{bounded, completeness};
 use crate::error::QueryError;
 use crate::exec::traces::newest_ids;
-use crate::sources::{RowsRequest, Work};
+use crate::sources::{RowsRequest, Work, too_large};
+use crate::traces::assemble::Assembled;
 
 /// How many services and operations are listed.
 const VALUES_MAX: usize = 10_000;
@@ -63,19 +65,67 @@ fn respond(outcome: Outcome) -> Response {
     outcome.unwrap_or_else(|error| failure(&error))
 }
 
-/// An answer with what it lacks in the place that Jaeger has for it, and headers that say how
-/// complete it is.
+/// What an answer lacks, in the place that Jaeger has for it.
+fn lacking(completeness: &Completeness) -> Json_ {
+    let lacks = completeness::lacks(completeness);
+    if lacks.is_empty() {
+        return Json_::Null;
+    }
+    let code = StatusCode::PARTIAL_CONTENT.as_u16();
+    let error = |lack| json!({"code": code, "msg": format!("incomplete: {lack}")});
+    lacks.into_iter().map(error).collect()
+}
+
+/// An answer with what it lacks, and headers that say how complete it is.
 async fn told(mut body: Json_, work: &Work) -> Outcome {
     let completeness = work.completeness();
-    let lacks = completeness::lacks(&completeness);
-    if !lacks.is_empty() {
-        let code = StatusCode::PARTIAL_CONTENT.as_u16();
-        let error = |lack| json!({"code": code, "msg": format!("incomplete: {lack}")});
-        body["errors"] = lacks.into_iter().map(error).collect();
-    }
+    body["errors"] = lacking(&completeness);
     let mut response = bounded::json(body, work.answer_bytes()).await?;
     completeness::put(response.headers_mut(), &completeness);
     Ok(response)
+}
+
+/// Traces as they are written, one after the other: as trees they would take many times as much.
+struct Listed {
+    body: Vec<u8>,
+    most: u64,
+}
+
+impl Listed {
+    fn new(most: u64) -> Self {
+        let body = br#"{"data":["#.to_vec();
+        Self { body, most }
+    }
+
+    /// Adds a trace. The error says that all of them together are too large.
+    fn add(&mut self, trace: &[u8]) -> Result<(), QueryError> {
+        if self.body.last() == Some(&b'}') {
+            self.body.push(b',');
+        }
+        self.body.extend_from_slice(trace);
+        if self.body.len() as u64 > self.most {
+            return Err(too_large(self.most));
+        }
+        Ok(())
+    }
+
+    /// The answer, as [`told`] makes it.
+    fn told(mut self, work: &Work) -> Response {
+        let completeness = work.completeness();
+        let errors = lacking(&completeness).to_string();
+        let end = r#"],"total":0,"limit":0,"offset":0,"errors":"#;
+        self.body.extend_from_slice(end.as_bytes());
+        self.body.extend_from_slice(errors.as_bytes());
+        self.body.push(b'}');
+        let mut response = bounded::response(self.body);
+        completeness::put(response.headers_mut(), &completeness);
+        response
+    }
+}
+
+/// A trace as it is written, of at most so many bytes.
+async fn written(id: TraceId, forest: Assembled, most: u64) -> Result<Vec<u8>, QueryError> {
+    bounded::written(move || bounded::bytes(most, |out| convert::trace(id, &forest, out))).await
 }
 
 impl Stories {
@@ -192,8 +242,10 @@ async fn trace(Extract(stories): Extract<Stories>, Path(id): Path<String>, uri: 
         if forest.spans.is_empty() {
             return Err(running.work().not_found("trace not found"));
         }
-        let body = structured(vec![convert::trace(id, &forest)], 0);
-        told(body, running.work()).await
+        let most = running.work().answer_bytes();
+        let mut listed = Listed::new(most);
+        listed.add(&written(id, forest, most).await?)?;
+        Ok(listed.told(running.work()))
     };
     respond(outcome.await)
 }
@@ -217,17 +269,24 @@ async fn traces(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
             ids => ids.to_vec(),
         };
         let stories = &stories;
-        let found: Vec<Option<Json_>> = futures::stream::iter(ids)
+        let most = work.answer_bytes();
+        let loaded = futures::stream::iter(ids)
             .map(|id| async move {
                 let forest = stories.load(work, id, TimeRange::ALL).await?;
-                let found = !forest.spans.is_empty();
-                Ok::<_, QueryError>(found.then(|| convert::trace(id, &forest)))
+                if forest.spans.is_empty() {
+                    return Ok(None);
+                }
+                written(id, forest, most).await.map(Some)
             })
-            .buffered(TRACES_AT_ONCE)
-            .try_collect()
-            .await?;
-        let body = structured(found.into_iter().flatten().collect(), 0);
-        told(body, work).await
+            .buffered(TRACES_AT_ONCE);
+        let mut loaded = std::pin::pin!(loaded);
+        let mut listed = Listed::new(most);
+        while let Some(trace) = loaded.next().await {
+            if let Some(trace) = trace? {
+                listed.add(&trace)?;
+            }
+        }
+        Ok(listed.told(work))
     };
     respond(outcome.await)
 }

@@ -5,6 +5,7 @@
 //! `FOLLOWS_FROM` references, resources become processes.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,30 +30,27 @@ pub(super) fn trace_id(id: TraceId) -> String {
     }
 }
 
-/// A trace in Jaeger's shape, its spans in causal order.
-pub(super) fn trace(id: TraceId, forest: &Assembled) -> Json {
-    let spans: Vec<(&TraceSpan, Vec<String>)> = forest
-        .spans
-        .iter()
-        .map(|placed| {
-            let mut warnings = Vec::new();
-            let span = &placed.span;
-            if span.inferred {
-                warnings.push(format!(
-                    "inferred from logs, confidence {}",
-                    span.confidence
-                ));
-            }
-            if span.clock_adjust_nano != 0 {
-                warnings.push(clock_warning(span.clock_adjust_nano));
-            }
-            if forest.cycles.contains(&span.span.span_id) {
-                warnings.push("its parents lead back to itself".into());
-            }
-            (span, warnings)
-        })
-        .collect();
-    convert(id, &spans)
+/// Writes a trace in Jaeger's shape, its spans in causal order. One span is in memory as JSON at a
+/// time: as a tree it takes many times what it takes as text.
+pub(super) fn trace(id: TraceId, forest: &Assembled, out: &mut impl Write) -> io::Result<()> {
+    let spans = forest.spans.iter().map(|placed| {
+        let mut warnings = Vec::new();
+        let span = &placed.span;
+        if span.inferred {
+            warnings.push(format!(
+                "inferred from logs, confidence {}",
+                span.confidence
+            ));
+        }
+        if span.clock_adjust_nano != 0 {
+            warnings.push(clock_warning(span.clock_adjust_nano));
+        }
+        if forest.cycles.binary_search(&span.span.span_id).is_ok() {
+            warnings.push("its parents lead back to itself".into());
+        }
+        (span, warnings)
+    });
+    convert(id, spans, out)
 }
 
 /// Says by how much the times of a span were moved.
@@ -62,13 +60,17 @@ fn clock_warning(adjust_nano: i64) -> String {
     format!("times corrected by {by:?} to {way}: the sender's clock was off by that much")
 }
 
-/// Spans of one trace in Jaeger's shape, in the order given.
-pub(super) fn convert(id: TraceId, spans: &[(&TraceSpan, Vec<String>)]) -> Json {
+/// Writes spans of one trace in Jaeger's shape, in the order given.
+pub(super) fn convert<'a>(
+    id: TraceId,
+    spans: impl IntoIterator<Item = (&'a TraceSpan, Vec<String>)>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut processes = Map::new();
     let mut known: HashMap<*const Resource, String> = HashMap::new();
     let mut keys: HashMap<String, String> = HashMap::new();
-    let mut shown: Vec<Json> = Vec::with_capacity(spans.len());
-    for (span, warnings) in spans {
+    write!(out, "{{\"traceID\":{},\"spans\":[", json!(trace_id(id)))?;
+    for (place, (span, warnings)) in spans.into_iter().enumerate() {
         let resource = &span.span.resource;
         let process = known.entry(Arc::as_ptr(resource)).or_insert_with(|| {
             // Equal resources of different requests are one process.
@@ -80,9 +82,14 @@ pub(super) fn convert(id: TraceId, spans: &[(&TraceSpan, Vec<String>)]) -> Json 
             });
             key.clone()
         });
-        shown.push(span_json(span, process, warnings));
+        if place > 0 {
+            out.write_all(b",")?;
+        }
+        serde_json::to_writer(&mut *out, &span_json(span, process, &warnings))?;
     }
-    json!({"traceID": trace_id(id), "spans": shown, "processes": processes, "warnings": null})
+    out.write_all(b"],\"processes\":")?;
+    serde_json::to_writer(&mut *out, &processes)?;
+    out.write_all(b",\"warnings\":null}")
 }
 
 fn process(resource: &Resource) -> Json {

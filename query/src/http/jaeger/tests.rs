@@ -13,6 +13,13 @@ fn tag<'a>(tags: &'a Json_, key: &str) -> &'a Json_ {
         .unwrap()
 }
 
+/// What is written of these spans.
+fn converted(id: TraceId, spans: Vec<(&TraceSpan, Vec<String>)>) -> Json_ {
+    let mut written = Vec::new();
+    convert::convert(id, spans, &mut written).unwrap();
+    serde_json::from_slice(&written).unwrap()
+}
+
 #[test]
 fn a_span_is_shown_as_jaeger_shows_it() {
     let mut sent = span(
@@ -48,7 +55,7 @@ fn a_span_is_shown_as_jaeger_shows_it() {
         ..Link::default()
     }];
     let sent = TraceSpan::from(sent);
-    let shown = convert::convert(trace_of(1), &[(&sent, vec!["w".into()])]);
+    let shown = converted(trace_of(1), vec![(&sent, vec!["w".into()])]);
     let span = &shown["spans"][0];
     assert_eq!(span["startTime"], 1_234_567);
     assert_eq!(span["duration"], 431);
@@ -91,8 +98,8 @@ fn equal_resources_are_one_process() {
     let mut nameless = span((1, 3, 1), "x", SpanKind::Server, (0, 1));
     nameless.resource = Arc::new(Resource::default());
     let nameless = TraceSpan::from(nameless);
-    let all = [(&one, vec![]), (&same, vec![]), (&nameless, vec![])];
-    let shown = convert::convert(trace_of(1), &all);
+    let all = vec![(&one, vec![]), (&same, vec![]), (&nameless, vec![])];
+    let shown = converted(trace_of(1), all);
     assert_eq!(shown["spans"][1]["processID"], "p1");
     assert_eq!(
         shown["processes"]["p2"]["serviceName"],
@@ -140,7 +147,7 @@ fn published_pairs_convert_exactly() {
         })
         .collect();
     let listed: Vec<_> = spans.iter().map(|span| (span, Vec::new())).collect();
-    let got = structured(vec![convert::convert(spans[0].span.trace_id, &listed)], 0);
+    let got = structured(vec![converted(spans[0].span.trace_id, listed)], 0);
     assert_eq!(got, want);
 }
 
@@ -214,7 +221,9 @@ fn corrected_spans_say_so() {
         vec![late.into()],
         crate::traces::assemble::Links::Ignore,
     );
-    let shown = convert::trace(trace_of(1), &forest);
+    let mut shown = Vec::new();
+    convert::trace(trace_of(1), &forest, &mut shown).unwrap();
+    let shown: Json_ = serde_json::from_slice(&shown).unwrap();
     let span = &shown["spans"][0];
     assert_eq!(span["startTime"], 3_001_000);
     assert_eq!(span["duration"], 1_000);

@@ -233,6 +233,30 @@ async fn what_many_others_carry_takes_no_trace_or_story_away() {
     }
 }
 
+#[tokio::test]
+async fn traces_for_jaeger_end_where_they_become_too_large() {
+    let memory = Memory::new("a");
+    for n in 1..=100u8 {
+        let mut span = span(n, 1, None, "front", 10, 5);
+        span.attributes = vec![KeyValue::new("payload", "x".repeat(20_000))];
+        memory.spans.lock().push(span);
+    }
+    let mut options = Options::new(Arc::new(Fixed));
+    options.answer_bytes = 64 << 10;
+    let query = Query::new(Sources::new(vec![memory.clone() as Arc<dyn Read>]), options);
+    let search = "/jaeger/api/traces?service=front&limit=";
+    let (status, body) = ask(&query, &format!("{search}3")).await;
+    let body: Json = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, body["data"].as_array().unwrap().len()), (200, 3));
+    assert_eq!(body["errors"], Json::Null);
+    memory.requests.store(0, Ordering::SeqCst);
+    let (status, body) = ask(&query, &format!("{search}100")).await;
+    assert_eq!(status, 422, "{body}");
+    // A few traces were loaded, with two requests each, and no more.
+    let requests = memory.requests.load(Ordering::SeqCst);
+    assert!(requests < 40, "{requests}");
+}
+
 /// Asks a service one of whose two sources hangs. Time stands still but for waiting.
 async fn ask_beside_one_that_hangs(path: &str) -> (u16, String, Arc<Memory>) {
     let (good, hung) = (Memory::new("good"), Memory::new("hung"));
