@@ -112,14 +112,18 @@ impl Gathered {
     }
 }
 
-/// Summaries of these traces over all of their spans, by id. Where too many spans are read, every
-/// trace still has a summary: of those of its spans that were read, of none at worst.
+/// Summaries of these traces over all of their spans, by id. Where too many spans are read, or the
+/// limits of the query are reached, every trace still has a summary: of those of its spans that were
+/// read, of none at worst.
 pub async fn summaries(
     context: Context<'_>,
     traces: &[TraceId],
 ) -> Result<FxHashMap<TraceId, TraceSummary>, QueryError> {
     let mut gathered: FxHashMap<TraceId, Gathered> = FxHashMap::default();
+    let lacks = "the counts and durations of some traces lack spans, and conditions on them were \
+                 decided without these; ask for fewer traces";
     let mut left = context.sizes.summary_spans;
+    let mut is_spent = false;
     for ids in traces.chunks(TRACES_PER_REQUEST) {
         if left == 0 {
             break;
@@ -138,26 +142,29 @@ pub async fn summaries(
             columns: Columns::Summary,
         };
         let mut read = 0;
-        context
-            .sources
-            .each(request, context.work, |_, reply| {
-                if let Reply::Spans(spans) = reply {
-                    read += spans.len();
-                    for span in &spans {
-                        gathered.entry(span.trace_id).or_default().add(span);
-                    }
+        let asked = context.sources.each(request, context.work, |_, reply| {
+            if let Reply::Spans(spans) = reply {
+                read += spans.len();
+                for span in &spans {
+                    gathered.entry(span.trace_id).or_default().add(span);
                 }
-            })
-            .await?;
+            }
+        });
+        if context.work.further(asked.await, lacks)?.is_none() {
+            is_spent = true;
+            break;
+        }
         left = left.saturating_sub(read);
     }
     if left == 0 {
+        context
+            .work
+            .cut("spans", context.sizes.summary_spans, lacks);
+    }
+    if left == 0 || is_spent {
         for id in traces {
             gathered.entry(*id).or_default();
         }
-        let hint = "the counts and durations of some traces lack spans, and conditions on them \
-                    were decided without these; ask for fewer traces";
-        context.work.cut("spans", context.sizes.summary_spans, hint);
     }
     Ok(gathered
         .into_iter()

@@ -220,7 +220,10 @@ async fn newest_inside(
         if cursor.is_some() {
             // A trace that stood on an earlier page may have older matching spans on this one.
             let ids: Vec<TraceId> = fresh.iter().map(|(id, _)| *id).collect();
-            let matching = of_traces(context, filter, search.range, &ids).await?;
+            let mut matching = FxHashMap::default();
+            let asked = of_traces(context, filter, search.range, &ids, &mut matching).await;
+            let hint = "some traces may have been on an earlier page; narrow the time range";
+            context.work.further(asked, hint)?;
             for (id, time) in &mut fresh {
                 *time = matching.get(id).map_or(*time, |trace| trace.newest);
             }
@@ -262,14 +265,14 @@ async fn summarise(
     Ok(())
 }
 
-/// What matches in these traces, by trace; a trace without a matching span is not there.
+/// Finds what matches in these traces, by trace; a trace without a matching span is not there.
 async fn of_traces(
     context: Context<'_>,
     filter: &Filter,
     range: TimeRange,
     traces: &[TraceId],
-) -> Result<FxHashMap<TraceId, TraceSpans>, QueryError> {
-    let mut found = FxHashMap::default();
+    found: &mut FxHashMap<TraceId, TraceSpans>,
+) -> Result<(), QueryError> {
     for ids in traces.chunks(IDS_PER_REQUEST) {
         let values = ids.iter().map(ToString::to_string).collect();
         let among = Filter::AnyOf {
@@ -283,5 +286,5 @@ async fn of_traces(
             .await?;
         found.extend(part);
     }
-    Ok(found)
+    Ok(())
 }

@@ -281,8 +281,9 @@ async fn traces(Extract(stories): Extract<Stories>, uri: Uri) -> Response {
             .buffered(TRACES_AT_ONCE);
         let mut loaded = std::pin::pin!(loaded);
         let mut listed = Listed::new(most);
+        let hint = "not all traces were read; ask for fewer or a shorter lookback";
         while let Some(trace) = loaded.next().await {
-            if let Some(trace) = trace? {
+            if let Some(trace) = work.further(trace, hint)?.flatten() {
                 listed.add(&trace)?;
             }
         }

@@ -142,6 +142,22 @@ impl Work {
         self.remaining().is_ok()
     }
 
+    /// What a further request found, or nothing where the limits of the query left nothing for it:
+    /// the answer goes on with what there is, and the hint says what it lacks.
+    pub fn further<T>(
+        &self,
+        found: Result<T, QueryError>,
+        hint: &str,
+    ) -> Result<Option<T>, QueryError> {
+        match found {
+            Err(error) if error.kind == ErrorKind::Timeout => {
+                self.cut("time", "query limits", hint);
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
+    }
+
     /// When the time limit is reached.
     pub fn deadline(&self) -> Instant {
         self.started + Duration::from_millis(self.limits.timeout_ms)

@@ -401,7 +401,14 @@ impl<'a> Walk<'a> {
     ) -> Result<Vec<Span>, QueryError> {
         let read = |limit| self.rows.spans(self.ask(filter.clone(), limit, traces));
         let room = self.span_room();
-        let (spans, limit) = self.some(room, fewer, read).await?;
+        let found = self.some(room, fewer, read).await;
+        let (spans, limit) = match found {
+            Err(error) if error.kind == ErrorKind::Timeout && self.has_found() => {
+                self.cut_by_time();
+                return Ok(Vec::new());
+            }
+            found => found?,
+        };
         // The bound in traces is not one that the rows themselves speak of.
         if traces.is_some() && spans.len() >= limit {
             let hint = "narrow the range with start and end";
@@ -416,7 +423,24 @@ impl<'a> Walk<'a> {
 
     async fn some_logs(&self, filter: Filter, fewer: Fewer) -> Result<Vec<LogRecord>, QueryError> {
         let read = |limit| self.rows.logs(self.ask(filter.clone(), limit, None));
-        Ok(self.some(self.log_room(), fewer, read).await?.0)
+        match self.some(self.log_room(), fewer, read).await {
+            // Spans are asked for as well, or were before.
+            Err(error) if error.kind == ErrorKind::Timeout => {
+                self.cut_by_time();
+                Ok(Vec::new())
+            }
+            found => Ok(found?.0),
+        }
+    }
+
+    fn has_found(&self) -> bool {
+        !self.out.spans.is_empty() || !self.out.logs.is_empty()
+    }
+
+    /// Notes that the limits of the query left nothing for a request.
+    fn cut_by_time(&self) {
+        let hint = "not all that belongs here was looked for; narrow the range with start and end";
+        self.rows.cut("time", "query limits".to_owned(), hint);
     }
 
     /// The newest rows, and how many were asked for. Where so many take more memory than an answer

@@ -38,12 +38,18 @@ pub(super) async fn matching_outside(
     if sides.is_empty() || *filter == Filter::All {
         return Ok(Vec::new());
     }
-    if !context.work.has_budget() {
-        let hint = "traces that match outside the range and reach into it were not looked for; \
-                    narrow the range or add conditions";
-        context.work.cut("time", "query limits", hint);
-        return Ok(Vec::new());
-    }
+    let looked = look(context, filter, range, sides).await;
+    let hint = "traces that match outside the range and reach into it were not looked for; narrow \
+                the range or add conditions";
+    Ok(context.work.further(looked, hint)?.unwrap_or_default())
+}
+
+async fn look(
+    context: Context<'_>,
+    filter: &Filter,
+    range: TimeRange,
+    sides: Vec<(TimeRange, Order)>,
+) -> Result<Vec<(TraceId, u64)>, QueryError> {
     let mut found: FxHashMap<TraceId, TraceSpans> = FxHashMap::default();
     for (side, order) in sides {
         for (id, trace) in on_side(context, filter, side, order).await? {
@@ -54,9 +60,10 @@ pub(super) async fn matching_outside(
         }
     }
     let ids: Vec<TraceId> = found.keys().copied().collect();
-    let inside = of_traces(context, &Filter::All, range, &ids).await?;
+    let (mut inside, mut matching) = (FxHashMap::default(), FxHashMap::default());
+    of_traces(context, &Filter::All, range, &ids, &mut inside).await?;
     let ids: Vec<TraceId> = inside.into_keys().collect();
-    let matching = of_traces(context, filter, range, &ids).await?;
+    of_traces(context, filter, range, &ids, &mut matching).await?;
     let traces = ids.into_iter().filter(|id| !matching.contains_key(id));
     Ok(traces
         .filter_map(|id| Some((id, found.get(&id)?.newest)))

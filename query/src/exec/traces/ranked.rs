@@ -7,7 +7,7 @@
 
 use api::TraceSummary;
 use model::{TimeRange, TraceId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use storage::filter::Filter;
 use storage::message::{Order, TraceSpans};
 
@@ -101,7 +101,7 @@ async fn candidates(
         .traces(selection, Order::Newest, limit, context.work)
         .await?;
     let mut newest: Vec<(u64, TraceId)> = inside
-        .into_values()
+        .values()
         .map(|trace| (trace.newest, trace.trace_id))
         .collect();
     if more {
@@ -117,8 +117,14 @@ async fn candidates(
     newest.sort_unstable_by(|a, b| b.cmp(a));
     newest.truncate(limit);
     let ids: Vec<TraceId> = newest.into_iter().map(|(_, id)| id).collect();
-    let whole: FxHashMap<TraceId, TraceSpans> =
-        of_traces(context, &Filter::All, TimeRange::ALL, &ids).await?;
+    let wanted: FxHashSet<TraceId> = ids.iter().copied().collect();
+    // Where that is not found out, what matches in the range has to do.
+    let mut whole: FxHashMap<TraceId, TraceSpans> = inside;
+    let asked = of_traces(context, &Filter::All, TimeRange::ALL, &ids, &mut whole).await;
+    let hint = "some traces were ranked by their matching spans alone, or not at all; narrow the \
+                time range or add conditions";
+    context.work.further(asked, hint)?;
+    whole.retain(|id, _| wanted.contains(id));
     let mut candidates: Vec<Candidate> = whole
         .into_values()
         .map(|trace| Candidate {

@@ -234,6 +234,46 @@ async fn what_many_others_carry_takes_no_trace_or_story_away() {
 }
 
 #[tokio::test]
+async fn where_the_limits_are_reached_there_is_an_answer_of_what_was_found() {
+    let memory = Memory::new("a");
+    for n in 1..=3u8 {
+        let mut root = span(n, 1, None, "front", 10 + u64::from(n), 5);
+        root.correlation = vec![("request_id".into(), format!("r{n}"))];
+        memory.spans.lock().push(root);
+        memory.spans.lock().push(span(n, 2, Some(1), "back", 2, 1));
+    }
+    memory.logs.lock().push(log("stock", 12, 9, "reserved"));
+    let trace = trace_id(1).to_string();
+    let paths = [
+        "/api/v1/traces?q=service:front&start=5000000000".to_owned(),
+        "/api/v1/traces?q=service:back&start=5000000000".to_owned(),
+        "/api/v1/traces?q=service:front&order=slowest&start=5000000000".to_owned(),
+        "/api/v1/traces?q=service:front&order=errors".to_owned(),
+        "/api/v1/traces?q=servce:front".to_owned(),
+        format!("/api/v1/traces/{trace}"),
+        format!("/api/v1/story/{trace}"),
+        format!("/api/v1/story/{}", "01".repeat(8)),
+        "/jaeger/api/traces?service=front&start=5000000".to_owned(),
+    ];
+    for path in paths {
+        let mut was_cut = 0;
+        // Each request looks at three bytes.
+        for scanned_bytes in 1..90 {
+            let mut options = Options::new(Arc::new(Fixed));
+            options.limits.scanned_bytes = scanned_bytes;
+            let reader: Arc<dyn Read> = memory.clone();
+            let query = Query::new(Sources::new(vec![reader]), options);
+            let (status, body) = ask(&query, &path).await;
+            assert_eq!(status, 200, "{path} {scanned_bytes}: {body}");
+            was_cut += u64::from(body.contains("query limits"));
+        }
+        if !path.contains("servce") {
+            assert!((1..89).contains(&was_cut), "{path}: {was_cut}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn traces_for_jaeger_end_where_they_become_too_large() {
     let memory = Memory::new("a");
     for n in 1..=100u8 {
