@@ -1,11 +1,11 @@
 //! Traces by duration or errors: all that match are compared, and the first are summarised.
 //!
-//! What is compared is a few numbers of each trace. They are those of its summary, but for
-//! errors that several sources hold, which count more than once there; so a trace stands no
-//! further down than it should, and traces are summarised until none that is left can come
-//! before those that were found.
+//! What is compared is a few numbers of each trace. Durations are those as sent, which summaries
+//! show after correction of the senders' clocks. Errors are those of its summary, but for errors
+//! that several sources hold, which count more than once here; so a trace stands no further down
+//! than it should, and traces are summarised until none that is left can come before those that
+//! were found.
 
-use api::TraceSummary;
 use model::{TimeRange, TraceId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use storage::filter::Filter;
@@ -20,13 +20,6 @@ fn number(order: TraceOrder, trace: &TraceSpans) -> u64 {
     match order {
         TraceOrder::Errors => trace.errors,
         TraceOrder::Slowest | TraceOrder::Newest => trace.end.saturating_sub(trace.start),
-    }
-}
-
-fn number_of_summary(order: TraceOrder, trace: &TraceSummary) -> u64 {
-    match order {
-        TraceOrder::Errors => trace.error_count,
-        TraceOrder::Slowest | TraceOrder::Newest => trace.duration_nano,
     }
 }
 
@@ -60,11 +53,12 @@ pub(super) async fn ranked(
             let Some(mut trace) = summaries.remove(&candidate.id) else {
                 continue;
             };
-            let mut number = number_of_summary(search.order, &trace);
+            let mut number = candidate.number;
             if trace.span_count == 0 {
                 // None of its spans could be read for the summary.
-                number = candidate.number;
                 trace.start_unix_nano = candidate.start;
+            } else if search.order == TraceOrder::Errors {
+                number = trace.error_count;
             }
             let one = Found {
                 outside: false,

@@ -134,6 +134,28 @@ async fn of_a_span_that_was_sent_again_the_version_counts_that_ended_last() {
 }
 
 #[tokio::test]
+async fn the_slowest_traces_are_those_by_times_as_sent() {
+    let memory = Memory::new("a");
+    // Lasts ten seconds as it was sent, and a hundred by the clock of the collector.
+    let mut apart = span(1, 1, None, "front", 100, 10);
+    let inside = span(1, 2, Some(1), "back", 100, 10);
+    apart.clock = Some(model::ClockOffset {
+        offset_nano: 90_000_000_000,
+        error_nano: 9,
+    });
+    memory.spans.lock().extend([apart, inside]);
+    memory.spans.lock().push(span(2, 1, None, "front", 100, 20));
+    memory.spans.lock().push(span(3, 1, None, "front", 100, 5));
+    let server = serve(&[&memory], |_| {}).await;
+    for limit in ["1", "2", "10"] {
+        let query = [("order", "slowest"), ("limit", limit)];
+        assert_eq!(pages(&server, &query).await, ids([2, 1, 3]), "{limit}");
+    }
+    let answer = server.ok("traces", &[("order", "slowest")]).await;
+    assert_eq!(answer["traces"][1]["duration_nano"], 100 * S);
+}
+
+#[tokio::test]
 async fn summaries_cover_the_whole_trace() {
     let memory = Memory::new("a");
     ten(&memory);
