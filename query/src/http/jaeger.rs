@@ -3,7 +3,7 @@
 mod convert;
 mod search;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use api::Completeness;
 use axum::extract::{Path, State as Extract};
@@ -12,10 +12,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use futures::StreamExt;
 use http::{StatusCode, Uri};
-use model::{Signal, SpanId, SpanKind, TimeRange, TraceId};
+use indexmap::IndexSet;
+use model::{Signal, Span, SpanId, SpanKind, TimeRange, TraceId};
 use serde_json::{Value as Json_, json};
 use storage::filter::{Field, Filter};
-use storage::message::{Columns, Order, Selection};
+use storage::message::{Columns, Order, Reply, Selection};
 
 use super::trace::Stories;
 use super::{bounded, completeness};
@@ -43,6 +44,66 @@ pub(super) fn routes() -> Router<Stories> {
         .route("/jaeger/api/traces", get(traces))
         .route("/jaeger/api/traces/{trace_id}", get(trace))
         .route("/jaeger/api/dependencies", get(dependencies))
+}
+
+/// What is kept of a span to count calls.
+struct Called {
+    ids: (TraceId, SpanId),
+    kind: i32,
+    parent: Option<SpanId>,
+    /// Position of its service.
+    service: usize,
+}
+
+/// Spans of which calls between services are counted, each once.
+#[derive(Default)]
+struct Calls {
+    services: IndexSet<String>,
+    spans: Vec<Called>,
+}
+
+impl Calls {
+    fn add(&mut self, span: &Span) {
+        let name = span.resource.service();
+        let service = match self.services.get_index_of(name) {
+            Some(known) => known,
+            None => self.services.insert_full(name.to_owned()).0,
+        };
+        self.spans.push(Called {
+            ids: (span.trace_id, span.span_id),
+            kind: span.kind,
+            parent: span.parent_span_id,
+            service,
+        });
+    }
+
+    fn with_ids(&self, ids: (TraceId, SpanId)) -> impl Iterator<Item = &Called> {
+        let start = self.spans.partition_point(|span| span.ids < ids);
+        let spans = self.spans[start..].iter();
+        spans.take_while(move |span| span.ids == ids)
+    }
+
+    /// How often each service called each other one.
+    fn count(&mut self) -> BTreeMap<(&str, &str), u64> {
+        self.spans.sort_by_key(|span| (span.ids, span.kind));
+        self.spans.dedup_by(|span, kept| {
+            !span.ids.1.is_zero() && (span.ids, span.kind) == (kept.ids, kept.kind)
+        });
+        let mut calls: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for child in &self.spans {
+            let answers =
+                [SpanKind::Server as i32, SpanKind::Consumer as i32].contains(&child.kind);
+            // Client and server may share an id; else the parent is another span.
+            let shared = answers.then_some(child.ids.1).filter(|id| !id.is_zero());
+            let callers = [shared, child.parent].into_iter().flatten();
+            let mut callers = callers.flat_map(|id| self.with_ids((child.ids.0, id)));
+            if let Some(caller) = callers.find(|caller| caller.service != child.service) {
+                let name = |span: &Called| self.services[span.service].as_str();
+                *calls.entry((name(caller), name(child))).or_default() += 1;
+            }
+        }
+        calls
+    }
 }
 
 /// A list as Jaeger wraps it.
@@ -297,6 +358,7 @@ async fn dependencies(Extract(stories): Extract<Stories>, uri: Uri) -> Response 
         let params = search::pairs(&uri)?;
         let range = search::dependency_range(&params, stories.state.now())?;
         let running = stories.state.begin().await?;
+        let work = running.work();
         let rows = RowsRequest {
             selection: stories.selection(Filter::All, range),
             order: Order::Newest,
@@ -305,36 +367,23 @@ async fn dependencies(Extract(stories): Extract<Stories>, uri: Uri) -> Response 
             after: None,
             columns: Columns::Summary,
         };
-        let found = stories.state.sources().spans(rows, running.work()).await?;
-        if found.more {
-            let hint = "calls are counted from the newest spans; ask for a shorter lookback";
-            running.work().cut("rows", DEPENDENCY_SPANS_MAX, hint);
-        }
-        let mut services: HashMap<(TraceId, SpanId), Vec<(&str, i32)>> = HashMap::new();
-        for span in &found.rows {
-            let entry = services.entry((span.trace_id, span.span_id)).or_default();
-            entry.push((span.resource.service(), span.kind));
-        }
-        let mut calls: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for span in &found.rows {
-            let child = span.resource.service();
-            let answers = [SpanKind::Server as i32, SpanKind::Consumer as i32].contains(&span.kind);
-            // Client and server may share an id; else the parent is another span.
-            let shared = answers
-                .then(|| services.get(&(span.trace_id, span.span_id)))
-                .flatten();
-            let parent = span
-                .parent_span_id
-                .and_then(|id| services.get(&(span.trace_id, id)));
-            let caller = [shared, parent]
-                .into_iter()
-                .flatten()
-                .flatten()
-                .find(|(service, _)| *service != child);
-            if let Some((parent, _)) = caller {
-                *calls.entry((parent, child)).or_default() += 1;
+        let sources = stories.state.sources();
+        let mut read = vec![0; sources.len()];
+        let mut spans = Calls::default();
+        let take = |source: usize, reply| {
+            if let Reply::Spans(found) = reply {
+                read[source] += found.len();
+                work.hold(found.len() * size_of::<Called>())?;
+                found.iter().for_each(|span| spans.add(span));
             }
+            Ok(())
+        };
+        sources.fallible(rows.into(), work, take).await?;
+        if read.iter().any(|read| *read >= DEPENDENCY_SPANS_MAX) {
+            let hint = "calls are counted from the newest spans; ask for a shorter lookback";
+            work.cut("rows", DEPENDENCY_SPANS_MAX, hint);
         }
+        let calls = spans.count();
         let total = calls.len();
         let data = calls
             .into_iter()

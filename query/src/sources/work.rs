@@ -63,7 +63,7 @@ impl Work {
 
     /// Takes memory for rows and groups until the query ends. Rows that it let go of meanwhile count
     /// as well, and each of its requests has a bound of its own.
-    pub(super) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
+    pub(crate) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
         self.memory.rows(bytes)
     }
 

@@ -274,6 +274,32 @@ async fn where_the_limits_are_reached_there_is_an_answer_of_what_was_found() {
 }
 
 #[tokio::test]
+async fn calls_between_services_are_counted_whatever_their_spans_take() {
+    let (one, two) = (Memory::new("a"), Memory::new("b"));
+    for n in 1..=100u8 {
+        let call = span(n, 1, None, "front", 900, 5);
+        let answer = span(n, 2, Some(1), "back", 901, 3);
+        one.spans.lock().extend([call.clone(), answer]);
+        // Both collectors have the span of the caller.
+        two.spans.lock().push(call);
+    }
+    let mut options = Options::new(Arc::new(Fixed));
+    // Far less than the spans take as they are read.
+    options.answer_bytes = 4 << 10;
+    let readers: Vec<Arc<dyn Read>> = vec![one, two];
+    let query = Query::new(Sources::new(readers), options);
+    let path = "/jaeger/api/dependencies?endTs=1000000&lookback=600000";
+    let (status, body) = ask(&query, path).await;
+    assert_eq!(status, 200, "{body}");
+    let body: Json = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        body["data"],
+        serde_json::json!([{"parent": "front", "child": "back", "callCount": 100}])
+    );
+    assert_eq!(body["errors"], Json::Null);
+}
+
+#[tokio::test]
 async fn traces_for_jaeger_end_where_they_become_too_large() {
     let memory = Memory::new("a");
     for n in 1..=100u8 {
