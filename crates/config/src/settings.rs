@@ -306,7 +306,7 @@ section! {
 
     /// PromQL.
     pub struct Promql {
-        /// Allow functions, aggregations and modifiers that Prometheus calls experimental.
+        /// Allow functions, aggregations and modifiers that Prometheus calls experimental, and drop names of metrics at the end of a query instead of in each function.
         experimental: bool = "true";
         /// How old a sample may be to count as current.
         lookback_delta: Duration = "5m", "1s" to "1d";
