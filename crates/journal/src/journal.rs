@@ -112,6 +112,16 @@ impl Journal {
     /// it. After an error of kind `Retry` the records are still pending: call again, or roll
     /// back to [`Self::synced_end`].
     pub fn sync(&mut self) -> Result<Position, JournalError> {
+        self.sync_ahead()?;
+        self.filled.clear();
+        let end = self.end();
+        self.shared.state.lock().synced = end;
+        Ok(end)
+    }
+
+    /// Has everything appended so far on the disk, where it is not decided yet whether it stays:
+    /// readers do not see it, it may be rolled back, and [`Self::sync`] is quick then.
+    pub fn sync_ahead(&mut self) -> Result<(), JournalError> {
         self.usable()?;
         self.repair()?;
         self.flush()?;
@@ -121,10 +131,7 @@ impl Journal {
         if self.dir_unsynced {
             self.sync_dir()?;
         }
-        self.filled.clear();
-        let end = self.end();
-        self.shared.state.lock().synced = end;
-        Ok(end)
+        Ok(())
     }
 
     /// Where the next record goes, unless it needs a new segment.

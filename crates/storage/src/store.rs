@@ -2,7 +2,8 @@
 //!
 //! Data path: a batch is decoded on the caller's thread, handed to the commit thread, appended to
 //! the WAL with others that wait, made durable by one sync, published to readers, and
-//! acknowledged. When the head is full it is sealed and the flush thread writes it to partitions;
+//! acknowledged. One that is alone is in the WAL by the time it is decoded (`commit::ahead`). When the
+//! head is full it is sealed and the flush thread writes it to partitions;
 //! the checkpoint then says, in one atomic step, up to which WAL position rows are in files.
 //!
 //! Invariants: a row is visible exactly once at any time, in the head or in a file; everything
@@ -52,7 +53,7 @@ use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::write::{Ack, Batch, Mark, Observe, WriteError};
 
 pub(crate) use checkpoint::Checkpoint;
-use commit::Job;
+use commit::{Ahead, Job};
 pub use counters::Metric;
 pub(crate) use counters::{Counters, add};
 pub(crate) use decode::decode_batch;
@@ -64,8 +65,6 @@ use refusal::Refusal;
 pub(crate) use shared::{Core, View};
 pub(crate) use sources::{NAME as SOURCES, check as check_sources};
 
-/// A shorter request is decoded by who brings it, without a thread of its own.
-const INLINE_BYTES: usize = 64 << 10;
 /// About how many times shorter a request is that comes compressed.
 const COMPRESSION: usize = 8;
 
@@ -211,17 +210,30 @@ impl Store {
         };
         let (answer, answered) = oneshot::channel();
         let inline_bytes = match batch.format {
-            Format::Otlp => INLINE_BYTES,
-            Format::RemoteWrite1 | Format::RemoteWrite2 => INLINE_BYTES / COMPRESSION,
+            Format::Otlp => core.options.inline_bytes,
+            Format::RemoteWrite1 | Format::RemoteWrite2 => core.options.inline_bytes / COMPRESSION,
         };
         let at_once = weight < inline_bytes && !core.must_recall(&batch);
+        let is_alone = core.pending.available_permits() + weight == core.options.pending_bytes;
         let (core, jobs) = (core.clone(), self.jobs()?);
-        let work = move || {
-            match core.decode_new(batch) {
+        let work = move |may_be_ahead: bool| {
+            let received = core.receipt(&batch);
+            let ahead = (may_be_ahead && Ahead::is_possible(&batch)).then(|| {
+                let (ahead, decoded) = Ahead::new(&batch, received);
+                let _ = jobs.send(Job::Ahead(Box::new(ahead)));
+                // Where both are to share a processor, the log comes first: the disk is at work on it
+                // while this goes on.
+                std::thread::yield_now();
+                decoded
+            });
+            match core.decode_new(batch, received) {
                 Ok(new) => {
+                    let pending = Box::new(new.pending(permit, covers, answer));
                     // Where there is no commit thread any more, that the answer is dropped says so.
-                    let pending = new.pending(permit, covers, answer);
-                    let _ = jobs.send(Job::Write(Box::new(pending)));
+                    match ahead {
+                        Some(decoded) => drop(decoded.send(pending)),
+                        None => drop(jobs.send(Job::Write(pending))),
+                    }
                 }
                 Err(error) => {
                     drop(permit);
@@ -230,11 +242,11 @@ impl Store {
             }
         };
         if at_once {
-            work();
+            work(false);
         } else {
             // Who decodes hands over to the commit thread, which answers: each thread that has to be
             // woken in between is time that the sender waits.
-            tokio::task::spawn_blocking(work);
+            tokio::task::spawn_blocking(move || work(is_alone));
         }
         answered.await.map_err(|_| WriteError::Closed)?
     }

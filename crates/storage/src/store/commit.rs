@@ -1,5 +1,6 @@
 //! The commit thread: group commit, publication, acknowledgement.
 
+mod ahead;
 mod disk;
 mod publish;
 mod sealing;
@@ -11,6 +12,7 @@ use journal::{ErrorKind, Journal, JournalError, Position};
 use model::Signal;
 use model::room::Room;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::contents::Content;
@@ -26,6 +28,7 @@ use crate::chunk::Chunk;
 use crate::points::Growth;
 use crate::write::{Ack, Batch, WriteError};
 
+pub(super) use ahead::Ahead;
 pub(super) use publish::{grown_bytes, push};
 
 /// Batches that share one sync at most.
@@ -46,14 +49,26 @@ pub(super) struct Pending {
     pub received_unix_nano: u64,
     /// Of counts of spans: up to where they cover those of their tenant.
     pub covers: Option<Position>,
+    /// How long its record is, where the log has it already.
+    pub logged_bytes: Option<usize>,
     pub answer: oneshot::Sender<Result<Ack, WriteError>>,
     /// What it takes of the bounds on memory, until it is answered.
     pub holds: (OwnedSemaphorePermit, Room),
 }
 
+impl Pending {
+    /// Whoever has an answer finds the room free.
+    fn answer(self, answer: Result<Ack, WriteError>) {
+        drop(self.holds);
+        let _ = self.answer.send(answer);
+    }
+}
+
 /// Work for the commit thread.
 pub(super) enum Job {
     Write(Box<Pending>),
+    /// Write to the log what is being decoded.
+    Ahead(Box<Ahead>),
     /// Say when the observer has seen what was acknowledged before.
     Observed(oneshot::Sender<()>),
     /// Write the head to files, if that is possible.
@@ -145,32 +160,15 @@ pub(super) fn start(
 impl Committer {
     fn run(mut self) {
         while let Some(job) = self.jobs.blocking_recv() {
-            let mut group = Vec::new();
-            let mut next = Some(job);
-            let (mut bytes, mut decoded) = (0, 0);
-            let mut other = None;
-            while let Some(job) = next {
-                match job {
-                    Job::Write(pending) => {
-                        bytes += pending.batch.request.len();
-                        decoded += pending.chunk.list_bytes();
-                        group.push(*pending);
-                    }
-                    job => {
-                        other = Some(job);
-                        break;
-                    }
+            let (group, other) = self.gather(job);
+            self.commit(group, self.journal.end());
+            let other = match other {
+                Some(Job::Ahead(ahead)) => {
+                    self.commit_ahead(*ahead);
+                    None
                 }
-                if group.len() >= GROUP_BATCHES_MAX
-                    || bytes >= GROUP_BYTES_MAX
-                    // A group is looked at whole when the head is sealed.
-                    || decoded >= self.core.options.head_bytes
-                {
-                    break;
-                }
-                next = self.jobs.try_recv().ok();
-            }
-            self.commit(group);
+                other => other,
+            };
             if self.core.failures.first().is_some() {
                 // Whoever waits for an answer learns that there is none.
                 return;
@@ -206,7 +204,7 @@ impl Committer {
                     let _ = done.send(());
                     return;
                 }
-                Some(Job::Write(_)) => unreachable!("writes joined the group above"),
+                Some(Job::Write(_) | Job::Ahead(_)) => unreachable!("dealt with above"),
             }
             self.keep_less();
             self.make_room();
@@ -214,13 +212,45 @@ impl Committer {
         }
     }
 
-    /// Appends, syncs, publishes and answers a group of batches.
-    fn commit(&mut self, group: Vec<Pending>) {
+    /// The batches that wait, from this job on, and what comes after them.
+    fn gather(&mut self, job: Job) -> (Vec<Pending>, Option<Job>) {
+        let mut group = Vec::new();
+        let (mut bytes, mut decoded) = (0, 0);
+        let mut next = Some(job);
+        while let Some(job) = next {
+            let pending = match job {
+                Job::Write(pending) => Some(pending),
+                Job::Ahead(mut ahead) => match ahead.decoded.try_recv() {
+                    Ok(pending) => Some(pending),
+                    Err(TryRecvError::Closed) => None,
+                    Err(TryRecvError::Empty) => return (group, Some(Job::Ahead(ahead))),
+                },
+                other => return (group, Some(other)),
+            };
+            if let Some(pending) = pending {
+                bytes += pending.batch.request.len();
+                decoded += pending.chunk.list_bytes();
+                group.push(*pending);
+            }
+            if group.len() >= GROUP_BATCHES_MAX
+                || bytes >= GROUP_BYTES_MAX
+                // A group is looked at whole when the head is sealed.
+                || decoded >= self.core.options.head_bytes
+            {
+                break;
+            }
+            next = self.jobs.try_recv().ok();
+        }
+        (group, None)
+    }
+
+    /// Appends, syncs, publishes and answers a group of batches; where the sync fails, the log ends
+    /// at `begin` again.
+    fn commit(&mut self, group: Vec<Pending>, begin: Position) {
         if group.is_empty() {
             return;
         }
         self.look_at_disk();
-        let begin = self.journal.end();
         self.insertions.clear();
         let mut written = Vec::with_capacity(group.len());
         for pending in group {
@@ -254,7 +284,7 @@ impl Committer {
             duplicate: true,
             ..self.ack(&pending)
         };
-        let _ = pending.answer.send(Ok(ack));
+        pending.answer(Ok(ack));
     }
 
     /// Makes durable what was appended since `begin`, or takes it back.
@@ -289,8 +319,13 @@ impl Committer {
         if pending.chunk.rows() == 0 {
             let ack = self.ack(&pending);
             self.note(&pending);
-            let _ = pending.answer.send(Ok(ack));
+            pending.answer(Ok(ack));
             return None;
+        }
+        if let Some(bytes) = pending.logged_bytes {
+            self.disk.appended(bytes);
+            self.note_stored(&pending);
+            return Some(pending);
         }
         // Replayed, a row without a time must not become one of another time, nor one that is far
         // ahead be filed elsewhere.
@@ -332,7 +367,7 @@ impl Committer {
                 if let JournalError::RecordTooLarge { .. } = error {
                     add(&self.core.counters.too_large_batches, 1);
                     let refused = WriteError::TooLarge(error.to_string());
-                    let _ = pending.answer.send(Err(refused));
+                    pending.answer(Err(refused));
                 } else {
                     self.refuse(pending, Refusal::Disk, error.to_string());
                 }
@@ -374,7 +409,7 @@ impl Committer {
             reason,
             after_ms: 1_000,
         };
-        let _ = pending.answer.send(Err(refused));
+        pending.answer(Err(refused));
     }
 
     /// Notes that the log could not be written.

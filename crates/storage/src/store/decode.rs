@@ -53,6 +53,7 @@ impl New {
             content: self.content,
             received_unix_nano: self.received_unix_nano,
             covers,
+            logged_bytes: None,
             answer,
             holds: (permit, self.room),
         }
@@ -142,9 +143,8 @@ impl Core {
     }
 
     /// Decodes a new batch within the bounds on memory and series.
-    pub(super) fn decode_new(&self, batch: Batch) -> Result<New, WriteError> {
+    pub(super) fn decode_new(&self, batch: Batch, received: u64) -> Result<New, WriteError> {
         let mut room = self.budget.room(self.options.decoded_bytes);
-        let received = self.receipt(&batch);
         if batch.signal == Signal::Metrics {
             self.recall(&batch.tenant);
         }
@@ -166,7 +166,7 @@ impl Core {
     }
 
     /// Now, by the sender's clock: times of rows are by it, and put right when they are read.
-    fn receipt(&self, batch: &Batch) -> u64 {
+    pub(super) fn receipt(&self, batch: &Batch) -> u64 {
         let clock = batch.stamp.as_ref().and_then(|stamp| stamp.clock);
         let ahead = clock.map_or(0, |clock| clock.offset_nano);
         let now = self.env.clock.unix_nanos();

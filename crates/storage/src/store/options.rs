@@ -34,6 +34,8 @@ pub struct Options {
     pub flush_retry: Duration,
     /// Bytes of requests that may wait for the commit thread; more are asked to come again.
     pub pending_bytes: usize,
+    /// A shorter request is decoded by who brings it, without a thread of its own.
+    pub inline_bytes: usize,
     /// What all batches in work may take in memory once decoded, and the requests of whoever shares
     /// the store's budget; more are asked to come again.
     pub in_flight_bytes: usize,
@@ -76,6 +78,7 @@ impl Default for Options {
             merge_bytes: 32 << 20,
             flush_retry: Duration::from_secs(1),
             pending_bytes: 128 << 20,
+            inline_bytes: 64 << 10,
             in_flight_bytes: 256 << 20,
             decoded_bytes: 192 << 20,
             correlation: Arc::new(CorrelationKeys::default()),

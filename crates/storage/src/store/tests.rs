@@ -1,6 +1,7 @@
 //! The store against its promises: what comes back, when, and after what.
 
 mod active;
+mod ahead;
 mod answers;
 mod commits;
 mod crash;

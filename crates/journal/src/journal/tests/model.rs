@@ -9,6 +9,7 @@ use super::*;
 enum Action {
     Append(usize),
     Sync,
+    SyncAhead,
     /// Roll back this many of the unsynced records.
     Rollback(usize),
     /// Free what lies before one of the records.
@@ -23,6 +24,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         8 => (0usize..700).prop_map(Action::Append),
         4 => Just(Action::Sync),
+        2 => Just(Action::SyncAhead),
         2 => (0usize..6).prop_map(Action::Rollback),
         1 => any::<usize>().prop_map(Action::Truncate),
         1 => Just(Action::Reopen),
@@ -38,6 +40,8 @@ struct Model {
     /// Everything appended and neither rolled back, lost nor known to be freed.
     records: Vec<(Position, Vec<u8>)>,
     synced: usize,
+    /// How many of the records a crash leaves, read or not.
+    durable: usize,
     next: u64,
     /// A power cut kept a later part of what was unsynced and lost an earlier one.
     holes: bool,
@@ -60,6 +64,11 @@ impl Model {
             Action::Sync => {
                 self.journal().sync().unwrap();
                 self.synced = self.records.len();
+                self.durable = self.synced;
+            }
+            Action::SyncAhead => {
+                self.journal().sync_ahead().unwrap();
+                self.durable = self.records.len();
             }
             Action::Rollback(count) => {
                 let keep = self.records.len().saturating_sub(count).max(self.synced);
@@ -67,14 +76,17 @@ impl Model {
                     let position = *position;
                     self.journal().rollback_to(position).unwrap();
                     self.records.truncate(keep);
+                    self.durable = self.durable.min(keep);
                 }
             }
             Action::Truncate(index) => {
                 if self.synced > 0 {
                     let position = self.records[index % self.synced].0;
                     self.journal().truncate_before(position).unwrap();
+                    let before = self.records.len();
                     self.records
                         .retain(|record| record.0.segment >= position.segment);
+                    self.durable -= before - self.records.len();
                     self.synced = self.synced.min(self.records.len());
                     self.resync_count();
                 }
@@ -87,6 +99,7 @@ impl Model {
                 assert!(!recovery.is_damaged() || self.holes);
                 self.journal = Some(journal);
                 self.synced = self.records.len();
+                self.durable = self.synced;
             }
             Action::Crash(loss) => self.crash(loss),
             Action::Read(index) => self.read(index),
@@ -112,14 +125,15 @@ impl Model {
             .map(|record| (record.position, record.payload.to_vec()))
             .collect();
         assert!(
-            read.starts_with(&self.records[..self.synced]),
+            read.starts_with(&self.records[..self.durable]),
             "synced records are all there"
         );
-        for (_, payload) in &read[self.synced..] {
+        for (_, payload) in &read[self.durable..] {
             let number = u64::from_le_bytes(payload[..8].try_into().unwrap());
             assert!(number <= self.next && payload[8..].iter().all(|b| *b == number as u8));
         }
         self.synced = read.len();
+        self.durable = self.synced;
         self.records = read;
         self.journal = Some(journal);
     }
@@ -146,7 +160,7 @@ proptest! {
     fn behaves_like_a_list_of_records(actions in prop::collection::vec(action(), 1..80)) {
         let files = MemoryFiles::new();
         let journal = Some(open(&files).0);
-        let mut model = Model { files, journal, records: Vec::new(), synced: 0, next: 0, holes: false };
+        let mut model = Model { files, journal, records: Vec::new(), synced: 0, durable: 0, next: 0, holes: false };
         for action in actions {
             model.run(action);
         }

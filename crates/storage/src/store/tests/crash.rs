@@ -285,6 +285,18 @@ async fn a_crash_at_any_call_loses_nothing_acknowledged_and_doubles_nothing() {
     try_all(&Workload::small(), &plan).await;
 }
 
+#[tokio::test]
+async fn a_crash_while_a_request_is_decoded_that_the_log_has_loses_nothing_and_doubles_nothing() {
+    let plan = Plan {
+        seed: 1,
+        random_losses: 1,
+        every: 1,
+        go_on_every: 9,
+        is_long: false,
+    };
+    try_all(&Workload::ahead(), &plan).await;
+}
+
 /// Merges of a run over merged files, at every n-th of their calls.
 async fn try_merges(rounds: usize, plan: &Plan) {
     let run = Run::record(&Workload::merging(rounds), plan.seed, plan.every).await;

@@ -176,7 +176,7 @@ impl Folder {
                 let whole_file = counted(store, "damaged_files_total") > 0.0;
                 let of_points = path.components().any(|part| part.as_os_str() == "metrics");
                 let points = if of_points { POINTS_PER_ROW } else { 1 };
-                let block = options().block_rows * points;
+                let block = options(0).block_rows * points;
                 assert!(
                     lost.len() <= block || whole_file,
                     "{when}: more than a block is lost"

@@ -44,6 +44,7 @@ pub(super) struct Driver {
     first_day: u64,
     sequence: u64,
     padding: usize,
+    inline_bytes: usize,
     seed: u64,
 }
 
@@ -63,6 +64,7 @@ impl Driver {
             first_day: 0,
             sequence: 0,
             padding: 0,
+            inline_bytes: 0,
             seed,
         }
     }
@@ -77,7 +79,8 @@ impl Driver {
         let mut tries = if self.faulty { TRIES } else { 1 };
         loop {
             tries -= 1;
-            match open(self.seed, Arc::new(self.files.clone()), now) {
+            let files = Arc::new(self.files.clone());
+            match open(self.seed, files, now, self.inline_bytes) {
                 Ok(opened) => {
                     // A file that could not be read is tried again later, which is now.
                     let unread = |store: &Store| {
@@ -99,12 +102,14 @@ impl Driver {
 
     pub(super) async fn run(&mut self, workload: &Workload) {
         self.padding = workload.padding;
+        self.inline_bytes = workload.inline_bytes;
         let (mut store, mut clock) = self.open();
         for step in &workload.steps {
             let quiet = workload.merges_alone && !step.merges();
             self.is_quiet.store(quiet, Ordering::SeqCst);
             match step {
                 Step::Write => self.write(&store, workload.group, false).await,
+                Step::InTurn => self.write_in_turn(&store, workload.group).await,
                 Step::Burst => self.write(&store, BURST, true).await,
                 Step::Flush => store.flush().await,
                 Step::Trickle => self.trickle(&store).await,
@@ -226,16 +231,12 @@ impl Driver {
     /// each other.
     async fn write(&mut self, store: &Store, count: usize, burst: bool) {
         let padding = if burst { SEGMENT_BYTES / 2 } else { 0 };
-        let mut group: Vec<Arc<Item>> = (0..count).map(|_| self.item(padding)).collect();
+        let group = self.items(count, padding);
         let flush = async {
             if burst {
                 store.flush().await;
             }
         };
-        let now = self.now.load(Ordering::SeqCst);
-        let items = self.model.items.iter();
-        let known: Vec<_> = items.filter(|item| item.is_known_at(now)).collect();
-        group.push(known[self.generator.random.usize(..known.len())].clone());
         let writes = group.iter().map(|item| async {
             let stored = self.send(store, &item.batch).await;
             stored.then(|| self.next_event())
@@ -247,6 +248,26 @@ impl Driver {
                 self.model.acknowledge(item.number, event);
             }
         }
+    }
+
+    /// Sends items one after the other, and one of all again.
+    async fn write_in_turn(&mut self, store: &Store, count: usize) {
+        for item in self.items(count, 0) {
+            if self.send(store, &item.batch).await {
+                let event = self.next_event();
+                self.model.acknowledge(item.number, event);
+            }
+        }
+    }
+
+    /// Items of at least so many bytes, and one of all again.
+    fn items(&mut self, count: usize, least: usize) -> Vec<Arc<Item>> {
+        let mut group: Vec<Arc<Item>> = (0..count).map(|_| self.item(least)).collect();
+        let now = self.now.load(Ordering::SeqCst);
+        let items = self.model.items.iter();
+        let known: Vec<_> = items.filter(|item| item.is_known_at(now)).collect();
+        group.push(known[self.generator.random.usize(..known.len())].clone());
+        group
     }
 
     /// Sends a batch as often as it takes, and says whether it was acknowledged.

@@ -33,12 +33,19 @@ pub(super) struct Workload {
     pub padding: usize,
     /// Whether the disk is kept only before calls of steps that merge files.
     pub merges_alone: bool,
+    /// See [`Options::inline_bytes`].
+    pub inline_bytes: usize,
 }
+
+/// What [`Workload::inline_bytes`] is otherwise.
+const INLINE_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     /// Items at once, some of them repeats.
     Write,
+    /// The same one after the other.
+    InTurn,
     /// Items that wait while files are written, and then share a sync: more of them than a segment
     /// of the log holds.
     Burst,
@@ -83,6 +90,7 @@ impl Workload {
             group: 3,
             padding: 40_000,
             merges_alone: false,
+            inline_bytes: INLINE_BYTES,
         }
     }
 
@@ -108,6 +116,7 @@ impl Workload {
             group: 6,
             padding: 40_000,
             merges_alone: false,
+            inline_bytes: INLINE_BYTES,
         }
     }
 
@@ -131,11 +140,27 @@ impl Workload {
             group: 5,
             padding: 100,
             merges_alone: true,
+            inline_bytes: INLINE_BYTES,
         }
     }
 }
 
 impl Workload {
+    /// Requests one after the other, each of which is in the log before it is decoded.
+    pub(super) fn ahead() -> Self {
+        use Step::{Flush, InTurn, Kill, Merge, Reopen, Stop};
+        let steps = vec![
+            InTurn, InTurn, Flush, InTurn, Kill, InTurn, Flush, Merge, InTurn, Reopen, InTurn, Stop,
+        ];
+        Self {
+            steps,
+            group: 3,
+            padding: 40_000,
+            merges_alone: false,
+            inline_bytes: 0,
+        }
+    }
+
     /// Rows in files and in the log, in as few bytes as show every kind of file.
     pub(super) fn tiny() -> Self {
         use Step::{Flush, Merge, Write};
@@ -146,6 +171,7 @@ impl Workload {
             group: 6,
             padding: 100,
             merges_alone: false,
+            inline_bytes: INLINE_BYTES,
         }
     }
 }
@@ -166,19 +192,21 @@ pub(super) struct Run {
     /// The highest generation of a merged file that there was of each signal.
     pub generations: BTreeMap<Signal, u8>,
     seed: u64,
+    inline_bytes: usize,
 }
 
 pub(super) fn dir() -> PathBuf {
     PathBuf::from("/data")
 }
 
-pub(super) fn options() -> Options {
+pub(super) fn options(inline_bytes: usize) -> Options {
     let policy = Policy {
         age: Some(Duration::from_secs(KEPT_DAYS * 86_400)),
         bytes: None,
     };
     Options {
         block_rows: 3,
+        inline_bytes,
         wal_bytes: 8 * SEGMENT_BYTES as u64,
         flush_retry: Duration::from_millis(1),
         background_merges: false,
@@ -206,17 +234,19 @@ pub(super) fn open(
     seed: u64,
     files: Arc<dyn env::Files>,
     unix_nano: u64,
+    inline_bytes: usize,
 ) -> Result<(Store, Arc<ManualClock>), OpenError> {
     let (env, clock) = testkit::env(seed, files);
     clock.set_unix(unix_nano);
-    let store = Store::open(env, &dir(), options(), Arc::new(TestDecoder))?;
+    let store = Store::open(env, &dir(), options(inline_bytes), Arc::new(TestDecoder))?;
     Ok((store, clock))
 }
 
 impl Run {
     /// Opens a store on what is left of the run's disk.
     pub(super) fn open(&self, files: &MemoryFiles, unix_nano: u64) -> Store {
-        let opened = open(self.seed ^ 1, Arc::new(files.clone()), unix_nano);
+        let files = Arc::new(files.clone());
+        let opened = open(self.seed ^ 1, files, unix_nano, self.inline_bytes);
         opened.unwrap().0
     }
 
@@ -265,6 +295,7 @@ impl Run {
             model: driver.model,
             generations: driver.generations,
             seed,
+            inline_bytes: workload.inline_bytes,
         }
     }
 }
