@@ -21,7 +21,6 @@ mod traces;
 mod unit;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -62,9 +61,7 @@ impl Read for Store {
         tokio::task::spawn_blocking(move || {
             let scan = Scan::new(&core, limits, sender);
             let result = scan.run(request);
-            let took_much = scan.took_much.load(Ordering::Relaxed);
             scan.end(result);
-            memory::give_back(took_much);
         });
         futures::stream::unfold(receiver, |mut receiver| async move {
             receiver.recv().await.map(|item| (item, receiver))
@@ -114,8 +111,6 @@ pub(crate) struct Scan<'a> {
     begun: Instant,
     account: Mutex<Account>,
     interned: Arc<Interned>,
-    /// Whether it took so much memory that what is free afterwards had better not stay.
-    took_much: AtomicBool,
     sender: mpsc::Sender<Result<Reply, ReadError>>,
 }
 
@@ -140,7 +135,6 @@ impl<'a> Scan<'a> {
             begun: Instant::now(),
             account: Mutex::default(),
             interned: core.interned(),
-            took_much: AtomicBool::new(false),
             sender,
         }
     }

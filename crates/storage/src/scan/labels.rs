@@ -77,7 +77,6 @@ pub(super) fn run(
             of_block(opened, &earlier, label, &mut found)
         });
     }
-    scan.took(found.bytes as u64);
     if found.first_left_out.is_some() {
         scan.cut("labels", found.texts.len(), "select fewer series");
     }

@@ -1,9 +1,7 @@
-//! Memory that reading takes: what decoding blocks may take in all scans together, what the rows of
-//! one answer may, and what goes back to the system once much of it was taken. For groups see
-//! [`super::tally`].
+//! Memory that reading takes: what decoding blocks may take in all scans together, and what the rows
+//! of one answer may. For groups see [`super::tally`].
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -17,9 +15,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Rows whose lists take more than this are built one by one.
 const TOGETHER_BYTES_MAX: usize = 8 << 20;
-
-/// The same where what was taken is for samples, which takes a moment and mostly is asked for again.
-const MUCH_SAMPLE_BYTES: u64 = 64 << 20;
 
 /// What a sample takes: its value, and a share of what is kept of its times.
 const SAMPLE_BYTES: u64 = 12;
@@ -50,9 +45,6 @@ impl Foreseen {
         bytes.into_iter().fold(0, u64::saturating_add)
     }
 }
-
-/// Where a scan took as much at once, what is free afterwards goes back to the system.
-const MUCH_BYTES: u64 = 8 << 20;
 
 /// Memory for decoded blocks, or for samples of metrics. Whoever does not get any waits: there is
 /// always one who works.
@@ -117,7 +109,6 @@ impl Scan<'_> {
             return Ok(None);
         };
         let bytes = block.decoded_bytes();
-        self.took(bytes);
         let share = self.core.decoding.take(bytes, || self.check());
         share.map(Some)
     }
@@ -125,10 +116,6 @@ impl Scan<'_> {
     /// Waits until there is memory to read so much of metrics.
     pub(super) fn samples_memory(&self, foreseen: Foreseen) -> Result<Share, Stop> {
         let bytes = foreseen.bytes();
-        // Giving memory back costs about as much as reading into it: the next question may want it.
-        if bytes >= MUCH_SAMPLE_BYTES {
-            self.took(bytes);
-        }
         self.core.sampling.take(bytes, || self.check())
     }
 
@@ -139,15 +126,7 @@ impl Scan<'_> {
             *held = held.saturating_add(bytes as u64);
             *held
         };
-        self.took(held);
         self.within(held)
-    }
-
-    /// Notes that so many bytes were held for one purpose.
-    pub(super) fn took(&self, bytes: u64) {
-        if bytes >= MUCH_BYTES {
-            self.took_much.store(true, Ordering::Relaxed);
-        }
     }
 
     /// Refuses rows that are too large for the answer before they are built.
@@ -162,13 +141,6 @@ impl Scan<'_> {
             return Err(ReadError::TooLarge(most).into());
         }
         Ok(())
-    }
-}
-
-/// Gives memory back to the system, if a scan that has ended took much.
-pub(super) fn give_back(took_much: bool) {
-    if took_much {
-        env::give_back_memory();
     }
 }
 

@@ -307,7 +307,6 @@ impl Tally {
 impl Largest {
     /// Notes what is missing, and how much memory there was for the rest.
     pub(super) fn note(&self, scan: &Scan<'_>, limit: &str, asked: usize) {
-        scan.took(self.most_used as u64);
         if let (number @ 1.., rows) = self.left_out {
             let hint = format!(
                 "{number} more, of at most {rows} rows each, are left out; raise the limit"
