@@ -85,6 +85,23 @@ pub(crate) fn last_flush(kept: &Partition) -> u64 {
         .unwrap_or(0)
 }
 
+/// The last flush of each file of buckets of a day of rows.
+pub(crate) fn last_flushes(catalog: &Catalog, key: &PartitionKey) -> Vec<u64> {
+    let of = |resolution| {
+        let resolution = Some(resolution);
+        catalog.get(&PartitionKey {
+            resolution,
+            ..key.clone()
+        })
+    };
+    let all = Resolution::ALL.into_iter().filter_map(of);
+    all.flat_map(|kept| {
+        let files = kept.files.iter().map(|file| &file.id);
+        files.chain(kept.apart()).map(|id| id.last)
+    })
+    .collect()
+}
+
 /// Looks at what is there when the store opens.
 pub(crate) fn open(core: &Core, flush_max: u64) -> std::io::Result<()> {
     let mut catalog = Catalog::new();

@@ -7,7 +7,9 @@
 //! for the sake of much smaller ones: rows that trickle in must not have the whole partition
 //! written over and over. A file that is large enough stays as it is, and splits the partition
 //! into runs. What is large enough goes by what retention keeps, too: files are what it drops, so
-//! there must be several of them within its bound.
+//! there must be several of them within its bound. Nor is anything merged across the last flush of a
+//! file of buckets ([`crate::downsampling`]): once some rows of a day were dropped, what came after
+//! that flush has to be told from what the buckets were made of.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -80,14 +82,16 @@ impl Rule {
     }
 }
 
-/// The files of a partition that are to be merged next, if any.
+/// The files of a partition that are to be merged next, if any; `bucketed` are the last flushes of
+/// files of buckets.
 pub(crate) fn pick(
     partition: &Partition,
+    bucketed: &[u64],
     now_unix_nano: u64,
     retention: &Retention,
 ) -> Option<Range<usize>> {
     let rule = Rule::of(partition, now_unix_nano, retention);
-    let runs = runs(partition, rule);
+    let runs = runs(partition, bucketed, rule);
     let tiers = runs.iter().flat_map(|run| &partition.files[run.clone()]);
     let last = tiers.map(|file| tier(file)).max()?;
     (0..=last).find_map(|most| {
@@ -108,12 +112,13 @@ pub(crate) fn pick(
 /// would follow it at once.
 pub(crate) fn waiting(
     partition: &Partition,
+    bucketed: &[u64],
     now_unix_nano: u64,
     retention: &Retention,
 ) -> (u64, u64) {
     let rule = Rule::of(partition, now_unix_nano, retention);
     let (mut count, mut bytes) = (0, 0);
-    for run in runs(partition, rule) {
+    for run in runs(partition, bucketed, rule) {
         let files = &partition.files[run];
         let last = files.iter().map(|file| tier(file)).max().unwrap_or(0);
         let due = (0..=last).rev().find_map(|most| {
@@ -130,8 +135,9 @@ pub(crate) fn waiting(
     (count, bytes)
 }
 
-/// Runs of files that may be merged: nothing between them that cannot be read or is large enough.
-fn runs(partition: &Partition, rule: Rule) -> Vec<Range<usize>> {
+/// Runs of files that may be merged: nothing between them that cannot be read or is large enough,
+/// and no end of what is in buckets.
+fn runs(partition: &Partition, bucketed: &[u64], rule: Rule) -> Vec<Range<usize>> {
     let files = &partition.files;
     let alone = |file: &FileEntry| {
         let unread = |id: &FileId| file.id.overlaps(*id);
@@ -149,9 +155,11 @@ fn runs(partition: &Partition, rule: Rule) -> Vec<Range<usize>> {
             continue;
         }
         let joins = |run: &Range<usize>| {
-            let between = files[run.end - 1].id.last + 1..file.id.first;
+            let last = files[run.end - 1].id.last;
+            let between = last + 1..file.id.first;
             let unread = |id: &FileId| id.first < between.end && id.last >= between.start;
-            run.end == at && !partition.apart().any(unread)
+            let ends = |flush: &u64| (last..file.id.first).contains(flush);
+            run.end == at && !partition.apart().any(unread) && !bucketed.iter().any(ends)
         };
         match runs.last_mut() {
             Some(run) if joins(run) => run.end = at + 1,

@@ -171,11 +171,16 @@ pub(crate) fn merge_some(
 
 /// Counts the files that are due to be merged.
 pub(crate) fn count_waiting(core: &Core) {
-    let partitions = core.view.read().partitions.clone();
+    let (partitions, downsampled) = {
+        let view = core.view.read();
+        (view.partitions.clone(), Arc::clone(&view.downsampled))
+    };
     let now = core.env.clock.unix_nanos();
     let mut waiting = [(0, 0); 3];
     for partition in partitions.values() {
-        let (files, bytes) = policy::waiting(partition, now, &core.options.retention);
+        let bucketed = downsampling::last_flushes(&downsampled, &partition.key);
+        let retention = &core.options.retention;
+        let (files, bytes) = policy::waiting(partition, &bucketed, now, retention);
         let of_signal = &mut waiting[signal_index(partition.key.signal)];
         *of_signal = (of_signal.0 + files, of_signal.1 + bytes);
     }
@@ -191,9 +196,13 @@ fn due(core: &Core, key: &PartitionKey) -> Option<(Arc<Partition>, Range<usize>)
     if core.is_closing() || core.failures.first().is_some() {
         return None;
     }
-    let partition = core.view.read().partitions.get(key).cloned()?;
+    let (partition, bucketed) = {
+        let view = core.view.read();
+        let bucketed = downsampling::last_flushes(&view.downsampled, key);
+        (view.partitions.get(key).cloned()?, bucketed)
+    };
     let now = core.env.clock.unix_nanos();
-    let files = policy::pick(&partition, now, &core.options.retention)?;
+    let files = policy::pick(&partition, &bucketed, now, &core.options.retention)?;
     let bytes: u64 = partition.files[files.clone()]
         .iter()
         .map(|file| file.size_bytes)
