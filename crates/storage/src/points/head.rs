@@ -12,7 +12,9 @@ use parking_lot::RwLock;
 
 use super::block::{CHUNK_ROWS_MAX, PointWriter};
 use super::buffer::Buffer;
-use super::select::{Selector, TermSource, WhileWanted};
+use super::select::TermSource;
+#[cfg(test)]
+use super::select::{Selector, WhileWanted};
 use super::table::HeadSeries;
 use super::{HistogramLists, PointValues, Points, SeriesEntry};
 use crate::block::BlockError;
@@ -167,6 +169,7 @@ impl PointHead {
     }
 
     /// The series that may match, by their places, as long as they are wanted.
+    #[cfg(test)]
     pub(crate) fn selected(&self, selector: &Selector, wanted: &dyn Fn() -> bool) -> Vec<u32> {
         let series = self.terms(|terms| selector.series(&WhileWanted::new(terms, wanted)));
         series.iter().collect()
@@ -278,7 +281,7 @@ impl PointHead {
     }
 
     /// The times of these series, as far as they have points.
-    fn times_in(&self, slots: &[u32]) -> Vec<(u32, Vec<u64>)> {
+    pub(crate) fn times_in(&self, slots: &[u32]) -> Vec<(u32, Vec<u64>)> {
         let inner = self.inner.read();
         let of = |slot: &u32| {
             let buffer = inner.buffers.get(*slot as usize)?;

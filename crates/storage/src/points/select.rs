@@ -190,6 +190,14 @@ impl Selector {
         Set::union([own, self.by_targets(terms)])
     }
 
+    /// The series whose own labels may match, and all others that may.
+    pub(crate) fn own_and_others(&self, terms: &dyn TermSource) -> (Set, Set) {
+        let own = self.by_labels(terms);
+        let targets = self.by_targets(terms);
+        let others = targets.intersection(&own.complement(terms.count()));
+        (own, others)
+    }
+
     /// The series whose own labels may match.
     fn by_labels(&self, terms: &dyn TermSource) -> Set {
         let mut found = Set::all(terms.count());

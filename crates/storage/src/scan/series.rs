@@ -10,6 +10,7 @@ pub(crate) mod join;
 mod places;
 mod read;
 mod share;
+mod times;
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -311,6 +312,22 @@ impl<'a> Search<'a> {
                     None => self.read_block(number, file, ordinal, first, &series),
                 };
                 self.scan.undamaged_at(Some((file, ordinal)), read);
+                Ok(())
+            }
+            Place::Times {
+                file,
+                ordinal,
+                among,
+                series,
+                ..
+            } => {
+                let series: Vec<u32> = series.within(among.clone()).collect();
+                let read = self.read_times(number, (file, *ordinal), among.start, &series);
+                self.scan.undamaged_at(Some((file, *ordinal)), read);
+                Ok(())
+            }
+            Place::TimesOfHead { head, series } => {
+                self.read_times_of_head(number, head, series);
                 Ok(())
             }
             Place::Unsorted(unit) => {

@@ -24,6 +24,7 @@ mod recount;
 mod refused;
 mod room;
 mod same;
+mod targets;
 mod undated;
 
 use model::{ClockOffset, Signal, Span, Value};

@@ -124,6 +124,8 @@ pub(super) enum Part {
     Numbers(Numbers),
     Histograms(Box<Histograms>),
     Points(Box<Points>),
+    /// Some of a list of times, of which nothing more is wanted.
+    Times(Arc<Vec<u64>>, Range<usize>),
 }
 
 impl Part {
@@ -134,6 +136,7 @@ impl Part {
             Part::Numbers(numbers) => numbers.values.len() as u64,
             Part::Histograms(run) => run.len() as u64,
             Part::Points(points) => points.len() as u64,
+            Part::Times(_, rows) => rows.len() as u64,
         }
     }
 
@@ -143,6 +146,7 @@ impl Part {
             Part::Numbers(numbers) => numbers.times().first().copied().unwrap_or(0),
             Part::Histograms(run) => run.times().first().copied().unwrap_or(0),
             Part::Points(points) => points.times.first().copied().unwrap_or(0),
+            Part::Times(times, rows) => times.get(rows.start).copied().unwrap_or(0),
         }
     }
 }
@@ -316,6 +320,7 @@ impl Found {
                 Part::Numbers(numbers) => runs.numbers.push(numbers),
                 Part::Histograms(run) => runs.histograms.push((number, *run)),
                 Part::Points(more) => runs.points.push((number, more)),
+                Part::Times(times, rows) => runs.times.push((times, rows)),
                 Part::Nothing | Part::Count(_) => {}
             }
         }
@@ -338,7 +343,11 @@ impl Found {
 
     pub(super) fn into_samples(self, shared: &mut Shared, series: &SeriesCache) -> SeriesSamples {
         let mut runs = Self::split(self.parts);
-        let (times_ms, values, counts) = joined(runs.numbers, shared);
+        let (mut times_ms, mut values, counts) = joined(runs.numbers, shared);
+        if !runs.times.is_empty() {
+            times_ms = together(&times_ms, &runs.times, shared);
+            values = Vec::new();
+        }
         let (mut histograms, mut exponentials) = (None, None);
         if runs.points.is_empty() {
             match histograms::joined(&mut runs.histograms, shared) {
@@ -384,6 +393,27 @@ struct Runs {
     numbers: Vec<Numbers>,
     histograms: Vec<(usize, Histograms)>,
     points: Vec<(usize, Box<Points>)>,
+    times: Vec<(Arc<Vec<u64>>, Range<usize>)>,
+}
+
+/// All times of a series of which nothing else is wanted: of some places more may be known.
+fn together(
+    known: &Arc<Vec<i64>>,
+    runs: &[(Arc<Vec<u64>>, Range<usize>)],
+    shared: &mut Shared,
+) -> Arc<Vec<i64>> {
+    let lists = runs.iter().map(|(times, rows)| (times, rows.clone()));
+    if known.is_empty()
+        && let Some(times) = shared.times_of(lists.clone())
+    {
+        return times;
+    }
+    let more = lists.flat_map(|(times, rows)| &times[rows]);
+    let more = more.map(|time| milliseconds(*time));
+    let mut all: Vec<i64> = known.iter().copied().chain(more).collect();
+    all.sort_unstable();
+    all.dedup();
+    Arc::new(all)
 }
 
 /// Times, values, and counts where any run has them.

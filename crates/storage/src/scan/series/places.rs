@@ -8,7 +8,7 @@ use model::TimeRange;
 use rustc_hash::FxHashSet;
 
 use super::buckets::Day;
-use super::{Search, Stop, Unit, candidates};
+use super::{Search, Stop, Unit, Wanted, candidates};
 use crate::downsampling::Resolution;
 use crate::message::{BucketStats, Matcher};
 use crate::partition::{BlockMeta, FileEntry, FileId, Partition};
@@ -44,6 +44,19 @@ pub(super) enum Place {
         /// Where it has buckets of samples, how long these are.
         buckets: Option<Resolution>,
     },
+    /// The same of a block where the times of these series alone are wanted.
+    Times {
+        file: Arc<FileEntry>,
+        ordinal: usize,
+        among: Range<u32>,
+        series: Arc<Set>,
+        count: usize,
+    },
+    /// The same of a head.
+    TimesOfHead {
+        head: Arc<PointHead>,
+        series: Vec<u32>,
+    },
     /// A block that does not say which of its series may match.
     Unsorted(Unit),
 }
@@ -64,13 +77,17 @@ impl Place {
                 let in_block = among.len().max(1) as u64;
                 u64::from(block.rows) * *count as u64 / in_block
             }
+            Place::Times { count, .. } => *count as u64,
+            Place::TimesOfHead { series, .. } => series.len() as u64,
             Place::Unsorted(unit) => unit.rows(),
         }
     }
 
-    /// How many series are read, or how many points of a place that does not tell.
+    /// How many series are read, or how many points of a place that does not tell. Of series whose
+    /// times alone are wanted few have others than those before them.
     pub(super) fn series(&self) -> usize {
         match self {
+            Place::Times { .. } | Place::TimesOfHead { .. } => 0,
             Place::Head { series, .. } => series.len(),
             Place::Block { count, .. } => *count,
             Place::Unsorted(unit) => usize::try_from(unit.rows()).unwrap_or(usize::MAX),
@@ -93,6 +110,7 @@ impl Place {
                 let rows_of_deltas = rows * *deltas as u64 / (*count).max(1) as u64;
                 share(rows - rows_of_deltas, times, range) + share(rows_of_deltas, times, of_deltas)
             }
+            Place::Times { .. } | Place::TimesOfHead { .. } => 0,
             Place::Unsorted(unit) => {
                 let (min, max, _) = unit.times();
                 share(rows, (min, max), range)
@@ -103,16 +121,18 @@ impl Place {
     /// Which file of its partition it is of.
     fn file(&self) -> Option<FileId> {
         match self {
-            Place::Block { file, .. } | Place::Unsorted(Unit::Block { file, .. }) => Some(file.id),
-            Place::Head { .. } | Place::Unsorted(_) => None,
+            Place::Block { file, .. }
+            | Place::Times { file, .. }
+            | Place::Unsorted(Unit::Block { file, .. }) => Some(file.id),
+            Place::Head { .. } | Place::TimesOfHead { .. } | Place::Unsorted(_) => None,
         }
     }
 
     /// What tells the file or head from others.
     fn whole(&self) -> usize {
         match self {
-            Place::Head { head, .. } => Arc::as_ptr(head).addr(),
-            Place::Block { file, .. } => Arc::as_ptr(file).addr(),
+            Place::Head { head, .. } | Place::TimesOfHead { head, .. } => Arc::as_ptr(head).addr(),
+            Place::Block { file, .. } | Place::Times { file, .. } => Arc::as_ptr(file).addr(),
             Place::Unsorted(_) => 0,
         }
     }
@@ -181,6 +201,16 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// The series that are read, and those of which the times are enough: that say when their target
+    /// was there, and nothing else that may match.
+    fn selected(&self, terms: &dyn TermSource) -> (Set, Set) {
+        if self.wanted == Wanted::Samples {
+            self.selector.own_and_others(terms)
+        } else {
+            (self.selector.series(terms), Set::default())
+        }
+    }
+
     /// The series of a head that may match, in parts that threads share.
     pub(super) fn places_of_head(
         &self,
@@ -191,11 +221,20 @@ impl Search<'_> {
         if !self.of_deltas.overlaps(min, max) {
             return Ok(());
         }
-        let selected = head.selected(&self.selector, &|| self.scan.check().is_ok());
+        let wanted = || self.scan.check().is_ok();
+        let (own, others) = head.terms(|terms| self.selected(&WhileWanted::new(terms, &wanted)));
         self.scan.check()?;
-        places.extend(selected.chunks(HEAD_SERIES).map(|series| Place::Head {
+        let parts = |series: Set| -> Vec<Vec<u32>> {
+            let series: Vec<u32> = series.iter().collect();
+            series.chunks(HEAD_SERIES).map(<[u32]>::to_vec).collect()
+        };
+        places.extend(parts(own).into_iter().map(|series| Place::Head {
             head: Arc::clone(head),
-            series: series.to_vec(),
+            series,
+        }));
+        places.extend(parts(others).into_iter().map(|series| Place::TimesOfHead {
+            head: Arc::clone(head),
+            series,
         }));
         Ok(())
     }
@@ -272,19 +311,33 @@ impl Search<'_> {
         };
         let found = file.with_series(|index| {
             let wanted = || self.scan.check().is_ok();
-            let selected = self.selector.series(&WhileWanted::new(index, &wanted));
+            let (mut selected, mut others) = self.selected(&WhileWanted::new(index, &wanted));
+            // Of buckets there are few.
+            if buckets.is_some() {
+                selected = Set::union([selected, std::mem::take(&mut others)]);
+            }
             let deltas = index.find(&[DELTA]).intersection(&selected);
-            (selected, deltas, index.blocks())
+            ((selected, others, deltas), index.blocks())
         });
-        let Some((selected, deltas, of_blocks)) = found else {
+        let Some(((selected, others, deltas), of_blocks)) = found else {
             return Ok(false);
         };
         self.scan.check()?;
-        if selected.is_empty() {
+        if selected.is_empty() && others.is_empty() {
             return Ok(true);
         }
-        let (selected, deltas) = (Arc::new(selected), Arc::new(deltas));
+        let [selected, others, deltas] = [selected, others, deltas].map(Arc::new);
         for (ordinal, (block, series)) in file.blocks.iter().zip(of_blocks).enumerate() {
+            let count = others.count_within(series.clone());
+            if count > 0 && overlaps(block, range) {
+                places.push(Place::Times {
+                    file: Arc::clone(entry),
+                    ordinal,
+                    among: series.clone(),
+                    series: Arc::clone(&others),
+                    count,
+                });
+            }
             let wanted = if overlaps(block, range) {
                 &selected
             } else if overlaps(block, of_deltas) {
