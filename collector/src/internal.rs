@@ -166,6 +166,7 @@ fn halves(reply: Reply) -> Option<(Reply, Reply)> {
         Reply::Series(list) => cut(list, Reply::Series),
         Reply::Samples(list) => cut(list, Reply::Samples),
         Reply::Labels(list) => cut(list, Reply::Labels),
+        Reply::Metrics(list) => cut(list, Reply::Metrics),
         Reply::Cardinality(mut all) => {
             // Parts are added up: the second one has nothing but the rest of the lists.
             let rest = Cardinality {

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use model::{LogRecord, Span, TimeRange, TraceId};
+use model::{LogRecord, Metric, Span, TimeRange, TraceId};
 use rustc_hash::FxHashMap;
 use storage::filter::Field;
 use storage::message::{
@@ -443,6 +443,25 @@ impl Sources {
         };
         self.fallible(request, work, take).await?;
         Ok(series)
+    }
+
+    /// Metrics, each as often as sources have it.
+    pub async fn metrics(
+        &self,
+        request: Request,
+        work: &Work,
+    ) -> Result<Vec<Arc<Metric>>, QueryError> {
+        let mut metrics = Vec::new();
+        let mut held = Held::new(work.answer_bytes());
+        let take = |_, reply| {
+            if let Reply::Metrics(parts) = reply {
+                held.add(&parts, work)?;
+                metrics.extend(parts);
+            }
+            Ok(())
+        };
+        self.fallible(request, work, take).await?;
+        Ok(metrics)
     }
 
     /// How many metric series there are, and of what.

@@ -193,6 +193,11 @@ impl Memory {
             }
             Request::Samples { range, .. } => Reply::Samples(self.samples(range)),
             Request::Labels { label, .. } => Reply::Labels(self.labels(label.as_deref())),
+            Request::Metrics { limit, .. } => {
+                let series = self.points(TimeRange::ALL, false).into_iter();
+                let metrics = series.map(|part| part.series.metric.clone());
+                Reply::Metrics(metrics.take(limit).collect())
+            }
             Request::Cardinality { range, of, .. } => {
                 let counter = self.cardinality(range);
                 Reply::Cardinality(Box::new(counter.finish(&of)))

@@ -3,7 +3,7 @@
 
 use std::mem::size_of;
 
-use crate::{KeyValue, LogRecord, Span, Value};
+use crate::{KeyValue, LogRecord, Metric, Span, Value};
 
 impl LogRecord {
     /// The bytes of memory that it takes, roughly.
@@ -34,6 +34,17 @@ impl Span {
             + links
                 .map(|link| size_of_val(link) + attributes(&link.attributes))
                 .sum::<usize>()
+    }
+}
+
+impl Metric {
+    /// The bytes of memory that it takes, roughly.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.name.len()
+            + self.description.len()
+            + self.unit.len()
+            + attributes(&self.metadata)
     }
 }
 

@@ -12,6 +12,7 @@ mod fields;
 mod groups;
 mod labels;
 mod memory;
+mod metrics;
 mod parallel;
 mod rows;
 pub(crate) mod series;
@@ -217,6 +218,7 @@ impl<'a> Scan<'a> {
             Request::Cardinality { tenant, range, of } => {
                 series::cardinality::run(self, (&tenant, range), &of)
             }
+            Request::Metrics { tenant, limit } => metrics::run(self, &tenant, limit),
             Request::Status { tenant } => status::run(self, &tenant),
             Request::Tail { .. } => unreachable!("tails are answered without a scan"),
         }

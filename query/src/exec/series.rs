@@ -13,10 +13,11 @@ pub mod view;
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use model::metric::MetricKind;
 use model::time::NANOS_PER_SECOND;
-use model::{TimeRange, prometheus};
+use model::{Metric, TimeRange, prometheus};
 use promql::source::SelectFuture;
 use promql::{Labels, MatchOp, Matcher, Selected, Selection, Share, SourceError, SourceErrorKind};
 use rustc_hash::FxBuildHasher;
@@ -96,7 +97,17 @@ impl SeriesReader<'_> {
         context.sources.series(request, context.work).await
     }
 
-    /// The same with the labels that resource attributes become by configuration.
+    /// The metrics that any series is of. One may come more than once.
+    pub async fn metrics(&self) -> Result<Vec<Arc<Metric>>, QueryError> {
+        let context = self.0;
+        let request = Request::Metrics {
+            tenant: context.tenant.clone(),
+            limit: LISTED_MAX,
+        };
+        context.sources.metrics(request, context.work).await
+    }
+
+    /// Stored series with the labels that resource attributes become by configuration.
     async fn promoted(
         &self,
         matchers: &[Matcher],

@@ -1,8 +1,10 @@
 //! How much memory the rows and groups of an answer take, roughly: enough to stop before it is too
 //! much.
 
+use std::sync::Arc;
+
 use model::room::allocation;
-use model::{LogRecord, Span};
+use model::{LogRecord, Metric, Span};
 use storage::message::{CountGroup, Durations, SeriesPoints, ValueCount};
 
 use super::Work;
@@ -68,6 +70,12 @@ fn key_bytes(key: &[String]) -> usize {
 }
 
 impl Row for SeriesPoints {
+    fn bytes(&self) -> usize {
+        self.held_bytes()
+    }
+}
+
+impl Row for Arc<Metric> {
     fn bytes(&self) -> usize {
         self.held_bytes()
     }

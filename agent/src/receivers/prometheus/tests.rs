@@ -491,7 +491,7 @@ fn created_lines_say_when_counters_began_and_exemplars_stay() {
     let (request, _) = requests.unwrap().finish().remove(0);
     let rows = Rows::decode(Signal::Metrics, &request).unwrap();
     let (series, point) = &rows.points[0];
-    let family = prometheus::family(series).unwrap();
+    let family = prometheus::family(&series.metric).unwrap();
     assert_eq!(
         (family.name.as_str(), family.kind.as_str()),
         ("c", "counter")

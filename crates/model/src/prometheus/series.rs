@@ -65,7 +65,10 @@ pub fn view_kind(metric: &Metric) -> metric::MetricKind {
 /// The name of a metric without the suffixes of its parts (`_bucket`, `_sum`, `_count`); empty
 /// where it has none or no samples.
 pub fn base_name(series: &Series) -> String {
-    let metric = &series.metric;
+    name_of(&series.metric)
+}
+
+fn name_of(metric: &Metric) -> String {
     if is_family(metric) {
         return String::new();
     }
@@ -135,9 +138,8 @@ pub struct Family {
     pub unit: String,
 }
 
-/// What the series says about its family; nothing where it says nothing.
-pub fn family(series: &Series) -> Option<Family> {
-    let metric = &series.metric;
+/// What a metric says about its family; nothing where it says nothing.
+pub fn family(metric: &Metric) -> Option<Family> {
     let help = metric.description.clone();
     let told = own_type(metric);
     if let Some(kind) = told.filter(|_| is_verbatim(metric)) {
@@ -152,7 +154,7 @@ pub fn family(series: &Series) -> Option<Family> {
             unit: metric.unit.clone(),
         });
     }
-    let name = base_name(series);
+    let name = name_of(metric);
     let kind = MetricKind::of(metric.kind, metric.monotonic);
     (!name.is_empty()).then(|| Family {
         name,
@@ -232,7 +234,7 @@ mod tests {
         // What others turned into OTLP says its type and has the names of OTLP all the same.
         let theirs = vec![mark("info"), Naming::fixed()];
         let theirs = series("x.total_ratio", theirs, &labels);
-        let told = family(&theirs).unwrap();
+        let told = family(&theirs.metric).unwrap();
         assert_eq!(
             (&*told.name, &*told.kind),
             ("x_total_ratio_seconds", "info")
@@ -248,7 +250,7 @@ mod tests {
     #[test]
     fn families_are_named_without_the_suffixes_of_their_parts() {
         let name = |name: &str, kind: &str| {
-            let family = family(&series(name, vec![mark(kind)], &[])).unwrap();
+            let family = family(&series(name, vec![mark(kind)], &[]).metric).unwrap();
             assert_eq!((family.kind.as_str(), family.unit.as_str()), (kind, "s"));
             family.name
         };
@@ -259,12 +261,15 @@ mod tests {
         let alone = vec![mark("histogram"), KeyValue::new(FAMILY_KEY, true)];
         let alone = series("x_sum", alone, &[]);
         assert_eq!(base_name(&alone), "", "it has no samples");
-        assert_eq!(family(&alone).unwrap().name, "x_sum");
+        assert_eq!(family(&alone.metric).unwrap().name, "x_sum");
         let mut silent = series("x", vec![mark("unknown")], &[]);
         let metric = Arc::make_mut(&mut silent.metric);
         metric.description.clear();
         metric.unit.clear();
-        assert_eq!(family(&silent), None);
-        assert_eq!(family(&series("x", vec![], &[])).unwrap().unit, "seconds");
+        assert_eq!(family(&silent.metric), None);
+        assert_eq!(
+            family(&series("x", vec![], &[]).metric).unwrap().unit,
+            "seconds"
+        );
     }
 }

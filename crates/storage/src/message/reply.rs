@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::metric::Series;
-use model::{DataPoint, LogRecord, Signal, Span, TraceId};
+use model::{DataPoint, LogRecord, Metric, Signal, Span, TraceId};
 use serde::{Deserialize, Serialize};
 
 use super::summary::Summary;
@@ -41,6 +41,8 @@ pub enum Reply {
     End(Summary),
     /// How many series there are.
     Cardinality(Box<Cardinality>),
+    /// Metrics; one may come more than once.
+    Metrics(Vec<Arc<Metric>>),
 }
 
 /// Rows by group. Those of the groups and the others are together all that were read.

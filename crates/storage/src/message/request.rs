@@ -210,6 +210,14 @@ pub enum Request {
         /// Which of them, and what of them.
         of: CardinalityOf,
     },
+    /// The metrics that any series is of, without their series. Answered by [`Reply::Metrics`], in
+    /// no order.
+    Metrics {
+        /// Whose.
+        tenant: Tenant,
+        /// How many at most.
+        limit: usize,
+    },
 }
 
 /// Which series are counted, and how much of the counts is wanted.

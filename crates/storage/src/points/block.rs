@@ -187,6 +187,13 @@ pub(crate) struct Parts {
     metrics: Shared<Metric>,
 }
 
+impl Parts {
+    /// The metrics of a block.
+    pub(super) fn metrics(&self, reader: &BlockReader) -> Result<Vec<Arc<Entry<Metric>>>, Damage> {
+        self.metrics.list(reader, "metrics")
+    }
+}
+
 /// Things of one kind that are kept; others are decoded each time.
 const SHARED_MAX: usize = 20_000;
 
@@ -236,7 +243,7 @@ pub(crate) fn series(
 ) -> Result<Vec<Arc<SeriesEntry>>, Damage> {
     let resources = parts.resources.list(reader, "resources")?;
     let scopes = parts.scopes.list(reader, "scopes")?;
-    let metrics = parts.metrics.list(reader, "metrics")?;
+    let metrics = parts.metrics(reader)?;
     let Some(defs) = column(reader, "series.def")? else {
         return Ok(Vec::new());
     };

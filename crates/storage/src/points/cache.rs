@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use model::Metric;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::Known;
 use super::block::{Parts, PointBlock};
+use super::{Entry, Known};
 use crate::block::BlockReader;
 use crate::partition::FileEntry;
 use crate::table::Damage;
@@ -75,6 +76,21 @@ impl BlockCache {
             kept.forget();
         }
         Ok(block)
+    }
+
+    /// The metrics of a block, of whatever version, without its series.
+    pub(crate) fn metrics(
+        &self,
+        file: &FileEntry,
+        ordinal: usize,
+    ) -> Result<Vec<Arc<Entry<Metric>>>, Damage> {
+        let bytes = file.block(ordinal)?;
+        let reader = BlockReader::open(bytes.clone()).map_err(|error| Damage(error.to_string()))?;
+        let metrics = self.parts.metrics(&reader)?;
+        if !file.home.env().files.is_whole(&bytes) {
+            return Err(Damage("the disk did not give some of it".to_owned()));
+        }
+        Ok(metrics)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::TimeRange;
+use model::{Metric, TimeRange};
 use parking_lot::RwLock;
 
 use super::block::{CHUNK_ROWS_MAX, PointWriter};
@@ -16,7 +16,7 @@ use super::select::TermSource;
 #[cfg(test)]
 use super::select::{Selector, WhileWanted};
 use super::table::HeadSeries;
-use super::{HistogramLists, PointValues, Points, SeriesEntry};
+use super::{Entry, HistogramLists, PointValues, Points, SeriesEntry};
 use crate::block::BlockError;
 use crate::chunk::Chunk;
 use crate::partition::day_of;
@@ -221,6 +221,23 @@ impl PointHead {
             }
         }
         Ok(())
+    }
+
+    /// Shows the metrics of its series, each as often as there are some of it in a row.
+    pub(crate) fn each_metric(&self, mut see: impl FnMut(&Arc<Entry<Metric>>)) {
+        let used: Vec<u32> = {
+            let inner = self.inner.read();
+            let used = (0..).zip(&inner.buffers);
+            let used = used.filter(|(_, buffer)| !buffer.is_empty());
+            used.map(|(slot, _)| slot).collect()
+        };
+        let mut last = None;
+        for slot in used {
+            let entry = self.series.entry(slot);
+            if last.replace(entry.metric.hash) != Some(entry.metric.hash) {
+                see(&entry.metric);
+            }
+        }
     }
 
     /// All series in the order of files.

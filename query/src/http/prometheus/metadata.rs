@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State as Extract;
-use model::TimeRange;
 use promql::metadata::Metadata;
 
 use super::super::State;
@@ -24,10 +23,9 @@ pub(crate) async fn metadata(Extract(state): Extract<State>, form: Form) -> Answ
     let per_metric = number("limit_per_metric")?.filter(|most| *most > 0);
     let running = state.begin_promql().await?;
     let reader = SeriesReader(running.context());
-    let stored = reader.read(&[], TimeRange::ALL, false).await?;
     let mut all: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
-    for part in &stored {
-        let Some(family) = model::prometheus::family(&part.series) else {
+    for metric in reader.metrics().await? {
+        let Some(family) = model::prometheus::family(&metric) else {
             continue;
         };
         let name = family.name;

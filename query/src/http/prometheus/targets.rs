@@ -230,7 +230,7 @@ pub(crate) async fn targets_metadata(Extract(state): Extract<State>, form: Form)
         if !places.contains_key(&place) {
             continue;
         }
-        if let Some(family) = prometheus::family(&part.series)
+        if let Some(family) = prometheus::family(&part.series.metric)
             && wanted.is_none_or(|wanted| wanted == family.name)
         {
             said.insert((place, family));

@@ -196,6 +196,10 @@ async fn bounds_that_are_labels_are_found_beyond_the_series_that_are_listed() {
     let server = serve(&[&memory], |options| options.sizes.series = 1).await;
     let (_, body) = server.get("/prometheus/api/v1/label/le/values").await;
     assert_eq!(body["data"], serde_json::json!(["+Inf", "1", "2"]));
+    // What is known of metrics does not depend on how many series there are.
+    *memory.series.lock() = all();
+    let (_, body) = server.get("/prometheus/api/v1/metadata").await;
+    assert_eq!(body["data"].as_object().unwrap().len(), 7, "{body}");
 }
 
 #[tokio::test]

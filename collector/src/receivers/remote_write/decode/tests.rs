@@ -149,7 +149,7 @@ fn metadata_comes_apart_or_with_each_series() {
         help: "Helps.".to_owned(),
         unit: "seconds".to_owned(),
     };
-    assert_eq!(prometheus::family(series), Some(family.clone()));
+    assert_eq!(prometheus::family(&series.metric), Some(family.clone()));
     let samples = WriteRequest {
         timeseries: vec![one(&[("__name__", "x_bucket"), ("le", "1")], 1, 1.0)],
         metadata: vec![],
@@ -159,7 +159,7 @@ fn metadata_comes_apart_or_with_each_series() {
     let with = rows(Format::RemoteWrite2, &second);
     let (series, point) = &with.points[0];
     assert_eq!(prometheus::base_name(series), "x_bucket");
-    assert_eq!(prometheus::family(series), Some(family));
+    assert_eq!(prometheus::family(&series.metric), Some(family));
     assert_eq!(point.start_unix_nano, 5_000_000);
     second.timeseries[0].samples[0].start_timestamp = 6;
     let with = rows(Format::RemoteWrite2, &second);

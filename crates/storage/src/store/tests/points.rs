@@ -486,3 +486,45 @@ async fn of_series_alone_no_more_is_read_than_may_be_listed() {
         assert_eq!(summary.stats.blocks < FILES, cut, "{:?}", summary.stats);
     }
 }
+
+#[tokio::test]
+async fn metrics_are_listed_whatever_series_they_have() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let mut expected = std::collections::BTreeSet::new();
+    for place in ["head", "file", "head and files", "merged"] {
+        match place {
+            "merged" => merge(&store).await,
+            "head" => {}
+            _ => store.flush().await,
+        }
+        let name = format!("metric of {place}");
+        for unit in ["s", "By"] {
+            let mut sent = gauges([1], 1.0);
+            let metric = Arc::make_mut(&mut sent[0].0.metric);
+            (metric.name, metric.unit) = (name.clone(), unit.to_owned());
+            for number in 0..20 {
+                sent[0].0.attributes = vec![model::KeyValue::new("number", number)];
+                write(&store, Signal::Metrics, &sent).await.unwrap();
+            }
+            expected.insert((name.clone(), unit.to_owned()));
+        }
+        for limit in [2, expected.len(), 50] {
+            let tenant = Tenant::default();
+            let (replies, summary) = ask(&store, Request::Metrics { tenant, limit })
+                .await
+                .unwrap();
+            let mut found: Vec<(String, String)> = Vec::new();
+            for reply in replies {
+                let Reply::Metrics(list) = reply else {
+                    panic!("{reply:?}");
+                };
+                found.extend(list.iter().map(|one| (one.name.clone(), one.unit.clone())));
+            }
+            assert_eq!(found.len(), limit.min(expected.len()), "{place}");
+            assert!(found.iter().all(|one| expected.contains(one)), "{place}");
+            let is_cut = !summary.cuts.is_empty();
+            assert_eq!(is_cut, limit < expected.len(), "{place}");
+        }
+    }
+}
