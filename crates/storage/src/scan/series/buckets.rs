@@ -118,20 +118,15 @@ impl Search<'_> {
         let block = self.scan.core.blocks.open(file, ordinal, known)?;
         let (mut rows, mut points) = (0, false);
         let (mut parts, mut found) = (Vec::new(), Vec::with_capacity(series.len()));
-        for ordinal in series {
-            let at = ordinal - first;
-            let entry = block.series.get(at as usize);
-            let entry = entry.ok_or_else(|| Damage("a series that is not there".to_owned()))?;
-            if !self.share.holds(entry) {
-                continue;
-            }
+        self.each_of(&block, (first, series), |at, entry| {
             self.parts_of(&block, at, self.range_of(entry, Some(length)), &mut parts)?;
             for part in parts.drain(..) {
                 rows += part.rows();
                 points |= matches!(part, Part::Points(_));
                 found.push((entry, part));
             }
-        }
+            Ok(())
+        })?;
         self.scan.account(1, rows, rows * 8);
         self.add_whole(number, &block, found)?;
         if points {

@@ -125,38 +125,48 @@ impl Search<'_> {
         let block = self.scan.core.blocks.open(file, ordinal, known)?;
         let mut found = Vec::with_capacity(series.len());
         let (mut rows, mut bytes) = (0, 0);
-        let mut read = || {
-            for ordinal in series {
-                let at = ordinal - first;
-                let entry = block.series.get(at as usize);
-                let entry = entry.ok_or_else(|| Damage("a series that is not there".to_owned()))?;
-                if !self.share.holds(entry) {
+        let read = self.each_of(&block, (first, series), |at, entry| {
+            let range = self.range_of(entry, None);
+            for chunk in block.chunks_of(at) {
+                let times = block.times(chunk)?;
+                if !range.overlaps(times[0], times[times.len() - 1]) {
                     continue;
                 }
-                let range = self.range_of(entry, None);
-                for chunk in block.chunks_of(at) {
-                    let times = block.times(chunk)?;
-                    if !range.overlaps(times[0], times[times.len() - 1]) {
-                        continue;
-                    }
-                    let part = self.part_of_chunk(&block, entry, chunk, range)?;
-                    if self.wanted != Wanted::Nothing {
-                        rows += times.len() as u64;
-                        bytes += block.bytes(chunk).len() as u64;
-                    }
-                    let nothing_more = matches!(part, Some(join::Part::Nothing));
-                    found.extend(part.map(|part| (entry, part)));
-                    if nothing_more {
-                        break;
-                    }
+                let part = self.part_of_chunk(&block, entry, chunk, range)?;
+                if self.wanted != Wanted::Nothing {
+                    rows += times.len() as u64;
+                    bytes += block.bytes(chunk).len() as u64;
+                }
+                let nothing_more = matches!(part, Some(join::Part::Nothing));
+                found.extend(part.map(|part| (entry, part)));
+                if nothing_more {
+                    break;
                 }
             }
             Ok(())
-        };
-        let read = read();
+        });
         self.scan.account(1, rows, bytes);
         self.add_whole(number, &block, found)?;
         read
+    }
+
+    /// Shows these series of a file, which are of a block that begins with the `first`, by their
+    /// place in it; those of other shares are left out.
+    pub(super) fn each_of<'b>(
+        &self,
+        block: &'b PointBlock,
+        (first, series): (u32, &[u32]),
+        mut see: impl FnMut(u32, &'b Arc<SeriesEntry>) -> Result<(), Damage>,
+    ) -> Result<(), Damage> {
+        for ordinal in series {
+            let at = ordinal - first;
+            let entry = block.series.get(at as usize);
+            let entry = entry.ok_or_else(|| Damage("a series that is not there".to_owned()))?;
+            if self.share.holds(entry) {
+                see(at, entry)?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds what was read of a block, if the disk gave all of it.

@@ -41,24 +41,18 @@ impl Search<'_> {
         // Lists of a block are decoded once and stay as long as it does.
         let mut seen: FxHashSet<(Target, *const Vec<u64>)> = FxHashSet::default();
         let (mut found, mut rows) = (Vec::new(), 0);
-        for ordinal in series {
-            let at = ordinal - first;
-            let entry = block.series.get(at as usize);
-            let entry = entry.ok_or_else(|| Damage("a series that is not there".to_owned()))?;
-            if !self.share.holds(entry) {
-                continue;
-            }
+        self.each_of(&block, (first, series), |at, entry| {
             let target = target_of(entry);
             for chunk in block.chunks_of(at) {
                 let times = block.times(chunk)?;
-                if !seen.insert((target, Arc::as_ptr(times))) {
-                    continue;
+                if seen.insert((target, Arc::as_ptr(times))) {
+                    let part = within(times, self.range);
+                    rows += part.as_ref().map_or(0, Part::rows);
+                    found.extend(part.map(|part| (entry, part)));
                 }
-                let part = within(times, self.range);
-                rows += part.as_ref().map_or(0, Part::rows);
-                found.extend(part.map(|part| (entry, part)));
             }
-        }
+            Ok(())
+        })?;
         self.scan.account(1, rows, rows * 8);
         self.add_whole(number, &block, found)
     }
