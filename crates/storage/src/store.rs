@@ -216,6 +216,7 @@ impl Store {
         let at_once = weight < inline_bytes && !core.must_recall(&batch);
         let is_alone = core.pending.available_permits() + weight == core.options.pending_bytes;
         let (core, jobs) = (core.clone(), self.jobs()?);
+        let queue = jobs.clone();
         let work = move |may_be_ahead: bool| {
             let received = core.receipt(&batch);
             let ahead = (may_be_ahead && Ahead::is_possible(&batch)).then(|| {
@@ -248,7 +249,8 @@ impl Store {
             // woken in between is time that the sender waits.
             tokio::task::spawn_blocking(move || work(is_alone));
         }
-        answered.await.map_err(|_| WriteError::Closed)?
+        let answer = answer_from(&queue, answered).await;
+        answer.unwrap_or(Err(WriteError::Closed))
     }
 
     fn jobs(&self) -> Result<mpsc::UnboundedSender<Job>, WriteError> {
@@ -257,6 +259,16 @@ impl Store {
 
     fn send(&self, job: Job) -> Result<(), WriteError> {
         self.jobs()?.send(job).map_err(|_| WriteError::Closed)
+    }
+
+    /// Has the commit thread do something, and returns when that is done or there is no such thread.
+    async fn ask(&self, job: impl FnOnce(oneshot::Sender<()>) -> Job) {
+        let (done, wait) = oneshot::channel();
+        if let Ok(jobs) = self.jobs()
+            && jobs.send(job(done)).is_ok()
+        {
+            answer_from(&jobs, wait).await;
+        }
     }
 
     /// Shows every span stored from now on to `observer`, after it was acknowledged, on the commit
@@ -285,19 +297,13 @@ impl Store {
 
     /// Returns when the observer has seen every span that was acknowledged before the call.
     pub async fn observed(&self) {
-        let (done, wait) = oneshot::channel();
-        if self.send(Job::Observed(done)).is_ok() {
-            let _ = wait.await;
-        }
+        self.ask(Job::Observed).await;
     }
 
     /// Writes the head to files now. Returns when that is done, or has failed several times; it is
     /// tried on.
     pub async fn flush(&self) {
-        let (done, wait) = oneshot::channel();
-        if self.send(Job::Flush(done)).is_ok() {
-            let _ = wait.await;
-        }
+        self.ask(Job::Flush).await;
     }
 
     /// Drops what retention no longer keeps, and writes down which agents there are. The store does
@@ -347,10 +353,7 @@ impl Store {
     pub async fn shutdown(&self) {
         self.handle.core.closing.store(true, Ordering::Release);
         self.handle.core.merging.wake();
-        let (done, wait) = oneshot::channel();
-        if self.send(Job::Shutdown(done)).is_ok() {
-            let _ = wait.await;
-        }
+        self.ask(Job::Shutdown).await;
         self.handle.core.removals.sweep(&self.handle.core);
         self.handle.core.save_sources();
         self.end_tails();
@@ -368,5 +371,18 @@ impl Store {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.core
+    }
+}
+
+/// What the commit thread answers; nothing where it is gone. What was sent at the very moment at which
+/// it ended may lie in its queue, unread, for as long as anyone could send more.
+async fn answer_from<T>(
+    jobs: &mpsc::UnboundedSender<Job>,
+    mut answered: oneshot::Receiver<T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        answer = &mut answered => answer.ok(),
+        () = jobs.closed() => answered.try_recv().ok(),
     }
 }

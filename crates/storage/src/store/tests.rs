@@ -441,3 +441,15 @@ async fn requests_without_a_stamp_are_stored_once_within_the_window_if_that_is_w
     let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
     assert_eq!(found.len(), 9);
 }
+
+#[tokio::test]
+async fn nobody_waits_for_a_commit_thread_that_is_gone() {
+    let (jobs, queue) = tokio::sync::mpsc::unbounded_channel();
+    // Kept, as what lies in a queue that nobody reads.
+    let (_kept, unanswered) = tokio::sync::oneshot::channel::<()>();
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    answer.send(7).unwrap();
+    drop(queue);
+    assert_eq!(super::answer_from(&jobs, unanswered).await, None);
+    assert_eq!(super::answer_from(&jobs, answered).await, Some(7));
+}
