@@ -80,7 +80,11 @@ impl Checkpoint {
             (Ok(Some((first, _))), Ok(Some((spare, damaged)))) if spare.flush > first.flush => {
                 Ok(Some((spare, damaged)))
             }
-            (Ok(Some(read)), _) => Ok(Some(read)),
+            (Ok(Some((first, _))), Err(unread)) => {
+                tracing::error!(?unread, "the spare of the checkpoint does not read");
+                Ok(Some((first, true)))
+            }
+            (Ok(Some(read)), Ok(_)) => Ok(Some(read)),
             (Ok(None), Ok(Some((spare, damaged)))) => {
                 // At the first flush it may not have been written yet; later it is replaced.
                 let missing = spare.flush > 1;
@@ -103,12 +107,13 @@ impl Checkpoint {
         }
     }
 
-    /// Whether a process ended before it had written the second of the two files.
+    /// Whether a process ended before it had written the second of the two files, or the spare one is
+    /// gone.
     fn is_half_written(env: &Env, root: &Path) -> bool {
         let read = |name| Self::read_file(env, &root.join(name));
         match (read(Self::NAME), read(Self::SPARE)) {
             (Ok(Some((first, _))), Ok(Some((spare, _)))) => first.flush != spare.flush,
-            (Ok(None), Ok(Some(_))) => true,
+            (Ok(None), Ok(Some(_))) | (Ok(Some(_)), Ok(None)) => true,
             _ => false,
         }
     }
@@ -117,6 +122,15 @@ impl Checkpoint {
     /// that the name lasts, and files and segments of the log are removed by what it says. Says
     /// whether both files say it, before which none of the log may go.
     pub(super) fn keep(&self, env: &Env, root: &Path) -> std::io::Result<bool> {
+        let (first, spare) = (root.join(Self::NAME), root.join(Self::SPARE));
+        if Self::read_file(env, &spare).is_err()
+            && matches!(Self::read_file(env, &first), Ok(Some(_)))
+        {
+            // It may read the next time, and say more than what was found: what it would make count is
+            // removed now.
+            env.files.remove_file(&spare)?;
+            env.files.sync_dir(root)?;
+        }
         let mut both = true;
         if Self::is_half_written(env, root)
             && let Err(error) = self.write(env, root)
@@ -245,7 +259,7 @@ fn sound_copy(bytes: &[u8]) -> (&[u8], bool) {
 mod tests {
     use std::sync::Arc;
 
-    use testkit::MemoryFiles;
+    use testkit::{Failure, FaultFiles, MemoryFiles, Op, Plan};
 
     use super::*;
 
@@ -287,6 +301,28 @@ mod tests {
             let read = Checkpoint::read(&env, root);
             assert_eq!(read.is_ok_and(|(read, _)| read == checkpoint), readable);
         }
+    }
+
+    #[test]
+    fn a_spare_that_does_not_read_once_says_nothing_later() {
+        let files = FaultFiles::over(Arc::new(MemoryFiles::new()));
+        let (env, _) = testkit::env(1, Arc::new(files.clone()));
+        let root = Path::new("/store");
+        env.files.create_dir_all(root).unwrap();
+        let first = Checkpoint::new(7, Position::START, Stamps::default());
+        first.write(&env, root).unwrap();
+        // The process ends before it writes the other file.
+        let later = Checkpoint::new(8, Position::START, Stamps::default());
+        later.write_spare(&env, root).unwrap();
+        files.plan(Plan {
+            path_contains: Checkpoint::SPARE.to_owned(),
+            ..Plan::always(Op::Read, Failure::Io)
+        });
+        let (found, damaged) = Checkpoint::read(&env, root).unwrap();
+        assert_eq!((&found, damaged), (&first, true));
+        assert!(found.keep(&env, root).unwrap());
+        files.heal();
+        assert_eq!(Checkpoint::read(&env, root).unwrap(), (first, false));
     }
 
     #[test]
