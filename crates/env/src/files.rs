@@ -80,6 +80,15 @@ pub trait File: Send + Sync + Debug {
     }
 }
 
+/// Whether the error says that the disk does not give what it was asked for, so that to ask again is
+/// of no use: EIO, and what a file system says of its own checksums and structures.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    const EBADMSG: i32 = 74;
+    const EUCLEAN: i32 = 117;
+    matches!(error.raw_os_error(), Some(EIO | EBADMSG | EUCLEAN))
+}
+
 /// What a name in a folder stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {

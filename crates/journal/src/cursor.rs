@@ -3,12 +3,14 @@
 use std::io;
 
 use bytes::Bytes;
-use env::File;
+use env::{File, is_unreadable};
 
 use crate::format::{RECORD_HEADER_BYTES, RecordHeader, Seed};
 
 /// How much is read at once; a longer record is read alone.
 const CHUNK_BYTES: u64 = 256 << 10;
+/// How much is given up at least where the disk does not give what is asked for.
+const HOLE_BYTES: u64 = 4 << 10;
 
 /// What lies at the cursor.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Cursor {
     limit: u64,
     chunk: Bytes,
     chunk_at: u64,
+    passes_holes: bool,
+    hole_end: u64,
 }
 
 impl Cursor {
@@ -42,7 +46,21 @@ impl Cursor {
             limit,
             chunk: Bytes::new(),
             chunk_at: 0,
+            passes_holes: false,
+            hole_end: 0,
         }
+    }
+
+    /// Takes what the disk does not give for zeroes, and so for damage, where it would otherwise be
+    /// an error.
+    pub(crate) fn pass_holes(mut self) -> Self {
+        self.passes_holes = true;
+        self
+    }
+
+    /// Where the last part ends that the disk did not give; 0 if it gave everything.
+    pub(crate) fn hole_end(&self) -> u64 {
+        self.hole_end
     }
 
     /// Lets the cursor read further once more is durable.
@@ -173,7 +191,12 @@ impl Cursor {
         if at < self.chunk_at || at + want > have_end {
             let size = want.max(CHUNK_BYTES).min(self.limit.saturating_sub(at));
             let mut buffer = vec![0; size as usize];
-            let read = self.file.read_full_at(&mut buffer, at)?;
+            let read = match self.file.read_full_at(&mut buffer, at) {
+                Err(error) if self.passes_holes && is_unreadable(&error) => {
+                    self.read_around_holes(&mut buffer, at)?
+                }
+                read => read?,
+            };
             buffer.truncate(read);
             self.chunk = Bytes::from(buffer);
             self.chunk_at = at;
@@ -181,5 +204,29 @@ impl Cursor {
         let start = (at - self.chunk_at) as usize;
         let end = (start + want as usize).min(self.chunk.len());
         Ok(&self.chunk[start.min(end)..end])
+    }
+
+    /// Fills the buffer part by part and leaves zero what does not read. Each attempt may take a
+    /// disk seconds, so twice as much is given up each time, until something reads again.
+    fn read_around_holes(&mut self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let mut done = 0;
+        let mut part_bytes = HOLE_BYTES;
+        while done < buffer.len() {
+            let begin = at + done as u64;
+            let end = (begin / HOLE_BYTES * HOLE_BYTES + part_bytes).min(at + buffer.len() as u64);
+            let part = &mut buffer[done..(end - at) as usize];
+            match self.file.read_full_at(part, begin) {
+                Ok(read) if read < part.len() => return Ok(done + read),
+                Ok(_) => part_bytes = HOLE_BYTES,
+                Err(error) if is_unreadable(&error) => {
+                    part.fill(0);
+                    self.hole_end = self.hole_end.max(end);
+                    part_bytes *= 2;
+                }
+                Err(error) => return Err(error),
+            }
+            done = (end - at) as usize;
+        }
+        Ok(done)
     }
 }

@@ -196,12 +196,12 @@ impl Walk<'_> {
     ) -> Result<bool, JournalError> {
         let segment = self.number;
         let seed = self.header.seed();
-        let mut cursor = Cursor::new(file, seed, begin, self.limit);
+        let mut cursor = Cursor::new(file, seed, begin, self.limit).pass_holes();
         let mut looked_again = None;
         loop {
             let step = cursor.step();
             let step = step.map_err(|source| io_error("read", &self.path, source))?;
-            let (at, item) = match step {
+            let (at, item, is_end) = match step {
                 Step::Record { at, payload, .. } => {
                     let position = Position {
                         segment,
@@ -214,21 +214,22 @@ impl Walk<'_> {
                 }
                 Step::Damaged { at, next } => {
                     let (from, to) = (at, next);
-                    (at, Item::Damaged { segment, from, to })
+                    (at, Item::Damaged { segment, from, to }, false)
                 }
-                Step::End { at, garbage_bytes } => match self.end(at, garbage_bytes) {
-                    None => return Ok(true),
-                    Some(item) => (at, item),
-                },
+                Step::End { at, garbage_bytes } => {
+                    match self.end(at, garbage_bytes, cursor.hole_end()) {
+                        None => return Ok(true),
+                        Some(item) => (at, item, true),
+                    }
+                }
             };
             if self.is_last && looked_again != Some(at) {
                 looked_again = Some(at);
                 let file = self.env.files.open(&self.path);
                 let file = file.map_err(|source| io_error("open", &self.path, source))?;
-                cursor = Cursor::new(file, seed, at, self.limit);
+                cursor = Cursor::new(file, seed, at, self.limit).pass_holes();
                 continue;
             }
-            let is_end = !matches!(item, Item::Damaged { to, .. } if to < self.limit);
             if !see(item) {
                 return Ok(false);
             }
@@ -239,9 +240,9 @@ impl Walk<'_> {
     }
 
     /// What follows the last good record.
-    fn end(&self, at: u64, garbage_bytes: u64) -> Option<Item> {
+    fn end(&self, at: u64, garbage_bytes: u64, hole_end: u64) -> Option<Item> {
         let segment = self.number;
-        if self.is_last {
+        if self.is_last && hole_end <= at {
             let (from, bytes) = (at, garbage_bytes);
             let torn = Item::Torn {
                 segment,
@@ -250,7 +251,8 @@ impl Walk<'_> {
             };
             return (garbage_bytes > 0).then_some(torn);
         }
-        let to = self.closed_at.unwrap_or(0).max(at + garbage_bytes);
+        let seen_to = hole_end.max(at + garbage_bytes);
+        let to = self.closed_at.unwrap_or(0).max(seen_to);
         let from = at;
         (to > at).then_some(Item::Damaged { segment, from, to })
     }

@@ -430,6 +430,7 @@ impl Journal {
         let entry = Segment {
             end: DATA_START,
             seed: next.seed,
+            has_holes: false,
         };
         state.segments.insert(next.number, entry);
         drop(state);

@@ -41,7 +41,9 @@
 //! its own checksum; a damaged record header loses what lies between it and the next record
 //! whose two checksums hold, which is searched for byte by byte. In the last segment a damaged
 //! part with no good record after it is a torn write and is cut off; elsewhere it counts as
-//! corrupt. A segment with both header copies damaged is renamed to `*.seg.quarantined`.
+//! corrupt. A segment with both header copies damaged is renamed to `*.seg.quarantined`. What the
+//! disk does not give (a bad sector) counts as overwritten, up to the next 4 KiB that read again, and
+//! a last segment with such a hole is neither cut nor written on: a new one follows it.
 //! Damage is counted in [`Recovery`] and logged as an error, and never stops a start; only an
 //! unknown format version (and a folder in use) does. What was recovered is synced before
 //! `open` returns, so that what a reader sees is durable.

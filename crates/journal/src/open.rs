@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use env::{Env, LockFile};
+use env::{Env, LockFile, is_unreadable};
 use parking_lot::Mutex;
 
 use crate::cursor::{Cursor, Step};
@@ -65,6 +65,7 @@ pub(crate) fn open(
     segments.entry(active.number).or_insert(Segment {
         end: DATA_START,
         seed: active.seed,
+        has_holes: false,
     });
     let synced = Position {
         segment: active.number,
@@ -92,8 +93,19 @@ pub(crate) fn open(
     Ok((journal, recovery))
 }
 
-/// The last segment with its header, and where its good records end.
-type Last<'f> = (&'f Found, SegmentHeader, u64);
+/// What was found of the records of a segment.
+#[derive(Clone, Copy, Debug)]
+struct Checked {
+    /// Where the good ones end.
+    end: u64,
+    /// Where it was written to, as far as that can be told.
+    written: u64,
+    /// Whether the disk did not give some of it.
+    has_holes: bool,
+}
+
+/// The last segment with its header, and what its records are.
+type Last<'f> = (&'f Found, SegmentHeader, Checked);
 
 /// Reads every segment that has a header. Says where the good records of each end.
 fn check_segments<'f>(
@@ -109,10 +121,14 @@ fn check_segments<'f>(
         let Some(header) = segment.header else {
             continue;
         };
-        let end = check_segment(env, dir, segment, &header, following, damage)?;
-        let seed = header.seed();
-        segments.insert(segment.number, Segment { end, seed });
-        last = Some((segment, header, end));
+        let checked = check_segment(env, dir, segment, &header, following, damage)?;
+        let known = Segment {
+            end: checked.end,
+            seed: header.seed(),
+            has_holes: checked.has_holes,
+        };
+        segments.insert(segment.number, known);
+        last = Some((segment, header, checked));
         if let Some(next) = following {
             let unread = next.number.saturating_sub(damage.read_from.segment);
             damage.recovery.missing_segments += missing_between(segment, next).min(unread);
@@ -123,16 +139,28 @@ fn check_segments<'f>(
 }
 
 /// The segment that is written on: the last one, or a new one where numbers before `number_min`
-/// must not be used any more.
+/// must not be used any more or the last one does not read as a whole.
 fn active_segment(
     env: &Env,
     dir: &Path,
     last: Option<Last<'_>>,
     number_min: u64,
 ) -> Result<Active, JournalError> {
-    let Some((segment, header, end)) = last else {
+    let Some((segment, header, checked)) = last else {
         return create_segment(env, dir, number_min, 0);
     };
+    if checked.has_holes {
+        // What does not read may be acknowledged records: they are not cut off, and nothing is
+        // written among them.
+        let path = segment_path(dir, segment.number);
+        let file = env.files.open_write(&path);
+        let file = file.map_err(|source| io_error("open", &path, source))?;
+        sync(&*file, path)?;
+        let follows = number_min <= segment.number + 1;
+        let number = number_min.max(segment.number + 1);
+        return create_segment(env, dir, number, if follows { checked.written } else { 0 });
+    }
+    let end = checked.end;
     let active = continue_segment(env, dir, segment, &header, end)?;
     if active.number >= number_min {
         return Ok(active);
@@ -169,7 +197,12 @@ pub(crate) fn find_segments(env: &Env, dir: &Path) -> Result<Vec<Found>, Journal
             bytes.truncate(read);
             Ok((file, bytes))
         };
-        let (file, bytes) = read().map_err(|source| io_error("read", &path, source))?;
+        let (file, bytes) = match read() {
+            Ok((file, bytes)) => (Some(file), bytes),
+            // The disk does not give it: as good as overwritten.
+            Err(error) if is_unreadable(&error) => (None, Vec::new()),
+            Err(source) => return Err(io_error("read", &path, source)),
+        };
         let header = match SegmentHeader::decode(&bytes, number) {
             HeaderState::Good(header) => Some(header),
             HeaderState::Unreadable => None,
@@ -181,8 +214,13 @@ pub(crate) fn find_segments(env: &Env, dir: &Path) -> Result<Vec<Found>, Journal
                 });
             }
         };
-        let has_data = header.is_some()
-            || has_data(&*file).map_err(|source| io_error("read", &path, source))?;
+        let has_data = match file {
+            Some(file) if header.is_none() => match has_data(&*file) {
+                Err(error) if is_unreadable(&error) => true,
+                has_data => has_data.map_err(|source| io_error("read", &path, source))?,
+            },
+            _ => true,
+        };
         found.push(Found {
             number,
             size: entry.bytes,
@@ -266,7 +304,7 @@ fn set_aside_unreadable(
     Ok(())
 }
 
-/// Reads every record of a segment and returns where its good records end.
+/// Reads every record of a segment.
 fn check_segment(
     env: &Env,
     dir: &Path,
@@ -274,7 +312,7 @@ fn check_segment(
     header: &SegmentHeader,
     following: Option<&Found>,
     damage: &mut Damage<'_>,
-) -> Result<u64, JournalError> {
+) -> Result<Checked, JournalError> {
     let path = segment_path(dir, segment.number);
     let file = env
         .files
@@ -287,7 +325,7 @@ fn check_segment(
         .map(|next| next.previous_end)
         .filter(|end| *end > 0);
     let limit = closed_at.map_or(segment.size, |end| end.min(segment.size));
-    let mut cursor = Cursor::new(file, header.seed(), DATA_START, limit);
+    let mut cursor = Cursor::new(file, header.seed(), DATA_START, limit).pass_holes();
     loop {
         match cursor
             .step()
@@ -299,13 +337,19 @@ fn check_segment(
             }
             Step::Damaged { at, next } => damage.corrupt(&path, segment.number, at, next),
             Step::End { at, garbage_bytes } => {
-                let lost_to = closed_at.unwrap_or(0).max(at + garbage_bytes);
-                if following.is_none() {
+                let hole_end = cursor.hole_end();
+                let seen_to = hole_end.max(at + garbage_bytes);
+                let written = closed_at.unwrap_or(0).max(seen_to);
+                if following.is_none() && hole_end <= at {
                     damage.recovery.torn_bytes += garbage_bytes;
-                } else if lost_to > at {
-                    damage.corrupt(&path, segment.number, at, lost_to);
+                } else if written > at {
+                    damage.corrupt(&path, segment.number, at, written);
                 }
-                return Ok(at);
+                return Ok(Checked {
+                    end: at,
+                    written,
+                    has_holes: hole_end > 0,
+                });
             }
         }
     }

@@ -19,6 +19,9 @@ pub(crate) struct Segment {
     /// Where its records end. Unused for the segment that holds the synced end.
     pub(crate) end: u64,
     pub(crate) seed: Seed,
+    /// Whether the disk did not give some of it when it was opened: what that was is counted, and
+    /// passed over by readers.
+    pub(crate) has_holes: bool,
 }
 
 /// What the appending side and the readers share.
@@ -146,18 +149,19 @@ impl Reader {
 
     fn next_record(&mut self) -> Result<Option<Record>, JournalError> {
         loop {
-            let Some((segment, limit, last)) = self.locate() else {
+            let Some((number, segment, last)) = self.locate() else {
                 return Ok(None);
             };
+            let limit = segment.end;
             if self.at.offset >= limit {
                 if last {
                     return Ok(None);
                 }
-                self.leave(segment.0);
+                self.leave(number);
                 continue;
             }
-            if !self.open_segment(segment.0, segment.1, limit)? {
-                self.leave(segment.0);
+            if !self.open_segment(number, segment)? {
+                self.leave(number);
                 continue;
             }
             let Some((_, cursor)) = &mut self.cursor else {
@@ -166,7 +170,7 @@ impl Reader {
             cursor.set_limit(limit);
             let step = cursor.step().map_err(|source| JournalError::Io {
                 action: "read",
-                path: segment_path(&self.shared.dir, segment.0),
+                path: segment_path(&self.shared.dir, number),
                 source,
             })?;
             match step {
@@ -195,11 +199,11 @@ impl Reader {
         }
     }
 
-    /// Moves on to the first segment that still exists and returns its number and seed, where
-    /// it may be read to, and whether it is the last one.
-    fn locate(&mut self) -> Option<((u64, Seed), u64, bool)> {
+    /// Moves on to the first segment that still exists and returns its number, what it is up to where
+    /// it may be read, and whether it is the last one.
+    fn locate(&mut self) -> Option<(u64, Segment, bool)> {
         let state = self.shared.state.lock();
-        let (&number, segment) = state.segments.range(self.at.segment..).next()?;
+        let (&number, &segment) = state.segments.range(self.at.segment..).next()?;
         if number > state.synced.segment {
             return None;
         }
@@ -211,12 +215,12 @@ impl Reader {
         }
         self.at.offset = self.at.offset.max(DATA_START);
         let last = number == state.synced.segment;
-        let limit = if last {
+        let end = if last {
             state.synced.offset
         } else {
             segment.end
         };
-        Some(((number, segment.seed), limit, last))
+        Some((number, Segment { end, ..segment }, last))
     }
 
     fn leave(&mut self, segment: u64) {
@@ -228,7 +232,7 @@ impl Reader {
     }
 
     /// False if the segment was freed in the meantime.
-    fn open_segment(&mut self, number: u64, seed: Seed, limit: u64) -> Result<bool, JournalError> {
+    fn open_segment(&mut self, number: u64, segment: Segment) -> Result<bool, JournalError> {
         if self
             .cursor
             .as_ref()
@@ -239,7 +243,13 @@ impl Reader {
         let path = segment_path(&self.shared.dir, number);
         match self.shared.files.open(&path) {
             Ok(file) => {
-                self.cursor = Some((number, Cursor::new(file, seed, self.at.offset, limit)));
+                let cursor = Cursor::new(file, segment.seed, self.at.offset, segment.end);
+                let cursor = if segment.has_holes {
+                    cursor.pass_holes()
+                } else {
+                    cursor
+                };
+                self.cursor = Some((number, cursor));
                 Ok(true)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

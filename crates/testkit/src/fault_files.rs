@@ -3,11 +3,12 @@
 //! Two ways to use it. A [`Plan`] makes certain calls fail for a while: the n-th write, every
 //! sync of files whose path contains a word. A crash point ends everything at the n-th call
 //! that changes the disk: run once without faults, read [`FaultFiles::changes`], then run once
-//! per call with [`FaultFiles::crash_at`]. Over [`crate::MemoryFiles`], follow a crash with
+//! per call with [`FaultFiles::crash_at`]. [`FaultFiles::lose`] makes a part of a file unreadable. Over [`crate::MemoryFiles`], follow a crash with
 //! `power_cut`; over real files the crash is that of the process alone. Where a run is too long to
 //! be repeated for each call, [`FaultFiles::watch`] it once and fork the files before each.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -157,6 +158,8 @@ impl std::fmt::Debug for Watcher {
 struct Control {
     plans: Vec<Plan>,
     watcher: Watcher,
+    /// Parts of files, by how their paths end, that the disk does not give.
+    lost: Vec<(String, Range<u64>)>,
     changes: u64,
     reads: u64,
     crash: Option<(u64, CrashPoint)>,
@@ -179,6 +182,13 @@ fn crash_error() -> io::Error {
 }
 
 impl Control {
+    fn is_lost(&self, path: &Path, bytes: &Range<u64>) -> bool {
+        let path = path.to_string_lossy();
+        let touches = |lost: &Range<u64>| lost.start < bytes.end && bytes.start < lost.end;
+        let mut lost = self.lost.iter();
+        lost.any(|(end, lost)| touches(lost) && path.ends_with(end))
+    }
+
     fn judge(&mut self, op: Op, path: &Path) -> Verdict {
         if self.crashed {
             return Verdict::Fail(crash_error());
@@ -246,9 +256,17 @@ impl FaultFiles {
         });
     }
 
-    /// Forgets all plans.
+    /// Reads that touch this part of files whose path ends so give EIO from now on, as a bad sector
+    /// does.
+    pub fn lose(&self, path_end: &str, bytes: Range<u64>) {
+        self.control.lock().lost.push((path_end.to_owned(), bytes));
+    }
+
+    /// Forgets all plans, and gives back what was lost.
     pub fn heal(&self) {
-        self.control.lock().plans.clear();
+        let mut control = self.control.lock();
+        control.plans.clear();
+        control.lost.clear();
     }
 
     /// Tells `watch` of each call that changes the disk, before it does.
@@ -343,6 +361,10 @@ impl FaultFile {
 
 impl File for FaultFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let bytes = offset..offset + buffer.len() as u64;
+        if self.control.lock().is_lost(&self.path, &bytes) {
+            return Err(Failure::Io.error());
+        }
         self.run(Op::Read, || self.inner.read_at(buffer, offset))
     }
 

@@ -142,3 +142,63 @@ fn what_is_gone_before_the_first_segment_is_shown() {
     assert_eq!(found[0], lost, "up to {end}");
     assert_eq!(found.len(), 1 + 6);
 }
+
+#[test]
+fn what_a_disk_does_not_give_is_damage_at_the_end_of_the_log_too() {
+    let files = MemoryFiles::new();
+    let faults = testkit::FaultFiles::over(Arc::new(files));
+    let (env, _) = testkit::env(1, Arc::new(faults.clone()));
+    let (mut journal, _) = Journal::open(&env, Path::new(DIR), Options::default()).unwrap();
+    let positions: Vec<Position> = (0..100)
+        .map(|record| journal.append(&[record; 100]).unwrap())
+        .collect();
+    let end = journal.close().unwrap().offset;
+    for lost in [4_096..8_192, 8_192..12_288] {
+        faults.heal();
+        faults.lose(".seg", lost.clone());
+        let begins = |at: &&Position| at.offset + 112 > lost.start;
+        let from = positions.iter().find(begins).unwrap().offset;
+        let ends = |at: &&Position| at.offset >= lost.end;
+        let to = positions.iter().find(ends).map_or(end, |at| at.offset);
+        let found = items(&env, Position::START);
+        let damage: Vec<&Item> = found
+            .iter()
+            .filter(|item| !matches!(item, Item::Record { .. }))
+            .collect();
+        let segment = 1;
+        assert_eq!(damage, [&Item::Damaged { segment, from, to }]);
+        let gone = positions
+            .iter()
+            .filter(|at| (from..to).contains(&at.offset));
+        assert_eq!(found.len() - 1, 100 - gone.count());
+    }
+}
+
+#[test]
+fn a_torn_segment_before_a_gap_is_shown_once() {
+    let files = MemoryFiles::new();
+    let (env, _) = testkit::env(1, Arc::new(files.clone()));
+    let (journal, positions) = filled(&env, 20);
+    journal.close().unwrap();
+    env.files
+        .remove_file(&segment_path(Path::new(DIR), 2))
+        .unwrap();
+    // Nothing says any more where the first one was closed.
+    let path = segment_path(Path::new(DIR), 1);
+    let last = positions.iter().rfind(|at| at.segment == 1).unwrap();
+    files.flip_bit(&path, last.offset as usize + 50, 0);
+    let file = env.files.open_write(&path).unwrap();
+    file.set_size(4_096).unwrap();
+    let log = Log::open(&env, Path::new(DIR), Position::START).unwrap();
+    let mut shown = 0;
+    log.each(&mut |_| {
+        shown += 1;
+        shown < 1_000
+    })
+    .unwrap();
+    assert_eq!(
+        shown,
+        7 + 1 + 6,
+        "the seventh of them damaged, the gap, and the last segment"
+    );
+}

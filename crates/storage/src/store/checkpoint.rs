@@ -23,8 +23,6 @@ use crate::sealed;
 const VERSION: u32 = 2;
 /// Damage rarely reaches from one copy into the other where each has sectors of its own.
 const SECTOR_BYTES: usize = 4_096;
-/// What the system says of a sector that does not read.
-const EIO: i32 = 5;
 
 /// What a flush commits.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -164,10 +162,13 @@ impl Checkpoint {
             Some(_) => env.files.read(path).map(Some),
             None => Ok(None),
         };
-        let read = read().map_err(|error: std::io::Error| match error.raw_os_error() {
+        let read = read().map_err(|error: std::io::Error| {
             // A bad sector: the file is as good as lost.
-            Some(EIO) => Unread::Damaged(error.to_string()),
-            _ => Unread::Refused(error.to_string()),
+            if env::is_unreadable(&error) {
+                Unread::Damaged(error.to_string())
+            } else {
+                Unread::Refused(error.to_string())
+            }
         });
         let Some(bytes) = read? else {
             return Ok(None);

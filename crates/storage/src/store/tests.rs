@@ -3,6 +3,7 @@
 mod active;
 mod ahead;
 mod answers;
+mod bad_sectors;
 mod commits;
 mod crash;
 mod cut_short;

@@ -357,3 +357,107 @@ fn a_record_right_behind_zeroes_is_found() {
     assert_eq!((recovery.records, recovery.corrupt_bytes), (2, 4_096));
     assert_eq!(payloads(&journal, Position::START).len(), 2);
 }
+
+/// Opens a log whose disk does not give these bytes of one of its segments.
+fn open_without(
+    files: &MemoryFiles,
+    number: u64,
+    bytes: std::ops::Range<u64>,
+) -> (Journal, Recovery) {
+    let (env, faults) = env_with_faults(files);
+    faults.lose(&format!("{number:020}.seg"), bytes);
+    Journal::open(&env, &dir(), small_with_long_segments()).unwrap()
+}
+
+/// Several sectors to a segment.
+fn small_with_long_segments() -> Options {
+    Options {
+        segment_bytes: 64 << 10,
+        record_bytes_max: 4 << 10,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn a_sector_that_does_not_read_loses_what_lies_in_it_and_is_counted() {
+    let files = MemoryFiles::new();
+    let options = small_with_long_segments;
+    let (mut journal, _) = Journal::open(&env_over(&files), &dir(), options()).unwrap();
+    let mut all = Vec::new();
+    for number in 0..400_u64 {
+        let payload = [number.to_le_bytes().as_slice(), &[7; 400]].concat();
+        all.push((journal.append(&payload).unwrap(), payload));
+    }
+    let end = journal.close().unwrap();
+    let touched = |lost: &std::ops::Range<u64>, segment: u64| {
+        let records = all.iter().filter(|(at, _)| at.segment == segment);
+        let ranges = records.map(|(at, payload)| at.offset..at.offset + 12 + payload.len() as u64);
+        let touched = ranges.filter(|range| range.start < lost.end && lost.start < range.end);
+        touched
+            .map(|range| range.end - range.start)
+            .collect::<Vec<_>>()
+    };
+    assert!(end.segment > 2);
+    for number in 1..=end.segment {
+        let size = files.fork().used_bytes_of(number) as u64;
+        for sector in 1..size.div_ceil(4_096) {
+            let lost_bytes = sector * 4_096..(sector + 1) * 4_096;
+            let what = format!("segment {number} sector {sector}");
+            let files = files.fork();
+            let (mut journal, recovery) = open_without(&files, number, lost_bytes.clone());
+            let read = payloads(&journal, Position::START);
+            let touched = touched(&lost_bytes, number);
+            assert_eq!(lost(&all, &read), touched.len(), "{what}");
+            assert_eq!(recovery.records as usize, read.len(), "{what}");
+            assert_eq!(
+                recovery.corrupt_bytes,
+                touched.iter().sum::<u64>(),
+                "{what}"
+            );
+            assert_eq!(recovery.torn_bytes, 0, "{what}");
+            // What is written from now on follows, and what reads again is there again.
+            journal.append(b"more").unwrap();
+            journal.close().unwrap();
+            let (env, _) = env_with_faults(&files);
+            let (journal, recovery) = Journal::open(&env, &dir(), options()).unwrap();
+            let mut read = payloads(&journal, Position::START);
+            assert_eq!(read.pop().unwrap(), b"more", "{what}");
+            assert!(!recovery.is_damaged(), "{what}: {recovery:?}");
+            assert_eq!(lost(&all, &read), 0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_segment_whose_header_does_not_read_is_set_aside() {
+    let files = MemoryFiles::new();
+    let all = written(&files, 24);
+    let last = all.last().unwrap().0.segment;
+    for number in 1..=last {
+        let (env, faults) = env_with_faults(&files.fork());
+        faults.lose(&format!("{number:020}.seg"), 0..4_096);
+        let (journal, recovery) = Journal::open(&env, &dir(), small()).unwrap();
+        let read = payloads(&journal, Position::START);
+        let of_it = all.iter().filter(|(at, _)| at.segment == number).count();
+        assert_eq!(lost(&all, &read), of_it);
+        assert_eq!(recovery.quarantined_segments, 1);
+        assert!(journal.end().segment > number || number < last);
+    }
+}
+
+#[test]
+fn a_disk_that_gives_nothing_of_a_segment_is_not_asked_for_each_of_its_sectors() {
+    let files = MemoryFiles::new();
+    let options = Options::default;
+    let (mut journal, _) = Journal::open(&env_over(&files), &dir(), options()).unwrap();
+    for _ in 0..16 {
+        journal.append(&[1; 1 << 20]).unwrap();
+    }
+    journal.close().unwrap();
+    let (env, faults) = env_with_faults(&files);
+    faults.lose(".seg", 4_096..u64::MAX);
+    let (journal, recovery) = Journal::open(&env, &dir(), options()).unwrap();
+    assert_eq!(payloads(&journal, Position::START).len(), 0);
+    assert!(recovery.corrupt_bytes >= 16 << 20, "{recovery:?}");
+    assert!(faults.reads() < 2_000, "{} reads", faults.reads());
+}
