@@ -44,35 +44,37 @@ pub(super) fn rebuild(core: &Core, wal: &Path, reason: &str) -> Result<Checkpoin
         dir: core.root.clone(),
         source,
     };
-    let checkpoint = match seen.usable() {
-        Some(checkpoint) => {
-            tracing::error!(
-                reason,
-                flush = checkpoint.flush,
-                "the checkpoint does not read, the one in the log is used; nothing is lost"
-            );
-            checkpoint
-        }
-        None => {
-            let aside = set_aside(&core.env, wal).map_err(folder)?;
-            add(&core.counters.wal_lost_bytes, seen.bytes);
-            tracing::error!(
-                reason,
-                log = aside.map(|path| path.display().to_string()),
-                batches = seen.batches,
-                bytes = seen.bytes,
-                "the checkpoint does not read and the log does not say which of its rows are in \
-                 files: rows that were not are lost, the log is set aside"
-            );
-            let position = Position {
-                segment: seen.last_segment.saturating_add(1),
-                offset: 0,
-            };
-            seen.stamps.fill();
-            Checkpoint::new(seen.files.last, position, seen.stamps)
-        }
+    if let Some(checkpoint) = seen.usable() {
+        tracing::error!(
+            reason,
+            flush = checkpoint.flush,
+            "the checkpoint does not read, the one in the log is used; nothing is lost"
+        );
+        checkpoint.write(&core.env, &core.root).map_err(folder)?;
+        return Ok(checkpoint);
+    }
+    add(&core.counters.wal_lost_bytes, seen.bytes);
+    tracing::error!(
+        reason,
+        batches = seen.batches,
+        bytes = seen.bytes,
+        "the checkpoint does not read and the log does not say which of its rows are in files: \
+         rows that were not are lost, the log is set aside"
+    );
+    let position = Position {
+        segment: seen.last_segment.saturating_add(1),
+        offset: 0,
     };
+    seen.stamps.fill();
+    let checkpoint = Checkpoint::new(seen.files.last, position, seen.stamps);
+    // First, since it says what agents are not to send again: of a log that is set aside nobody
+    // could tell. One that lies before the position is passed over where it is, and freed.
     checkpoint.write(&core.env, &core.root).map_err(folder)?;
+    match set_aside(&core.env, wal) {
+        Ok(Some(aside)) => tracing::error!(log = %aside.display(), "this is the log"),
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "the log is not set aside, and will be freed"),
+    }
     Ok(checkpoint)
 }
 
@@ -175,10 +177,10 @@ impl Seen {
             Item::Damaged { segment, .. } | Item::Unreadable { segment, .. } => {
                 self.damaged_segment = Some(segment);
             }
-            Item::Missing { after, .. } => {
+            Item::Missing { after, segments } => {
                 // What was freed at its beginning is not missing.
                 if self.first_segment.is_some_and(|first| after >= first) {
-                    self.damaged_segment = Some(after + 1);
+                    self.damaged_segment = Some(after + segments);
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use env::{EntryKind, Files};
 use model::{Signal, Span};
-use testkit::{FaultFiles, MemoryFiles, Op};
+use testkit::{CrashPoint, FaultFiles, MemoryFiles, Op};
 
 use super::{counted, merge};
 use crate::filter::Filter;
@@ -278,6 +278,35 @@ async fn without_a_word_of_the_log_every_file_counts_and_the_log_goes() {
 }
 
 #[tokio::test]
+async fn a_start_that_sets_the_log_aside_may_end_anywhere() {
+    let files = MemoryFiles::new();
+    let store = filled(&files).await;
+    let before = files.fork();
+    store.flush().await;
+    drop(merged(&files, store).await);
+    restore_log(&files, &before);
+    lose_checkpoints(&files, Some(b"x"));
+    let start = |files: &MemoryFiles, crash: Option<u64>| {
+        let faults = FaultFiles::over(Arc::new(files.clone()));
+        if let Some(change) = crash {
+            faults.crash_at(change, CrashPoint::After);
+        }
+        let env = testkit::env(1, Arc::new(faults.clone())).0;
+        let (dir, decoder) = (Path::new("/data"), Arc::new(TestDecoder));
+        let store = Store::open(env, dir, Options::default(), decoder);
+        (store.is_ok(), faults.changes())
+    };
+    let (opens, changes) = start(&files.fork(), None);
+    assert!(opens && changes > 8, "{changes}");
+    for change in 0..changes {
+        let files = files.fork();
+        start(&files, Some(change));
+        let store = open(&files);
+        check(&store, sent()).await;
+    }
+}
+
+#[tokio::test]
 async fn rows_that_were_in_a_lost_log_alone_are_all_that_is_lost() {
     let files = MemoryFiles::new();
     let store = filled(&files).await;
@@ -538,17 +567,12 @@ async fn a_log_with_a_gap_is_used_only_where_no_later_flush_had_what_is_gone() {
     drop(store);
     // The first checkpoint is in the last segment, too, as where rows came during its flush.
     let env = testkit::env(1, Arc::new(before.clone())).0;
-    let known = Checkpoint::read(&env, Path::new("/data/store")).unwrap().0;
-    let record = crate::store::record::checkpoint(&known).unwrap();
-    let options = journal::Options::default();
-    let (mut log, _) = journal::Journal::open(&env, Path::new("/data/wal"), options).unwrap();
-    log.append(&record).unwrap();
-    log.sync().unwrap();
-    drop(log);
+    let mut known = Checkpoint::read(&env, Path::new("/data/store")).unwrap().0;
+    append(&before, &known);
     restore_log(&files, &before);
     let all: Vec<Span> = (1..=last).flat_map(request).collect();
     for gone in 1..=3 {
-        let path = Path::new("/data/wal").join(format!("{gone:020}.seg"));
+        let path = segment(gone);
         let aside = Path::new("/data/wal.quarantined-1");
         // All rows are in files, some of which the log does not know.
         let flushed = files.fork();
@@ -580,4 +604,29 @@ async fn a_log_with_a_gap_is_used_only_where_no_later_flush_had_what_is_gone() {
         );
         assert!(unflushed.stat(aside).unwrap().is_none());
     }
+    // Where the log is to begin is among what is gone.
+    known.wal_segment = 3;
+    append(&before, &known);
+    restore_log(&files, &before);
+    for gone in 2..=3 {
+        files.remove_file(&segment(gone)).unwrap();
+    }
+    lose_checkpoints(&files, None);
+    let store = open_small(&files);
+    let found = spans(&store, selection(Signal::Traces, Filter::All)).await;
+    assert!(plain_spans(found) == plain_spans(all));
+}
+
+fn segment(number: u64) -> PathBuf {
+    Path::new("/data/wal").join(format!("{number:020}.seg"))
+}
+
+/// Has the log say this, too.
+fn append(files: &MemoryFiles, checkpoint: &Checkpoint) {
+    let env = testkit::env(1, Arc::new(files.clone())).0;
+    let record = crate::store::record::checkpoint(checkpoint).unwrap();
+    let options = journal::Options::default();
+    let (mut log, _) = journal::Journal::open(&env, Path::new("/data/wal"), options).unwrap();
+    log.append(&record).unwrap();
+    log.sync().unwrap();
 }
