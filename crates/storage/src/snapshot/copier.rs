@@ -280,8 +280,13 @@ impl<'a> Copier<'a> {
         let before = self.taken.bytes;
         if begin < end {
             let last = segments.pop();
-            for (_, name, bytes) in segments {
-                self.link(&from.join(&name), &to.join(&name), bytes)?;
+            for (number, name, bytes) in segments {
+                match self.link(&from.join(&name), &to.join(&name), bytes) {
+                    // It ends where the log is to be read from, and was freed since it was listed.
+                    Err(SnapshotError::Io { source, .. })
+                        if number == begin.segment && source.kind() == ErrorKind::NotFound => {}
+                    linked => linked?,
+                }
             }
             if let Some((number, name, bytes)) = last.filter(|_| !self.is_ahead) {
                 let bytes = if number == end.segment {
@@ -294,5 +299,54 @@ impl<'a> Copier<'a> {
         }
         self.taken.wal_bytes = self.taken.bytes - before;
         self.files.sync_dir(to).map_err(failed("sync", to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use testkit::{FaultFiles, MemoryFiles, Op};
+
+    use super::*;
+
+    #[test]
+    fn a_used_up_segment_that_is_freed_meanwhile_is_left_out() {
+        let memory = MemoryFiles::new();
+        let files = FaultFiles::over(Arc::new(memory.clone()));
+        let (from, to) = (Path::new("/wal"), Path::new("/snapshot"));
+        for dir in [from, to] {
+            files.create_dir_all(dir).unwrap();
+        }
+        for number in 4..=6 {
+            let path = from.join(format!("{number:020}.seg"));
+            files.create(&path).unwrap().write_at(&[7; 300], 0).unwrap();
+        }
+        let of_first = from.join(format!("{:020}.seg", 4));
+        let there = memory.clone();
+        files.watch(move |change| {
+            if change.op == Op::Link {
+                let _ = there.remove_file(&of_first);
+            }
+        });
+        let position = |segment, offset| Position { segment, offset };
+        let mut copier = Copier::new(&files, 0);
+        copier.begin(1);
+        let (begin, end) = (position(4, 300), position(6, 200));
+        copier.log(from, to, begin, end).unwrap();
+        let names = files.list(to).unwrap();
+        let sizes: Vec<u64> = names.iter().map(|entry| entry.bytes).collect();
+        assert_eq!(sizes, [300, 200]);
+        assert_eq!(copier.taken.wal_bytes, 500);
+        // Any other one has rows that are needed.
+        memory.remove_file(&to.join(&names[0].name)).unwrap();
+        memory.remove_file(&to.join(&names[1].name)).unwrap();
+        let of_next = from.join(&names[0].name);
+        files.watch(move |change| {
+            if change.op == Op::Link {
+                let _ = memory.remove_file(&of_next);
+            }
+        });
+        assert!(copier.log(from, to, begin, end).is_err());
     }
 }

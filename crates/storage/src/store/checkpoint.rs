@@ -211,8 +211,17 @@ impl Checkpoint {
             .write_atomic(&root.join(Self::NAME), &self.content()?)
     }
 
+    /// What it takes in each place.
+    pub(super) fn bytes(&self) -> std::io::Result<u64> {
+        Ok(self.json()?.len() as u64)
+    }
+
+    fn json(&self) -> std::io::Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(std::io::Error::other)
+    }
+
     fn content(&self) -> std::io::Result<Vec<u8>> {
-        let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
+        let json = self.json()?;
         Ok(sealed::seal_padded(json, SECTOR_BYTES).repeat(2))
     }
 }

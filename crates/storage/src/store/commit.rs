@@ -124,6 +124,7 @@ pub(super) fn start(
         disk: Disk::new(
             of_log(recovered.growth.bytes > 0),
             of_log(flushing.is_some()),
+            recovered.checkpoint_bytes,
         ),
         flush: recovered.flush,
         journal: recovered.journal,

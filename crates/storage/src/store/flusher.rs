@@ -1,6 +1,7 @@
 //! The flush thread: writes sealed heads to files and commits them with the checkpoint.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -228,7 +229,10 @@ fn write(
         };
         let error = match committed {
             Ok(checkpoint) => match checkpoint.write_first(&core.env, &core.root) {
-                Ok(()) => break,
+                Ok(()) => {
+                    core.settled_flush.store(number, Ordering::Release);
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the first file of the checkpoint is not written, \
                         trying again; until then none of the wal is freed");

@@ -196,11 +196,18 @@ fn due(core: &Core, key: &PartitionKey) -> Option<(Arc<Partition>, Range<usize>)
     if core.is_closing() || core.failures.first().is_some() {
         return None;
     }
-    let (partition, bucketed) = {
+    let (mut partition, bucketed) = {
         let view = core.view.read();
         let bucketed = downsampling::last_flushes(&view.downsampled, key);
         (view.partitions.get(key).cloned()?, bucketed)
     };
+    // A merged file counts whatever the checkpoint says. Until both files of it count a flush, a
+    // start may yet go by the one that does not, and have the rows of that flush from the log.
+    let settled = core.settled_flush.load(Ordering::Acquire);
+    if partition.files.iter().any(|file| file.id.last > settled) {
+        let files = &mut Arc::make_mut(&mut partition).files;
+        files.retain(|file| file.id.last <= settled);
+    }
     let now = core.env.clock.unix_nanos();
     let files = policy::pick(&partition, &bucketed, now, &core.options.retention)?;
     let bytes: u64 = partition.files[files.clone()]

@@ -38,6 +38,8 @@ pub(super) struct Recovered {
     pub recorded: bool,
     /// Whether both files of the checkpoint say it, so that the log before it may go.
     pub may_free: bool,
+    /// What the checkpoint takes, once.
+    pub checkpoint_bytes: u64,
     pub growth: Growth,
     /// A head that could not be written to files while the WAL was replayed.
     pub sealed: Option<Sealed>,
@@ -94,6 +96,10 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     let (checkpoint, _) = Checkpoint::read(&core.env, &core.root)?;
     let position = checkpoint.position();
     let may_free = checkpoint.keep(&core.env, &core.root).map_err(folder)?;
+    if may_free {
+        let settled = &core.settled_flush;
+        settled.store(checkpoint.flush, std::sync::atomic::Ordering::Release);
+    }
     if core.options.count_spans {
         core.counting.begin(journal.end());
     }
@@ -118,6 +124,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         position,
         recorded,
         may_free,
+        checkpoint_bytes: checkpoint.bytes().map_err(folder)?,
         growth,
         sealed,
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use env::{Env, Failures, Files, StrictFiles};
@@ -108,6 +108,8 @@ pub(crate) struct Core {
     /// How far the log is durable; set once the store is open.
     pub(super) wal: OnceLock<journal::Tail>,
     pub merging: merger::Merging,
+    /// The last flush that both files of the checkpoint count.
+    pub(super) settled_flush: AtomicU64,
     pub(super) observer: Mutex<Option<Box<dyn Observe>>>,
     /// What of the log is kept for the counts of spans.
     pub(super) counting: Counting,
@@ -162,6 +164,7 @@ impl Core {
             snapshots: Mutex::new(()),
             wal: OnceLock::new(),
             merging: merger::Merging::default(),
+            settled_flush: AtomicU64::new(0),
             observer: Mutex::new(None),
             counting: Counting::default(),
             failures,

@@ -13,6 +13,7 @@ mod failure;
 mod fields;
 mod grouping;
 mod groups;
+mod half_written;
 mod heavy;
 mod known_damage;
 mod merging;

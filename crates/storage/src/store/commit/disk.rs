@@ -7,8 +7,11 @@
 
 use super::Committer;
 
-/// Free bytes that the log never takes: what a flush writes beside the rows, such as the checkpoint.
+/// Free bytes that the log never takes at least: what a flush writes beside the rows.
 const LEFT_FREE: u64 = 1 << 20;
+/// How often a flush writes the checkpoint before what was there goes: twice into a file, once into
+/// the log, and it may have grown.
+const CHECKPOINT_COPIES: u64 = 4;
 
 /// What is known of the disk, and of what its room is needed for.
 pub(super) struct Disk {
@@ -19,12 +22,15 @@ pub(super) struct Disk {
     /// Bytes of the log with the rows of the head, and with those of the sealed one. Files take less.
     head_bytes: u64,
     sealed_bytes: u64,
+    /// What the last checkpoint takes, once.
+    checkpoint_bytes: u64,
 }
 
 impl Disk {
     /// A sealed head at the start is one that could not be written to files.
-    pub(super) fn new(head_bytes: u64, sealed_bytes: u64) -> Self {
+    pub(super) fn new(head_bytes: u64, sealed_bytes: u64, checkpoint_bytes: u64) -> Self {
         Self {
+            checkpoint_bytes,
             free_bytes: u64::MAX,
             // Where that was for want of room is not asked: it is tried again at once.
             full: sealed_bytes > 0,
@@ -35,6 +41,15 @@ impl Disk {
 
     pub(super) fn note_full(&mut self) {
         self.full = true;
+    }
+
+    pub(super) fn note_checkpoint(&mut self, bytes: usize) {
+        self.checkpoint_bytes = bytes as u64;
+    }
+
+    /// What is to be free beside the room for files of rows.
+    fn left_free(&self) -> u64 {
+        LEFT_FREE.max(self.checkpoint_bytes.saturating_mul(CHECKPOINT_COPIES))
     }
 
     pub(super) fn appended(&mut self, bytes: usize) {
@@ -52,13 +67,15 @@ impl Disk {
 
     /// Whether the head should be written to files while there is room for them.
     pub(super) fn is_scarce(&self) -> bool {
-        self.full || self.free_bytes < LEFT_FREE.saturating_add(self.head_bytes.saturating_mul(2))
+        let needed = self.head_bytes.saturating_mul(2);
+        self.full || self.free_bytes < self.left_free().saturating_add(needed)
     }
 
     /// Whether files of all rows may need the room that is left, were there so many bytes more.
     fn is_needed(&self, bytes: usize) -> bool {
         let log = self.head_bytes.saturating_add(self.sealed_bytes);
-        self.free_bytes < log.saturating_add(bytes as u64).saturating_add(LEFT_FREE)
+        let needed = log.saturating_add(bytes as u64);
+        self.free_bytes < self.left_free().saturating_add(needed)
     }
 }
 
@@ -87,5 +104,21 @@ impl Committer {
     /// Whether rows are in memory that are not in files.
     pub(super) fn holds_rows(&self) -> bool {
         self.flushing.is_some() || self.growth.bytes > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_checkpoint_has_its_room_too() {
+        let mut disk = Disk::new(0, 0, 0);
+        disk.free_bytes = 3 << 20;
+        assert!(!disk.is_needed(1 << 20) && !disk.is_scarce());
+        disk.note_checkpoint(1 << 20);
+        assert!(disk.is_needed(0) && disk.is_scarce());
+        disk.free_bytes = 5 << 20;
+        assert!(!disk.is_needed(1 << 20) && !disk.is_scarce());
     }
 }

@@ -233,6 +233,7 @@ impl Committer {
         let Ok(record) = record::checkpoint(&checkpoint) else {
             return;
         };
+        self.disk.note_checkpoint(record.len());
         let begin = self.journal.end();
         let appended = self.journal.append(&record);
         let done = appended.and_then(|_| self.journal.sync());
