@@ -105,6 +105,8 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Length of a file; 0 for anything else.
     pub bytes: u64,
+    /// Whether a file has other names, too, so that it takes its room without this one.
+    pub has_other_names: bool,
 }
 
 /// Room on a file system.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -240,7 +240,12 @@ fn entry(name: String, metadata: &fs::Metadata) -> Entry {
     } else {
         0
     };
-    Entry { name, kind, bytes }
+    Entry {
+        name,
+        kind,
+        bytes,
+        has_other_names: kind == EntryKind::File && metadata.nlink() > 1,
+    }
 }
 
 #[cfg(test)]

@@ -305,11 +305,21 @@ impl Partition {
         if let Some(bytes) = self.measured.0.get() {
             return Ok(*bytes);
         }
-        let bytes = self.measure(env, root)?;
+        let bytes = self.measure(env, root, |_| true)?;
         Ok(*self.measured.0.get_or_init(|| bytes))
     }
 
-    fn measure(&self, env: &Env, root: &Path) -> std::io::Result<u64> {
+    /// Bytes of these that are free once its folder is gone: a snapshot keeps what it has a name for.
+    pub(crate) fn room_bytes(&self, env: &Env, root: &Path) -> std::io::Result<u64> {
+        self.measure(env, root, |entry| !entry.has_other_names)
+    }
+
+    fn measure(
+        &self,
+        env: &Env,
+        root: &Path,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> std::io::Result<u64> {
         let dir = self.key.dir(root);
         let files = self.files.iter().map(|file| &file.id);
         let known: FxHashSet<FileId> = files.chain(self.apart()).copied().collect();
@@ -318,13 +328,15 @@ impl Partition {
             file.is_none_or(|(id, extension)| extension != UNFINISHED && known.contains(&id))
         };
         let entries = env.files.list(&dir)?.into_iter();
-        let mut bytes: u64 = entries.filter(counts).map(|entry| entry.bytes).sum();
+        let counting = entries.filter(|entry| counts(entry) && wanted(entry));
+        let mut bytes: u64 = counting.map(|entry| entry.bytes).sum();
         let index = dir.join(INDEX);
         if env.files.stat(&index)?.is_some() {
             bytes += env
                 .files
                 .list(&index)?
                 .iter()
+                .filter(|entry| wanted(entry))
                 .map(|entry| entry.bytes)
                 .sum::<u64>();
         }

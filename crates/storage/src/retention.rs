@@ -9,6 +9,8 @@
 //! current UTC day and later ones: a disk that others filled must not empty the store of what it
 //! has just been told.
 //!
+//! What is dropped by age goes by the wall clock once that can be trusted ([`clock`]).
+//!
 //! Downsampled metrics have ages of their own, and rows that are to be downsampled wait for it for up to
 //! a day beyond theirs. They share the bytes of their signal with its rows:
 //! the oldest rows go first, and buckets older than these once buckets take half. For the reserve
@@ -33,10 +35,12 @@ use crate::partition::{Partition, PartitionKey, day_from_dropped, day_name, day_
 use crate::store::{Core, add};
 
 mod bytes;
+mod clock;
 #[cfg(test)]
 mod tests;
 
 use bytes::by_bytes;
+pub(crate) use clock::ClockWatch;
 
 /// How long and how much of one signal is kept. The default keeps everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,8 +135,11 @@ pub(crate) fn maintain(core: &Core) {
 fn drop_old(core: &Core) {
     let _changing = core.changing.lock();
     let retention = &core.options.retention;
+    let knows_ages = core.clock_watch.look(core);
     for signal in Signal::ALL {
-        by_age(core, signal);
+        if knows_ages {
+            by_age(core, signal);
+        }
         for (tenant, own) in &retention.tenants {
             if let Some(most) = own.of(signal).bytes {
                 by_bytes(core, most, |key| {
@@ -196,7 +203,8 @@ fn by_age(core: &Core, signal: Signal) {
     }
 }
 
-/// Drops days until the reserve is free. `waiting` is what becomes free by itself: whatever waits to
+/// Drops days until the reserve is free, those of which none would be passed over: a snapshot has other
+/// names for their files. `waiting` is what becomes free by itself: whatever waits to
 /// be removed until the last query that began with it is done. More must not go meanwhile, however
 /// often this is looked at.
 fn by_reserve(core: &Core, space: Space, waiting: u64) {
@@ -212,11 +220,16 @@ fn by_reserve(core: &Core, space: Space, waiting: u64) {
     let today = day_of(core.env.clock.unix_nanos());
     let of_rows = oldest_first(core, |key| key.day < today && key.resolution.is_none());
     let of_buckets = oldest_first(core, |key| key.resolution.is_some());
+    let mut passed_over = 0;
     for partition in of_rows.into_iter().chain(of_buckets) {
         if free >= reserve {
             return;
         }
-        let bytes = bytes_of(core, &partition);
+        let bytes = room_of(core, &partition);
+        if bytes == 0 {
+            passed_over += 1;
+            continue;
+        }
         if !drop_partition(core, &partition, Reason::Reserve) {
             return;
         }
@@ -226,21 +239,30 @@ fn by_reserve(core: &Core, space: Space, waiting: u64) {
         tracing::error!(
             free_bytes = free,
             reserve_bytes = reserve,
+            in_snapshots = passed_over,
             "the disk has less room than its reserve and no partition before today is left to \
-             drop; free some, or lower retention.reserve_bytes"
+             drop that would free any; free some, remove snapshots, or lower retention.reserve_bytes"
         );
     }
 }
 
+/// Bytes of a partition on the disk.
 fn bytes_of(core: &Core, partition: &Partition) -> u64 {
-    partition
-        .disk_bytes(&core.env, &core.root)
-        .unwrap_or_else(|error| {
-            failed(core);
-            let dir = partition.key.dir(&core.root);
-            tracing::error!(dir = %dir.display(), %error, "a partition's folder does not list");
-            partition.size_bytes()
-        })
+    let bytes = partition.disk_bytes(&core.env, &core.root);
+    bytes.unwrap_or_else(|error| without_list(core, partition, &error))
+}
+
+/// Bytes that are free once a partition is gone.
+fn room_of(core: &Core, partition: &Partition) -> u64 {
+    let bytes = partition.room_bytes(&core.env, &core.root);
+    bytes.unwrap_or_else(|error| without_list(core, partition, &error))
+}
+
+fn without_list(core: &Core, partition: &Partition, error: &std::io::Error) -> u64 {
+    failed(core);
+    let dir = partition.key.dir(&core.root);
+    tracing::error!(dir = %dir.display(), %error, "a partition's folder does not list");
+    partition.size_bytes()
 }
 
 fn failed(core: &Core) {
@@ -253,6 +275,7 @@ fn drop_partition(core: &Core, partition: &Arc<Partition>, reason: Reason) -> bo
     let key = &partition.key;
     let dropped = key.dropped_dir(&core.root);
     let (rows, bytes) = (partition.rows(), bytes_of(core, partition));
+    let room = room_of(core, partition);
     core.view.write().remove(key);
     let renamed = partition
         .home
@@ -273,7 +296,7 @@ fn drop_partition(core: &Core, partition: &Arc<Partition>, reason: Reason) -> bo
     }
     tracing::warn!(tenant = %key.tenant, signal = key.folder_name(), day = day_name(key.day), rows,
         bytes, reason = reason.label(), "dropped a partition");
-    core.removals.dropped(dropped, bytes, &partition.home);
+    core.removals.dropped(dropped, room, &partition.home);
     true
 }
 

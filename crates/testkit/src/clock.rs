@@ -26,6 +26,12 @@ impl ManualClock {
         self.monotonic.fetch_add(nanos, Ordering::SeqCst);
     }
 
+    /// Lets time pass until the wall clock says this.
+    pub fn advance_to(&self, unix_nanos: u64) {
+        let now = self.unix.load(Ordering::SeqCst);
+        self.advance(unix_nanos.saturating_sub(now));
+    }
+
     /// Makes the wall clock jump, forwards or backwards.
     pub fn set_unix(&self, unix_nanos: u64) {
         self.unix.store(unix_nanos, Ordering::SeqCst);

@@ -398,11 +398,19 @@ impl Files for MemoryFiles {
             name: name.clone(),
             kind: EntryKind::File,
             bytes: state.inodes[*id].live.len() as u64,
+            has_other_names: state
+                .live
+                .files
+                .values()
+                .filter(|other| *other == id)
+                .count()
+                > 1,
         });
         let dir = || Entry {
             name,
             kind: EntryKind::Dir,
             bytes: 0,
+            has_other_names: false,
         };
         Ok(file.or_else(|| state.live.dirs.contains(path).then(dir)))
     }

@@ -161,6 +161,46 @@ async fn age_drops_days_whose_newest_row_is_older() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_far_ahead_is_gone_by_after_an_hour() {
+    let retention = for_traces(Policy {
+        age: Some(30 * HOURS),
+        bytes: None,
+    });
+    let right = MIDNIGHT + 20 * HOUR;
+    let ahead = right + 100_000 * HOUR;
+    let this = Fixture::new(retention.clone()).await;
+    this.clock.set_unix(ahead);
+    for _ in 0..59 {
+        this.store.maintain().await;
+        this.clock.advance(HOUR / 60);
+    }
+    this.has(this.spans.clone(), this.logs.clone()).await;
+    this.clock.set_unix(right);
+    this.store.maintain().await;
+    this.clock.advance(HOUR);
+    this.store.maintain().await;
+    this.has(this.spans.clone(), this.logs.clone()).await;
+    // A store that begins with such a clock, and it is left like this.
+    let Fixture { dir, store, .. } = this;
+    drop(store);
+    let (env, clock) = testkit::env(7, Arc::new(RealFiles));
+    clock.set_unix(ahead);
+    let options = Options {
+        retention,
+        ..Options::default()
+    };
+    let store = Store::open(env, dir.path(), options, Arc::new(TestDecoder)).unwrap();
+    let days = || oldest_first(store.core(), |key| key.signal == Signal::Traces).len();
+    store.maintain().await;
+    clock.advance(HOUR - 1);
+    store.maintain().await;
+    assert_eq!(days(), 2);
+    clock.advance(1);
+    store.maintain().await;
+    assert_eq!(days(), 0);
+}
+
+#[tokio::test]
 async fn bytes_drop_the_oldest_days_of_that_signal_alone() {
     let this = Fixture::new(Retention::default()).await;
     let total: u64 = {
@@ -284,6 +324,42 @@ async fn what_queries_hold_of_dropped_days_counts_as_room() {
     drop(query);
     core.removals.sweep(&core);
     assert_eq!(core.removals.waiting_bytes(), 0);
+    reserve(&core, space);
+    assert_eq!(this.metric("dropped_partitions_total", "disk_reserve"), 2.0);
+}
+
+#[tokio::test]
+async fn days_whose_files_a_snapshot_has_too_are_no_room() {
+    let this = Fixture::new(Retention {
+        reserve_bytes: 1_000,
+        ..Retention::default()
+    })
+    .await;
+    let core = this.store.core().clone();
+    let snapshots = tempdir().unwrap();
+    let snapshot = snapshots.path().join("monday");
+    this.store.snapshot(&snapshot).await.unwrap();
+    let space = Space {
+        free_bytes: 0,
+        total_bytes: 1_000_000,
+    };
+    for _ in 0..3 {
+        reserve(&core, space);
+    }
+    this.has(this.spans.clone(), this.logs.clone()).await;
+    assert_eq!(this.metric("dropped_partitions_total", "disk_reserve"), 0.0);
+    // What came to a day since is its own.
+    write(&this.store, Signal::Traces, &this.spans)
+        .await
+        .unwrap();
+    this.store.flush().await;
+    for _ in 0..3 {
+        reserve(&core, space);
+    }
+    assert_eq!(this.metric("dropped_partitions_total", "disk_reserve"), 1.0);
+    let kept = [this.second_day_spans(), this.second_day_spans()].concat();
+    this.has(kept, this.logs.clone()).await;
+    std::fs::remove_dir_all(snapshot).unwrap();
     reserve(&core, space);
     assert_eq!(this.metric("dropped_partitions_total", "disk_reserve"), 2.0);
 }

@@ -55,6 +55,7 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
     let checkpoint = find_checkpoint(core, wal_dir)?;
     checkpoint.keep(&core.env, &core.root).map_err(folder)?;
     open_partitions(core, checkpoint.flush).map_err(folder)?;
+    core.clock_watch.look(core);
     downsampling::open(core, checkpoint.flush).map_err(folder)?;
     let options = journal::Options {
         segment_min: checkpoint.wal_segment.max(1),

@@ -109,7 +109,7 @@ impl Removals {
         self.waiting.lock().extend(removals);
     }
 
-    /// Has the folder of a dropped partition removed, which takes so many bytes.
+    /// Has the folder of a dropped partition removed, by which so many bytes become free.
     pub(crate) fn dropped(&self, dir: PathBuf, bytes: u64, home: &Arc<Home>) {
         let held = Arc::downgrade(home);
         let removal = Removal::Dropped { dir, bytes, held };

@@ -20,6 +20,7 @@ use crate::flush::Heads;
 use crate::layout::Interned;
 use crate::partition::{OpenFiles, Partition, PartitionKey};
 use crate::points::{BlockCache, KnownSeries};
+use crate::retention;
 use crate::scan::Decoding;
 use crate::scan::series::join::SeriesCache;
 use crate::write::{Observe, Stamp};
@@ -108,6 +109,8 @@ pub(crate) struct Core {
     /// How far the log is durable; set once the store is open.
     pub(super) wal: OnceLock<journal::Tail>,
     pub merging: merger::Merging,
+    /// Whether the wall clock can be gone by.
+    pub clock_watch: retention::ClockWatch,
     /// The last flush that both files of the checkpoint count.
     pub(super) settled_flush: AtomicU64,
     pub(super) observer: Mutex<Option<Box<dyn Observe>>>,
@@ -164,6 +167,7 @@ impl Core {
             snapshots: Mutex::new(()),
             wal: OnceLock::new(),
             merging: merger::Merging::default(),
+            clock_watch: retention::ClockWatch::default(),
             settled_flush: AtomicU64::new(0),
             observer: Mutex::new(None),
             counting: Counting::default(),
