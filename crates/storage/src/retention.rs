@@ -176,31 +176,31 @@ fn oldest_first(core: &Core, wanted: impl Fn(&PartitionKey) -> bool) -> Vec<Arc<
 }
 
 fn by_age(core: &Core, signal: Signal) {
-    let retention = &core.options.retention;
     let now = core.env.clock.unix_nanos();
     for partition in oldest_first(core, |key| key.signal == signal) {
-        let key = &partition.key;
-        // Buckets go by the end of their day: while it counts as young they may be made anew.
-        let (age, newest) = match key.resolution {
-            None => (
-                retention.age(&key.tenant, signal),
-                partition.newest_unix_nano(),
-            ),
-            Some(resolution) => (
-                core.options.downsampling.age(resolution),
-                partition.end_unix_nano(),
-            ),
-        };
-        let Some(age) = age else {
-            continue;
-        };
-        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-        let limit = now.checked_sub(age);
-        let is_old = limit.is_some_and(|limit| newest < limit);
+        let is_old = old_unix_nano(core, &partition).is_some_and(|old| now > old);
         if is_old && !is_awaited(core, &partition) {
             drop_partition(core, &partition, Reason::Age);
         }
     }
+}
+
+/// After which time a partition is dropped by age, if ever.
+pub(crate) fn old_unix_nano(core: &Core, partition: &Partition) -> Option<u64> {
+    let key = &partition.key;
+    // Buckets go by the end of their day: while it counts as young they may be made anew.
+    let (age, newest) = match key.resolution {
+        None => (
+            core.options.retention.age(&key.tenant, key.signal),
+            partition.newest_unix_nano(),
+        ),
+        Some(resolution) => (
+            core.options.downsampling.age(resolution),
+            partition.end_unix_nano(),
+        ),
+    };
+    let age = u64::try_from(age?.as_nanos()).unwrap_or(u64::MAX);
+    Some(newest.saturating_add(age))
 }
 
 /// Drops days until the reserve is free, those of which none would be passed over: a snapshot has other

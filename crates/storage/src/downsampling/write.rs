@@ -10,13 +10,17 @@ use model::time::NANOS_PER_DAY;
 use super::{Resolution, last_flush};
 use crate::merge::MergeError;
 use crate::partition::{BlockFile, FileEntry, FileId, Partition, PartitionKey, UNFINISHED};
+use crate::points::merge::{Lost, unless_lost};
 use crate::points::{self, POINTS_PER_ROW, file::PointFile};
+use crate::retention::old_unix_nano;
 use crate::store::merger::{self, Pauses, Renamed};
 use crate::store::{Core, add};
 use crate::whole::if_whole;
 
 /// While rows still come to a day it is left alone: each time all of it is read.
 const QUIET_NANOS: u64 = 600_000_000_000;
+/// For how long rows that are to be dropped by age wait for their day to be downsampled.
+const LAST_CHANCE_NANOS: u64 = NANOS_PER_DAY;
 
 /// Downsamples a day that is due, and says whether there may be more: others have work, too.
 /// Whoever calls holds what allows one to write at a time. Days that could not be written are left
@@ -48,7 +52,7 @@ pub(crate) fn run(core: &Core, paused: &mut Pauses) -> bool {
             Err(MergeError::Cancelled) => return false,
             Err(error) => {
                 failed(core, &task, &error);
-                if !matches!(error, MergeError::Damaged { .. }) {
+                if task.passes_over || !matches!(error, MergeError::Damaged { .. }) {
                     paused.begin(core, &key);
                 }
             }
@@ -61,7 +65,7 @@ fn failed(core: &Core, task: &Task, error: &MergeError) {
     add(&core.counters.downsampling_errors, 1);
     let dir = task.partition.key.dir(&core.root);
     tracing::error!(dir = %dir.display(), %error, "a day of metrics is not downsampled");
-    // What does not read is not asked again until the next start.
+    // What does not read is not asked again until the next start, or until its rows are to go.
     if let MergeError::Damaged { file, .. } = error {
         let damaged = task
             .partition
@@ -81,6 +85,8 @@ struct Task {
     id: FileId,
     /// In which resolutions.
     keys: Vec<PartitionKey>,
+    /// Whether what does not read is passed over: the rows are about to be dropped.
+    passes_over: bool,
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -94,34 +100,46 @@ fn due_unix_nano(partition: &Partition, after: Duration) -> u64 {
 }
 
 fn due(core: &Core, partition: &Arc<Partition>, after: Duration) -> Option<Task> {
-    if due_unix_nano(partition, after) > core.env.clock.unix_nanos() {
+    let now = core.env.clock.unix_nanos();
+    if due_unix_nano(partition, after) > now {
         return None;
     }
     let task = lacking(core, partition)?;
+    // What cannot be read now would be missing for ever once the rows are dropped, so nothing is
+    // passed over before they are about to be.
+    let last = old_unix_nano(core, partition).map(|old| old.max(core.opened_unix_nano));
+    let is_last = last.is_some_and(|last| now > last.saturating_add(LAST_CHANCE_NANOS / 2));
+    if task.passes_over && !is_last {
+        return None;
+    }
     merger::has_room(core, partition.size_bytes()).then_some(task)
 }
 
 /// Whether a day has yet to be downsampled, for which there was no whole day to do so since it could
-/// be and the store opened: its rows are not dropped by age until then.
+/// be and the store opened: its rows are not dropped by age until then. Where something of it does
+/// not read, that is a day beyond its age, in the second half of which it is done without.
 pub(crate) fn is_awaited(core: &Core, partition: &Arc<Partition>) -> bool {
     let Some(after) = core.options.downsampling.after else {
         return false;
     };
-    let since = due_unix_nano(partition, after).max(core.opened_unix_nano);
-    let is_early = core.env.clock.unix_nanos() < since.saturating_add(NANOS_PER_DAY);
-    is_early && lacking(core, partition).is_some()
+    let Some(task) = lacking(core, partition) else {
+        return false;
+    };
+    let mut since = due_unix_nano(partition, after).max(core.opened_unix_nano);
+    if task.passes_over {
+        since = since.max(old_unix_nano(core, partition).unwrap_or(0));
+    }
+    core.env.clock.unix_nanos() < since.saturating_add(LAST_CHANCE_NANOS)
 }
 
-/// What of a day is not in its buckets yet, and can be read.
+/// What of a day is not in its buckets yet.
 fn lacking(core: &Core, partition: &Arc<Partition>) -> Option<Task> {
-    // What cannot be read now would be missing for ever once the rows are dropped.
-    let whole = partition.apart().next().is_none();
-    let sound = |file: &Arc<FileEntry>| !file.is_damaged();
     let key = &partition.key;
-    let of_samples = key.signal == model::Signal::Metrics && key.resolution.is_none();
-    if !(of_samples && whole && partition.files.iter().all(sound)) {
+    if key.signal != model::Signal::Metrics || key.resolution.is_some() {
         return None;
     }
+    let damaged = partition.files.iter().any(|file| file.is_damaged());
+    let passes_over = damaged || partition.apart().next().is_some();
     let now = core.env.clock.unix_nanos();
     let age = now.saturating_sub(partition.end_unix_nano());
     let catalog = Arc::clone(&core.view.read().downsampled);
@@ -147,6 +165,7 @@ fn lacking(core: &Core, partition: &Arc<Partition>) -> Option<Task> {
         id: id_of(&partition.files[from..])?,
         keys: keys.collect(),
         partition: Arc::clone(partition),
+        passes_over,
     })
 }
 
@@ -184,16 +203,33 @@ struct Writing<'e> {
 }
 
 fn write(core: &Core, task: &Task) -> Result<(), MergeError> {
-    let files: Vec<Arc<BlockFile>> = task.partition.files[task.from..]
-        .iter()
-        .map(|file| merger::open(file))
-        .collect::<Result<_, _>>()?;
+    let count = |error: &MergeError| {
+        add(&core.counters.downsampling_lost, 1);
+        tracing::error!(dir = %task.partition.key.dir(&core.root).display(), %error,
+            "a day of metrics is downsampled without what does not read of it");
+    };
+    let lost: Lost<'_> = if task.passes_over { Some(&count) } else { None };
+    let mut files: Vec<Arc<BlockFile>> = Vec::new();
+    for file in &task.partition.files[task.from..] {
+        files.extend(unless_lost(merger::open(file), lost)?);
+    }
+    if let Some(lost) = lost {
+        let reason = "its blocks file does not read or is gone".to_owned();
+        for file in task.partition.unread.iter().copied() {
+            let block = None;
+            lost(&MergeError::Damaged {
+                file,
+                block,
+                reason: reason.clone(),
+            });
+        }
+    }
     let mut begun = Vec::with_capacity(task.keys.len());
     for key in &task.keys {
         begun.push(begin(core, key, task.id)?);
     }
     let dirs: Vec<PathBuf> = begun.iter().map(|one| one.dir.clone()).collect();
-    let done = fill(core, task, &files, begun);
+    let done = fill(core, task, &files, lost, begun);
     if done.is_err() {
         dirs.iter()
             .for_each(|dir| merger::give_up(core, dir, task.id));
@@ -224,6 +260,7 @@ fn fill(
     core: &Core,
     task: &Task,
     files: &[Arc<BlockFile>],
+    lost: Lost<'_>,
     begun: Vec<Writing<'_>>,
 ) -> Result<(), MergeError> {
     let go_on = || {
@@ -239,7 +276,7 @@ fn fill(
     // Chunks and terms are taken from what is mapped.
     let is_whole = || files.iter().all(|file| file.is_whole());
     let written = if_whole(is_whole, || -> Result<(), MergeError> {
-        let places = points::merge::downsample(files, &go_on, &mut into)?;
+        let places = points::merge::downsample(files, lost, &go_on, &mut into)?;
         for (_, file) in into {
             file.finish(|terms| places.write_terms(files, terms))?;
         }

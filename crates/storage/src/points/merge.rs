@@ -25,6 +25,7 @@ const FULL_ROWS: usize = CHUNK_ROWS_MAX * 3 / 4;
 /// A file that is read from its first series to its last.
 struct Source<'f> {
     file: &'f BlockFile,
+    lost: Lost<'f>,
     /// The block after the one at hand.
     next: usize,
     block: Option<Arc<PointBlock>>,
@@ -32,6 +33,23 @@ struct Source<'f> {
     series: u32,
     /// Where the series so far are in the new file.
     places: Vec<u32>,
+}
+
+/// Who is told of what does not read and is passed over; an error where nobody is.
+pub(crate) type Lost<'f> = Option<&'f dyn Fn(&MergeError)>;
+
+/// What was read, or nothing where it is damaged and passed over.
+pub(crate) fn unless_lost<T>(
+    read: Result<T, MergeError>,
+    lost: Lost<'_>,
+) -> Result<Option<T>, MergeError> {
+    match (read, lost) {
+        (Err(error @ MergeError::Damaged { .. }), Some(lost)) => {
+            lost(&error);
+            Ok(None)
+        }
+        (read, _) => read.map(Some),
+    }
 }
 
 /// A chunk of a block.
@@ -56,9 +74,10 @@ impl Chunk<'_> {
 }
 
 impl<'f> Source<'f> {
-    fn open(file: &'f BlockFile, parts: &Parts) -> Result<Self, MergeError> {
+    fn open(file: &'f BlockFile, parts: &Parts, lost: Lost<'f>) -> Result<Self, MergeError> {
         let mut source = Self {
             file,
+            lost,
             next: 0,
             block: None,
             series: 0,
@@ -71,14 +90,9 @@ impl<'f> Source<'f> {
     fn next_block(&mut self, parts: &Parts) -> Result<(), MergeError> {
         self.block = None;
         self.series = 0;
-        if self.next < self.file.blocks.len() {
-            let bytes = self.file.sound_block(self.next);
-            let bytes = bytes.map_err(|error| unread(self.file, error).of_block(self.next))?;
-            let failed = |damage: Damage| damaged(self.file, &damage).of_block(self.next);
-            let reader = BlockReader::open(bytes);
-            let reader = reader.map_err(|error| failed(Damage(error.to_string())))?;
-            let block = PointBlock::open(&reader, parts, None).map_err(failed)?;
-            self.block = Some(Arc::new(block));
+        while self.block.is_none() && self.next < self.file.blocks.len() {
+            let block = open_block(self.file, self.next, parts);
+            self.block = unless_lost(block, self.lost)?.map(Arc::new);
             self.next += 1;
         }
         Ok(())
@@ -117,6 +131,15 @@ impl<'f> Source<'f> {
         }
         Ok(())
     }
+}
+
+fn open_block(file: &BlockFile, ordinal: usize, parts: &Parts) -> Result<PointBlock, MergeError> {
+    let bytes = file.sound_block(ordinal);
+    let bytes = bytes.map_err(|error| unread(file, error).of_block(ordinal))?;
+    let failed = |damage: Damage| damaged(file, &damage).of_block(ordinal);
+    let reader = BlockReader::open(bytes);
+    let reader = reader.map_err(|error| failed(Damage(error.to_string())))?;
+    PointBlock::open(&reader, parts, None).map_err(failed)
 }
 
 /// A source by the series at hand, the smallest first; of one series, the earlier file first.
@@ -194,22 +217,26 @@ pub(crate) fn merge(
     go_on: &dyn Fn() -> bool,
     into: &mut PointFile<'_>,
 ) -> Result<Places, MergeError> {
-    each_series(files, go_on, &mut |entry, chunks| {
+    each_series(files, None, go_on, &mut |entry, chunks| {
         one_series(entry, chunks, into)?;
         Ok(true)
     })
 }
 
 /// Writes what is kept of all points of some files in buckets of these lengths, to a file for each.
+/// What does not read is passed over where somebody is told.
 pub(crate) fn downsample(
     files: &[Arc<BlockFile>],
+    lost: Lost<'_>,
     go_on: &dyn Fn() -> bool,
     into: &mut [(u64, PointFile<'_>)],
 ) -> Result<Places, MergeError> {
-    each_series(files, go_on, &mut |entry, chunks| {
+    each_series(files, lost, go_on, &mut |entry, chunks| {
         let mut points = Points::default();
         for chunk in chunks {
-            points.append(&chunk.points()?);
+            if let Some(read) = unless_lost(chunk.points(), lost)? {
+                points.append(&read);
+            }
         }
         points.sort();
         let mut written = false;
@@ -235,6 +262,7 @@ type Each<'a> = dyn FnMut(&Arc<SeriesEntry>, &[Chunk<'_>]) -> Result<bool, Merge
 
 fn each_series(
     files: &[Arc<BlockFile>],
+    lost: Lost<'_>,
     go_on: &dyn Fn() -> bool,
     each: &mut Each<'_>,
 ) -> Result<Places, MergeError> {
@@ -243,7 +271,7 @@ fn each_series(
     let parts = Parts::default();
     let mut sources = Vec::with_capacity(files.len());
     for file in files {
-        sources.push(Source::open(file, &parts)?);
+        sources.push(Source::open(file, &parts, lost)?);
     }
     let waiting = |sources: &[Source<'_>], source: usize| {
         let entry = sources[source].entry().map(Arc::clone)?;
@@ -252,7 +280,8 @@ fn each_series(
     let mut heap: BinaryHeap<Reverse<Waiting>> = (0..sources.len())
         .filter_map(|at| waiting(&sources, at))
         .collect();
-    let indexed = files.iter().all(|file| file.series().is_some());
+    // An index has the series of what is passed over, too.
+    let indexed = lost.is_none() && files.iter().all(|file| file.series().is_some());
     let mut built = (!indexed).then(IndexBuilder::default);
     let mut count = 0;
     let mut chunks: Vec<Chunk<'_>> = Vec::new();

@@ -62,6 +62,7 @@ pub(crate) struct Counters {
     pub retention_errors: AtomicU64,
     pub downsampled_days: AtomicU64,
     pub downsampling_errors: AtomicU64,
+    pub downsampling_lost: AtomicU64,
     pub head_bytes: AtomicU64,
 }
 
@@ -199,6 +200,7 @@ impl Counters {
             ("retention_errors_total", &self.retention_errors),
             ("downsampled_days_total", &self.downsampled_days),
             ("downsampling_errors_total", &self.downsampling_errors),
+            ("downsampling_lost_parts_total", &self.downsampling_lost),
             ("head_bytes", &self.head_bytes),
         ] {
             out.add(name, &[], get(counter));

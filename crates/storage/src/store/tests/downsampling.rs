@@ -557,3 +557,49 @@ async fn drop_in_part(wait: u64) {
     assert!(points(&store).await.is_empty());
     assert_eq!(total(&store, 300_000).await, all);
 }
+
+#[tokio::test]
+async fn a_day_of_which_something_does_not_read_is_downsampled_without_it_before_its_samples_go() {
+    let files = MemoryFiles::new();
+    let dir = Path::new("/data");
+    let (store, _) = open_at(Arc::new(files.clone()), dir, DAY + 20 * HOUR);
+    let mut random = fastrand::Rng::with_seed(9);
+    let parts = [DAY + HOUR, DAY + 3 * HOUR, DAY + 5 * HOUR];
+    let parts = parts.map(|from| samples(&mut random, from, 1));
+    for part in &parts {
+        store_all(&store, part).await;
+    }
+    drop(store);
+    let blocks = files.paths().into_iter();
+    let mut blocks = blocks.filter(|path| path.extension().is_some_and(|end| end == "blocks"));
+    files.flip_bit(&blocks.nth(1).unwrap(), 300, 2);
+    let of_gauges = |sent: &Sent| -> f64 {
+        let values = sent.iter().map(|(_, point)| match point.value {
+            PointValue::Double(value) => value,
+            _ => 0.0,
+        });
+        values.sum()
+    };
+    let sound = of_gauges(&parts[0]) + of_gauges(&parts[2]);
+
+    let (store, clock) = open_at(Arc::new(files), dir, DAY + 26 * HOUR);
+    merge(&store).await;
+    // Their age is five days. Then there are twelve hours to restore what is damaged.
+    for hours in [4, 6 + 5 * 24, 6 + 5 * 24 + 11] {
+        clock.advance_to(DAY + hours * HOUR);
+        store.maintain().await;
+        merge(&store).await;
+        assert_eq!(counted(&store, "downsampled_days_total"), 0.0, "{hours}");
+        assert_eq!(counted(&store, "dropped_partitions_total"), 0.0, "{hours}");
+    }
+    clock.advance_to(DAY + (6 + 5 * 24 + 13) * HOUR);
+    store.maintain().await;
+    merge(&store).await;
+    assert_eq!(counted(&store, "downsampled_days_total"), 1.0);
+    assert_eq!(counted(&store, "downsampling_lost_parts_total"), 1.0);
+    store.maintain().await;
+    assert!(points(&store).await.is_empty());
+    for length in [300_000, 3_600_000] {
+        assert_eq!(total(&store, length).await, sound);
+    }
+}
