@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::partition::{Partition, PartitionKey, remove_dropped};
-use crate::store::{Core, add, each_partition};
+use crate::store::{Core, each_partition, open_partition};
 
 pub(crate) use write::{is_awaited, run};
 
@@ -105,18 +105,17 @@ pub(crate) fn last_flushes(catalog: &Catalog, key: &PartitionKey) -> Vec<u64> {
 /// Looks at what is there when the store opens.
 pub(crate) fn open(core: &Core, flush_max: u64) -> std::io::Result<()> {
     let mut catalog = Catalog::new();
-    each_partition(core, &mut |key, dir| {
+    each_partition(core, &mut |key, folder| {
         if key.resolution.is_none() {
             return Ok(());
         }
-        let mut kept = Partition::open(&core.open, &core.root, key.clone(), flush_max)?;
+        let mut kept = open_partition(core, &key, &folder, flush_max)?;
         // A copy of the folder may be as of an earlier flush. What came since is in the log, too, and
         // will be in other flushes.
         let ahead = kept.files.extract_if(.., |file| file.id.last > flush_max);
         for file in ahead {
-            remove_dropped(&core.env, dir, file.id)?;
+            remove_dropped(&core.env, &folder.dir, file.id)?;
         }
-        add(&core.counters.damaged_files, kept.unread.len() as u64);
         if !kept.files.is_empty() || !kept.unread.is_empty() {
             catalog.insert(key, Arc::new(kept));
         }

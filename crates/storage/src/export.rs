@@ -78,6 +78,14 @@ pub fn export(
         take,
         done: Exported::default(),
     };
+    let (tenant, signal) = (selection.tenant.as_str(), selection.signal.name());
+    let below = format!("store/{tenant}/{signal}/");
+    for stray in folder.strays {
+        if stray.costs_rows && stray.path.starts_with(&below) {
+            let damage = format!("{}: {}", stray.path, stray.what);
+            work.done.damaged.push(damage);
+        }
+    }
     for partition in folder.partitions {
         for file in partition.files {
             match file.blocks {

@@ -20,7 +20,7 @@ use crate::OpenError;
 use crate::chunk::{Chunk, ChunkSink, Received};
 use crate::partition::{
     BlockFile, EXTENSIONS, FileError, FileId, INDEX, Listed, PartitionKey, day_from_dropped,
-    day_from_name, of_folder,
+    day_from_name, day_from_set_aside, of_folder,
 };
 use crate::store::rebuild::SET_ASIDE;
 use crate::store::{Again, Checkpoint, Record, SOURCES, decode_batch};
@@ -110,6 +110,8 @@ pub(crate) struct Stray {
     /// Below the data folder.
     pub path: String,
     pub what: &'static str,
+    /// Whether rows are missing from answers for it.
+    pub costs_rows: bool,
 }
 
 /// A data folder as of one checkpoint.
@@ -269,7 +271,19 @@ impl Look<'_> {
 
     fn stray(&mut self, path: &Path, what: &'static str) {
         let path = shown(self.dir, path);
-        self.strays.push(Stray { path, what });
+        let costs_rows = false;
+        self.strays.push(Stray {
+            path,
+            what,
+            costs_rows,
+        });
+    }
+
+    fn lost(&mut self, path: &Path, what: &'static str) {
+        self.stray(path, what);
+        if let Some(stray) = self.strays.last_mut() {
+            stray.costs_rows = true;
+        }
     }
 
     fn top(&mut self) -> Result<(), FolderError> {
@@ -333,6 +347,8 @@ impl Look<'_> {
                     self.partition(key, dir)?;
                 } else if day_from_dropped(&entry.name).is_some() {
                     self.stray(&dir, "a dropped partition that is being removed");
+                } else if day_from_set_aside(&entry.name).is_some() {
+                    self.lost(&dir, "the folder of a day, set aside when it did not list");
                 } else {
                     self.stray(&dir, "not the folder of a day");
                 }
@@ -355,7 +371,13 @@ impl Look<'_> {
         }
         for _ in 0..TRIES {
             let strays = self.strays.len();
-            let entries = self.list(&dir)?;
+            let entries = match self.env.files.list(&dir) {
+                Err(error) if env::is_unreadable(&error) => {
+                    self.lost(&dir, "the folder of a day, which does not list");
+                    return Ok(());
+                }
+                entries => entries.map_err(failed(&dir))?,
+            };
             let opened = self.open_files(&key, &dir, &entries);
             // A listing that was made while names came and went may have neither the old nor the
             // new ones.

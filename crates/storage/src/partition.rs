@@ -27,6 +27,7 @@ mod directory;
 mod entry;
 mod file;
 mod id;
+mod lost;
 mod open_files;
 mod write;
 
@@ -46,6 +47,7 @@ pub(crate) use directory::{BlockMeta, directory};
 pub(crate) use entry::{FileEntry, Home};
 pub(crate) use file::{BlockFile, EXTENSIONS, FileError, Place, UNFINISHED};
 pub(crate) use id::FileId;
+pub(crate) use lost::{LOST, day_from_set_aside};
 pub(crate) use open_files::OpenFiles;
 pub(crate) use write::{BlocksWriter, split_terms, write_whole};
 
@@ -194,7 +196,7 @@ impl Partition {
 
     /// Looks at the files that count, those of flushes up to `flush_max` and what they became;
     /// removes the others. What counts not at all has to be seen and to go: once a flush of its number
-    /// counts, it would, too. So a folder that does not list is an error.
+    /// counts, it would, too. So a folder that does not list is an error, or set aside ([`lost`]).
     pub(crate) fn open(
         open: &Arc<OpenFiles>,
         root: &Path,
@@ -204,7 +206,16 @@ impl Partition {
         let env = &open.env;
         let dir = key.dir(root);
         let mut partition = Self::new(open, root, key);
-        let entries = env.files.list(&dir)?;
+        let entries = match env.files.list(&dir) {
+            Err(error) if env::is_unreadable(&error) => {
+                let aside = lost::set_aside(env, &dir)?;
+                tracing::error!(dir = %dir.display(), %error, aside = %aside.display(),
+                    "the folder of a partition does not list, its rows are missing from answers");
+                partition.unread.push(LOST);
+                return Ok(partition);
+            }
+            entries => entries?,
+        };
         let names = entries.iter().map(|entry| entry.name.as_str());
         let Listed {
             files,

@@ -60,7 +60,7 @@ pub(crate) use decode::decode_batch;
 pub use labels::LabelLimits;
 pub use options::Options;
 pub(crate) use record::{Logged, Record, read_any as read_record};
-pub(crate) use recover::{Again, each_partition};
+pub(crate) use recover::{Again, each_partition, open_partition};
 use refusal::Refusal;
 pub(crate) use shared::{Core, View};
 pub(crate) use sources::{NAME as SOURCES, check as check_sources};

@@ -131,12 +131,17 @@ pub fn verify(env: &Env, dir: &Path, decoder: &dyn Decode) -> Result<Report, Fol
         check_partition(&folder, &partition, index, &interned, &mut report);
     }
     for stray in std::mem::take(&mut folder.strays) {
+        let (severity, costs) = if stray.costs_rows {
+            (Severity::Loss, "all rows of the day that were in it")
+        } else {
+            (Severity::Note, "room on the disk")
+        };
         report.add(Finding {
-            severity: Severity::Note,
+            severity,
             file: stray.path,
             block: None,
             what: stray.what.to_owned(),
-            costs: "room on the disk".to_owned(),
+            costs: costs.to_owned(),
         });
     }
     Ok(report)

@@ -202,12 +202,17 @@ impl Seen {
 fn last_flushes(core: &Core) -> std::io::Result<LastFlushes> {
     let mut found = LastFlushes::default();
     let files = &core.env.files;
-    super::recover::each_partition(core, &mut |key, dir| {
+    super::recover::each_partition(core, &mut |key, folder| {
         // What is downsampled follows from the rows.
         if key.resolution.is_some() {
             return Ok(());
         }
-        for entry in files.list(dir)? {
+        let entries = match files.list(&folder.dir) {
+            // It will be set aside as a whole.
+            Err(error) if env::is_unreadable(&error) => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
             let parsed = FileId::parse(&entry.name);
             let blocks = parsed.filter(|(_, extension)| *extension == "blocks");
             if let Some((id, _)) = blocks.filter(|_| entry.kind == EntryKind::File) {

@@ -1,6 +1,6 @@
 //! Opening: partitions as of the checkpoint, and the WAL beyond it replayed into the head.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use env::EntryKind;
@@ -9,6 +9,7 @@ use model::room::Room;
 use model::row::Reject;
 use model::value::KeyValueRef;
 use model::{Signal, Tenant};
+use rustc_hash::FxHashSet;
 
 use super::checkpoint::{Checkpoint, Unread};
 use super::commit::{grown_bytes, push};
@@ -21,7 +22,7 @@ use super::{Core, OpenError, Options, add, flusher, rebuild, record};
 use crate::chunk::SeriesGate;
 use crate::downsampling;
 use crate::flush::Heads;
-use crate::partition::{self, Partition, PartitionKey, day_from_name};
+use crate::partition::{self, LOST, Partition, PartitionKey, day_from_name, day_from_set_aside};
 use crate::points::{Growth, Known, SeriesEntry};
 use crate::retention;
 use crate::write::Batch;
@@ -425,21 +426,44 @@ fn arrival(batch: &Batch, received: Option<u64>) -> u64 {
 fn open_partitions(core: &Core, flush_max: u64) -> std::io::Result<()> {
     let mut view = core.view.write();
     let partitions = Arc::make_mut(&mut view.partitions);
-    each_partition(core, &mut |key, _| {
+    each_partition(core, &mut |key, folder| {
         if key.resolution.is_some() {
             return Ok(());
         }
-        let partition = Partition::open(&core.open, &core.root, key.clone(), flush_max)?;
-        add(&core.counters.damaged_files, partition.unread.len() as u64);
+        let partition = open_partition(core, &key, &folder, flush_max)?;
         partitions.insert(key, Arc::new(partition));
         Ok(())
     })
 }
 
+/// Opens what is in the folder of a partition, and counts what is not to be had of it.
+pub(crate) fn open_partition(
+    core: &Core,
+    key: &PartitionKey,
+    folder: &PartitionFolder,
+    flush_max: u64,
+) -> std::io::Result<Partition> {
+    let mut partition = Partition::open(&core.open, &core.root, key.clone(), flush_max)?;
+    if folder.has_lost && !partition.unread.contains(&LOST) {
+        tracing::error!(dir = %folder.dir.display(),
+            "a folder of this day was set aside as it did not list, its rows are missing from answers");
+        partition.unread.push(LOST);
+    }
+    add(&core.counters.damaged_files, partition.unread.len() as u64);
+    Ok(partition)
+}
+
+/// A folder of a partition.
+pub(crate) struct PartitionFolder {
+    pub dir: PathBuf,
+    /// Another one of the same day was set aside since it did not list.
+    pub has_lost: bool,
+}
+
 /// Shows every folder of a partition, of rows and of buckets.
 pub(crate) fn each_partition(
     core: &Core,
-    see: &mut dyn FnMut(PartitionKey, &Path) -> std::io::Result<()>,
+    see: &mut dyn FnMut(PartitionKey, PartitionFolder) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
     let files = &core.env.files;
     let dirs = |dir: &Path| -> std::io::Result<Vec<String>> {
@@ -456,10 +480,9 @@ pub(crate) fn each_partition(
             let Some((signal, resolution)) = partition::of_folder(&signal_name) else {
                 continue;
             };
-            for day_name in dirs(&tenant_dir.join(&signal_name))? {
-                let Some(day) = day_from_name(&day_name) else {
-                    continue;
-                };
+            let names = dirs(&tenant_dir.join(&signal_name))?;
+            let lost: FxHashSet<u32> = names.iter().filter_map(|n| day_from_set_aside(n)).collect();
+            for day in names.iter().filter_map(|name| day_from_name(name)) {
                 let key = PartitionKey {
                     tenant: tenant.clone(),
                     signal,
@@ -467,8 +490,12 @@ pub(crate) fn each_partition(
                     day,
                 };
                 let dir = key.dir(&core.root);
+                let folder = PartitionFolder {
+                    dir: dir.clone(),
+                    has_lost: lost.contains(&day),
+                };
                 // Whoever is told has to know which of very many it is.
-                see(key, &dir).map_err(|error| {
+                see(key, folder).map_err(|error| {
                     std::io::Error::new(error.kind(), format!("{}: {error}", dir.display()))
                 })?;
             }
