@@ -227,6 +227,14 @@ pub struct Gap {
     pub pages: Vec<Vec<LogLine>>,
 }
 
+impl Follow {
+    /// Whether missed records could not be had while the tail goes on.
+    pub(crate) fn has_failed_gap(&self) -> bool {
+        let has_failed = |gap: &Gap| !gap.load.pending && gap.load.failure.is_some();
+        self.broken.is_none() && self.gap.as_ref().is_some_and(has_failed)
+    }
+}
+
 /// State of the alerts screen.
 #[derive(Debug, Default)]
 pub struct Alerts {
@@ -517,11 +525,20 @@ impl Model {
         own.unwrap_or(&self.range)
     }
 
+    /// Whether missed records are to be asked for again.
+    fn has_failed_gap(&self) -> bool {
+        let logs = self.stack.iter().filter_map(|entry| match &entry.screen {
+            Screen::Logs(logs) => logs.follow.as_ref(),
+            _ => None,
+        });
+        logs.into_iter().any(Follow::has_failed_gap)
+    }
+
     /// How often the screen shown wants to be asked for anew, in milliseconds; none where
     /// nothing changes by itself.
     pub fn tick_ms(&self) -> Option<u64> {
         match self.top().screen {
-            _ if self.outage.is_some() => Some(2_000),
+            _ if self.outage.is_some() || self.has_failed_gap() => Some(2_000),
             Screen::Home(_) | Screen::Alerts(_) => Some(5_000),
             _ => None,
         }

@@ -2,6 +2,7 @@
 
 use api::{CompleteParams, HistogramParams, LogsParams, TracesParams};
 
+use super::tail;
 use crate::message::{Effect, Request, Slot, SlotKind};
 use crate::model::load::Load;
 use crate::model::{Follow, Logs, Model, PromptKind, Screen};
@@ -115,17 +116,21 @@ pub(super) fn returned(model: &mut Model, effects: &mut Vec<Effect>) {
 /// Asks for what the passing of time may have changed: all that a screen shows which changes by
 /// itself, and what failed because the server was away.
 pub(super) fn tick(model: &mut Model, effects: &mut Vec<Effect>) {
+    tail::ask_again(model, effects);
     let screen = &model.top().screen;
-    let failed = screen.failure().is_some_and(|failure| failure.away);
-    if screen.is_pending() || (model.tick_ms().is_none() && !failed) {
+    if screen.is_pending() {
         return;
     }
+    let failed = screen.failure().is_some_and(|failure| failure.away);
     let changes = matches!(screen, Screen::Home(_) | Screen::Alerts(_));
     if changes || failed {
         ask(model, effects);
         return;
     }
     // Only an outage makes the other screens look at the clock.
+    if model.outage.is_none() {
+        return;
+    }
     model.generation += 1;
     effects.push(Effect::Fetch {
         slot: Slot {

@@ -151,7 +151,8 @@ pub(super) fn missed(
             gap.pages.push(lines);
             (cursor, completeness)
         }
-        // Away again: the tail breaks too, and what is missing is asked for when it is back.
+        // Away again: what is missing is asked for when the tail is back, if it breaks too, and after
+        // a while if it goes on.
         Err(failure) if failure.away => return gap.load.finish(Err(failure)),
         Err(_refused) => {
             follow.lacks = true;
@@ -168,6 +169,25 @@ pub(super) fn missed(
             follow.lacks |= cursor.is_some();
             caught_up(logs);
         }
+    }
+}
+
+/// Asks once more for missed records that could not be had while the tail went on.
+pub(super) fn ask_again(model: &mut Model, effects: &mut Vec<Effect>) {
+    for entry in &mut model.stack {
+        let Screen::Logs(logs) = &mut entry.screen else {
+            continue;
+        };
+        let Some(follow) = logs
+            .follow
+            .as_mut()
+            .filter(|follow| follow.has_failed_gap())
+        else {
+            continue;
+        };
+        // From the newest on: more may have come since.
+        follow.gap.iter_mut().for_each(|gap| gap.pages.clear());
+        ask::ask_missed(entry.id, logs, None, &mut model.generation, effects);
     }
 }
 

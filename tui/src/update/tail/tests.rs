@@ -172,6 +172,32 @@ fn a_tail_that_breaks_again_while_it_catches_up_asks_from_the_first_break_on() {
 }
 
 #[test]
+fn missed_records_that_cannot_be_had_while_the_tail_goes_on_are_asked_for_again() {
+    let mut tail = Following::new();
+    tail.say(0, &[600]);
+    tail.tell(TailMessage::Broken(away()));
+    let (request, first) = missed(&tail.tell(TailMessage::Opened));
+    assert_eq!(tail.model.tick_ms(), None);
+    assert!(tail.answer(request, Err(away())).is_empty());
+    // The tail is still there, and what it sends waits for what is missing.
+    tail.say(0, &[900]);
+    assert_eq!(tail.times().last(), Some(&600));
+    assert_eq!(tail.model.tick_ms(), Some(2_000));
+    let effects = update(&mut tail.model, Message::Tick(T0 + 14 * SECOND));
+    let (again, rest) = effects.split_at(1);
+    let (request, second) = missed(again);
+    assert_eq!(first.range, second.range);
+    assert!(matches!(
+        rest,
+        [Effect::Fetch { slot, .. }] if slot.kind == SlotKind::Probe
+    ));
+    let page = Answer::Logs(records(&[600, 700]), None, whole());
+    tail.answer(request, Ok(page));
+    assert_eq!(tail.times(), [130, 300, 470, 500, 600, 700, 900]);
+    assert_eq!(tail.model.tick_ms(), None);
+}
+
+#[test]
 fn what_a_source_of_the_server_acknowledged_while_it_was_away_is_caught_up() {
     let mut tail = Following::new();
     tail.say(0, &[600]);
