@@ -203,7 +203,7 @@ pub struct Follow {
     /// Sources that are away.
     pub lost: Vec<String>,
     /// Lines that arrived before the page that comes before them did.
-    pub early: Option<Vec<LogLine>>,
+    pub early: Option<LogStore>,
     /// Whether it is broken, and why.
     pub broken: Option<Failure>,
     /// What it missed while it was broken.

@@ -1,4 +1,4 @@
-//! Log records as compact lines, oldest first, bounded in number.
+//! Log records as compact lines, oldest first, bounded in number and bytes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use crate::text::{find_ignoring_case, fit, sanitise};
 
 /// Most lines that one screen holds; older ones are let go, and counted.
 pub const LINES_MAX: usize = 1_000_000;
+/// What the lines of one screen take at most.
+const BYTES_MAX: usize = 256 << 20;
 /// Longest line kept for the list, in columns; the details have all of it.
 const LINE_COLUMNS: usize = 4096;
 
@@ -34,6 +36,10 @@ impl LogLine {
     /// The whole record.
     pub fn record(&self) -> Option<LogView> {
         serde_json::from_slice(&self.record).ok()
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len() + self.record.len()
     }
 
     /// Whether its text or service contains a text.
@@ -93,7 +99,7 @@ fn severity(record: &LogView) -> u8 {
 pub struct Merged {
     /// New lines.
     pub added: usize,
-    /// Old lines let go because there were too many.
+    /// Old lines let go because there were too many, or they took too much.
     pub evicted: usize,
     /// Times of the new lines, sorted.
     times: Vec<u64>,
@@ -110,7 +116,8 @@ impl Merged {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LogStore {
     lines: VecDeque<LogLine>,
-    /// Lines let go because there were too many.
+    bytes: usize,
+    /// Lines let go because there were too many, or they took too much.
     pub evicted: u64,
 }
 
@@ -132,30 +139,51 @@ impl LogStore {
 
     /// Replaces all lines by these, oldest first.
     pub fn replace(&mut self, lines: Vec<LogLine>) {
-        self.lines = lines.into();
-        self.evicted = 0;
-        self.evict();
+        *self = Self::default();
+        self.append(lines);
     }
 
     /// Puts older lines in front, oldest first. Gives how many found room.
     pub fn prepend(&mut self, lines: Vec<LogLine>) -> usize {
-        let room = LINES_MAX.saturating_sub(self.lines.len());
-        let added = lines.len().min(room);
-        for line in lines.into_iter().rev().take(added) {
+        let before = self.lines.len();
+        for line in lines.into_iter().rev() {
+            let bytes = self.bytes + line.bytes();
+            if self.lines.len() == LINES_MAX || bytes > BYTES_MAX {
+                break;
+            }
+            self.bytes = bytes;
             self.lines.push_front(line);
         }
-        added
+        self.lines.len() - before
     }
 
     /// Appends newer lines. Gives how many old ones were let go.
     pub fn append(&mut self, lines: impl IntoIterator<Item = LogLine>) -> usize {
+        let before = self.lines.len();
         self.lines.extend(lines);
-        self.evict()
+        self.bytes += self
+            .lines
+            .range(before..)
+            .map(LogLine::bytes)
+            .sum::<usize>();
+        self.evict(LINES_MAX, BYTES_MAX)
     }
 
-    fn evict(&mut self) -> usize {
-        let surplus = self.lines.len().saturating_sub(LINES_MAX);
-        self.lines.drain(..surplus);
+    /// All lines, oldest first.
+    pub fn into_lines(self) -> Vec<LogLine> {
+        self.lines.into()
+    }
+
+    /// Lets the oldest lines go until no more than these are left; the newest one stays.
+    fn evict(&mut self, lines_max: usize, bytes_max: usize) -> usize {
+        let mut surplus = 0;
+        while self.lines.len() > lines_max || (self.bytes > bytes_max && self.lines.len() > 1) {
+            let Some(line) = self.lines.pop_front() else {
+                break;
+            };
+            self.bytes -= line.bytes();
+            surplus += 1;
+        }
         self.evicted += surplus as u64;
         surplus
     }
@@ -186,6 +214,7 @@ impl LogStore {
         let mut times: Vec<u64> = fresh.iter().map(|line| line.time).collect();
         times.sort_unstable();
         let first = self.lines.iter().position(|line| line.time >= since);
+        self.bytes += fresh.iter().map(LogLine::bytes).sum::<usize>();
         self.lines.extend(fresh);
         if let Some(first) = first {
             // Lines of one time keep their order.
@@ -194,7 +223,7 @@ impl LogStore {
         Merged {
             added: times.len(),
             times,
-            evicted: self.evict(),
+            evicted: self.evict(LINES_MAX, BYTES_MAX),
         }
     }
 
@@ -277,6 +306,28 @@ mod tests {
         (0..store.len())
             .map(|i| &*store.get(i).unwrap().text)
             .collect()
+    }
+
+    #[test]
+    fn long_lines_are_bounded_by_what_they_take() {
+        let mut store = LogStore::default();
+        let long = "x".repeat(10_000);
+        let records: Vec<LogView> = (10..60).map(|time| record(time, &long, 9)).collect();
+        store.append(lines(&records));
+        let each = store.bytes / 50;
+        assert!((14_000..20_000).contains(&each), "record and text: {each}");
+        assert_eq!(store.evict(LINES_MAX, 20 * each), 30);
+        assert_eq!((store.len(), store.evicted), (20, 30));
+        assert_eq!(store.get(0).unwrap().time, 40);
+        store.merge(lines(&[record(60, &long, 9), record(59, &long, 9)]));
+        assert_eq!(store.bytes, 21 * each);
+        // However long it is.
+        assert_eq!(store.evict(LINES_MAX, 1), 20);
+        assert_eq!(store.newest(), Some(60));
+        // Older lines come only while there is room.
+        store.bytes = BYTES_MAX - each;
+        assert_eq!(store.prepend(lines(&records[..3])), 1);
+        assert_eq!(store.get(0).unwrap().time, 12);
     }
 
     #[test]

@@ -198,7 +198,7 @@ fn logs_answer(logs: &mut Logs, kind: SlotKind, generation: u64, answer: Result<
                 }
                 Err(failure) => logs.load.finish(Err(failure)),
             }
-            logs.store.merge(early.unwrap_or_default());
+            logs.store.merge(early.unwrap_or_default().into_lines());
             logs.list.cursor = logs.store.len().saturating_sub(1);
         }
         SlotKind::More if logs.older.expects(generation) => match page {

@@ -5,6 +5,7 @@ use api::{CompleteParams, HistogramParams, LogsParams, TracesParams};
 use super::tail;
 use crate::message::{Effect, Request, Slot, SlotKind};
 use crate::model::load::Load;
+use crate::model::logs::LogStore;
 use crate::model::{Follow, Logs, Model, PromptKind, Screen};
 use crate::range::RangeChoice;
 
@@ -305,7 +306,7 @@ pub(super) fn follow(model: &mut Model, effects: &mut Vec<Effect>) {
     *generation += 1;
     logs.follow = Some(Follow {
         generation: *generation,
-        early: Some(Vec::new()),
+        early: Some(LogStore::default()),
         ..Follow::default()
     });
     effects.push(Effect::Tail {

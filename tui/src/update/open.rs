@@ -144,10 +144,13 @@ pub(super) fn set_query(model: &mut Model, query: String, effects: &mut Vec<Effe
     match &mut model.top_mut().screen {
         Screen::Traces(traces) => {
             traces.query = query;
+            // It names a place in the answer to the query before.
+            traces.cursor = None;
             traces.list = ListState::default();
         }
         Screen::Logs(logs) => {
             logs.query = query;
+            logs.cursor = None;
             follows = logs.follow.take().is_some();
         }
         _ => return,
@@ -158,5 +161,33 @@ pub(super) fn set_query(model: &mut Model, query: String, effects: &mut Vec<Effe
     ask::ask(model, effects);
     if follows {
         ask::follow(model, effects);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::set_query;
+    use crate::command::Command;
+    use crate::message::{Effect, SlotKind};
+    use crate::model::{Model, Screen};
+    use crate::testdata::{Server, T0, respond};
+    use crate::update::start;
+    use crate::update::tests::press;
+
+    #[test]
+    fn pages_of_a_query_that_failed_are_not_asked_for_by_the_cursor_of_another() {
+        let mut model = Model::new("http://h:1", (120, 40), T0);
+        let effects = start(&mut model, Some(Command::Logs(String::new())));
+        respond(&mut model, effects, &Server::Whole);
+        let Screen::Logs(logs) = &mut model.top_mut().screen else {
+            panic!("no logs");
+        };
+        logs.cursor = Some("of the first query".to_owned());
+        let mut effects = Vec::new();
+        set_query(&mut model, "level:error".to_owned(), &mut effects);
+        respond(&mut model, effects, &Server::Failing);
+        let effects = press(&mut model, "home");
+        let more = |effect: &Effect| matches!(effect, Effect::Fetch { slot, .. } if slot.kind == SlotKind::More);
+        assert!(!effects.iter().any(more), "{effects:?}");
     }
 }

@@ -11,7 +11,7 @@ mod tests;
 use super::{answers, ask, outage};
 use crate::message::{Answer, Effect, TailMessage};
 use crate::model::load::Failure;
-use crate::model::logs::{LINES_MAX, LogLine};
+use crate::model::logs::{LogLine, LogStore};
 use crate::model::{Follow, Gap, Logs, Model, Screen};
 
 /// Most sources named as lost.
@@ -44,12 +44,12 @@ pub(super) fn take(
         TailMessage::Opened => {
             let was_broken = follow.broken.take().is_some();
             if was_broken && logs.load.value.is_some() {
-                follow.early = Some(Vec::new());
+                follow.early = Some(LogStore::default());
                 ask::ask_missed(entry, logs, None, last, effects);
             } else {
                 // There is no first page yet that anything could be missing after.
                 follow.gap = None;
-                follow.early = is_top.then(Vec::new);
+                follow.early = is_top.then(LogStore::default);
                 if is_top {
                     ask::ask(model, effects);
                 }
@@ -100,7 +100,7 @@ fn broken(logs: &mut Logs, now: u64) {
         ..Gap::default()
     });
     let early = follow.early.take().unwrap_or_default();
-    merge(logs, early);
+    merge(logs, early.into_lines());
 }
 
 /// Asks for what a source of the server acknowledged while it was away. What the tail sends
@@ -203,7 +203,7 @@ fn caught_up(logs: &mut Logs) {
     if let Some(follow) = &mut logs.follow {
         follow.caught_up += added as u64;
     }
-    merge(logs, early);
+    merge(logs, early.into_lines());
 }
 
 /// Puts lines where they belong in time, but for those that are there already. The mark stays
@@ -229,10 +229,7 @@ fn new_lines(logs: &mut Logs, lines: Vec<LogLine>) {
     };
     let added = lines.len();
     if let Some(early) = &mut follow.early {
-        early.extend(lines);
-        let surplus = early.len().saturating_sub(LINES_MAX);
-        logs.store.evicted += surplus as u64;
-        early.drain(..surplus);
+        logs.store.evicted += early.append(lines) as u64;
         return;
     }
     let evicted = logs.store.append(lines);
