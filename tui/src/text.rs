@@ -8,31 +8,43 @@ use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
+/// Longest character that is drawn whole, with all that combines with it.
+const CHARACTER_BYTES_MAX: usize = 64;
+
 /// Stands for the end of a line in text of several.
 pub(crate) const LINE_END: char = '⏎';
 
 /// Makes text safe to draw on one row: control characters become visible pictures, tabs and line
 /// ends become single marks, and invisible format characters that reorder or hide text become
-/// replacement marks.
+/// replacement marks. So does what combines with a character beyond all measure: it takes no column,
+/// so nothing else would bound it.
 pub(crate) fn sanitise(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
         return Cow::Borrowed(text);
     }
-    if !text.chars().any(is_unsafe) {
+    if !text.chars().any(is_unsafe) && !text.graphemes(true).any(is_endless) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(
-        text.chars()
-            .map(|c| if is_unsafe(c) { picture(c) } else { c })
-            .collect(),
-    )
+    let safe = |c| if is_unsafe(c) { picture(c) } else { c };
+    let mut drawn = String::new();
+    for grapheme in text.graphemes(true) {
+        let end = grapheme.floor_char_boundary(CHARACTER_BYTES_MAX);
+        drawn.extend(grapheme[..end].chars().map(safe));
+        drawn.extend(is_endless(grapheme).then_some(char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(drawn)
+}
+
+fn is_endless(grapheme: &str) -> bool {
+    grapheme.len() > CHARACTER_BYTES_MAX
 }
 
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
-            | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+            '\u{061C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+            | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}'
+            | '\u{E0100}'..='\u{E01EF}')
 }
 
 fn picture(character: char) -> char {
@@ -223,6 +235,21 @@ mod tests {
         let hostile = "a\u{1b}[31mb\tc\nd\u{7f}\u{9b}2J\u{202e}e\u{200b}";
         assert_eq!(sanitise(hostile), "a␛[31mb c⏎d␡\u{FFFD}2J\u{FFFD}e\u{FFFD}");
         assert!(matches!(sanitise("naïve 日本 👩‍👩‍👧"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_combines_without_end_is_cut() {
+        let marks = "\u{301}".repeat(1_000_000);
+        let family = "👩\u{200D}".repeat(100_000);
+        let hostile = format!("e{marks}x {family}👩 y\u{61c}");
+        let drawn = sanitise(&hostile);
+        assert!(drawn.len() < 200, "{} bytes", drawn.len());
+        assert!(drawn.starts_with("e\u{301}\u{301}"));
+        let parts: Vec<&str> = drawn.split(char::REPLACEMENT_CHARACTER).collect();
+        assert_eq!(parts.len(), 4, "{drawn}");
+        assert!(parts[1].starts_with("x 👩") && parts[2] == " y", "{drawn}");
+        let modest = format!("e{}", "\u{301}".repeat(20));
+        assert_eq!(sanitise(&modest), modest);
     }
 
     #[test]
