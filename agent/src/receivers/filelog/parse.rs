@@ -141,8 +141,9 @@ fn any_value(json: Json, depth: usize) -> Value {
         Json::String(text) => Value::Str(text),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(integer), _) => Value::Int(integer),
-            (None, Some(double)) => Value::Double(double),
-            (None, None) => Value::Str(number.to_string()),
+            // An id of 64 bits would be another one as a double.
+            (None, Some(double)) if !number.is_u64() => Value::Double(double),
+            (None, _) => Value::Str(number.to_string()),
         },
         nested if depth >= DEPTH_MAX => Value::Str(nested.to_string()),
         Json::Array(items) => {

@@ -164,3 +164,14 @@ fn b3_is_a_trace_context_in_every_form() {
     ));
     assert_eq!(log.trace_id.unwrap().to_string(), TRACE);
 }
+
+#[test]
+fn a_number_of_64_bits_keeps_its_digits() {
+    let line = r#"{"message":"x","trace":14932853049850238273,"count":-5,"ratio":0.5}"#;
+    let log = auto(line);
+    let of = |key: &str| attribute(&log, key).cloned();
+    let digits = "14932853049850238273".to_owned();
+    assert_eq!(of("trace"), Some(Value::Str(digits)));
+    assert_eq!(of("count"), Some(Value::Int(-5)));
+    assert_eq!(of("ratio"), Some(Value::Double(0.5)));
+}
