@@ -14,6 +14,7 @@ use super::assemble::{Assembler, Rules};
 use super::batch::{self, Batch, Source};
 use super::checkpoint::{self, FileId, Restored};
 use super::discover::{self, FileSet, PatternError};
+use super::rotation;
 use super::tracked::{Look, Taken, Tracked};
 use crate::encode;
 use crate::metrics::Metrics;
@@ -102,7 +103,9 @@ impl Poller {
                     self.fresh = false;
                     self.next_order = self.next_order.max(state.order + 1);
                     state.seen_unix_nano = now;
-                    self.files.insert(id, Tracked::restored(id, state));
+                    let mut file = Tracked::restored(id, state);
+                    file.set = rotation::set_of(&self.sets, &file.lineage);
+                    self.files.insert(id, file);
                 }
                 Some(Restored::Lineage(path, assembler)) => {
                     self.assemblers.insert(Arc::from(path), assembler);
@@ -234,13 +237,17 @@ impl Poller {
         self.options.filelog.batch_bytes.min(entry).max(1)
     }
 
+    /// Longest line: several go into an entry of the queue, however small that may be.
+    fn line_bytes_max(&self) -> usize {
+        let entry = self.options.queue.entry_bytes_max / 4;
+        self.options.filelog.line_bytes_max.min(entry).max(1)
+    }
+
     fn take_lines(&mut self, file: &mut Tracked, buffer: &mut Vec<u8>) -> io::Result<Taken> {
         let now = self.env.clock.unix_nanos();
         let had_pending = !file.pending.is_empty();
-        let (read_bytes, line_max) = (
-            self.options.filelog.read_bytes,
-            self.options.filelog.line_bytes_max,
-        );
+        let read_bytes = self.options.filelog.read_bytes;
+        let (line_max, batch_bytes) = (self.line_bytes_max(), self.batch_bytes());
         let mut invalid = 0;
         let first = file.state.offset == 0;
         let lineage = Arc::clone(&file.lineage);
@@ -257,6 +264,7 @@ impl Poller {
             let text = String::from_utf8_lossy(line);
             invalid += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
             self.line(&lineage, &path, set, &text, now);
+            self.batch.bytes() < batch_bytes
         })?;
         if taken.bytes > 0 {
             self.dirty_files.insert(file.id);
@@ -289,6 +297,7 @@ impl Poller {
         let Some(files) = self.sets.get(set) else {
             return;
         };
+        let bytes_max = self.line_bytes_max();
         let host = &self.host;
         let resource = self
             .resources
@@ -303,7 +312,7 @@ impl Poller {
         let rules = Rules {
             format: files.options.format,
             multiline: files.options.multiline.as_ref(),
-            bytes_max: self.options.filelog.line_bytes_max,
+            bytes_max,
             flush_after_nanos: nanos(self.options.filelog.flush_after),
         };
         let source = Source {
@@ -335,7 +344,7 @@ impl Poller {
     pub(super) fn emit_pending(&mut self, file: &mut Tracked) {
         let now = self.env.clock.unix_nanos();
         let pending = file.take_pending();
-        let kept = pending.len().min(self.options.filelog.line_bytes_max);
+        let kept = pending.len().min(self.line_bytes_max());
         self.problem("line_too_long_bytes", (pending.len() - kept) as u64);
         let line = pending[..kept]
             .strip_suffix(b"\r")
@@ -363,9 +372,13 @@ impl Poller {
             // The newest file of the lineage lends its name and treatment.
             let newest = self.files.values().filter(|file| file.lineage == lineage);
             let newest = newest.max_by_key(|file| file.state.order);
-            let (path, set) = newest.map_or((lineage.to_path_buf(), 0), |file| {
-                (file.path.clone(), file.set)
-            });
+            let (path, set) = match newest {
+                Some(file) => (file.path.clone(), file.set),
+                None => (
+                    lineage.to_path_buf(),
+                    rotation::set_of(&self.sets, &lineage),
+                ),
+            };
             let mut any = false;
             self.assemble(&lineage, &path, set, |assembler, rules, out| {
                 any = assembler.flush_due(rules, now, out);
@@ -405,7 +418,7 @@ impl Poller {
                 updates.push(checkpoint::lineage_update(lineage, assembler));
             }
         }
-        let entry = self.batch.take();
+        let mut entry = self.batch.take();
         let empty = std::mem::take(&mut self.batch.empty_records);
         self.metrics
             .add("throughline_agent_file_empty_records_total", &[], empty);
@@ -418,15 +431,13 @@ impl Poller {
                     return;
                 }
                 Err(error @ AppendError::TooLarge { .. }) => {
-                    // Batches are kept far below the limit, so this takes a limit set absurdly
-                    // low. The positions still have to move on.
-                    let rows = entry.as_ref().map_or(0, |entry| entry.rows);
+                    // A batch ends at half of the limit, so this takes a record that is another half,
+                    // of a line that was a quarter. The positions still have to move on.
+                    let rows = entry.take().map_or(0, |entry| entry.rows);
                     tracing::error!(%error, rows, "log records dropped");
                     self.metrics.received(Signal::Logs, "filelog", rows);
                     self.metrics.dropped(Signal::Logs, "too_large", rows);
-                    if self.queue.append_blocking(None, updates.clone()).is_ok() {
-                        break;
-                    }
+                    continue;
                 }
                 Err(AppendError::Full | AppendError::Retry(_)) => {
                     self.problem("paused_by_queue", 1);

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::checkpoint::{FileId, FileState};
+use super::checkpoint::{FileId, FileState, Head};
 use super::discover::{self, Found};
 use super::poller::{Poller, nanos};
 use super::tracked::Tracked;
@@ -15,7 +15,7 @@ use crate::options::StartAt;
 const REMOVED_IDLE_NANOS: u64 = 5_000_000_000;
 
 impl Tracked {
-    /// A file that an earlier run has read.
+    /// A file that an earlier run has read. Its treatment is that of a set that it has to be given.
     pub(super) fn restored(id: FileId, state: FileState) -> Self {
         Self {
             id,
@@ -48,6 +48,15 @@ impl Tracked {
         }
     }
 
+    /// Takes a file that begins so for a copy: it is not read, and not held open.
+    fn pass_over(&mut self, start: &[u8]) {
+        self.state.copy = true;
+        self.state.head = Head::of(start);
+        self.state.offset = self.bytes;
+        self.drained = true;
+        self.file = None;
+    }
+
     fn move_to(&mut self, path: &Path) {
         self.path = path.to_owned();
         self.state.set_path(path);
@@ -61,12 +70,16 @@ impl Poller {
         self.problem("unreadable", unreadable);
         let unix = self.env.clock.unix_nanos();
         let mut new = Vec::new();
+        let mut changed_copies = Vec::new();
         for (id, found) in &found {
             let Some(file) = self.files.get_mut(id) else {
                 new.push((*id, found.clone()));
                 continue;
             };
             file.state.seen_unix_nano = unix;
+            if file.state.copy && (file.path != found.path || file.bytes != found.bytes) {
+                changed_copies.push((*id, found.clone()));
+            }
             if file.orphan {
                 file.orphan = false;
                 file.next_look = 0;
@@ -78,6 +91,7 @@ impl Poller {
                 self.dirty_files.insert(*id);
             }
         }
+        new.extend(self.no_copies(changed_copies));
         self.adopt_all(new, &found, now);
         self.look_for_orphans(&found, now);
         self.forget(now, unix);
@@ -95,11 +109,7 @@ impl Poller {
         }
         // Of files that appear together the older ones were written first.
         new.sort_by_key(|(id, found)| (found.modified_nanos, *id));
-        let known = self.files.values().map(|file| (file.path.clone(), file.id));
-        let mut by_path: HashMap<PathBuf, Vec<FileId>> = HashMap::new();
-        for (path, id) in known {
-            by_path.entry(path).or_default().push(id);
-        }
+        let by_path = self.by_path();
         for (id, file) in new {
             if self.files.len() >= self.options.filelog.files_max {
                 self.problem("too_many_files", 1);
@@ -114,6 +124,68 @@ impl Poller {
                 }
             }
         }
+    }
+
+    fn by_path(&self) -> HashMap<PathBuf, Vec<FileId>> {
+        let mut by_path: HashMap<PathBuf, Vec<FileId>> = HashMap::new();
+        for file in self.files.values() {
+            by_path.entry(file.path.clone()).or_default().push(file.id);
+        }
+        by_path
+    }
+
+    /// Of files that were passed over as copies, and are not any more what they were, those that
+    /// hold something else: the file system gave their number to another file, or they are written
+    /// to. These are forgotten.
+    fn no_copies(&mut self, changed: Vec<(FileId, Found)>) -> Vec<(FileId, Found)> {
+        if changed.is_empty() {
+            return changed;
+        }
+        let by_path = self.by_path();
+        let mut others = Vec::new();
+        for (id, found) in changed {
+            let Some(mut file) = self.files.remove(&id) else {
+                continue;
+            };
+            match self.is_still_copy(&mut file, &found, &by_path) {
+                Ok(false) => others.push((id, found)),
+                Ok(true) => {
+                    self.dirty_files.insert(id);
+                    self.files.insert(id, file);
+                }
+                Err(error) => {
+                    tracing::warn!(path = %found.path.display(), %error, "cannot read a log file");
+                    self.problem("unreadable", 1);
+                    self.files.insert(id, file);
+                }
+            }
+        }
+        others
+    }
+
+    fn is_still_copy(
+        &self,
+        file: &mut Tracked,
+        found: &Found,
+        by_path: &HashMap<PathBuf, Vec<FileId>>,
+    ) -> io::Result<bool> {
+        file.move_to(&found.path);
+        let has_grown = found.bytes > file.bytes;
+        let start = file.start()?;
+        // Earlier builds did not note how copies begin.
+        let is_known = file.state.head.bytes > 0;
+        if is_known && !file.state.head.matches(&start) {
+            return Ok(false);
+        }
+        file.bytes = found.bytes;
+        if is_known && has_grown && !discover::is_compressed(&start) {
+            let original = self.original_of(file, by_path)?;
+            if original.is_none() {
+                return Ok(false);
+            }
+        }
+        file.pass_over(&start);
+        Ok(true)
     }
 
     /// Starts to follow a file that was not known.
@@ -133,10 +205,10 @@ impl Poller {
         let start = file.start()?;
         if discover::is_compressed(&start) {
             self.problem("compressed_files_passed_over", 1);
-            file.state.copy = true;
+            file.pass_over(&start);
         } else if let Some(original) = self.original_of(&mut file, by_path)? {
             // Until the original is emptied there is nothing in the copy that it lacks.
-            file.state.copy = true;
+            file.pass_over(&start);
             tracing::debug!(path = %file.path.display(), original = %original.display(), "a log file was copied");
         } else if let Some(before) = self.same_under_another_id(&mut file, all, by_path)? {
             if let Some(gone) = self.files.remove(&before) {
@@ -156,7 +228,8 @@ impl Poller {
         Ok(())
     }
 
-    /// The followed file that this one was copied from, as `copytruncate` does.
+    /// The followed file that this one was copied from, as `copytruncate` does. While that one is not
+    /// emptied a copy is no longer than it: a longer one only begins in the same way.
     fn original_of(
         &self,
         file: &mut Tracked,
@@ -178,7 +251,13 @@ impl Poller {
                     continue;
                 };
                 let state = &original.state;
-                if state.offset > 0 && file.bytes >= state.offset && file.matches_state(state)? {
+                if state.copy || state.offset == 0 || file.bytes < state.offset {
+                    continue;
+                }
+                let mut same = Tracked::restored(*id, state.clone());
+                let is_emptied = !same.matches_state(state)?;
+                let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                if (is_emptied || file.bytes <= bytes) && file.matches_state(state)? {
                     return Ok(Some(path));
                 }
             }
@@ -239,10 +318,6 @@ impl Poller {
                 file.move_to(&path);
                 file.next_look = 0;
                 file.active_at = now;
-                if file.set == usize::MAX {
-                    // Its treatment is that of the set that would name its old path.
-                    file.set = set_of(&self.sets, &file.lineage);
-                }
                 self.dirty_files.insert(id);
             }
             for id in missing {
@@ -368,7 +443,7 @@ impl Poller {
 }
 
 /// The first set one of whose patterns names a path.
-fn set_of(sets: &[discover::FileSet], path: &Path) -> usize {
+pub(super) fn set_of(sets: &[discover::FileSet], path: &Path) -> usize {
     let names = |set: &discover::FileSet| {
         let mut includes = set.options.include.iter();
         includes.any(|include| {

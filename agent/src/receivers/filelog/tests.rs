@@ -524,3 +524,108 @@ fn every_line_is_queued_exactly_once_wherever_the_agent_dies() {
         assert!(crash >= 8, "only {crash} crash points");
     }
 }
+
+#[test]
+fn a_file_that_gets_the_number_of_a_passed_over_one_is_read() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "one\n");
+    rig.pass();
+    rig.append("a.log.2.gz", b"\x1f\x8b\x08\0 something compressed");
+    rig.pass();
+    assert_eq!(rig.problems("compressed_files_passed_over"), 1);
+    // A pattern that names archives must not keep them on the disk.
+    assert_eq!(rig.metrics.total("throughline_agent_files_open", &[]), 1);
+    rig.kill(Loss::Nothing);
+    rig.pass();
+    // The same number, as after the archive was deleted.
+    rig.truncate("a.log.2.gz");
+    rig.rename("a.log.2.gz", "new.log");
+    rig.append("new.log", "two\nthree\n");
+    rig.pass();
+    rig.pass();
+    assert_eq!(rig.lines(), ["one", "two", "three"]);
+    assert_eq!(rig.problems("compressed_files_passed_over"), 1);
+}
+
+#[test]
+fn a_file_that_begins_like_another_one_is_no_copy_of_it() {
+    let mut rig = Rig::new();
+    rig.append("server.log", "started\n");
+    rig.pass();
+    // Longer at once, and as long at first.
+    rig.append("server.log.wf", "started\nwarning\n");
+    rig.append("server.log_err", "started\n");
+    rig.pass();
+    rig.pass();
+    assert_eq!(rig.lines(), ["started", "started", "warning"]);
+    rig.append("server.log_err", "error\n");
+    rig.pass();
+    rig.pass();
+    assert_eq!(rig.lines()[3..], ["started", "error"]);
+    // Copies are no longer than what they were copied from, and are still passed over.
+    rig.append("server.log", "more\n");
+    rig.pass();
+    rig.copy_truncate("server.log", "server.log.1");
+    rig.append("server.log", "after\n");
+    rig.pass();
+    rig.pass();
+    rig.rename("server.log.1", "server.log.2");
+    rig.pass();
+    rig.kill(Loss::Nothing);
+    rig.pass();
+    assert_eq!(rig.lines()[5..], ["more", "after"]);
+}
+
+#[test]
+fn a_record_that_waits_is_sent_where_its_file_went_away_meanwhile() {
+    let mut rig = Rig::with(|options| {
+        let continues = regex::Regex::new("^\\s").unwrap();
+        options.files[0].multiline = Some(crate::options::Multiline::continued_by(continues));
+    });
+    rig.append("a.log", "Error\n  at one\n");
+    rig.pass();
+    // What is stored for another file has it stored, too.
+    rig.append("b.log", "other\nnext\n");
+    rig.pass();
+    assert_eq!(rig.lines(), ["other"]);
+    rig.kill(Loss::All);
+    fs::remove_file(rig.path("a.log")).unwrap();
+    rig.wait(2);
+    let mut lines = rig.lines();
+    lines.sort_unstable();
+    assert_eq!(lines, ["Error\n  at one", "next", "other"]);
+}
+
+#[test]
+fn short_lines_go_into_as_many_entries_as_they_need() {
+    let mut rig = Rig::with(|options| options.queue.entry_bytes_max = 64 << 10);
+    let lines: Vec<String> = (0..30_000).map(|line| format!("line {line}")).collect();
+    rig.append("a.log", lines.join("\n") + "\n");
+    for _ in 0..20 {
+        rig.pass();
+    }
+    assert!(rig.lines() == lines);
+    assert_eq!(
+        rig.metrics
+            .total("throughline_agent_dropped_rows_total", &[]),
+        0
+    );
+}
+
+#[test]
+fn a_line_that_is_taken_back_before_its_end_has_nothing_read_again() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "one\ntwo\nprogress 10%");
+    rig.pass();
+    for part in ["one\ntwo\nprog", "one\ntwo\n"] {
+        let file = fs::File::options().write(true).open(rig.path("a.log"));
+        file.unwrap().set_len(part.len() as u64).unwrap();
+        rig.pass();
+        rig.pass();
+    }
+    rig.append("a.log", "three\n");
+    rig.pass();
+    rig.pass();
+    assert_eq!(rig.lines(), ["one", "two", "three"]);
+    assert_eq!(rig.problems("truncations"), 0);
+}

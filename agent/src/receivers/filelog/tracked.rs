@@ -107,7 +107,14 @@ impl Tracked {
             return Ok(Look::Grown);
         }
         if self.bytes < self.state.offset + self.pending.len() as u64 {
-            return Ok(Look::Replaced);
+            if !self.matches_state(&self.state.clone())? {
+                return Ok(Look::Replaced);
+            }
+            // A line that was not ended was taken back, or a part of it.
+            self.pending.clear();
+            if self.bytes > self.state.offset {
+                return Ok(Look::Grown);
+            }
         }
         Ok(Look::Same)
     }
@@ -170,13 +177,13 @@ impl Tracked {
     }
 
     /// Reads up to `want` new bytes and hands each complete line to `line`, with whether it was
-    /// cut. `buffer` is scratch space.
+    /// cut, for as long as that wants more. `buffer` is scratch space.
     pub(super) fn take_lines(
         &mut self,
         buffer: &mut Vec<u8>,
         want: usize,
         line_bytes_max: usize,
-        line: &mut dyn FnMut(&[u8], bool),
+        line: &mut dyn FnMut(&[u8], bool) -> bool,
     ) -> io::Result<Taken> {
         let mut want = want.max(1);
         loop {
@@ -209,10 +216,11 @@ impl Tracked {
                     }
                 }
             }
-            while let Some(length) = memchr::memchr(b'\n', &data[taken.bytes..]) {
+            let mut goes_on = true;
+            while goes_on && let Some(length) = memchr::memchr(b'\n', &data[taken.bytes..]) {
                 let text = &data[taken.bytes..taken.bytes + length];
                 let kept = text.len().min(line_bytes_max);
-                line(&text[..kept], kept < text.len());
+                goes_on = line(&text[..kept], kept < text.len());
                 taken.cut_bytes += (text.len() - kept) as u64;
                 taken.bytes += length + 1;
                 taken.lines += 1;
@@ -230,10 +238,10 @@ impl Tracked {
                 self.state.skipping = true;
             }
             self.pending.clear();
-            if !full {
+            self.drained = !full && goes_on;
+            if self.drained {
                 self.pending.extend_from_slice(&data[taken.bytes..]);
             }
-            self.drained = !full;
             self.bytes = self.bytes.max(at + read as u64);
             self.state
                 .advance(taken.bytes, &buffer[..tail + taken.bytes]);
