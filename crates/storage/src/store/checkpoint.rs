@@ -126,7 +126,11 @@ impl Checkpoint {
         {
             // It may read the next time, and say more than what was found: what it would make count is
             // removed now.
-            env.files.remove_file(&spare)?;
+            match env.files.remove_file(&spare) {
+                // It did not even say whether it is there.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
             env.files.sync_dir(root)?;
         }
         let mut both = true;

@@ -180,3 +180,51 @@ async fn a_folder_that_does_not_list_costs_its_day_which_answers_say() {
             .is_err()
     );
 }
+
+#[tokio::test]
+async fn no_file_that_does_not_read_refuses_the_start_or_hides_what_it_had() {
+    let memory = MemoryFiles::new();
+    let healthy: Arc<dyn Files> = Arc::new(memory.clone());
+    let store = open(&healthy);
+    let mut generator = Generator::new(7);
+    let mut sent: Vec<Span> = Vec::new();
+    for flush in 0..4 {
+        let rows: Vec<Span> = (0..100).map(|_| generator.span()).collect();
+        write(&store, Signal::Traces, &rows).await.unwrap();
+        let logs: Vec<_> = (0..100).map(|_| generator.log()).collect();
+        write(&store, Signal::Logs, &logs).await.unwrap();
+        let points: Vec<_> = (0..100).map(|_| generator.point()).collect();
+        write(&store, Signal::Metrics, &points).await.unwrap();
+        sent.extend(rows);
+        if flush < 3 {
+            store.flush().await;
+        }
+    }
+    drop(store);
+    let mut lost = 0;
+    for path in memory.paths() {
+        let name = path.display().to_string();
+        for op in [Op::Read, Op::Open, Op::List] {
+            let faults = FaultFiles::over(Arc::new(memory.fork()));
+            faults.plan(Plan {
+                path_contains: format!("{name}$"),
+                ..Plan::always(op, Failure::Io)
+            });
+            let files: Arc<dyn Files> = Arc::new(faults.clone());
+            let env = testkit::env(1, files).0;
+            let opened = Store::open(
+                env,
+                Path::new("/data"),
+                Options::default(),
+                Arc::new(TestDecoder),
+            );
+            let store = opened.unwrap_or_else(|error| panic!("{op:?} {name}: {error}"));
+            let (found, cuts) = look(&store).await;
+            let said = !cuts.is_empty() || counted(&store, "wal_lost_bytes_total") > 0.0;
+            assert!(found == sent.len() || said, "{op:?} {name}: {found} spans");
+            lost += usize::from(said);
+        }
+    }
+    // Those that have rows of spans, and the log.
+    assert!(lost > 8, "{lost}");
+}
