@@ -280,6 +280,10 @@ fn read(env: &Env, path: &Path) -> Result<Option<Vec<u8>>, QueueError> {
     match env.files.read(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if env::is_unreadable(&error) => {
+            tracing::error!(path = %path.display(), %error, "the disk does not give a file of the queue");
+            Ok(Some(Vec::new()))
+        }
         Err(source) => Err(QueueError::Io {
             action: "read",
             path: path.display().to_string(),

@@ -426,3 +426,35 @@ fn damage_begins_a_new_epoch() {
         }
     );
 }
+
+#[test]
+fn no_file_that_does_not_read_refuses_the_start() {
+    let memory = MemoryFiles::new();
+    let (env, _) = testkit::env(1, Arc::new(memory.clone()));
+    let options = QueueOptions::default();
+    let (queue, ..) = open(&env, &options);
+    for text in ["a", "b"] {
+        let updates = vec![(b"k".to_vec(), Some(text.as_bytes().to_vec()))];
+        queue.append_blocking(Some(entry(text)), updates).unwrap();
+    }
+    let end = queue.tail().synced_end();
+    futures::executor::block_on(queue.exported(DESTINATION.to_owned(), end));
+    close(&queue);
+    let paths = memory.paths();
+    assert!(paths.len() >= 5, "{paths:?}");
+    for path in paths {
+        for op in [Op::Read, Op::Open] {
+            let faults = FaultFiles::over(Arc::new(memory.fork()));
+            faults.plan(testkit::Plan {
+                path_contains: format!("{}$", path.display()),
+                ..testkit::Plan::always(op, Broken::Io)
+            });
+            let (env, _) = testkit::env(2, Arc::new(faults.clone()));
+            let (queue, ..) = open(&env, &options);
+            faults.heal();
+            queue.append_blocking(Some(entry("c")), Vec::new()).unwrap();
+            assert_eq!(texts(&queue).last().unwrap(), "c");
+            close(&queue);
+        }
+    }
+}
