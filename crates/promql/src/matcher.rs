@@ -58,7 +58,10 @@ impl Matcher {
         let (name, value) = (name.into(), value.into());
         let regex = match op {
             MatchOp::Eq | MatchOp::Ne => None,
-            MatchOp::Re | MatchOp::Nre => Some(anchored_regex(&value)?),
+            MatchOp::Re | MatchOp::Nre => {
+                stands_alone(&value)?;
+                Some(anchored_regex(&value)?)
+            }
         };
         Ok(Self {
             name,
@@ -118,6 +121,16 @@ pub fn anchored_regex(pattern: &str) -> Result<Regex, regex::Error> {
         .build()
 }
 
+/// Fails for what is an expression only within the group that anchors it: `a){0}(b`.
+fn stands_alone(pattern: &str) -> Result<(), regex::Error> {
+    let pattern = re2::translate(pattern);
+    let mut parser = regex_syntax::ast::parse::Parser::new();
+    match parser.parse(&pattern) {
+        Ok(_) => Ok(()),
+        Err(_) => Regex::new(&pattern).map(drop),
+    }
+}
+
 impl PartialEq for Matcher {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.op == other.op && self.value == other.value
@@ -163,7 +176,9 @@ mod tests {
         assert!(!matcher(MatchOp::Re, "a|bc").matches("ac"));
         assert!(matcher(MatchOp::Nre, "b").matches("abc"));
         assert!(matcher(MatchOp::Re, "").matches(""));
-        assert!(Matcher::new("l", MatchOp::Re, "a(").is_err());
+        for wrong in ["a(", "a){0}(b", "a)(b"] {
+            assert!(Matcher::new("l", MatchOp::Re, wrong).is_err(), "{wrong}");
+        }
         assert!(Matcher::new("l", MatchOp::Re, "((a{1000}){1000}){1000}").is_err());
     }
 }
