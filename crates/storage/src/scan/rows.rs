@@ -124,6 +124,8 @@ struct Hits<'a> {
     list: Vec<Hit>,
     /// Copies of the row at the place that are still to be left out.
     copies_left: u64,
+    /// Units of which rows that are wanted do not read.
+    lost: &'a mut FxHashSet<usize>,
 }
 
 pub(super) fn run(scan: &Scan<'_>, selection: &Selection, wanted: &Wanted) -> Result<(), Stop> {
@@ -134,45 +136,77 @@ pub(super) fn run(scan: &Scan<'_>, selection: &Selection, wanted: &Wanted) -> Re
     };
     let mut units = scan.units(selection);
     units.sort_by_key(|unit| wanted.first_rank(unit));
-    let mut hits = Hits {
-        wanted,
-        signal: selection.signal,
-        tables: Tables {
-            units: &units,
-            kept: VecDeque::new(),
-        },
-        list: Vec::new(),
-        copies_left: wanted.after.map_or(0, |place| place.copies),
-    };
-    let mut stopped = Ok(());
-    for (index, unit) in units.iter().enumerate() {
-        if hits.are_enough(wanted.first_rank(unit)) {
-            break;
+    let (mut lost, mut sent) = (FxHashSet::default(), FxHashSet::default());
+    // Rows that do not read leave their places to others, which may not have been looked for.
+    loop {
+        let lost_before = lost.len();
+        let mut hits = Hits {
+            wanted,
+            signal: selection.signal,
+            tables: Tables {
+                units: &units,
+                kept: VecDeque::new(),
+            },
+            list: Vec::new(),
+            copies_left: wanted.after.map_or(0, |place| place.copies),
+            lost: &mut lost,
+        };
+        let is_whole = hits.find(scan, selection, &filter)?;
+        if hits.lost.len() == lost_before {
+            hits.list.retain(|hit| !sent.contains(&(hit.unit, hit.row)));
+            hits.send(scan, &mut sent)?;
         }
-        match hits.collect(scan, index, selection, &filter) {
-            Ok(()) => hits.forget_hindmost(scan)?,
-            // What was found so far is sent, and the cut says that there may be more.
-            Err(Stop::Limit) => {
-                stopped = Err(Stop::Limit);
-                break;
-            }
-            Err(other) => return Err(other),
+        if lost.len() == lost_before {
+            return if is_whole { Ok(()) } else { Err(Stop::Limit) };
         }
     }
-    hits.finish(scan)?;
-    for part in hits.list.chunks(ROWS_PER_REPLY) {
-        send(
-            scan,
-            &mut hits.tables,
-            selection.signal,
-            part,
-            wanted.columns,
-        )?;
-    }
-    stopped
 }
 
 impl Hits<'_> {
+    /// Finds the rows to send, in order; false where a limit came before it had them all.
+    fn find(
+        &mut self,
+        scan: &Scan<'_>,
+        selection: &Selection,
+        filter: &Compiled,
+    ) -> Result<bool, Stop> {
+        let mut is_whole = true;
+        for (index, unit) in self.tables.units.iter().enumerate() {
+            if self.lost.contains(&index) {
+                continue;
+            }
+            if self.are_enough(self.wanted.first_rank(unit)) {
+                break;
+            }
+            match self.collect(scan, index, selection, filter) {
+                Ok(()) => self.forget_hindmost(scan)?,
+                // What was found so far is sent, and the cut says that there may be more.
+                Err(Stop::Limit) => {
+                    is_whole = false;
+                    break;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        self.finish(scan)?;
+        Ok(is_whole)
+    }
+
+    /// Sends the rows part by part, until some of them do not read; notes which were to be sent.
+    fn send(&mut self, scan: &Scan<'_>, sent: &mut FxHashSet<(usize, usize)>) -> Result<(), Stop> {
+        let lost_before = self.lost.len();
+        for (number, part) in self.list.chunks(ROWS_PER_REPLY).enumerate() {
+            let (tables, columns) = (&mut self.tables, self.wanted.columns);
+            send(scan, tables, self.signal, part, columns, self.lost)?;
+            if self.lost.len() > lost_before {
+                let all = self.list.iter().take((number + 1) * ROWS_PER_REPLY);
+                sent.extend(all.map(|hit| (hit.unit, hit.row)));
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the rows found that precede everything in the next unit are all that was asked
     /// for.
     fn are_enough(&self, next_rank: u64) -> bool {
@@ -220,29 +254,35 @@ impl Hits<'_> {
                     }
                 })?;
             }
-            self.leave_out_given(&opened, &mut found)?;
             Ok(found)
         });
         let at = &self.tables.units[unit];
-        self.list
-            .extend(scan.undamaged(at, found).unwrap_or_default());
+        let found = scan.undamaged(at, found).unwrap_or_default();
+        let found = self.without_given(scan, at, &opened, found)?;
+        self.list.extend(found);
         self.tables.keep(unit, opened);
         Ok(())
     }
 
-    /// Leaves out what comes before the place, and the copies of the row there that were given.
-    fn leave_out_given(&mut self, opened: &Opened, found: &mut Vec<Hit>) -> Result<(), Damage> {
+    /// What does not come before the place, but for the copies of the row there that were given.
+    fn without_given(
+        &mut self,
+        scan: &Scan<'_>,
+        unit: &Unit,
+        opened: &Opened,
+        mut found: Vec<Hit>,
+    ) -> Result<Vec<Hit>, Stop> {
         let Some(place) = self.wanted.after else {
-            return Ok(());
+            return Ok(found);
         };
         let rank = self.wanted.rank(place.time);
         found.retain(|hit| hit.rank >= rank);
-        let rows: Vec<usize> = found
-            .iter()
-            .filter(|hit| hit.rank == rank)
-            .map(|hit| hit.row)
-            .collect();
-        let mut digests = digests(opened, self.signal, &rows)?.into_iter();
+        let at_place = found.iter().filter(|hit| hit.rank == rank);
+        let rows: Vec<usize> = at_place.map(|hit| hit.row).collect();
+        let Some(digests) = digests(scan, self.signal, unit, opened, &rows)? else {
+            return Ok(Vec::new());
+        };
+        let mut digests = digests.into_iter();
         for hit in found.iter_mut().filter(|hit| hit.rank == rank) {
             hit.digest = digests.next();
         }
@@ -256,7 +296,7 @@ impl Hits<'_> {
             }
             digest >= place.digest
         });
-        Ok(())
+        Ok(found)
     }
 
     /// Keeps the list short: rows that can no longer be among the first are forgotten.
@@ -306,17 +346,15 @@ impl Hits<'_> {
             let at = &units[unit];
             let opened = self.tables.get(scan, unit);
             let Some(opened) = scan.undamaged(at, opened) else {
+                self.lost.insert(unit);
                 continue;
             };
             let _share = scan.decoding(opened)?;
-            // A digest is that of a row that is built, which may be too large for that.
-            let largest = memory::largest(opened.table(), &rows);
-            scan.has_room(scan.undamaged(at, largest).unwrap_or_default())?;
-            let taken = digests(opened, self.signal, &rows);
-            for (place, digest) in places
-                .into_iter()
-                .zip(scan.undamaged(at, taken).unwrap_or_default())
-            {
+            let Some(taken) = digests(scan, self.signal, at, opened, &rows)? else {
+                self.lost.insert(unit);
+                continue;
+            };
+            for (place, digest) in places.into_iter().zip(taken) {
                 self.list[place].digest = Some(digest);
             }
         }
@@ -353,8 +391,23 @@ impl Hits<'_> {
     }
 }
 
-/// The digests of these rows.
-fn digests(opened: &Opened, signal: Signal, rows: &[usize]) -> Result<Vec<u64>, Damage> {
+/// The digests of rows of a unit, if they read.
+fn digests(
+    scan: &Scan<'_>,
+    signal: Signal,
+    unit: &Unit,
+    opened: &Opened,
+    rows: &[usize],
+) -> Result<Option<Vec<u64>>, Stop> {
+    // A digest is that of a row that is built, which may be too large for that.
+    let Some(largest) = scan.undamaged(unit, memory::largest(opened.table(), rows)) else {
+        return Ok(None);
+    };
+    scan.has_room(largest)?;
+    Ok(scan.undamaged(unit, digests_of(opened, signal, rows)))
+}
+
+fn digests_of(opened: &Opened, signal: Signal, rows: &[usize]) -> Result<Vec<u64>, Damage> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -370,13 +423,15 @@ fn digests(opened: &Opened, signal: Signal, rows: &[usize]) -> Result<Vec<u64>, 
     Ok(digests)
 }
 
-/// Reads the rows of a part of the answer, each unit once, and sends them in order.
+/// Reads the rows of a part of the answer, each unit once, and sends them in order. Units of which they
+/// do not read are lost.
 fn send(
     scan: &Scan<'_>,
     tables: &mut Tables<'_>,
     signal: Signal,
     hits: &[Hit],
     columns: Columns,
+    lost: &mut FxHashSet<usize>,
 ) -> Result<(), Stop> {
     let mut by_unit: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
     for (position, hit) in hits.iter().enumerate() {
@@ -394,22 +449,30 @@ fn send(
         let at = &units[unit];
         let opened = tables.get(scan, unit);
         let Some(opened) = scan.undamaged(at, opened) else {
+            lost.insert(unit);
             continue;
         };
         let _share = scan.decoding(opened)?;
         let table = opened.table();
         if columns == Columns::Full || signal != Signal::Traces {
-            let nested = table.nested_bytes(&rows);
-            scan.has_room(scan.undamaged(at, nested).unwrap_or_default())?;
+            let Some(nested) = scan.undamaged(at, table.nested_bytes(&rows)) else {
+                lost.insert(unit);
+                continue;
+            };
+            scan.has_room(nested)?;
         }
         if signal == Signal::Traces {
-            let read = scan
-                .undamaged(at, table.spans(&rows, columns))
-                .unwrap_or_default();
+            let Some(read) = scan.undamaged(at, table.spans(&rows, columns)) else {
+                lost.insert(unit);
+                continue;
+            };
             scan.hold(read.iter().map(model::Span::held_bytes).sum())?;
             spans.extend(positions.zip(read));
         } else {
-            let read = scan.undamaged(at, table.logs(&rows)).unwrap_or_default();
+            let Some(read) = scan.undamaged(at, table.logs(&rows)) else {
+                lost.insert(unit);
+                continue;
+            };
             scan.hold(read.iter().map(model::LogRecord::held_bytes).sum())?;
             logs.extend(positions.zip(read));
         }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use model::{LogRecord, Signal, Span, SpanId, TraceId};
+use futures::StreamExt;
+use model::{LogRecord, Signal, Span, SpanId, TraceId, Value};
 use tempfile::tempdir;
 
 use crate::Store;
 use crate::digest;
 use crate::filter::Filter;
-use crate::message::{Columns, Order, Place, Reply, Request};
+use crate::message::{Columns, Limits, Order, Place, Reply, Request};
+use crate::read::{Read, ReadError};
 use crate::testing::{ask, open, selection, write};
 
 const TIME: u64 = 1_700_000_000_000_000_000;
@@ -144,4 +146,98 @@ async fn span_pages_hold_each_trace_though_all_share_one_time() {
     }
     let ids = |rows: &[Span]| counted(rows.iter().map(|row| row.span_id.to_string()));
     assert_eq!(ids(&found), ids(&rows));
+}
+
+#[tokio::test]
+async fn a_page_has_no_more_memory_for_where_it_begins_than_for_its_rows() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    // A list is taken apart as a whole.
+    let large = LogRecord {
+        time_unix_nano: TIME,
+        body: Value::Array(vec![Value::Array(Vec::new()); 1_000_000]),
+        ..LogRecord::default()
+    };
+    write(&store, Signal::Logs, &[large, record(1)])
+        .await
+        .unwrap();
+    store.flush().await;
+    for digest in [0, u64::MAX] {
+        let place = Place {
+            time: TIME,
+            digest,
+            copies: 1,
+        };
+        let limits = Limits {
+            answer_bytes: 1 << 20,
+            ..Limits::default()
+        };
+        let request = request(Signal::Logs, Order::Newest, None, Some(place));
+        let replies: Vec<_> = store.execute(request, limits).collect().await;
+        assert!(
+            matches!(replies[..], [Err(ReadError::TooLarge(_))]),
+            "{replies:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn rows_that_do_not_read_leave_their_place_on_a_page_to_others() {
+    let files = testkit::MemoryFiles::new();
+    let start = || {
+        let env = testkit::env(1, std::sync::Arc::new(files.clone())).0;
+        let options = crate::Options {
+            background_merges: false,
+            ..crate::Options::default()
+        };
+        let decoder = std::sync::Arc::new(crate::testing::TestDecoder);
+        Store::open(env, std::path::Path::new("/data"), options, decoder).unwrap()
+    };
+    // A block to be damaged, and as many rows of the same time or the one before, and more of older ones.
+    for tied in [true, false] {
+        let store = start();
+        for (flush, rows) in [(0_u64, 50), (1, 50), (2, 100)] {
+            let time = TIME - flush * 1_000 * u64::from(!tied || flush == 2);
+            let row = |number: u32| LogRecord {
+                time_unix_nano: time,
+                body: format!("row {number} of flush {flush}").as_str().into(),
+                ..LogRecord::default()
+            };
+            let rows: Vec<LogRecord> = (0..rows).map(row).collect();
+            write(&store, Signal::Logs, &rows).await.unwrap();
+            store.flush().await;
+        }
+        drop(store);
+        let is_blocks = |path: &std::path::PathBuf| path.extension().is_some_and(|e| e == "blocks");
+        let blocks = files.paths().into_iter().find(is_blocks).unwrap();
+        let bytes = env::Files::read(&files, &blocks).unwrap().len();
+        let mut damaged = 0;
+        for byte in (0..bytes).step_by(11) {
+            files.flip_bit(&blocks, byte, 1);
+            let store = start();
+            let page = Request::Rows {
+                selection: selection(Signal::Logs, Filter::All),
+                order: Order::Newest,
+                limit: 60,
+                traces: None,
+                after: None,
+                columns: Columns::Full,
+            };
+            let (replies, summary) = ask(&store, page).await.unwrap();
+            let mut texts = std::collections::BTreeSet::new();
+            for reply in replies {
+                let Reply::Logs(list) = reply else {
+                    panic!("{reply:?}")
+                };
+                texts.extend(list.iter().map(|row| row.body.to_text()));
+            }
+            assert_eq!(texts.len(), 60, "tied: {tied}, byte {byte}: {summary:?}");
+            damaged += usize::from(!summary.cuts.is_empty());
+            files.flip_bit(&blocks, byte, 1);
+        }
+        assert!(damaged > 20, "{damaged}");
+        for path in files.paths() {
+            env::Files::remove_file(&files, &path).unwrap();
+        }
+    }
 }

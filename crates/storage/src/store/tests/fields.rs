@@ -93,3 +93,74 @@ async fn an_answer_from_tables_keeps_its_time() {
         assert_eq!(cuts, ["time"]);
     }
 }
+
+#[tokio::test]
+async fn names_of_events_count_alike_in_memory_and_in_files() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let event = |name: &str| model::span::Event {
+        name: name.to_owned(),
+        ..model::span::Event::default()
+    };
+    let span = |number: u64| model::Span {
+        start_unix_nano: BASE + number,
+        end_unix_nano: BASE + number + 1,
+        events: vec![event("exception"), event("retry"), event("exception")],
+        ..model::Span::default()
+    };
+    let spans: Vec<_> = (0..5).map(span).collect();
+    write(&store, Signal::Traces, &spans).await.unwrap();
+    let traces = || selection(Signal::Traces, Filter::All);
+    let look = async || {
+        let names = Request::Fields {
+            selection: traces(),
+        };
+        let values = Request::Values {
+            selection: traces(),
+            field: Field::EventName,
+            prefix: String::new(),
+            limit: 10,
+        };
+        let (names, _) = ask(&store, names).await.unwrap();
+        let (values, _) = ask(&store, values).await.unwrap();
+        (format!("{names:?}"), format!("{values:?}"))
+    };
+    let before = look().await;
+    store.flush().await;
+    assert_eq!(look().await, before);
+}
+
+#[tokio::test]
+async fn an_attribute_without_a_value_is_none_of_any_texts() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    let record = |number: u64, value: model::Value| LogRecord {
+        time_unix_nano: BASE + number,
+        attributes: vec![KeyValue {
+            key: "k".to_owned(),
+            value,
+        }],
+        ..LogRecord::default()
+    };
+    let filter = Filter::AnyOf {
+        field: attribute("k"),
+        values: vec![String::new(), "x".to_owned()],
+    };
+    let rows = [
+        record(1, model::Value::Empty),
+        record(2, String::new().as_str().into()),
+        record(3, "x".into()),
+    ];
+    for row in rows {
+        write(&store, Signal::Logs, &[row]).await.unwrap();
+        let found = logs(&store, selection(Signal::Logs, filter.clone()))
+            .await
+            .len();
+        store.flush().await;
+        let flushed = logs(&store, selection(Signal::Logs, filter.clone()))
+            .await
+            .len();
+        assert_eq!(found, flushed);
+    }
+    assert_eq!(logs(&store, selection(Signal::Logs, filter)).await.len(), 2);
+}
