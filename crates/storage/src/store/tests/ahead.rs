@@ -18,9 +18,9 @@ use crate::testing::*;
 use crate::write::{Batch, WriteError};
 use crate::{Options, Store};
 
-/// Decodes once the log was synced.
+/// Decodes once something was done to the log.
 struct Later {
-    synced: Mutex<Receiver<()>>,
+    done: Mutex<Receiver<()>>,
     /// Whether it waits at all.
     waits: bool,
 }
@@ -34,21 +34,21 @@ impl Decode for Later {
         sink: &mut dyn RowSink,
     ) -> Result<(), Undecoded> {
         if self.waits {
-            let synced = self.synced.lock().recv_timeout(Duration::from_secs(60));
-            synced.expect("what is being decoded is written to the log");
+            let done = self.done.lock().recv_timeout(Duration::from_secs(60));
+            done.expect("what is being decoded is written to the log");
         }
         TestDecoder.decode(format, signal, request, sink)
     }
 }
 
-/// A store over files; its decoder waits for the log where that is said.
-fn open(files: &MemoryFiles, waits: bool) -> (Store, FaultFiles) {
+/// A store over files; its decoder waits for this to be done to the log, if for anything.
+fn open(files: &MemoryFiles, waits_for: Option<Op>) -> (Store, FaultFiles) {
     let faults = FaultFiles::over(Arc::new(files.clone()));
     let (env, _) = testkit::env(1, Arc::new(faults.clone()));
-    let (sender, synced) = channel();
+    let (sender, done) = channel();
     let decoder = Later {
-        synced: Mutex::new(synced),
-        waits,
+        done: Mutex::new(done),
+        waits: waits_for.is_some(),
     };
     let options = Options {
         inline_bytes: 0,
@@ -57,7 +57,7 @@ fn open(files: &MemoryFiles, waits: bool) -> (Store, FaultFiles) {
     };
     let store = Store::open(env, Path::new("/data"), options, Arc::new(decoder)).unwrap();
     faults.watch(move |change| {
-        if change.op == Op::SyncData && change.path.to_string_lossy().ends_with(".seg") {
+        if Some(change.op) == waits_for && change.path.to_string_lossy().ends_with(".seg") {
             let _ = sender.send(());
         }
     });
@@ -88,7 +88,7 @@ async fn holds(store: &Store, sent: &[Vec<Span>]) {
 #[tokio::test]
 async fn what_is_alone_is_in_the_log_while_it_is_decoded() {
     let files = MemoryFiles::new();
-    let (store, faults) = open(&files, true);
+    let (store, faults) = open(&files, Some(Op::SyncData));
     let sent = [rows(1), rows(2)];
     let syncs = counted(&store, "wal_syncs_total");
     for rows in &sent {
@@ -98,14 +98,14 @@ async fn what_is_alone_is_in_the_log_while_it_is_decoded() {
     assert_eq!(counted(&store, "wal_syncs_total") - syncs, 2.0);
     holds(&store, &sent).await;
     drop((store, faults));
-    let (store, _) = open(&files, false);
+    let (store, _) = open(&files, None);
     holds(&store, &sent).await;
 }
 
 #[tokio::test]
 async fn what_turns_out_not_to_be_stored_is_taken_back() {
     let files = MemoryFiles::new();
-    let (store, faults) = open(&files, true);
+    let (store, faults) = open(&files, Some(Op::SyncData));
     let sent = [rows(1), rows(2)];
     write(&store, Signal::Traces, &sent[0]).await.unwrap();
     let log = (store.core().wal_end(), counted(&store, "wal_bytes"));
@@ -122,7 +122,7 @@ async fn what_turns_out_not_to_be_stored_is_taken_back() {
     write(&store, Signal::Traces, &sent[1]).await.unwrap();
     holds(&store, &sent).await;
     drop((store, faults));
-    let (store, _) = open(&files, false);
+    let (store, _) = open(&files, None);
     holds(&store, &sent).await;
     assert_eq!(counted(&store, "wal_malformed_records_total"), 0.0);
 }
@@ -130,7 +130,7 @@ async fn what_turns_out_not_to_be_stored_is_taken_back() {
 #[tokio::test]
 async fn what_looks_like_a_repeat_is_not_written_again() {
     let files = MemoryFiles::new();
-    let (store, faults) = open(&files, false);
+    let (store, faults) = open(&files, None);
     let sent = rows(1);
     write(&store, Signal::Traces, &sent).await.unwrap();
     let changes = faults.changes();
@@ -147,7 +147,7 @@ async fn what_looks_like_a_repeat_is_not_written_again() {
 #[tokio::test]
 async fn what_could_not_be_written_while_it_was_decoded_is_written_then() {
     let files = MemoryFiles::new();
-    let (store, faults) = open(&files, false);
+    let (store, faults) = open(&files, Some(Op::Write));
     faults.plan(Plan {
         path_contains: ".seg".to_owned(),
         times: 1,
@@ -159,6 +159,6 @@ async fn what_could_not_be_written_while_it_was_decoded_is_written_then() {
     }
     holds(&store, &sent).await;
     drop((store, faults));
-    let (store, _) = open(&files, false);
+    let (store, _) = open(&files, None);
     holds(&store, &sent).await;
 }
