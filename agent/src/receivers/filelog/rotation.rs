@@ -13,6 +13,8 @@ use crate::options::StartAt;
 
 /// A removed file that is still held open is given up when nothing came for this long.
 const REMOVED_IDLE_NANOS: u64 = 5_000_000_000;
+/// A shorter beginning that two files share does not make them the same.
+const CERTAIN_BYTES: u64 = 256;
 
 impl Tracked {
     /// A file that an earlier run has read. Its treatment is that of a set that it has to be given.
@@ -229,7 +231,8 @@ impl Poller {
     }
 
     /// The followed file that this one was copied from, as `copytruncate` does. While that one is not
-    /// emptied a copy is no longer than it: a longer one only begins in the same way.
+    /// emptied a copy is no longer than it: a longer one only begins in the same way. One that is
+    /// still being made may end before what was read.
     fn original_of(
         &self,
         file: &mut Tracked,
@@ -251,13 +254,20 @@ impl Poller {
                     continue;
                 };
                 let state = &original.state;
-                if state.copy || state.offset == 0 || file.bytes < state.offset {
+                if state.copy || state.offset == 0 {
                     continue;
                 }
                 let mut same = Tracked::restored(*id, state.clone());
-                let is_emptied = !same.matches_state(state)?;
-                let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-                if (is_emptied || file.bytes <= bytes) && file.matches_state(state)? {
+                let is_all = file.bytes >= state.offset;
+                let is_copy = if same.matches_state(state)? {
+                    let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                    (is_all || file.bytes >= CERTAIN_BYTES)
+                        && file.bytes <= bytes
+                        && file.is_beginning_of(&mut same)?
+                } else {
+                    is_all && file.matches_state(state)?
+                };
+                if is_copy {
                     return Ok(Some(path));
                 }
             }
@@ -279,7 +289,8 @@ impl Poller {
                 continue;
             };
             let gone = !all.contains_key(id) && before.file.is_none() && !before.state.copy;
-            let certain = id.ino == file.id.ino || before.state.head.bytes >= 256;
+            let certain =
+                id.ino == file.id.ino || u64::from(before.state.head.bytes) >= CERTAIN_BYTES;
             if gone
                 && certain
                 && before.state.offset > 0

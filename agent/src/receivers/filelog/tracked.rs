@@ -135,6 +135,27 @@ impl Tracked {
         Ok(tail[..read] == state.tail[..])
     }
 
+    /// Whether this file is what `other` begins with, as far as its first and last bytes tell.
+    pub(super) fn is_beginning_of(&mut self, other: &mut Self) -> io::Result<bool> {
+        let bytes = self.bytes;
+        let end = bytes.saturating_sub(TAIL_BYTES as u64);
+        for (at, length) in [(0, HEAD_BYTES), (end, TAIL_BYTES)] {
+            let length = length.min(usize::try_from(bytes).unwrap_or(length));
+            let (Some(mine), Some(theirs)) = (self.open()?, other.open()?) else {
+                return Ok(false);
+            };
+            let (mut of_mine, mut of_theirs) = (vec![0; length], vec![0; length]);
+            let read = read_full_at(mine, &mut of_mine, at)?;
+            if read < length
+                || read_full_at(theirs, &mut of_theirs, at)? < length
+                || of_mine != of_theirs
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The first bytes of the file.
     pub(super) fn start(&mut self) -> io::Result<Vec<u8>> {
         let Some(file) = self.open()? else {
