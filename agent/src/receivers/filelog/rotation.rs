@@ -72,28 +72,30 @@ impl Poller {
         self.problem("unreadable", unreadable);
         let unix = self.env.clock.unix_nanos();
         let mut new = Vec::new();
-        let mut changed_copies = Vec::new();
+        let mut changed = Vec::new();
         for (id, found) in &found {
             let Some(file) = self.files.get_mut(id) else {
                 new.push((*id, found.clone()));
                 continue;
             };
             file.state.seen_unix_nano = unix;
-            if file.state.copy && (file.path != found.path || file.bytes != found.bytes) {
-                changed_copies.push((*id, found.clone()));
+            let moved = file.path != found.path;
+            // Nobody else gets the number of a file that is open.
+            if file.file.is_none() && (moved || file.state.copy && file.bytes != found.bytes) {
+                changed.push((*id, found.clone()));
             }
             if file.orphan {
                 file.orphan = false;
                 file.next_look = 0;
             }
             file.set = found.set;
-            if file.path != found.path {
+            if moved {
                 file.move_to(&found.path);
                 file.next_look = 0;
                 self.dirty_files.insert(*id);
             }
         }
-        new.extend(self.no_copies(changed_copies));
+        new.extend(self.others(changed));
         self.adopt_all(new, &found, now);
         self.look_for_orphans(&found, now);
         self.forget(now, unix);
@@ -136,10 +138,10 @@ impl Poller {
         by_path
     }
 
-    /// Of files that were passed over as copies, and are not any more what they were, those that
-    /// hold something else: the file system gave their number to another file, or they are written
-    /// to. These are forgotten.
-    fn no_copies(&mut self, changed: Vec<(FileId, Found)>) -> Vec<(FileId, Found)> {
+    /// Of files that are not any more where or what they were, those that are others now: the file
+    /// system gave their number to another file, or what was passed over as a copy is written to.
+    /// What was known of these is forgotten.
+    fn others(&mut self, changed: Vec<(FileId, Found)>) -> Vec<(FileId, Found)> {
         if changed.is_empty() {
             return changed;
         }
@@ -149,8 +151,14 @@ impl Poller {
             let Some(mut file) = self.files.remove(&id) else {
                 continue;
             };
-            match self.is_still_copy(&mut file, &found, &by_path) {
-                Ok(false) => others.push((id, found)),
+            match self.is_still(&mut file, &found, &by_path) {
+                Ok(false) => {
+                    let bytes = file.bytes;
+                    if !file.state.copy {
+                        self.give_up(&mut file, bytes);
+                    }
+                    others.push((id, found));
+                }
                 Ok(true) => {
                     self.dirty_files.insert(id);
                     self.files.insert(id, file);
@@ -165,13 +173,21 @@ impl Poller {
         others
     }
 
-    fn is_still_copy(
+    fn is_still(
         &self,
         file: &mut Tracked,
         found: &Found,
         by_path: &HashMap<PathBuf, Vec<FileId>>,
     ) -> io::Result<bool> {
         file.move_to(&found.path);
+        if file.open()?.is_none() {
+            // It was moved since, and is compared under its next name.
+            return Ok(true);
+        }
+        if !file.state.copy {
+            let state = file.state.clone();
+            return Ok(found.bytes >= state.offset && file.matches_state(&state)?);
+        }
         let has_grown = found.bytes > file.bytes;
         let start = file.start()?;
         // Earlier builds did not note how copies begin.
@@ -204,6 +220,10 @@ impl Poller {
         file.state.seen_unix_nano = self.env.clock.unix_nanos();
         file.state.order = self.next_order;
         self.next_order += 1;
+        if file.open()?.is_none() {
+            // It was moved since, and is found under its next name.
+            return Ok(());
+        }
         let start = file.start()?;
         if discover::is_compressed(&start) {
             self.problem("compressed_files_passed_over", 1);
@@ -396,13 +416,7 @@ impl Poller {
             file.pending.clear();
             self.dirty_files.insert(id);
         } else {
-            let read = file.state.offset + file.pending.len() as u64;
-            self.problem("lost_bytes", bytes_before.saturating_sub(read));
-            if file.pending.is_empty() || file.state.skipping {
-                file.pending.clear();
-            } else {
-                self.emit_pending(file);
-            }
+            self.give_up(file, bytes_before);
         }
         tracing::info!(path = %file.path.display(), copy = copy.is_some(), "a log file was emptied");
         file.state.restart();
@@ -414,6 +428,18 @@ impl Poller {
         file.next_look = 0;
         self.dirty_files.insert(file.id);
         self.dirty_lineages.insert(Arc::clone(&file.lineage));
+    }
+
+    /// Counts what was not read of a file that is not there any more, and takes what there is of its
+    /// last line.
+    fn give_up(&mut self, file: &mut Tracked, bytes: u64) {
+        let read = file.state.offset + file.pending.len() as u64;
+        self.problem("lost_bytes", bytes.saturating_sub(read));
+        if file.pending.is_empty() || file.state.skipping {
+            file.pending.clear();
+        } else {
+            self.emit_pending(file);
+        }
     }
 
     /// Finds the copy of an emptied file and sets it to go on where the file was left.

@@ -74,3 +74,25 @@ fn a_copy_that_is_seen_while_it_is_made_adds_nothing() {
     assert_eq!(rig.lines()[100..], ["last", "after"]);
     assert_eq!(rig.problems("lost_bytes"), 0);
 }
+
+#[test]
+fn a_file_that_gets_the_number_of_a_removed_one_is_another_one() {
+    let mut rig = Rig::new();
+    rig.append("a.log", "one\n");
+    rig.append("b.log", "two\n");
+    rig.pass();
+    rig.kill(Loss::Nothing);
+    // Emptying and renaming stand in for a file system that gives numbers again.
+    rig.truncate("a.log");
+    rig.rename("a.log", "new.log");
+    rig.append("new.log", "a line of another service\n");
+    rig.truncate("b.log");
+    rig.rename("b.log", "c.log.1.gz");
+    rig.append("c.log.1.gz", b"\x1f\x8b\x08\0 compressed\n");
+    rig.pass();
+    rig.pass();
+    assert_eq!(rig.lines(), ["one", "two", "a line of another service"]);
+    assert_eq!(rig.records()[2].resource.service(), "new");
+    assert_eq!(rig.problems("compressed_files_passed_over"), 1);
+    assert_eq!(rig.problems("truncations"), 0);
+}
