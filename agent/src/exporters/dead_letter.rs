@@ -94,7 +94,8 @@ impl DeadLetters {
         })?;
         line.push(b'\n');
         let half = self.bytes_max / 2;
-        let length = line.len() as u64;
+        // With the line end that one before it may lack.
+        let length = line.len() as u64 + 1;
         if length > half {
             return Ok(false);
         }
@@ -112,6 +113,15 @@ impl DeadLetters {
             }
             Err(error) => return Err(error),
         };
+        // What a full disk or a crash left of a line must not have another one after it.
+        let end = file.size()?;
+        if end > 0 {
+            let mut last = [0];
+            file.read_exact_at(&mut last, end - 1)?;
+            if last != *b"\n" {
+                line.insert(0, b'\n');
+            }
+        }
         file.append(&line)?;
         file.sync_data()?;
         self.env.files.sync_dir(&self.dir)?;
@@ -158,5 +168,27 @@ mod tests {
         let name = "throughline_agent_dead_letter_rows_total";
         assert_eq!(metrics.total(name, &[("result", "kept")]), 60);
         assert_eq!(metrics.total(name, &[("result", "over_the_limit")]), 3);
+    }
+
+    #[test]
+    fn a_torn_line_takes_no_other_letter_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        std::fs::write(&path, "{\"time_unix_nano\":17,\"sig").unwrap();
+        let letters = DeadLetters::new(&Env::real(), dir.path(), 4_000, Metrics::default());
+        for sequence in [1, 2] {
+            letters.keep(&Letter {
+                signal: Signal::Logs,
+                rows: 1,
+                reason: "no",
+                stamp: StampId { epoch: 1, sequence },
+                request: b"abc",
+            });
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines = text.lines().skip(1).map(serde_json::from_str);
+        let lines: Vec<serde_json::Value> = lines.collect::<Result<_, _>>().unwrap();
+        let sequences: Vec<_> = lines.iter().map(|line| line["sequence"].as_u64()).collect();
+        assert_eq!(sequences, [Some(1), Some(2)]);
     }
 }
