@@ -162,6 +162,7 @@ impl Poller {
             file.file = None;
             file.next_look = now + IDLE_LOOK_NANOS;
         }
+        self.commit_if_full(Some(&file));
         if !file.drained {
             blocked.insert(Arc::clone(&file.lineage));
         }
@@ -386,6 +387,14 @@ impl Poller {
             if any {
                 self.dirty_lineages.insert(lineage);
             }
+            self.commit_if_full(None);
+        }
+    }
+
+    /// Last lines and records that waited come from many files at once.
+    pub(super) fn commit_if_full(&mut self, current: Option<&Tracked>) {
+        if self.batch.bytes() >= self.batch_bytes() {
+            self.commit(current);
         }
     }
 

@@ -398,6 +398,7 @@ impl Poller {
             if let Some(mut file) = self.files.remove(&id) {
                 self.emit_pending(&mut file);
                 self.files.insert(id, file);
+                self.commit_if_full(None);
             }
         }
         for id in gone {

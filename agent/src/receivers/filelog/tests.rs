@@ -353,25 +353,6 @@ fn a_stack_trace_is_one_record_also_when_the_agent_dies_in_it() {
 }
 
 #[test]
-fn files_with_the_same_beginning_are_different_files() {
-    let mut rig = Rig::new();
-    let header = format!("{}\n", "h".repeat(2_000));
-    rig.append("a.log", format!("{header}a\n"));
-    rig.append("b.log", &header);
-    rig.pass();
-    rig.append("b.log", "b\n");
-    rig.append("c.log", format!("{header}c\n"));
-    rig.kill(Loss::All);
-    rig.pass();
-    rig.pass();
-    let mut lines = rig.lines();
-    lines.retain(|line| line.len() == 1);
-    lines.sort();
-    assert_eq!(lines, ["a", "b", "c"]);
-    assert_eq!(rig.lines().len(), 6);
-}
-
-#[test]
 fn archives_are_passed_over_and_reading_may_start_at_the_end() {
     let mut rig = Rig::with(|options| options.files[0].start_at = StartAt::End);
     rig.append("a.log", "old\nhalf an old line");
@@ -561,6 +542,27 @@ fn short_lines_go_into_as_many_entries_as_they_need() {
             .total("throughline_agent_dropped_rows_total", &[]),
         0
     );
+}
+
+#[test]
+fn what_waited_in_many_files_goes_into_as_many_entries_as_it_needs() {
+    let continues = regex::Regex::new(r"^\s").unwrap();
+    let continued = crate::options::Multiline::continued_by(continues);
+    for multiline in [None, Some(continued)] {
+        let end = if multiline.is_some() { "\n" } else { "" };
+        let mut rig = Rig::with(|options| {
+            options.queue.entry_bytes_max = 64 << 10;
+            options.files[0].multiline = multiline;
+        });
+        let text = "Error".to_owned() + &" at some place".repeat(1_000);
+        for file in 0..20 {
+            rig.append(&format!("{file}.log"), text.clone() + end);
+        }
+        rig.pass();
+        assert_eq!(rig.lines().len(), 0);
+        rig.wait(4);
+        assert_eq!(rig.lines(), vec![text; 20]);
+    }
 }
 
 #[test]

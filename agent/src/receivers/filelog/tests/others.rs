@@ -96,3 +96,22 @@ fn a_file_that_gets_the_number_of_a_removed_one_is_another_one() {
     assert_eq!(rig.problems("compressed_files_passed_over"), 1);
     assert_eq!(rig.problems("truncations"), 0);
 }
+
+#[test]
+fn files_with_the_same_beginning_are_different_files() {
+    let mut rig = Rig::new();
+    let header = format!("{}\n", "h".repeat(2_000));
+    rig.append("a.log", format!("{header}a\n"));
+    rig.append("b.log", &header);
+    rig.pass();
+    rig.append("b.log", "b\n");
+    rig.append("c.log", format!("{header}c\n"));
+    rig.kill(Loss::All);
+    rig.pass();
+    rig.pass();
+    let mut lines = rig.lines();
+    lines.retain(|line| line.len() == 1);
+    lines.sort();
+    assert_eq!(lines, ["a", "b", "c"]);
+    assert_eq!(rig.lines().len(), 6);
+}
