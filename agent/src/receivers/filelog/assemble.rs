@@ -66,6 +66,13 @@ impl Assembler {
         self.partials.is_empty() && self.groups.is_empty()
     }
 
+    /// Bytes of text that wait.
+    pub(super) fn bytes(&self) -> usize {
+        let partials = self.partials.iter().map(|partial| partial.text.len());
+        let groups = self.groups.iter().map(|group| group.text.len());
+        partials.chain(groups).sum()
+    }
+
     /// When the oldest thing that waits was read.
     pub(super) fn waiting_since(&self) -> Option<u64> {
         let partials = self.partials.iter().map(|partial| partial.since);

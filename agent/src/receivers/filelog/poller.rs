@@ -19,7 +19,7 @@ use super::tracked::{Look, Taken, Tracked};
 use crate::encode;
 use crate::metrics::Metrics;
 use crate::options::Options;
-use crate::queue::{AppendError, Mark, Progress, Queue};
+use crate::queue::{AppendError, Entry, Mark, Progress, Queue};
 
 /// Chunks read from one file before the next has its turn.
 const CHUNKS_PER_TURN: usize = 16;
@@ -48,6 +48,8 @@ pub(super) struct Poller {
     pub(super) assemblers: HashMap<Arc<Path>, Assembler>,
     resources: HashMap<Arc<Path>, Arc<[u8]>>,
     batch: Batch,
+    /// What waits in the lineages whose state is to be stored has at most so many bytes.
+    waiting_bytes: usize,
     pub(super) dirty_files: BTreeSet<FileId>,
     pub(super) dirty_lineages: HashSet<Arc<Path>>,
     pub(super) forgotten: BTreeSet<FileId>,
@@ -82,6 +84,7 @@ impl Poller {
             assemblers: HashMap::new(),
             resources: HashMap::new(),
             batch: Batch::default(),
+            waiting_bytes: 0,
             dirty_files: BTreeSet::new(),
             dirty_lineages: HashSet::new(),
             forgotten: BTreeSet::new(),
@@ -220,7 +223,7 @@ impl Poller {
                     break;
                 }
             }
-            if self.batch.bytes() >= self.batch_bytes() {
+            if self.is_full() {
                 file.renew_head()?;
                 self.commit(Some(file));
             }
@@ -236,6 +239,12 @@ impl Poller {
     fn batch_bytes(&self) -> usize {
         let entry = self.options.queue.entry_bytes_max / 2;
         self.options.filelog.batch_bytes.min(entry).max(1)
+    }
+
+    /// Whether what is read has to be queued now, to fit into a record of the queue.
+    fn is_full(&self) -> bool {
+        self.batch.bytes() >= self.batch_bytes()
+            || self.waiting_bytes >= self.options.queue.request_bytes_max() / 2
     }
 
     /// Longest line: several go into an entry of the queue, however small that may be.
@@ -269,7 +278,7 @@ impl Poller {
         })?;
         if taken.bytes > 0 {
             self.dirty_files.insert(file.id);
-            self.dirty_lineages.insert(lineage);
+            self.moved(lineage);
         }
         if !file.pending.is_empty() && (!had_pending || taken.bytes > 0) {
             file.pending_since = now;
@@ -358,6 +367,13 @@ impl Poller {
         let (lineage, path) = (Arc::clone(&file.lineage), file.path.clone());
         self.line(&lineage, &path, file.set, &text, now);
         self.dirty_files.insert(file.id);
+        self.moved(lineage);
+    }
+
+    /// Has what waits in a lineage stored.
+    fn moved(&mut self, lineage: Arc<Path>) {
+        let waits = self.assemblers.get(&lineage).map_or(0, Assembler::bytes);
+        self.waiting_bytes += waits;
         self.dirty_lineages.insert(lineage);
     }
 
@@ -393,7 +409,7 @@ impl Poller {
 
     /// Last lines and records that waited come from many files at once.
     pub(super) fn commit_if_full(&mut self, current: Option<&Tracked>) {
-        if self.batch.bytes() >= self.batch_bytes() {
+        if self.is_full() {
             self.commit(current);
         }
     }
@@ -442,11 +458,13 @@ impl Poller {
                 Err(error @ AppendError::TooLarge { .. }) => {
                     // A batch ends at half of the limit, so this takes a record that is another half,
                     // of a line that was a quarter. The positions still have to move on.
-                    let rows = entry.take().map_or(0, |entry| entry.rows);
-                    tracing::error!(%error, rows, "log records dropped");
-                    self.metrics.received(Signal::Logs, "filelog", rows);
-                    self.metrics.dropped(Signal::Logs, "too_large", rows);
-                    continue;
+                    if let Some(Entry { rows, .. }) = entry.take() {
+                        tracing::error!(%error, rows, "log records dropped");
+                        self.metrics.received(Signal::Logs, "filelog", rows);
+                        self.metrics.dropped(Signal::Logs, "too_large", rows);
+                        continue;
+                    }
+                    tracing::error!(%error, "positions in log files cannot be stored");
                 }
                 Err(AppendError::Full | AppendError::Retry(_)) => {
                     self.problem("paused_by_queue", 1);
@@ -459,6 +477,7 @@ impl Poller {
         }
         self.dirty_files.clear();
         self.dirty_lineages.clear();
+        self.waiting_bytes = 0;
         self.forgotten.clear();
         self.assemblers.retain(|_, assembler| !assembler.is_empty());
         if self.resources.len() > 2 * self.files.len() + 64 {

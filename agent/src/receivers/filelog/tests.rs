@@ -15,6 +15,7 @@ use crate::options::{FileOptions, Format, QueueOptions, StartAt};
 use crate::queue::record;
 
 mod others;
+mod waiting;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -542,27 +543,6 @@ fn short_lines_go_into_as_many_entries_as_they_need() {
             .total("throughline_agent_dropped_rows_total", &[]),
         0
     );
-}
-
-#[test]
-fn what_waited_in_many_files_goes_into_as_many_entries_as_it_needs() {
-    let continues = regex::Regex::new(r"^\s").unwrap();
-    let continued = crate::options::Multiline::continued_by(continues);
-    for multiline in [None, Some(continued)] {
-        let end = if multiline.is_some() { "\n" } else { "" };
-        let mut rig = Rig::with(|options| {
-            options.queue.entry_bytes_max = 64 << 10;
-            options.files[0].multiline = multiline;
-        });
-        let text = "Error".to_owned() + &" at some place".repeat(1_000);
-        for file in 0..20 {
-            rig.append(&format!("{file}.log"), text.clone() + end);
-        }
-        rig.pass();
-        assert_eq!(rig.lines().len(), 0);
-        rig.wait(4);
-        assert_eq!(rig.lines(), vec![text; 20]);
-    }
 }
 
 #[test]
