@@ -237,7 +237,7 @@ impl Poller {
     }
 
     fn batch_bytes(&self) -> usize {
-        let entry = self.options.queue.entry_bytes_max / 2;
+        let entry = self.options.queue.request_bytes_max() / 2;
         self.options.filelog.batch_bytes.min(entry).max(1)
     }
 
@@ -249,7 +249,7 @@ impl Poller {
 
     /// Longest line: several go into an entry of the queue, however small that may be.
     fn line_bytes_max(&self) -> usize {
-        let entry = self.options.queue.entry_bytes_max / 4;
+        let entry = self.options.queue.request_bytes_max() / 4;
         self.options.filelog.line_bytes_max.min(entry).max(1)
     }
 

@@ -47,3 +47,22 @@ fn what_waits_in_many_files_is_stored_in_as_many_records_as_it_needs() {
     rig.wait(60);
     assert!(rig.lines() == vec![text; files]);
 }
+
+#[test]
+fn lines_are_cut_to_what_a_small_queue_takes() {
+    let mut rig = Rig::with(|options| {
+        options.queue.bytes = 4 << 20;
+        options.filelog.line_bytes_max = 16 << 20;
+    });
+    let text = "x".repeat(5 << 20);
+    rig.append("a.log", text.clone() + "\nshort\n");
+    for _ in 0..3 {
+        rig.pass();
+    }
+    let lines = rig.lines();
+    assert_eq!(lines.len(), 2);
+    assert!(!lines[0].is_empty() && text.starts_with(&lines[0]));
+    assert_eq!(lines[1], "short");
+    let cut = (text.len() - lines[0].len()) as u64;
+    assert_eq!(rig.problems("line_too_long_bytes"), cut);
+}
