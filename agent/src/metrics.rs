@@ -23,6 +23,8 @@ pub const DROPPED_ROWS: &str = "throughline_agent_dropped_rows_total";
 pub const QUEUED_ROWS: &str = "throughline_agent_queued_rows";
 /// Length of the queue on disk.
 pub const QUEUE_BYTES: &str = "throughline_agent_queue_bytes";
+/// Damaged bytes of the queue that were passed over: at the start, and by each exporter.
+pub const QUEUE_CORRUPT_BYTES: &str = "throughline_agent_queue_corrupt_bytes_total";
 /// Requests that were refused because the queue could not take them, by reason.
 pub const REFUSED_REQUESTS: &str = "throughline_agent_refused_requests_total";
 /// Sends that failed and were repeated, by reason.

@@ -42,6 +42,8 @@ use crate::queue::{AppendError, Entry, Progress, Queue, Sealed, StampId};
 const PIECES_MAX: usize = 255;
 /// The queue is asked again after this when it could not take something.
 const QUEUE_RETRY: Duration = Duration::from_secs(1);
+/// What the disk does not give of the queue for so long is passed over: all that follows waits for it.
+const UNREADABLE_MOST: Duration = Duration::from_secs(60);
 
 /// Where one exporter sends and what it starts from.
 pub struct Start {
@@ -85,6 +87,10 @@ pub struct Exporter {
     at_end: bool,
     /// Not read before this moment, after a failed read.
     read_after: Option<Instant>,
+    /// Since when the disk does not give what is next in the queue.
+    unreadable_since: Option<Instant>,
+    /// Damaged bytes of the queue that were passed over and counted.
+    skipped_bytes: u64,
     checkpoint: Position,
     checkpoint_due: Option<Instant>,
     heartbeat: Heartbeat,
@@ -124,6 +130,8 @@ impl Exporter {
             reader: Some(queue.tail().read_from(start.position)),
             at_end: false,
             read_after: None,
+            unreadable_since: None,
+            skipped_bytes: 0,
             checkpoint: start.position,
             checkpoint_due: None,
             metrics: queue.metrics.clone(),
@@ -256,12 +264,24 @@ impl Exporter {
                 self.at_end = true;
                 return;
             };
-            self.reader = Some(reader);
+            let reader = self.reader.insert(reader);
+            let skipped = reader.skipped_bytes() - self.skipped_bytes;
+            self.skipped_bytes += skipped;
+            self.metrics.add(metrics::QUEUE_CORRUPT_BYTES, &[], skipped);
             match end {
-                Ok(at_end) => self.at_end = at_end,
+                Ok(at_end) => {
+                    self.at_end = at_end;
+                    self.unreadable_since = None;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot read the agent's queue");
-                    self.read_after = Some(Instant::now() + QUEUE_RETRY);
+                    let now = Instant::now();
+                    self.read_after = Some(now + QUEUE_RETRY);
+                    let since = self.unreadable_since.filter(|_| error.is_unreadable());
+                    let since = *self.unreadable_since.insert(since.unwrap_or(now));
+                    if error.is_unreadable() && now >= since + UNREADABLE_MOST {
+                        reader.pass_holes();
+                    }
                 }
             }
             for (next, entries) in records {

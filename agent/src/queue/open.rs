@@ -72,11 +72,7 @@ pub(super) fn open(
         },
     )?;
     let sound = !recovery.is_damaged() && recovery.torn_bytes == 0;
-    metrics.add(
-        "throughline_agent_queue_corrupt_bytes_total",
-        &[],
-        recovery.corrupt_bytes,
-    );
+    metrics.add(metrics::QUEUE_CORRUPT_BYTES, &[], recovery.corrupt_bytes);
     let lost = summary
         .as_ref()
         .is_none_or(|summary| !reaches_back_to(&journal, summary.at()));

@@ -53,6 +53,11 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether the disk does not give what was asked for: to ask again may be of no use.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if env::is_unreadable(source))
+    }
+
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. } => ErrorKind::Retry,

@@ -51,6 +51,7 @@ impl Tail {
             shared: Arc::clone(&self.shared),
             at: position,
             cursor: None,
+            passes_holes_of: None,
             skipped_regions: 0,
             skipped_bytes: 0,
         }
@@ -128,6 +129,8 @@ pub struct Reader {
     shared: Arc<Shared>,
     at: Position,
     cursor: Option<(u64, Cursor)>,
+    /// The segment in which what the disk does not give is passed over.
+    passes_holes_of: Option<u64>,
     skipped_regions: u64,
     skipped_bytes: u64,
 }
@@ -145,6 +148,13 @@ impl Reader {
 
     pub fn skipped_bytes(&self) -> u64 {
         self.skipped_bytes
+    }
+
+    /// Takes what the disk does not give of the segment at hand for damage from now on, instead of
+    /// standing before it: for whoever has asked often enough.
+    pub fn pass_holes(&mut self) {
+        self.passes_holes_of = Some(self.at.segment);
+        self.cursor = None;
     }
 
     fn next_record(&mut self) -> Result<Option<Record>, JournalError> {
@@ -244,11 +254,8 @@ impl Reader {
         match self.shared.files.open(&path) {
             Ok(file) => {
                 let cursor = Cursor::new(file, segment.seed, self.at.offset, segment.end);
-                let cursor = if segment.has_holes {
-                    cursor.pass_holes()
-                } else {
-                    cursor
-                };
+                let passes = segment.has_holes || self.passes_holes_of == Some(number);
+                let cursor = if passes { cursor.pass_holes() } else { cursor };
                 self.cursor = Some((number, cursor));
                 Ok(true)
             }

@@ -113,8 +113,12 @@ impl Rig {
     }
 
     fn open_for(files: &MemoryFiles, destinations: &[&str]) -> Self {
+        Self::open_over(Arc::new(files.clone()), destinations)
+    }
+
+    fn open_over(files: Arc<dyn env::Files>, destinations: &[&str]) -> Self {
         let names: Vec<String> = destinations.iter().map(ToString::to_string).collect();
-        let (env, clock) = testkit::env(11, Arc::new(files.clone()));
+        let (env, clock) = testkit::env(11, files);
         let metrics = Metrics::default();
         let (queue, mut restored) = Queue::open(
             &env,
@@ -700,4 +704,39 @@ async fn an_agent_that_leaves_rows_behind_says_no_goodbye() {
     fake.until(1).await;
     assert_eq!(rig.finish(exporter, Duration::from_secs(3)).await.rows, 1);
     assert!(fake.beats.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_disk_does_not_give_of_the_queue_holds_up_the_rest_for_a_minute() {
+    let faults = testkit::FaultFiles::over(Arc::new(MemoryFiles::new()));
+    let mut rig = Rig::open_over(Arc::new(faults.clone()), &[NAME]);
+    let fake = Fake::answering(Vec::new());
+    let long = |text: &str| text.repeat(10_000);
+    for text in ["a", "b", "c"] {
+        rig.append(&[&long(text)]).await;
+    }
+    // In the second one.
+    faults.lose(".seg", 12_288..16_384);
+    let begun = Instant::now();
+    let exporter = rig.run(&fake, one_at_a_time());
+    fake.until(2).await;
+    assert!((MINUTE..2 * MINUTE).contains(&begun.elapsed()));
+    let texts: Vec<String> = fake
+        .seen
+        .lock()
+        .iter()
+        .map(|(request, _)| {
+            Rows::decode(Signal::Logs, request).unwrap().logs[0]
+                .body
+                .to_text()
+        })
+        .collect();
+    assert!(texts == [long("a"), long("c")]);
+    let lost = rig.metrics.total(metrics::QUEUE_CORRUPT_BYTES, &[]);
+    assert!((10_000..10_500).contains(&lost), "{lost}");
+    // What comes after is not held up.
+    rig.append(&["d"]).await;
+    fake.until(3).await;
+    rig.stop.send_replace(Some(Instant::now()));
+    exporter.await.unwrap();
 }
