@@ -273,7 +273,7 @@ impl Scan {
 }
 
 fn read(env: &Env, path: &Path) -> Result<Option<Vec<u8>>, QueueError> {
-    match env.files.read(path) {
+    match env::read_patiently(|| env.files.read(path)) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) if env::is_unreadable(&error) => {

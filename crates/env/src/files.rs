@@ -80,13 +80,26 @@ pub trait File: Send + Sync + Debug {
     }
 }
 
-/// Whether the error says that the disk does not give what it was asked for, so that to ask again is
+/// Whether the error says that the disk does not give what it was asked for, so that to ask often is
 /// of no use: EIO, and what a file system says of its own checksums and structures.
 pub fn is_unreadable(error: &io::Error) -> bool {
     const EIO: i32 = 5;
     const EBADMSG: i32 = 74;
     const EUCLEAN: i32 = 117;
     matches!(error.raw_os_error(), Some(EIO | EBADMSG | EUCLEAN))
+}
+
+/// Reads, and where the disk does not give it a few times more, before that is believed: it may have
+/// been a moment's fault.
+pub fn read_patiently<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const MORE_TRIES: usize = 3;
+    for _ in 0..MORE_TRIES {
+        match read() {
+            Err(error) if is_unreadable(&error) => {}
+            done => return done,
+        }
+    }
+    read()
 }
 
 /// What a name in a folder stands for.
@@ -105,6 +118,8 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Length of a file; 0 for anything else.
     pub bytes: u64,
+    /// When a file was last written to, by the clock of then; 0 where that is not known.
+    pub modified_unix_nano: u64,
     /// Whether a file has other names, too, so that it takes its room without this one.
     pub has_other_names: bool,
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, RealClock};
 pub use failure::{Failure, Failures, PanicGuard};
-pub use files::{Entry, EntryKind, File, Files, Lock, Space, is_unreadable};
+pub use files::{Entry, EntryKind, File, Files, Lock, Space, is_unreadable, read_patiently};
 pub use lock::LockFile;
 pub use priority::yield_to_other_threads;
 pub use processors::processors;

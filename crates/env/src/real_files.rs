@@ -227,6 +227,12 @@ impl Files for RealFiles {
     }
 }
 
+fn modified_unix_nano(metadata: &fs::Metadata) -> u64 {
+    let modified = metadata.modified().ok();
+    let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
+}
+
 fn entry(name: String, metadata: &fs::Metadata) -> Entry {
     let kind = if metadata.is_file() {
         EntryKind::File
@@ -244,6 +250,7 @@ fn entry(name: String, metadata: &fs::Metadata) -> Entry {
         name,
         kind,
         bytes,
+        modified_unix_nano: modified_unix_nano(metadata),
         has_other_names: kind == EntryKind::File && metadata.nlink() > 1,
     }
 }

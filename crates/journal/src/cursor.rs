@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use env::{File, is_unreadable};
+use env::{File, is_unreadable, read_patiently};
 
 use crate::format::{RECORD_HEADER_BYTES, RecordHeader, Seed};
 
@@ -215,7 +215,7 @@ impl Cursor {
             let begin = at + done as u64;
             let end = (begin / HOLE_BYTES * HOLE_BYTES + part_bytes).min(at + buffer.len() as u64);
             let part = &mut buffer[done..(end - at) as usize];
-            match self.file.read_full_at(part, begin) {
+            match read_patiently(|| self.file.read_full_at(part, begin)) {
                 Ok(read) if read < part.len() => return Ok(done + read),
                 Ok(_) => part_bytes = HOLE_BYTES,
                 Err(error) if is_unreadable(&error) => {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use env::{Env, LockFile, is_unreadable};
+use env::{Env, LockFile, is_unreadable, read_patiently};
 use parking_lot::Mutex;
 
 use crate::cursor::{Cursor, Step};
@@ -197,7 +197,7 @@ pub(crate) fn find_segments(env: &Env, dir: &Path) -> Result<Vec<Found>, Journal
             bytes.truncate(read);
             Ok((file, bytes))
         };
-        let (file, bytes) = match read() {
+        let (file, bytes) = match read_patiently(read) {
             Ok((file, bytes)) => (Some(file), bytes),
             // The disk does not give it: as good as overwritten.
             Err(error) if is_unreadable(&error) => (None, Vec::new()),
@@ -215,7 +215,7 @@ pub(crate) fn find_segments(env: &Env, dir: &Path) -> Result<Vec<Found>, Journal
             }
         };
         let has_data = match file {
-            Some(file) if header.is_none() => match has_data(&*file) {
+            Some(file) if header.is_none() => match read_patiently(|| has_data(&*file)) {
                 Err(error) if is_unreadable(&error) => true,
                 has_data => has_data.map_err(|source| io_error("read", &path, source))?,
             },

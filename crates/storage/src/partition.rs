@@ -205,7 +205,7 @@ impl Partition {
         let env = &open.env;
         let dir = key.dir(root);
         let mut partition = Self::new(open, root, key);
-        let entries = match env.files.list(&dir) {
+        let entries = match env::read_patiently(|| env.files.list(&dir)) {
             Err(error) if env::is_unreadable(&error) => {
                 let aside = lost::set_aside(env, &dir)?;
                 tracing::error!(dir = %dir.display(), %error, aside = %aside.display(),

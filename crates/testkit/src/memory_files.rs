@@ -398,6 +398,7 @@ impl Files for MemoryFiles {
             name: name.clone(),
             kind: EntryKind::File,
             bytes: state.inodes[*id].live.len() as u64,
+            modified_unix_nano: 0,
             has_other_names: state
                 .live
                 .files
@@ -410,6 +411,7 @@ impl Files for MemoryFiles {
             name,
             kind: EntryKind::Dir,
             bytes: 0,
+            modified_unix_nano: 0,
             has_other_names: false,
         };
         Ok(file.or_else(|| state.live.dirs.contains(path).then(dir)))

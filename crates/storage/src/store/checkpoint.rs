@@ -166,7 +166,7 @@ impl Checkpoint {
             Some(_) => env.files.read(path).map(Some),
             None => Ok(None),
         };
-        let read = read().map_err(|error: std::io::Error| {
+        let read = env::read_patiently(read).map_err(|error| {
             // A bad sector: the file is as good as lost.
             if env::is_unreadable(&error) {
                 Unread::Damaged(error.to_string())

@@ -53,10 +53,11 @@ pub(super) fn recover(core: &Core, wal_dir: &Path) -> Result<Recovered, OpenErro
         dir: core.root.clone(),
         source,
     };
+    // Before anything is written.
+    core.clock_watch.look(core);
     let checkpoint = find_checkpoint(core, wal_dir)?;
     checkpoint.keep(&core.env, &core.root).map_err(folder)?;
     open_partitions(core, checkpoint.flush).map_err(folder)?;
-    core.clock_watch.look(core);
     downsampling::open(core, checkpoint.flush).map_err(folder)?;
     let options = journal::Options {
         segment_min: checkpoint.wal_segment.max(1),
